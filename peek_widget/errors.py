@@ -1,0 +1,36 @@
+"""What can go wrong, as sentences a reader can act on.
+
+Every message says what was given, what is possible and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = ["AscentError", "LayerError", "ModelError", "PeekError", "RecipeError", "SizeError", "UnitError"]
+
+
+class PeekError(ValueError):
+    """The base of every error that this package raises on purpose."""
+
+
+class ModelError(PeekError):
+    """The model cannot be looked into: not a Module, its forward fails, it cannot be copied."""
+
+
+class LayerError(PeekError):
+    """There is no such layer, or the model's forward never runs it."""
+
+
+class UnitError(PeekError):
+    """There is no such unit in the layer."""
+
+
+class SizeError(PeekError):
+    """The image is too small (or of a wrong size) for what was asked."""
+
+
+class RecipeError(PeekError):
+    """A recipe's name, field or value is not possible."""
+
+
+class AscentError(PeekError):
+    """The ascent cannot go on: no gradient at the start, or numbers that are not finite."""
