@@ -1,0 +1,255 @@
+"""A structural copy of a model that shares its weights, so that the user's own module is never run or touched."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from peek_widget.errors import LayerError, ModelError
+from peek_widget.network.forward import ForwardMode
+
+__all__ = ["OUTPUT", "Ghost"]
+
+OUTPUT = ""
+"""Name of the model itself among its layers: its output (the logits), as in ``named_modules()``."""
+
+_HOOK_TABLES = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+
+
+class _Stop(BaseException):
+    """Ends a forward at the last layer asked for; not an Exception, so that no model's own ``except`` eats it."""
+
+
+class Ghost:
+    """A copy of ``model``'s structure on the same parameters: free to be put in eval mode, hooked and stopped.
+
+    Parameters share their storage with the original, which may even go on training; buffers (a BatchNorm's
+    running statistics) are copies, made anew by :meth:`refresh`. The original is only read.
+
+    Args:
+        model: any ``nn.Module`` with a forward of one image batch.
+        device: where to run; elsewhere than on the model's own device the parameters are copies too.
+
+    Raises:
+        ModelError: if it is not a Module, or of a kind that cannot be copied (ScriptModule, lazy, quantised).
+    """
+
+    def __init__(self, model: nn.Module, device: str | torch.device | None = None) -> None:
+        _refuse(model)
+        self.original = model
+        self.module = _copy(model)
+        self._storages = _storages(model)
+        own = next((p.device for p in model.parameters()), torch.device("cpu"))
+        self.device = own if device is None else torch.device(device)
+        self._moved = self.device != own
+        if self._moved:
+            try:
+                self.module.to(self.device)
+            except (RuntimeError, AssertionError) as error:
+                raise ModelError(
+                    f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
+                ) from error
+        self.module.eval()
+        self._by_name = dict(self.module.named_modules())
+
+    def stale(self) -> bool:
+        """Whether the original's parameters live elsewhere now (after ``.to()`` or ``assign=True``): copy anew."""
+        return _storages(self.original) != self._storages
+
+    def refresh(self) -> None:
+        """Take over the original's buffers, and its parameters where the ghost lives on another device."""
+        pairs = zip(self.module.buffers(), self.original.buffers(), strict=True)
+        with torch.no_grad():
+            for mine, theirs in pairs:
+                mine.copy_(theirs)
+            if self._moved:
+                for mine, theirs in zip(self.module.parameters(), self.original.parameters(), strict=True):
+                    mine.copy_(theirs)
+
+    def run(self, images: Tensor, names: Iterable[str], lift: Iterable[int] = ()) -> dict[str, Tensor]:
+        """Outputs of the named layers for ``images [N, C, H, W]``; nothing past the last of them is computed.
+
+        Args:
+            images: the network's input, already preprocessed, on the ghost's device.
+            names: layers by their ``named_modules()`` name; ``""`` is the model's output. A layer that is
+                called several times gives its first call.
+            lift: ReLU calls (numbered in call order) that are passed through, see
+                :class:`~peek_widget.network.forward.ForwardMode`.
+
+        Raises:
+            LayerError: if a named layer never ran.
+            ModelError: if the model's forward raised; the cause is chained.
+        """
+        wanted = set(names)
+        found: dict[str, Tensor] = {}
+        handles = []
+
+        def keep(name: str) -> Any:
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+                if name in found:
+                    return
+                value = as_tensor(output, name)
+                if wanted - found.keys() == {name}:
+                    found[name] = value
+                    raise _Stop
+                # What comes after may write into it in place.
+                found[name] = value.clone()
+
+            return hook
+
+        try:
+            for name in wanted:
+                handles.append(self._by_name[name].register_forward_hook(keep(name)))
+            with ForwardMode(lift):
+                self.module(images)
+        except _Stop:
+            pass
+        except (LayerError, ModelError):
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"The model's forward raised {type(error).__name__} on an input of shape {tuple(images.shape)}: {error}"
+            ) from error
+        finally:
+            for handle in handles:
+                handle.remove()
+        missing = wanted - found.keys()
+        if missing:
+            raise LayerError(
+                f"The layer{'s' * (len(missing) > 1)} {', '.join(map(repr, sorted(missing)))} never ran in the model's "
+                "forward, so there is nothing to see: choose one that layers(model) lists."
+            )
+        return found
+
+
+def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
+    """The one tensor in a layer's output: itself, a mapping's ``logits`` or ``out``, or the first of a sequence."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        for key in ("logits", "out"):
+            if isinstance(output.get(key), Tensor):
+                return output[key]
+        output = list(output.values())
+    elif isinstance(getattr(output, "logits", None), Tensor):
+        return output.logits
+    if isinstance(output, (tuple, list)):
+        for value in output:
+            if isinstance(value, Tensor):
+                return value
+    raise LayerError(
+        f"The layer {name!r} returns a {type(output).__name__} without a tensor in it, so it has no units: choose "
+        "a layer that layers(model) lists."
+    )
+
+
+def _refuse(model: Any) -> None:
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise ModelError(f"{model.__name__} is a class, not a model: make one first, {model.__name__}(...).")
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"A {type(model).__name__} was given where a PyTorch model (torch.nn.Module) is needed, e.g. "
+            "torchvision.models.squeezenet1_0()."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            "The model is a TorchScript module, whose inside can't be copied and hooked: give the Python module "
+            "that it was scripted from."
+        )
+    for name, parameter in model.named_parameters():
+        if nn.parameter.is_lazy(parameter):
+            raise ModelError(
+                f"The parameter {name!r} is lazy and has no shape yet: run the model once on an image, then try again."
+            )
+        if not parameter.is_floating_point():
+            raise ModelError(
+                f"The parameter {name!r} is {parameter.dtype}: a quantised model has no gradients to climb; "
+                "give the float model that it was made from."
+            )
+    for name, module in model.named_modules():
+        if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
+            raise ModelError(
+                f"The layer {name!r} is quantised and has no gradients to climb; give the float model that it was "
+                "made from."
+            )
+    needed = [
+        p.name
+        for p in inspect.signature(model.forward).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    if len(needed) > 1:
+        raise ModelError(
+            f"The forward of {type(model).__name__} needs {len(needed)} inputs ({', '.join(needed)}), but an ascent "
+            "draws one image: wrap it in a Module whose forward takes the image alone and fills in the rest."
+        )
+
+
+def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
+    """Tensors that a module keeps as plain attributes (old weight_norm does), outside parameters and buffers."""
+    for value in vars(module).values():
+        values = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        for item in values:
+            if isinstance(item, Tensor):
+                yield item
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    memo: dict[int, Any] = {}
+    keep: list[Any] = []  # a memo is by id: nothing put in it may be collected while the copy runs
+    for module in model.modules():
+        for value in _own_tensors(module):
+            memo[id(value)] = value.detach()
+        for table in _HOOK_TABLES:
+            hooks = vars(module).get(table)
+            if hooks:
+                # The user's hooks stay with the user; torch's own (weight_norm, pruning) are part of the forward.
+                ours = {k: h for k, h in hooks.items() if _is_torchs(h)}
+                memo[id(hooks)] = type(hooks)() if not ours else OrderedDict(
+                    (k, copy.deepcopy(h, memo)) for k, h in ours.items()
+                )
+                keep.append(memo[id(hooks)])
+    for buffer in model.buffers():
+        memo[id(buffer)] = buffer.detach().clone()
+    for parameter in model.parameters():
+        # .data and not .detach(): the latter shares the version counter, and an optimizer's step elsewhere
+        # would then break our backward.
+        memo[id(parameter)] = nn.Parameter(parameter.data, requires_grad=False)
+    try:
+        ghost = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise ModelError(
+            f"A {type(model).__name__} can't be copied ({type(error).__name__}: {error}), and only a copy is ever "
+            "run, so that yours stays untouched: take out of it what copy.deepcopy can't copy (an open file, a lock)."
+        ) from error
+    pairs = list(zip(model.parameters(), ghost.parameters(), strict=True))
+    if any(mine.requires_grad or mine.data_ptr() != theirs.data_ptr() for theirs, mine in pairs):
+        raise ModelError(
+            f"A {type(model).__name__} copies its parameters in a way of its own, so the picture would not follow "
+            "the model: give a plain torch.nn.Module."
+        )
+    return ghost
+
+
+def _is_torchs(hook: Any) -> bool:
+    function = getattr(hook, "hook", hook)  # some tables wrap the hook once more
+    owner = function if hasattr(function, "__module__") else type(function)
+    return str(getattr(owner, "__module__", "")).startswith("torch.nn.utils")
+
+
+def _storages(model: nn.Module) -> tuple[tuple[int, torch.device], ...]:
+    return tuple((p.data_ptr(), p.device) for p in model.parameters())

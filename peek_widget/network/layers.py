@@ -1,0 +1,344 @@
+"""Which layers a model runs, read off one dry run of its ghost."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from peek_widget.errors import LayerError, ModelError, PeekError, SizeError, UnitError
+from peek_widget.network.field import Field, FieldTracer
+from peek_widget.network.forward import ForwardMode, is_rectifier
+from peek_widget.network.ghost import OUTPUT, Ghost, as_tensor
+from peek_widget.network.preprocess import Preprocess, find_preprocess
+
+__all__ = ["Layer", "Network", "layers", "read"]
+
+# Tried in turn when nothing says which size a model takes; the first is what most ImageNet models were made for.
+_SIZES = (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24, 8, 384, 512)
+
+# Autograd nodes that hand a value on unchanged, pick from it or average it: behind them a ReLU still rules.
+_CARRIERS = (
+    "Cat", "Stack", "View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "AsStrided", "Slice", "Split",
+    "SplitWithSizes", "Chunk", "Select", "Permute", "Transpose", "T", "Clone", "Alias", "Expand", "MaxPool2DWithIndices",
+    "AvgPool2D", "AdaptiveAvgPool2D", "MkldnnAdaptiveAvgPool2D", "AdaptiveMaxPool2D", "Mean", "Amax", "ToCopy",
+)  # fmt: skip
+
+# Autograd nodes whose output has units of its own, whatever goes in.
+_MAKERS = ("Convolution", "MkldnnConvolution", "Addmm", "Mm", "Bmm", "Linear", "Cat")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer that the model's forward runs and that has units.
+
+    Attributes:
+        name: as in ``model.named_modules()``; ``""`` is the model itself, its output.
+        kind: class name of the module, e.g. ``"Conv2d"``.
+        channels: number of units.
+        size: height and width of its map for the model's input size; (1, 1) for a vector.
+        receptive_field: height and width, in input pixels, of what one place of the map sees; the whole input
+            where a unit sees all of it.
+        stride: input pixels from one place of the map to the next, down and across.
+        rectified: whether its output has already gone through a ReLU; it is then drawn by what goes into it.
+        shown: whether it has units of its own (a convolution, a linear layer, a block that joins or adds); an
+            activation, normalisation, pooling or dropout shows its predecessor's again.
+        index: which of the first calls in the forward it is, from 0.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    size: tuple[int, int]
+    receptive_field: tuple[int, int]
+    stride: tuple[int, int]
+    rectified: bool
+    shown: bool = True
+    index: int = 0
+    sees_all: bool = field(default=False, repr=False)
+    lift: frozenset[int] = field(default=frozenset(), repr=False, compare=False)
+
+    @property
+    def spatial(self) -> bool:
+        """Whether its units have more than one place."""
+        return self.size != (1, 1)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model as read: its ghost, its layers, and what it expects of an image.
+
+    Attributes:
+        ghost: the structural copy that is run.
+        layers: in call order.
+        channels: of the input image.
+        input_size: side in pixels of the image that the model was read with, its own where that is known.
+        preprocess: what its input goes through.
+    """
+
+    ghost: Ghost
+    layers: tuple[Layer, ...]
+    channels: int
+    input_size: int
+    preprocess: Preprocess
+
+    @functools.cached_property
+    def fixed(self) -> bool:
+        """Whether the model's output can only be had at ``input_size``; found by trial at another size."""
+        return not self.runs_at(OUTPUT, self.input_size + 32)
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name.
+
+        Raises:
+            LayerError: if there is none, with near names; or if the forward never runs it.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        if not isinstance(name, str):
+            raise LayerError(f"A layer is named by a string, as in named_modules(); {type(name).__name__} was given.")
+        names = [layer.name for layer in self.layers]
+        near = difflib.get_close_matches(name, names, n=4, cutoff=0.4) or [n for n in names if n][:4]
+        hint = f"near names: {', '.join(near)}; layers(model) lists all {len(names)}."
+        if name in dict(self.ghost.original.named_modules()):
+            raise LayerError(
+                f"The layer {name!r} is in the model, but has no units that can be drawn: its forward never runs it, "
+                f"or it returns no map and no vector. Possible are {hint}"
+            )
+        raise LayerError(f"The model has no layer {name!r}; {hint}")
+
+    def check_unit(self, name: str, unit: int) -> None:
+        """Refuse a unit that the layer does not have (UnitError)."""
+        channels = self.layer(name).channels
+        if isinstance(unit, bool) or not isinstance(unit, int):
+            raise UnitError(f"A unit is a whole number from 0 to {channels - 1}; {unit!r} was given.")
+        if not 0 <= unit < channels:
+            where = f"Layer {name!r}" if name else "The model's output"
+            raise UnitError(f"{where} has {channels} units, numbered 0 to {channels - 1}; unit {unit} was asked for.")
+
+    def runs_at(self, name: str, size: int) -> bool:
+        """Whether the layer can be computed from a square image of that side."""
+        probe = torch.zeros(1, self.channels, size, size, device=self.ghost.device)
+        try:
+            with torch.no_grad():
+                value = self.ghost.run(self.preprocess(probe), [name])[name]
+        except (PeekError, RuntimeError, ValueError):
+            return False
+        return value.numel() > 0
+
+    def minimum(self, name: str) -> int:
+        """The smallest side in pixels from which the layer can be computed (and from there to the input size)."""
+        low, high = 1, self.input_size
+        while low < high:
+            middle = (low + high) // 2
+            if self.runs_at(name, middle):
+                high = middle
+            else:
+                low = middle + 1
+        return high
+
+
+class _DryRun(ForwardMode):
+    """Also writes down fields, ReLUs and whether there was a convolution."""
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()
+        self.fields = FieldTracer(image)
+        self.rectifiers: dict[Any, int] = {}
+        self.convolutions = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        number = self.calls
+        output = super().__torch_function__(func, types, args, kwargs)
+        if is_rectifier(func, args, kwargs) and output.grad_fn is not None:
+            self.rectifiers[output.grad_fn] = number
+        self.convolutions += func in (torch.conv2d, F.conv2d)
+        self.fields.called(func, args, kwargs, output)
+        return output
+
+    def repeats(self, output: Tensor, shown: set[Any]) -> bool:
+        """Whether ``output`` is a shown layer's output that has only been rescaled, cut off, pooled or the like."""
+        node = output.grad_fn
+        while node is not None and node not in shown:
+            inputs = [n for n, _ in node.next_functions if n is not None]
+            if node.name().split("Backward")[0] in _MAKERS or len(inputs) != 1:
+                return False
+            node = inputs[0]
+        return node is not None
+
+    def last_rectifiers(self, output: Tensor) -> frozenset[int]:
+        """The ReLU calls that ``output`` comes out of with nothing but carriers between."""
+        found, todo, seen = set(), [output.grad_fn], set()
+        while todo:
+            node = todo.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            if node in self.rectifiers:
+                found.add(self.rectifiers[node])
+            elif node.name().split("Backward")[0] in _CARRIERS:
+                todo.extend(n for n, _ in node.next_functions)
+        return frozenset(found)
+
+
+def _first_channels(model: nn.Module) -> int:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and not nn.parameter.is_lazy(module.weight):
+            return module.in_channels
+    return 3
+
+
+def _own_size(model: nn.Module) -> int | None:
+    size = getattr(model, "input_size", None)
+    config = getattr(model, "pretrained_cfg", None)
+    if size is None and isinstance(config, dict):
+        size = config.get("input_size")
+    if isinstance(size, (tuple, list)) and size:
+        size = size[-1]
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> tuple[list[Layer], _DryRun]:
+    image = torch.full((1, channels, size, size), 0.5, device=ghost.device)
+    image = preprocess(image).requires_grad_()
+    mode = _DryRun(image)
+    rows: list[tuple[str, nn.Module, Tensor]] = []
+    names = {module: name for name, module in ghost.module.named_modules()}
+    first: set[str] = set()
+    handles = []
+
+    def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+        name = names[module]
+        if name in first:
+            return
+        first.add(name)
+        try:
+            rows.append((name, module, as_tensor(output, name)))
+        except LayerError:
+            return  # returns no tensor: it has no units, and is not listed
+
+    try:
+        handles.extend(module.register_forward_hook(hook) for module in ghost.module.modules())
+        with torch.enable_grad(), mode:
+            ghost.module(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+    found: list[Layer] = []
+    shown: set[Any] = set()
+    final = rows[-1][2] if rows else None
+    for name, module, value in rows:
+        field = mode.fields.of(value)
+        # Maps are [N, C, H, W] and vectors [N, C]; what does not depend on the image has nothing to draw.
+        if value.ndim not in (2, 4) or value.shape[0] != 1 or field is None:
+            continue
+        if value.ndim == 4 and field.dims != (2, 3):
+            continue
+        height, width = (value.shape[2], value.shape[3]) if value.ndim == 4 else (1, 1)
+        whole = field.whole or value.ndim == 2
+        seen = (size, size) if whole else (math.ceil(field.size[0]), math.ceil(field.size[1]))
+        stride = (size, size) if whole and (height, width) == (1, 1) else field.stride
+        lift = mode.last_rectifiers(value)
+        # The model's output is always shown, under its own name; a container that only hands a tensor on is not.
+        new = name == OUTPUT or (value is not final and not mode.repeats(value, shown))
+        if new:
+            shown.add(value.grad_fn)
+        found.append(
+            Layer(
+                name, type(module).__name__, value.shape[1], (height, width), seen,
+                (max(1, round(stride[0])), max(1, round(stride[1]))),
+                rectified=bool(lift), shown=new, index=len(found), sees_all=whole, lift=lift,
+            )
+        )  # fmt: skip
+    return found, mode
+
+
+def read(
+    model: nn.Module | Ghost,
+    input_size: int | None = None,
+    preprocess: Any = None,
+    device: str | torch.device | None = None,
+) -> Network:
+    """Read a model by one dry run of its ghost.
+
+    Args:
+        model: the user's model (or its ghost); it is neither run nor changed.
+        input_size: side in pixels of the square image that it was made for. Left out, it is
+            ``model.input_size`` or timm's ``pretrained_cfg``, else found by trial: 224 where that works, less
+            where the deepest layer's receptive field is much smaller.
+        preprocess: see :func:`~peek_widget.network.preprocess.find_preprocess`.
+        device: where to run; left out, the model's own.
+
+    Raises:
+        ModelError: if it is no model of images that can be read, with the reason.
+        SizeError: if ``input_size`` is impossible.
+    """
+    ghost = model if isinstance(model, Ghost) else Ghost(model, device)
+    channels = _first_channels(ghost.module)
+    found_preprocess = find_preprocess(ghost.original, channels, preprocess)
+    channels = found_preprocess.count if found_preprocess.function is None else channels
+    if input_size is not None and (isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1):
+        raise SizeError(f"input_size={input_size!r}: give the side in pixels as a whole number above 0, e.g. 224.")
+    told = input_size if input_size is not None else _own_size(ghost.original)
+
+    first_error: Exception | None = None
+    for size in (told,) if told is not None else _SIZES:
+        try:
+            rows, run = _dry_run(ghost, channels, size, found_preprocess)
+            break
+        except Exception as error:
+            first_error = first_error or error
+    else:
+        tried = f"at {told} px" if told is not None else f"at {_SIZES[0]} px (nor at any other size tried)"
+        raise ModelError(
+            f"The model's forward could not be run on a {channels}-channel image {tried}: "
+            f"{type(first_error).__name__}: {first_error}. Say what it takes with input_size= (side in pixels) "
+            "and preprocess=Preprocess(mean, std, channels=...)."
+        ) from first_error
+    if not run.convolutions:
+        raise ModelError(
+            f"A {type(ghost.original).__name__} runs no convolution on its image, so it has no channels to look into: "
+            "give a convolutional network."
+        )
+    if told is None and size == _SIZES[0]:
+        deepest = max(r.receptive_field[0] for r in rows if r.spatial or not r.sees_all)
+        smaller = next((s for s in (32, 64, 96, 128) if deepest <= s), None)
+        if smaller is not None:
+            # A network that sees 20 px at most was not made for 224: drawn there, its units fill one in hundred.
+            try:
+                rows, run = _dry_run(ghost, channels, smaller, found_preprocess)
+                size = smaller
+            except Exception:
+                pass  # fixed at 224 by its last layers, which is an answer too
+    return Network(ghost, tuple(rows), channels, size, found_preprocess)
+
+
+def layers(model: nn.Module | Ghost, input_size: int | None = None, preprocess: Any = None) -> list[Layer]:
+    """The layers that a model runs and that have units, in call order.
+
+    Found by one dry run of a structural copy: the model itself is neither run nor changed.
+
+    Args:
+        model: any convolutional ``torch.nn.Module`` with a forward of one image batch.
+        input_size: side in pixels of the image that it was made for; found by trial when left out.
+        preprocess: a :class:`Preprocess`, a function on images in [0, 1], or ``"none"``.
+
+    Returns:
+        one :class:`Layer` for each; the last is the model's output, named ``""``.
+
+    Raises:
+        ModelError: if the model can't be read, with the reason.
+    """
+    return list(read(model, input_size, preprocess).layers)

@@ -1,0 +1,158 @@
+"""What a model expects of its images: channels, range, normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peek_widget.errors import ModelError
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "find_preprocess"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Turns images in [0, 1] into what the network was trained on: ``(x * scale - mean) / std``.
+
+    Args:
+        mean: one number a channel, in the network's channel order and in units of ``scale``; empty for 0.
+        std: one number a channel, likewise; empty for 1.
+        scale: 1 for networks fed with [0, 1], 255 for those fed with grey levels (Caffe's).
+        channels: ``"RGB"``, ``"BGR"`` (the image stays RGB, the network sees BGR), or a number of channels.
+        source: where these numbers come from, in words; shown to the user, not compared.
+        function: any callable on images ``[N, C, H, W]`` in [0, 1] that replaces the formula.
+
+    Raises:
+        ModelError: if mean, std and channels disagree, or a std is not positive.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    scale: float = 1.0
+    channels: str | int = "RGB"
+    source: str = field(default="given", compare=False)
+    function: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("RGB", "BGR") and not (isinstance(self.channels, int) and self.channels > 0):
+            raise ModelError(
+                f"preprocess channels={self.channels!r}: possible are 'RGB', 'BGR' or a number of channels, "
+                "e.g. Preprocess(mean=[0.13], std=[0.31], channels=1) for a grey-level network."
+            )
+        for name in ("mean", "std"):
+            values = tuple(float(v) for v in getattr(self, name))
+            object.__setattr__(self, name, values)  # the dataclass is frozen; a list is accepted and kept as a tuple
+            if len(values) not in (0, self.count):
+                raise ModelError(
+                    f"preprocess {name} has {len(values)} numbers for {self.count} channels "
+                    f"(channels={self.channels!r}): give one number for each channel."
+                )
+        if any(not s > 0 for s in self.std) or not self.scale > 0:
+            raise ModelError(f"preprocess std={self.std}, scale={self.scale}: each must be above 0.")
+
+    @property
+    def count(self) -> int:
+        """Number of channels of the image."""
+        return 3 if isinstance(self.channels, str) else self.channels
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images ``[N, C, H, W]`` in [0, 1] to the network's input, of the same shape."""
+        if self.function is not None:
+            return self.function(images)
+        if self.channels == "BGR":
+            images = images.flip(1)
+        if self.scale != 1.0:
+            images = images * self.scale
+        if self.mean:
+            images = images - images.new_tensor(self.mean).view(1, -1, 1, 1)
+        if self.std:
+            images = images / images.new_tensor(self.std).view(1, -1, 1, 1)
+        return images
+
+    def neutral(self) -> Tensor:
+        """The image colour ``[C]`` that the network sees as zero; mid-grey where that is not known."""
+        if self.function is not None or not self.mean:
+            return torch.full((self.count,), 0.5)
+        colour = torch.tensor(self.mean) / self.scale
+        return (colour.flip(0) if self.channels == "BGR" else colour).clamp(0.0, 1.0)
+
+    def __str__(self) -> str:
+        if self.function is not None:
+            return f"a function ({self.source})"
+        if not self.mean and not self.std and self.scale == 1.0:
+            return f"none, {self._order()} in [0, 1] ({self.source})"
+        numbers = f"mean {_short(self.mean) or '0'}, std {_short(self.std) or '1'}"
+        scale = "" if self.scale == 1.0 else f" of 0 to {self.scale:g}"
+        return f"{self._order()}{scale}, {numbers} ({self.source})"
+
+    def _order(self) -> str:
+        return self.channels if isinstance(self.channels, str) else f"{self.channels} channel" + "s" * (self.count > 1)
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return " ".join(f"{v:.3g}" for v in values)
+
+
+def _from_timm(model: Any, channels: int) -> Preprocess | None:
+    config = getattr(model, "pretrained_cfg", None)
+    if not isinstance(config, dict) or "mean" not in config or len(config["mean"]) != channels:
+        return None
+    return Preprocess(
+        tuple(config["mean"]), tuple(config.get("std", ())), channels="RGB" if channels == 3 else channels,
+        source="the model's pretrained_cfg",
+    )
+
+
+def _read(given: Any, channels: int, source: str) -> Preprocess:
+    if isinstance(given, Preprocess):
+        if given.function is None and given.count != channels:
+            raise ModelError(
+                f"preprocess says {given.count} channels, but the model's first convolution takes {channels}: "
+                f"give Preprocess(mean=..., std=..., channels={channels})."
+            )
+        return Preprocess(
+            given.mean, given.std, given.scale, given.channels, source if given.source == "given" else given.source,
+            given.function,
+        )
+    order: str | int = "RGB" if channels == 3 else channels
+    if isinstance(given, str):
+        if given != "none":
+            raise ModelError(
+                f"preprocess={given!r}: as a word only 'none' is possible; else give a Preprocess(mean, std) or a "
+                "function on images in [0, 1]."
+            )
+        return Preprocess(channels=order, source=source)
+    if callable(given):
+        return Preprocess(channels=order, source=source, function=given)
+    raise ModelError(
+        f"preprocess is a {type(given).__name__}: give a Preprocess(mean, std), a function on images in [0, 1], "
+        "or 'none'."
+    )
+
+
+def find_preprocess(model: Any, channels: int, given: Any = None) -> Preprocess:
+    """The preprocessing to use for a model with this many input channels.
+
+    In this order: ``given``; ``model.preprocess``; timm's ``model.pretrained_cfg``; ImageNet's mean and
+    standard deviation for 3 channels; none otherwise. The result's ``source`` says which.
+
+    Raises:
+        ModelError: if what was given does not fit the model.
+    """
+    if given is not None:
+        return _read(given, channels, "given")
+    if getattr(model, "preprocess", None) is not None:
+        return _read(model.preprocess, channels, "the model's own preprocess")
+    timm = _from_timm(model, channels)
+    if timm is not None:
+        return timm
+    if channels == 3:
+        return Preprocess(IMAGENET_MEAN, IMAGENET_STD, source="assumed: ImageNet's, as nothing else was said")
+    return Preprocess(channels=channels, source="assumed: none, as nothing else was said")
