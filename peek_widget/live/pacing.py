@@ -1,0 +1,145 @@
+"""When a frame may leave the kernel: a credit window, a rate, and what silence means.
+
+Pure: no thread, no clock and no browser of its own; every method is told the time (seconds, from
+any monotonic clock). Only one thread may use a `Pacer` at a time: its owner holds the lock.
+
+The figures come from measurements in JupyterLab: an answer per frame halves the frame rate, because
+every message to the kernel repaints the notebook's busy light, so answers are few and cumulative,
+and the window spans about half a second.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Attention", "Pacer"]
+
+MAX_RATE = 60.0
+MAX_WINDOW = 15
+
+SILENCE = 1.5
+"""Seconds without an ack, frames being out, until the front end counts as not answering."""
+
+PATIENCE = 10.0
+"""Seconds of not answering during which frames still go out at `PATIENT_RATE`: on a kernel without
+sub-shells a running cell holds the answers back, but not the frames."""
+
+PATIENT_RATE = 4.0
+PROBE_RATE = 1.0
+LIFE = 60.0
+"""Seconds without any sign of life after which nobody is taken to be there."""
+
+GRACE = 1.0
+"""Seconds between "no view can be seen" and rest: scrolling past must not stop the run."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Whether anybody looks, and why not: `reason` is "" where somebody does."""
+
+    watched: bool
+    reason: str = ""
+
+
+class Pacer:
+    """Flow control for one stream of numbered frames; the newest frame wins.
+
+    Args:
+        rate: frames a second to aim at, above 0; held to at most 60.
+        now: the time at which the stream begins.
+    """
+
+    def __init__(self, rate: float = 30.0, *, now: float) -> None:
+        if not rate > 0:
+            raise ValueError(f"The frame rate must be above 0 frames a second; {rate} was given.")
+        self.rate = min(float(rate), MAX_RATE)
+        self.window = max(2, min(MAX_WINDOW, round(self.rate / 2)))
+        self._sent = 0
+        self._acked = 0
+        self._last_sent = -math.inf
+        self._waiting_since: float | None = None
+        self._last_life = now
+        self._hidden_since: float | None = None
+        self._now_please = False
+
+    # -- what comes in
+
+    def hello(self, now: float) -> None:
+        """A front end has (re)connected: what an earlier one left unanswered no longer counts."""
+        self._acked = self._sent
+        self._waiting_since = None
+        self._hidden_since = None
+        self._last_life = now
+        self._now_please = True
+
+    def ack(self, n: int, now: float) -> None:
+        """Every frame up to `n` was drawn. Acks of several pages mix: the furthest one counts."""
+        self._last_life = now
+        # only a view that can be seen acknowledges
+        self._hidden_since = None
+        self._acked = max(self._acked, min(n, self._sent))
+        self._waiting_since = None if self._acked == self._sent else now
+
+    def visible(self, on: bool, now: float) -> None:
+        """Some view became visible, or none is any more."""
+        self._last_life = now
+        if on:
+            self._hidden_since = None
+            self._now_please = True
+        elif self._hidden_since is None:
+            self._hidden_since = now
+
+    def poke(self, now: float) -> None:
+        """Somebody changed a control or asked: the next frame goes at once, window or not."""
+        self._last_life = now
+        self._now_please = True
+
+    def alive(self, now: float) -> None:
+        """Somebody is there (a script that waits, say), without asking for a frame."""
+        self._last_life = now
+
+    def sent(self, n: int, now: float) -> None:
+        """Frame `n` has left."""
+        self._sent = max(self._sent, n)
+        self._last_sent = now
+        self._now_please = False
+        if self._waiting_since is None and self._acked < self._sent:
+            self._waiting_since = now
+
+    # -- what follows from it
+
+    @property
+    def outstanding(self) -> int:
+        """Frames sent and not acknowledged."""
+        return self._sent - self._acked
+
+    def attention(self, now: float) -> Attention:
+        """Whether somebody looks: without that there is nothing to draw for."""
+        if self._hidden_since is not None and now - self._hidden_since >= GRACE:
+            return Attention(False, "hidden")
+        if now - self._last_life >= LIFE:
+            return Attention(False, "nobody")
+        return Attention(True)
+
+    def attention_ends(self) -> float:
+        """The time at which, if nothing more is heard, nobody counts as looking."""
+        ends = self._last_life + LIFE
+        return ends if self._hidden_since is None else min(ends, self._hidden_since + GRACE)
+
+    def due(self, now: float) -> float:
+        """When the next frame may go: a time not after `now` means at once, infinity never.
+
+        A time ahead is when to ask again; anything heard in between may bring it forward.
+        """
+        if not self.attention(now).watched:
+            return math.inf
+        if self._now_please:
+            return now
+        rate = self.rate
+        if self._waiting_since is not None and now - self._waiting_since >= SILENCE:
+            silent = now - self._waiting_since - SILENCE
+            rate = min(rate, PATIENT_RATE if silent < PATIENCE else PROBE_RATE)
+        elif self.outstanding >= self.window:
+            return self._waiting_since + SILENCE if self._waiting_since is not None else now
+        return self._last_sent + 1.0 / rate

@@ -1,0 +1,141 @@
+"""The messages between the kernel and the front end, in one place.
+
+`js/src/protocol.ts` holds the same names; a test compares the two. Nothing here sends, receives or
+keeps anything, so that both sides can be checked against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "CONTROL_TRAITS",
+    "DESCRIPTION_TRAITS",
+    "INBOUND_KINDS",
+    "KNOB_NAMES",
+    "LIVE_TRAITS",
+    "STATES",
+    "Ack",
+    "Hello",
+    "Message",
+    "Poll",
+    "ProtocolError",
+    "Restart",
+    "StepOnce",
+    "Visible",
+    "parse",
+]
+
+KNOB_NAMES = ("blur", "jitter", "decay", "total_variation", "step_size")
+
+CONTROL_TRAITS = ("layer", "unit", "recipe", *KNOB_NAMES, "seed", "size", "playing")
+"""Synced, written by either side."""
+
+DESCRIPTION_TRAITS = ("layer_list", "recipe_list", "knobs", "class_names", "about")
+"""Synced, written by Python only."""
+
+LIVE_TRAITS = ("frame", "activation", "step", "history", "status")
+"""Synced, written by the running ascent only, sent together as one update."""
+
+STATES = ("starting", "running", "paused", "done", "error", "idle")
+"""What `status["state"]` can be; `idle` is a run that paused itself because nobody looked."""
+
+INBOUND_KINDS = ("hello", "ack", "visible", "poll", "restart", "step")
+
+# A front end counts in doubles: past this a frame number could not be told from its neighbour.
+_LARGEST_FRAME_NUMBER = 2**53 - 1
+
+
+class ProtocolError(ValueError):
+    """A message from the front end that is none of ours."""
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A front end has (re)connected and knows nothing yet."""
+
+
+@dataclass(frozen=True)
+class Ack:
+    """Every frame up to number `n` has been drawn or passed over."""
+
+    n: int
+
+
+@dataclass(frozen=True)
+class Visible:
+    """Some view can be seen (`on`), or none can any more."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class Poll:
+    """The front end has heard nothing for a while and asks for the newest frame."""
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Begin again with the same seed."""
+
+
+@dataclass(frozen=True)
+class StepOnce:
+    """One step of a paused run."""
+
+
+Message = Hello | Ack | Visible | Poll | Restart | StepOnce
+
+_PLAIN: dict[str, Message] = {"hello": Hello(), "poll": Poll(), "restart": Restart(), "step": StepOnce()}
+_FIELDS = {"ack": ("n",), "visible": ("on",)}
+
+
+def parse(content: Any, buffers: Any = None) -> Message:
+    """Read a custom message of the front end.
+
+    Args:
+        content: what came over the wire: `{"kind": ...}` and the fields of that kind, no others.
+        buffers: the message's binary buffers; none of our messages has any.
+
+    Raises:
+        ProtocolError: with a sentence, for anything that is not exactly one of our messages.
+    """
+    if not isinstance(content, dict):
+        raise ProtocolError(f"A message must be an object with a kind, not {_short(content)}.")
+    if buffers:
+        raise ProtocolError(f"A message must come without binary buffers; this one has {len(buffers)}.")
+    kind = content.get("kind")
+    if not isinstance(kind, str) or kind not in INBOUND_KINDS:
+        raise ProtocolError(
+            f"A message's kind must be one of {', '.join(INBOUND_KINDS)}, not {_short(kind)}."
+        )
+    wanted = {"kind", *_FIELDS.get(kind, ())}
+    if set(content) != wanted:
+        raise ProtocolError(
+            f"A message of kind {kind} has the fields {', '.join(sorted(wanted))}, "
+            f"not {_short(sorted(map(str, content)))}."
+        )
+    if kind == "ack":
+        n = content["n"]
+        # bool is an int to Python, but not to the protocol
+        if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= _LARGEST_FRAME_NUMBER:
+            raise ProtocolError(
+                f"An ack names a frame by a whole number from 0 to 2**53 - 1, not {_short(n)}."
+            )
+        return Ack(n)
+    if kind == "visible":
+        on = content["on"]
+        if not isinstance(on, bool):
+            raise ProtocolError(f"visible says true or false, not {_short(on)}.")
+        return Visible(on)
+    return _PLAIN[kind]
+
+
+def _short(value: Any) -> str:
+    """A repr that cannot flood a log."""
+    # slicing first: the repr of a message of some megabytes would itself be the flood
+    if isinstance(value, str | bytes | list):
+        value = value[:8] if isinstance(value, list) else value[:60]
+    text = repr(value) if not isinstance(value, dict) else f"an object with {len(value)} fields"
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,128 @@
+"""What leaves the kernel: pictures as bytes, and the one message that carries them.
+
+The message is the widget protocol's own `update`, so that the front end sees ordinary trait changes.
+It is put together here instead of by ipywidgets' machinery, which a worker thread may not enter: two
+threads that set traits at once lose values there.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+__all__ = ["Sender", "as_picture", "channels_shown", "encode", "poster"]
+
+LIVE_QUALITY = 90
+STILL_QUALITY = 95
+
+LOSSLESS_LIMIT = 64 * 1024
+"""Bytes up to which a still picture goes out as PNG: it ends up in the saved notebook."""
+
+POSTER_LIMIT = 48 * 1024
+
+
+def channels_shown(channels: int) -> str:
+    """Say how an image of so many channels is shown; "" for one (grey) and three (colour)."""
+    if channels in (1, 3):
+        return ""
+    return "mean of 2 channels" if channels == 2 else f"first three of {channels} channels, as RGB"
+
+
+def as_picture(image: Any) -> Image.Image:
+    """Turn an image into a Pillow picture, mode L or RGB.
+
+    Args:
+        image: float `[C, H, W]` in [0, 1], a CPU tensor or an array; values outside are clipped.
+    """
+    array = np.asarray(image)
+    if array.ndim != 3:
+        raise ValueError(f"A picture has the shape [C, H, W]; this array has the shape {array.shape}.")
+    pixels = np.rint(np.clip(np.nan_to_num(array), 0.0, 1.0) * 255.0).astype(np.uint8)
+    if pixels.shape[0] == 1:
+        return Image.fromarray(pixels[0])
+    if pixels.shape[0] == 2:
+        mean = np.rint(pixels.astype(np.float32).mean(axis=0)).astype(np.uint8)
+        return Image.fromarray(mean)
+    return Image.fromarray(np.ascontiguousarray(pixels[:3].transpose(1, 2, 0)))
+
+
+def encode(picture: Image.Image, *, lossless: bool) -> bytes:
+    """Encode a picture for the front end.
+
+    While a run goes on: JPEG, full colour resolution (a PNG of 448 px takes 30 ms and more). When it
+    stands still: PNG where that is at most 64 kB, else JPEG of higher quality.
+    """
+    if lossless:
+        png = _bytes(picture, "PNG")
+        if len(png) <= LOSSLESS_LIMIT:
+            return png
+    return _bytes(picture, "JPEG", quality=STILL_QUALITY if lossless else LIVE_QUALITY, subsampling="4:4:4")
+
+
+def poster(picture: Image.Image) -> bytes:
+    """Encode a picture as PNG small enough to travel in a notebook's outputs, smaller where needed."""
+    while len(png := _bytes(picture, "PNG")) > POSTER_LIMIT:
+        width, height = picture.size
+        picture = picture.resize((max(1, width * 3 // 4), max(1, height * 3 // 4)), Image.Resampling.LANCZOS)
+    return png
+
+
+def _bytes(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    into = io.BytesIO()
+    picture.save(into, kind, **options)
+    return into.getvalue()
+
+
+class Sender:
+    """Sends updates of synced traits from a thread that isn't the kernel's.
+
+    ipykernel 7.4 hands a front end's messages to whichever loop last published on their comm. A
+    worker publishes outside any loop, which counts as the main one, so that Pause would wait behind a
+    running cell. Two things keep the front end's own choice of loop: `keep_route` (at once, but
+    through a name private to ipykernel) and `remember` (public, from the second message on).
+    """
+
+    def __init__(self) -> None:
+        self._context: contextvars.Context | None = None
+
+    def remember(self) -> None:
+        """Call in a handler of a front end's message: what is sent later goes out as its answer."""
+        self._context = contextvars.copy_context()
+
+    def keep_route(self, comm: Any) -> None:
+        """Let every message on `comm` go to the loop that the front end addressed."""
+        if hasattr(comm, "_reply_subshell_for"):
+            comm._reply_subshell_for = _as_addressed
+
+    def send(self, comm: Any, state: Mapping[str, Any]) -> bool:
+        """Send one update message with all of `state`.
+
+        Args:
+            comm: the widget's comm; nothing is sent where it is None or has been closed.
+            state: trait values by name; `bytes` travel as binary buffers.
+
+        Returns:
+            Whether it was sent.
+        """
+        # ipywidgets' own test of a comm that can still carry something
+        if comm is None or getattr(comm, "_closed", False) or getattr(comm, "kernel", True) is None:
+            return False
+        binary = [name for name, value in state.items() if isinstance(value, bytes)]
+        message = {
+            "method": "update",
+            "state": {name: value for name, value in state.items() if name not in binary},
+            "buffer_paths": [[name] for name in binary],
+        }
+        # a copy, because a context can be entered by one thread at a time
+        context = self._context.copy() if self._context is not None else contextvars.Context()
+        context.run(comm.send, data=message, buffers=[state[name] for name in binary])
+        return True
+
+
+def _as_addressed(data: Any, default: Any) -> Any:
+    return default

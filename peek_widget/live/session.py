@@ -1,0 +1,622 @@
+"""The worker behind an explorer: one running ascent and a mailbox of wishes.
+
+Whoever wants something puts it in the mailbox and goes on; the worker looks into it between two
+steps, so that a wish takes effect at the next step and never in the middle of one. The newest wish
+of a kind wins. The session knows no browser and no model: it is given a way to make an ascent and a
+way to publish what it draws.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from peek_widget.errors import PeekError, SizeError
+from . import protocol
+from .history import History
+from .pacing import Pacer
+
+__all__ = ["Publish", "RunningAscent", "Session", "Target", "Update"]
+
+log = logging.getLogger("peek_widget")
+
+SLOW = 3.0
+"""Steps a second below which a run that chose its own size begins again with a smaller picture."""
+
+SHRINK = 0.7
+SMALLEST = 96
+"""The side, in pixels, below which a picture is never made smaller for speed."""
+
+WARM_UP = 2
+"""Steps that are not timed: the first ones pay for allocation and for choosing kernels."""
+
+TIMED = 3
+JOIN_TIMEOUT = 5.0
+
+STILL = ("paused", "done", "error", "idle")
+"""States in which no step follows, so that the newest picture goes out, exactly."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to draw. A change of any field means a new run.
+
+    Attributes:
+        layer: the layer's name.
+        unit: the unit's number in that layer, from 0.
+        recipe: a recipe or the name of a preset; handed through to the ascent.
+        seed: where the randomness begins, from 0.
+        size: the picture's side in pixels; None leaves it to the recipe and the model.
+    """
+
+    layer: str
+    unit: int
+    recipe: Any = None
+    seed: int = 0
+    size: int | None = None
+
+    def sentence(self) -> str:
+        """The target as part of a sentence."""
+        return f"unit {self.unit} of {self.layer}"
+
+
+@dataclass(frozen=True)
+class Update:
+    """One thing to publish.
+
+    Attributes:
+        image: float32 `[C, H, W]` in [0, 1], or None where only the status changed.
+        lossless: the run stands still, so the picture deserves to be exact.
+        fresh: the frame is a new one; False when the newest is sent again to a page that asks.
+        step: steps done.
+        activation: before the ReLU, of what the network saw in that step.
+        history: little-endian float32 pairs (step, activation) of the whole run.
+        status: as the protocol describes it.
+    """
+
+    image: Any
+    lossless: bool
+    fresh: bool
+    step: int
+    activation: float
+    history: bytes
+    status: dict[str, Any]
+
+
+Publish = Callable[[Update], None]
+
+
+class RunningAscent(Protocol):
+    """The part of `peek_widget.ascent.Ascent` that a session uses."""
+
+    index: int
+    steps: int
+    done: bool
+    size: int
+    recipe: Any
+
+    def step(self) -> Any:
+        """One step; the result has `.image` and `.activation`."""
+
+    def override(self, **knobs: float | None) -> None:
+        """Set knobs from the next step on; None gives one back to the recipe."""
+
+    def extend(self, n: int) -> None:
+        """Allow `n` further steps."""
+
+    def values(self) -> Mapping[str, float]:
+        """The knobs now in force."""
+
+
+@dataclass
+class _Mailbox:
+    """Wishes not yet looked at. Knobs are kept beside it: they outlive a run."""
+
+    target: Target | None = None
+    knobs: dict[str, float | None] | None = None
+    playing: bool | None = None
+    restart: bool = False
+    steps: int = 0
+    resend: bool = False
+
+    def has_control(self) -> bool:
+        """Whether somebody changed something, rather than only asked for the picture again."""
+        return (
+            self.target is not None
+            or self.knobs is not None
+            or self.playing is not None
+            or self.restart
+            or self.steps > 0
+        )
+
+
+@dataclass
+class _Speed:
+    """Steps a second of the current run."""
+
+    rate: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+
+    def note(self, seconds: float) -> None:
+        """Count one step that took `seconds`."""
+        self.seconds.append(seconds)
+        recent = self.seconds[-10:]
+        self.rate = len(recent) / max(sum(recent), 1e-9)
+        # the judgement of a slow start looks at the first steps only
+        if len(self.seconds) > 64:
+            del self.seconds[WARM_UP + TIMED : -10]
+
+    def start(self) -> float | None:
+        """Steps a second of the first timed steps, exactly once they have been made."""
+        if len(self.seconds) != WARM_UP + TIMED:
+            return None
+        return TIMED / max(sum(self.seconds[WARM_UP:]), 1e-9)
+
+
+class Session:
+    """One worker thread, one ascent at a time.
+
+    Args:
+        make_ascent: makes the ascent for a target; called in the worker; may raise.
+        publish: takes an `Update`; called in the worker, never while the session's lock is held.
+        target: what to draw first.
+        knobs: settings that override the recipe's, by name; None gives one back to the recipe.
+        playing: whether to begin drawing at once.
+        rate: frames a second to publish at most.
+        enter: called once in the worker before anything else (to set its number of threads, say).
+        clock: seconds, monotonic.
+
+    The thread is a daemon, is started by the first wish, and ends with `close()` or with the
+    interpreter.
+    """
+
+    def __init__(
+        self,
+        make_ascent: Callable[[Target], RunningAscent],
+        publish: Publish,
+        *,
+        target: Target,
+        knobs: Mapping[str, float | None] | None = None,
+        playing: bool = True,
+        rate: float = 30.0,
+        enter: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make_ascent = make_ascent
+        self._publish_update = publish
+        self._enter = enter
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._mailbox = _Mailbox()
+        self._pacer = Pacer(rate, now=clock())
+        self._closed = False
+        self._waiters = 0
+        self._busy = False
+        self._thread: threading.Thread | None = None
+
+        # from here on: the worker's own, read by nobody else
+        self._target = target
+        self._knobs: dict[str, float | None] = dict.fromkeys(protocol.KNOB_NAMES)
+        self._knobs.update(knobs or {})
+        self._playing = playing
+        self._ascent: RunningAscent | None = None
+        self._speed = _Speed()
+        self._history = History()
+        self._image: Any = None
+        self._activation = 0.0
+        self._unsent = False
+        self._news = False
+        self._step_ended: float | None = None
+        self._n = 0
+        self._run = 0
+        self._reduced: int | None = None
+        self._note = ""
+        self._state = "starting" if playing else "paused"
+        self._error: BaseException | None = None
+
+    # -- wishes, from any thread
+
+    def start(self) -> None:
+        """Begin to work, if not begun; does not wait."""
+        with self._changed:
+            if self._closed or self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._work, name="peek_widget", daemon=True)
+            # a daemon thread inside torch while the interpreter is taken down can crash it
+            atexit.register(self.close)
+            self._busy = True
+            self._thread.start()
+
+    def set_target(self, target: Target) -> None:
+        """Draw something else, from its first step."""
+        self._wish(target=target)
+
+    def set_knobs(self, **knobs: float | None) -> None:
+        """Change settings of the running ascent; None gives one back to the recipe."""
+        with self._changed:
+            self._mailbox.knobs = {**(self._mailbox.knobs or {}), **knobs}
+            self._poke()
+
+    def set_playing(self, playing: bool) -> None:
+        """Go on, or stand still after the current step."""
+        self._wish(playing=playing)
+
+    def restart(self) -> None:
+        """The same target and seed from the first step."""
+        self._wish(restart=True)
+
+    def step_once(self) -> None:
+        """One step of a run that stands still."""
+        with self._changed:
+            self._mailbox.steps += 1
+            self._poke()
+
+    def receive(self, message: protocol.Message) -> None:
+        """Take a message of the front end."""
+        match message:
+            case protocol.Restart():
+                self.restart()
+            case protocol.StepOnce():
+                self.step_once()
+            case _:
+                self._hear(message)
+
+    def wait(self, timeout: float | None = None) -> str:
+        """Block until every wish is obeyed and the run stands still.
+
+        Returns:
+            "done", "paused" or "error". A run that somebody waits for never counts as unwatched.
+
+        Raises:
+            TimeoutError: after `timeout` seconds.
+        """
+        ends = None if timeout is None else self._clock() + timeout
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(
+                "wait() was called by the worker itself, from an observer of the picture, and would wait "
+                "for ever; call it from the notebook's own thread."
+            )
+        with self._changed:
+            self._waiters += 1
+            self._pacer.alive(self._clock())
+            self._changed.notify_all()
+            try:
+                while not self._at_rest():
+                    left = None if ends is None else ends - self._clock()
+                    if left is not None and left <= 0:
+                        raise TimeoutError(
+                            f"The run is still {self._state} after {timeout:g} s; wait longer, or pause it."
+                        )
+                    # in slices, so that a wait without a limit can be interrupted on Windows too
+                    self._changed.wait(1.0 if left is None else min(left, 1.0))
+                return "paused" if self._state == "idle" else self._state
+            finally:
+                self._waiters -= 1
+
+    def close(self, timeout: float = JOIN_TIMEOUT) -> bool:
+        """End the worker after its current step.
+
+        Returns:
+            Whether it has ended; False where a single step takes longer than `timeout` seconds.
+        """
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close()` was called."""
+        return self._closed
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker's thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _wish(self, **wishes: Any) -> None:
+        with self._changed:
+            for name, value in wishes.items():
+                setattr(self._mailbox, name, value)
+            self._poke()
+
+    def _poke(self) -> None:
+        self._pacer.poke(self._clock())
+        self._busy = True
+        self.start()
+        self._changed.notify_all()
+
+    def _hear(self, message: protocol.Message) -> None:
+        with self._changed:
+            now = self._clock()
+            match message:
+                case protocol.Ack(n):
+                    self._pacer.ack(n, now)
+                case protocol.Visible(on):
+                    self._pacer.visible(on, now)
+                    self._mailbox.resend |= on
+                case protocol.Poll():
+                    self._pacer.poke(now)
+                    self._mailbox.resend = True
+                case protocol.Hello():
+                    self._pacer.hello(now)
+                    self._mailbox.resend = True
+            self._changed.notify_all()
+
+    def _at_rest(self) -> bool:
+        if self._closed or self._thread is None:
+            return True
+        return not self._busy and self._state in ("done", "paused", "error")
+
+    # -- the worker
+
+    def _work(self) -> None:
+        try:
+            if self._enter is not None:
+                self._enter()
+        except Exception as error:
+            self._fail(error)
+        while True:
+            with self._changed:
+                self._sleep()
+                if self._closed:
+                    self._changed.notify_all()
+                    break
+                mailbox, self._mailbox = self._mailbox, _Mailbox()
+            try:
+                self._obey(mailbox)
+                if self._wants_step():
+                    self._step()
+                self._settle()
+                self._show(resend=mailbox.resend)
+            except Exception as error:
+                self._fail(error)
+        atexit.unregister(self.close)
+
+    def _sleep(self) -> None:
+        """Wait, the lock held, until there is something to do."""
+        while not self._closed and self._mailbox == _Mailbox():
+            if self._computing():
+                # an unwatched run still has to say that it rests
+                if self._watched() or self._state != "idle":
+                    return
+            elif self._busy:
+                self._busy = False
+                self._changed.notify_all()
+            self._changed.wait()
+
+    def _watched(self) -> bool:
+        """Whether, the lock held, anybody looks or waits."""
+        now = self._clock()
+        if self._waiters:
+            self._pacer.alive(now)
+            return True
+        return self._pacer.attention(now).watched
+
+    def _computing(self) -> bool:
+        """Whether, somebody looking, the next step should be made."""
+        return self._playing and self._error is None and not (self._ascent is not None and self._ascent.done)
+
+    def _wants_step(self) -> bool:
+        if not self._computing():
+            return False
+        with self._changed:
+            return self._watched()
+
+    def _obey(self, mailbox: _Mailbox) -> None:
+        if mailbox.has_control():
+            # whatever went wrong, a changed control is a reason to try again
+            self._error = None
+        new_run = mailbox.restart
+        if mailbox.target is not None and mailbox.target != self._target:
+            old, self._target = self._target, mailbox.target
+            if (old.layer, old.recipe, old.size) != (
+                self._target.layer,
+                self._target.recipe,
+                self._target.size,
+            ):
+                # how large a picture this machine can carry depends on these
+                self._reduced = None
+            new_run = True
+        if mailbox.knobs is not None:
+            self._knobs.update(mailbox.knobs)
+        if mailbox.playing is not None:
+            self._playing = mailbox.playing
+        if new_run or (self._ascent is None and (self._playing or mailbox.has_control())):
+            self._begin()
+            if not self._playing:
+                # else the last unit's picture would stand under the new unit's name
+                self._step()
+        elif self._ascent is not None and mailbox.knobs is not None:
+            self._ascent.override(**mailbox.knobs)
+        if self._ascent is None:
+            return
+        if self._ascent.done and not new_run and self._playing and (mailbox.knobs or mailbox.playing):
+            # the picture follows the hand, and play means play, also past the schedule's end
+            self._ascent.extend(max(1, int(self._ascent.recipe.steps)))
+        for _ in range(0 if self._playing else mailbox.steps):
+            if self._ascent.done:
+                self._ascent.extend(1)
+            self._step()
+
+    def _begin(self) -> None:
+        """A new run of the current target."""
+        self._ascent = None
+        self._run += 1
+        self._speed = _Speed()
+        self._history = History()
+        self._unsent = False
+        self._note = ""
+        self._become("starting")
+        self._show()
+        self._ascent = self._made(self._reduced if self._target.size is None else None)
+
+    def _made(self, size: int | None) -> RunningAscent:
+        target = self._target if size is None else replace(self._target, size=size)
+        ascent = self._make_ascent(target)
+        given = {name: value for name, value in self._knobs.items() if value is not None}
+        if given:
+            ascent.override(**given)
+        return ascent
+
+    def _step(self) -> None:
+        ascent = self._ascent
+        if ascent is None:
+            return
+        if self._playing and self._state != "running":
+            # said before the step: the first one of a large model can take seconds
+            self._become("running")
+            self._show()
+        began = self._clock() if self._step_ended is None else self._step_ended
+        try:
+            step = ascent.step()
+        except Exception:
+            # a half-made step leaves an ascent that nobody should go on with
+            self._ascent = None
+            raise
+        self._step_ended = self._clock()
+        self._speed.note(self._step_ended - began)
+        self._image = step.image
+        self._activation = float(step.activation)
+        self._history.add(ascent.index, self._activation)
+        self._unsent = True
+        if self._playing:
+            self._consider_size(ascent)
+
+    def _consider_size(self, ascent: RunningAscent) -> None:
+        """Begin again with a smaller picture where this machine is too slow for this one."""
+        rate = self._speed.start()
+        if self._target.size is not None or rate is None or rate >= SLOW or ascent.size <= SMALLEST:
+            return
+        smaller = max(SMALLEST, round(ascent.size * SHRINK))
+        try:
+            made = self._made(smaller)
+        except SizeError:
+            self._note = f"This machine is slow for {ascent.size} px, and the layer needs that size."
+            return
+        log.info("%.1f steps/s at %d px: beginning again at %d px", rate, ascent.size, smaller)
+        self._note = (
+            f"At {ascent.size} px this machine made {rate:.1f} steps a second, so the picture was made "
+            f"smaller ({smaller} px); set size to choose it yourself."
+        )
+        self._reduced = smaller
+        self._ascent = made
+        self._run += 1
+        self._speed = _Speed()
+        self._history = History()
+
+    def _settle(self) -> None:
+        """Name the state that the worker is in now."""
+        if self._error is not None:
+            state = "error"
+        elif self._ascent is not None and self._ascent.done:
+            state = "done"
+        elif not self._playing:
+            state = "paused"
+        elif not self._wants_step():
+            state = "idle"
+        else:
+            state = "running" if self._ascent is not None else "starting"
+        if state != self._state:
+            self._become(state)
+
+    def _become(self, state: str) -> None:
+        self._state = state
+        self._news = True
+        # the time between two steps says nothing about speed when a rest lies between them
+        self._step_ended = None
+
+    def _show(self, *, resend: bool = False) -> None:
+        """Publish what is new: the picture if it may go now, the status if it changed."""
+        still = self._state in STILL
+        with self._changed:
+            now = self._clock()
+            due = self._pacer.due(now) <= now
+        # nothing follows the last picture of a run, so it need not wait for credit
+        fresh = self._unsent and (due or still)
+        if not (fresh or resend or self._news):
+            return
+        with_image = self._image is not None and (fresh or resend)
+        if fresh:
+            self._n += 1
+        self._unsent = self._unsent and not fresh
+        self._news = False
+        ascent = self._ascent
+        self._publish_update(
+            Update(
+                image=self._image if with_image else None,
+                lossless=still,
+                fresh=fresh,
+                step=0 if ascent is None else int(ascent.index),
+                activation=self._activation,
+                history=self._history.packed(),
+                status=self._status(),
+            )
+        )
+        if with_image:
+            with self._changed:
+                self._pacer.sent(self._n, self._clock())
+
+    def _fail(self, error: Exception) -> None:
+        log.error("The run of %s stopped: %s", self._target.sentence(), error, exc_info=error)
+        self._error = error
+        self._become("error")
+        try:
+            self._show()
+        except Exception as again:
+            # an observer that raises at every change must not end the worker
+            log.error("The error could not be shown: %s", again, exc_info=again)
+
+    def _status(self) -> dict[str, Any]:
+        ascent, error = self._ascent, self._error
+        return {
+            "n": self._n,
+            "run": self._run,
+            "state": self._state,
+            "text": self._sentence(),
+            "error": None if error is None else f"{type(error).__name__}: {error}",
+            "rate": round(self._speed.rate, 2),
+            "step": 0 if ascent is None else int(ascent.index),
+            "total": 0 if ascent is None else int(ascent.steps),
+            "unit": self._target.unit,
+            "layer": self._target.layer,
+            "size": 0 if ascent is None else int(ascent.size),
+            "values": {} if ascent is None else {k: float(v) for k, v in ascent.values().items()},
+            "activation_before_relu": True,
+        }
+
+    def _sentence(self) -> str:
+        """What is going on, in words."""
+        what = self._target.sentence()
+        at = "" if self._ascent is None else f"step {self._ascent.index} of {self._ascent.steps}"
+        match self._state:
+            case "starting":
+                text = f"Getting ready to draw {what}."
+            case "running":
+                text = f"Drawing {what}."
+            case "paused":
+                text = f"Paused at {at}: {what}." if at else f"Paused before the first step: {what}."
+            case "done":
+                text = f"Finished {what} after {self._ascent.index if self._ascent else 0} steps."
+            case "idle":
+                text = f"Resting at {at}, because nobody is looking; it goes on when somebody does."
+            case _:
+                text = f"Stopped while drawing {what}: {_in_words(self._error)}"
+        return f"{text} {self._note}".strip()
+
+
+def _in_words(error: BaseException | None) -> str:
+    if error is None:
+        return "nobody knows why."
+    text = str(error).strip() or "it gave no reason."
+    # our own errors are sentences already; others need their type to make sense
+    return text if isinstance(error, PeekError) else f"{type(error).__name__}: {text}"
