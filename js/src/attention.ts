@@ -1,0 +1,168 @@
+import type { Outbound } from "./protocol";
+
+/**
+ * `ok`: heard from lately, or nothing expected. `silent`: asked several times, no answer (a busy kernel
+ * looks the same as a dead one from here). `gone`: the host itself refuses to send.
+ */
+export type Health = "ok" | "silent" | "gone";
+
+// Each message to the kernel makes JupyterLab repaint its status twice: acks are few and cumulative.
+const ACK_INTERVAL_MS = 250;
+const SILENCE_MS = 2000;
+const UNANSWERED_MS = 6000;
+/** Once nobody has answered for long, asking slows down: a busy kernel keeps every question in a queue. */
+const SLOW_POLL_MS = 5000;
+
+/**
+ * Tells the kernel what is being looked at, and notices when it no longer answers.
+ *
+ * Acks go out only while some view can be seen, so an orphaned or hidden widget stops the stream by
+ * itself. `send` returns false where the host threw.
+ */
+export class Attention {
+  private readonly seen = new Set<object>();
+  private newest = -1;
+  private acked = -1;
+  private lastAck = -Infinity;
+  private ackTimer: ReturnType<typeof setTimeout> | undefined;
+  private silenceTimer: ReturnType<typeof setTimeout> | undefined;
+  private heardAt = 0;
+  private running = false;
+  private awaiting = false;
+  private pageHidden = document.visibilityState === "hidden";
+  private told = false;
+  private state: Health = "ok";
+  private disposed = false;
+
+  constructor(
+    private readonly send: (message: Outbound) => boolean,
+    private readonly onHealth: (health: Health) => void,
+    private readonly onVisible: (on: boolean) => void,
+  ) {
+    document.addEventListener("visibilitychange", this.pageChanged);
+  }
+
+  get health(): Health {
+    return this.state;
+  }
+
+  get visible(): boolean {
+    return this.seen.size > 0 && !this.pageHidden;
+  }
+
+  hello(): void {
+    // A kernel that has just been greeted numbers its frames as it likes.
+    this.newest = this.acked = -1;
+    if (this.send({ kind: "hello" })) this.expectReply();
+  }
+
+  /** Watches whether `element` can be seen; the returned function ends that. */
+  watch(element: Element): () => void {
+    // Hosts without the observer (old webviews) get frames all the time rather than never.
+    if (typeof IntersectionObserver === "undefined") {
+      this.setSeen(element, true);
+      return () => this.setSeen(element, false);
+    }
+    const observer = new IntersectionObserver((entries) => {
+      const last = entries[entries.length - 1];
+      // An element taken out of the page without a clean-up counts as not intersecting.
+      if (last) this.setSeen(element, last.isIntersecting && element.isConnected);
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      this.setSeen(element, false);
+    };
+  }
+
+  drawn(n: number): void {
+    this.newest = n;
+    this.scheduleAck();
+  }
+
+  /** Something came from the kernel. `running`: more is to be expected soon. */
+  heard(running: boolean): void {
+    this.running = running;
+    this.awaiting = false;
+    this.heardAt = performance.now();
+    this.setHealth("ok");
+    this.armSilence();
+  }
+
+  /** A control was used: even a paused kernel has something to say now. */
+  expectReply(): void {
+    if (this.awaiting || this.running) return;
+    this.awaiting = true;
+    this.heardAt = performance.now();
+    this.armSilence();
+  }
+
+  /** The host threw while sending. */
+  refused(): void {
+    if (!this.disposed) this.setHealth("gone");
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    document.removeEventListener("visibilitychange", this.pageChanged);
+    clearTimeout(this.ackTimer);
+    clearTimeout(this.silenceTimer);
+    this.seen.clear();
+  }
+
+  private readonly pageChanged = (): void => {
+    this.pageHidden = document.visibilityState === "hidden";
+    this.tellVisible();
+  };
+
+  private setSeen(key: object, on: boolean): void {
+    if (on) this.seen.add(key);
+    else this.seen.delete(key);
+    this.tellVisible();
+  }
+
+  private tellVisible(): void {
+    if (this.disposed || this.visible === this.told) return;
+    this.told = this.visible;
+    this.onVisible(this.told);
+    this.send({ kind: "visible", on: this.told });
+    if (this.told) {
+      // Silence while nobody looked is not the kernel's fault.
+      this.heardAt = performance.now();
+      this.scheduleAck();
+    }
+    this.armSilence();
+  }
+
+  private scheduleAck(): void {
+    if (this.ackTimer !== undefined || this.newest === this.acked || !this.visible) return;
+    const wait = Math.max(0, this.lastAck + ACK_INTERVAL_MS - performance.now());
+    this.ackTimer = setTimeout(() => {
+      this.ackTimer = undefined;
+      if (this.newest === this.acked || !this.visible) return;
+      this.acked = this.newest;
+      this.lastAck = performance.now();
+      this.send({ kind: "ack", n: this.newest });
+    }, wait);
+  }
+
+  private armSilence(wait = SILENCE_MS): void {
+    clearTimeout(this.silenceTimer);
+    this.silenceTimer = undefined;
+    if (this.disposed || !this.visible || !(this.running || this.awaiting)) return;
+    this.silenceTimer = setTimeout(() => this.askAgain(), wait);
+  }
+
+  private askAgain(): void {
+    const quiet = performance.now() - this.heardAt;
+    const sent = this.send({ kind: "poll" });
+    if (sent && quiet >= UNANSWERED_MS) this.setHealth("silent");
+    this.armSilence(quiet >= UNANSWERED_MS ? SLOW_POLL_MS : SILENCE_MS);
+  }
+
+  private setHealth(health: Health): void {
+    if (health === this.state) return;
+    this.state = health;
+    this.onHealth(health);
+  }
+}

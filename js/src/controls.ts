@@ -1,0 +1,111 @@
+import { el } from "./dom";
+
+export function clamp(value: number, minimum: number, maximum: number): number {
+  return Math.min(Math.max(value, minimum), maximum);
+}
+
+/** A whole number in the range, from whatever was typed; null when it is no number at all. */
+export function readWhole(typed: string, minimum: number, maximum: number): number | null {
+  const value = typed.trim() === "" ? NaN : Number(typed);
+  return Number.isFinite(value) ? clamp(Math.round(value), minimum, maximum) : null;
+}
+
+export interface SliderState {
+  maximum: number;
+  value: number;
+  /** What a screen reader says instead of the bare position. */
+  spoken: string;
+}
+
+export interface Slider {
+  input: HTMLInputElement;
+  show(state: SliderState): void;
+}
+
+/**
+ * A range input from 0 to `maximum` that is never moved under a hand that holds it: what comes in
+ * meanwhile is shown when the hand lets go.
+ */
+export function slider(label: string, onInput: (value: number) => void, signal: AbortSignal): Slider {
+  const input = el("input", { type: "range", class: "peek-slider", min: 0, step: 1, "aria-label": label });
+  let held = false;
+  let waiting: SliderState | null = null;
+
+  const apply = (state: SliderState): void => {
+    input.max = String(Math.max(0, state.maximum));
+    input.value = String(state.value);
+    input.disabled = state.maximum <= 0;
+    fill();
+  };
+  // The part left of the thumb is coloured by the style sheet from this property.
+  const fill = (): void => {
+    const maximum = Number(input.max);
+    input.style.setProperty("--fill", String(maximum > 0 ? Number(input.value) / maximum : 0));
+  };
+  const release = (): void => {
+    held = false;
+    if (waiting) apply(waiting);
+    waiting = null;
+  };
+
+  input.addEventListener("pointerdown", () => (held = true), { signal });
+  for (const end of ["pointerup", "pointercancel", "blur"]) input.addEventListener(end, release, { signal });
+  input.addEventListener(
+    "input",
+    () => {
+      // Before anything else: what comes in from this very change must not be kept back as older.
+      waiting = null;
+      fill();
+      onInput(Number(input.value));
+    },
+    { signal },
+  );
+
+  return {
+    input,
+    show(state) {
+      input.setAttribute("aria-valuetext", state.spoken);
+      if (held) waiting = state;
+      else apply(state);
+    },
+  };
+}
+
+export interface NumberBox {
+  input: HTMLInputElement;
+  show(value: number, maximum: number): void;
+}
+
+/** A box for a whole number: takes effect on Enter, on leaving it and on its arrows, not in mid-typing. */
+export function numberBox(label: string, onChange: (value: number) => void, signal: AbortSignal): NumberBox {
+  const input = el("input", {
+    type: "number",
+    class: "peek-number",
+    min: 0,
+    step: 1,
+    inputmode: "numeric",
+    "aria-label": label,
+  });
+  let typing = false;
+  let shown = 0;
+
+  const settle = (): void => {
+    typing = false;
+    const value = readWhole(input.value, 0, Number(input.max));
+    input.value = String(value ?? shown);
+    if (value !== null && value !== shown) onChange(value);
+  };
+  input.addEventListener("input", () => (typing = true), { signal });
+  input.addEventListener("change", settle, { signal });
+  // Chromium fires no change event for text that is not a number.
+  input.addEventListener("blur", () => typing && settle(), { signal });
+
+  return {
+    input,
+    show(value, maximum) {
+      shown = value;
+      input.max = String(Math.max(0, maximum));
+      if (!typing) input.value = String(value);
+    },
+  };
+}

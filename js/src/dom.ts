@@ -1,0 +1,77 @@
+type Props = Record<string, string | number | boolean | undefined>;
+type Child = Node | string;
+
+/**
+ * Makes an element. Strings become text nodes and attributes are set as attributes, so that nothing a
+ * model is called can turn into markup.
+ */
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  props: Props = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  setAttributes(element, props);
+  element.append(...children);
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function svg<K extends keyof SVGElementTagNameMap>(
+  tag: K,
+  props: Props = {},
+  ...children: Child[]
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS(SVG, tag);
+  setAttributes(element, props);
+  element.append(...children);
+  return element;
+}
+
+function setAttributes(element: Element, props: Props): void {
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === false) continue;
+    element.setAttribute(name === "class" ? "class" : name, value === true ? "" : String(value));
+  }
+}
+
+/** Writes text only when it differs: an equal write would still repaint and disturb a selection. */
+export function setText(element: Element, value: string): void {
+  if (element.textContent !== value) element.textContent = value;
+}
+
+const ICONS = {
+  play: "M5 3.2v9.6l8-4.8z",
+  pause: "M4 3h3v10H4zM9 3h3v10H9z",
+  step: "M3 3.2v9.6l7-4.8zM11 3h2.2v10H11z",
+  restart: "M8 3a5 5 0 1 0 4.9 6h-1.6A3.5 3.5 0 1 1 8 4.5c.9 0 1.8.4 2.4 1L8.6 7.3H13V2.9l-1.5 1.5A5 5 0 0 0 8 3z",
+  undo: "M6.6 2.6 2.8 6.2l3.8 3.6V7.2h2.6a2.4 2.4 0 1 1 0 4.8H5.5v1.6h3.7a4 4 0 1 0 0-8H6.6z",
+  left: "M10.3 3 5.3 8l5 5 1.1-1.1L7.5 8l3.9-3.9z",
+  right: "M5.7 3 10.7 8l-5 5-1.1-1.1L8.5 8 4.6 4.1z",
+  dice:
+    "M4 2h8a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H4a2 2 0 0 1-2-2V4a2 2 0 0 1 2-2zm0 1.4a.6.6 0 0 0-.6.6v8c0 .3.3.6.6.6h8" +
+    "c.3 0 .6-.3.6-.6V4a.6.6 0 0 0-.6-.6zM5.6 4.5a1.1 1.1 0 1 1 0 2.2 1.1 1.1 0 0 1 0-2.2zm4.8 0a1.1 1.1 0 1 1 0 2.2" +
+    " 1.1 1.1 0 0 1 0-2.2zM8 6.9a1.1 1.1 0 1 1 0 2.2 1.1 1.1 0 0 1 0-2.2zM5.6 9.3a1.1 1.1 0 1 1 0 2.2 1.1 1.1 0 0 1 " +
+    "0-2.2zm4.8 0a1.1 1.1 0 1 1 0 2.2 1.1 1.1 0 0 1 0-2.2z",
+} as const;
+
+export type IconName = keyof typeof ICONS;
+
+export function icon(name: IconName): SVGSVGElement {
+  return svg(
+    "svg",
+    { viewBox: "0 0 16 16", class: "peek-icon", "aria-hidden": "true" },
+    svg("path", { d: ICONS[name], "fill-rule": "evenodd" }),
+  );
+}
+
+export function setIcon(button: Element, name: IconName): void {
+  button.firstElementChild?.firstElementChild?.setAttribute("d", ICONS[name]);
+}
+
+export function iconButton(name: IconName, label: string, onClick: () => void, signal: AbortSignal): HTMLButtonElement {
+  const button = el("button", { type: "button", class: "peek-button", title: label, "aria-label": label }, icon(name));
+  button.addEventListener("click", onClick, { signal });
+  return button;
+}

@@ -1,0 +1,135 @@
+import { clamp, slider } from "./controls";
+import { el, iconButton, setText } from "./dom";
+import type { KnobInfo } from "./protocol";
+import { formatNumber, text } from "./text";
+import { watch, watchCalmly, type View } from "./view";
+
+/** Slider positions: enough to be smooth under a pointer, few enough for the arrow keys. */
+export const POSITIONS = 200;
+/** A logarithmic knob that starts at 0 has 0 at the very left and then this share of the maximum. */
+const SMALLEST_SHARE = 1e-4;
+
+export function positionOf(knob: KnobInfo, value: number): number {
+  const { minimum, maximum } = knob;
+  if (!(maximum > minimum) || !Number.isFinite(value)) return 0;
+  const inside = clamp(value, minimum, maximum);
+  if (knob.scale === "linear") return Math.round(((inside - minimum) / (maximum - minimum)) * POSITIONS);
+  const lowest = minimum > 0 ? minimum : maximum * SMALLEST_SHARE;
+  if (inside < lowest) return 0;
+  const share = Math.log(inside / lowest) / Math.log(maximum / lowest);
+  return minimum > 0 ? Math.round(share * POSITIONS) : 1 + Math.round(share * (POSITIONS - 1));
+}
+
+export function valueAt(knob: KnobInfo, position: number): number {
+  const { minimum, maximum } = knob;
+  // The ends are exact whatever rounding says.
+  if (position <= 0) return minimum;
+  if (position >= POSITIONS) return maximum;
+  if (knob.scale === "linear") return tidy(minimum + ((maximum - minimum) * position) / POSITIONS, knob);
+  const lowest = minimum > 0 ? minimum : maximum * SMALLEST_SHARE;
+  const share = minimum > 0 ? position / POSITIONS : (position - 1) / (POSITIONS - 1);
+  return tidy(lowest * (maximum / lowest) ** share, knob);
+}
+
+/** Three digits are what one can read and repeat in a script; still inside the range after rounding. */
+function tidy(value: number, knob: KnobInfo): number {
+  return clamp(Number(value.toPrecision(3)), knob.minimum, knob.maximum);
+}
+
+export function recipePanel(view: View): HTMLElement {
+  const { session, signal } = view;
+  const { wire } = session;
+  const list = el("select", { class: "peek-select" });
+  const summary = el("p", { class: "peek-help" });
+  list.addEventListener(
+    "change",
+    () => {
+      wire.edit({ recipe: list.value });
+      session.attention.expectReply();
+    },
+    { signal },
+  );
+  watch(view, ["recipe", "recipe_list"], () => {
+    const name = wire.get("recipe");
+    const recipes = wire.get("recipe_list") ?? [];
+    const names = recipes.map((recipe) => recipe.name);
+    // A recipe made in Python has a name that no preset has.
+    if (!names.includes(name)) names.push(name);
+    list.replaceChildren(...names.map((each) => el("option", { value: each }, each)));
+    list.value = name;
+    const chosen = recipes.find((recipe) => recipe.name === name);
+    setText(summary, chosen?.summary ?? "");
+    summary.title = chosen?.source ? text.recipeSource(chosen.source) : "";
+  });
+  return el(
+    "div",
+    { class: "peek-group" },
+    el("label", { class: "peek-row" }, el("span", { class: "peek-label" }, text.recipe), list),
+    summary,
+  );
+}
+
+/** The five regularisers: each follows the recipe until a hand takes it, and can be given back. */
+export function knobsPanel(view: View): HTMLElement {
+  const rows = el("div", { class: "peek-knobs", role: "group", "aria-label": text.regularisation });
+  let made: AbortController | undefined;
+  view.signal.addEventListener("abort", () => made?.abort(), { once: true });
+  watch(view, ["knobs"], () => {
+    made?.abort();
+    made = new AbortController();
+    const inner = { session: view.session, signal: made.signal };
+    rows.replaceChildren(...(view.session.wire.get("knobs") ?? []).map((knob) => knobRow(inner, knob)));
+  });
+  return rows;
+}
+
+function knobRow(view: View, knob: KnobInfo): HTMLElement {
+  const { session, signal } = view;
+  const { wire } = session;
+  const set = (value: number | null): void => {
+    wire.edit({ [knob.name]: value });
+    session.attention.expectReply();
+  };
+  const range = slider(knob.label, (position) => set(valueAt(knob, position)), signal);
+  const number = el("span", { class: "peek-value" });
+  const badge = el("span", { class: "peek-badge" });
+  const reset = iconButton("undo", text.backToRecipe(knob.label), () => set(null), signal);
+  reset.classList.add("peek-quiet");
+  const row = el(
+    "div",
+    { class: "peek-knob", title: knob.help },
+    el(
+      "div",
+      { class: "peek-inline" },
+      el("span", { class: "peek-label" }, knob.label),
+      badge,
+      el("span", { class: "peek-spring" }),
+      number,
+      el("span", { class: "peek-unit" }, knob.unit),
+      reset,
+    ),
+    range.input,
+    el("p", { class: "peek-help" }, knob.help),
+  );
+
+  const update = (): void => {
+    const own = wire.get(knob.name);
+    const byHand = own !== null && own !== undefined;
+    const value = byHand ? own : session.status.values[knob.name];
+    const shown = value === undefined ? "–" : formatNumber(value);
+    row.classList.toggle("peek-by-hand", byHand);
+    setText(badge, byHand ? text.byHand : text.byRecipe);
+    setText(number, shown);
+    // Not `disabled`: a button that vanishes under the focus throws the focus out of the widget.
+    reset.setAttribute("aria-disabled", String(!byHand));
+    range.show({
+      maximum: POSITIONS,
+      value: value === undefined ? 0 : positionOf(knob, value),
+      spoken: text.knobSpoken(shown, knob.unit, byHand),
+    });
+  };
+  // A hand must see its own change at once; what a schedule does may be shown at a readable pace.
+  watch(view, [knob.name], update);
+  watchCalmly(view, ["status"], 100, update);
+  return row;
+}

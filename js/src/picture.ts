@@ -1,0 +1,31 @@
+import { el, setText } from "./dom";
+import { describeUnit } from "./picker";
+import { text } from "./text";
+import { watch, watchCalmly, type View } from "./view";
+
+/** The picture: a square that keeps its place from before the first frame on. */
+export function picturePanel(view: View): HTMLElement {
+  const { session, signal } = view;
+  const canvas = el("canvas", { class: "peek-canvas", role: "img" });
+  const note = el("p", { class: "peek-stage-note" });
+  const stage = el("div", { class: "peek-stage" }, canvas, note);
+
+  const detach = session.store.attach((picture) => {
+    if (canvas.width !== picture.width) canvas.width = picture.width;
+    if (canvas.height !== picture.height) canvas.height = picture.height;
+    canvas.getContext("2d")?.drawImage(picture, 0, 0);
+  });
+  signal.addEventListener("abort", detach, { once: true });
+
+  watch(view, ["drawn", "undecodable"], () => {
+    const empty = session.store.n < 0;
+    canvas.hidden = empty;
+    note.hidden = !empty && !session.undecodable;
+    setText(note, session.undecodable ? text.undecodable : text.waiting);
+  });
+  watchCalmly(view, ["status"], 1000, () => {
+    canvas.setAttribute("aria-label", text.picture(describeUnit(session), session.status.step));
+  });
+  watch(view, ["health"], () => stage.classList.toggle("peek-stale", session.attention.health === "gone"));
+  return stage;
+}

@@ -1,0 +1,158 @@
+// The messages between the front end and the kernel, in one place. `peek_widget/live/protocol.py` holds
+// the same names; tests/test_package.py reads both files and compares them, so WIRE stays plain JSON.
+
+export const WIRE = {
+  "control": [
+    "layer", "unit", "recipe",
+    "blur", "jitter", "decay", "total_variation", "step_size",
+    "seed", "size", "playing"
+  ],
+  "description": ["layer_list", "recipe_list", "knobs", "class_names", "about"],
+  "live": ["frame", "activation", "step", "history", "status"],
+  "states": ["starting", "running", "paused", "done", "error", "idle"],
+  "inbound": ["hello", "ack", "visible", "poll", "restart", "step"]
+} as const;
+
+export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
+
+/** Names of units, knobs and layers come from somebody's model: text to show, never markup. */
+export interface LayerInfo {
+  name: string;
+  kind: string;
+  channels: number;
+  size: readonly number[];
+  receptive_field: readonly number[] | null;
+  stride: readonly number[] | null;
+  rectified: boolean;
+}
+
+export interface RecipeInfo {
+  name: string;
+  summary: string;
+  source: string;
+}
+
+export interface KnobInfo {
+  name: KnobName;
+  label: string;
+  minimum: number;
+  maximum: number;
+  scale: "linear" | "log";
+  unit: string;
+  help: string;
+}
+
+export interface About {
+  model?: string;
+  preprocess?: string;
+  device?: string;
+  version?: string;
+}
+
+export type RunState = (typeof WIRE.states)[number];
+
+export interface Status {
+  /** Frame number; grows for as long as the kernel lives. */
+  n: number;
+  /** Counts restarts. */
+  run: number;
+  state: RunState;
+  text: string;
+  error: string | null;
+  /** Steps a second. */
+  rate: number;
+  step: number;
+  total: number;
+  unit: number;
+  layer: string;
+  /** Side of the picture in pixels. */
+  size: number;
+  /** The knobs as they stand now, recipe and overrides taken together. */
+  values: Partial<Record<KnobName, number>>;
+}
+
+export type Binary = DataView | ArrayBuffer | Uint8Array;
+
+export interface Traits {
+  layer: string;
+  unit: number;
+  recipe: string;
+  blur: number | null;
+  jitter: number | null;
+  decay: number | null;
+  total_variation: number | null;
+  step_size: number | null;
+  seed: number;
+  size: number | null;
+  playing: boolean;
+  layer_list: LayerInfo[];
+  recipe_list: RecipeInfo[];
+  knobs: KnobInfo[];
+  class_names: string[];
+  about: About;
+  frame: Binary;
+  activation: number;
+  step: number;
+  history: Binary;
+  status: Partial<Status>;
+}
+
+export type TraitName = keyof Traits;
+export type ControlValues = Partial<Pick<Traits, (typeof WIRE.control)[number]>>;
+
+export type Outbound =
+  | { kind: "hello" }
+  | { kind: "ack"; n: number }
+  | { kind: "visible"; on: boolean }
+  | { kind: "poll" }
+  | { kind: "restart" }
+  | { kind: "step" };
+
+export const LARGEST_SEED = 2 ** 31 - 1;
+
+export const TRAIT_NAMES: readonly TraitName[] = [...WIRE.control, ...WIRE.description, ...WIRE.live];
+
+/** Before the first message `status` is an empty object: read it as a run that has yet to start. */
+export function readStatus(raw: Partial<Status> | null | undefined): Status {
+  return {
+    n: 0,
+    run: 0,
+    state: "starting",
+    text: "",
+    error: null,
+    rate: 0,
+    step: 0,
+    total: 0,
+    unit: 0,
+    layer: "",
+    size: 0,
+    ...raw,
+    values: raw?.values ?? {},
+  };
+}
+
+/** Hosts hand binary traits over as a DataView or as a buffer. Returns null for an empty one. */
+export function bytesOf(value: Binary | null | undefined): Uint8Array<ArrayBuffer> | null {
+  if (!value || value.byteLength === 0) return null;
+  if (ArrayBuffer.isView(value)) {
+    return new Uint8Array(value.buffer as ArrayBuffer, value.byteOffset, value.byteLength);
+  }
+  return new Uint8Array(value);
+}
+
+export interface HistoryPoint {
+  step: number;
+  activation: number;
+}
+
+/** `history` is little-endian float32 pairs; the view may start at any byte, which rules Float32Array out. */
+export function readHistory(value: Binary | null | undefined): HistoryPoint[] {
+  const bytes = bytesOf(value);
+  if (!bytes) return [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const points: HistoryPoint[] = [];
+  for (let at = 0; at + 8 <= view.byteLength; at += 8) {
+    points.push({ step: view.getFloat32(at, true), activation: view.getFloat32(at + 4, true) });
+  }
+  return points;
+}

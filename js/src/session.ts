@@ -1,0 +1,118 @@
+import type { AnyModel } from "@anywidget/types";
+import { Attention } from "./attention";
+import {
+  bytesOf,
+  readStatus,
+  TRAIT_NAMES,
+  WIRE,
+  type Status,
+  type TraitName,
+  type Traits,
+} from "./protocol";
+import { FrameStore } from "./store";
+import { Wire } from "./wire";
+
+/** What a view can wait for: a trait, or one of the things only the front end knows. */
+export type Topic = TraitName | "health" | "undecodable" | "drawn";
+type Listener = (changed: ReadonlySet<Topic>) => void;
+
+const LIVE: ReadonlySet<Topic> = new Set(WIRE.live);
+
+/** All that one model needs in the page, however many views it has. */
+export class Session {
+  readonly wire: Wire;
+  readonly store: FrameStore;
+  readonly attention: Attention;
+  /** True after a picture could not be decoded, until one can. */
+  undecodable = false;
+  status: Status;
+
+  private readonly listeners = new Set<Listener>();
+  private readonly changed = new Set<Topic>();
+  private readonly handlers: [string, () => void][] = [];
+  private lastFrame: unknown = null;
+  private disposed = false;
+
+  constructor(private readonly model: AnyModel<Traits>) {
+    this.wire = new Wire(model, () => this.attention.refused());
+    this.store = new FrameStore(
+      (n) => {
+        this.undecodable = false;
+        this.attention.drawn(n);
+        this.note("drawn");
+      },
+      () => {
+        this.undecodable = true;
+        this.note("undecodable");
+      },
+    );
+    this.attention = new Attention(
+      (message) => this.wire.send(message),
+      () => this.note("health"),
+      (on) => this.store.want(on),
+    );
+    this.status = readStatus(model.get("status"));
+
+    for (const name of TRAIT_NAMES) {
+      const handler = (): void => this.note(name);
+      this.handlers.push([`change:${name}`, handler]);
+      model.on(`change:${name}`, handler);
+    }
+    // A page that is reloaded finds the last picture in the model already.
+    this.takeFrame();
+    this.attention.hello();
+  }
+
+  /** Calls `listener` after each batch of changes until `signal` aborts. */
+  subscribe(listener: Listener, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    this.listeners.add(listener);
+    signal.addEventListener("abort", () => this.listeners.delete(listener), { once: true });
+  }
+
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.wire.flush();
+    for (const [event, handler] of this.handlers) this.model.off(event as never, handler);
+    this.listeners.clear();
+    this.attention.dispose();
+    this.store.dispose();
+  }
+
+  get isDisposed(): boolean {
+    return this.disposed;
+  }
+
+  /**
+   * One update message changes several traits, and hosts differ in whether all values are there at the
+   * first event: waiting for the end of the task shows every view one consistent state, once.
+   */
+  private note(topic: Topic): void {
+    if (this.disposed) return;
+    if (this.changed.size === 0) queueMicrotask(() => this.flush());
+    this.changed.add(topic);
+  }
+
+  private flush(): void {
+    const changed = new Set(this.changed);
+    this.changed.clear();
+    if (this.disposed) return;
+    if ([...changed].some((topic) => LIVE.has(topic))) {
+      this.status = readStatus(this.wire.get("status"));
+      this.takeFrame();
+      const { state } = this.status;
+      this.attention.heard(this.wire.get("playing") && (state === "running" || state === "starting"));
+    }
+    for (const listener of [...this.listeners]) listener(changed);
+  }
+
+  private takeFrame(): void {
+    const frame = this.wire.get("frame");
+    // A status-only message leaves the frame as it was.
+    if (frame === this.lastFrame) return;
+    this.lastFrame = frame;
+    const bytes = bytesOf(frame);
+    if (bytes) this.store.offer(this.status.n, bytes);
+  }
+}

@@ -1,0 +1,78 @@
+// Every word the front end says by itself, in one place, ready to be translated. What the kernel says
+// (status lines, knob labels and help, recipe summaries) comes worded from Python.
+
+export const text = {
+  title: "peek_widget: what a unit looks for",
+  picture: (unit: string, step: number) => `Picture of ${unit}, step ${step}`,
+  waiting: "Waiting for the first picture",
+  undecodable: "The last picture could not be decoded by this browser.",
+
+  play: "Play",
+  pause: "Pause",
+  stepOnce: "One step",
+  restart: "Restart with the same seed",
+  seed: "Seed",
+  newSeed: "Another seed, by chance",
+  progress: "Progress of the schedule",
+
+  layer: "Layer",
+  layerSlider: "Layer, by depth",
+  unit: "Unit",
+  unitNumber: "Unit number",
+  unitSlider: "Unit",
+  previousUnit: "Previous unit",
+  nextUnit: "Next unit",
+  randomUnit: "A unit by chance",
+  unitOf: (channels: number) => `of ${channels === 0 ? "…" : channels}`,
+  unitSpoken: (unit: number, channels: number, layer: string, name: string | null) =>
+    `unit ${unit} of ${channels}, ${layer}${name ? `, ${name}` : ""}`,
+  layerSpoken: (name: string, index: number, count: number) => `${name}, layer ${index} of ${count}`,
+  unitTitle: (unit: number) => `unit ${unit}`,
+  channels: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
+  mapSize: (size: readonly number[]) =>
+    size.length < 2 || (size[0] === 1 && size[1] === 1) ? null : `map ${size[0]} × ${size[1]}`,
+  receptiveField: (field: readonly number[] | null) =>
+    field && field.length === 2 ? `sees ${field[0]} × ${field[1]} px` : null,
+  stride: (stride: readonly number[] | null) =>
+    stride && stride.length === 2
+      ? `every ${stride[0] === stride[1] ? stride[0] : `${stride[0]} × ${stride[1]}`} px`
+      : null,
+  rectified: "after a ReLU",
+
+  recipe: "Recipe",
+  recipeSource: (source: string) => `Source: ${source}`,
+  regularisation: "Regularisation",
+  byRecipe: "recipe",
+  byHand: "by hand",
+  backToRecipe: (label: string) => `Give ${label} back to the recipe`,
+  knobSpoken: (value: string, unit: string, byHand: boolean) =>
+    `${value}${unit ? ` ${unit}` : ""}, ${byHand ? "set by hand" : "as the recipe says"}`,
+
+  activation: "Activation",
+  beforeRelu: "before the ReLU",
+  curve: (first: string, last: string, step: number) =>
+    `Activation over the steps: from ${first} to ${last} at step ${step}`,
+  stepOf: (step: number, total: number) => `step ${step} of ${total}`,
+  rate: (rate: string) => `${rate} steps/s`,
+  size: (size: number) => `${size} × ${size} px`,
+
+  silent: "No answer from the kernel for some seconds. It may be busy with another cell, or gone.",
+  gone: "The kernel is gone. This is its last picture: run the cell again for a live one.",
+  aboutModel: "Model",
+  aboutPreprocess: "Input",
+  aboutDevice: "Device",
+} as const;
+
+/** About three significant digits, never an exponent in the range the controls have, a real minus sign. */
+export function formatNumber(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e6 || size < 1e-4)) return value.toExponential(1).replace(/-/g, "−");
+  const digits = size === 0 ? 0 : Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(size))));
+  return value.toFixed(digits).replace("-", "−");
+}
+
+/** Always the same number of digits after the point, so that a running number does not jump. */
+export function formatFixed(value: number, digits: number): string {
+  return Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "–";
+}
