@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from peek_widget.errors import PeekError, SizeError
+
 from . import protocol
 from .history import History
 from .pacing import Pacer
@@ -62,7 +63,8 @@ class Target:
 
     def sentence(self) -> str:
         """The target as part of a sentence."""
-        return f"unit {self.unit} of {self.layer}"
+        # the model itself has no name in named_modules()
+        return f"unit {self.unit} of {self.layer or 'the output'}"
 
 
 @dataclass(frozen=True)
@@ -350,6 +352,9 @@ class Session:
                 case protocol.Hello():
                     self._pacer.hello(now)
                     self._mailbox.resend = True
+            if self._mailbox.resend:
+                # a question deserves an answer also before anything was drawn
+                self.start()
             self._changed.notify_all()
 
     def _at_rest(self) -> bool:

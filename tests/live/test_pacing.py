@@ -1,0 +1,213 @@
+"""Flow control, with a clock of the test's own."""
+
+import math
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from peek_widget.live import pacing
+from peek_widget.live.pacing import Pacer
+
+
+class Page:
+    """A pacer with a producer that always has a newer frame, and a clock."""
+
+    def __init__(self, rate=30.0):
+        self.now = 100.0
+        self.pacer = Pacer(rate, now=self.now)
+        self.sent = []
+
+    def run(self, seconds, ack_every=None, delay=0.01):
+        """Let time pass in ticks of 5 ms; the page acknowledges, if at all, as the front end does."""
+        end, last_ack = self.now + seconds, self.now
+        begin = len(self.sent)
+        while self.now < end:
+            self.now += 0.005
+            if self.pacer.due(self.now) <= self.now:
+                self.sent.append(self.now)
+                self.pacer.sent(len(self.sent), self.now)
+            if ack_every and self.now - last_ack >= ack_every:
+                last_ack = self.now
+                drawn = sum(1 for t in self.sent if t <= self.now - delay)
+                self.pacer.ack(drawn, self.now)
+        return len(self.sent) - begin
+
+
+def test_a_page_that_answers_gets_the_rate_asked_for():
+    page = Page(30)
+    assert page.run(10, ack_every=0.25) == pytest.approx(300, abs=30)
+
+
+def test_the_rate_is_capped():
+    assert Pacer(1000, now=0).rate == pacing.MAX_RATE
+    assert Page(1000).run(5, ack_every=0.2) <= 5 * pacing.MAX_RATE
+
+
+def test_a_rate_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="above 0"):
+        Pacer(0, now=0)
+
+
+def test_a_slow_page_has_no_queue():
+    page = Page(30)
+    for _ in range(40):
+        page.run(0.25, ack_every=0.25, delay=0.2)
+        assert page.pacer.outstanding <= page.pacer.window
+
+
+def test_a_window_is_half_a_second_and_at_most_fifteen():
+    assert Pacer(10, now=0).window == 5
+    assert Pacer(30, now=0).window == 15
+    assert Pacer(60, now=0).window == 15
+    assert Pacer(1, now=0).window == 2
+
+
+def test_silence_slows_down_then_probes_then_ends():
+    page = Page(30)
+    assert page.run(1.4) == 15, "a window, then nothing"
+    page.run(0.6)
+    assert page.run(8) == pytest.approx(8 * pacing.PATIENT_RATE, abs=4)
+    page.run(3)
+    assert page.run(20) == pytest.approx(20 * pacing.PROBE_RATE, abs=2)
+    assert page.pacer.attention(page.now).watched
+    page.run(30)
+    assert page.pacer.attention(page.now) == pacing.Attention(False, "nobody")
+    assert page.run(20) == 0
+    assert page.pacer.due(page.now) == math.inf
+
+
+def test_a_run_without_any_page_lasts_a_minute():
+    page = Page()
+    assert page.pacer.attention(page.now + 59).watched
+    assert not page.pacer.attention(page.now + 61).watched
+
+
+def test_one_ack_after_silence_restores_the_rate():
+    page = Page(30)
+    page.run(20)
+    page.pacer.ack(len(page.sent), page.now)
+    assert page.run(2, ack_every=0.25) >= 50
+
+
+def test_acks_are_cumulative_and_never_go_back():
+    page = Page(30)
+    page.run(0.4)
+    page.pacer.ack(8, page.now)
+    page.pacer.ack(3, page.now)
+    assert page.pacer.outstanding == len(page.sent) - 8
+    page.pacer.ack(10_000, page.now)
+    assert page.pacer.outstanding == 0
+
+
+def test_hello_forgets_what_an_earlier_page_left_unanswered():
+    page = Page(30)
+    page.run(1.4)
+    assert page.pacer.outstanding == 15
+    page.pacer.hello(page.now)
+    assert page.pacer.outstanding == 0
+    assert page.pacer.due(page.now) <= page.now
+
+
+def test_a_control_change_goes_past_rate_and_window_once():
+    page = Page(30)
+    page.run(1.0)
+    assert page.pacer.due(page.now) > page.now
+    page.pacer.poke(page.now)
+    assert page.pacer.due(page.now) <= page.now
+    page.pacer.sent(len(page.sent) + 1, page.now)
+    assert page.pacer.due(page.now) > page.now
+
+
+def test_hidden_gets_nothing_after_a_short_grace():
+    page = Page(30)
+    page.run(1, ack_every=0.25)
+    page.pacer.visible(False, page.now)
+    assert page.pacer.attention(page.now + 0.5 * pacing.GRACE).watched
+    page.run(pacing.GRACE)
+    assert page.run(5) == 0
+    assert page.pacer.attention(page.now).reason == "hidden"
+    page.pacer.visible(True, page.now)
+    assert page.pacer.due(page.now) <= page.now
+
+
+def test_a_second_page_that_still_looks_keeps_it_awake():
+    page = Page(30)
+    page.run(1, ack_every=0.25)
+    page.pacer.visible(False, page.now)
+    assert page.run(5, ack_every=0.25) > 100
+
+
+class Flow(RuleBasedStateMachine):
+    """Whatever happens in whatever order: no queue, no rate above the cap, and a way out of silence."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+        self.pacer = Pacer(30, now=0.0)
+        self.n = 0
+        self.asked = False
+        self.last_sent = -math.inf
+        self.last_word = 0.0
+
+    @rule(seconds=st.floats(0.001, 5))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @rule(frames=st.integers(1, 20))
+    def produce(self, frames):
+        """A producer that always has a newer frame, looked at every 10 ms."""
+        for _ in range(frames):
+            self.now += 0.01
+            if self.pacer.due(self.now) > self.now:
+                continue
+            assert self.pacer.attention(self.now).watched
+            if not self.asked:
+                assert self.now - self.last_sent >= 1 / pacing.MAX_RATE
+                if self.pacer.outstanding >= self.pacer.window:
+                    assert self.now - self.last_word >= pacing.SILENCE
+                    assert self.now - self.last_sent >= 1 / pacing.PATIENT_RATE
+            self.n += 1
+            if self.pacer.outstanding == 0:
+                self.last_word = self.now
+            self.pacer.sent(self.n, self.now)
+            self.last_sent, self.asked = self.now, False
+
+    @rule(back=st.integers(0, 40))
+    def ack(self, back):
+        before = self.pacer.outstanding
+        self.pacer.ack(max(0, self.n - back), self.now)
+        assert self.pacer.outstanding == min(before, back, self.n)
+        self.last_word = self.now
+
+    @rule()
+    def hello(self):
+        self.pacer.hello(self.now)
+        assert self.pacer.outstanding == 0
+        assert self.pacer.due(self.now) <= self.now
+        self.asked, self.last_word = True, self.now
+
+    @rule()
+    def poke(self):
+        self.pacer.poke(self.now)
+        self.asked = True
+
+    @rule(on=st.booleans())
+    def visible(self, on):
+        self.pacer.visible(on, self.now)
+        self.asked |= on
+
+    @precondition(lambda self: self.pacer.attention(self.now).watched)
+    @rule()
+    def a_watched_stream_never_stops_for_good(self):
+        assert self.pacer.due(self.now) <= self.now + pacing.SILENCE + 1e-6
+
+    @invariant()
+    def an_unwatched_stream_stands_still(self):
+        if not self.pacer.attention(self.now).watched:
+            assert self.pacer.due(self.now) == math.inf
+
+
+TestFlow = Flow.TestCase
+TestFlow.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

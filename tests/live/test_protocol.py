@@ -1,0 +1,83 @@
+"""The messages: what is accepted, and that nothing else is."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peek_widget.live import protocol
+from peek_widget.live.protocol import ProtocolError, parse
+
+ACCEPTED = [
+    ({"kind": "hello"}, protocol.Hello()),
+    ({"kind": "poll"}, protocol.Poll()),
+    ({"kind": "restart"}, protocol.Restart()),
+    ({"kind": "step"}, protocol.StepOnce()),
+    ({"kind": "ack", "n": 0}, protocol.Ack(0)),
+    ({"kind": "ack", "n": 2**53 - 1}, protocol.Ack(2**53 - 1)),
+    ({"kind": "visible", "on": False}, protocol.Visible(False)),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), ACCEPTED)
+def test_every_message_is_read(content, message):
+    assert parse(content, []) == message
+
+
+def test_every_kind_is_covered():
+    assert {content["kind"] for content, _ in ACCEPTED} == set(protocol.INBOUND_KINDS)
+
+
+@pytest.mark.parametrize(
+    ("content", "buffers", "word"),
+    [
+        (None, None, "object"),
+        ("hello", None, "object"),
+        ({}, None, "kind"),
+        ({"kind": "Hello"}, None, "kind"),
+        ({"kind": ["ack"]}, None, "kind"),
+        ({"kind": "hello"}, [b"x"], "buffers"),
+        ({"kind": "hello", "n": 1}, None, "fields"),
+        ({"kind": "ack"}, None, "fields"),
+        ({"kind": "ack", "n": True}, None, "whole number"),
+        ({"kind": "ack", "n": 1.0}, None, "whole number"),
+        ({"kind": "ack", "n": -1}, None, "whole number"),
+        ({"kind": "ack", "n": 2**53}, None, "whole number"),
+        ({"kind": "visible", "on": 1}, None, "true or false"),
+    ],
+)
+def test_what_is_refused_is_refused_in_a_short_sentence(content, buffers, word):
+    with pytest.raises(ProtocolError, match=word) as caught:
+        parse(content, buffers)
+    assert str(caught.value).endswith(".")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_flood_does_not_reach_the_log():
+    with pytest.raises(ProtocolError) as caught:
+        parse({"kind": "x" * 10_000_000})
+    assert len(str(caught.value)) < 300
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+nearly = st.fixed_dictionaries(
+    {"kind": st.sampled_from(protocol.INBOUND_KINDS) | json_values},
+    optional={"n": json_values, "on": json_values, "other": json_values},
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(json_values | nearly)
+def test_anything_is_either_a_message_or_refused(content):
+    try:
+        message = parse(content, None)
+    except ProtocolError:
+        return
+    # what was accepted says exactly what was sent
+    assert isinstance(message, protocol.Message)
+    sent = {key: value for key, value in content.items() if key != "kind"}
+    assert vars(message) == sent
+    assert all(type(value) in (int, bool) for value in sent.values())
