@@ -28,7 +28,7 @@ const knob = (
 ): KnobInfo => ({ name, label, minimum, maximum, scale, unit, help });
 
 const knobs = [
-  knob("blur", "Blur", 0, 5, "linear", "px", "Smooths the picture after each step: fewer fine dots, softer edges."),
+  knob("blur", "blur", 0, 5, "linear", "px", "Smooths the picture after each step: fewer fine dots, softer edges."),
   knob("jitter", "Jitter", 0, 0.5, "linear", "of side", "Shifts the picture by chance: what stays must be seen anywhere."),
   knob("decay", "Decay", 0, 0.5, "linear", "per step", "Pulls every pixel back to grey: only what is needed keeps its colour."),
   knob("total_variation", "Total variation", 0, 1, "log", "", "Charges for differences between neighbours: flat areas, clean borders."),

@@ -57,6 +57,7 @@ export function curvePanel(view: View): HTMLElement {
   );
   const high = el("span");
   const low = el("span");
+  const end = el("span");
   const now = el("output", { class: "peek-activation" });
 
   watchCalmly(view, ["history", "activation", "status"], 100, () => {
@@ -69,6 +70,7 @@ export function curvePanel(view: View): HTMLElement {
       zero.setAttribute("visibility", "hidden");
       setText(high, "");
       setText(low, "");
+      setText(end, "");
       return;
     }
     const level = (extent.high / (extent.high - extent.low)) * HEIGHT;
@@ -77,6 +79,7 @@ export function curvePanel(view: View): HTMLElement {
     zero.setAttribute("y2", level.toFixed(2));
     setText(high, formatNumber(extent.high));
     setText(low, formatNumber(extent.low));
+    setText(end, String(extent.end));
     plot.setAttribute(
       "aria-label",
       text.curve(formatNumber(points[0]?.activation ?? NaN), formatNumber(last.activation), last.step),
@@ -94,5 +97,6 @@ export function curvePanel(view: View): HTMLElement {
       now,
     ),
     el("div", { class: "peek-plot" }, plot, el("div", { class: "peek-axis", "aria-hidden": "true" }, high, low)),
+    el("div", { class: "peek-axis peek-steps", "aria-hidden": "true" }, el("span", {}, text.firstStep), end),
   );
 }

@@ -1,7 +1,7 @@
 import { clamp, slider } from "./controls";
 import { el, iconButton, setText } from "./dom";
 import type { KnobInfo } from "./protocol";
-import { formatNumber, text } from "./text";
+import { formatFixed, formatNumber, text } from "./text";
 import { watch, watchCalmly, type View } from "./view";
 
 /** Slider positions: enough to be smooth under a pointer, few enough for the arrow keys. */
@@ -29,6 +29,13 @@ export function valueAt(knob: KnobInfo, position: number): number {
   const lowest = minimum > 0 ? minimum : maximum * SMALLEST_SHARE;
   const share = minimum > 0 ? position / POSITIONS : (position - 1) / (POSITIONS - 1);
   return tidy(lowest * (maximum / lowest) ** share, knob);
+}
+
+/** The same decimals at every position of a linear knob, unless the value is too small to show in them. */
+export function formatKnob(knob: KnobInfo, value: number): string {
+  const digits = knob.maximum - knob.minimum > 3 ? 2 : 3;
+  const tooSmall = value !== 0 && Math.abs(value) < 10 ** -digits;
+  return knob.scale === "log" || tooSmall ? formatNumber(value) : formatFixed(value, digits);
 }
 
 /** Three digits are what one can read and repeat in a script; still inside the range after rounding. */
@@ -116,7 +123,7 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
     const own = wire.get(knob.name);
     const byHand = own !== null && own !== undefined;
     const value = byHand ? own : session.status.values[knob.name];
-    const shown = value === undefined ? "–" : formatNumber(value);
+    const shown = value === undefined ? "–" : formatKnob(knob, value);
     row.classList.toggle("peek-by-hand", byHand);
     setText(badge, byHand ? text.byHand : text.byRecipe);
     setText(number, shown);

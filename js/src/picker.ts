@@ -29,12 +29,12 @@ function currentClass(session: Session): string | null {
 export function describeUnit(session: Session): string {
   const { wire } = session;
   const channels = currentLayer(session)?.channels ?? 0;
-  return text.unitSpoken(wire.get("unit"), channels, wire.get("layer"), currentClass(session));
+  return text.unitSpoken(wire.get("unit"), channels, text.layerName(wire.get("layer")), currentClass(session));
 }
 
 /** What one must know of a layer to read its pictures: how many units, how much of the image each sees. */
-export function describeLayer(layer: LayerInfo | undefined): string {
-  if (!layer) return "";
+export function describeLayer(layer: LayerInfo | undefined): string[] {
+  if (!layer) return [];
   return [
     layer.kind,
     text.channels(layer.channels),
@@ -42,9 +42,7 @@ export function describeLayer(layer: LayerInfo | undefined): string {
     text.receptiveField(layer.receptive_field),
     text.stride(layer.stride),
     layer.rectified ? text.rectified : null,
-  ]
-    .filter((part) => part)
-    .join(" · ");
+  ].filter((part) => part !== null);
 }
 
 /** Layer and unit in one edit: a unit that the new layer lacks must never reach the kernel. */
@@ -71,10 +69,12 @@ export function headingPanel(view: View): HTMLElement {
   const caption = el("p", { class: "peek-caption" });
   watch(view, ["layer", "unit", "layer_list", "class_names"], () => {
     const { wire } = session;
-    setText(layer, wire.get("layer"));
+    setText(layer, text.layerName(wire.get("layer")));
     setText(unit, text.unitTitle(wire.get("unit")));
     setText(name, currentClass(session) ?? "");
-    setText(caption, describeLayer(currentLayer(session)));
+    name.title = name.textContent ?? "";
+    name.hidden = !name.textContent;
+    caption.replaceChildren(...describeLayer(currentLayer(session)).map((part) => el("span", {}, part)));
   });
   return el("header", { class: "peek-heading" }, el("h3", {}, layer, unit, name), caption);
 }
@@ -92,7 +92,7 @@ function layerRow(view: View): HTMLElement {
   const depth = slider(text.layerSlider, (at) => chooseLayer(session, layers()[at]), signal);
 
   watch(view, ["layer_list"], () => {
-    list.replaceChildren(...layers().map((layer) => el("option", { value: layer.name }, layer.name)));
+    list.replaceChildren(...layers().map((layer) => el("option", { value: layer.name }, text.layerName(layer.name))));
   });
   watch(view, ["layer", "layer_list"], () => {
     const name = session.wire.get("layer");
@@ -101,7 +101,7 @@ function layerRow(view: View): HTMLElement {
     depth.show({
       maximum: layers().length - 1,
       value: Math.max(0, at),
-      spoken: text.layerSpoken(name, at + 1, layers().length),
+      spoken: text.layerSpoken(text.layerName(name), at + 1, layers().length),
     });
   });
   return el(
@@ -129,8 +129,16 @@ function unitRow(view: View): HTMLElement {
     signal,
   );
 
+  const classes = el("select", { class: "peek-select", "aria-label": text.className });
+  classes.addEventListener("change", () => chooseUnit(session, classes.selectedIndex), { signal });
+  watch(view, ["class_names"], () => {
+    classes.replaceChildren(...(session.wire.get("class_names") ?? []).map((name) => el("option", {}, name)));
+  });
+
   watch(view, ["unit", "layer", "layer_list", "class_names"], () => {
     const channels = currentLayer(session)?.channels ?? 0;
+    classes.hidden = currentClass(session) === null;
+    classes.selectedIndex = unit();
     box.show(unit(), channels - 1);
     range.show({ maximum: channels - 1, value: unit(), spoken: describeUnit(session) });
     setText(count, text.unitOf(channels));
@@ -143,6 +151,7 @@ function unitRow(view: View): HTMLElement {
     { class: "peek-row" },
     el("span", { class: "peek-label" }, text.unit),
     el("div", { class: "peek-inline" }, box.input, count, el("span", { class: "peek-spring" }), previous, next, random),
+    classes,
     range.input,
   );
 }

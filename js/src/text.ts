@@ -20,24 +20,27 @@ export const text = {
   unit: "Unit",
   unitNumber: "Unit number",
   unitSlider: "Unit",
+  className: "Class",
   previousUnit: "Previous unit",
   nextUnit: "Next unit",
   randomUnit: "A unit by chance",
   unitOf: (channels: number) => `of ${channels === 0 ? "…" : channels}`,
   unitSpoken: (unit: number, channels: number, layer: string, name: string | null) =>
     `unit ${unit} of ${channels}, ${layer}${name ? `, ${name}` : ""}`,
+  /** named_modules() calls the model itself "". */
+  layerName: (name: string) => name || "output",
   layerSpoken: (name: string, index: number, count: number) => `${name}, layer ${index} of ${count}`,
   unitTitle: (unit: number) => `unit ${unit}`,
   channels: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
   mapSize: (size: readonly number[]) =>
-    size.length < 2 || (size[0] === 1 && size[1] === 1) ? null : `map ${size[0]} × ${size[1]}`,
+    size.length < 2 || (size[0] === 1 && size[1] === 1) ? null : `map\u00a0${size[0]}\u00a0×\u00a0${size[1]}`,
   receptiveField: (field: readonly number[] | null) =>
-    field && field.length === 2 ? `sees ${field[0]} × ${field[1]} px` : null,
+    field && field.length === 2 ? `sees\u00a0${field[0]}\u00a0×\u00a0${field[1]}\u00a0px` : null,
   stride: (stride: readonly number[] | null) =>
     stride && stride.length === 2
-      ? `every ${stride[0] === stride[1] ? stride[0] : `${stride[0]} × ${stride[1]}`} px`
+      ? `every\u00a0${stride[0] === stride[1] ? stride[0] : stride.join("\u00a0×\u00a0")}\u00a0px`
       : null,
-  rectified: "after a ReLU",
+  rectified: "after\u00a0a\u00a0ReLU",
 
   recipe: "Recipe",
   recipeSource: (source: string) => `Source: ${source}`,
@@ -52,6 +55,7 @@ export const text = {
   beforeRelu: "before the ReLU",
   curve: (first: string, last: string, step: number) =>
     `Activation over the steps: from ${first} to ${last} at step ${step}`,
+  firstStep: "step 0",
   stepOf: (step: number, total: number) => `step ${step} of ${total}`,
   rate: (rate: string) => `${rate} steps/s`,
   size: (size: number) => `${size} × ${size} px`,

@@ -3,7 +3,10 @@ import { el, iconButton, setIcon, setText } from "./dom";
 import { anotherOf } from "./picker";
 import { LARGEST_SEED } from "./protocol";
 import { formatFixed, text } from "./text";
-import { watch, watchCalmly, type View } from "./view";
+import { later, watch, watchCalmly, type View } from "./view";
+
+/** Long enough for a host to send the pause on its own, short enough not to be felt. */
+const REPLAY_MS = 150;
 
 /** Play, one step, restart and the seed, with how far the schedule has come. */
 export function transportPanel(view: View): HTMLElement {
@@ -13,11 +16,19 @@ export function transportPanel(view: View): HTMLElement {
     if (wire.send({ kind })) attention.expectReply();
   };
 
+  /** Done or failed: it stands still although `playing` says otherwise. */
+  const ended = (): boolean => session.status.state === "done" || session.status.state === "error";
   const play = iconButton(
     "play",
     text.play,
     () => {
-      wire.edit({ playing: !wire.get("playing") });
+      const playing = wire.get("playing");
+      wire.edit({ playing: !playing });
+      if (playing && ended()) {
+        // Play means on, past the end too; Python acts on a change, so there must be one, in two messages.
+        wire.flush();
+        later(() => wire.edit({ playing: true }), REPLAY_MS, signal);
+      }
       attention.expectReply();
     },
     signal,
@@ -33,13 +44,15 @@ export function transportPanel(view: View): HTMLElement {
   const seed = numberBox(text.seed, setSeed, signal);
   const dice = iconButton("dice", text.newSeed, () => setSeed(anotherOf(1000, wire.get("seed"))), signal);
 
-  watch(view, ["playing"], () => {
-    const playing = wire.get("playing");
-    const label = playing ? text.pause : text.play;
-    setIcon(play, playing ? "pause" : "play");
-    play.title = label;
-    play.setAttribute("aria-label", label);
-    step.disabled = playing;
+  watch(view, ["playing", "status"], () => {
+    const running = wire.get("playing") && !ended();
+    const label = running ? text.pause : text.play;
+    if (play.title !== label) {
+      setIcon(play, running ? "pause" : "play");
+      play.title = label;
+      play.setAttribute("aria-label", label);
+    }
+    step.disabled = wire.get("playing");
   });
   watch(view, ["seed"], () => seed.show(wire.get("seed"), LARGEST_SEED));
 
