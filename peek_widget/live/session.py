@@ -212,6 +212,7 @@ class Session:
         self._image: Any = None
         self._activation = 0.0
         self._unsent = False
+        self._exact = True
         self._news = False
         self._step_ended: float | None = None
         self._n = 0
@@ -436,7 +437,8 @@ class Session:
             self._knobs.update(mailbox.knobs)
         if mailbox.playing is not None:
             self._playing = mailbox.playing
-        if new_run or (self._ascent is None and (self._playing or mailbox.has_control())):
+        missing = self._ascent is None and self._error is None and (self._playing or mailbox.has_control())
+        if new_run or missing:
             self._begin()
             if not self._playing:
                 # else the last unit's picture would stand under the new unit's name
@@ -546,13 +548,16 @@ class Session:
         with self._changed:
             now = self._clock()
             due = self._pacer.due(now) <= now
-        # nothing follows the last picture of a run, so it need not wait for credit
-        fresh = self._unsent and (due or still)
+        # nothing follows the last picture of a run, so it need not wait for credit; and where it went
+        # out as a lossy live frame already, it goes again, exact
+        inexact = still and self._image is not None and not self._exact
+        fresh = inexact or (self._unsent and (due or still))
         if not (fresh or resend or self._news):
             return
         with_image = self._image is not None and (fresh or resend)
         if fresh:
             self._n += 1
+            self._exact = still
         self._unsent = self._unsent and not fresh
         self._news = False
         ascent = self._ascent
