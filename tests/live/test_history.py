@@ -1,3 +1,4 @@
+import itertools
 import struct
 
 import pytest
@@ -17,7 +18,7 @@ def test_a_run_of_any_length_fits(steps, capacity):
     assert points[0] == (1, 0.5)
     assert points[-1] == (steps, steps * 0.5)
     assert all(value == step * 0.5 for step, value in points)
-    gaps = [b[0] - a[0] for a, b in zip(points[:-2], points[1:-1], strict=True)]
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(points[:-1])]
     assert len(set(gaps)) <= 1
     if steps <= capacity - 1:
         assert len(points) == steps

@@ -1,0 +1,563 @@
+"""The widget: its traits, its public methods, and the wiring between model, worker and front end.
+
+Nothing here computes. Handlers and observers put a wish into the session's mailbox and return, because
+on a kernel with sub-shells they run on a thread of their own, and elsewhere on the main one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+from PIL import Image
+from traitlets import Bunch, HasTraits, TraitError
+
+import peek_widget
+from peek_widget.ascent import KNOBS, Ascent, Logit, Neuron, Recipe, presets
+from peek_widget.ascent.recipe import check_size
+from peek_widget.errors import PeekError, RecipeError
+from peek_widget.live import protocol
+from peek_widget.live.sender import Sender, as_picture, channels_shown, encode, poster
+from peek_widget.live.session import Session, Target, Update
+from peek_widget.live.threads import set_threads
+from peek_widget.network import OUTPUT, Layer, Network, read
+
+__all__ = ["UnitExplorer"]
+
+log = logging.getLogger("peek_widget")
+
+STATIC = Path(__file__).parent / "static"
+LARGEST_SEED = 2**31 - 1
+
+
+class _Locked(traitlets.TraitType):
+    """A control: set by one thread at a time.
+
+    traitlets swaps methods of the widget while it takes a message of the front end (which may come on
+    a sub-shell's thread); a value set by another thread meanwhile would be rolled back or never sent.
+    """
+
+    def set(self, obj: Any, value: Any) -> None:
+        with obj._trait_lock:
+            super().set(obj, value)
+
+
+class _Live(traitlets.TraitType):
+    """What the running ascent shows: read, observed and linked like a trait, written by the worker only.
+
+    Its value lives outside traitlets, so that the worker never enters traitlets' or ipywidgets' own
+    machinery, which isn't made for two threads.
+    """
+
+    def get(self, obj: Any, cls: Any = None) -> Any:
+        return obj._live[self.name]
+
+    def set(self, obj: Any, value: Any) -> None:
+        raise TraitError(
+            f"{self.name} shows what the running ascent does and cannot be set; set layer, unit, recipe, "
+            "a knob, seed or size, or call play(), pause(), restart() or step_once()."
+        )
+
+
+class _Text(_Locked, traitlets.Unicode):
+    pass
+
+
+class _Switch(_Locked, traitlets.Bool):
+    pass
+
+
+class _Whole(_Locked, traitlets.Int):
+    pass
+
+
+class _Setting(_Locked, traitlets.Float):
+    """A knob: a number in the range that `KNOBS` gives, or None for what the recipe says."""
+
+    def __init__(self) -> None:
+        super().__init__(None, allow_none=True)
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> float:
+        try:
+            return _checked_knob(self.name, value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+
+
+class _RecipeChoice(_Locked, traitlets.TraitType):
+    """The name of a preset, or a `Recipe`; on the wire its name."""
+
+    def __init__(self, default: str) -> None:
+        super().__init__(default)
+        self.tag(sync=True, to_json=lambda value, _: _name_of(value))
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        current = obj._trait_values.get(self.name)
+        # a front end knows names only: the name of a recipe made in Python means that recipe
+        if isinstance(current, Recipe) and value == current.name:
+            return current
+        try:
+            return _checked_recipe(value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+
+
+class UnitExplorer(anywidget.AnyWidget):
+    """Watch a unit of a convolutional network draw, live, what it looks for.
+
+    Args:
+        model: a `torch.nn.Module` (never changed), the name of a torchvision model, or None for the
+            bundled network.
+        layer: a layer's name, as in `model.named_modules()`; `""` is the model's output. Left out: a
+            spatial layer about two thirds of the way in.
+        unit: the unit's number, from 0.
+        labels: names of the output's units, for the class list; left out, `model.class_names`.
+        recipe: the name of a preset or a `Recipe`.
+        seed: where the randomness begins, 0 to 2**31 - 1.
+        size: side of the picture in pixels; left out, the recipe's or the model's.
+        preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
+        input_size: side in pixels of the image that the model was made for; found by trial if left out.
+        device: where to compute; left out, where the model is.
+        threads: CPU threads of the worker; left out, `PEEK_THREADS` or torch's own choice.
+        playing: whether to begin at once.
+        blur, jitter, decay, total_variation, step_size: settings that override the recipe's; ranges and
+            units are in `peek_widget.ascent.KNOBS`. None: as the recipe says.
+
+    Every control is a trait: `explorer.unit = 12` moves the slider and begins to draw unit 12. `frame`
+    (JPEG or PNG bytes), `activation`, `step`, `history` and `status` can be read, observed and linked;
+    they are written by the worker, and **their observers run in the worker's thread**, between two
+    steps. An observer that raises stops the run, with its error in `status`.
+
+    Raises:
+        PeekError: one of its kinds, in a sentence, for anything in the arguments that is not possible.
+        traitlets.TraitError: with the same sentence, when a trait is set to it later.
+    """
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode().tag(sync=True)
+
+    layer = _Text("").tag(sync=True)
+    unit = _Whole(0).tag(sync=True)
+    recipe = _RecipeChoice("peek")
+    blur = _Setting()
+    jitter = _Setting()
+    decay = _Setting()
+    total_variation = _Setting()
+    step_size = _Setting()
+    seed = _Whole(0).tag(sync=True)
+    size = _Whole(None, allow_none=True).tag(sync=True)
+    playing = _Switch(True).tag(sync=True)
+
+    layer_list = traitlets.List().tag(sync=True)
+    recipe_list = traitlets.List().tag(sync=True)
+    knobs = traitlets.List().tag(sync=True)
+    class_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    about = traitlets.Dict().tag(sync=True)
+
+    frame = _Live(b"").tag(sync=True)
+    activation = _Live(0.0).tag(sync=True)
+    step = _Live(0).tag(sync=True)
+    history = _Live(b"").tag(sync=True)
+    status = _Live({}).tag(sync=True)
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        layer: str | None = None,
+        unit: int = 0,
+        labels: Iterable[str] | None = None,
+        recipe: Any = None,
+        seed: int = 0,
+        size: int | None = None,
+        preprocess: Any = None,
+        input_size: int | None = None,
+        device: Any = None,
+        threads: int | None = None,
+        playing: bool = True,
+        blur: float | None = None,
+        jitter: float | None = None,
+        decay: float | None = None,
+        total_variation: float | None = None,
+        step_size: float | None = None,
+    ) -> None:
+        self._trait_lock = threading.RLock()
+        self._live: dict[str, Any] = {
+            "frame": b"", "activation": 0.0, "step": 0, "history": b"", "status": {},
+        }  # fmt: skip
+        self._picture: Image.Image | None = None
+        self._sender = Sender()
+
+        self._model = _found_model(model)
+        self._preprocess, self._input_size, self._device = preprocess, input_size, device
+        self._network = read(self._model, input_size, preprocess, device)
+        if layer is None:
+            layer = _good_layer(self._network)
+        recipe = _checked_recipe("peek" if recipe is None else recipe)
+        self._network.check_unit(layer, unit)
+        _checked_seed(seed)
+        _checked_size(size)
+        enter = _thread_setter(threads)
+        given = {
+            "blur": blur, "jitter": jitter, "decay": decay,
+            "total_variation": total_variation, "step_size": step_size,
+        }  # fmt: skip
+        given = {name: None if value is None else _checked_knob(name, value) for name, value in given.items()}
+        target = Target(layer, unit, recipe, seed, size)
+        if size is not None:
+            # only the layer can say whether so small an image reaches it
+            self._make_ascent(target)
+
+        super().__init__(
+            layer=layer, unit=unit, recipe=recipe, seed=seed, size=size, playing=bool(playing), **given,
+            layer_list=self._describe_layers(layer),
+            recipe_list=_describe_recipes(recipe),
+            knobs=_describe_knobs(),
+            class_names=_names_of_classes(self._model, labels),
+            about=self._describe(),
+        )  # fmt: skip
+
+        # the worker must not keep an explorer alive that nobody else holds
+        me = weakref.ref(self)
+        self._session = Session(
+            lambda target: _still_there(me)._make_ascent(target),
+            lambda update: _still_there(me)._publish(update),
+            target=target,
+            knobs=given,
+            playing=self.playing,
+            enter=enter,
+        )
+        self._end = weakref.finalize(self, self._session.close, 0.0)
+        self._sender.keep_route(self.comm)
+        self.on_msg(self._receive)
+        self.observe(self._retarget, ["layer", "unit", "recipe", "seed", "size"])
+        self.observe(self._turn_knob, list(protocol.KNOB_NAMES))
+        self.observe(self._play_or_pause, "playing")
+        if playing:
+            self._session.start()
+
+    # -- what one does with it
+
+    def play(self) -> None:
+        """Go on drawing; a finished run is prolonged."""
+        if self.playing:
+            self._session.set_playing(True)
+        self.playing = True
+
+    def pause(self) -> None:
+        """Stand still after the current step."""
+        self.playing = False
+
+    def restart(self) -> None:
+        """Begin again: same unit, same seed."""
+        self._session.restart()
+
+    def step_once(self) -> None:
+        """Make one step while paused."""
+        self._session.step_once()
+
+    def wait(self, timeout: float | None = None) -> str:
+        """Block until the run stands still; for scripts and tests.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+
+        Returns:
+            "done", "paused" or "error".
+
+        Raises:
+            TimeoutError: when it still runs after `timeout` seconds.
+        """
+        return self._session.wait(timeout)
+
+    @property
+    def image(self) -> Image.Image | None:
+        """The newest picture, exact (not the JPEG that was sent); None before the first."""
+        return self._picture
+
+    def close(self) -> None:
+        """End the worker and take the widget off the page."""
+        session = getattr(self, "_session", None)
+        if session is not None and not session.close():
+            log.warning("The worker is still in a long step; it ends after it.")
+        super().close()
+
+    def __repr__(self) -> str:
+        return (
+            f"UnitExplorer({type(self._model).__name__}, layer={self.layer!r}, unit={self.unit}, "
+            f"recipe={_name_of(self.recipe)!r}, preprocess: {self._network.preprocess})"
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is not None and self._picture is not None:
+            # where no widget can be shown, in a file viewer say, there is still a picture
+            bundle[0]["image/png"] = poster(self._picture)
+        return bundle
+
+    # -- from the front end
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take control values of the front end; what is not a control, or not possible, changes nothing."""
+        self._sender.remember()
+        controls = {name: value for name, value in sync_data.items() if name in protocol.CONTROL_TRAITS}
+        if len(controls) < len(sync_data):
+            refused = ", ".join(sorted(str(name)[:40] for name in sync_data if name not in controls)[:8])
+            log.warning("The front end may not set %s; ignored.", refused)
+        with self._trait_lock:
+            try:
+                super().set_state(controls)
+            except TraitError as error:
+                log.warning("The front end asked for what is not possible: %s", error)
+                # its sliders must not stand where Python is not
+                self.send_state(list(controls))
+
+    def _receive(self, _widget: Any, content: Any, buffers: Any) -> None:
+        self._sender.remember()
+        try:
+            message = protocol.parse(content, buffers)
+        except protocol.ProtocolError as error:
+            log.warning("%s Ignored.", error)
+            return
+        self._session.receive(message)
+
+    # -- from the traits
+
+    @traitlets.default("_esm")
+    def _read_script(self) -> str:
+        return _static("widget.js")
+
+    @traitlets.default("_css")
+    def _read_style(self) -> str:
+        return _static("widget.css")
+
+    @traitlets.validate("layer")
+    def _check_layer(self, proposal: Bunch) -> str:
+        try:
+            self._network.layer(proposal.value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+        return proposal.value
+
+    @traitlets.validate("unit")
+    def _check_unit(self, proposal: Bunch) -> int:
+        try:
+            self._network.check_unit(self.layer, proposal.value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+        return proposal.value
+
+    @traitlets.validate("seed")
+    def _check_seed(self, proposal: Bunch) -> int:
+        try:
+            return _checked_seed(proposal.value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+
+    @traitlets.validate("size")
+    def _check_size(self, proposal: Bunch) -> int | None:
+        try:
+            return _checked_size(proposal.value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+
+    def _retarget(self, change: Bunch) -> None:
+        if change.name == "layer":
+            if self.layer not in [row["name"] for row in self.layer_list]:
+                self.layer_list = self._describe_layers(self.layer)
+            last = self._network.layer(self.layer).channels - 1
+            if self.unit > last:
+                # the change of unit comes back here and posts both
+                self.unit = last
+                return
+        if change.name == "recipe" and _name_of(self.recipe) not in [row["name"] for row in self.recipe_list]:
+            self.recipe_list = _describe_recipes(self.recipe)
+        self._session.set_target(Target(self.layer, self.unit, self.recipe, self.seed, self.size))
+
+    def _turn_knob(self, change: Bunch) -> None:
+        self._session.set_knobs(**{change.name: change.new})
+
+    def _play_or_pause(self, change: Bunch) -> None:
+        self._session.set_playing(change.new)
+
+    # -- in the worker
+
+    def _make_ascent(self, target: Target) -> Ascent:
+        if self._network.ghost.stale():
+            self._network = read(self._model, self._input_size, self._preprocess, self._device)
+        else:
+            self._network.ghost.refresh()
+        return Ascent(
+            self._network,
+            _objective(self._network, target),
+            target.recipe,
+            seed=target.seed,
+            size=target.size,
+        )
+
+    def _publish(self, update: Update) -> None:
+        old, new = self._live, dict(self._live)
+        new.update(
+            activation=update.activation, step=update.step, history=update.history, status=update.status
+        )
+        sent = {name: new[name] for name in protocol.LIVE_TRAITS if name != "frame"}
+        if update.image is not None:
+            picture = as_picture(update.image)
+            new["frame"] = sent["frame"] = encode(picture, lossless=update.lossless)
+            self._picture = picture
+        self._live = new
+        self._sender.send(self.comm, sent)
+        for name in protocol.LIVE_TRAITS:
+            if new[name] != old[name]:
+                # unbound: another thread may just have swapped notify_change on this object, and
+                # ipywidgets' own version would send the value a second time
+                HasTraits.notify_change(
+                    self, Bunch(name=name, old=old[name], new=new[name], owner=self, type="change")
+                )
+
+    # -- in words
+
+    def _describe(self) -> dict[str, str]:
+        preprocess = str(self._network.preprocess)
+        shown = channels_shown(self._network.channels)
+        return {
+            "model": type(self._model).__name__,
+            "preprocess": f"{preprocess}; shown: {shown}" if shown else preprocess,
+            "device": str(self._network.ghost.device),
+            "version": peek_widget.__version__,
+        }
+
+    def _describe_layers(self, current: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "channels": layer.channels,
+                "size": list(layer.size),
+                "receptive_field": list(layer.receptive_field),
+                "stride": list(layer.stride),
+                "rectified": layer.rectified,
+            }
+            for layer in self._network.layers
+            if layer.shown or layer.name == current
+        ]
+
+
+def _still_there(me: weakref.ref[UnitExplorer]) -> UnitExplorer:
+    explorer = me()
+    if explorer is None:
+        raise ReferenceError("The explorer is gone.")
+    return explorer
+
+
+def _found_model(model: Any) -> Any:
+    if model is not None and not isinstance(model, str):
+        return model
+    # only where it is asked for: a model of one's own needs neither weights nor torchvision
+    from peek_widget import zoo
+
+    return zoo.bundled() if model is None else zoo.by_name(model)
+
+
+def _good_layer(network: Network) -> str:
+    """Choose a layer to begin with.
+
+    Early layers look for edges, which is soon seen; the last ones need many steps to show anything.
+    Two thirds in, units look for textures and parts, and a picture of one is soon recognisable.
+    """
+    spatial = [layer for layer in network.layers if layer.shown and layer.spatial]
+    candidates: list[Layer] = spatial or [layer for layer in network.layers if layer.shown]
+    return candidates[round((len(candidates) - 1) * 2 / 3)].name
+
+
+def _objective(network: Network, target: Target) -> Any:
+    layer = network.layer(target.layer)
+    if layer.name == OUTPUT and not layer.spatial:
+        return Logit(target.unit)
+    # the centre of a map; of a vector, the one place that there is
+    return Neuron(target.layer, target.unit)
+
+
+def _name_of(recipe: Any) -> str:
+    return recipe.name if isinstance(recipe, Recipe) else str(recipe)
+
+
+def _checked_recipe(recipe: Any) -> Any:
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, str):
+        Recipe.preset(recipe)
+        return recipe
+    raise RecipeError(
+        f"A recipe is the name of a preset ({', '.join(Recipe.presets())}) or a Recipe, "
+        f"not a {type(recipe).__name__}."
+    )
+
+
+def _checked_knob(name: str, value: Any) -> float:
+    return KNOBS[name].check(value)
+
+
+def _checked_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        raise PeekError(f"A seed is a whole number from 0 to {LARGEST_SEED}; {seed!r} was given.")
+    return seed
+
+
+def _checked_size(size: Any) -> int | None:
+    return None if size is None else check_size(size)
+
+
+def _thread_setter(threads: int | None) -> Any:
+    """What the worker calls once to take no more of a shared machine than it may."""
+    source, given = "threads", threads
+    if threads is None and os.environ.get("PEEK_THREADS"):
+        source, given = "PEEK_THREADS", os.environ["PEEK_THREADS"]
+    if given is None:
+        return None
+    with contextlib.suppress(ValueError, TypeError):
+        if int(given) >= 1:
+            return lambda: set_threads(int(given))
+    raise PeekError(f"{source} is a number of CPU threads, a whole number from 1; {given!r} was given.")
+
+
+def _names_of_classes(model: Any, labels: Iterable[str] | None) -> list[str]:
+    return [
+        str(name) for name in (labels if labels is not None else getattr(model, "class_names", None) or ())
+    ]
+
+
+def _describe_recipes(current: Any) -> list[dict[str, str]]:
+    rows = [
+        {"name": name, "summary": preset.summary, "source": preset.source}
+        for name, preset in presets().items()
+    ]
+    if isinstance(current, Recipe) and current.name not in presets():
+        rows.append({"name": current.name, "summary": "Your own.", "source": "Given in Python."})
+    return rows
+
+
+def _describe_knobs() -> list[dict[str, Any]]:
+    knobs = [KNOBS[name] for name in protocol.KNOB_NAMES]
+    return [dataclasses.asdict(knob) for knob in knobs]
+
+
+def _static(name: str) -> str:
+    path = STATIC / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"The front end has not been built: {path.name} is missing. Install the package with "
+            "`pip install .`, or build it in place with `npm ci && npm run build` in js/."
+        ) from error
