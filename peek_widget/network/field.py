@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,11 +25,13 @@ _MIXING = {F.group_norm, F.instance_norm, F.scaled_dot_product_attention, torch.
 
 @dataclass(frozen=True)
 class Field:
-    """What one place of a map sees: ``size`` (h, w) and ``stride`` (h, w) in input pixels; ``dims`` are the
-    map's spatial dimensions in its tensor. An infinite size means the whole image."""
+    """What one place of a map sees: ``size`` (h, w), ``stride`` (h, w) and ``start`` (y, x: the middle of what
+    the first place sees) in input pixels; ``dims`` are the map's spatial dimensions in its tensor. An infinite
+    size means the whole image."""
 
     size: tuple[float, float]
     stride: tuple[float, float]
+    start: tuple[float, float] = (0.0, 0.0)
     dims: tuple[int, int] = (2, 3)
 
     @property
@@ -93,38 +95,46 @@ class FieldTracer:
         source, field = inputs[0]
         if func in _CONVOLUTIONS:
             weight = args[1] if len(args) > 1 else kwargs["weight"]
-            stride = _argument(args, kwargs, 3, "stride", 1)
-            dilation = _argument(args, kwargs, 5, "dilation", 1)
-            return _window(field, _pair(weight.shape[-2:]), _pair(stride), _pair(dilation))
+            kernel, dilation = _pair(weight.shape[-2:]), _pair(_argument(args, kwargs, 5, "dilation", 1))
+            padding = _argument(args, kwargs, 4, "padding", 0)
+            if isinstance(padding, str):
+                same = padding == "same"
+                padding = tuple(d * (k - 1) // 2 * same for k, d in zip(kernel, dilation, strict=True))
+            return _window(field, kernel, _pair(_argument(args, kwargs, 3, "stride", 1)), dilation, _pair(padding))
         if func in _POOLS:
             kernel = _pair(_argument(args, kwargs, 1, "kernel_size", None))
             stride = _argument(args, kwargs, 2, "stride", None)
-            pooled_by_max = func not in (F.avg_pool2d, F.lp_pool2d)
-            dilation = _pair(_argument(args, kwargs, 4, "dilation", 1)) if pooled_by_max else (1, 1)
-            return _window(field, kernel, kernel if stride in (None, [], ()) else _pair(stride), dilation)
+            by_max = func not in (F.avg_pool2d, F.lp_pool2d)
+            dilation = _pair(_argument(args, kwargs, 4, "dilation", 1)) if by_max else (1, 1)
+            padding = _pair(_argument(args, kwargs, 3, "padding", 0)) if func is not F.lp_pool2d else (0, 0)
+            return _window(field, kernel, kernel if stride in (None, [], ()) else _pair(stride), dilation, padding)
         if func in _ADAPTIVE and output.shape[-2:] != source.shape[-2:]:
-            return Field(_WHOLE, field.stride, field.dims)
+            return replace(field, size=_WHOLE)
+        if func is F.pad and field.dims == (source.ndim - 2, source.ndim - 1):
+            left, top = (list(_argument(args, kwargs, 1, "pad", ())) + [0, 0, 0])[0:3:2]
+            start = (field.start[0] - top * field.stride[0], field.start[1] - left * field.stride[1])
+            return replace(field, start=start)
         if func in _TRANSPOSED:
             weight = args[1] if len(args) > 1 else kwargs["weight"]
             stride_h, stride_w = _pair(_argument(args, kwargs, 3, "stride", 1))
             kernel_h, kernel_w = _pair(weight.shape[-2:])
             taps = (math.ceil(kernel_h / stride_h), math.ceil(kernel_w / stride_w))
-            grown = _window(field, taps, (1, 1), (1, 1))
-            return Field(grown.size, (field.stride[0] / stride_h, field.stride[1] / stride_w), field.dims)
+            grown = _window(field, taps, (1, 1), (1, 1), (0, 0))
+            return replace(field, size=grown.size, stride=(field.stride[0] / stride_h, field.stride[1] / stride_w))
         if func is F.interpolate:
+            grown = _window(field, (2, 2), (1, 1), (1, 1), (0, 0))
             ratio = [source.shape[d] / output.shape[d] for d in field.dims]
-            grown = _window(field, (2, 2), (1, 1), (1, 1))
-            return Field(grown.size, (field.stride[0] * ratio[0], field.stride[1] * ratio[1]), field.dims)
+            return replace(field, size=grown.size, stride=(field.stride[0] * ratio[0], field.stride[1] * ratio[1]))
         if func in (torch.permute, Tensor.permute):
             order = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else kwargs.get("dims", args[1:])
             order = [int(d) % source.ndim for d in order]
-            return Field(field.size, field.stride, (order.index(field.dims[0]), order.index(field.dims[1])))
+            return replace(field, dims=(order.index(field.dims[0]), order.index(field.dims[1])))
         if func is F.layer_norm:
             normalised = len(_argument(args, kwargs, 1, "normalized_shape", ()))
             mixes = max(field.dims) >= source.ndim - normalised
-            return Field(_WHOLE, field.stride, field.dims) if mixes else field
+            return replace(field, size=_WHOLE) if mixes else field
         if func in _MIXING:
-            return Field(_WHOLE, field.stride, field.dims)
+            return replace(field, size=_WHOLE)
         return _merge(inputs, output)
 
 
@@ -132,12 +142,17 @@ def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: s
     return kwargs.get(name, args[place] if len(args) > place else default)
 
 
-def _window(field: Field, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]) -> Field:
-    size = tuple(
-        s + (k - 1) * d * j for s, k, d, j in zip(field.size, kernel, dilation, field.stride, strict=True)
+def _window(
+    field: Field, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], padding: tuple[int, int]
+) -> Field:
+    reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+    (size_h, size_w), (step_h, step_w), (y, x) = field.size, field.stride, field.start
+    return replace(
+        field,
+        size=(size_h + reach[0] * step_h, size_w + reach[1] * step_w),
+        stride=(step_h * stride[0], step_w * stride[1]),
+        start=(y + (reach[0] / 2 - padding[0]) * step_h, x + (reach[1] / 2 - padding[1]) * step_w),
     )
-    steps = (field.stride[0] * stride[0], field.stride[1] * stride[1])
-    return Field((size[0], size[1]), steps, field.dims)
 
 
 def _merge(inputs: list[tuple[Tensor, Field]], output: Tensor) -> Field:
@@ -151,5 +166,5 @@ def _merge(inputs: list[tuple[Tensor, Field]], output: Tensor) -> Field:
         if same and (kept is None or kept.whole):
             kept = field
     if kept is None:
-        return Field(_WHOLE, inputs[0][1].stride, inputs[0][1].dims)
-    return Field((max(h for h, _ in sizes), max(w for _, w in sizes)), kept.stride, kept.dims)
+        return replace(inputs[0][1], size=_WHOLE)
+    return replace(kept, size=(max(h for h, _ in sizes), max(w for _, w in sizes)))

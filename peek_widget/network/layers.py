@@ -47,6 +47,7 @@ class Layer:
         receptive_field: height and width, in input pixels, of what one place of the map sees; the whole input
             where a unit sees all of it.
         stride: input pixels from one place of the map to the next, down and across.
+        start: the middle of what the map's first place sees, in input pixels (y, x).
         rectified: whether its output has already gone through a ReLU; it is then drawn by what goes into it.
         shown: whether it has units of its own (a convolution, a linear layer, a block that joins or adds); an
             activation, normalisation, pooling or dropout shows its predecessor's again.
@@ -62,6 +63,7 @@ class Layer:
     rectified: bool
     shown: bool = True
     index: int = 0
+    start: tuple[float, float] = (0.0, 0.0)
     sees_all: bool = field(default=False, repr=False)
     lift: frozenset[int] = field(default=frozenset(), repr=False, compare=False)
 
@@ -259,7 +261,8 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
             Layer(
                 name, type(module).__name__, value.shape[1], (height, width), seen,
                 (max(1, round(stride[0])), max(1, round(stride[1]))),
-                rectified=bool(lift), shown=new, index=len(found), sees_all=whole, lift=lift,
+                rectified=bool(lift), shown=new, index=len(found), start=field.start,
+                sees_all=whole, lift=lift,
             )
         )  # fmt: skip
     return found, mode

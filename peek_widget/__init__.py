@@ -1,0 +1,28 @@
+"""A microscope for convolutional networks that lives inside a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from peek_widget.ascent import Channel, Logit, Neuron, Objective, Recipe, Result, Step, ascend, render
+from peek_widget.errors import PeekError
+from peek_widget.network import Layer, Preprocess, layers
+
+if TYPE_CHECKING:
+    from peek_widget.explorer import UnitExplorer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Channel", "Layer", "Logit", "Neuron", "Objective", "PeekError", "Preprocess", "Recipe", "Result", "Step",
+    "UnitExplorer", "ascend", "layers", "render",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # Only when asked for: the engine runs in plain scripts that have no Jupyter.
+    if name == "UnitExplorer":
+        from peek_widget.explorer import UnitExplorer
+
+        return UnitExplorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

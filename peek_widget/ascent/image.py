@@ -1,0 +1,104 @@
+"""Parametrisations: what the optimiser moves, and the picture that it stands for."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+__all__ = ["Fourier", "Image", "Pixels"]
+
+# Lucid's square root of the colour covariance of ImageNet, by its largest column norm.
+_COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+_COLOUR = _COLOUR / _COLOUR.norm(dim=0).max()
+
+
+class Image:
+    """A batch of square pictures under optimisation.
+
+    Attributes:
+        parameter: the tensor that the optimiser moves; its first dimension counts the pictures.
+    """
+
+    parameter: Tensor
+
+    def render(self) -> Tensor:
+        """The pictures ``[N, C, S, S]`` in [0, 1], differentiable in ``parameter``."""
+        raise NotImplementedError
+
+    def resize(self, side: int) -> None:
+        """Take the pictures over to another size; ``parameter`` is a new tensor afterwards."""
+        raise NotImplementedError
+
+
+class Pixels(Image):
+    """Plain pixels, in grey levels from 0 to 255, the unit in which Øygard's and Yosinski's steps are published.
+
+    Args:
+        start: ``[N, C, S, S]`` in grey levels.
+    """
+
+    def __init__(self, start: Tensor) -> None:
+        self.parameter = start.clamp(0.0, 255.0).requires_grad_()
+
+    def render(self) -> Tensor:
+        """The pictures ``[N, C, S, S]`` in [0, 1]."""
+        return self.parameter / 255.0
+
+    def resize(self, side: int) -> None:
+        """Bicubic interpolation to another side."""
+        with torch.no_grad():
+            larger = F.interpolate(self.parameter, size=(side, side), mode="bicubic", align_corners=False)
+        self.parameter = larger.clamp_(0.0, 255.0).requires_grad_()
+
+
+class Fourier(Image):
+    """Spectrum with decorrelated colour, through a sigmoid (Olah et al. 2017, "Feature Visualization"; Lucid).
+
+    Every frequency is scaled by ``1 / f ** power``, as in natural images, so that a step of equal length moves
+    large forms more than fine grain. Colours are decorrelated for 3 channels only.
+
+    Args:
+        noise: ``[N, C, S, S // 2 + 1, 2]``, real and imaginary parts of the start's unscaled spectrum.
+        side: S, in pixels.
+        power: of the frequency; 1 in Lucid.
+        band: highest frequency that the picture may hold, in cycles a pixel, at most 0.5.
+    """
+
+    def __init__(self, noise: Tensor, side: int, power: float, band: float = 0.5) -> None:
+        self._power = power
+        self._band = band
+        self._set(noise, side)
+
+    def _set(self, spectrum: Tensor, side: int) -> None:
+        self._side = side
+        self.parameter = spectrum.requires_grad_()
+        # In double precision and then rounded: the same table on every machine.
+        rows, columns = torch.fft.fftfreq(side, dtype=torch.float64), torch.fft.rfftfreq(side, dtype=torch.float64)
+        frequency = torch.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
+        scale = 1.0 / frequency.clamp(min=1.0 / side) ** self._power
+        scale = scale * (frequency <= self._band)
+        self.frequency = frequency.float().to(spectrum.device)
+        self._scale = scale.float().to(spectrum.device)
+        self._colour = _COLOUR.to(spectrum.device) if spectrum.shape[1] == 3 else None
+
+    def render(self) -> Tensor:
+        """The pictures ``[N, C, S, S]`` in [0, 1]."""
+        spectrum = torch.view_as_complex(self.parameter) * self._scale
+        values = torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho") / 4.0
+        if self._colour is not None:
+            values = torch.einsum("nchw,dc->ndhw", values, self._colour)
+        return torch.sigmoid(values)
+
+    def resize(self, side: int) -> None:
+        """Keep the common frequencies; new ones start at zero."""
+        old = torch.view_as_complex(self.parameter.detach())
+        count, channels = old.shape[:2]
+        new = torch.zeros(count, channels, side, side // 2 + 1, dtype=old.dtype, device=old.device)
+        half = min(self._side, side) // 2
+        columns = half
+        new[:, :, :half, :columns] = old[:, :, :half, :columns]
+        new[:, :, -half:, :columns] = old[:, :, -half:, :columns]
+        # The picture's amplitude is norm- and scale-dependent: keep it for the frequencies that are common.
+        factor = (side / self._side) ** (1.0 - self._power)
+        self._set(torch.view_as_real(new * factor).contiguous(), side)
