@@ -53,7 +53,7 @@ def is_fresh(root: Path) -> bool:
     bundle = [root / name for name in BUNDLE]
     if not all(path.is_file() for path in bundle):
         return False
-    # Unpacking gives files whatever times it likes; an sdist (only it has PKG-INFO) was packed with its bundle.
+    # Unpacking sets any times it likes; but an sdist (only it has PKG-INFO) was packed with its bundle.
     if (root / "PKG-INFO").is_file() or not (root / "js" / "src").is_dir():
         return True
     sources = [path for path in (root / "js" / "src").rglob("*") if path.is_file()]

@@ -1,0 +1,108 @@
+import { expect, test, vi } from "vitest";
+import { FrameStore, mimeType } from "../src/store";
+import { installScreen, settle } from "./host";
+
+const jpeg = (id: number): Uint8Array<ArrayBuffer> => new Uint8Array([0xff, 0xd8, 0xff, id]);
+
+/** Decodes that end when told to, in order. */
+function slowDecoder() {
+  const waiting: { end: () => void; fail: () => void }[] = [];
+  const screen = installScreen(
+    () => new Promise<void>((end, reject) => waiting.push({ end, fail: () => reject(new Error("bad data")) })),
+  );
+  return { screen, waiting };
+}
+
+function makeStore() {
+  const drawn: number[] = [];
+  const errors: unknown[] = [];
+  const store = new FrameStore((n) => drawn.push(n), (error) => errors.push(error));
+  store.want(true);
+  return { store, drawn, errors };
+}
+
+test("only the newest of the frames that come during a decode is decoded", async () => {
+  const { screen, waiting } = slowDecoder();
+  const { store, drawn } = makeStore();
+  for (const n of [1, 2, 3, 4]) store.offer(n, jpeg(n));
+  await settle();
+  expect(screen.decodes).toBe(1);
+  waiting[0]?.end();
+  await settle();
+  waiting[1]?.end();
+  await settle();
+  expect(drawn).toEqual([1, 4]);
+  expect(screen.decodes).toBe(2);
+  expect([store.received, store.drawn, store.n]).toEqual([4, 2, 4]);
+});
+
+test("a frame is decoded once and drawn in every view, also in one that joins later", async () => {
+  const screen = installScreen();
+  const { store } = makeStore();
+  const first = vi.fn();
+  const second = vi.fn();
+  store.attach(first);
+  store.attach(second);
+  store.offer(1, jpeg(1));
+  await settle();
+  expect([first.mock.calls.length, second.mock.calls.length, screen.decodes]).toEqual([1, 1, 1]);
+  const late = vi.fn();
+  const leave = store.attach(late);
+  expect(late).toHaveBeenCalledOnce();
+  leave();
+  store.offer(2, jpeg(2));
+  await settle();
+  expect(late).toHaveBeenCalledOnce();
+});
+
+test("nothing is decoded while nobody looks, and the newest is as soon as somebody does", async () => {
+  const screen = installScreen();
+  const { store, drawn } = makeStore();
+  store.want(false);
+  store.offer(1, jpeg(1));
+  store.offer(2, jpeg(2));
+  await settle();
+  expect(screen.decodes).toBe(0);
+  store.want(true);
+  await settle();
+  expect(drawn).toEqual([2]);
+});
+
+test("one bitmap is kept, none after the end, also when the end comes during a decode", async () => {
+  const { screen, waiting } = slowDecoder();
+  const { store, drawn } = makeStore();
+  for (const n of [1, 2, 3]) {
+    store.offer(n, jpeg(n));
+    await settle();
+    waiting[n - 1]?.end();
+    await settle();
+  }
+  expect(screen.bitmapsOpen).toBe(1);
+  store.offer(4, jpeg(4));
+  await settle();
+  store.dispose();
+  waiting[3]?.end();
+  await settle();
+  expect(screen.bitmapsOpen).toBe(0);
+  expect(drawn).toEqual([1, 2, 3]);
+});
+
+test("a frame that cannot be decoded is reported and does not stop the next", async () => {
+  const { waiting } = slowDecoder();
+  const { store, drawn, errors } = makeStore();
+  store.offer(1, jpeg(1));
+  await settle();
+  waiting[0]?.fail();
+  await settle();
+  expect(errors).toHaveLength(1);
+  store.offer(2, jpeg(2));
+  await settle();
+  waiting[1]?.end();
+  await settle();
+  expect(drawn).toEqual([2]);
+});
+
+test("the first bytes say which kind of picture it is", () => {
+  expect(mimeType(jpeg(0))).toBe("image/jpeg");
+  expect(mimeType(new Uint8Array([0x89, 0x50, 0x4e, 0x47]))).toBe("image/png");
+});
