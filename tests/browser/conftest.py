@@ -1,0 +1,206 @@
+"""A real JupyterLab with a real kernel, and a real Chromium that may talk to nothing else."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from .lab import Notebook
+
+ELSEWHERE = re.compile(r"^(?!http://127\.0\.0\.1|ws://127\.0\.0\.1|data:|blob:)")
+START_SECONDS = 60
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+def chromium_path():
+    """The browser to use: PEEK_CHROMIUM, one on the PATH, or None for Playwright's own."""
+    told = os.environ.get("PEEK_CHROMIUM")
+    if told:
+        return told
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args):
+    # /dev/shm is small in containers, and root cannot use Chromium's sandbox
+    flags = ["--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    given = {**browser_type_launch_args, "headless": True, "args": flags}
+    path = chromium_path()
+    return {**given, "executable_path": path} if path else given
+
+
+@pytest.fixture(scope="session")
+def chromium(browser_type, browser_type_launch_args):
+    try:
+        browser = browser_type.launch(**browser_type_launch_args)
+    except Exception as error:
+        # never skipped: a suite that is green without its browser says nothing
+        pytest.fail(
+            "These tests need a Chromium, and none could be started. Install one (`apt install chromium`, or "
+            f"`playwright install chromium`), or name one with PEEK_CHROMIUM. {str(error)[:400]}",
+            pytrace=False,
+        )
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def strangers():
+    """Every address outside this machine that a page asked for."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def browser_context(chromium, strangers):
+    # one for the whole run: its cache halves the time of every later page
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+
+    def refuse(route):
+        strangers.append(route.request.url)
+        route.abort()
+
+    context.route(ELSEWHERE, refuse)
+    yield context
+    context.close()
+
+
+class Server:
+    """A jupyter-lab of the test's own, in a folder of the test's own."""
+
+    def __init__(self, folder):
+        self.root = folder / "notebooks"
+        self.root.mkdir()
+        self.log = folder / "server.log"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        settings = folder / "settings"
+        self._settings(
+            settings,
+            "@jupyterlab/apputils-extension/notification",
+            {"fetchNews": "false", "checkForUpdates": False},
+        )
+        # the default of JupyterLab 4 is off; on is the harder case for what a saved notebook weighs
+        self._settings(settings, "@jupyter-widgets/jupyterlab-manager/plugin", {"saveState": True})
+        command = [
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}",
+            "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
+            f"--ServerApp.root_dir={self.root}", "--ServerApp.terminals_enabled=False",
+            "--LabApp.expose_app_in_browser=True",
+        ]  # fmt: skip
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--allow-root")
+        environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_DATA_DIR": str(folder / "data"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "JUPYTERLAB_SETTINGS_DIR": str(settings),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+            "IPYTHONDIR": str(folder / "ipython"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONWARNINGS": "ignore",
+        }
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.root, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        ends = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.ask("GET", "/api/status")
+                return
+            except OSError as error:
+                if self.process.poll() is not None or time.monotonic() > ends:
+                    self.stop()
+                    pytest.fail(f"jupyter-lab did not start: {error}\n{self.log.read_text()[-2000:]}")
+                time.sleep(0.1)
+
+    @staticmethod
+    def _settings(folder, plugin, values):
+        path = folder / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+
+    def ask(self, method, path):
+        request = urllib.request.Request(self.url + path, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def end_kernels(self):
+        for session in self.ask("GET", "/api/sessions"):
+            self.ask("DELETE", f"/api/sessions/{session['id']}")
+        for kernel in self.ask("GET", "/api/kernels"):
+            self.ask("DELETE", f"/api/kernels/{kernel['id']}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("lab"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def notebook(server, browser_context, request):
+    """`notebook(cells)` opens a page with a fresh notebook; `notebook(path=...)` with a copy of that one."""
+    opened = []
+
+    def open_notebook(cells=None, path=None):
+        name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())}-{len(opened)}.ipynb"
+        opened.append(Notebook(server, browser_context, name, cells=cells, path=path))
+        return opened[-1]
+
+    yield open_notebook
+    failed = getattr(request.node, "failed", False)
+    for each in opened:
+        if failed:
+            folder = Path("test-results")
+            folder.mkdir(exist_ok=True)
+            each.page.screenshot(path=folder / f"{each.name}.png")
+        errors = each.errors
+        each.page.close()
+        if not failed:
+            assert errors == [], "the widget raised in the page"
+    # a kernel that goes on streaming slows the next test
+    server.end_kernels()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.failed = outcome.get_result().failed

@@ -1,0 +1,223 @@
+"""The main job, all the way through: a real kernel, a real JupyterLab, a real Chromium."""
+
+import pytest
+
+MODEL = """
+import torch
+from torch import nn
+from peek_widget import UnitExplorer
+
+torch.manual_seed(0)
+model = nn.Sequential()
+model.add_module("conv1", nn.Conv2d(3, 8, 5, stride=2))
+model.add_module("relu1", nn.ReLU())
+model.add_module("conv2", nn.Conv2d(8, 16, 3, stride=2))
+model.add_module("relu2", nn.ReLU())
+model.add_module("conv3", nn.Conv2d(16, 32, 3))
+"""
+SHOW = "explorer = UnitExplorer(model, layer='conv2', recipe=long)\nexplorer"
+LONG = "from peek_widget import Recipe\nlong = Recipe.preset('peek').replace(steps=20000)"
+
+
+@pytest.fixture
+def running(notebook):
+    """A page in which an explorer draws."""
+
+    def start(*more):
+        book = notebook([MODEL + LONG, SHOW, *more])
+        book.run_cell(0)
+        book.run_cell(1)
+        book.until("d.drawn > 3 && d.state === 'running'")
+        return book
+
+    return start
+
+
+def test_it_draws_and_python_sees_the_same(running):
+    book = running()
+    first = book.pixels()
+    book.until("d.drawn > 20")
+    assert book.pixels() != first
+    assert book.ask("explorer.status['state']") == "running"
+    assert book.ask("explorer.step") > 3
+    assert book.ask("len(explorer.frame)") > 1000
+
+
+def test_frames_from_before_the_page_connected_are_not_lost(notebook):
+    book = notebook([MODEL + "explorer = UnitExplorer(model)\nexplorer.wait(60)", "explorer"])
+    book.run_cell(0)
+    assert book.ask("explorer.status['state']") == "done"
+    book.run_cell(1)
+    seen = book.until("d.drawn >= 1 && d.state === 'done'")
+    assert seen["step"] == 150
+    assert book.pixels()[:3] == book.ask("list(explorer.image.getpixel((0, 0)))")
+
+
+def test_the_unit_slider_by_keyboard(running):
+    book = running()
+    run = book.until("true")["run"]
+    slider = book.root.get_by_role("slider", name="Unit", exact=True)
+    slider.focus()
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    book.until(f"d.run > {run} && d.drawn > 0 && d.state === 'running'")
+    book.page.wait_for_function(
+        "() => document.querySelector('.peek-root').textContent.includes('unit 2')", timeout=10_000
+    )
+    assert book.ask("explorer.unit") == 2
+    assert book.ask("explorer.status['unit']") == 2
+
+
+def test_the_trait_moves_the_slider(running):
+    book = running()
+    book.ask("setattr(explorer, 'unit', 5)")
+    slider = book.root.get_by_role("slider", name="Unit", exact=True)
+    book.page.wait_for_function("s => s.value === '5'", arg=slider.element_handle(), timeout=10_000)
+    book.until("d.state === 'running' && d.step > 0")
+
+
+def test_pause_stands_still_and_shows_the_exact_picture(running):
+    book = running()
+    book.root.get_by_role("button", name="Pause").click()
+    book.until("d.state === 'paused'")
+    assert book.ask("explorer.playing") is False
+    step = book.ask("explorer.step")
+    n = book.ask("explorer.status['n']")
+    book.until(f"d.step === {step} && d.n === {n}")
+    book.page.wait_for_timeout(500)
+    assert book.ask("explorer.step") == step
+    shown, exact = book.pixels(), book.ask("[list(explorer.image.getpixel((x, 3))) for x in range(9)]")
+    width = book.ask("explorer.image.width")
+    row = [shown[4 * (3 * width + x) : 4 * (3 * width + x) + 3] for x in range(9)]
+    if book.ask("explorer.frame[:4] == b'\\x89PNG'"):
+        assert row == exact
+    book.root.get_by_role("button", name="One step").click()
+    book.until(f"d.step === {step + 1}")
+    book.root.get_by_role("button", name="Play").click()
+    book.until(f"d.step > {step + 2} && d.state === 'running'")
+
+
+def test_a_reloaded_page_shows_the_picture_and_the_run_goes_on(running):
+    book = running()
+    book.save()
+    step = book.until("true")["step"]
+    book.load()
+    book.until(f"d.drawn > 2 && d.step > {step} && d.state === 'running'", timeout=60)
+
+
+def test_a_reloaded_page_shows_a_paused_picture(running):
+    book = running()
+    book.ask("explorer.pause()")
+    book.until("d.state === 'paused'")
+    book.save()
+    before = book.pixels()
+    book.load()
+    book.until("d.drawn >= 1 && d.state === 'paused'", timeout=60)
+    assert book.pixels() == before
+
+
+def test_frames_and_pause_go_on_while_a_cell_sleeps(running):
+    book = running("import time\ntime.sleep(6)\nslept = True")
+    drawn = book.until("true")["drawn"]
+    book.run_cell(2, wait=False)
+    book.page.wait_for_function("() => document.querySelector('.jp-InputPrompt')", timeout=5000)
+    book.until(f"d.drawn > {drawn + 30}", timeout=5)
+    book.root.get_by_role("button", name="Pause").click()
+    # before the cell ends: not the main thread's doing
+    book.until("d.state === 'paused'", timeout=2)
+    prompts = book.page.locator(".jp-InputPrompt").all_text_contents()
+    assert any("*" in prompt for prompt in prompts), "the cell had ended already"
+    book.settled()
+
+
+def test_everything_in_one_go_with_a_sleeping_cell_last(notebook):
+    """Run-all: the page says hello only when the last cell already sleeps."""
+    book = notebook([MODEL + LONG, SHOW, "import time\ntime.sleep(12)"])
+    book.run_all(wait=False)
+    book.until("d.drawn > 3 && d.state === 'running'", timeout=40)
+    book.root.get_by_role("button", name="Pause").click()
+    book.until("d.state === 'paused'", timeout=3)
+    prompts = book.page.locator(".jp-InputPrompt").all_text_contents()
+    assert any("*" in prompt for prompt in prompts), "the cell had ended already"
+    book.settled()
+
+
+def test_close_ends_the_worker_and_takes_the_view_away(running):
+    book = running()
+    book.ask("explorer.close()")
+    book.page.wait_for_function("() => !document.querySelector('.peek-root')", timeout=10_000)
+    assert book.ask("[t.name for t in __import__('threading').enumerate() if t.name == 'peek_widget']") == []
+
+
+def test_an_error_in_the_forward_is_shown_and_survived(notebook):
+    broken = """
+class Moody(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.mood = {"good": True}
+    def forward(self, x):
+        if not MOOD["good"]:
+            raise RuntimeError("not in the mood <b>today</b>")
+        return self.conv(x)
+MOOD = {"good": True}
+explorer = UnitExplorer(Moody(), layer="conv", recipe=long)
+explorer
+"""
+    book = notebook([MODEL + LONG, broken])
+    book.run_cell(0)
+    book.run_cell(1)
+    book.until("d.drawn > 3")
+    book.ask("MOOD.update(good=False)")
+    book.until("d.state === 'error'")
+    book.page.wait_for_function(
+        "() => document.querySelector('.peek-root').textContent.includes('not in the mood <b>today</b>')",
+        timeout=5000,
+    )
+    book.ask("MOOD.update(good=True)")
+    book.ask("setattr(explorer, 'unit', 3)")
+    book.until("d.state === 'running' && d.step > 2")
+
+
+def test_an_old_view_of_a_cell_run_again_lets_its_worker_rest(running):
+    book = running()
+    book.ask("globals().update(old=explorer)")
+    book.run_cell(1)
+    book.until("d.drawn > 3 && d.state === 'running'")
+    book.page.wait_for_function("() => document.querySelectorAll('.peek-root').length === 1")
+    # the old model has no view any more
+    for _ in range(40):
+        if book.ask("old.status['state']") == "idle":
+            break
+        book.page.wait_for_timeout(100)
+    assert book.ask("old.status['state']") == "idle"
+    assert book.ask("explorer.status['state']") == "running"
+
+
+def test_a_closed_page_lets_the_worker_rest_and_a_new_one_wakes_it(running):
+    book = running()
+    book.save()
+    book.page.goto("about:blank")
+    book.page.wait_for_timeout(2500)
+    book.load()
+    book.until("d.drawn > 2 && d.state === 'running'", timeout=60)
+
+
+def test_a_saved_notebook_stays_small(running, record_property):
+    book = running()
+    size = book.save()
+    record_property("saved_running", size)
+    book.ask("explorer.pause()")
+    book.until("d.state === 'paused'")
+    paused = book.save()
+    record_property("saved_paused", paused)
+    print(f"saved notebook: {size / 1000:.1f} kB while running, {paused / 1000:.1f} kB paused")
+    # saving must have kept the picture, or small would mean nothing
+    assert "widget-state" in book.file.read_text()
+    assert size < 200_000
+    assert paused < 200_000
+
+
+def test_nothing_was_asked_of_any_other_machine(running, strangers):
+    running()
+    assert strangers == []
