@@ -1,0 +1,133 @@
+"""The bundled network: six convolutions and a mean, small enough to draw on a board.
+
+    64 px  conv1 5x5 -> relu1 -> pool1
+    32 px  conv2 3x3 -> relu2 -> pool2
+    16 px  conv3 3x3 -> relu3 -> conv4 3x3 -> relu4 -> pool3
+     8 px  conv5 3x3 -> relu5 -> conv6 3x3 -> relu6
+     1     average (over all places) -> classes (one number for each class)
+
+It knows no size: the mean over places takes whatever map conv6 leaves. It was trained with batch
+normalisation, which is folded into the convolutions here, so what is drawn on the board is what runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from peek_widget.errors import ModelError
+
+__all__ = ["TRAINED_SIZE", "WEIGHTS", "SmallNet", "bundled", "load"]
+
+WEIGHTS = Path(__file__).with_name("bundled.safetensors")
+#: Side in pixels of the images it was trained on; the smallest it should be asked about.
+TRAINED_SIZE = 64
+#: What the network expects of each channel: (pixel - MEAN) / STD, the pixel being in [0, 1].
+MEAN, STD = 0.5, 0.25
+#: Channels of conv1 ... conv6 as multiples of the width.
+_GROWTH = (1, 1.5, 2.5, 3.5, 5, 7)
+
+
+class SmallNet(nn.Sequential):
+    """The plain network; ``width`` is the number of conv1's channels, the later ones grow with it.
+
+    Takes float32 ``[N, 3, H, W]``, normalised as ``.preprocess`` says, H and W from 64 px up, and gives
+    ``[N, classes]``. With ``normalised=True`` a batch normalisation follows each convolution, as in training;
+    :meth:`folded` gives the network without.
+    """
+
+    def __init__(self, width: int, class_names: tuple[str, ...], normalised: bool = False):
+        channels = [round(width * growth) for growth in _GROWTH]
+        parts: list[tuple[str, nn.Module]] = []
+        before = 3
+        for number, (after, side, pool) in enumerate(
+            zip(channels, (5, 3, 3, 3, 3, 3), (1, 2, 0, 3, 0, 0), strict=True), start=1
+        ):
+            conv = nn.Conv2d(before, after, side, padding=side // 2, bias=not normalised)
+            parts.append((f"conv{number}", conv))
+            if normalised:
+                parts.append((f"norm{number}", nn.BatchNorm2d(after)))
+            parts.append((f"relu{number}", nn.ReLU()))
+            if pool:
+                parts.append((f"pool{pool}", nn.MaxPool2d(2)))
+            before = after
+        parts += [
+            ("average", nn.AdaptiveAvgPool2d(1)),
+            ("flat", nn.Flatten()),
+            ("classes", nn.Linear(before, len(class_names))),
+        ]
+        super().__init__(OrderedDict(parts))
+        self.width = width
+        self.class_names = tuple(class_names)
+        self.input_size = TRAINED_SIZE
+
+    @property
+    def preprocess(self):
+        """What has to be done to an image in [0, 1] before this network sees it."""
+        # Here and not at the top: the loader itself needs nothing of the engine.
+        from peek_widget.network import Preprocess
+
+        return Preprocess(mean=(MEAN,) * 3, std=(STD,) * 3)
+
+    def folded(self) -> SmallNet:
+        """The same function without batch normalisation, in eval mode; self is left as it is."""
+        plain = SmallNet(self.width, self.class_names)
+        with torch.no_grad():
+            for number in range(1, len(_GROWTH) + 1):
+                source, target = getattr(self, f"conv{number}"), getattr(plain, f"conv{number}")
+                norm = getattr(self, f"norm{number}", None)
+                if norm is None:
+                    target.load_state_dict(source.state_dict())
+                    continue
+                gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+                target.weight.copy_(source.weight * gain[:, None, None, None])
+                target.bias.copy_(norm.bias - norm.running_mean * gain)
+            plain.classes.load_state_dict(self.classes.state_dict())
+        return plain.eval()
+
+
+def load(path: str | Path) -> SmallNet:
+    """The network in a safetensors file written by ``python -m peek_widget.zoo.train``, in eval mode.
+
+    Its ``.facts`` is what the training noted down (a dict of str). Raises ModelError when the file is
+    missing, damaged, or holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(
+            f"The weights file {path} is not there. Install peek_widget again, or train one with "
+            f"'python -m peek_widget.zoo.train --out {path.name}'."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"The weights file {path} cannot be read ({error}). It is probably damaged: install peek_widget "
+            "again, or train one with 'python -m peek_widget.zoo.train'."
+        ) from error
+    try:
+        network = SmallNet(int(facts["width"]), tuple(json.loads(facts["classes"])))
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(
+            f"The weights file {path} does not hold a network of this kind ({error}). It must be one that "
+            "'python -m peek_widget.zoo.train' has written."
+        ) from error
+    network.facts = facts
+    return network.eval()
+
+
+def bundled() -> SmallNet:
+    """The network that comes with the package: 28 classes of drawn images, 64 px and more.
+
+    Loaded from the installed files alone: no network access, no pickle. In eval mode, with
+    ``.class_names`` and ``.preprocess``. Raises ModelError when the weights file is damaged.
+    """
+    return load(WEIGHTS)
