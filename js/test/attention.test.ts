@@ -79,6 +79,16 @@ test("no ack while no view can be seen, one when a view can again", () => {
   expect(of("ack")).toEqual([{ kind: "ack", n: 3 }]);
 });
 
+test("an ack that waits for its time is not sent once the view is out of sight", () => {
+  const leave = look();
+  attention.drawn(1);
+  vi.advanceTimersByTime(10);
+  attention.drawn(2);
+  leave();
+  vi.advanceTimersByTime(1000);
+  expect(of("ack")).toEqual([{ kind: "ack", n: 1 }]);
+});
+
 test("visible is said on the change from none to some and back, not for each view", () => {
   const first = look();
   const second = look();
