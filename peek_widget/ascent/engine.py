@@ -133,8 +133,9 @@ class Ascent:
         self._set_sizes(size)
         self._groups = self._make_groups()
         self._generators = [Generator().manual_seed(s) for s in self.seeds]
-        self._image = self._start()
-        self._optimiser = self._make_optimiser()
+        with torch.inference_mode(False):
+            self._image = self._start()
+            self._optimiser = self._make_optimiser()
         self._first_size: Tensor | None = None
 
     @property
@@ -178,6 +179,11 @@ class Ascent:
             AscentError: if nothing at the start changes the objective, or a number is not finite.
             ModelError: if the model's forward raises; the cause is chained.
         """
+        # Whatever the caller's context says: without gradients there is no ascent.
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._step()
+
+    def _step(self) -> Step:
         self._enter_octave()
         knobs = self.values()
         parameter = self._image.parameter
@@ -351,12 +357,14 @@ class Ascent:
             return Pixels((recipe.start_level + recipe.start_deviation * noise).to(self.device))
         shape = (channels, side, side // 2 + 1, 2)
         noise = torch.stack([torch.randn(shape, generator=g) for g in self._generators])
-        return Fourier((recipe.start_deviation * noise).to(self.device), side, recipe.spectrum_power, self._band())
+        return Fourier((recipe.start_deviation * noise).to(self.device), side, recipe.spectrum_power, self._bands())
 
-    def _band(self) -> float:
-        """The finest grain, in cycles a pixel, that the widest view can show: more would be seen by nobody."""
-        finest = max(group.frame.side / (group.frame.shares[0] * self._sides[-1]) for group in self._groups)
-        return min(0.5 * finest, 0.5 * 2**0.5)
+    def _bands(self) -> Tensor:
+        """For each picture the finest grain, in cycles a pixel, that its closest view shows: more is seen by nobody."""
+        bands = torch.empty(len(self.objectives))
+        for group in self._groups:
+            bands[list(group.members)] = 0.5 * group.frame.side / (group.frame.shares[0] * self._sides[-1])
+        return bands
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
         return torch.optim.Adam([self._image.parameter], lr=self.recipe.at("step_size", 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["Fourier", "Image", "Pixels"]
@@ -62,12 +62,12 @@ class Fourier(Image):
         noise: ``[N, C, S, S // 2 + 1, 2]``, real and imaginary parts of the start's unscaled spectrum.
         side: S, in pixels.
         power: of the frequency; 1 in Lucid.
-        band: highest frequency that the picture may hold, in cycles a pixel, at most 0.5.
+        bands: ``[N]``, the highest frequency that each picture may hold, in cycles a pixel; all where left out.
     """
 
-    def __init__(self, noise: Tensor, side: int, power: float, band: float = 0.5) -> None:
+    def __init__(self, noise: Tensor, side: int, power: float, bands: Tensor | None = None) -> None:
         self._power = power
-        self._band = band
+        self._bands = torch.full((len(noise),), 1.0) if bands is None else bands
         self._set(noise, side)
 
     def _set(self, spectrum: Tensor, side: int) -> None:
@@ -76,8 +76,11 @@ class Fourier(Image):
         # In double precision and then rounded: the same table on every machine.
         rows, columns = torch.fft.fftfreq(side, dtype=torch.float64), torch.fft.rfftfreq(side, dtype=torch.float64)
         frequency = torch.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
-        scale = 1.0 / frequency.clamp(min=1.0 / side) ** self._power
-        scale = scale * (frequency <= self._band)
+        # Lucid's at the lowest frequency, and in cycles a picture: the same recipe at any size.
+        scale = side / (side * frequency).clamp(min=1.0) ** self._power
+        # Never without the lowest ones: a picture of one colour would be left.
+        held = frequency <= self._bands.double().clamp(min=1.5 / side).view(-1, 1, 1, 1)
+        scale = scale * held
         self.frequency = frequency.float().to(spectrum.device)
         self._scale = scale.float().to(spectrum.device)
         self._colour = _COLOUR.to(spectrum.device) if spectrum.shape[1] == 3 else None
@@ -99,6 +102,4 @@ class Fourier(Image):
         columns = half
         new[:, :, :half, :columns] = old[:, :, :half, :columns]
         new[:, :, -half:, :columns] = old[:, :, -half:, :columns]
-        # The picture's amplitude is norm- and scale-dependent: keep it for the frequencies that are common.
-        factor = (side / self._side) ** (1.0 - self._power)
-        self._set(torch.view_as_real(new * factor).contiguous(), side)
+        self._set(torch.view_as_real(new).contiguous(), side)

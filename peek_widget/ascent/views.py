@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 __all__ = ["Frame", "affine_views", "shift", "window"]

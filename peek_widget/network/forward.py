@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["ForwardMode", "is_rectifier"]
 
-_RELUS: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
-    f: torch.relu
-    for f in (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
-}
+_RELUS: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_), torch.relu)
 _RELUS[F.relu6] = lambda x: x.clamp(0.0, 6.0)
 
 

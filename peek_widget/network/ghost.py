@@ -55,15 +55,15 @@ class Ghost:
         self.module = _copy(model)
         self._storages = _storages(model)
         own = next((p.device for p in model.parameters()), torch.device("cpu"))
-        self.device = own if device is None else torch.device(device)
-        self._moved = self.device != own
-        if self._moved:
-            try:
+        try:
+            self.device = own if device is None else torch.device(device)
+            self._moved = self.device != own
+            if self._moved:
                 self.module.to(self.device)
-            except (RuntimeError, AssertionError) as error:
-                raise ModelError(
-                    f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
-                ) from error
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(
+                f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
+            ) from error
         self.module.eval()
         self._by_name = dict(self.module.named_modules())
 

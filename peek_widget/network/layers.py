@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError, PeekError, SizeError, UnitError
-from peek_widget.network.field import Field, FieldTracer
+from peek_widget.network.field import FieldTracer
 from peek_widget.network.forward import ForwardMode, is_rectifier
 from peek_widget.network.ghost import OUTPUT, Ghost, as_tensor
 from peek_widget.network.preprocess import Preprocess, find_preprocess

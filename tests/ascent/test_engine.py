@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from peek_widget import Channel, Logit, Neuron, Objective, Preprocess, Recipe, ascend, render
+from peek_widget.ascent import KNOBS, Ascent
+from peek_widget.errors import (
+    AscentError,
+    LayerError,
+    ModelError,
+    PeekError,
+    RecipeError,
+    SizeError,
+    UnitError,
+)
+from peek_widget.network import read
+from tests.networks import Fixed, Planted, Tiny, squeezenet, tiny
+
+SHORT = Recipe.preset("peek").replace(steps=12)
+
+
+@pytest.mark.parametrize("recipe", Recipe.presets())
+def test_the_picture_is_what_a_planted_unit_looks_for(recipe: str) -> None:
+    result = render(Planted(), Channel("conv", 0), recipe, size=32, preprocess="none", input_size=32)
+    red, green, blue = result.images[0].mean(dim=(1, 2))
+    assert red - max(green, blue) > 0.3
+    assert result.history[-1] > result.history[0]
+
+
+@pytest.mark.parametrize("recipe", Recipe.presets())
+@pytest.mark.parametrize("objective", [Neuron("forms", 2), Channel("forms", 2), Logit(3)])
+def test_activation_rises(recipe: str, objective: Objective) -> None:
+    history = render(tiny(), objective, Recipe.preset(recipe).replace(steps=40), size=32).history[:, 0]
+    assert history[-5:].mean() > history[:5].mean()
+
+
+@pytest.mark.parametrize("recipe", Recipe.presets())
+def test_same_seed_same_pixels(recipe: str) -> None:
+    short = Recipe.preset(recipe).replace(steps=15)
+    first, second = (render(tiny(), [Neuron("forms", 1), Logit(0)], short, seed=7, size=32) for _ in range(2))
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.history, second.history)
+    torch.manual_seed(99)  # the global state has no say
+    other = render(tiny(), [Neuron("forms", 1), Logit(0)], short, seed=8, size=32)
+    assert not torch.equal(first.images, other.images)
+
+
+def test_the_global_random_state_is_left_alone() -> None:
+    model = tiny()
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    render(model, Logit(0), SHORT, size=32)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_batch_starts_as_its_pictures_do_alone() -> None:
+    objectives = [Neuron("forms", 1), Neuron("forms", 5), Channel("forms", 2)]
+    together = Ascent(tiny(), objectives, SHORT, seed=[4, 5, 6], size=32)
+    alone = [Ascent(tiny(), o, SHORT, seed=s, size=32) for o, s in zip(objectives, (4, 5, 6), strict=True)]
+    for _ in range(3):
+        batch, singles = together.step(), [one.step() for one in alone]
+        for number, single in enumerate(singles):
+            assert torch.allclose(batch.images[number], single.image, atol=1e-4)
+
+
+def test_steps_are_copies_in_range() -> None:
+    steps = list(ascend(tiny(), Logit(0), SHORT, size=24))
+    assert [s.index for s in steps] == list(range(12))
+    for step in steps:
+        assert step.images.shape == (1, 3, 24, 24)
+        assert step.images.dtype == torch.float32
+        assert 0.0 <= float(step.images.min()) <= float(step.images.max()) <= 1.0
+        assert math.isfinite(step.activation)
+    assert not torch.equal(steps[3].images, steps[4].images)
+
+
+def test_activation_is_of_what_the_network_saw() -> None:
+    # The whole picture without any view: the value can be worked out by hand.
+    model = tiny().eval()
+    recipe = Recipe.preset("oygard-2016").replace(octaves=((5, 1.0),), step_size=3.0, blur=1.0)
+    ascent = Ascent(model, Logit(2), recipe, size=32, preprocess="none")
+    for _ in range(3):
+        before = ascent.images
+        step = ascent.step()
+        assert step.activation == pytest.approx(model(before)[0, 2].item(), abs=1e-5)
+
+
+def test_a_rectified_layer_is_drawn_before_its_relu() -> None:
+    class Off(nn.Module):
+        """Its bias keeps the ReLU shut for every image."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+            nn.init.constant_(self.block[0].bias, -50.0)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.block(x).mean(dim=(2, 3))
+
+    torch.manual_seed(0)
+    for objective in (Neuron("block", 1), Logit(1), Channel("block", 1)):
+        history = render(Off(), objective, SHORT, size=32).history
+        assert history[-1] > history[0]
+        assert history[0] < -40.0
+
+
+def test_sums_have_exact_weights() -> None:
+    acts = {"a": torch.tensor([[[[2.0]], [[5.0]]]])}
+    one, two = Neuron("a", 0), Neuron("a", 1)
+    assert (2 * one - two)(acts).item() == -1.0
+    assert (3 * (2 * one - two) + two)(acts).item() == 3 * -1 + 5
+    assert (-one)(acts).item() == -2.0
+    assert (-(one + two) * 2)(acts).item() == -14.0
+    custom = Objective(lambda a: a["a"][:, 0, 0, 0] ** 2, ["a"])
+    assert (custom + one)(acts).item() == 6.0
+
+
+def test_a_negative_unit_falls() -> None:
+    history = render(tiny(), -1 * Neuron("forms", 2), SHORT, size=32).history
+    assert history[-1] > history[0]
+
+
+def test_objectives_on_two_layers_one_of_them_rectified() -> None:
+    result = render(tiny(), Channel("drop", 1) + Channel("edges", 2) + Logit(0), SHORT, size=32)
+    assert result.history[-1] > result.history[0]
+
+
+def test_one_channel_and_a_fixed_size() -> None:
+    result = render(Fixed(), [Logit(0), Neuron("conv", 2)], SHORT, preprocess=Preprocess((0.1,), (0.3,), channels=1))
+    assert result.images.shape == (2, 1, 160, 160)
+    assert result.pil().mode == "L"
+    assert result.history[-1, 0] > result.history[0, 0]
+
+
+def test_knobs_can_be_turned_while_it_runs() -> None:
+    ascent = Ascent(tiny(), Logit(0), "oygard-2016", size=32)
+    ascent.step()
+    assert ascent.values()["blur"] == Recipe.preset("oygard-2016").at("blur", 1)
+    ascent.override(blur=4.0, total_variation=0.5, decay=0.1, jitter=0.1, step_size=1.0)
+    for _ in range(5):
+        ascent.step()
+    smooth = ascent.images
+    assert ascent.values() == {"blur": 4.0, "jitter": 0.1, "decay": 0.1, "total_variation": 0.5, "step_size": 1.0}
+    ascent.override(blur=0.0)
+    for _ in range(5):
+        ascent.step()
+    rough = ascent.images
+
+    def grain(x: torch.Tensor) -> float:
+        return float((x[..., 1:] - x[..., :-1]).abs().mean())
+
+    assert grain(rough) > 2 * grain(smooth)
+    ascent.override(blur=None)
+    assert ascent.values()["blur"] == Recipe.preset("oygard-2016").at("blur", ascent.index)
+    with pytest.raises(RecipeError, match="out of range"):
+        ascent.override(blur=9.0)
+    with pytest.raises(RecipeError, match="no knob 'blurr'"):
+        ascent.override(blurr=1.0)
+
+
+@pytest.mark.parametrize("name", ["blur", "decay", "total_variation"])
+def test_each_regulariser_makes_a_spectrum_plainer(name: str) -> None:
+    def variation(value: float) -> float:
+        recipe = SHORT.replace(**{"steps": 30, "total_variation": 0.0, name: value})
+        image = render(tiny(), Logit(0), recipe, size=48).images
+        return float((image[..., 1:] - image[..., :-1]).abs().mean())
+
+    assert variation({"blur": 2.0, "decay": 0.3, "total_variation": 1.0}[name]) < 0.7 * variation(0.0)
+
+
+def test_it_goes_on_past_the_end() -> None:
+    ascent = Ascent(tiny(), Logit(0), SHORT, size=32)
+    while not ascent.done:
+        ascent.step()
+    ascent.extend(3)
+    assert not ascent.done
+    indices = []
+    while not ascent.done:
+        indices.append(ascent.step().index)
+    assert indices == [12, 13, 14]
+
+
+def test_octaves_end_at_the_size_asked_for() -> None:
+    recipe = Recipe.preset("oygard-2016").replace(steps=10)
+    assert [s.images.shape[-1] for s in ascend(tiny(), Logit(0), recipe, size=60)][-1] == 60
+    published = [s.images.shape[-1] for s in ascend(tiny(), Logit(0), recipe, input_size=224)]
+    assert sorted(set(published)) == [224, 235, 247, 259]
+    fourier = Recipe(octaves=((5, 1.0), (5, 1.5)))
+    sizes = [s.images.shape[-1] for s in ascend(tiny(), Logit(0), fourier, size=48)]
+    assert sizes == [32] * 5 + [48] * 5
+
+
+def test_a_picture_keeps_its_look_from_octave_to_octave() -> None:
+    from peek_widget.ascent.image import Fourier
+
+    noise = torch.randn(1, 3, 32, 17, 2, generator=torch.Generator().manual_seed(0))
+    image = Fourier(noise, 32, 2.0)
+    before = image.render().detach()
+    image.resize(48)
+    after = torch.nn.functional.interpolate(image.render().detach(), 32, mode="bilinear", antialias=True)
+    assert float((before - after).abs().mean()) < 0.1 * float(before.std())
+
+
+def test_zero_gradient_is_said_in_words() -> None:
+    class Dead(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * 0.0
+
+    class Cut(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).detach()
+
+    for model in (Dead(), Cut()):
+        with pytest.raises(PeekError, match=r"changes Logit\(unit=1\)|does not depend|no layer"):
+            list(ascend(model, Logit(1), size=32, input_size=32))
+
+
+def test_nan_is_said_in_words() -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.forms.weight[3, 0, 0, 0] = math.nan
+    with pytest.raises(AscentError, match=r"At step 0 .*Neuron\(layer='forms', unit=3.*not a finite number"):
+        list(ascend(model, [Neuron("forms", 2), Neuron("forms", 3)], size=32))
+
+
+@pytest.mark.parametrize(
+    ("objective", "kwargs", "error", "words"),
+    [
+        (Neuron("form", 0), {}, LayerError, "near names: forms"),
+        (Neuron("unused", 0), {}, LayerError, "never runs it"),
+        (Neuron("forms", 8), {}, UnitError, "numbered 0 to 7"),
+        (Neuron("forms", 1, (16, 0)), {}, UnitError, "16 rows and 16 columns"),
+        (Logit(5), {}, UnitError, "numbered 0 to 4"),
+        (Logit(0), {"seed": -1}, PeekError, "seed=-1"),
+        (Logit(0), {"seed": [1, 2]}, PeekError, "2 seeds for 1 objectives"),
+        (Logit(0), {"size": 7}, RecipeError, "from 8 to 2048"),
+        (Logit(0), {"recipe": "nope"}, RecipeError, "possible are peek"),
+        (Logit(0), {"recipe": 3}, RecipeError, "recipe is a int"),
+        ([], {}, PeekError, "not an objective"),
+        ("forms:3", {}, PeekError, "not an objective"),
+        (Logit(0), {"device": "gpu"}, ModelError, "device"),
+        (Logit(0), {"preprocess": Preprocess((0.5,), channels=1)}, ModelError, "takes 3"),
+    ],
+)
+def test_bad_input_is_refused_at_the_call(objective: object, kwargs: dict, error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        ascend(tiny(), objective, **{"size": 32, **kwargs})
+
+
+def test_an_image_too_small_for_the_layer_says_how_large() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(4), nn.Conv2d(4, 4, 5), nn.Conv2d(4, 2, 1))
+    with pytest.raises(SizeError, match=r"16 px is too small: layer '2'.*at least 22. Give size=22") as caught:
+        ascend(model, Channel("2", 0), size=16)
+    assert "needs at least 22" in str(caught.value)
+    assert len(list(ascend(model, Channel("2", 0), SHORT, size=22))) == 12
+
+
+objectives = st.sampled_from([Logit(1), Neuron("forms", 2), Channel("edges", 0), Neuron("classes", 3), -Channel("norm", 1)])
+recipes = st.builds(
+    lambda base, **knobs: Recipe.preset(base).replace(steps=8, **knobs),
+    st.sampled_from(Recipe.presets()),
+    **{n: st.floats(k.minimum, k.maximum) for n, k in KNOBS.items()},
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(objective=objectives, recipe=recipes, size=st.integers(8, 40), seed=st.integers(0, 2**62))
+def test_any_run_is_a_finite_picture_or_a_named_error(objective: Objective, recipe: Recipe, size: int, seed: int) -> None:
+    try:
+        images = render(NETWORK, objective, recipe, size=size, seed=seed).images
+    except PeekError as error:
+        assert str(error)
+        return
+    assert images.shape == (1, 3, size, size)
+    assert bool(torch.isfinite(images).all())
+    assert 0.0 <= float(images.min()) <= float(images.max()) <= 1.0
+
+
+NETWORK = read(tiny(), 32)
+
+
+def test_squeezenet_draws_what_it_knows() -> None:
+    model = squeezenet()
+    with torch.no_grad():
+        result = render(model, Logit(817), "peek", size=128)
+        image = nn.functional.interpolate(result.images, 224, mode="bilinear")
+        image = Preprocess((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(image)
+        assert 817 in model(image)[0].topk(5).indices.tolist()
+
+
+def test_dead_relus_of_fire8_draw() -> None:
+    model = squeezenet()
+    units = list(range(0, 512, 64))
+    steps = ascend(model, [Neuron("features.12", u) for u in units], size=96)
+    first = next(steps)
+    for _ in range(15):
+        last = next(steps)
+    assert bool((last.activations > first.activations).all())
