@@ -218,6 +218,18 @@ class UnitExplorer(anywidget.AnyWidget):
             # only the layer can say whether so small an image reaches it
             self._make_ascent(target)
 
+        # the worker must not keep an explorer alive that nobody else holds
+        me = weakref.ref(self)
+        self._session = Session(
+            lambda target: _still_there(me)._make_ascent(target),
+            lambda update: _still_there(me)._publish(update),
+            target=target,
+            knobs=given,
+            playing=bool(playing),
+            enter=enter,
+        )
+        self._live["status"] = self._session.status()
+
         super().__init__(
             layer=layer, unit=unit, recipe=recipe, seed=seed, size=size, playing=bool(playing), **given,
             layer_list=self._describe_layers(layer),
@@ -227,16 +239,6 @@ class UnitExplorer(anywidget.AnyWidget):
             about=self._describe(),
         )  # fmt: skip
 
-        # the worker must not keep an explorer alive that nobody else holds
-        me = weakref.ref(self)
-        self._session = Session(
-            lambda target: _still_there(me)._make_ascent(target),
-            lambda update: _still_there(me)._publish(update),
-            target=target,
-            knobs=given,
-            playing=self.playing,
-            enter=enter,
-        )
         self._end = weakref.finalize(self, self._session.close, 0.0)
         self._sender.keep_route(self.comm)
         self.on_msg(self._receive)

@@ -219,6 +219,7 @@ class Session:
         self._run = 0
         self._reduced: int | None = None
         self._note = ""
+        self._facts: dict[str, Any] = {"total": 0, "size": 0, "values": {}}
         self._state = "starting" if playing else "paused"
         self._error: BaseException | None = None
 
@@ -569,7 +570,7 @@ class Session:
                 step=0 if ascent is None else int(ascent.index),
                 activation=self._activation,
                 history=self._history.packed(),
-                status=self._status(),
+                status=self.status(),
             )
         )
         if with_image:
@@ -586,8 +587,16 @@ class Session:
             # an observer that raises at every change must not end the worker
             log.error("The error could not be shown: %s", again, exc_info=again)
 
-    def _status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
+        """The status as the protocol has it; for the worker, and for anybody before it has begun."""
         ascent, error = self._ascent, self._error
+        if ascent is not None:
+            # kept for the moment between two runs, or every number would blink at each turn of a slider
+            self._facts = {
+                "total": int(ascent.steps),
+                "size": int(ascent.size),
+                "values": {name: float(value) for name, value in ascent.values().items()},
+            }
         return {
             "n": self._n,
             "run": self._run,
@@ -596,11 +605,9 @@ class Session:
             "error": None if error is None else f"{type(error).__name__}: {error}",
             "rate": round(self._speed.rate, 2),
             "step": 0 if ascent is None else int(ascent.index),
-            "total": 0 if ascent is None else int(ascent.steps),
             "unit": self._target.unit,
             "layer": self._target.layer,
-            "size": 0 if ascent is None else int(ascent.size),
-            "values": {} if ascent is None else {k: float(v) for k, v in ascent.values().items()},
+            **self._facts,
             "activation_before_relu": True,
         }
 

@@ -84,7 +84,8 @@ class Notebook:
             f"""path => {{
               const panel = ({PANEL})(path);
               const cells = panel.content.widgets.filter(c => c.model.type === 'code');
-              const busy = c => c.model.executionState === 'running' || (c.promptNode?.textContent ?? '').includes('*');
+              const prompt = c => c.promptNode?.textContent ?? '';
+              const busy = c => c.model.executionState === 'running' || prompt(c).includes('*');
               return cells.some(c => c.model.executionCount !== null) && !cells.some(busy)
                 && panel.sessionContext.session.kernel.status === 'idle';
             }}""",
@@ -122,7 +123,7 @@ class Notebook:
         return self.root.evaluate("root => ({...root.dataset})")
 
     def until(self, condition, timeout=30):
-        """Wait until a JavaScript condition on the root's data (`d`, its numbers as numbers) holds; give the data."""
+        """Wait until a JavaScript condition on `d`, what the root says about itself, holds; give `d`."""
         handle = self.page.wait_for_function(
             f"""() => {{
               const root = document.querySelector('.peek-root');

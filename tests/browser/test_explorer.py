@@ -117,7 +117,8 @@ def test_a_reloaded_page_shows_a_paused_picture(running):
 
 
 def test_frames_and_pause_go_on_while_a_cell_sleeps(running):
-    book = running("import time\ntime.sleep(6)\nslept = True")
+    # a message sent by the cell itself is what makes ipykernel 7.4 route Pause behind the cell
+    book = running("import time\nexplorer.unit = 3\ntime.sleep(6)")
     drawn = book.until("true")["drawn"]
     book.run_cell(2, wait=False)
     book.page.wait_for_function("() => document.querySelector('.jp-InputPrompt')", timeout=5000)
