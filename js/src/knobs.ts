@@ -100,7 +100,12 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
   const range = slider(knob.label, (position) => set(valueAt(knob, position)), signal);
   const number = el("span", { class: "peek-value" });
   const badge = el("span", { class: "peek-badge" });
-  const reset = iconButton("undo", text.backToRecipe(knob.label), () => set(null), signal);
+  const giveBack = (): void => {
+    // The button is about to vanish: the focus must not fall out of the widget with it.
+    range.input.focus();
+    set(null);
+  };
+  const reset = iconButton("undo", text.backToRecipe(knob.label), giveBack, signal);
   reset.classList.add("peek-quiet");
   const row = el(
     "div",
@@ -127,8 +132,7 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
     row.classList.toggle("peek-by-hand", byHand);
     setText(badge, byHand ? text.byHand : text.byRecipe);
     setText(number, shown);
-    // Not `disabled`: a button that vanishes under the focus throws the focus out of the widget.
-    reset.setAttribute("aria-disabled", String(!byHand));
+    reset.disabled = !byHand;
     range.show({
       maximum: POSITIONS,
       value: value === undefined ? 0 : positionOf(knob, value),

@@ -141,6 +141,8 @@ test("a knob follows the recipe, is taken by a hand, and given back", async () =
   expect(model.state.blur).toBeNull();
   expect(model.saved[model.saved.length - 1]).toEqual({ blur: null });
   expect([range("blur").value, badge.textContent]).toEqual(["96", "recipe"]);
+  expect(button("Give blur back to the recipe").disabled).toBe(true);
+  expect(document.activeElement).toBe(range("blur"));
 });
 
 test("pause, one step, play and restart", async () => {
