@@ -70,14 +70,19 @@ def build(root: Path) -> None:
             f"The front end is not built, and its sources are not in {js}; install from a wheel, an sdist, "
             "or a complete checkout."
         )
-    node, npm = _node_on_path() or _node_from_wheel()
-    # npm and esbuild start `node` by name, also where it is on nobody's PATH.
-    path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PATH": path}
+    node, npm, environment = node_tools()
     if not _has_esbuild(js):
         # Only what the build needs, and no install scripts of anybody.
         _run([*npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"], js, environment)
     _run([node, "build.mjs"], js, environment)
+
+
+def node_tools() -> tuple[str, list[str], dict[str, str]]:
+    """Node, the command for npm and the environment for both; RuntimeError, in a sentence, if there is none."""
+    node, npm = _node_on_path() or _node_from_wheel()
+    # npm and esbuild start `node` by name, also where it is on nobody's PATH.
+    path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])
+    return node, npm, {**os.environ, "PATH": path}
 
 
 def _node_on_path() -> tuple[str, list[str]] | None:

@@ -309,7 +309,7 @@ _PRESETS: dict[str, Preset] = {
             jitter=0.05,
             total_variation=0.05,
             crop=(0.25, 1.0),
-            field_crop=(0.7, 1.1),
+            field_crop=(0.9, 1.5),
             rotation=10.0,
             size=160,
         ),

@@ -1,0 +1,25 @@
+"""The front end's own tests, run as part of the whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from hatch_build import node_tools  # noqa: E402
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["check", "test"])
+def test_front_end(script: str) -> None:
+    _node, npm, environment = node_tools()
+    js = ROOT / "js"
+    if not (js / "node_modules" / "vitest").is_dir():
+        subprocess.run([*npm, "ci", "--no-audit", "--no-fund"], cwd=js, env=environment, check=True)
+    done = subprocess.run([*npm, "run", script], cwd=js, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
