@@ -27,7 +27,8 @@ from peek_widget.ascent.recipe import check_size
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.live import protocol
 from peek_widget.live.sender import Sender, as_picture, channels_shown, encode, poster
-from peek_widget.live.session import Session, Target, Update
+from peek_widget.live.session import Session
+from peek_widget.live.target import Target, Update
 from peek_widget.live.threads import set_threads
 from peek_widget.network import OUTPUT, Layer, Network, read
 

@@ -58,6 +58,7 @@ class Pacer:
         self._sent = 0
         self._acked = 0
         self._last_sent = -math.inf
+        self._beat = -math.inf
         self._waiting_since: float | None = None
         self._last_life = now
         self._hidden_since: float | None = None
@@ -102,6 +103,9 @@ class Pacer:
     def sent(self, n: int, now: float) -> None:
         """Frame `n` has left."""
         self._sent = max(self._sent, n)
+        # a producer is seldom ready on the beat: what one frame was late, the next may be early, or
+        # 20 ms steps would make 25 frames a second out of 30
+        self._beat = max(self._beat + 1.0 / self.rate, now - 0.5 / self.rate)
         self._last_sent = now
         self._now_please = False
         if self._waiting_since is None and self._acked < self._sent:
@@ -136,10 +140,9 @@ class Pacer:
             return math.inf
         if self._now_please:
             return now
-        rate = self.rate
         if self._waiting_since is not None and now - self._waiting_since >= SILENCE:
             silent = now - self._waiting_since - SILENCE
-            rate = min(rate, PATIENT_RATE if silent < PATIENCE else PROBE_RATE)
-        elif self.outstanding >= self.window:
+            return self._last_sent + 1.0 / min(self.rate, PATIENT_RATE if silent < PATIENCE else PROBE_RATE)
+        if self.outstanding >= self.window:
             return self._waiting_since + SILENCE if self._waiting_since is not None else now
-        return self._last_sent + 1.0 / rate
+        return self._beat + 1.0 / self.rate

@@ -13,106 +13,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
-from peek_widget.errors import PeekError, SizeError
+from peek_widget.errors import SizeError
 
 from . import protocol
 from .history import History
 from .pacing import Pacer
+from .speed import SLOW, SMALLEST, Speed, smaller
+from .target import Publish, RunningAscent, Target, Update
+from .words import say
 
-__all__ = ["Publish", "RunningAscent", "Session", "Target", "Update"]
+__all__ = ["Session"]
 
 log = logging.getLogger("peek_widget")
 
-SLOW = 3.0
-"""Steps a second below which a run that chose its own size begins again with a smaller picture."""
-
-SHRINK = 0.7
-SMALLEST = 96
-"""The side, in pixels, below which a picture is never made smaller for speed."""
-
-WARM_UP = 2
-"""Steps that are not timed: the first ones pay for allocation and for choosing kernels."""
-
-TIMED = 3
 JOIN_TIMEOUT = 5.0
 
 STILL = ("paused", "done", "error", "idle")
 """States in which no step follows, so that the newest picture goes out, exactly."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What to draw. A change of any field means a new run.
-
-    Attributes:
-        layer: the layer's name.
-        unit: the unit's number in that layer, from 0.
-        recipe: a recipe or the name of a preset; handed through to the ascent.
-        seed: where the randomness begins, from 0.
-        size: the picture's side in pixels; None leaves it to the recipe and the model.
-    """
-
-    layer: str
-    unit: int
-    recipe: Any = None
-    seed: int = 0
-    size: int | None = None
-
-    def sentence(self) -> str:
-        """The target as part of a sentence."""
-        # the model itself has no name in named_modules()
-        return f"unit {self.unit} of {self.layer or 'the output'}"
-
-
-@dataclass(frozen=True)
-class Update:
-    """One thing to publish.
-
-    Attributes:
-        image: float32 `[C, H, W]` in [0, 1], or None where only the status changed.
-        lossless: the run stands still, so the picture deserves to be exact.
-        fresh: the frame is a new one; False when the newest is sent again to a page that asks.
-        step: steps done.
-        activation: before the ReLU, of what the network saw in that step.
-        history: little-endian float32 pairs (step, activation) of the whole run.
-        status: as the protocol describes it.
-    """
-
-    image: Any
-    lossless: bool
-    fresh: bool
-    step: int
-    activation: float
-    history: bytes
-    status: dict[str, Any]
-
-
-Publish = Callable[[Update], None]
-
-
-class RunningAscent(Protocol):
-    """The part of `peek_widget.ascent.Ascent` that a session uses."""
-
-    index: int
-    steps: int
-    done: bool
-    size: int
-    recipe: Any
-
-    def step(self) -> Any:
-        """One step; the result has `.image` and `.activation`."""
-
-    def override(self, **knobs: float | None) -> None:
-        """Set knobs from the next step on; None gives one back to the recipe."""
-
-    def extend(self, n: int) -> None:
-        """Allow `n` further steps."""
-
-    def values(self) -> Mapping[str, float]:
-        """The knobs now in force."""
 
 
 @dataclass
@@ -135,29 +55,6 @@ class _Mailbox:
             or self.restart
             or self.steps > 0
         )
-
-
-@dataclass
-class _Speed:
-    """Steps a second of the current run."""
-
-    rate: float = 0.0
-    seconds: list[float] = field(default_factory=list)
-
-    def note(self, seconds: float) -> None:
-        """Count one step that took `seconds`."""
-        self.seconds.append(seconds)
-        recent = self.seconds[-10:]
-        self.rate = len(recent) / max(sum(recent), 1e-9)
-        # the judgement of a slow start looks at the first steps only
-        if len(self.seconds) > 64:
-            del self.seconds[WARM_UP + TIMED : -10]
-
-    def start(self) -> float | None:
-        """Steps a second of the first timed steps, exactly once they have been made."""
-        if len(self.seconds) != WARM_UP + TIMED:
-            return None
-        return TIMED / max(sum(self.seconds[WARM_UP:]), 1e-9)
 
 
 class Session:
@@ -207,7 +104,7 @@ class Session:
         self._knobs.update(knobs or {})
         self._playing = playing
         self._ascent: RunningAscent | None = None
-        self._speed = _Speed()
+        self._speed = Speed()
         self._history = History()
         self._image: Any = None
         self._activation = 0.0
@@ -423,6 +320,9 @@ class Session:
         if mailbox.has_control():
             # whatever went wrong, a changed control is a reason to try again
             self._error = None
+            with self._changed:
+                # again, because a frame from before the wish may just have used up its right of way
+                self._pacer.poke(self._clock())
         new_run = mailbox.restart
         if mailbox.target is not None and mailbox.target != self._target:
             old, self._target = self._target, mailbox.target
@@ -460,7 +360,7 @@ class Session:
         """A new run of the current target."""
         self._ascent = None
         self._run += 1
-        self._speed = _Speed()
+        self._speed = Speed()
         self._history = History()
         self._unsent = False
         self._note = ""
@@ -505,21 +405,21 @@ class Session:
         rate = self._speed.start()
         if self._target.size is not None or rate is None or rate >= SLOW or ascent.size <= SMALLEST:
             return
-        smaller = max(SMALLEST, round(ascent.size * SHRINK))
+        size = smaller(ascent.size)
         try:
-            made = self._made(smaller)
+            made = self._made(size)
         except SizeError:
             self._note = f"This machine is slow for {ascent.size} px, and the layer needs that size."
             return
-        log.info("%.1f steps/s at %d px: beginning again at %d px", rate, ascent.size, smaller)
+        log.info("%.1f steps/s at %d px: beginning again at %d px", rate, ascent.size, size)
         self._note = (
             f"At {ascent.size} px this machine made {rate:.1f} steps a second, so the picture was made "
-            f"smaller ({smaller} px); set size to choose it yourself."
+            f"smaller ({size} px); set size to choose it yourself."
         )
-        self._reduced = smaller
+        self._reduced = size
         self._ascent = made
         self._run += 1
-        self._speed = _Speed()
+        self._speed = Speed()
         self._history = History()
 
     def _settle(self) -> None:
@@ -601,7 +501,14 @@ class Session:
             "n": self._n,
             "run": self._run,
             "state": self._state,
-            "text": self._sentence(),
+            "text": say(
+                self._state,
+                self._target.sentence(),
+                step=0 if ascent is None else int(ascent.index),
+                total=0 if ascent is None else int(ascent.steps),
+                error=error,
+                note=self._note,
+            ),
             "error": None if error is None else f"{type(error).__name__}: {error}",
             "rate": round(self._speed.rate, 2),
             "step": 0 if ascent is None else int(ascent.index),
@@ -610,30 +517,3 @@ class Session:
             **self._facts,
             "activation_before_relu": True,
         }
-
-    def _sentence(self) -> str:
-        """What is going on, in words."""
-        what = self._target.sentence()
-        at = "" if self._ascent is None else f"step {self._ascent.index} of {self._ascent.steps}"
-        match self._state:
-            case "starting":
-                text = f"Getting ready to draw {what}."
-            case "running":
-                text = f"Drawing {what}."
-            case "paused":
-                text = f"Paused at {at}: {what}." if at else f"Paused before the first step: {what}."
-            case "done":
-                text = f"Finished {what} after {self._ascent.index if self._ascent else 0} steps."
-            case "idle":
-                text = f"Resting at {at}, because nobody is looking; it goes on when somebody does."
-            case _:
-                text = f"Stopped while drawing {what}: {_in_words(self._error)}"
-        return f"{text} {self._note}".strip()
-
-
-def _in_words(error: BaseException | None) -> str:
-    if error is None:
-        return "nobody knows why."
-    text = str(error).strip() or "it gave no reason."
-    # our own errors are sentences already; others need their type to make sense
-    return text if isinstance(error, PeekError) else f"{type(error).__name__}: {text}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from peek_widget.errors import SizeError
-from peek_widget.live.session import Session, Target
+from peek_widget.live.session import Session
+from peek_widget.live.target import Target
 
 
 @dataclass

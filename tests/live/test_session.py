@@ -12,7 +12,9 @@ import pytest
 
 from peek_widget.errors import AscentError
 from peek_widget.live import pacing, protocol
-from peek_widget.live.session import SMALLEST, Session, Target
+from peek_widget.live.session import Session
+from peek_widget.live.speed import SMALLEST
+from peek_widget.live.target import Target
 
 from .fakes import Bench
 
@@ -336,6 +338,15 @@ def test_without_acks_no_queue_builds_up(bench):
     index = b.made[0].index
     b.session.receive(protocol.Ack(15))
     b.until(lambda u: u.status["n"] == 16 and u.step >= index)
+
+
+def test_a_wish_made_during_a_step_gives_its_own_first_frame_the_way(bench):
+    b = bench(steps=100_000, seconds=0.1, rate=30)
+    b.until(lambda u: u.status["n"] >= 15)
+    b.until(lambda u: u.step >= 1)
+    time.sleep(0.05)
+    b.session.restart()
+    b.until(lambda u: u.status["run"] == 2 and u.fresh and u.step == 1, 1.0)
 
 
 def test_hello_brings_everything_again_at_once(bench):

@@ -1,0 +1,81 @@
+"""What passes between a session and those who use it: what to draw, what draws it, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["Publish", "RunningAscent", "Target", "Update"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to draw. A change of any field means a new run.
+
+    Attributes:
+        layer: the layer's name.
+        unit: the unit's number in that layer, from 0.
+        recipe: a recipe or the name of a preset; handed through to the ascent.
+        seed: where the randomness begins, from 0.
+        size: the picture's side in pixels; None leaves it to the recipe and the model.
+    """
+
+    layer: str
+    unit: int
+    recipe: Any = None
+    seed: int = 0
+    size: int | None = None
+
+    def sentence(self) -> str:
+        """The target as part of a sentence."""
+        # the model itself has no name in named_modules()
+        return f"unit {self.unit} of {self.layer or 'the output'}"
+
+
+@dataclass(frozen=True)
+class Update:
+    """One thing to publish.
+
+    Attributes:
+        image: float32 `[C, H, W]` in [0, 1], or None where only the status changed.
+        lossless: the run stands still, so the picture deserves to be exact.
+        fresh: the frame is a new one; False when the newest is sent again to a page that asks.
+        step: steps done.
+        activation: before the ReLU, of what the network saw in that step.
+        history: little-endian float32 pairs (step, activation) of the whole run.
+        status: as the protocol describes it.
+    """
+
+    image: Any
+    lossless: bool
+    fresh: bool
+    step: int
+    activation: float
+    history: bytes
+    status: dict[str, Any]
+
+
+Publish = Callable[[Update], None]
+
+
+class RunningAscent(Protocol):
+    """The part of `peek_widget.ascent.Ascent` that a session uses."""
+
+    index: int
+    steps: int
+    done: bool
+    size: int
+    recipe: Any
+
+    def step(self) -> Any:
+        """One step; the result has `.image` and `.activation`."""
+
+    def override(self, **knobs: float | None) -> None:
+        """Set knobs from the next step on; None gives one back to the recipe."""
+
+    def extend(self, n: int) -> None:
+        """Allow `n` further steps."""
+
+    def values(self) -> Mapping[str, float]:
+        """The knobs now in force."""

@@ -1,0 +1,42 @@
+"""What a run is doing, in a sentence that a reader of the page understands."""
+
+from __future__ import annotations
+
+from peek_widget.errors import PeekError
+
+__all__ = ["say"]
+
+
+def say(state: str, what: str, *, step: int, total: int, error: BaseException | None, note: str = "") -> str:
+    """Say what goes on.
+
+    Args:
+        state: one of the protocol's states.
+        what: what is drawn, as part of a sentence.
+        step: steps done; `total`: steps of the whole run, 0 where there is no run yet.
+        error: what went wrong, in the state "error".
+        note: a further sentence.
+    """
+    at = f"step {step} of {total}" if total else ""
+    match state:
+        case "starting":
+            text = f"Getting ready to draw {what}."
+        case "running":
+            text = f"Drawing {what}."
+        case "paused":
+            text = f"Paused at {at}: {what}." if at else f"Paused before the first step: {what}."
+        case "done":
+            text = f"Finished {what} after {step} steps."
+        case "idle":
+            text = f"Resting{' at ' + at if at else ''}: nobody is looking. It goes on when somebody does."
+        case _:
+            text = f"Stopped while drawing {what}: {_in_words(error)}"
+    return f"{text} {note}".strip()
+
+
+def _in_words(error: BaseException | None) -> str:
+    if error is None:
+        return "nobody knows why."
+    text = str(error).strip() or "it gave no reason."
+    # our own errors are sentences already; others need their type to make sense
+    return text if isinstance(error, PeekError) else f"{type(error).__name__}: {text}"
