@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from peek_widget.errors import PeekError
 from peek_widget.zoo.images import CLASS_NAMES, Images
 from peek_widget.zoo.network import MEAN, STD, TRAINED_SIZE, SmallNet
 
@@ -102,8 +103,16 @@ def train(
     ``reach`` is the greatest length (L2, pixels in [0, 1]) of the misleading change to an image: none in the
     first quarter of the training, full after three fifths. ``rate`` is the greatest learning rate. ``bf16``
     left out: where the processor has it. The same arguments on the same machine with the same number of
-    threads give the same weights.
+    threads give the same weights. Raises PeekError for a number that is too small.
     """
+    for name, value, least in (
+        ("epochs", epochs, 1),
+        ("width", width, 1),
+        ("batch", batch, 2),
+        ("images", images, batch),
+    ):
+        if value < least:
+            raise PeekError(f"{name} is {value}; it must be {least} or more (a batch is {batch} images).")
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
     if bf16 is None:
@@ -180,16 +189,32 @@ def _progress() -> Callable[[str], None]:
     return say
 
 
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0; give 0 or more")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few; give 1 or more")
+    return number
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m peek_widget.zoo.train", description="Train a network on the drawn images."
     )
     parser.add_argument("--out", type=Path, default=Path("trained.safetensors"), help="file to write")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the images")
-    parser.add_argument("--width", type=int, default=24, help="channels of conv1; the others grow with it")
-    parser.add_argument("--images", type=int, default=32_000, help="training images")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seed", type=_whole, default=0, help="of the weights and of the images")
+    parser.add_argument(
+        "--width", type=_positive, default=24, help="channels of conv1; the others grow with it"
+    )
+    parser.add_argument("--images", type=_positive, default=32_000, help="training images")
+    parser.add_argument("--epochs", type=_positive, default=10)
     parser.add_argument("--rate", type=float, default=0.1, help="greatest learning rate")
     parser.add_argument("--reach", type=float, default=2.0, help="greatest misleading change, 0 for none")
     parser.add_argument(
@@ -198,13 +223,14 @@ def main(argv: list[str] | None = None) -> int:
         default="auto",
         help="of the products in training; auto: bf16 where the processor has it",
     )
-    parser.add_argument("--threads", type=int, default=None, help="processor threads")
+    parser.add_argument("--held-out", type=_positive, default=14_000, help="images to measure on at the end")
+    parser.add_argument("--threads", type=_positive, default=None, help="processor threads")
     given = parser.parse_args(argv)
     if given.threads:
         torch.set_num_threads(given.threads)
     say = _progress()
     began = time.monotonic()
-    images, labels = held_out(2800)
+    images, labels = held_out(min(2800, given.held_out))
     for network, figures in train(
         seed=given.seed,
         width=given.width,
@@ -225,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
         unfinished = {"width": given.width, "held_out": f"{share:.4f} of {len(labels)}"}
         write(given.out, network.folded(), unfinished)
     plain = network.folded()
-    images, labels = held_out(14_000)
+    images, labels = held_out(given.held_out)
     share, _ = accuracy(plain, images, labels)
     facts = {
         "width": given.width,
