@@ -480,7 +480,11 @@ def _good_layer(network: Network) -> str:
     """
     spatial = [layer for layer in network.layers if layer.shown and layer.spatial]
     candidates: list[Layer] = spatial or [layer for layer in network.layers if layer.shown]
-    return candidates[round((len(candidates) - 1) * 2 / 3)].name
+    last = len(candidates) - 1
+    near = [place for place in range(last + 1) if 0.55 * last <= place <= 0.8 * last] or [last]
+    # of a block and the convolutions inside it the block, whose name and units one knows from the paper
+    best = min(near, key=lambda place: (candidates[place].name.count("."), abs(place - last * 2 / 3)))
+    return candidates[best].name
 
 
 def _objective(network: Network, target: Target) -> Any:

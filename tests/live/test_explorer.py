@@ -12,6 +12,7 @@ import comm
 import numpy as np
 import pytest
 import torch
+import traitlets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -525,6 +526,7 @@ def test_repr_says_what_it_draws(explore):
 def test_a_script_can_end_while_it_draws():
     program = """
 import torch
+import traitlets
 from torch import nn
 from peek_widget import UnitExplorer
 explorer = UnitExplorer(nn.Conv2d(3, 8, 3), threads=1)
@@ -536,3 +538,31 @@ print("drawn", flush=True)
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "drawn", "")
+
+
+def test_a_live_trait_can_be_linked_to_another_object(explore):
+    class Gauge(traitlets.HasTraits):
+        value = traitlets.Float()
+
+    explorer, gauge = explore(playing=False), Gauge()
+    traitlets.dlink((explorer, "activation"), (gauge, "value"))
+    explorer.play()
+    explorer.wait(60)
+    assert gauge.value == explorer.activation != 0.0
+
+
+def test_of_a_block_and_its_convolutions_it_begins_with_the_block(explore):
+    class Block(nn.Module):
+        def __init__(self, before, after):
+            super().__init__()
+            self.one = nn.Conv2d(before, after, 3, padding=1)
+            self.two = nn.Conv2d(after, after, 1)
+
+        def forward(self, x):
+            y = self.one(x).relu()
+            return y + self.two(y)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(*[Block(3 if i == 0 else 4, 4) for i in range(6)])
+    explorer = explore(model, playing=False)
+    assert explorer.layer in ("3", "4")
