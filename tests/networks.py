@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,6 +60,36 @@ class Planted(nn.Module):
 def tiny(**kwargs: int) -> Tiny:
     torch.manual_seed(0)
     return Tiny(**kwargs)
+
+
+def portrait(model: nn.Module) -> dict[str, Any]:
+    """Everything of a module that a guest must find as it was."""
+    hooks = [k for k in vars(model) if k.endswith("_hooks")]
+    return {
+        "parameters": {
+            n: (p.data_ptr(), p.detach().clone(), p.requires_grad, p.grad) for n, p in model.named_parameters()
+        },
+        "buffers": {n: (b.data_ptr(), b.clone()) for n, b in model.named_buffers()},
+        "training": {n: m.training for n, m in model.named_modules()},
+        "hooks": {n: {k: list(vars(m)[k]) for k in hooks} for n, m in model.named_modules()},
+        "attributes": {n: sorted(vars(m)) for n, m in model.named_modules()},
+        "device": {n: p.device for n, p in model.named_parameters()},
+    }
+
+
+def assert_same(before: Any, after: Any) -> None:
+    if isinstance(before, dict):
+        assert before.keys() == after.keys()
+        for key in before:
+            assert_same(before[key], after[key])
+    elif isinstance(before, (tuple, list)):
+        assert len(before) == len(after)
+        for one, other in zip(before, after, strict=True):
+            assert_same(one, other)
+    elif isinstance(before, torch.Tensor):
+        assert torch.equal(before, after)
+    else:
+        assert before == after
 
 
 def shared() -> Path:

@@ -12,35 +12,7 @@ from torch import nn
 from peek_widget import Logit, Neuron, ascend, layers
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network import Ghost, read
-from tests.networks import Tiny, tiny
-
-
-def portrait(model: nn.Module) -> dict[str, Any]:
-    """Everything of a module that a guest must find as it was."""
-    hooks = [k for k in vars(model) if k.endswith("_hooks")]
-    return {
-        "parameters": {n: (p.data_ptr(), p.detach().clone(), p.requires_grad, p.grad) for n, p in model.named_parameters()},
-        "buffers": {n: (b.data_ptr(), b.clone()) for n, b in model.named_buffers()},
-        "training": {n: m.training for n, m in model.named_modules()},
-        "hooks": {n: {k: list(vars(m)[k]) for k in hooks} for n, m in model.named_modules()},
-        "attributes": {n: sorted(vars(m)) for n, m in model.named_modules()},
-        "device": {n: p.device for n, p in model.named_parameters()},
-    }
-
-
-def assert_same(before: Any, after: Any) -> None:
-    if isinstance(before, dict):
-        assert before.keys() == after.keys()
-        for key in before:
-            assert_same(before[key], after[key])
-    elif isinstance(before, (tuple, list)):
-        assert len(before) == len(after)
-        for one, other in zip(before, after, strict=True):
-            assert_same(one, other)
-    elif isinstance(before, torch.Tensor):
-        assert torch.equal(before, after)
-    else:
-        assert before == after
+from tests.networks import Tiny, assert_same, portrait, tiny
 
 
 def test_guest_is_untouched_before_during_and_after() -> None:
@@ -73,7 +45,7 @@ def test_guest_is_untouched_when_its_forward_raises() -> None:
 
     model = Failing()
     before = portrait(model)
-    with pytest.raises(ModelError, match="RuntimeError.*the cat is on the keyboard") as caught:
+    with pytest.raises(ModelError, match=r"RuntimeError.*the cat is on the keyboard") as caught:
         for _ in ascend(model, Logit(0), size=32, input_size=32):
             pass
     assert isinstance(caught.value.__cause__, RuntimeError)
@@ -199,7 +171,7 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(make: Any, words: str) -> 
 
 def test_a_layer_that_never_runs_is_said() -> None:
     network = read(tiny())
-    with pytest.raises(LayerError, match="'unused' is in the model.*never runs it"):
+    with pytest.raises(LayerError, match=r"'unused' is in the model.*never runs it"):
         network.layer("unused")
     with pytest.raises(LayerError, match=r"no layer 'form'; near names: forms"):
         network.layer("form")

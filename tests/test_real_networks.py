@@ -1,0 +1,56 @@
+"""Networks that people use, with random weights, end to end."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+
+from peek_widget import Logit, Neuron, Recipe, UnitExplorer
+from peek_widget.ascent import Ascent
+from peek_widget.network import read
+from tests.networks import assert_same, portrait
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
+
+NAMES = ["vgg16", "googlenet", "resnet18", "mobilenet_v3_small", "squeezenet1_0", "densenet121", "inception_v3"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_steps_at_every_depth(name: str) -> None:
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(name, weights=None)
+    before = portrait(model)
+    network = read(model)
+    shown = [layer for layer in network.layers if layer.shown and layer.spatial]
+    assert len(shown) > 5
+    for objective in (
+        Neuron(shown[0].name, 3),
+        Neuron(shown[len(shown) // 2].name, 5),
+        Neuron(shown[-1].name, 5),
+        Logit(7),
+    ):
+        ascent = Ascent(network, objective, "peek")
+        for _ in range(2):
+            step = ascent.step()
+        assert bool(torch.isfinite(step.images).all())
+        assert float(step.images.std()) > 0.0
+    assert_same(before, portrait(model))
+
+
+@pytest.mark.parametrize("name", ["vgg16", "googlenet", "resnet18", "mobilenet_v3_small"])
+def test_the_explorer_draws(name: str) -> None:
+    torch.manual_seed(0)
+    model = torchvision.models.get_model(name, weights=None)
+    before = portrait(model)
+    explorer = UnitExplorer(model, recipe=Recipe.preset("peek").replace(steps=6))
+    try:
+        assert explorer.wait(300) == "done", explorer.status
+        assert explorer.image is not None
+        explorer.layer = ""
+        explorer.unit = 999
+        assert explorer.wait(300) == "done", explorer.status
+        assert "unit 999 of the output" in explorer.status["text"]
+    finally:
+        explorer.close()
+    assert_same(before, portrait(model))
