@@ -26,7 +26,7 @@ from peek_widget.zoo.network import WEIGHTS, SmallNet, bundled, load
 from peek_widget.zoo.train import accuracy, held_out
 from peek_widget.zoo.yardstick import RECIPES, SEEDS, measure, table
 
-__all__ = ["Peaks", "dead_units", "find_peaks", "main", "sheet"]
+__all__ = ["Peaks", "dead_units", "find_peaks", "layer_sheet", "main", "sheet", "unit_pictures"]
 
 GAP = 3
 

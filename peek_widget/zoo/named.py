@@ -14,7 +14,7 @@ __all__ = ["by_name"]
 def by_name(name: str) -> nn.Module:
     """torchvision's model ``name`` with its default weights, in eval mode.
 
-    ``.class_names`` and ``.preprocess`` are set from what torchvision notes about the weights. The weights
+    ``.class_names``, ``.preprocess`` and ``.input_size`` are set from what torchvision notes about the weights. The weights
     are downloaded once, to the folder ``hub/checkpoints`` of torch's cache. Raises ModelError, in a sentence
     that says what to do, for an unknown name and where the weights cannot be had.
     """
@@ -50,4 +50,5 @@ def by_name(name: str) -> nn.Module:
     model.preprocess = Preprocess(
         mean=tuple(transforms.mean), std=tuple(transforms.std), source=f"torchvision's {weights}"
     )
+    model.input_size = transforms.crop_size[0]
     return model.eval()
