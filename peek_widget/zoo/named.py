@@ -14,7 +14,7 @@ __all__ = ["by_name"]
 def by_name(name: str) -> nn.Module:
     """torchvision's model ``name`` with its default weights, in eval mode.
 
-    ``.class_names``, ``.preprocess`` and ``.input_size`` are set from what torchvision notes about the weights.
+    ``.class_names``, ``.preprocess`` and ``.input_size`` are set from what torchvision notes on the weights.
     The weights are downloaded once, to the folder ``hub/checkpoints`` of torch's cache. Raises ModelError, in
     a sentence that says what to do, for an unknown name and where the weights cannot be had.
     """
