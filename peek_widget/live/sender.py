@@ -18,10 +18,13 @@ from PIL import Image
 __all__ = ["Sender", "as_picture", "channels_shown", "encode", "poster"]
 
 LIVE_QUALITY = 90
-STILL_QUALITY = 95
+STILL_QUALITIES = (95, 90, 80, 65)
 
 LOSSLESS_LIMIT = 64 * 1024
 """Bytes up to which a still picture goes out as PNG: it ends up in the saved notebook."""
+
+STILL_LIMIT = 96 * 1024
+"""Bytes that a still JPEG may have, for the same reason; then its quality goes down a step."""
 
 POSTER_LIMIT = 48 * 1024
 
@@ -55,13 +58,18 @@ def encode(picture: Image.Image, *, lossless: bool) -> bytes:
     """Encode a picture for the front end.
 
     While a run goes on: JPEG, full colour resolution (a PNG of 448 px takes 30 ms and more). When it
-    stands still: PNG where that is at most 64 kB, else JPEG of higher quality.
+    stands still: PNG where that is at most 64 kB, else a JPEG, the best of a few that is at most 96 kB.
     """
-    if lossless:
-        png = _bytes(picture, "PNG")
-        if len(png) <= LOSSLESS_LIMIT:
-            return png
-    return _bytes(picture, "JPEG", quality=STILL_QUALITY if lossless else LIVE_QUALITY, subsampling="4:4:4")
+    if not lossless:
+        return _jpeg(picture, LIVE_QUALITY)
+    png = _bytes(picture, "PNG")
+    if len(png) <= LOSSLESS_LIMIT:
+        return png
+    for quality in STILL_QUALITIES:
+        jpeg = _jpeg(picture, quality)
+        if len(jpeg) <= STILL_LIMIT:
+            break
+    return jpeg
 
 
 def poster(picture: Image.Image) -> bytes:
@@ -70,6 +78,10 @@ def poster(picture: Image.Image) -> bytes:
         width, height = picture.size
         picture = picture.resize((max(1, width * 3 // 4), max(1, height * 3 // 4)), Image.Resampling.LANCZOS)
     return png
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    return _bytes(picture, "JPEG", quality=quality, subsampling="4:4:4")
 
 
 def _bytes(picture: Image.Image, kind: str, **options: Any) -> bytes:

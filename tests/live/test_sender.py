@@ -61,10 +61,18 @@ def test_live_frames_are_jpeg_and_still_ones_exact_png():
 
 
 def test_a_still_picture_too_large_for_png_is_a_better_jpeg():
-    picture = as_picture(noise(3, 224))
+    picture = as_picture(noise(3, 160))
     still = encode(picture, lossless=True)
     assert still[:3] == b"\xff\xd8\xff"
     assert len(still) > len(encode(picture, lossless=False))
+    assert len(still) <= sender.STILL_LIMIT
+
+
+def test_a_large_still_picture_goes_down_in_quality_rather_than_fill_the_notebook():
+    picture = as_picture(noise(3, 256))
+    still = encode(picture, lossless=True)
+    assert still[:3] == b"\xff\xd8\xff"
+    assert len(still) <= sender.STILL_LIMIT
 
 
 def test_a_poster_fits():
