@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "img"
 sys.path.insert(0, str(ROOT))
 
-from tests.networks import squeezenet  # noqa: E402
+from tests.networks import squeezenet
 
 SEED = 2016
 COUNT = 24
@@ -95,7 +95,9 @@ def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = No
         try:
             for theme in ("light", "dark"):
                 for width in (1400, 700):
-                    context = browser.new_context(viewport={"width": width + 120, "height": 1500}, device_scale_factor=1)
+                    context = browser.new_context(
+                        viewport={"width": width + 120, "height": 1500}, device_scale_factor=1
+                    )
                     book = Notebook(server, context, f"{name}-{theme}-{width}.ipynb", [source])
                     book.page.evaluate(
                         "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})",

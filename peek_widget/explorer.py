@@ -410,9 +410,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def _publish(self, update: Update) -> None:
         old, new = self._live, dict(self._live)
-        new.update(
-            activation=update.activation, step=update.step, history=update.history, status=update.status
-        )
+        new.update(activation=update.activation, step=update.step, history=update.history, status=update.status)
         sent = {name: new[name] for name in protocol.LIVE_TRAITS if name != "frame"}
         if update.image is not None:
             picture = as_picture(update.image)
@@ -424,9 +422,7 @@ class UnitExplorer(anywidget.AnyWidget):
             if new[name] != old[name]:
                 # unbound: another thread may just have swapped notify_change on this object, and
                 # ipywidgets' own version would send the value a second time
-                HasTraits.notify_change(
-                    self, Bunch(name=name, old=old[name], new=new[name], owner=self, type="change")
-                )
+                HasTraits.notify_change(self, Bunch(name=name, old=old[name], new=new[name], owner=self, type="change"))
 
     # -- in words
 
@@ -506,8 +502,7 @@ def _checked_recipe(recipe: Any) -> Any:
         Recipe.preset(recipe)
         return recipe
     raise RecipeError(
-        f"A recipe is the name of a preset ({', '.join(Recipe.presets())}) or a Recipe, "
-        f"not a {type(recipe).__name__}."
+        f"A recipe is the name of a preset ({', '.join(Recipe.presets())}) or a Recipe, not a {type(recipe).__name__}."
     )
 
 
@@ -539,16 +534,11 @@ def _thread_setter(threads: int | None) -> Any:
 
 
 def _names_of_classes(model: Any, labels: Iterable[str] | None) -> list[str]:
-    return [
-        str(name) for name in (labels if labels is not None else getattr(model, "class_names", None) or ())
-    ]
+    return [str(name) for name in (labels if labels is not None else getattr(model, "class_names", None) or ())]
 
 
 def _describe_recipes(current: Any) -> list[dict[str, str]]:
-    rows = [
-        {"name": name, "summary": preset.summary, "source": preset.source}
-        for name, preset in presets().items()
-    ]
+    rows = [{"name": name, "summary": preset.summary, "source": preset.source} for name, preset in presets().items()]
     if isinstance(current, Recipe) and current.name not in presets():
         rows.append({"name": current.name, "summary": "Your own.", "source": "Given in Python."})
     return rows

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from hatch_build import node_tools  # noqa: E402
+from hatch_build import node_tools
 
 
 @pytest.mark.slow

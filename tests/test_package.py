@@ -211,9 +211,7 @@ def test_a_fresh_clone_builds_its_front_end(tmp_path):
     """What `pip install .` does, without pip's own part; needs an npm registry once."""
     tree = tmp_path / "tree"
     tracked = ["js", "hatch_build.py", "pyproject.toml", "LICENSE", "README.md", "peek_widget"]
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *tracked], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    listed = subprocess.run(["git", "ls-files", "-z", *tracked], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         copy = tree / name
         copy.parent.mkdir(parents=True, exist_ok=True)

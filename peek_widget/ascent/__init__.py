@@ -5,6 +5,6 @@ from peek_widget.ascent.objective import Channel, Logit, Neuron, Objective
 from peek_widget.ascent.recipe import KNOBS, Knob, Preset, Recipe, presets
 
 __all__ = [
-    "KNOBS", "Ascent", "Channel", "Knob", "Logit", "Neuron", "Objective", "Preset", "Recipe", "Result", "Step", "ascend",
-    "presets", "render", "to_pil",
+    "KNOBS", "Ascent", "Channel", "Knob", "Logit", "Neuron", "Objective", "Preset", "Recipe", "Result", "Step",
+    "ascend", "presets", "render", "to_pil",
 ]  # fmt: skip

@@ -340,8 +340,8 @@ class Ascent:
             least = self.network.minimum(name)
             what = f"layer {name!r}" if name else "the model's output"
             raise SizeError(
-                f"A picture of {self._sides[-1]} px is too small: {what} can't be computed from the {frame.side} px that "
-                f"the network would get, it needs at least {least}. Give size={self._least_size(least)} or more."
+                f"A picture of {self._sides[-1]} px is too small: {what} can't be computed from the {frame.side} px "
+                f"that the network would get, it needs at least {least}. Give size={self._least_size(least)} or more."
             )
         return frame
 
@@ -463,6 +463,8 @@ def render(
         ``render(model, Logit(207)).save("golden.png")``
     """
     steps = list(
-        ascend(model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size)
+        ascend(
+            model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size
+        )
     )
     return Result(steps[-1].images, torch.stack([step.activations for step in steps]))

@@ -32,7 +32,9 @@ class Objective:
         if not callable(function):
             raise PeekError(f"An Objective is made from a function of activations; got a {type(function).__name__}.")
         if isinstance(layers, str) or not layers:
-            raise PeekError(f'layers={layers!r}: give the names of the layers it reads as a list, e.g. ["features.12"].')
+            raise PeekError(
+                f'layers={layers!r}: give the names of the layers it reads as a list, e.g. ["features.12"].'
+            )
         self._function = function
         self._layers = tuple(layers)
 

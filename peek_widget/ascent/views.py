@@ -91,7 +91,7 @@ def window(side: int, seen: int, generator: Generator) -> tuple[slice, slice]:
 
 def shift(pictures: Tensor, share: float, generator: Generator) -> Tensor:
     """Pictures moved by up to ``share`` of their side, the border mirrored: jitter."""
-    reach = min(int(round(share * pictures.shape[-1])), pictures.shape[-1] - 1)
+    reach = min(round(share * pictures.shape[-1]), pictures.shape[-1] - 1)
     if reach <= 0:
         return pictures
     y, x = torch.randint(0, 2 * reach + 1, (2,), generator=generator).tolist()

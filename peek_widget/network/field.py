@@ -111,7 +111,7 @@ class FieldTracer:
         if func in _ADAPTIVE and output.shape[-2:] != source.shape[-2:]:
             return replace(field, size=_WHOLE)
         if func is F.pad and field.dims == (source.ndim - 2, source.ndim - 1):
-            left, top = (list(_argument(args, kwargs, 1, "pad", ())) + [0, 0, 0])[0:3:2]
+            left, top = ([*list(_argument(args, kwargs, 1, "pad", ())), 0, 0, 0])[0:3:2]
             start = (field.start[0] - top * field.stride[0], field.start[1] - left * field.stride[1])
             return replace(field, start=start)
         if func in _TRANSPOSED:

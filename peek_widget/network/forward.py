@@ -12,7 +12,9 @@ from torch.overrides import TorchFunctionMode
 
 __all__ = ["ForwardMode", "is_rectifier"]
 
-_RELUS: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_), torch.relu)
+_RELUS: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = dict.fromkeys(
+    (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_), torch.relu
+)
 _RELUS[F.relu6] = lambda x: x.clamp(0.0, 6.0)
 
 

@@ -219,8 +219,8 @@ def _copy(model: nn.Module) -> nn.Module:
             if hooks:
                 # The user's hooks stay with the user; torch's own (weight_norm, pruning) are part of the forward.
                 ours = {k: h for k, h in hooks.items() if _is_torchs(h)}
-                memo[id(hooks)] = type(hooks)() if not ours else OrderedDict(
-                    (k, copy.deepcopy(h, memo)) for k, h in ours.items()
+                memo[id(hooks)] = (
+                    type(hooks)() if not ours else OrderedDict((k, copy.deepcopy(h, memo)) for k, h in ours.items())
                 )
                 keep.append(memo[id(hooks)])
     for buffer in model.buffers():

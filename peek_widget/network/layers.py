@@ -27,7 +27,8 @@ _SIZES = (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24,
 # Autograd nodes that hand a value on unchanged, pick from it or average it: behind them a ReLU still rules.
 _CARRIERS = (
     "Cat", "Stack", "View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "AsStrided", "Slice", "Split",
-    "SplitWithSizes", "Chunk", "Select", "Permute", "Transpose", "T", "Clone", "Alias", "Expand", "MaxPool2DWithIndices",
+    "SplitWithSizes", "Chunk", "Select", "Permute", "Transpose", "T", "Clone", "Alias", "Expand",
+    "MaxPool2DWithIndices",
     "AvgPool2D", "AdaptiveAvgPool2D", "MkldnnAdaptiveAvgPool2D", "AdaptiveMaxPool2D", "Mean", "Amax", "ToCopy",
 )  # fmt: skip
 

@@ -105,7 +105,9 @@ def _from_timm(model: Any, channels: int) -> Preprocess | None:
     if not isinstance(config, dict) or "mean" not in config or len(config["mean"]) != channels:
         return None
     return Preprocess(
-        tuple(config["mean"]), tuple(config.get("std", ())), channels="RGB" if channels == 3 else channels,
+        tuple(config["mean"]),
+        tuple(config.get("std", ())),
+        channels="RGB" if channels == 3 else channels,
         source="the model's pretrained_cfg",
     )
 
@@ -118,7 +120,11 @@ def _read(given: Any, channels: int, source: str) -> Preprocess:
                 f"give Preprocess(mean=..., std=..., channels={channels})."
             )
         return Preprocess(
-            given.mean, given.std, given.scale, given.channels, source if given.source == "given" else given.source,
+            given.mean,
+            given.std,
+            given.scale,
+            given.channels,
+            source if given.source == "given" else given.source,
             given.function,
         )
     order: str | int = "RGB" if channels == 3 else channels

@@ -261,7 +261,9 @@ def test_an_image_too_small_for_the_layer_says_how_large() -> None:
     assert len(list(ascend(model, Channel("2", 0), SHORT, size=22))) == 12
 
 
-objectives = st.sampled_from([Logit(1), Neuron("forms", 2), Channel("edges", 0), Neuron("classes", 3), -Channel("norm", 1)])
+objectives = st.sampled_from(
+    [Logit(1), Neuron("forms", 2), Channel("edges", 0), Neuron("classes", 3), -Channel("norm", 1)]
+)
 recipes = st.builds(
     lambda base, **knobs: Recipe.preset(base).replace(steps=8, **knobs),
     st.sampled_from(Recipe.presets()),
@@ -271,7 +273,9 @@ recipes = st.builds(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(objective=objectives, recipe=recipes, size=st.integers(8, 40), seed=st.integers(0, 2**62))
-def test_any_run_is_a_finite_picture_or_a_named_error(objective: Objective, recipe: Recipe, size: int, seed: int) -> None:
+def test_any_run_is_a_finite_picture_or_a_named_error(
+    objective: Objective, recipe: Recipe, size: int, seed: int
+) -> None:
     try:
         images = render(NETWORK, objective, recipe, size=size, seed=seed).images
     except PeekError as error:

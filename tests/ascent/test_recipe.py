@@ -82,7 +82,9 @@ def test_unknown_preset() -> None:
         Recipe.preset("peak")
 
 
-values = st.one_of(st.floats(), st.integers(-3, 400), st.none(), st.text(max_size=3), st.tuples(st.floats(), st.floats()))
+values = st.one_of(
+    st.floats(), st.integers(-3, 400), st.none(), st.text(max_size=3), st.tuples(st.floats(), st.floats())
+)
 fields = st.sampled_from([f.name for f in dataclasses.fields(Recipe)] + ["steps", "bogus"])
 
 

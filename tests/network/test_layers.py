@@ -99,8 +99,7 @@ def test_fields_agree_with_gradients(data: st.DataObject) -> None:
     places = [(n - 1) // 2 for n in layer.size]
     middle = [s + p * j for s, p, j in zip(layer.start, places, layer.stride, strict=True)]
     expected = tuple(
-        (round(m - (f - 1) / 2), round(m + (f - 1) / 2))
-        for m, f in zip(middle, layer.receptive_field, strict=True)
+        (round(m - (f - 1) / 2), round(m + (f - 1) / 2)) for m, f in zip(middle, layer.receptive_field, strict=True)
     )
     if any(low < 0 or high >= side for low, high in expected):
         return  # clipped by the border, where padding takes the rest
