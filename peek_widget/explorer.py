@@ -29,7 +29,7 @@ from peek_widget.live import protocol
 from peek_widget.live.sender import Sender, as_picture, channels_shown, encode, poster
 from peek_widget.live.session import Session
 from peek_widget.live.target import Target, Update
-from peek_widget.live.threads import set_threads
+from peek_widget.live.threads import set_threads, usual_threads
 from peek_widget.network import OUTPUT, Layer, Network, read
 
 __all__ = ["UnitExplorer"]
@@ -129,7 +129,7 @@ class UnitExplorer(anywidget.AnyWidget):
         preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
         input_size: side in pixels of the image that the model was made for; found by trial if left out.
         device: where to compute; left out, where the model is.
-        threads: CPU threads of the worker; left out, `PEEK_THREADS` or torch's own choice.
+        threads: CPU threads of the worker; left out, `PEEK_THREADS`, or one less than there are cores.
         playing: whether to begin at once.
         blur, jitter, decay, total_variation, step_size: settings that override the recipe's; ranges and
             units are in `peek_widget.ascent.KNOBS`. None: as the recipe says.
@@ -526,7 +526,7 @@ def _thread_setter(threads: int | None) -> Any:
     if threads is None and os.environ.get("PEEK_THREADS"):
         source, given = "PEEK_THREADS", os.environ["PEEK_THREADS"]
     if given is None:
-        return None
+        return lambda: set_threads(usual_threads())
     with contextlib.suppress(ValueError, TypeError):
         if int(given) >= 1:
             return lambda: set_threads(int(given))

@@ -171,14 +171,21 @@ class _DryRun(ForwardMode):
         return output
 
     def repeats(self, output: Tensor, shown: set[Any]) -> bool:
-        """Whether ``output`` is a shown layer's output that has only been rescaled, cut off, pooled or the like."""
-        node = output.grad_fn
-        while node is not None and node not in shown:
+        """Whether ``output`` is a shown layer's output that was only rescaled, gated, cut off, pooled or the like."""
+        todo, seen = [output.grad_fn], set()
+        while todo:
+            node = todo.pop()
+            if node in shown:
+                return True
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            kind = node.name().split("Backward")[0]
             inputs = [n for n, _ in node.next_functions if n is not None]
-            if node.name().split("Backward")[0] in _MAKERS or len(inputs) != 1:
-                return False
-            node = inputs[0]
-        return node is not None
+            # A product (squeeze-and-excitation) makes units louder or softer, and no new ones.
+            if kind not in _MAKERS and (len(inputs) == 1 or kind == "Mul"):
+                todo.extend(inputs)
+        return False
 
     def last_rectifiers(self, output: Tensor) -> frozenset[int]:
         """The ReLU calls that ``output`` comes out of with nothing but carriers between."""
