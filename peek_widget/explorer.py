@@ -332,7 +332,10 @@ class UnitExplorer(anywidget.AnyWidget):
         except protocol.ProtocolError as error:
             log.warning("%s Ignored.", error)
             return
-        self._session.receive(message)
+        if isinstance(message, protocol.Play):
+            self.play()
+        else:
+            self._session.receive(message)
 
     # -- from the traits
 

@@ -10,7 +10,7 @@ export const WIRE = {
   "description": ["layer_list", "recipe_list", "knobs", "class_names", "about"],
   "live": ["frame", "activation", "step", "history", "status"],
   "states": ["starting", "running", "paused", "done", "error", "idle"],
-  "inbound": ["hello", "ack", "visible", "poll", "restart", "step"]
+  "inbound": ["hello", "ack", "visible", "poll", "play", "restart", "step"]
 } as const;
 
 export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
@@ -105,6 +105,7 @@ export type Outbound =
   | { kind: "ack"; n: number }
   | { kind: "visible"; on: boolean }
   | { kind: "poll" }
+  | { kind: "play" }
   | { kind: "restart" }
   | { kind: "step" };
 

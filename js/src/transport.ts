@@ -3,16 +3,13 @@ import { el, iconButton, setIcon, setText } from "./dom";
 import { anotherOf } from "./picker";
 import { LARGEST_SEED } from "./protocol";
 import { formatFixed, text } from "./text";
-import { later, watch, watchCalmly, type View } from "./view";
-
-/** Long enough for a host to send the pause on its own, short enough not to be felt. */
-const REPLAY_MS = 150;
+import { watch, watchCalmly, type View } from "./view";
 
 /** Play, one step, restart and the seed, with how far the schedule has come. */
 export function transportPanel(view: View): HTMLElement {
   const { session, signal } = view;
   const { wire, attention } = session;
-  const say = (kind: "restart" | "step"): void => {
+  const say = (kind: "play" | "restart" | "step"): void => {
     if (wire.send({ kind })) attention.expectReply();
   };
 
@@ -22,13 +19,12 @@ export function transportPanel(view: View): HTMLElement {
     "play",
     text.play,
     () => {
-      const playing = wire.get("playing");
-      wire.edit({ playing: !playing });
-      if (playing && ended()) {
-        // Play means on, past the end too; Python acts on a change, so there must be one, in two messages.
-        wire.flush();
-        later(() => wire.edit({ playing: true }), REPLAY_MS, signal);
+      // Past the end `playing` is true already, and a trait that does not change says nothing.
+      if (wire.get("playing") && ended()) {
+        say("play");
+        return;
       }
+      wire.edit({ playing: !wire.get("playing") });
       attention.expectReply();
     },
     signal,

@@ -19,12 +19,6 @@ export function watchCalmly(view: View, topics: readonly Topic[], interval: numb
   watch(view, topics, throttled(update, interval, view.signal));
 }
 
-/** Calls `action` after `delay` ms, unless the view has ended by then. */
-export function later(action: () => void, delay: number, signal: AbortSignal): void {
-  const timer = setTimeout(action, delay);
-  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
-}
-
 /** At most one call in `interval` ms, the first at once and the last always; nothing after the abort. */
 export function throttled(action: () => void, interval: number, signal: AbortSignal): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;

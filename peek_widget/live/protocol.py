@@ -19,6 +19,7 @@ __all__ = [
     "Ack",
     "Hello",
     "Message",
+    "Play",
     "Poll",
     "ProtocolError",
     "Restart",
@@ -41,7 +42,7 @@ LIVE_TRAITS = ("frame", "activation", "step", "history", "status")
 STATES = ("starting", "running", "paused", "done", "error", "idle")
 """What `status["state"]` can be; `idle` is a run that paused itself because nobody looked."""
 
-INBOUND_KINDS = ("hello", "ack", "visible", "poll", "restart", "step")
+INBOUND_KINDS = ("hello", "ack", "visible", "poll", "play", "restart", "step")
 
 # A front end counts in doubles: past this a frame number could not be told from its neighbour.
 _LARGEST_FRAME_NUMBER = 2**53 - 1
@@ -76,6 +77,11 @@ class Poll:
 
 
 @dataclass(frozen=True)
+class Play:
+    """Go on, also past the end of the schedule or after an error."""
+
+
+@dataclass(frozen=True)
 class Restart:
     """Begin again with the same seed."""
 
@@ -85,9 +91,9 @@ class StepOnce:
     """One step of a paused run."""
 
 
-Message = Hello | Ack | Visible | Poll | Restart | StepOnce
+Message = Hello | Ack | Visible | Poll | Play | Restart | StepOnce
 
-_PLAIN: dict[str, Message] = {"hello": Hello(), "poll": Poll(), "restart": Restart(), "step": StepOnce()}
+_PLAIN: dict[str, Message] = {"hello": Hello(), "poll": Poll(), "play": Play(), "restart": Restart(), "step": StepOnce()}
 _FIELDS = {"ack": ("n",), "visible": ("on",)}
 
 

@@ -169,6 +169,14 @@ def test_play_after_the_end_goes_on(explore):
     assert explorer.step == 24
 
 
+def test_the_front_ends_play_goes_on_past_the_end(explore):
+    explorer = explore()
+    explorer.wait(60)
+    explorer._handle_custom_msg({"kind": "play"}, [])
+    explorer.wait(60)
+    assert explorer.step == 24
+
+
 def test_not_playing_computes_nothing_until_asked(explore):
     explorer = explore(playing=False)
     assert not [t for t in threading.enumerate() if t.name == "peek_widget"]

@@ -10,6 +10,7 @@ from peek_widget.live.protocol import ProtocolError, parse
 ACCEPTED = [
     ({"kind": "hello"}, protocol.Hello()),
     ({"kind": "poll"}, protocol.Poll()),
+    ({"kind": "play"}, protocol.Play()),
     ({"kind": "restart"}, protocol.Restart()),
     ({"kind": "step"}, protocol.StepOnce()),
     ({"kind": "ack", "n": 0}, protocol.Ack(0)),
