@@ -1,0 +1,16 @@
+"""For all tests: one thread, and no test that fails because the machine is busy."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from hypothesis import HealthCheck, settings
+
+# Small networks gain nothing from more, and beside a busy process two threads are ten times slower than one.
+torch.set_num_threads(1)
+
+settings.register_profile("peek", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time where nobody is there to look at a new one.
+settings.register_profile("ci", settings.get_profile("peek"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "peek")
