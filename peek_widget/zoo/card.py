@@ -1,4 +1,4 @@
-"""Write the model card: ``python -m peek_widget.zoo.card JUDGE``.
+"""Write the model card: ``python -m peek_widget.zoo.card``.
 
 Every figure and picture in MODEL_CARD.md is measured here, so that a newly trained network gets a new card
 by one command. What the card says in words about what the figures mean is in card.md.in beside it.
@@ -24,7 +24,7 @@ from peek_widget.network import Layer, layers
 from peek_widget.zoo.images import SUBJECTS, draw
 from peek_widget.zoo.network import WEIGHTS, SmallNet, bundled, load
 from peek_widget.zoo.train import accuracy, held_out
-from peek_widget.zoo.yardstick import RECIPES, SEEDS, measure, table
+from peek_widget.zoo.yardstick import JUDGE, RECIPES, SEEDS, measure, table
 
 __all__ = ["Peaks", "dead_units", "find_peaks", "layer_sheet", "main", "sheet", "unit_pictures"]
 
@@ -94,9 +94,7 @@ def _crop(image: torch.Tensor, layer: Layer, y: int, x: int, side: int) -> torch
     return functional.interpolate(cut[None], size=(side, side), **mode)[0].clamp(0, 1)
 
 
-def unit_pictures(
-    network: SmallNet, layer: Layer, recipe: Recipe, size: int, batch: int = 28
-) -> torch.Tensor:
+def unit_pictures(network: SmallNet, layer: Layer, recipe: Recipe, size: int, batch: int = 28) -> torch.Tensor:
     """One picture for each unit of a layer, its centre neuron, ``[units, 3, size, size]``."""
     pictures = []
     for start in range(0, layer.channels, batch):
@@ -108,7 +106,7 @@ def unit_pictures(
 
 
 def layer_sheet(
-    pictures: torch.Tensor, peaks: Peaks, layer: Layer, images: torch.Tensor, side: int = 44
+    pictures: torch.Tensor, peaks: Peaks, layer: Layer, images: torch.Tensor, side: int = 52
 ) -> Image.Image:
     """Each unit's picture with the image parts that excite it most to its right, unit by unit, in rows."""
     cells = []
@@ -159,31 +157,43 @@ def _confusions(names: tuple[str, ...], labels: torch.Tensor, said: torch.Tensor
     wrong = matrix.clone().fill_diagonal_(0)
     top = wrong.flatten().topk(count)
     return "\n".join(
-        f"- {names[i // len(names)]} taken for {names[i % len(names)]}: "
-        f"{n} of {int(matrix[i // len(names)].sum())}"
+        f"- {names[i // len(names)]} taken for {names[i % len(names)]}: {n} of {int(matrix[i // len(names)].sum())}"
         for n, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
         if n
     )
 
 
-def _unit_table(found: list[Layer], dead: dict[str, list[int]]) -> str:
-    lines = ["| layer | units | sees | dead units |", "|---|--:|--:|--:|"]
+def _at_border(layer: Layer, peaks: Peaks, side: int) -> list[int]:
+    """Units whose best places all see the edge of the image: more than a quarter of the field lies beyond it."""
+    field, stride, slack = layer.receptive_field[0], layer.stride[0], layer.receptive_field[0] / 4
+
+    def beyond(place: torch.Tensor, start: float) -> torch.Tensor:
+        low = start + place * stride - (field - 1) / 2
+        return (low < -slack) | (low + field > side + slack)
+
+    outside = beyond(peaks.y, layer.start[0]) | beyond(peaks.x, layer.start[1])
+    return outside.all(dim=1).nonzero().flatten().tolist()
+
+
+def _unit_table(found: list[Layer], dead: dict[str, list[int]], peaks: dict[str, Peaks], side: int) -> str:
+    lines = ["| layer | units | sees | dead units | at the border |", "|---|--:|--:|--:|--:|"]
     for layer in found:
+        # Where a unit sees more than half the image it reaches past the border nearly everywhere.
+        whole = layer.receptive_field[0] > side / 2
+        border = "-" if whole else str(len(_at_border(layer, peaks[layer.name], side)))
         gone = dead[layer.name]
         names = f": {', '.join(map(str, gone))}" if gone else ""
         lines.append(
             f"| {layer.name} | {layer.channels} | {layer.receptive_field[0]} px | "
-            f"{len(gone)} ({len(gone) / layer.channels:.1%}){names} |"
+            f"{len(gone)} ({len(gone) / layer.channels:.1%}){names} | {border} |"
         )
     return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m peek_widget.zoo.card", description="Write the model card."
-    )
-    parser.add_argument("judge", type=Path, help="the second network's weights")
+    parser = argparse.ArgumentParser(prog="python -m peek_widget.zoo.card", description="Write the model card.")
+    parser.add_argument("judge", type=Path, nargs="?", default=JUDGE, help="the second network's weights")
     parser.add_argument("--out", type=Path, default=WEIGHTS.with_name("MODEL_CARD.md"), help="the card")
     parser.add_argument("--pictures", type=Path, default=Path("docs/img/zoo"), help="folder for its pictures")
     parser.add_argument("--images", type=int, default=14_000, help="held-out images to measure on")
@@ -207,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
             say(f"drawing {layer.channels} units of {layer.name}")
             pictures = unit_pictures(network, layer, Recipe.preset("peek"), size=96)
             page = layer_sheet(pictures, peaks[layer.name], layer, images)
-            page.save(given.pictures / f"{layer.name}.webp", quality=80, method=6)
+            page.save(given.pictures / f"{layer.name}.webp", quality=75, method=6)
     verdicts = []
     for recipe in RECIPES:
         kept: list[torch.Tensor] = []
@@ -225,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
         megabytes=f"{WEIGHTS.stat().st_size / 1e6:.2f}",
         classes=_class_table(network.class_names, labels, said),
         confusions=_confusions(network.class_names, labels, said),
-        units=_unit_table(found, dead_units(peaks)),
+        units=_unit_table(found, dead_units(peaks), peaks, images.shape[-1]),
         yardstick=table(verdicts),
         **{f"judge_{name}": value for name, value in second.facts.items()},
     )

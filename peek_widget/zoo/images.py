@@ -42,8 +42,7 @@ def _checked_size(size: int) -> int:
         ) from None
     if not MIN_SIZE <= side <= MAX_SIZE:
         raise SizeError(
-            f"size is {side} px; the images can be drawn from {MIN_SIZE} to {MAX_SIZE} px. "
-            "Choose one in between."
+            f"size is {side} px; the images can be drawn from {MIN_SIZE} to {MAX_SIZE} px. Choose one in between."
         )
     return side
 
@@ -66,8 +65,7 @@ def _near(word: str, names: Sequence[str]) -> str:
 def _subject(name: str):
     if name not in SUBJECTS:
         raise PeekError(
-            f"There is no class {name!r}. {_near(name, CLASS_NAMES)}"
-            f"The classes are: {', '.join(CLASS_NAMES)}."
+            f"There is no class {name!r}. {_near(name, CLASS_NAMES)}The classes are: {', '.join(CLASS_NAMES)}."
         )
     return SUBJECTS[name]
 

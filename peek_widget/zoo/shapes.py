@@ -156,9 +156,7 @@ def triangle(rng, variant):
         return [(-0.75, -0.9), (0.85, 0.75), (-0.75, 0.75)]
     corners = _fan(3, [0.72])
     starts = (-150, -30, 90)
-    return np.concatenate(
-        [arc(x, y, 0.24, 0.24, a, a + 120, 8) for (x, y), a in zip(corners, starts, strict=True)]
-    )
+    return np.concatenate([arc(x, y, 0.24, 0.24, a, a + 120, 8) for (x, y), a in zip(corners, starts, strict=True)])
 
 
 @_shape("classic", "three bends", "narrow", "wide", turn=40)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
@@ -173,7 +173,8 @@ def write(path: Path, network: SmallNet, facts: dict) -> None:
     """Save a folded network as safetensors (float32), ``facts`` and the class names in its metadata."""
     notes = {name: str(value) for name, value in facts.items()} | {"classes": json.dumps(network.class_names)}
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(tensors, path, metadata=notes)
+    # Not save_file: the file it makes can be read by its owner alone, wherever the package is installed.
+    path.write_bytes(save(tensors, metadata=notes))
 
 
 def _progress() -> Callable[[str], None]:
@@ -210,9 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("trained.safetensors"), help="file to write")
     parser.add_argument("--seed", type=_whole, default=0, help="of the weights and of the images")
-    parser.add_argument(
-        "--width", type=_positive, default=24, help="channels of conv1; the others grow with it"
-    )
+    parser.add_argument("--width", type=_positive, default=24, help="channels of conv1; the others grow with it")
     parser.add_argument("--images", type=_positive, default=32_000, help="training images")
     parser.add_argument("--epochs", type=_positive, default=10)
     parser.add_argument("--rate", type=float, default=0.1, help="greatest learning rate")

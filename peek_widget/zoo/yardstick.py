@@ -1,4 +1,4 @@
-"""Is a picture right? ``python -m peek_widget.zoo.yardstick JUDGE`` asks a second network.
+"""Is a picture right? ``python -m peek_widget.zoo.yardstick`` asks a second network.
 
 Every class is drawn from the bundled network by gradient ascent on its logit, with three seeds, and the
 pictures are shown to a network that had no part in the drawing: one of another seed and another width. It
@@ -20,8 +20,10 @@ from torch.nn import functional
 from peek_widget.ascent import Logit, Recipe, ascend
 from peek_widget.zoo.network import SmallNet, bundled, load
 
-__all__ = ["Verdict", "judge", "main", "measure", "table"]
+__all__ = ["JUDGE", "RECIPES", "SEEDS", "Verdict", "judge", "main", "measure", "table"]
 
+#: The second network: test data, in the repository and not in the package.
+JUDGE = Path("tests/data/judge.safetensors")
 RECIPES = ("peek", "oygard-2016")
 SEEDS = (0, 1, 2)
 
@@ -114,9 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Draw every class of the bundled network and let a second network name the pictures.",
     )
     parser.add_argument(
-        "judge",
-        type=Path,
-        help="the second network's weights (in the repository: tests/data/judge.safetensors)",
+        "judge", type=Path, nargs="?", default=JUDGE, help=f"the second network's weights; left out, {JUDGE}"
     )
     parser.add_argument("--network", type=Path, help="weights to draw from; left out, the bundled ones")
     parser.add_argument("--recipe", action="append", help=f"may be repeated; left out: {', '.join(RECIPES)}")
@@ -142,9 +142,7 @@ def main(argv: list[str] | None = None) -> int:
             from peek_widget.zoo.card import sheet
 
             given.pictures.mkdir(parents=True, exist_ok=True)
-            sheet(torch.stack(kept), columns=4 * given.seeds, side=96).save(
-                given.pictures / f"classes-{recipe}.png"
-            )
+            sheet(torch.stack(kept), columns=4 * given.seeds, side=96).save(given.pictures / f"classes-{recipe}.png")
     print(table(verdicts))
     return 0
 
