@@ -10,6 +10,7 @@ The first two need the real network, found by PEEK_SHARED or at ../shared; the l
 from __future__ import annotations
 
 import argparse
+import io
 import random
 import sys
 import tempfile
@@ -112,8 +113,9 @@ def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = No
                     book.root.evaluate(f"root => root.parentElement.style.width = '{width - 80}px'")
                     book.page.wait_for_timeout(400)
                     ending = ("" if theme == "light" else "-dark") + ("" if width == 1400 else "-narrow")
-                    book.root.screenshot(path=OUT / f"{name}{ending}.png")
-                    print(OUT / f"{name}{ending}.png", flush=True)
+                    shot = Image.open(io.BytesIO(book.root.screenshot()))
+                    shot.save(OUT / f"{name}{ending}.webp", quality=90, method=6)
+                    print(f"{name}{ending}.webp", flush=True)
                     context.close()
                     server.end_kernels()
         finally:
@@ -125,4 +127,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["sheets", "drawing", "explorer"])
     OUT.mkdir(parents=True, exist_ok=True)
-    {"sheets": sheets, "drawing": drawing, "explorer": explorer}[parser.parse_args().what]()
+    {"sheets": sheets, "drawing": drawing, "explorer": lambda: explorer(layer="", unit=18)}[parser.parse_args().what]()

@@ -120,7 +120,7 @@ class UnitExplorer(anywidget.AnyWidget):
         model: a `torch.nn.Module` (never changed), the name of a torchvision model, or None for the
             bundled network.
         layer: a layer's name, as in `model.named_modules()`; `""` is the model's output. Left out: a
-            spatial layer about two thirds of the way in.
+            spatial layer about four fifths of the way in.
         unit: the unit's number, from 0.
         labels: names of the output's units, for the class list; left out, `model.class_names`.
         recipe: the name of a preset or a `Recipe`.
@@ -474,15 +474,15 @@ def _found_model(model: Any) -> Any:
 def _good_layer(network: Network) -> str:
     """Choose a layer to begin with.
 
-    Early layers look for edges, which is soon seen; the last ones need many steps to show anything.
-    Two thirds in, units look for textures and parts, and a picture of one is soon recognisable.
+    Early layers look for edges, which is soon seen; the very last ones for whole classes, many of them mixed.
+    Four fifths in, units look for motifs and parts, and a picture of one is soon recognisable.
     """
     spatial = [layer for layer in network.layers if layer.shown and layer.spatial]
     candidates: list[Layer] = spatial or [layer for layer in network.layers if layer.shown]
     last = len(candidates) - 1
-    near = [place for place in range(last + 1) if 0.55 * last <= place <= 0.8 * last] or [last]
+    near = [place for place in range(last + 1) if 0.7 * last <= place <= 0.9 * last] or [last]
     # of a block and the convolutions inside it the block, whose name and units one knows from the paper
-    best = min(near, key=lambda place: (candidates[place].name.count("."), abs(place - last * 2 / 3)))
+    best = min(near, key=lambda place: (candidates[place].name.count("."), abs(place - 0.8 * last)))
     return candidates[best].name
 
 

@@ -35,12 +35,14 @@ export function describeUnit(session: Session): string {
 /** What one must know of a layer to read its pictures: how many units, how much of the image each sees. */
 export function describeLayer(layer: LayerInfo | undefined): string[] {
   if (!layer) return [];
+  const map = text.mapSize(layer.size ?? []);
   return [
     layer.kind,
     text.channels(layer.channels),
-    text.mapSize(layer.size ?? []),
+    map,
     text.receptiveField(layer.receptive_field),
-    text.stride(layer.stride),
+    // A vector has one place, and no distance to a next one.
+    map && text.stride(layer.stride),
     layer.rectified ? text.rectified : null,
   ].filter((part) => part !== null);
 }

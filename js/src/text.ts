@@ -52,7 +52,7 @@ export const text = {
     `${value}${unit ? ` ${unit}` : ""}, ${byHand ? "set by hand" : "as the recipe says"}`,
 
   activation: "Activation",
-  beforeRelu: "before the ReLU",
+  beforeRelu: "before any ReLU",
   curve: (first: string, last: string, step: number) =>
     `Activation over the steps: from ${first} to ${last} at step ${step}`,
   firstStep: "step 0",
