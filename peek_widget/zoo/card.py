@@ -209,6 +209,7 @@ def main(argv: list[str] | None = None) -> int:
     images, labels = held_out(given.images)
     share, said = accuracy(network, images, labels)
     second_share, _ = accuracy(second, images, labels)
+    larger = {size: accuracy(network, *held_out(1120, size))[0] for size in (96, 128)}
     peaks = find_peaks(network, images)
     found = [layer for layer in layers(network) if layer.kind == "Conv2d"]
     class_sheet().save(given.pictures / "classes.webp", quality=80, method=6)
@@ -230,6 +231,7 @@ def main(argv: list[str] | None = None) -> int:
         accuracy=f"{share:.2%}",
         count=f"{given.images:,}",
         error=f"{1.96 * np.sqrt(share * (1 - share) / given.images):.2%}",
+        larger=", ".join(f"{right:.0%} at {size} px" for size, right in larger.items()),
         judge_accuracy=f"{second_share:.2%}",
         parameters=f"{sum(p.numel() for p in network.parameters()):,}",
         megabytes=f"{WEIGHTS.stat().st_size / 1e6:.2f}",

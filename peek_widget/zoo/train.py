@@ -30,10 +30,10 @@ __all__ = ["accuracy", "held_out", "main", "train", "write"]
 HELD_OUT_SEED = 7_000_003
 
 
-def _drawn(count: int, seed: int, say=None) -> tuple[torch.Tensor, torch.Tensor]:
-    """``count`` images as uint8 ``[N, 3, 64, 64]`` with their labels ``[N]``."""
-    images = Images(count, size=TRAINED_SIZE, seed=seed)
-    pixels = torch.empty(count, 3, TRAINED_SIZE, TRAINED_SIZE, dtype=torch.uint8)
+def _drawn(count: int, seed: int, say=None, size: int = TRAINED_SIZE) -> tuple[torch.Tensor, torch.Tensor]:
+    """``count`` images as uint8 ``[N, 3, size, size]`` with their labels ``[N]``."""
+    images = Images(count, size=size, seed=seed)
+    pixels = torch.empty(count, 3, size, size, dtype=torch.uint8)
     labels = torch.empty(count, dtype=torch.long)
     for i in range(count):
         image, labels[i] = images[i]
@@ -43,9 +43,9 @@ def _drawn(count: int, seed: int, say=None) -> tuple[torch.Tensor, torch.Tensor]
     return pixels, labels
 
 
-def held_out(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images of no training set, float32 ``[N, 3, 64, 64]`` in [0, 1], and labels ``[N]``."""
-    pixels, labels = _drawn(count, HELD_OUT_SEED)
+def held_out(count: int, size: int = TRAINED_SIZE) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images of no training set, float32 ``[N, 3, size, size]`` in [0, 1], and labels ``[N]``."""
+    pixels, labels = _drawn(count, HELD_OUT_SEED, size=size)
     return pixels.float() / 255, labels
 
 
