@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from PIL import Image as PILImage
@@ -69,11 +69,11 @@ class Result:
 
 
 def to_pil(image: Tensor) -> PILImage.Image:
-    """A picture ``[C, H, W]`` in [0, 1] for Pillow: RGB for 3 channels; of any other number the mean, in grey."""
-    levels = (image.detach().cpu() * 255.0).round().clamp(0, 255).to(torch.uint8)
-    if levels.shape[0] == 3:
-        return PILImage.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
-    return PILImage.fromarray(levels.float().mean(0).round().to(torch.uint8).numpy())
+    """A picture ``[C, H, W]`` in [0, 1] for Pillow: the first three channels as RGB; of one or two the mean, in grey."""
+    levels = image.detach().cpu().clamp(0.0, 1.0) * 255.0
+    if levels.shape[0] < 3:
+        return PILImage.fromarray(levels.mean(0).round().to(torch.uint8).numpy())
+    return PILImage.fromarray(levels[:3].permute(1, 2, 0).round().to(torch.uint8).contiguous().numpy())
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Ascent:
         parameter = self._image.parameter
         pictures = self._image.render()
         seen = pictures.detach().requires_grad_()
-        activations, box = self._climb(seen, knobs["jitter"])
+        activations, windows = self._climb(seen, knobs["jitter"])
         gradient = seen.grad
         assert gradient is not None
         self._check(gradient, activations)
@@ -205,53 +205,57 @@ class Ascent:
             self._optimiser.param_groups[0]["lr"] = knobs["step_size"]
             self._optimiser.step()
         else:
-            part = gradient[:, :, box[0], box[1]]
-            mean = part.abs().mean(dim=(1, 2, 3), keepdim=True)
             with torch.no_grad():
-                # A picture that nothing moves any more stays as it is.
-                parameter[:, :, box[0], box[1]] += knobs["step_size"] * torch.where(mean > 0, part / mean, 0.0)
+                for picture, slope, (rows, columns) in zip(parameter, gradient, windows, strict=True):
+                    part = slope[:, rows, columns]
+                    mean = part.abs().mean()
+                    # A picture that nothing moves any more stays as it is.
+                    picture[:, rows, columns] += knobs["step_size"] * torch.where(mean > 0, part / mean, 0.0)
         if isinstance(self._image, Pixels):
             with torch.no_grad():
                 parameter.clamp_(0.0, 255.0)
         regularise.decay(self._image, knobs["decay"], self.preprocess.neutral())
-        regularise.blur(self._image, knobs["blur"], box)
+        regularise.blur(self._image, knobs["blur"], windows)
         self.index += 1
         return Step(self.index - 1, self.images, activations)
 
     # What the network sees
 
-    def _climb(self, seen: Tensor, jitter: float) -> tuple[Tensor, tuple[slice, slice]]:
-        """Gradients of the objectives into ``seen.grad``; their values ``[N]``, and the square that was looked at."""
+    def _climb(self, seen: Tensor, jitter: float) -> tuple[Tensor, list[views.Window]]:
+        """Gradients of the objectives into ``seen.grad``; their values ``[N]``, and the square seen of each picture."""
         recipe, count = self.recipe, self.recipe.views
         activations = torch.zeros(len(self.objectives))
-        box = (slice(None), slice(None))
+        windows: list[views.Window] = [(slice(None), slice(None))] * len(self.objectives)
         for group in self._groups:
             generators = [self._generators[i] for i in group.members]
             pictures = seen if len(group.members) == len(seen) else seen[list(group.members)]
             if recipe.view == "window":
                 count = 1
-                box = views.window(self.size, self._window, generators[0])
-                shown = views.shift(pictures[:, :, box[0], box[1]], jitter, generators[0])
+                cuts = []
+                for member, picture, generator in zip(group.members, pictures, generators, strict=True):
+                    rows, columns = windows[member] = views.window(self.size, self._window, generator)
+                    cuts.append(views.shift(picture[None, :, rows, columns], jitter, generator))
+                shown = torch.cat(cuts)
                 if shown.shape[-1] != group.frame.side:
                     shown = nn.functional.interpolate(
                         shown, size=(group.frame.side,) * 2, mode="bilinear", antialias=True, align_corners=False
                     )
             else:
                 shown = views.affine_views(pictures, group.frame, count, recipe.rotation, jitter, generators)
-            prepared = self.preprocess(shown).contiguous(memory_format=torch.channels_last)
+            prepared = self.preprocess(shown)
             outputs: dict[str, Tensor] = {}
             for names, lift in group.runs:
                 outputs.update(self.network.ghost.run(prepared, names, lift))
             total = seen.new_zeros(())
             for place, member in enumerate(group.members):
-                rows = slice(place * count, (place + 1) * count)
-                value = self.objectives[member]({name: output[rows] for name, output in outputs.items()}).mean()
+                part = slice(place * count, (place + 1) * count)
+                value = _value(self.objectives[member], {name: output[part] for name, output in outputs.items()}, count)
                 activations[member] = value.detach()
                 total = total + value
             if not total.requires_grad:
                 raise AscentError(_FLAT.format(objective=self.objectives[group.members[0]]))
             total.backward()
-        return activations, box
+        return activations, windows
 
     def _check(self, gradient: Tensor, activations: Tensor) -> None:
         flat = gradient.flatten(1)
@@ -302,7 +306,7 @@ class Ascent:
 
     def _frame(self, objective: Objective) -> views.Frame:
         network, recipe = self.network, self.recipe
-        whole = network.fixed if OUTPUT in objective.layers else False
+        whole = any(network.fixed(name) for name in objective.layers)
         limit = min(self._window, network.input_size)
         if recipe.view == "window":
             side = network.input_size if whole else self._window
@@ -360,10 +364,10 @@ class Ascent:
         return Fourier((recipe.start_deviation * noise).to(self.device), side, recipe.spectrum_power, self._bands())
 
     def _bands(self) -> Tensor:
-        """For each picture the finest grain, in cycles a pixel, that its closest view shows: more is seen by nobody."""
+        """For each picture the finest grain, in cycles a picture, that its closest view shows: nobody sees more."""
         bands = torch.empty(len(self.objectives))
         for group in self._groups:
-            bands[list(group.members)] = 0.5 * group.frame.side / (group.frame.shares[0] * self._sides[-1])
+            bands[list(group.members)] = 0.5 * group.frame.side / group.frame.shares[0]
         return bands
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
@@ -386,6 +390,24 @@ _FLAT = (
 def _size(gradient: Tensor) -> Tensor:
     """Root mean square of each picture's gradient, ``[N, 1, 1, 1]``."""
     return gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+
+
+def _value(objective: Objective, activations: dict[str, Tensor], count: int) -> Tensor:
+    """The objective's value, mean over the views of one picture."""
+    try:
+        values = objective(activations)
+    except KeyError as error:
+        raise PeekError(
+            f"The objective reads the layer {error}, which is not among its layers={list(objective.layers)}: name every "
+            "layer that it reads."
+        ) from error
+    if not isinstance(values, Tensor) or values.shape != (count,):
+        got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+        raise PeekError(
+            f"The objective's function gave {got} for {count} image{'s' * (count != 1)}: it must give a tensor with one "
+            "number for each image, e.g. activations[layer][:, unit].mean(dim=(1, 2))."
+        )
+    return values.mean()
 
 
 def _recipe(recipe: Recipe | str | None) -> Recipe:
@@ -413,9 +435,9 @@ def _seeds(seed: Any, count: int) -> tuple[int, ...]:
     if len(seeds) != count:
         raise PeekError(f"{len(seeds)} seeds for {count} objectives: give one number, or one for each.")
     for one in seeds:
-        if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < 2**63:
+        if isinstance(one, bool) or not isinstance(one, SupportsIndex) or not 0 <= int(one) < 2**63:
             raise PeekError(f"seed={one!r}: give a whole number from 0.")
-    return seeds
+    return tuple(int(one) for one in seeds)
 
 
 def ascend(

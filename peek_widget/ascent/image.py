@@ -62,12 +62,12 @@ class Fourier(Image):
         noise: ``[N, C, S, S // 2 + 1, 2]``, real and imaginary parts of the start's unscaled spectrum.
         side: S, in pixels.
         power: of the frequency; 1 in Lucid.
-        bands: ``[N]``, the highest frequency that each picture may hold, in cycles a pixel; all where left out.
+        bands: ``[N]``, the highest frequency that each picture may hold, in cycles a picture; all where left out.
     """
 
     def __init__(self, noise: Tensor, side: int, power: float, bands: Tensor | None = None) -> None:
         self._power = power
-        self._bands = torch.full((len(noise),), 1.0) if bands is None else bands
+        self._bands = torch.full((len(noise),), float(side)) if bands is None else bands
         self._set(noise, side)
 
     def _set(self, spectrum: Tensor, side: int) -> None:
@@ -79,7 +79,7 @@ class Fourier(Image):
         # Lucid's at the lowest frequency, and in cycles a picture: the same recipe at any size.
         scale = side / (side * frequency).clamp(min=1.0) ** self._power
         # Never without the lowest ones: a picture of one colour would be left.
-        held = frequency <= self._bands.double().clamp(min=1.5 / side).view(-1, 1, 1, 1)
+        held = side * frequency <= self._bands.double().clamp(min=1.5).view(-1, 1, 1, 1)
         scale = scale * held
         self.frequency = frequency.float().to(spectrum.device)
         self._scale = scale.float().to(spectrum.device)
@@ -98,8 +98,10 @@ class Fourier(Image):
         old = torch.view_as_complex(self.parameter.detach())
         count, channels = old.shape[:2]
         new = torch.zeros(count, channels, side, side // 2 + 1, dtype=old.dtype, device=old.device)
-        half = min(self._side, side) // 2
-        columns = half
-        new[:, :, :half, :columns] = old[:, :, :half, :columns]
-        new[:, :, -half:, :columns] = old[:, :, -half:, :columns]
+        # Frequencies 0 .. up - 1 and -1 .. -down; the one at half an even side has no sign and is left out.
+        up = (min(self._side, side) + 1) // 2
+        down = up - 1
+        new[:, :, :up, :up] = old[:, :, :up, :up]
+        if down:
+            new[:, :, -down:, :up] = old[:, :, -down:, :up]
         self._set(torch.view_as_real(new).contiguous(), side)

@@ -58,6 +58,8 @@ class Objective:
         return self._function(activations)
 
     def __add__(self, other: Any) -> Objective:
+        if isinstance(other, int) and other == 0:
+            return self  # sum() begins with it
         return _Sum.of((1.0, self), (1.0, other)) if isinstance(other, Objective) else NotImplemented
 
     def __sub__(self, other: Any) -> Objective:
@@ -66,7 +68,11 @@ class Objective:
     def __mul__(self, number: Any) -> Objective:
         return _Sum.of((float(number), self)) if isinstance(number, (int, float)) else NotImplemented
 
+    __radd__ = __add__
     __rmul__ = __mul__
+
+    def __truediv__(self, number: Any) -> Objective:
+        return self * (1.0 / number) if isinstance(number, (int, float)) and number else NotImplemented
 
     def __neg__(self) -> Objective:
         return _Sum.of((-1.0, self))
@@ -167,11 +173,17 @@ class Neuron(Objective):
     def check(self, network: Network) -> None:
         """Raise LayerError or UnitError if there is no such unit or place."""
         network.check_unit(self.layer, self.unit)
-        height, width = network.layer(self.layer).size
-        if self.at is not None and not (0 <= self.at[0] < height and 0 <= self.at[1] < width):
+        if self.at is None:
+            return
+        if not (isinstance(self.at, (tuple, list)) and len(self.at) == 2 and all(type(v) is int for v in self.at)):
+            raise UnitError(f"at={self.at!r}: give a place of the map as (row, column), two whole numbers.")
+        self._on_map(*network.layer(self.layer).size)
+
+    def _on_map(self, height: int, width: int) -> None:
+        if not (0 <= self.at[0] < height and 0 <= self.at[1] < width):
             raise UnitError(
-                f"Place {self.at} is not on the map of {self.layer!r}, which has {height} rows and {width} columns: "
-                f"give at=(row, column) from (0, 0) to ({height - 1}, {width - 1})."
+                f"Place {self.at} is not on the map of {self.layer!r}, which has {height} rows and {width} columns for "
+                f"pictures of this size: give at=(row, column) from (0, 0) to ({height - 1}, {width - 1})."
             )
 
     def __call__(self, activations: Activations) -> Tensor:
@@ -179,6 +191,8 @@ class Neuron(Objective):
         values = activations[self.layer][:, self.unit]
         if values.ndim == 1:
             return values
+        if self.at is not None:
+            self._on_map(*values.shape[1:])
         row, column = self.at or ((values.shape[1] - 1) // 2, (values.shape[2] - 1) // 2)
         return values[:, row, column]
 

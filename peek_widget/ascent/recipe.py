@@ -6,9 +6,10 @@ import dataclasses
 import difflib
 import json
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex
 
 from peek_widget.errors import RecipeError
 
@@ -32,7 +33,7 @@ class Knob:
 
     def check(self, value: Any) -> float:
         """The value as a float; RecipeError if it is no number or out of range."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
             raise RecipeError(f"{self.name}={value!r}: give a number from {self.minimum:g} to {self.maximum:g}.")
         if not self.minimum <= value <= self.maximum:
             raise RecipeError(
@@ -131,7 +132,7 @@ class Recipe:
         if isinstance(self.views, bool) or not isinstance(self.views, int) or not 1 <= self.views <= 64:
             raise RecipeError(f"views={self.views!r}: give a whole number from 1 to 64.")
         if self.size is not None:
-            check_size(self.size)
+            self._set("size", check_size(self.size))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # frozen; this is its construction
@@ -251,16 +252,16 @@ MINIMUM_SIZE, MAXIMUM_SIZE = 8, 2048
 
 def check_size(size: Any) -> int:
     """The size if it is a possible side of a picture; RecipeError otherwise."""
-    if isinstance(size, bool) or not isinstance(size, int) or not MINIMUM_SIZE <= size <= MAXIMUM_SIZE:
+    if isinstance(size, bool) or not isinstance(size, SupportsIndex) or not MINIMUM_SIZE <= int(size) <= MAXIMUM_SIZE:
         raise RecipeError(
             f"size={size!r}: give the side of the picture as a whole number of pixels from {MINIMUM_SIZE} to "
             f"{MAXIMUM_SIZE}."
         )
-    return size
+    return int(size)
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
         raise RecipeError(f"{name}={value!r} is out of range: possible is {low:g} to {high:g}.")
     return float(value)
 

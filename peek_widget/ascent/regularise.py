@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from peek_widget.ascent.image import Fourier, Image, Pixels
+from peek_widget.ascent.views import Window
 
 __all__ = ["blur", "decay", "total_variation_gradient"]
 
 
-def blur(image: Image, sigma: float, window: tuple[slice, slice] | None = None) -> None:
-    """Gaussian blur of the picture after a step (Yosinski et al. 2015; Øygard 2016).
+def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:
+    """Gaussian blur of the pictures after a step (Yosinski et al. 2015; Øygard 2016).
 
     Args:
         image: changed in place.
         sigma: standard deviation in pixels of the picture; 0 does nothing.
-        window: rows and columns of a pixel image that are blurred, the others being left as they are.
+        windows: of each picture, the rows and columns that are blurred, the others being left as they are; a
+            spectrum has none and is blurred as a whole.
     """
     if sigma <= 0.0:
         return
@@ -29,11 +32,11 @@ def blur(image: Image, sigma: float, window: tuple[slice, slice] | None = None) 
             transfer = torch.exp(-2.0 * (math.pi * sigma * image.frequency) ** 2)
             image.parameter.mul_(transfer[..., None])
             return
-        rows, columns = window or (slice(None), slice(None))
-        part = image.parameter[:, :, rows, columns]
-        radius = min(int(4.0 * sigma + 0.5), min(part.shape[-2:]) - 1)  # as far as scipy's gaussian_filter reaches
-        if radius > 0:
-            image.parameter[:, :, rows, columns] = gaussian_blur(part, [2 * radius + 1] * 2, [sigma, sigma])
+        for picture, (rows, columns) in zip(image.parameter, windows, strict=True):
+            part = picture[:, rows, columns]
+            radius = min(int(4.0 * sigma + 0.5), min(part.shape[-2:]) - 1)  # as far as scipy's gaussian_filter reaches
+            if radius > 0:
+                picture[:, rows, columns] = gaussian_blur(part, [2 * radius + 1] * 2, [sigma, sigma])
 
 
 def decay(image: Image, rate: float, neutral: Tensor) -> None:

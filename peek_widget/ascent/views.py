@@ -12,7 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-__all__ = ["Frame", "affine_views", "shift", "window"]
+__all__ = ["Frame", "Window", "affine_views", "shift", "window"]
+
+Window = tuple[slice, slice]
+"""Rows and columns of a picture."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def affine_views(
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def window(side: int, seen: int, generator: Generator) -> tuple[slice, slice]:
+def window(side: int, seen: int, generator: Generator) -> Window:
     """Rows and columns of a square of side ``seen`` in a picture of side ``side``, near its middle.
 
     The offset is normal about the middle with deviation ``0.3 * (side - seen)``, as in Øygard's deepdraw.

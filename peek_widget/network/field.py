@@ -124,9 +124,14 @@ class FieldTracer:
         if func is F.interpolate:
             grown = _window(field, (2, 2), (1, 1), (1, 1), (0, 0))
             ratio = [source.shape[d] / output.shape[d] for d in field.dims]
-            return replace(field, size=grown.size, stride=(field.stride[0] * ratio[0], field.stride[1] * ratio[1]))
+            stride = (field.stride[0] * ratio[0], field.stride[1] * ratio[1])
+            # The first place of the new map lies in the corner of what was the first place's.
+            start = tuple(y + (r - 1) / 2 * j for y, r, j in zip(field.start, ratio, field.stride, strict=True))
+            return replace(field, size=grown.size, stride=stride, start=(start[0], start[1]))
         if func in (torch.permute, Tensor.permute):
             order = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else kwargs.get("dims", args[1:])
+            if max(field.dims) >= source.ndim:
+                return replace(field, size=_WHOLE)
             order = [int(d) % source.ndim for d in order]
             return replace(field, dims=(order.index(field.dims[0]), order.index(field.dims[1])))
         if func is F.layer_norm:

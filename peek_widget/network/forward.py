@@ -1,4 +1,4 @@
-"""What happens to a forward of the ghost: ReLUs write nothing in place, and some of them let everything through."""
+"""Letting the last ReLUs of a layer, and the last softmax of a model, pass their input through."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["ForwardMode", "is_rectifier"]
+__all__ = ["ForwardMode", "is_rectifier", "is_squashing"]
 
-_RELUS: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = dict.fromkeys(
-    (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_), torch.relu
-)
-_RELUS[F.relu6] = lambda x: x.clamp(0.0, 6.0)
+_RELUS = {F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+_SOFTMAXES = {
+    F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, Tensor.softmax, Tensor.log_softmax,
+}  # fmt: skip
 
 
 def is_rectifier(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -25,16 +25,22 @@ def is_rectifier(function: Callable[..., Any], args: tuple[Any, ...], kwargs: di
     return function in _RELUS
 
 
+def is_squashing(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call hides from the gradient what is asked for: a ReLU, or a softmax."""
+    return function in _SOFTMAXES or is_rectifier(function, args, kwargs)
+
+
 class ForwardMode(TorchFunctionMode):
-    """Round a forward: no ReLU works in place, and those in ``lift`` pass their input through.
+    """Round a forward: the ReLUs and softmaxes in ``lift`` pass their input through.
 
     A unit whose output has already been rectified has exactly zero gradient from most starts, so it is drawn
     by what goes into its last ReLUs instead (36 of 40 units of SqueezeNet's fire8 are dead at a grey start
-    after their ReLU, none before it). Øygard did it with a leak of 0.01 in a second network definition.
-    Functions and not modules are caught, because models call ``F.relu`` too.
+    after their ReLU, none before it). Øygard did it with a leak of 0.01 in a second network definition. A
+    softmax makes a class larger by making the others smaller. Functions and not modules are caught, because
+    models call ``F.relu`` too.
 
     Args:
-        lift: numbers of ReLU calls, counted from 0 in call order through one forward.
+        lift: numbers of such calls, counted from 0 in call order through one forward.
     """
 
     def __init__(self, lift: Iterable[int] = ()) -> None:
@@ -46,13 +52,8 @@ class ForwardMode(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not is_rectifier(func, args, kwargs):
-            return func(*args, **kwargs)
-        x = args[0] if args else kwargs["input"]
-        self.calls += 1
-        if self.calls - 1 in self._lift:
-            return x
-        if func in _RELUS:
-            return _RELUS[func](x)
-        high = float(kwargs.get("max_val", args[2] if len(args) > 2 else 1.0))
-        return x.clamp(0.0, high)
+        if is_squashing(func, args, kwargs):
+            self.calls += 1
+            if self.calls - 1 in self._lift:
+                return args[0] if args else kwargs["input"]
+        return func(*args, **kwargs)

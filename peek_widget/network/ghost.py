@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import types
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -64,6 +65,7 @@ class Ghost:
             raise ModelError(
                 f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
             ) from error
+        self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         self.module.eval()
         self._by_name = dict(self.module.named_modules())
 
@@ -85,7 +87,8 @@ class Ghost:
         """Outputs of the named layers for ``images [N, C, H, W]``; nothing past the last of them is computed.
 
         Args:
-            images: the network's input, already preprocessed, on the ghost's device.
+            images: the network's input, already preprocessed, on the ghost's device; taken over to the type of
+                the model's parameters, and its outputs to float32.
             names: layers by their ``named_modules()`` name; ``""`` is the model's output. A layer that is
                 called several times gives its first call.
             lift: ReLU calls (numbered in call order) that are passed through, see
@@ -103,7 +106,7 @@ class Ghost:
             def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
                 if name in found:
                     return
-                value = as_tensor(output, name)
+                value = as_tensor(output, name).float()
                 if wanted - found.keys() == {name}:
                     found[name] = value
                     raise _Stop
@@ -116,7 +119,7 @@ class Ghost:
             for name in wanted:
                 handles.append(self._by_name[name].register_forward_hook(keep(name)))
             with ForwardMode(lift):
-                self.module(images)
+                self.module(images.to(self.dtype))
         except _Stop:
             pass
         except (LayerError, ModelError):
@@ -182,6 +185,12 @@ def _refuse(model: Any) -> None:
                 "give the float model that it was made from."
             )
     for name, module in model.named_modules():
+        if isinstance(vars(module).get("forward"), types.FunctionType):
+            raise ModelError(
+                f"The forward of {name or 'the model'!r} was replaced by a function that stays tied to your own module, "
+                "so running a copy would run yours: give the model without it (unwrap it, or delete its attribute "
+                "'forward')."
+            )
         if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
             raise ModelError(
                 f"The layer {name!r} is quantised and has no gradients to climb; give the float model that it was "
@@ -199,13 +208,17 @@ def _refuse(model: Any) -> None:
         )
 
 
+def _tensors(value: Any) -> Iterable[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
+
+
 def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
     """Tensors that a module keeps as plain attributes (old weight_norm does), outside parameters and buffers."""
-    for value in vars(module).values():
-        values = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
-        for item in values:
-            if isinstance(item, Tensor):
-                yield item
+    return _tensors({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -251,5 +264,6 @@ def _is_torchs(hook: Any) -> bool:
     return str(getattr(owner, "__module__", "")).startswith("torch.nn.utils")
 
 
-def _storages(model: nn.Module) -> tuple[tuple[int, torch.device], ...]:
-    return tuple((p.data_ptr(), p.device) for p in model.parameters())
+def _storages(model: nn.Module) -> tuple[Any, ...]:
+    parameters = tuple((name, p.data_ptr(), p.device) for name, p in model.named_parameters())
+    return parameters, tuple((name, tuple(b.shape)) for name, b in model.named_buffers())

@@ -7,15 +7,15 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError, PeekError, SizeError, UnitError
-from peek_widget.network.field import FieldTracer
-from peek_widget.network.forward import ForwardMode, is_rectifier
+from peek_widget.network.field import Field, FieldTracer
+from peek_widget.network.forward import ForwardMode, is_rectifier, is_squashing
 from peek_widget.network.ghost import OUTPUT, Ghost, as_tensor
 from peek_widget.network.preprocess import Preprocess, find_preprocess
 
@@ -93,9 +93,16 @@ class Network:
     preprocess: Preprocess
 
     @functools.cached_property
-    def fixed(self) -> bool:
-        """Whether the model's output can only be had at ``input_size``; found by trial at another size."""
-        return not self.runs_at(OUTPUT, self.input_size + 32)
+    def _fixed(self) -> dict[str, bool]:
+        return {}
+
+    def fixed(self, name: str) -> bool:
+        """Whether the layer can only be computed from ``input_size`` px; found by trial at another size."""
+        if self.layer(name).spatial:
+            return False
+        if name not in self._fixed:
+            self._fixed[name] = not self.runs_at(name, self.input_size + 32)
+        return self._fixed[name]
 
     def layer(self, name: str) -> Layer:
         """The layer of that name.
@@ -121,7 +128,7 @@ class Network:
     def check_unit(self, name: str, unit: int) -> None:
         """Refuse a unit that the layer does not have (UnitError)."""
         channels = self.layer(name).channels
-        if isinstance(unit, bool) or not isinstance(unit, int):
+        if isinstance(unit, bool) or not isinstance(unit, SupportsIndex):
             raise UnitError(f"A unit is a whole number from 0 to {channels - 1}; {unit!r} was given.")
         if not 0 <= unit < channels:
             where = f"Layer {name!r}" if name else "The model's output"
@@ -129,7 +136,7 @@ class Network:
 
     def runs_at(self, name: str, size: int) -> bool:
         """Whether the layer can be computed from a square image of that side."""
-        probe = torch.zeros(1, self.channels, size, size, device=self.ghost.device)
+        probe = torch.zeros(1, self.channels, size, size, device=self.ghost.device, dtype=torch.float32)
         try:
             with torch.no_grad():
                 value = self.ghost.run(self.preprocess(probe), [name])[name]
@@ -155,7 +162,8 @@ class _DryRun(ForwardMode):
     def __init__(self, image: Tensor) -> None:
         super().__init__()
         self.fields = FieldTracer(image)
-        self.rectifiers: dict[Any, int] = {}
+        self.squashers: dict[Any, int] = {}
+        self.rectifiers: set[int] = set()
         self.convolutions = 0
 
     def __torch_function__(
@@ -164,15 +172,17 @@ class _DryRun(ForwardMode):
         kwargs = kwargs or {}
         number = self.calls
         output = super().__torch_function__(func, types, args, kwargs)
-        if is_rectifier(func, args, kwargs) and output.grad_fn is not None:
-            self.rectifiers[output.grad_fn] = number
+        if is_squashing(func, args, kwargs) and output.grad_fn is not None:
+            self.squashers[output.grad_fn] = number
+            if is_rectifier(func, args, kwargs):
+                self.rectifiers.add(number)
         self.convolutions += func in (torch.conv2d, F.conv2d)
         self.fields.called(func, args, kwargs, output)
         return output
 
-    def repeats(self, output: Tensor, shown: set[Any]) -> bool:
-        """Whether ``output`` is a shown layer's output that was only rescaled, gated, cut off, pooled or the like."""
-        todo, seen = [output.grad_fn], set()
+    def repeats(self, made_by: Any, shown: set[Any]) -> bool:
+        """Whether a tensor is a shown layer's output that was only rescaled, gated, cut off, pooled or the like."""
+        todo, seen = [made_by], set()
         while todo:
             node = todo.pop()
             if node in shown:
@@ -187,19 +197,47 @@ class _DryRun(ForwardMode):
                 todo.extend(inputs)
         return False
 
-    def last_rectifiers(self, output: Tensor) -> frozenset[int]:
-        """The ReLU calls that ``output`` comes out of with nothing but carriers between."""
-        found, todo, seen = set(), [output.grad_fn], set()
+    def last_squashers(self, made_by: Any) -> frozenset[int]:
+        """The ReLU and softmax calls that a tensor comes out of with nothing but carriers between.
+
+        Not those whose output also goes through other functions to it: passing their input through would
+        change what these compute.
+        """
+        found, ends, seen = set(), set(), set()
+        todo = [made_by]
         while todo:
             node = todo.pop()
             if node is None or node in seen:
                 continue
             seen.add(node)
-            if node in self.rectifiers:
-                found.add(self.rectifiers[node])
+            if node in self.squashers:
+                found.add(node)
+                ends.add(node)
             elif node.name().split("Backward")[0] in _CARRIERS:
                 todo.extend(n for n, _ in node.next_functions)
-        return frozenset(found)
+            else:
+                ends.add(node)
+        if found and len(ends) > 1:
+            before: set[Any] = set()
+            todo = [n for end in ends for n, _ in end.next_functions]
+            while todo:
+                node = todo.pop()
+                if node is not None and node not in before:
+                    before.add(node)
+                    todo.extend(n for n, _ in node.next_functions)
+            found -= before
+        return frozenset(self.squashers[node] for node in found)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """A module's output as it was when the module returned: later functions may write into the tensor."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    field: Field | None
+    made_by: Any
 
 
 def _first_channels(model: nn.Module) -> int:
@@ -220,10 +258,11 @@ def _own_size(model: nn.Module) -> int | None:
 
 
 def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> tuple[list[Layer], _DryRun]:
-    image = torch.full((1, channels, size, size), 0.5, device=ghost.device)
-    image = preprocess(image).requires_grad_()
+    image = torch.full((1, channels, size, size), 0.5, device=ghost.device, dtype=torch.float32)
+    # A clone, because a model may write into its input, and a leaf can't be written into.
+    image = preprocess(image).to(ghost.dtype).detach().requires_grad_().clone()
     mode = _DryRun(image)
-    rows: list[tuple[str, nn.Module, Tensor]] = []
+    outputs: list[_Output] = []
     names = {module: name for name, module in ghost.module.named_modules()}
     first: set[str] = set()
     handles = []
@@ -234,9 +273,11 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
             return
         first.add(name)
         try:
-            rows.append((name, module, as_tensor(output, name)))
+            value = as_tensor(output, name)
         except LayerError:
             return  # returns no tensor: it has no units, and is not listed
+        field = mode.fields.of(value)
+        outputs.append(_Output(name, type(module).__name__, tuple(value.shape), field, value.grad_fn))
 
     try:
         handles.extend(module.register_forward_hook(hook) for module in ghost.module.modules())
@@ -246,33 +287,45 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
         for handle in handles:
             handle.remove()
 
+    final = outputs[-1] if outputs and outputs[-1].name == OUTPUT else None
+    if final is None or final.field is None:
+        raise ModelError("its forward returns no tensor that depends on the image")
+    if final.shape[0] != 1:
+        raise ModelError(f"of one image of {size} px it made a batch of {final.shape[0]}, so that is not its size")
     found: list[Layer] = []
     shown: set[Any] = set()
-    final = rows[-1][2] if rows else None
-    for name, module, value in rows:
-        field = mode.fields.of(value)
+    for one in outputs:
         # Maps are [N, C, H, W] and vectors [N, C]; what does not depend on the image has nothing to draw.
-        if value.ndim not in (2, 4) or value.shape[0] != 1 or field is None:
+        if len(one.shape) not in (2, 4) or one.shape[0] != 1 or one.field is None:
             continue
-        if value.ndim == 4 and field.dims != (2, 3):
+        mapped = len(one.shape) == 4
+        if mapped and one.field.dims != (2, 3):
             continue
-        height, width = (value.shape[2], value.shape[3]) if value.ndim == 4 else (1, 1)
-        whole = field.whole or value.ndim == 2
-        seen = (size, size) if whole else (math.ceil(field.size[0]), math.ceil(field.size[1]))
-        stride = (size, size) if whole and (height, width) == (1, 1) else field.stride
-        lift = mode.last_rectifiers(value)
+        height, width = one.shape[2:] if mapped else (1, 1)
+        whole = one.field.whole or not mapped
+        seen = (size, size) if whole else (math.ceil(one.field.size[0]), math.ceil(one.field.size[1]))
+        stride = (size, size) if whole and (height, width) == (1, 1) else one.field.stride
+        lift = mode.last_squashers(one.made_by)
         # The model's output is always shown, under its own name; a container that only hands a tensor on is not.
-        new = name == OUTPUT or (value is not final and not mode.repeats(value, shown))
+        new = one is final or (one.made_by is not final.made_by and not mode.repeats(one.made_by, shown))
         if new:
-            shown.add(value.grad_fn)
+            shown.add(one.made_by)
         found.append(
             Layer(
-                name, type(module).__name__, value.shape[1], (height, width), seen,
+                one.name,
+                one.kind,
+                one.shape[1],
+                (height, width),
+                seen,
                 (max(1, round(stride[0])), max(1, round(stride[1]))),
-                rectified=bool(lift), shown=new, index=len(found), start=field.start,
-                sees_all=whole, lift=lift,
+                rectified=bool(lift & mode.rectifiers),
+                shown=new,
+                index=len(found),
+                start=one.field.start,
+                sees_all=whole,
+                lift=lift,
             )
-        )  # fmt: skip
+        )
     return found, mode
 
 
@@ -302,17 +355,19 @@ def read(
     channels = found_preprocess.count if found_preprocess.function is None else channels
     if input_size is not None and (isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1):
         raise SizeError(f"input_size={input_size!r}: give the side in pixels as a whole number above 0, e.g. 224.")
-    told = input_size if input_size is not None else _own_size(ghost.original)
+    own = _own_size(ghost.original)
+    told = input_size if input_size is not None else own
 
     first_error: Exception | None = None
-    for size in (told,) if told is not None else _SIZES:
+    # What the user says holds; what an attribute says may mean something else, such as 784 for 28 x 28.
+    for size in (told,) if input_size is not None else (own, *_SIZES) if own is not None else _SIZES:
         try:
             rows, run = _dry_run(ghost, channels, size, found_preprocess)
             break
         except Exception as error:
             first_error = first_error or error
     else:
-        tried = f"at {told} px" if told is not None else f"at {_SIZES[0]} px (nor at any other size tried)"
+        tried = f"at {told} px" if input_size is not None else f"at {_SIZES[0]} px (nor at any other size tried)"
         raise ModelError(
             f"The model's forward could not be run on a {channels}-channel image {tried}: "
             f"{type(first_error).__name__}: {first_error}. Say what it takes with input_size= (side in pixels) "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,20 +44,21 @@ class Preprocess:
     function: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.channels not in ("RGB", "BGR") and not (isinstance(self.channels, int) and self.channels > 0):
+        counted = isinstance(self.channels, int) and not isinstance(self.channels, bool) and self.channels > 0
+        if self.channels not in ("RGB", "BGR") and not counted:
             raise ModelError(
                 f"preprocess channels={self.channels!r}: possible are 'RGB', 'BGR' or a number of channels, "
                 "e.g. Preprocess(mean=[0.13], std=[0.31], channels=1) for a grey-level network."
             )
         for name in ("mean", "std"):
-            values = tuple(float(v) for v in getattr(self, name))
+            values = _numbers(name, getattr(self, name), self.count)
             object.__setattr__(self, name, values)  # the dataclass is frozen; a list is accepted and kept as a tuple
             if len(values) not in (0, self.count):
                 raise ModelError(
                     f"preprocess {name} has {len(values)} numbers for {self.count} channels "
                     f"(channels={self.channels!r}): give one number for each channel."
                 )
-        if any(not s > 0 for s in self.std) or not self.scale > 0:
+        if any(not s > 0 for s in self.std) or not (isinstance(self.scale, numbers.Real) and self.scale > 0):
             raise ModelError(f"preprocess std={self.std}, scale={self.scale}: each must be above 0.")
 
     @property
@@ -94,6 +98,18 @@ class Preprocess:
 
     def _order(self) -> str:
         return self.channels if isinstance(self.channels, str) else f"{self.channels} channel" + "s" * (self.count > 1)
+
+
+def _numbers(name: str, given: Any, count: int) -> tuple[float, ...]:
+    """One number for each channel; a single one holds for all of them."""
+    given = (given,) * count if isinstance(given, numbers.Real) else given
+    try:
+        values = tuple(float(v) for v in given)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"preprocess {name}={given!r}: give one number for each of {count} channels.") from error
+    if not all(math.isfinite(v) for v in values):
+        raise ModelError(f"preprocess {name}={values}: each must be a finite number.")
+    return values
 
 
 def _short(values: tuple[float, ...]) -> str:
@@ -154,8 +170,10 @@ def find_preprocess(model: Any, channels: int, given: Any = None) -> Preprocess:
     """
     if given is not None:
         return _read(given, channels, "given")
-    if getattr(model, "preprocess", None) is not None:
-        return _read(model.preprocess, channels, "the model's own preprocess")
+    own = getattr(model, "preprocess", None)
+    # A submodule or a method of that name is part of the model's own forward, and applies itself.
+    if own is not None and not isinstance(own, (torch.nn.Module, types.MethodType)):
+        return _read(own, channels, "the model's own preprocess")
     timm = _from_timm(model, channels)
     if timm is not None:
         return timm
