@@ -103,10 +103,6 @@ class _RecipeChoice(_Locked, traitlets.TraitType):
         self.tag(sync=True, to_json=lambda value, _: _name_of(value))
 
     def validate(self, obj: Any, value: Any) -> Any:
-        current = obj._trait_values.get(self.name)
-        # a front end knows names only: the name of a recipe made in Python means that recipe
-        if isinstance(current, Recipe) and value == current.name:
-            return current
         try:
             return _checked_recipe(value)
         except PeekError as error:
@@ -138,6 +134,9 @@ class UnitExplorer(anywidget.AnyWidget):
     (JPEG or PNG bytes), `activation`, `step`, `history` and `status` can be read, observed and linked;
     they are written by the worker, and **their observers run in the worker's thread**, between two
     steps. An observer that raises stops the run, with its error in `status`.
+
+    An explorer and its copy of the model stay until `close()`, as every widget does; one that nobody can
+    see computes nothing.
 
     Raises:
         PeekError: one of its kinds, in a sentence, for anything in the arguments that is not possible.
@@ -317,6 +316,9 @@ class UnitExplorer(anywidget.AnyWidget):
         if len(controls) < len(sync_data):
             refused = ", ".join(sorted(str(name)[:40] for name in sync_data if name not in controls)[:8])
             log.warning("The front end may not set %s; ignored.", refused)
+        if controls.get("recipe") == _name_of(self.recipe):
+            # a front end knows names only: the name of a recipe made in Python means that recipe
+            del controls["recipe"]
         with self._trait_lock:
             try:
                 super().set_state(controls)

@@ -282,7 +282,8 @@ class Session:
                     self._step()
                 self._settle()
                 self._show(resend=mailbox.resend)
-            except Exception as error:
+            except BaseException as error:
+                # an observer may raise anything, and SystemExit in a thread would end it without a word
                 self._fail(error)
         atexit.unregister(self.close)
 
@@ -323,7 +324,7 @@ class Session:
             with self._changed:
                 # again, because a frame from before the wish may just have used up its right of way
                 self._pacer.poke(self._clock())
-        new_run = mailbox.restart
+        new_run, steps = mailbox.restart, mailbox.steps
         if mailbox.target is not None and mailbox.target != self._target:
             old, self._target = self._target, mailbox.target
             if (old.layer, old.recipe, old.size) != (
@@ -344,6 +345,7 @@ class Session:
             if not self._playing:
                 # else the last unit's picture would stand under the new unit's name
                 self._step()
+                steps -= 1
         elif self._ascent is not None and mailbox.knobs is not None:
             self._ascent.override(**mailbox.knobs)
         if self._ascent is None:
@@ -351,7 +353,7 @@ class Session:
         if self._ascent.done and not new_run and self._playing and (mailbox.knobs or mailbox.playing):
             # the picture follows the hand, and play means play, also past the schedule's end
             self._ascent.extend(max(1, int(self._ascent.recipe.steps)))
-        for _ in range(0 if self._playing else mailbox.steps):
+        for _ in range(0 if self._playing else steps):
             if self._ascent.done:
                 self._ascent.extend(1)
             self._step()
@@ -477,13 +479,13 @@ class Session:
             with self._changed:
                 self._pacer.sent(self._n, self._clock())
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         log.error("The run of %s stopped: %s", self._target.sentence(), error, exc_info=error)
         self._error = error
         self._become("error")
         try:
             self._show()
-        except Exception as again:
+        except BaseException as again:
             # an observer that raises at every change must not end the worker
             log.error("The error could not be shown: %s", again, exc_info=again)
 

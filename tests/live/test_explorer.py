@@ -574,3 +574,34 @@ def test_of_a_block_and_its_convolutions_it_begins_with_the_block(explore):
     model = nn.Sequential(*[Block(3 if i == 0 else 4, 4) for i in range(6)])
     explorer = explore(model, playing=False)
     assert explorer.layer in ("3", "4")
+
+
+def test_one_step_of_a_fresh_paused_explorer_is_one_step(explore):
+    explorer = explore(playing=False)
+    explorer.step_once()
+    assert explorer.wait(60) == "paused"
+    assert explorer.step == 1
+
+
+def test_an_observer_that_wants_to_leave_does_not_take_the_worker_along(explore):
+    explorer = explore(playing=False)
+
+    def leave(change):
+        explorer.unobserve(leave, "step")
+        raise SystemExit("bye")
+
+    explorer.observe(leave, "step")
+    explorer.play()
+    assert explorer.wait(60) == "error"
+    assert "SystemExit: bye" in explorer.status["error"]
+    explorer.restart()
+    assert explorer.wait(60) == "done"
+
+
+def test_a_presets_name_brings_the_preset_back(explore):
+    own = Recipe.preset("peek").replace(steps=7)
+    explorer = explore(recipe=own)
+    explorer.set_state({"recipe": "peek"})  # a front end that knows names only
+    assert explorer.recipe == own
+    explorer.recipe = "peek"
+    assert explorer.recipe == "peek"
