@@ -69,7 +69,7 @@ class Result:
 
 
 def to_pil(image: Tensor) -> PILImage.Image:
-    """A picture ``[C, H, W]`` in [0, 1] for Pillow: the first three channels as RGB; of one or two the mean, in grey."""
+    """A picture ``[C, H, W]`` in [0, 1] for Pillow: its first three channels as RGB; of fewer the mean, in grey."""
     levels = image.detach().cpu().clamp(0.0, 1.0) * 255.0
     if levels.shape[0] < 3:
         return PILImage.fromarray(levels.mean(0).round().to(torch.uint8).numpy())
@@ -398,14 +398,14 @@ def _value(objective: Objective, activations: dict[str, Tensor], count: int) -> 
         values = objective(activations)
     except KeyError as error:
         raise PeekError(
-            f"The objective reads the layer {error}, which is not among its layers={list(objective.layers)}: name every "
-            "layer that it reads."
+            f"The objective reads the layer {error}, which is not among its layers={list(objective.layers)}: name "
+            "every layer that it reads."
         ) from error
     if not isinstance(values, Tensor) or values.shape != (count,):
         got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
         raise PeekError(
-            f"The objective's function gave {got} for {count} image{'s' * (count != 1)}: it must give a tensor with one "
-            "number for each image, e.g. activations[layer][:, unit].mean(dim=(1, 2))."
+            f"The objective's function gave {got} for {count} image{'s' * (count != 1)}: it must give a tensor with "
+            "one number for each image, e.g. activations[layer][:, unit].mean(dim=(1, 2))."
         )
     return values.mean()
 

@@ -93,7 +93,13 @@ class StepOnce:
 
 Message = Hello | Ack | Visible | Poll | Play | Restart | StepOnce
 
-_PLAIN: dict[str, Message] = {"hello": Hello(), "poll": Poll(), "play": Play(), "restart": Restart(), "step": StepOnce()}
+_PLAIN: dict[str, Message] = {
+    "hello": Hello(),
+    "poll": Poll(),
+    "play": Play(),
+    "restart": Restart(),
+    "step": StepOnce(),
+}
 _FIELDS = {"ack": ("n",), "visible": ("on",)}
 
 
@@ -113,9 +119,7 @@ def parse(content: Any, buffers: Any = None) -> Message:
         raise ProtocolError(f"A message must come without binary buffers; this one has {len(buffers)}.")
     kind = content.get("kind")
     if not isinstance(kind, str) or kind not in INBOUND_KINDS:
-        raise ProtocolError(
-            f"A message's kind must be one of {', '.join(INBOUND_KINDS)}, not {_short(kind)}."
-        )
+        raise ProtocolError(f"A message's kind must be one of {', '.join(INBOUND_KINDS)}, not {_short(kind)}.")
     wanted = {"kind", *_FIELDS.get(kind, ())}
     if set(content) != wanted:
         raise ProtocolError(
@@ -126,9 +130,7 @@ def parse(content: Any, buffers: Any = None) -> Message:
         n = content["n"]
         # bool is an int to Python, but not to the protocol
         if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= _LARGEST_FRAME_NUMBER:
-            raise ProtocolError(
-                f"An ack names a frame by a whole number from 0 to 2**53 - 1, not {_short(n)}."
-            )
+            raise ProtocolError(f"An ack names a frame by a whole number from 0 to 2**53 - 1, not {_short(n)}.")
         return Ack(n)
     if kind == "visible":
         on = content["on"]

@@ -187,9 +187,9 @@ def _refuse(model: Any) -> None:
     for name, module in model.named_modules():
         if isinstance(vars(module).get("forward"), types.FunctionType):
             raise ModelError(
-                f"The forward of {name or 'the model'!r} was replaced by a function that stays tied to your own module, "
-                "so running a copy would run yours: give the model without it (unwrap it, or delete its attribute "
-                "'forward')."
+                f"The forward of {name or 'the model'!r} was replaced by a function that stays tied to your own "
+                "module, so running a copy would run yours: give the model without it (unwrap it, or delete its "
+                "attribute 'forward')."
             )
         if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
             raise ModelError(

@@ -130,9 +130,7 @@ class Bench:
                 self.arrived.wait(left)
 
     def until_state(self, state, **more):
-        return self.until(
-            lambda u: u.status["state"] == state and all(u.status[k] == v for k, v in more.items())
-        )
+        return self.until(lambda u: u.status["state"] == state and all(u.status[k] == v for k, v in more.items()))
 
     @property
     def last(self):

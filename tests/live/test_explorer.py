@@ -45,9 +45,7 @@ class RecordingComm(comm.base_comm.BaseComm):
         self.handle_msg({"content": {"data": data}, "buffers": list(buffers)})
 
     def updates(self):
-        return [
-            data["state"] for kind, data, _ in self.sent if kind == "comm_msg" and data["method"] == "update"
-        ]
+        return [data["state"] for kind, data, _ in self.sent if kind == "comm_msg" and data["method"] == "update"]
 
 
 @pytest.fixture(autouse=True)
@@ -342,9 +340,7 @@ def test_the_page_cannot_write_what_it_only_reads(explore, caplog):
     explorer.wait(60)
     frame, about = explorer.frame, explorer.about
     state = {"status": {"n": 9}, "about": {}, "_esm": "not ours", "nonsense": 1}
-    explorer.comm.receive(
-        {"method": "update", "state": {**state, "frame": None}, "buffer_paths": [["frame"]]}, [b"x"]
-    )
+    explorer.comm.receive({"method": "update", "state": {**state, "frame": None}, "buffer_paths": [["frame"]]}, [b"x"])
     assert (explorer.frame, explorer.about) == (frame, about)
     assert explorer._esm != "not ours"
     assert "may not set" in caplog.text
@@ -360,17 +356,13 @@ def test_what_the_page_asks_in_vain_is_put_right_on_the_page(explore, caplog):
     assert "0 to 15" in caplog.text
 
 
-json_values = (
-    st.none() | st.booleans() | st.integers(-3, 40) | st.floats() | st.text(max_size=5) | st.just([])
-)
+json_values = st.none() | st.booleans() | st.integers(-3, 40) | st.floats() | st.text(max_size=5) | st.just([])
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     states=st.lists(
-        st.dictionaries(
-            st.sampled_from([*protocol.CONTROL_TRAITS, "status", "frame"]), json_values, max_size=3
-        ),
+        st.dictionaries(st.sampled_from([*protocol.CONTROL_TRAITS, "status", "frame"]), json_values, max_size=3),
         max_size=3,
     ),
     content=st.dictionaries(
