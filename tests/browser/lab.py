@@ -112,6 +112,14 @@ class Notebook:
         assert "\x02" in text, text
         return json.loads(text.split("\x02")[1])
 
+    def until_kernel(self, condition, timeout=15):
+        """Wait until an expression in the kernel is true: the page shows a control's new value before Python has it."""
+        for _ in range(timeout * 10):
+            if self.ask(f"bool({condition})"):
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{condition} is still false in the kernel after {timeout} s")
+
     # -- the widget
 
     @property

@@ -64,8 +64,7 @@ def test_the_unit_slider_by_keyboard(running):
     book.page.wait_for_function(
         "() => document.querySelector('.peek-root').textContent.includes('unit 2')", timeout=10_000
     )
-    assert book.ask("explorer.unit") == 2
-    assert book.ask("explorer.status['unit']") == 2
+    book.until_kernel("explorer.unit == 2 and explorer.status['unit'] == 2")
 
 
 def test_the_trait_moves_the_slider(running):
@@ -187,11 +186,7 @@ def test_an_old_view_of_a_cell_run_again_lets_its_worker_rest(running):
     book.until("d.drawn > 3 && d.state === 'running'")
     book.page.wait_for_function("() => document.querySelectorAll('.peek-root').length === 1")
     # the old model has no view any more
-    for _ in range(40):
-        if book.ask("old.status['state']") == "idle":
-            break
-        book.page.wait_for_timeout(100)
-    assert book.ask("old.status['state']") == "idle"
+    book.until_kernel("old.status['state'] == 'idle'")
     assert book.ask("explorer.status['state']") == "running"
 
 
