@@ -110,9 +110,7 @@ def test_it_loads_without_network_pickle_or_torchvision(tmp_path):
         print(seconds, tuple(answer.shape))
         """
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     seconds, shape = done.stdout.split(maxsplit=1)
     assert float(seconds) < 0.5
