@@ -1,5 +1,7 @@
 """The main job, all the way through: a real kernel, a real JupyterLab, a real Chromium."""
 
+import time
+
 import pytest
 
 MODEL = """
@@ -217,3 +219,23 @@ def test_a_saved_notebook_stays_small(running, record_property):
 def test_nothing_was_asked_of_any_other_machine(running, strangers):
     running()
     assert strangers == []
+
+
+def test_a_slow_browser_makes_no_queue(running):
+    book = running()
+    devtools = book.page.context.new_cdp_session(book.page)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 8})
+    book.page.wait_for_timeout(3000)
+    behind = []
+    for _ in range(4):
+        began = time.monotonic()
+        drawn = book.until("true")["n"]
+        sent = book.ask("explorer.status['n']")
+        # what was sent while the slow page was being asked is no queue
+        behind.append(sent - drawn - 30 * (time.monotonic() - began))
+        book.page.wait_for_timeout(300)
+    devtools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    # the window is half a second's worth
+    assert max(behind) <= 15, behind
+    n = book.until("true")["n"]
+    book.until(f"d.n > {n + 10}")
