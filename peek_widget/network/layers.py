@@ -32,6 +32,10 @@ _CARRIERS = (
     "AvgPool2D", "AdaptiveAvgPool2D", "MkldnnAdaptiveAvgPool2D", "AdaptiveMaxPool2D", "Mean", "Amax", "ToCopy",
 )  # fmt: skip
 
+_NO_CONVOLUTION = (
+    "A {kind} runs no convolution on its image, so it has no channels to look into: give a convolutional network."
+)
+
 # Autograd nodes whose output has units of its own, whatever goes in.
 _MAKERS = ("Convolution", "MkldnnConvolution", "Addmm", "Mm", "Bmm", "Linear", "Cat")
 
@@ -367,6 +371,8 @@ def read(
         except Exception as error:
             first_error = first_error or error
     else:
+        if not any(isinstance(module, nn.Conv2d) for module in ghost.module.modules()):
+            raise ModelError(_NO_CONVOLUTION.format(kind=type(ghost.original).__name__)) from first_error
         tried = f"at {told} px" if input_size is not None else f"at {_SIZES[0]} px (nor at any other size tried)"
         raise ModelError(
             f"The model's forward could not be run on a {channels}-channel image {tried}: "
@@ -374,10 +380,7 @@ def read(
             "and preprocess=Preprocess(mean, std, channels=...)."
         ) from first_error
     if not run.convolutions:
-        raise ModelError(
-            f"A {type(ghost.original).__name__} runs no convolution on its image, so it has no channels to look into: "
-            "give a convolutional network."
-        )
+        raise ModelError(_NO_CONVOLUTION.format(kind=type(ghost.original).__name__))
     if told is None and size == _SIZES[0]:
         deepest = max(r.receptive_field[0] for r in rows if r.spatial or not r.sees_all)
         smaller = next((s for s in (32, 64, 96, 128) if deepest <= s), None)

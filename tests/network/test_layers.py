@@ -121,6 +121,8 @@ def test_input_size_by_trial() -> None:
 def test_a_model_without_a_convolution_is_refused() -> None:
     with pytest.raises(ModelError, match="no convolution"):
         layers(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4)))
+    with pytest.raises(ModelError, match="no convolution"):
+        layers(nn.Linear(3, 3))
 
 
 def test_units_are_counted_from_zero() -> None:
