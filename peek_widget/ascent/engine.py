@@ -484,9 +484,10 @@ def render(
     Example:
         ``render(model, Logit(207)).save("golden.png")``
     """
-    steps = list(
-        ascend(
-            model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size
-        )
+    steps = ascend(
+        model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size
     )
-    return Result(steps[-1].images, torch.stack([step.activations for step in steps]))
+    history = []
+    for step in steps:
+        history.append(step.activations)
+    return Result(step.images, torch.stack(history))

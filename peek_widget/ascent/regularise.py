@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from peek_widget.ascent.image import Fourier, Image, Pixels
 from peek_widget.ascent.views import Window
@@ -32,6 +31,9 @@ def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:
             transfer = torch.exp(-2.0 * (math.pi * sigma * image.frequency) ** 2)
             image.parameter.mul_(transfer[..., None])
             return
+        # Here and not at the top: most runs do without, and importing torchvision takes a second.
+        from torchvision.transforms.v2.functional import gaussian_blur
+
         for picture, (rows, columns) in zip(image.parameter, windows, strict=True):
             part = picture[:, rows, columns]
             radius = min(int(4.0 * sigma + 0.5), min(part.shape[-2:]) - 1)  # as far as scipy's gaussian_filter reaches

@@ -66,6 +66,8 @@ class Ghost:
                 f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
             ) from error
         self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        # Convolutions on a CPU are a third faster so; a forward that takes views of its maps can't always have it.
+        self._layout = torch.channels_last
         self.module.eval()
         self._by_name = dict(self.module.named_modules())
 
@@ -98,7 +100,16 @@ class Ghost:
             LayerError: if a named layer never ran.
             ModelError: if the model's forward raised; the cause is chained.
         """
-        wanted = set(names)
+        try:
+            return self._run(images.to(self.dtype, memory_format=self._layout), set(names), lift)
+        except ModelError:
+            if self._layout is torch.contiguous_format:
+                raise
+        found = self._run(images.to(self.dtype, memory_format=torch.contiguous_format), set(names), lift)
+        self._layout = torch.contiguous_format  # it was the layout that it could not have
+        return found
+
+    def _run(self, images: Tensor, wanted: set[str], lift: Iterable[int]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         handles = []
 
@@ -119,7 +130,7 @@ class Ghost:
             for name in wanted:
                 handles.append(self._by_name[name].register_forward_hook(keep(name)))
             with ForwardMode(lift):
-                self.module(images.to(self.dtype))
+                self.module(images)
         except _Stop:
             pass
         except (LayerError, ModelError):

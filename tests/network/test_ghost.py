@@ -106,7 +106,7 @@ def test_outputs_are_before_an_inplace_relu_that_follows() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3))
     image = torch.randn(1, 3, 12, 12)
     found = Ghost(model).run(image, ["0", "2"])
-    assert torch.equal(found["0"], model[0](image))
+    assert torch.allclose(found["0"], model[0](image), atol=1e-6)
     assert bool((found["0"] < 0).any())
 
 
@@ -138,7 +138,7 @@ def test_torchs_own_hooks_are_part_of_the_forward(norm: str) -> None:
     model.eval()
     image = torch.rand(1, 3, 16, 16)
     expected = model(image)
-    assert torch.allclose(Ghost(model).run(image, [""])[""], expected, atol=1e-6)
+    assert torch.allclose(Ghost(model).run(image, [""])[""], expected, atol=1e-5)
 
 
 class _TwoInputs(Tiny):
