@@ -4,7 +4,7 @@
     python3 scripts/test.py --fast       the fast unit tests alone
     python3 scripts/test.py -- -k ghost  what follows -- goes to pytest
 
-Needs Python 3.10 or later and a network for the first run; nothing else.
+Needs Python 3.11 or later and a network for the first run; nothing else.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Target:
     def sentence(self) -> str:
         """The target as part of a sentence."""
         # the model itself has no name in named_modules()
-        return f"unit {self.unit} of {self.layer or 'the output'}"
+        return f"unit {self.unit} of {f'layer {self.layer}' if self.layer else 'the output'}"
 
 
 @dataclass(frozen=True)

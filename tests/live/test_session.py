@@ -43,7 +43,7 @@ def test_a_run_draws_to_its_end_and_says_so(bench):
     assert b.last.status["step"] == b.last.status["total"] == b.last.step == 20
     assert b.last.lossless
     assert b.last.image[0, 0, 0] == np.float32(0.020)
-    assert "unit 3 of conv" in b.last.status["text"]
+    assert "unit 3 of layer conv" in b.last.status["text"]
 
 
 def test_the_status_has_what_the_protocol_promises(bench):
