@@ -9,7 +9,7 @@ import torchvision
 from peek_widget import Logit, Neuron, Recipe, UnitExplorer
 from peek_widget.ascent import Ascent
 from peek_widget.network import read
-from tests.networks import assert_same, portrait
+from tests.networks import assert_same, portrait, squeezenet
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -51,6 +51,21 @@ def test_the_explorer_draws(name: str) -> None:
         explorer.unit = 999
         assert explorer.wait(300) == "done", explorer.status
         assert "unit 999 of the output" in explorer.status["text"]
+    finally:
+        explorer.close()
+    assert_same(before, portrait(model))
+
+
+def test_the_explorer_on_squeezenet_as_it_was_trained() -> None:
+    model = squeezenet()
+    before = portrait(model)
+    explorer = UnitExplorer(model, layer="", unit=130)
+    try:
+        assert explorer.wait(300) == "done", explorer.status
+        image = torchvision.transforms.functional.to_tensor(explorer.image.resize((224, 224)))[None]
+        with torch.no_grad():
+            prepared = explorer._network.preprocess(image)
+            assert 130 in model(prepared)[0].topk(5).indices.tolist()  # flamingo
     finally:
         explorer.close()
     assert_same(before, portrait(model))
