@@ -4,7 +4,7 @@
     python docs/make_images.py drawing     an animation of units drawing themselves
     python docs/make_images.py explorer    screenshots of the widget in JupyterLab: light, dark, wide, narrow
 
-The first two need the real network, found by PEEK_SHARED or at ../shared; the last one Chromium.
+They need the real network, found by PEEK_SHARED or at ../shared; the last one Chromium too.
 """
 
 from __future__ import annotations
@@ -83,6 +83,15 @@ def drawing() -> None:
 QUICK = "from peek_widget import UnitExplorer\n\nexplorer = UnitExplorer()\nexplorer"
 
 
+REAL = """import sys; sys.path.insert(0, ROOT)
+from tests.networks import squeezenet
+from torchvision.models import SqueezeNet1_0_Weights
+from peek_widget import UnitExplorer
+names = SqueezeNet1_0_Weights.DEFAULT.meta["categories"]
+explorer = UnitExplorer(squeezenet(), labels=names, layer="", unit=130)
+explorer""".replace("ROOT", repr(str(ROOT)))
+
+
 def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = None, unit: int = 0) -> None:
     from playwright.sync_api import sync_playwright
 
@@ -123,8 +132,13 @@ def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = No
             server.stop()
 
 
+def screenshots() -> None:
+    explorer(layer="", unit=18)
+    explorer(REAL, "explorer-squeezenet")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["sheets", "drawing", "explorer"])
     OUT.mkdir(parents=True, exist_ok=True)
-    {"sheets": sheets, "drawing": drawing, "explorer": lambda: explorer(layer="", unit=18)}[parser.parse_args().what]()
+    {"sheets": sheets, "drawing": drawing, "explorer": screenshots}[parser.parse_args().what]()
