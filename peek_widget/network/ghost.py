@@ -75,6 +75,7 @@ class Ghost:
         """Whether the original's parameters live elsewhere now (after ``.to()`` or ``assign=True``): copy anew."""
         return _storages(self.original) != self._storages
 
+    @torch.inference_mode(False)
     def refresh(self) -> None:
         """Take over the original's buffers, and its parameters where the ghost lives on another device."""
         pairs = zip(self.module.buffers(), self.original.buffers(), strict=True)

@@ -261,6 +261,7 @@ def _own_size(model: nn.Module) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
 
 
+@torch.enable_grad()
 def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> tuple[list[Layer], _DryRun]:
     image = torch.full((1, channels, size, size), 0.5, device=ghost.device, dtype=torch.float32)
     # A clone, because a model may write into its input, and a leaf can't be written into.
@@ -285,7 +286,7 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
 
     try:
         handles.extend(module.register_forward_hook(hook) for module in ghost.module.modules())
-        with torch.enable_grad(), mode:
+        with mode:
             ghost.module(image)
     finally:
         for handle in handles:
@@ -333,6 +334,8 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
     return found, mode
 
 
+# What is made in inference mode can never be part of an ascent: neither the ghost's buffers nor the dry run's graph.
+@torch.inference_mode(False)
 def read(
     model: nn.Module | Ghost,
     input_size: int | None = None,

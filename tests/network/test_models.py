@@ -221,3 +221,16 @@ def test_objectives_can_be_summed() -> None:
     total = sum([Neuron("forms", 1), Neuron("forms", 2)]) / 2
     result = render(tiny(), total, SHORT, size=32)
     assert result.history[-1] > result.history[0]
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_the_callers_context_has_no_say(context: type) -> None:
+    model, small = torchvision.models.resnet18(weights=None), tiny()
+    outside = read(model, 64)
+    drawn = render(small, [Logit(1), Neuron("drop", 2)], SHORT, size=32)
+    with context():
+        inside = read(model, 64)
+        again = render(small, [Logit(1), Neuron("drop", 2)], SHORT, size=32)
+    assert inside.layers == outside.layers
+    assert [layer.lift for layer in inside.layers] == [layer.lift for layer in outside.layers]
+    assert torch.equal(again.images, drawn.images)
