@@ -47,8 +47,7 @@ def bare(ascent: Ascent, steps: int) -> None:
     optimiser = torch.optim.Adam([image], lr=0.01)
     for _ in range(steps):
         optimiser.zero_grad()
-        for names, lift in group.runs:
-            value = ascent.objectives[0](ascent.network.ghost.run(ascent.preprocess(image), names, lift))
+        value = ascent.objectives[0](ascent.network.run(ascent.preprocess(image), group.layers))
         (-value.sum()).backward()
         optimiser.step()
 

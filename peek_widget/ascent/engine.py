@@ -82,7 +82,7 @@ class _Group:
 
     members: tuple[int, ...]
     frame: views.Frame
-    runs: tuple[tuple[tuple[str, ...], frozenset[int]], ...]
+    layers: tuple[str, ...]
 
 
 class Ascent:
@@ -243,9 +243,7 @@ class Ascent:
             else:
                 shown = views.affine_views(pictures, group.frame, count, recipe.rotation, jitter, generators)
             prepared = self.preprocess(shown)
-            outputs: dict[str, Tensor] = {}
-            for names, lift in group.runs:
-                outputs.update(self.network.ghost.run(prepared, names, lift))
+            outputs = self.network.run(prepared, group.layers)
             total = seen.new_zeros(())
             for place, member in enumerate(group.members):
                 part = slice(place * count, (place + 1) * count)
@@ -293,16 +291,9 @@ class Ascent:
     def _make_groups(self) -> tuple[_Group, ...]:
         members: dict[tuple[Any, ...], list[int]] = {}
         for number, objective in enumerate(self.objectives):
-            key = (self._frame(objective), self._runs(objective))
+            key = (self._frame(objective), objective.layers)
             members.setdefault(key, []).append(number)
-        return tuple(_Group(tuple(m), frame, runs) for (frame, runs), m in members.items())
-
-    def _runs(self, objective: Objective) -> tuple[tuple[tuple[str, ...], frozenset[int]], ...]:
-        # A lifted ReLU changes all that comes after it, so each layer that needs one has a forward of its own.
-        layers = [self.network.layer(name) for name in objective.layers]
-        plain = tuple(layer.name for layer in layers if not layer.lift)
-        lifted = tuple(((layer.name,), layer.lift) for layer in layers if layer.lift)
-        return ((plain, frozenset()), *lifted) if plain else lifted
+        return tuple(_Group(tuple(m), frame, layers) for (frame, layers), m in members.items())
 
     def _frame(self, objective: Objective) -> views.Frame:
         network, recipe = self.network, self.recipe
@@ -333,7 +324,7 @@ class Ascent:
     def _places(self, name: str, side: int) -> tuple[int, int]:
         probe = torch.zeros(1, self.network.channels, side, side, device=self.device)
         with torch.no_grad():
-            value = self.network.ghost.run(self.preprocess(probe), [name])[name]
+            value = self.network.run(self.preprocess(probe), [name])[name]
         return value.shape[2], value.shape[3]
 
     def _runnable(self, objective: Objective, frame: views.Frame) -> views.Frame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 
@@ -100,6 +100,25 @@ class Network:
     def _fixed(self) -> dict[str, bool]:
         return {}
 
+    def run(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+        """Activations of the named layers before their last ReLUs, for prepared ``images [N, C, H, W]``.
+
+        Returns:
+            for each name ``[N, C, H, W]`` (or ``[N, C]`` for a vector), float32; nothing past the last is computed.
+
+        Raises:
+            LayerError: if there is no such layer.
+            ModelError: if the model's forward raised; the cause is chained.
+        """
+        found = [self.layer(name) for name in dict.fromkeys(names)]
+        plain = [layer.name for layer in found if not layer.lift]
+        values = self.ghost.run(images, plain) if plain else {}
+        # A lifted ReLU changes all that comes after it, so each layer that needs one has a forward of its own.
+        for layer in found:
+            if layer.lift:
+                values.update(self.ghost.run(images, [layer.name], layer.lift))
+        return values
+
     def fixed(self, name: str) -> bool:
         """Whether the layer can only be computed from ``input_size`` px; found by trial at another size."""
         if self.layer(name).spatial:
@@ -143,7 +162,7 @@ class Network:
         probe = torch.zeros(1, self.channels, size, size, device=self.ghost.device, dtype=torch.float32)
         try:
             with torch.no_grad():
-                value = self.ghost.run(self.preprocess(probe), [name])[name]
+                value = self.run(self.preprocess(probe), [name])[name]
         except (PeekError, RuntimeError, ValueError):
             return False
         return value.numel() > 0
