@@ -1,122 +1,22 @@
-"""What an ascent makes larger: a channel, a neuron, a class, or anything one can compute from activations."""
+"""What an ascent makes larger: a channel, a neuron, a class, or anything one can compute from activations.
+
+Further objectives: :mod:`~peek_widget.ascent.direction`, :mod:`~peek_widget.ascent.diversity` (of a whole batch) and
+:mod:`~peek_widget.ascent.style`; :mod:`~peek_widget.ascent.description` reads one back from JSON.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from peek_widget.errors import PeekError, UnitError
+from peek_widget.ascent.base import Activations, Objective, Sum, Term, layer_words
+from peek_widget.ascent.place import as_place, check_place, is_whole, middle, on_map, place_words
+from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
 
-__all__ = ["Channel", "Logit", "Neuron", "Objective"]
-
-Activations = Mapping[str, Tensor]
-
-
-class Objective:
-    """Any function of activations, and the layers that it needs. Objectives add, subtract and take a number.
-
-    Args:
-        function: from a mapping of layer names to activations (``[N, C, H, W]``, or ``[N, C]`` for a vector)
-            to one value for each image, ``[N]``.
-        layers: names of the layers whose activations it reads; ``""`` is the model's output.
-
-    Example:
-        ``2 * Channel("features.12", 1) - Channel("features.12", 2)``
-    """
-
-    def __init__(self, function: Callable[[Activations], Tensor], layers: Sequence[str]) -> None:
-        if not callable(function):
-            raise PeekError(f"An Objective is made from a function of activations; got a {type(function).__name__}.")
-        if isinstance(layers, str) or not layers:
-            raise PeekError(
-                f'layers={layers!r}: give the names of the layers it reads as a list, e.g. ["features.12"].'
-            )
-        self._function = function
-        self._layers = tuple(layers)
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the layers whose activations it reads."""
-        return self._layers
-
-    @property
-    def centred(self) -> str | None:
-        """The layer of a single place at the middle of the map; None for anything that sees more of it."""
-        return None
-
-    def check(self, network: Network) -> None:
-        """Raise LayerError or UnitError if the network has not what this needs."""
-        for name in self.layers:
-            network.layer(name)
-
-    def __call__(self, activations: Activations) -> Tensor:
-        """One value for each image, ``[N]``."""
-        return self._function(activations)
-
-    def __add__(self, other: Any) -> Objective:
-        if isinstance(other, int) and other == 0:
-            return self  # sum() begins with it
-        return _Sum.of((1.0, self), (1.0, other)) if isinstance(other, Objective) else NotImplemented
-
-    def __sub__(self, other: Any) -> Objective:
-        return _Sum.of((1.0, self), (-1.0, other)) if isinstance(other, Objective) else NotImplemented
-
-    def __mul__(self, number: Any) -> Objective:
-        return _Sum.of((float(number), self)) if isinstance(number, (int, float)) else NotImplemented
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-    def __truediv__(self, number: Any) -> Objective:
-        return self * (1.0 / number) if isinstance(number, (int, float)) and number else NotImplemented
-
-    def __neg__(self) -> Objective:
-        return _Sum.of((-1.0, self))
-
-
-class _Sum(Objective):
-    """Objectives with weights; sums of sums are flattened, so that weights never compound."""
-
-    def __init__(self, terms: tuple[tuple[float, Objective], ...]) -> None:
-        self.terms = terms
-
-    @classmethod
-    def of(cls, *terms: tuple[float, Objective]) -> _Sum:
-        flat: list[tuple[float, Objective]] = []
-        for weight, objective in terms:
-            inner = objective.terms if isinstance(objective, _Sum) else ((1.0, objective),)
-            flat.extend((weight * w, o) for w, o in inner)
-        return cls(tuple(flat))
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for _, o in self.terms for name in o.layers))
-
-    @property
-    def centred(self) -> str | None:
-        centres = {o.centred for _, o in self.terms}
-        return centres.pop() if len(centres) == 1 else None
-
-    def check(self, network: Network) -> None:
-        for _, objective in self.terms:
-            objective.check(network)
-
-    def __call__(self, activations: Activations) -> Tensor:
-        first, *rest = (weight * objective(activations) for weight, objective in self.terms)
-        return sum(rest, start=first)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Sum) and self.terms == other.terms
-
-    def __hash__(self) -> int:
-        return hash(self.terms)
-
-    def __repr__(self) -> str:
-        return " + ".join(f"{w:g} * {o!r}" for w, o in self.terms)
+__all__ = ["Activations", "Channel", "Logit", "Neuron", "Objective", "Sum", "Term", "interpolate"]
 
 
 @dataclass(frozen=True)
@@ -141,9 +41,21 @@ class Channel(Objective):
         network.check_unit(self.layer, self.unit)
 
     def __call__(self, activations: Activations) -> Tensor:
-        """Mean activation of the channel over its map, ``[N]``."""
+        """Mean activation of the channel over its map, ``[M]``."""
         values = activations[self.layer][:, self.unit]
         return values.flatten(1).mean(1) if values.ndim > 1 else values
+
+    def words(self) -> str:
+        """For example ``unit 10 of features.12``."""
+        return f"unit {self.unit} of {layer_words(self.layer)}"
+
+    def least(self) -> str:
+        """For example ``what unit 10 of features.12 likes least``."""
+        return f"what {self.words()} likes least"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What it is, for JSON."""
+        return {"kind": "channel", "layer": self.layer, "unit": int(self.unit)}
 
 
 @dataclass(frozen=True)
@@ -160,6 +72,9 @@ class Neuron(Objective):
     unit: int
     at: tuple[int, int] | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", as_place(self.at))  # frozen; this is its construction
+
     @property
     def layers(self) -> tuple[str, ...]:
         """The one layer."""
@@ -173,28 +88,29 @@ class Neuron(Objective):
     def check(self, network: Network) -> None:
         """Raise LayerError or UnitError if there is no such unit or place."""
         network.check_unit(self.layer, self.unit)
-        if self.at is None:
-            return
-        if not (isinstance(self.at, (tuple, list)) and len(self.at) == 2 and all(type(v) is int for v in self.at)):
-            raise UnitError(f"at={self.at!r}: give a place of the map as (row, column), two whole numbers.")
-        self._on_map(*network.layer(self.layer).size)
-
-    def _on_map(self, height: int, width: int) -> None:
-        if not (0 <= self.at[0] < height and 0 <= self.at[1] < width):
-            raise UnitError(
-                f"Place {self.at} is not on the map of {self.layer!r}, which has {height} rows and {width} columns for "
-                f"pictures of this size: give at=(row, column) from (0, 0) to ({height - 1}, {width - 1})."
-            )
+        if self.at is not None:
+            check_place(self.at, self.layer, network.layer(self.layer))
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The activation at that place, ``[N]``."""
+        """The activation at that place, ``[M]``."""
         values = activations[self.layer][:, self.unit]
         if values.ndim == 1:
             return values
-        if self.at is not None:
-            self._on_map(*values.shape[1:])
-        row, column = self.at or ((values.shape[1] - 1) // 2, (values.shape[2] - 1) // 2)
+        row, column = middle(*values.shape[1:]) if self.at is None else on_map(self.at, self.layer, *values.shape[1:])
         return values[:, row, column]
+
+    def words(self) -> str:
+        """For example ``unit 10 of features.12 at row 3, column 4``."""
+        return f"unit {self.unit} of {layer_words(self.layer)} {place_words(self.at)}"
+
+    def least(self) -> str:
+        """For example ``what unit 10 of features.12 at the middle likes least``."""
+        return f"what {self.words()} likes least"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What it is, for JSON."""
+        at = None if self.at is None else list(self.at)
+        return {"kind": "neuron", "layer": self.layer, "unit": int(self.unit), "at": at}
 
 
 @dataclass(frozen=True)
@@ -217,6 +133,39 @@ class Logit(Objective):
         network.check_unit(OUTPUT, self.unit)
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The class's score, ``[N]``; of a map of scores, their mean."""
+        """The class's score, ``[M]``; of a map of scores, their mean."""
         values = activations[OUTPUT][:, self.unit]
         return values.flatten(1).mean(1) if values.ndim > 1 else values
+
+    def words(self) -> str:
+        """For example ``class 207``."""
+        return f"class {self.unit}"
+
+    def least(self) -> str:
+        """For example ``what looks least like class 207``."""
+        return f"what looks least like {self.words()}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What it is, for JSON."""
+        return {"kind": "logit", "unit": int(self.unit)}
+
+
+def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Objective]:
+    """The way from one objective to another: ``(1 - t) * first + t * second`` for ``count`` values of t from 0 to 1.
+
+    Lucid's ``channel_interpolate`` (Olah, Mordvintsev & Schubert 2017, "Feature Visualization"), for objectives of
+    any kind.
+
+    Raises:
+        PeekError: if these are no two objectives, or count is below 2.
+
+    Example:
+        ``render(model, interpolate(Channel("features.12", 1), Channel("features.12", 2)))`` draws five pictures.
+    """
+    for one in (first, second):
+        if not isinstance(one, Objective):
+            raise PeekError(f"{one!r} is not an objective: give two, e.g. Channel(layer, 1) and Channel(layer, 2).")
+    if not is_whole(count) or not 2 <= int(count) <= 1000:
+        raise PeekError(f"count={count!r}: give a whole number of pictures from 2 (the two ends) to 1000.")
+    shares = [index / (count - 1) for index in range(count)]
+    return [Sum.of((1.0 - share, first), (share, second)) for share in shares]
