@@ -1,8 +1,9 @@
-"""Letting the last ReLUs of a layer, and the last softmax of a model, pass their input through."""
+"""What goes into the last ReLUs of a layer, and into the last softmax of a model, had from an ordinary forward."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,12 +11,28 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["ForwardMode", "is_rectifier", "is_squashing"]
+__all__ = ["ForwardMode", "Lift", "Squashers", "is_rectifier", "is_squashing", "tensors_in"]
 
 _RELUS = {F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _SOFTMAXES = {
     F.softmax, F.log_softmax, torch.softmax, torch.log_softmax, Tensor.softmax, Tensor.log_softmax,
 }  # fmt: skip
+
+# Functions that hand values on unchanged, pick from them or average them: behind them a ReLU still rules. By
+# name, because each has several spellings (torch.cat and torch.concat, torch.mean and Tensor.mean, F's privates).
+_CARRIERS = frozenset((
+    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack",
+    "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "expand_as",
+    "permute", "transpose", "t", "movedim", "moveaxis", "swapaxes", "swapdims", "roll", "flip",
+    "__getitem__", "select", "narrow", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "index_select",
+    "clone", "contiguous", "to", "cpu", "cuda", "float", "double", "half", "bfloat16", "type", "type_as",
+    "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle",
+    "max_pool2d", "_max_pool2d", "max_pool2d_with_indices", "avg_pool2d", "mean", "amax",
+    "adaptive_avg_pool2d", "adaptive_avg_pool1d", "adaptive_max_pool2d", "_adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
+    "dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",
+))  # fmt: skip
+_TURNS = {Tensor.T.__get__, Tensor.mT.__get__}
 
 
 def is_rectifier(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -30,8 +47,110 @@ def is_squashing(function: Callable[..., Any], args: tuple[Any, ...], kwargs: di
     return function in _SOFTMAXES or is_rectifier(function, args, kwargs)
 
 
+def _is_carrier(function: Callable[..., Any]) -> bool:
+    return getattr(function, "__name__", "") in _CARRIERS or function in _TURNS
+
+
+def tensors_in(values: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, (tuple, list)):
+        for value in values:
+            yield from tensors_in(value)
+    elif isinstance(values, dict):
+        yield from tensors_in(list(values.values()))
+
+
+def _exchange(values: Any, by: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(values, Tensor):
+        return by(values)
+    if isinstance(values, (tuple, list)):
+        exchanged = [_exchange(value, by) for value in values]
+        return exchanged if isinstance(values, list) else tuple(exchanged)
+    if isinstance(values, dict):
+        return {key: _exchange(value, by) for key, value in values.items()}
+    return values
+
+
+def _storage(tensor: Tensor) -> int:
+    """Equal for two tensors of which one may be written into through the other."""
+    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
+
+
+@dataclass(frozen=True)
+class Lift:
+    """How a tensor stands to the ReLU and softmax calls of the forward, numbered from 0 in call order.
+
+    Attributes:
+        last: calls that it comes out of with nothing but carriers (joining, reshaping, pooling) between: a layer
+            is drawn by what went into them.
+        real: calls on whose own output it depends in other ways.
+        calls: how many there were before it was made.
+    """
+
+    last: frozenset[int] = frozenset()
+    real: frozenset[int] = frozenset()
+    calls: int = 0
+
+
+class Squashers:
+    """Finds the :class:`Lift` of every tensor from the calls reported to it."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.rectifiers: set[int] = set()
+        # By id, and keeping the tensor: a collected tensor's id would be given to another.
+        self._lifts: dict[int, tuple[Tensor, Lift]] = {}
+        self._sharing: dict[int, list[Tensor]] = {}
+
+    def of(self, tensor: Tensor) -> Lift:
+        """Of a tensor as it is now."""
+        lift = self._of(tensor)
+        return Lift(lift.last, lift.real, self.calls)
+
+    def _of(self, tensor: Tensor) -> Lift:
+        entry = self._lifts.get(id(tensor))
+        return Lift() if entry is None else entry[1]
+
+    def called(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """Report one call that made ``output``."""
+        given = list(tensors_in([args, kwargs]))
+        if func is Tensor.__setitem__:
+            output = args[0]
+        lifts = [self._of(tensor) for tensor in given]
+        last = frozenset().union(*(lift.last for lift in lifts))
+        real = frozenset().union(*(lift.real for lift in lifts))
+        if is_squashing(func, args, kwargs):
+            lift = Lift(frozenset({self.calls}), real | last)
+            if is_rectifier(func, args, kwargs):
+                self.rectifiers.add(self.calls)
+            self.calls += 1
+        elif _is_carrier(func):
+            lift = Lift(last, real)
+        else:
+            lift = Lift(frozenset(), real | last)
+        for tensor in given:
+            self._know(tensor, self._of(tensor))
+        for tensor in tensors_in(output):
+            if not _is_carrier(func) and any(tensor is one for one in given):
+                self._written(tensor, lift)
+            self._know(tensor, lift)
+
+    def _know(self, tensor: Tensor, lift: Lift) -> None:
+        if id(tensor) not in self._lifts:
+            self._sharing.setdefault(_storage(tensor), []).append(tensor)
+        self._lifts[id(tensor)] = (tensor, lift)
+
+    def _written(self, tensor: Tensor, lift: Lift) -> None:
+        """Other views of what was written into depend on it, and are carried no more."""
+        for other in self._sharing.get(_storage(tensor), ()):
+            before = self._of(other)
+            self._know(other, Lift(frozenset(), before.last | before.real | lift.last | lift.real))
+
+
 class ForwardMode(TorchFunctionMode):
-    """Round a forward: the ReLUs and softmaxes in ``lift`` pass their input through.
+    """Round a forward: gives of every layer asked for what went into its last ReLUs and softmaxes.
 
     A unit whose output has already been rectified has exactly zero gradient from most starts, so it is drawn
     by what goes into its last ReLUs instead (36 of 40 units of SqueezeNet's fire8 are dead at a grey start
@@ -39,21 +158,63 @@ class ForwardMode(TorchFunctionMode):
     softmax makes a class larger by making the others smaller. Functions and not modules are caught, because
     models call ``F.relu`` too.
 
+    Where nothing that is asked for needs the ReLU's own output, the call hands its input on. Elsewhere the
+    output gets a *shadow*: what it would be without the ReLU, taken along by each carrier beside the output
+    itself, so that the rest of the forward is what it always was and one forward serves many layers.
+
     Args:
-        lift: numbers of such calls, counted from 0 in call order through one forward.
+        lifts: of the layers asked for; None gives every such call a shadow, whatever its number.
     """
 
-    def __init__(self, lift: Iterable[int] = ()) -> None:
+    def __init__(self, lifts: Iterable[Lift] | None) -> None:
         super().__init__()
-        self._lift = frozenset(lift)
         self.calls = 0
+        self._all = lifts is None
+        lifts = list(lifts or ())
+        last = frozenset().union(*(lift.last for lift in lifts))
+        real = frozenset().union(*(lift.real for lift in lifts))
+        self._passed, self._shadowed = last - real, last & real
+        self._shadows: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def before(self, tensor: Tensor) -> Tensor:
+        """What ``tensor`` is before its last ReLUs and softmaxes; itself where it comes out of none."""
+        entry = self._shadows.get(id(tensor))
+        return tensor if entry is None else entry[1]
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         if is_squashing(func, args, kwargs):
+            number = self.calls
             self.calls += 1
-            if self.calls - 1 in self._lift:
-                return args[0] if args else kwargs["input"]
-        return func(*args, **kwargs)
+            source = args[0] if args else kwargs["input"]
+            if number in self._passed:
+                return source
+            if self._all or number in self._shadowed:
+                in_place = func.__name__.endswith("_") or kwargs.get("inplace")
+                shadow = source.clone() if in_place else source
+                output = func(*args, **kwargs)
+                self._forget(args, output)
+                self._shadows[id(output)] = (output, shadow)
+                return output
+        output = func(*args, **kwargs)
+        if self._shadows:
+            self._carry(func, args, kwargs, output)
+        return output
+
+    def _carry(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        if _is_carrier(func) and any(id(tensor) in self._shadows for tensor in tensors_in([args, kwargs])):
+            shadow = func(*_exchange(args, self.before), **_exchange(kwargs, self.before))
+            for real, other in zip(tensors_in(output), tensors_in(shadow), strict=True):
+                self._shadows[id(real)] = (real, other)
+        else:
+            self._forget(args, output)
+
+    def _forget(self, args: tuple[Any, ...], output: Any) -> None:
+        """What a function wrote into has no shadow any more, nor has any view of it."""
+        if args and isinstance(args[0], Tensor) and (output is args[0] or output is None):
+            storage = _storage(args[0])
+            for key, (tensor, _) in list(self._shadows.items()):
+                if _storage(tensor) == storage:
+                    del self._shadows[key]

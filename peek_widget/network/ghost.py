@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import types
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError
-from peek_widget.network.forward import ForwardMode
+from peek_widget.network.forward import ForwardMode, Lift, tensors_in
 
 __all__ = ["OUTPUT", "Ghost"]
 
@@ -34,6 +35,10 @@ _HOOK_TABLES = (
 
 class _Stop(BaseException):
     """Ends a forward at the last layer asked for; not an Exception, so that no model's own ``except`` eats it."""
+
+
+class _Moved(BaseException):
+    """Ends a forward that took another way than the dry run's: its ReLUs have other numbers."""
 
 
 class Ghost:
@@ -69,7 +74,10 @@ class Ghost:
         # Convolutions on a CPU are a third faster so; a forward that takes views of its maps can't always have it.
         self._layout = torch.channels_last
         self.module.eval()
-        self._by_name = dict(self.module.named_modules())
+        # With every name of a module that has several.
+        self._by_name = dict(self.module.named_modules(remove_duplicate=False))
+        # Whether its forward was seen to take another way than in the dry run.
+        self._moving = False
 
     def stale(self) -> bool:
         """Whether the original's parameters live elsewhere now (after ``.to()`` or ``assign=True``): copy anew."""
@@ -86,40 +94,80 @@ class Ghost:
                 for mine, theirs in zip(self.module.parameters(), self.original.parameters(), strict=True):
                     mine.copy_(theirs)
 
-    def run(self, images: Tensor, names: Iterable[str], lift: Iterable[int] = ()) -> dict[str, Tensor]:
+    def run(self, images: Tensor, names: Iterable[str], lifts: Mapping[str, Lift] | None = None) -> dict[str, Tensor]:
         """Outputs of the named layers for ``images [N, C, H, W]``; nothing past the last of them is computed.
 
         Args:
             images: the network's input, already preprocessed, on the ghost's device; taken over to the type of
                 the model's parameters, and its outputs to float32.
-            names: layers by their ``named_modules()`` name; ``""`` is the model's output. A layer that is
-                called several times gives its first call.
-            lift: ReLU calls (numbered in call order) that are passed through, see
+            names: modules by their ``named_modules()`` name, ``"name@2"`` for the second call of one; ``""`` is
+                the model's output.
+            lifts: for each name where its last ReLUs are; outputs are then taken from before them, see
                 :class:`~peek_widget.network.forward.ForwardMode`.
 
         Raises:
             LayerError: if a named layer never ran.
             ModelError: if the model's forward raised; the cause is chained.
         """
+        wanted = {name: self._address(name) for name in names}
         try:
-            return self._run(images.to(self.dtype, memory_format=self._layout), set(names), lift)
+            return self._run(images.to(self.dtype, memory_format=self._layout), wanted, lifts)
         except ModelError:
             if self._layout is torch.contiguous_format:
                 raise
-        found = self._run(images.to(self.dtype, memory_format=torch.contiguous_format), set(names), lift)
+        found = self._run(images.to(self.dtype, memory_format=torch.contiguous_format), wanted, lifts)
         self._layout = torch.contiguous_format  # it was the layout that it could not have
         return found
 
-    def _run(self, images: Tensor, wanted: set[str], lift: Iterable[int]) -> dict[str, Tensor]:
+    def _address(self, name: str) -> tuple[str, int]:
+        """Module and call (from 1) that a layer's name means."""
+        if name in self._by_name:
+            return name, 1
+        module, _, call = name.rpartition("@")
+        if module in self._by_name and call.isdecimal() and int(call) > 0:
+            return module, int(call)
+        raise LayerError(f"The model has no module {name!r}: choose a layer that layers(model) lists.")
+
+    def _run(
+        self, images: Tensor, wanted: dict[str, tuple[str, int]], lifts: Mapping[str, Lift] | None
+    ) -> dict[str, Tensor]:
+        if lifts is None or self._moving:
+            return self._forward(images, wanted, None, ForwardMode(None) if lifts is not None else None)
+        try:
+            return self._forward(images, wanted, lifts, ForwardMode(lifts[name] for name in wanted))
+        except _Moved:
+            self._moving = True
+            return self._forward(images, wanted, None, ForwardMode(None))
+
+    def _forward(
+        self,
+        images: Tensor,
+        wanted: dict[str, tuple[str, int]],
+        lifts: Mapping[str, Lift] | None,
+        mode: ForwardMode | None,
+    ) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
+        calls: dict[str, dict[int, str]] = {}
+        for name, (module, call) in wanted.items():
+            calls.setdefault(module, {})[call] = name
         handles = []
 
-        def keep(name: str) -> Any:
+        def keep(names: dict[int, str]) -> Any:
+            count = 0
+
             def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-                if name in found:
+                nonlocal count
+                count += 1
+                name = names.get(count)
+                if name is None:
                     return
-                value = as_tensor(output, name).float()
-                if wanted - found.keys() == {name}:
+                value = as_tensor(output, name)
+                if mode is not None:
+                    if lifts is not None and lifts[name].calls != mode.calls:
+                        raise _Moved
+                    value = mode.before(value)
+                value = value.float()
+                if len(found) + 1 == len(wanted):
                     found[name] = value
                     raise _Stop
                 # What comes after may write into it in place.
@@ -128,9 +176,9 @@ class Ghost:
             return hook
 
         try:
-            for name in wanted:
-                handles.append(self._by_name[name].register_forward_hook(keep(name)))
-            with ForwardMode(lift):
+            for module, names in calls.items():
+                handles.append(self._by_name[module].register_forward_hook(keep(names)))
+            with mode or contextlib.nullcontext():
                 self.module(images)
         except _Stop:
             pass
@@ -143,7 +191,7 @@ class Ghost:
         finally:
             for handle in handles:
                 handle.remove()
-        missing = wanted - found.keys()
+        missing = wanted.keys() - found.keys()
         if missing:
             raise LayerError(
                 f"The layer{'s' * (len(missing) > 1)} {', '.join(map(repr, sorted(missing)))} never ran in the model's "
@@ -220,17 +268,9 @@ def _refuse(model: Any) -> None:
         )
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (dict, list, tuple)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(item)
-
-
 def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
     """Tensors that a module keeps as plain attributes (old weight_norm does), outside parameters and buffers."""
-    return _tensors({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
+    return tensors_in({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
 
 
 def _copy(model: nn.Module) -> nn.Module:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, SupportsIndex
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from peek_widget.errors import LayerError, ModelError, PeekError, SizeError, UnitError
 from peek_widget.network.field import Field, FieldTracer
-from peek_widget.network.forward import ForwardMode, is_rectifier, is_squashing
+from peek_widget.network.forward import Lift, Squashers
 from peek_widget.network.ghost import OUTPUT, Ghost, as_tensor
 from peek_widget.network.preprocess import Preprocess, find_preprocess
 
@@ -23,14 +24,6 @@ __all__ = ["Layer", "Network", "layers", "read"]
 
 # Tried in turn when nothing says which size a model takes; the first is what most ImageNet models were made for.
 _SIZES = (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24, 8, 384, 512)
-
-# Autograd nodes that hand a value on unchanged, pick from it or average it: behind them a ReLU still rules.
-_CARRIERS = (
-    "Cat", "Stack", "View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "AsStrided", "Slice", "Split",
-    "SplitWithSizes", "Chunk", "Select", "Permute", "Transpose", "T", "Clone", "Alias", "Expand",
-    "MaxPool2DWithIndices",
-    "AvgPool2D", "AdaptiveAvgPool2D", "MkldnnAdaptiveAvgPool2D", "AdaptiveMaxPool2D", "Mean", "Amax", "ToCopy",
-)  # fmt: skip
 
 _NO_CONVOLUTION = (
     "A {kind} runs no convolution on its image, so it has no channels to look into: give a convolutional network."
@@ -45,7 +38,8 @@ class Layer:
     """One layer that the model's forward runs and that has units.
 
     Attributes:
-        name: as in ``model.named_modules()``; ``""`` is the model itself, its output.
+        name: as in ``model.named_modules()``; ``""`` is the model itself, its output. A module that is called
+            again in the same forward is a layer more, ``"name@2"`` and so on.
         kind: class name of the module, e.g. ``"Conv2d"``.
         channels: number of units.
         size: height and width of its map for the model's input size; (1, 1) for a vector.
@@ -56,7 +50,8 @@ class Layer:
         rectified: whether its output has already gone through a ReLU; it is then drawn by what goes into it.
         shown: whether it has units of its own (a convolution, a linear layer, a block that joins or adds); an
             activation, normalisation, pooling or dropout shows its predecessor's again.
-        index: which of the first calls in the forward it is, from 0.
+        index: its place among the layers, from 0.
+        call: which call of its module in one forward it is, from 1.
     """
 
     name: str
@@ -70,7 +65,8 @@ class Layer:
     index: int = 0
     start: tuple[float, float] = (0.0, 0.0)
     sees_all: bool = field(default=False, repr=False)
-    lift: frozenset[int] = field(default=frozenset(), repr=False, compare=False)
+    call: int = 1
+    lift: Lift = field(default=Lift(), repr=False, compare=False)
 
     @property
     def spatial(self) -> bool:
@@ -110,14 +106,10 @@ class Network:
             LayerError: if there is no such layer.
             ModelError: if the model's forward raised; the cause is chained.
         """
-        found = [self.layer(name) for name in dict.fromkeys(names)]
-        plain = [layer.name for layer in found if not layer.lift]
-        values = self.ghost.run(images, plain) if plain else {}
-        # A lifted ReLU changes all that comes after it, so each layer that needs one has a forward of its own.
-        for layer in found:
-            if layer.lift:
-                values.update(self.ghost.run(images, [layer.name], layer.lift))
-        return values
+        found = {name: self.layer(name) for name in names}
+        lifts = {layer.name: layer.lift for layer in found.values()}
+        values = self.ghost.run(images, lifts, lifts)
+        return {name: values[layer.name] for name, layer in found.items()}
 
     def fixed(self, name: str) -> bool:
         """Whether the layer can only be computed from ``input_size`` px; found by trial at another size."""
@@ -179,31 +171,26 @@ class Network:
         return high
 
 
-class _DryRun(ForwardMode):
-    """Also writes down fields, ReLUs and whether there was a convolution."""
+class _DryRun(TorchFunctionMode):
+    """Round a forward: writes down fields, ReLUs and whether there was a convolution."""
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()
         self.fields = FieldTracer(image)
-        self.squashers: dict[Any, int] = {}
-        self.rectifiers: set[int] = set()
+        self.squashers = Squashers()
         self.convolutions = 0
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        number = self.calls
-        output = super().__torch_function__(func, types, args, kwargs)
-        if is_squashing(func, args, kwargs) and output.grad_fn is not None:
-            self.squashers[output.grad_fn] = number
-            if is_rectifier(func, args, kwargs):
-                self.rectifiers.add(number)
+        output = func(*args, **kwargs)
+        self.squashers.called(func, args, kwargs, output)
         self.convolutions += func in (torch.conv2d, F.conv2d)
         self.fields.called(func, args, kwargs, output)
         return output
 
-    def repeats(self, made_by: Any, shown: set[Any]) -> bool:
+    def repeats(self, made_by: Any, shown: Container[Any]) -> bool:
         """Whether a tensor is a shown layer's output that was only rescaled, gated, cut off, pooled or the like."""
         todo, seen = [made_by], set()
         while todo:
@@ -220,37 +207,6 @@ class _DryRun(ForwardMode):
                 todo.extend(inputs)
         return False
 
-    def last_squashers(self, made_by: Any) -> frozenset[int]:
-        """The ReLU and softmax calls that a tensor comes out of with nothing but carriers between.
-
-        Not those whose output also goes through other functions to it: passing their input through would
-        change what these compute.
-        """
-        found, ends, seen = set(), set(), set()
-        todo = [made_by]
-        while todo:
-            node = todo.pop()
-            if node is None or node in seen:
-                continue
-            seen.add(node)
-            if node in self.squashers:
-                found.add(node)
-                ends.add(node)
-            elif node.name().split("Backward")[0] in _CARRIERS:
-                todo.extend(n for n, _ in node.next_functions)
-            else:
-                ends.add(node)
-        if found and len(ends) > 1:
-            before: set[Any] = set()
-            todo = [n for end in ends for n, _ in end.next_functions]
-            while todo:
-                node = todo.pop()
-                if node is not None and node not in before:
-                    before.add(node)
-                    todo.extend(n for n, _ in node.next_functions)
-            found -= before
-        return frozenset(self.squashers[node] for node in found)
-
 
 @dataclass(frozen=True)
 class _Output:
@@ -261,6 +217,9 @@ class _Output:
     shape: tuple[int, ...]
     field: Field | None
     made_by: Any
+    call: int
+    lift: Lift
+    joins: bool  # a container, or a module with parameters
 
 
 def _first_channels(model: nn.Module) -> int:
@@ -288,20 +247,28 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
     mode = _DryRun(image)
     outputs: list[_Output] = []
     names = {module: name for name, module in ghost.module.named_modules()}
-    first: set[str] = set()
+    calls: dict[str, int] = {}
     handles = []
 
     def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
         name = names[module]
-        if name in first:
-            return
-        first.add(name)
+        calls[name] = call = calls.get(name, 0) + 1
         try:
             value = as_tensor(output, name)
         except LayerError:
             return  # returns no tensor: it has no units, and is not listed
-        field = mode.fields.of(value)
-        outputs.append(_Output(name, type(module).__name__, tuple(value.shape), field, value.grad_fn))
+        outputs.append(
+            _Output(
+                name if call == 1 else f"{name}@{call}",
+                type(module).__name__,
+                tuple(value.shape),
+                mode.fields.of(value),
+                value.grad_fn,
+                call,
+                mode.squashers.of(value),
+                any(True for _ in module.children()) or any(True for _ in module.parameters(recurse=False)),
+            )
+        )
 
     try:
         handles.extend(module.register_forward_hook(hook) for module in ghost.module.modules())
@@ -317,7 +284,7 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
     if final.shape[0] != 1:
         raise ModelError(f"of one image of {size} px it made a batch of {final.shape[0]}, so that is not its size")
     found: list[Layer] = []
-    shown: set[Any] = set()
+    shown: dict[Any, int | None] = {}
     for one in outputs:
         # Maps are [N, C, H, W] and vectors [N, C]; what does not depend on the image has nothing to draw.
         if len(one.shape) not in (2, 4) or one.shape[0] != 1 or one.field is None:
@@ -329,11 +296,16 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
         whole = one.field.whole or not mapped
         seen = (size, size) if whole else (math.ceil(one.field.size[0]), math.ceil(one.field.size[1]))
         stride = (size, size) if whole and (height, width) == (1, 1) else one.field.stride
-        lift = mode.last_squashers(one.made_by)
-        # The model's output is always shown, under its own name; a container that only hands a tensor on is not.
-        new = one is final or (one.made_by is not final.made_by and not mode.repeats(one.made_by, shown))
+        # The model's output is always shown, under its own name; a container that only hands a tensor on is not,
+        # unless it was a bare activation that it got it from.
+        activation = shown.get(one.made_by)
+        if one is not final and one.joins and activation is not None:
+            found[activation] = replace(found[activation], shown=False)
+            new = True
+        else:
+            new = one is final or (one.made_by is not final.made_by and not mode.repeats(one.made_by, shown))
         if new:
-            shown.add(one.made_by)
+            shown[one.made_by] = None if one.joins else len(found)
         found.append(
             Layer(
                 one.name,
@@ -342,12 +314,13 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
                 (height, width),
                 seen,
                 (max(1, round(stride[0])), max(1, round(stride[1]))),
-                rectified=bool(lift & mode.rectifiers),
+                rectified=bool(one.lift.last & mode.squashers.rectifiers),
                 shown=new,
                 index=len(found),
                 start=one.field.start,
                 sees_all=whole,
-                lift=lift,
+                call=one.call,
+                lift=one.lift,
             )
         )
     return found, mode
