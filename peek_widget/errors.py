@@ -5,7 +5,7 @@ Every message says what was given, what is possible and what to do.
 
 from __future__ import annotations
 
-__all__ = ["AscentError", "LayerError", "ModelError", "PeekError", "RecipeError", "SizeError", "UnitError"]
+__all__ = ["AscentError", "FileError", "LayerError", "ModelError", "PeekError", "RecipeError", "SizeError", "UnitError"]
 
 
 class PeekError(ValueError):
@@ -34,3 +34,7 @@ class RecipeError(PeekError):
 
 class AscentError(PeekError):
     """The ascent cannot go on: no gradient at the start, or numbers that are not finite."""
+
+
+class FileError(PeekError):
+    """A file, or a description kept in one, can't be read back; or what is to be kept in it can't be written."""

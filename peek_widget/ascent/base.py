@@ -13,13 +13,17 @@ from torch import Tensor
 from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
 
-__all__ = ["Activations", "Objective", "Sum", "Term", "layer_words"]
+__all__ = ["LONGEST_WORDS", "Activations", "Objective", "Sum", "Term", "layer_words"]
 
 Activations = Mapping[str, Tensor]
 """By layer name, before the last ReLU: ``[M, C, H, W]`` for a map, ``[M, C]`` for a vector."""
 
 Term = tuple[str, float, "Objective"]
 """A name in plain words, a weight, and what it weighs."""
+
+
+LONGEST_WORDS = 10_000
+"""Characters of an objective's words that are written down."""
 
 
 class Objective:
@@ -111,7 +115,7 @@ class Objective:
 
         A function can't be written down: of such an objective only its words are kept, and None is read back.
         """
-        return {"kind": "custom", "words": self.words()}
+        return {"kind": "custom", "words": self.words()[:LONGEST_WORDS]}
 
     def __add__(self, other: Any) -> Objective:
         if type(other) is int and other == 0:

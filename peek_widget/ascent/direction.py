@@ -1,0 +1,166 @@
+"""A direction in a layer's space of units, as an objective."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from peek_widget.ascent.base import Activations, Objective, layer_words
+from peek_widget.ascent.place import as_place, check_place, middle, on_map, place_words
+from peek_widget.errors import PeekError, UnitError
+from peek_widget.network import Network
+
+__all__ = ["HIGHEST_POWER", "Direction"]
+
+HIGHEST_POWER = 100.0
+# Lucid's: below this cosine the power no longer makes an activation smaller, so that a start far off still climbs.
+_LEAST_COSINE = 0.1
+
+
+@dataclass(frozen=True, repr=False)
+class Direction(Objective):
+    """How far the activations of a layer go in one direction: the dot product with a vector of unit length.
+
+    With a power it is ``dot * max(0.1, cosine) ** power``, which asks that they go there and nowhere else: Lucid's
+    ``direction`` and the activation atlas (Carter et al. 2019, "Activation Atlas", power 2 in its first version).
+    Lucid leaves the vector's length as it is where the power is 0; here it never matters.
+
+    Args:
+        layer: name as in ``named_modules()``.
+        vector: one number for each unit of the layer: a sequence, an array or a tensor. Kept as floats.
+        power: of the cosine, from 0 to 100.
+        at: the place (row, column) in the map, or ``"centre"`` for its middle; left out, the mean over all places.
+
+    Raises:
+        UnitError: if the vector is not one row of finite numbers, or has no length.
+        PeekError: if the power is out of range.
+    """
+
+    layer: str
+    vector: tuple[float, ...]
+    power: float = 0.0
+    at: tuple[int, int] | Literal["centre"] | None = None
+
+    def __post_init__(self) -> None:
+        # frozen; this is its construction
+        object.__setattr__(self, "vector", _numbers(self.vector))
+        object.__setattr__(self, "power", _power(self.power))
+        object.__setattr__(self, "at", as_place(self.at))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
+    @property
+    def centred(self) -> str | None:
+        """The layer, where the place is the map's middle."""
+        return self.layer if self.at == "centre" else None
+
+    def check(self, network: Network) -> None:
+        """Raise LayerError or UnitError if there is no such layer or place, or it has not as many units."""
+        layer = network.layer(self.layer)
+        if len(self.vector) != layer.channels:
+            raise UnitError(
+                f"A direction in {layer_words(self.layer)} needs one number for each of its {layer.channels} units; "
+                f"{len(self.vector)} were given."
+            )
+        if self.at not in (None, "centre"):
+            check_place(self.at, self.layer, layer)
+
+    def bind(self, network: Network) -> Objective:
+        """The same with its vector on the network's device, where a step need not bring it."""
+        with torch.inference_mode(False):  # or the gradient could not go through it
+            return _Bound(self, self._unit().to(network.ghost.device))
+
+    def __call__(self, activations: Activations) -> Tensor:
+        """The dot product at the place, or the mean over all places, ``[M]``."""
+        return self._along(activations, self._unit().to(activations[self.layer].device))
+
+    def _unit(self) -> Tensor:
+        vector = torch.tensor(self.vector, dtype=torch.float64)
+        # First by its largest number, whose square may be too large (or too small) to be one.
+        vector = vector / vector.abs().max()
+        return (vector / vector.norm()).float()
+
+    def _along(self, activations: Activations, unit: Tensor) -> Tensor:
+        values = activations[self.layer]
+        if values.ndim == 2:
+            values = values[:, :, None, None]
+        if self.at is not None:
+            size = values.shape[2:]
+            row, column = middle(*size) if self.at == "centre" else on_map(self.at, self.layer, *size)
+            values = values[:, :, row : row + 1, column : column + 1]
+        dot = torch.einsum("mchw,c->mhw", values, unit.to(values.dtype))
+        if self.power:
+            length = torch.linalg.vector_norm(values, dim=1)
+            cosine = dot / length.clamp(min=1e-12)
+            dot = dot * cosine.clamp(min=_LEAST_COSINE) ** self.power
+        return dot.mean(dim=(1, 2))
+
+    def words(self) -> str:
+        """For example ``the direction (0.1, -2, 0.5, ...) of features.12 at the middle``."""
+        numbers = ", ".join(f"{v:.3g}" for v in self.vector[:3]) + (", ..." if len(self.vector) > 3 else "")
+        place = "" if self.at is None else " " + place_words(None if self.at == "centre" else self.at)
+        return f"the direction ({numbers}) of {layer_words(self.layer)}{place}"
+
+    def least(self) -> str:
+        """What its opposite is, as part of a sentence."""
+        return f"what lies farthest against {self.words()}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What it is, for JSON."""
+        at = list(self.at) if isinstance(self.at, tuple) else self.at
+        return {"kind": "direction", "layer": self.layer, "vector": list(self.vector), "power": self.power, "at": at}
+
+    def __repr__(self) -> str:
+        return f"Direction({self.layer!r}, <{len(self.vector)} numbers>, power={self.power:g}, at={self.at!r})"
+
+
+class _Bound(Objective):
+    def __init__(self, direction: Direction, unit: Tensor) -> None:
+        super().__init__(lambda activations: direction._along(activations, unit), direction.layers, direction.words())
+        self._direction = direction
+
+    @property
+    def centred(self) -> str | None:
+        return self._direction.centred
+
+
+def _numbers(vector: Any) -> tuple[float, ...]:
+    if isinstance(vector, (str, bytes, dict)) or not isinstance(vector, Iterable):
+        raise UnitError(f"A direction is a row of numbers, one for each unit; a {type(vector).__name__} was given.")
+    if isinstance(vector, Tensor):
+        vector = vector.detach().cpu()
+    if getattr(vector, "ndim", 1) != 1:
+        raise UnitError(
+            f"A direction is one row of numbers, one for each unit; an array of shape {tuple(vector.shape)} was given."
+        )
+    row = vector.tolist() if hasattr(vector, "tolist") else list(vector)
+    if not all(isinstance(v, numbers.Real) for v in row):
+        raise UnitError("A direction is a row of real numbers, one for each unit; not all that were given are numbers.")
+    try:
+        row = [float(v) for v in row]
+    except OverflowError:
+        row = [math.inf]
+    if not all(map(math.isfinite, row)):
+        raise UnitError("A direction needs finite numbers: NaN, or an infinite one, was given.")
+    if not any(row):
+        raise UnitError(
+            f"A direction of {len(row)} zeros leads nowhere: give a vector with a number other than 0 in it."
+            if row
+            else "A direction without numbers leads nowhere: give one number for each unit of the layer."
+        )
+    return tuple(row)
+
+
+def _power(power: Any) -> float:
+    if isinstance(power, bool) or not isinstance(power, numbers.Real) or not 0.0 <= power <= HIGHEST_POWER:
+        raise PeekError(f"power={power!r}: give the power of the cosine as a number from 0 to {HIGHEST_POWER:g}.")
+    return float(power)
