@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from peek_widget.ascent import Channel, Logit, Neuron, Objective, Recipe, Result, Step, ascend, render
+from peek_widget.ascent import (
+    Ascent,
+    Channel,
+    Direction,
+    Diversity,
+    Drawing,
+    Logit,
+    Neuron,
+    Objective,
+    Recipe,
+    Result,
+    State,
+    Step,
+    Style,
+    ascend,
+    fingerprint,
+    interpolate,
+    load_recipe,
+    measure_spectrum,
+    render,
+)  # fmt: skip
 from peek_widget.errors import PeekError
 from peek_widget.network import Layer, Preprocess, layers
 
@@ -14,8 +34,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Channel", "Layer", "Logit", "Neuron", "Objective", "PeekError", "Preprocess", "Recipe", "Result", "Step",
-    "UnitExplorer", "ascend", "layers", "render",
+    "Ascent", "Channel", "Direction", "Diversity", "Drawing", "Layer", "Logit", "Neuron", "Objective", "PeekError",
+    "Preprocess", "Recipe", "Result", "State", "Step", "Style", "UnitExplorer", "ascend", "fingerprint", "interpolate",
+    "layers", "load_recipe", "measure_spectrum", "render",
 ]  # fmt: skip
 
 

@@ -1,10 +1,20 @@
 """Gradient ascent on images: pure torch, no notebook needed."""
 
-from peek_widget.ascent.engine import Ascent, Result, Step, ascend, render, to_pil
-from peek_widget.ascent.objective import Channel, Logit, Neuron, Objective
-from peek_widget.ascent.recipe import KNOBS, Knob, Preset, Recipe, presets
+from peek_widget.ascent.direction import Direction
+from peek_widget.ascent.diversity import Diversity
+from peek_widget.ascent.engine import Ascent, ascend, render
+from peek_widget.ascent.keep import Drawing, fingerprint, load_recipe
+from peek_widget.ascent.objective import Channel, Logit, Neuron, Objective, interpolate
+from peek_widget.ascent.pictures import to_pil
+from peek_widget.ascent.presets import Preset, presets
+from peek_widget.ascent.recipe import KNOBS, NUMBERS, Knob, Recipe
+from peek_widget.ascent.result import Result, Step
+from peek_widget.ascent.spectrum import measure_spectrum, power_law_spectrum
+from peek_widget.ascent.state import State
+from peek_widget.ascent.style import Style
 
 __all__ = [
-    "KNOBS", "Ascent", "Channel", "Knob", "Logit", "Neuron", "Objective", "Preset", "Recipe", "Result", "Step",
-    "ascend", "presets", "render", "to_pil",
+    "KNOBS", "NUMBERS", "Ascent", "Channel", "Direction", "Diversity", "Drawing", "Knob", "Logit", "Neuron",
+    "Objective", "Preset", "Recipe", "Result", "State", "Step", "Style", "ascend", "fingerprint", "interpolate",
+    "load_recipe", "measure_spectrum", "power_law_spectrum", "presets", "render", "to_pil",
 ]  # fmt: skip

@@ -2,78 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, SupportsIndex
 
 import torch
-from PIL import Image as PILImage
 from torch import Generator, Tensor, nn
 
 from peek_widget.ascent import regularise, views
-from peek_widget.ascent.image import Fourier, Image, Pixels
+from peek_widget.ascent.framing import Framing
+from peek_widget.ascent.image import Fourier, Image, Maco, Pixels
 from peek_widget.ascent.objective import Objective
-from peek_widget.ascent.recipe import KNOBS, Recipe, check_size
-from peek_widget.errors import AscentError, PeekError, RecipeError, SizeError
-from peek_widget.network import OUTPUT, Ghost, Network, read
+from peek_widget.ascent.pictures import as_picture, fitted
+from peek_widget.ascent.recipe import KNOBS, NUMBERS, Recipe
+from peek_widget.ascent.result import Origin, Result, Step
+from peek_widget.ascent.spectrum import power_law_spectrum
+from peek_widget.ascent.state import State
+from peek_widget.errors import AscentError, PeekError, RecipeError
+from peek_widget.network import Ghost, Network, read
 
-__all__ = ["Ascent", "Result", "Step", "ascend", "render", "to_pil"]
+__all__ = ["Ascent", "ascend", "render"]
 
+log = logging.getLogger("peek_widget")
 
-@dataclass(frozen=True)
-class Step:
-    """What one step made.
-
-    Attributes:
-        index: of the step, from 0.
-        images: the pictures after it, float32 ``[N, C, S, S]`` in [0, 1] on the CPU, a copy.
-        activations: ``[N]``: each objective's value before the ReLU, on what the network saw in this step (the
-            pictures before it), mean over views.
-    """
-
-    index: int
-    images: Tensor
-    activations: Tensor
-
-    @property
-    def image(self) -> Tensor:
-        """The first picture, ``[C, S, S]``."""
-        return self.images[0]
-
-    @property
-    def activation(self) -> float:
-        """The first objective's value."""
-        return float(self.activations[0])
-
-
-@dataclass(frozen=True)
-class Result:
-    """The end of an ascent.
-
-    Attributes:
-        images: float32 ``[N, C, S, S]`` in [0, 1].
-        history: ``[steps, N]``: every step's activations.
-    """
-
-    images: Tensor
-    history: Tensor
-
-    def pil(self, index: int = 0) -> PILImage.Image:
-        """One of the pictures for Pillow."""
-        return to_pil(self.images[index])
-
-    def save(self, path: str | Path, index: int = 0) -> None:
-        """Write one of the pictures; the name's ending says in which format."""
-        self.pil(index).save(path)
-
-
-def to_pil(image: Tensor) -> PILImage.Image:
-    """A picture ``[C, H, W]`` in [0, 1] for Pillow: its first three channels as RGB; of fewer the mean, in grey."""
-    levels = image.detach().cpu().clamp(0.0, 1.0) * 255.0
-    if levels.shape[0] < 3:
-        return PILImage.fromarray(levels.mean(0).round().to(torch.uint8).numpy())
-    return PILImage.fromarray(levels[:3].permute(1, 2, 0).round().to(torch.uint8).contiguous().numpy())
+# A batch's first steps go through the network one picture at a time. Convolutions of another batch size round
+# differently, and a picture that is still nearly flat is full of ties that a rounding decides.
+_ALONE = 3
 
 
 @dataclass(frozen=True)
@@ -85,11 +40,15 @@ class _Group:
     layers: tuple[str, ...]
 
 
-class Ascent:
+class Ascent(Iterator[Step]):
     """One run of gradient ascent, step by step, with every random draw from generators of its own.
 
+    It is an iterator of its steps. Between two of them it may be changed (:meth:`override`, :meth:`change`), kept
+    (:meth:`state`) or left.
+
     The same model, objective, recipe, seed, size and device give the same pixels, bit for bit on the CPU
-    (same machine, number of threads and batch).
+    (same machine, number of threads and batch). A picture drawn in a batch has the start and the views that it
+    has alone, and its first three steps; later ones drift apart by rounding.
 
     Args:
         model: a model, its ghost, or a network already read; the model is neither run nor changed.
@@ -100,6 +59,10 @@ class Ascent:
         preprocess: see :func:`~peek_widget.network.find_preprocess`.
         device: where to run; left out, the model's own.
         input_size: side of the image that the model was made for; found by trial when left out.
+        start: a picture to begin from in place of the recipe's start: a PIL image, an array ``[H, W, C]``, a
+            tensor ``[C, H, W]`` or ``[N, C, H, W]`` in [0, 1]; its middle square is taken.
+        spectrum: magnitudes ``[C, T, T // 2 + 1]`` for ``image="maco"``, as ``measure_spectrum`` gives them; left
+            out, a power law.
 
     Raises:
         PeekError: what was asked for is not possible (ModelError, LayerError, UnitError, SizeError,
@@ -117,26 +80,34 @@ class Ascent:
         preprocess: Any = None,
         device: str | torch.device | None = None,
         input_size: int | None = None,
+        start: Any = None,
+        spectrum: Tensor | None = None,
     ) -> None:
         self.network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
         self.recipe = _recipe(recipe)
         self.objectives = _objectives(objective)
-        for one in self.objectives:
-            one.check(self.network)
+        self._bound = self._bind(self.objectives)
         self.seeds = _seeds(seed, len(self.objectives))
         self.preprocess = self.network.preprocess
         self.device = self.network.ghost.device
         self.index = 0
         self.steps = self.recipe.steps
+        self._asked_size = size
+        self._spectrum = spectrum
         self._overrides: dict[str, float] = {}
-        self._scales = [scale for _, scale in self.recipe.octaves]
-        self._set_sizes(size)
+        self._framing = Framing(self.network, self.recipe, size)
+        self.size = self._framing.sides[0]
         self._groups = self._make_groups()
         self._generators = [Generator().manual_seed(s) for s in self.seeds]
         with torch.inference_mode(False):
-            self._image = self._start()
+            self._image = self._start() if start is None else self._from(self._given(start))
             self._optimiser = self._make_optimiser()
+        self._pictures: Tensor | None = None
         self._first_size: Tensor | None = None
+        self._importance: Tensor | None = None
+        self._best: tuple[Tensor, Tensor] | None = None  # activations [N], pictures
+
+    # Holding it
 
     @property
     def done(self) -> bool:
@@ -147,30 +118,226 @@ class Ascent:
     def images(self) -> Tensor:
         """The pictures as they are, float32 ``[N, C, S, S]`` in [0, 1] on the CPU, a copy."""
         with torch.no_grad():
-            return self._image.render().clamp(0.0, 1.0).float().cpu().clone()
+            pictures = self._image.render() if self._pictures is None else self._pictures.detach()
+            return pictures.clamp(0.0, 1.0).float().cpu().clone()
 
-    def override(self, **knobs: float | None) -> None:
-        """Hold knobs at a value from the next step on; None gives one back to the recipe.
+    @property
+    def best(self) -> Tensor:
+        """The pictures that the run's result is, as :attr:`images`: the last, or each one's best, by the recipe."""
+        if self.recipe.keep == "last" or self._best is None:
+            return self.images
+        return self._best[1].clamp(0.0, 1.0).float().cpu().clone()
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """``[N, 1, S, S]`` in [0, 1]: where the gradients have been, by the recipe's ``transparency``.
+
+        The absolute gradients of all steps, summed; full from their 80th percentile on (Fel et al. 2023; Horama).
+        """
+        if self._importance is None:
+            return None
+        flat = self._importance.flatten(1)
+        full = flat.kthvalue(max(1, round(0.8 * flat.shape[1])), dim=1).values.clamp(min=1e-30)
+        return (self._importance / full.view(-1, 1, 1)).clamp(0.0, 1.0)[:, None].float().cpu()
+
+    def override(self, **numbers: float | None) -> None:
+        """Hold numbers at a value from the next step on; None gives one back to the recipe.
+
+        Args:
+            numbers: any of :data:`~peek_widget.ascent.NUMBERS`.
 
         Raises:
-            RecipeError: for an unknown knob or a value out of its range.
+            RecipeError: for an unknown number or a value out of its range.
         """
-        for name, value in knobs.items():
-            if name not in KNOBS:
-                raise RecipeError(f"There is no knob {name!r}; possible are {', '.join(KNOBS)}.")
+        for name, value in numbers.items():
+            if name not in NUMBERS:
+                raise RecipeError(f"There is no knob {name!r}; possible are {', '.join(NUMBERS)}.")
             if value is None:
                 self._overrides.pop(name, None)
             else:
-                self._overrides[name] = KNOBS[name].check(value)
+                checked = NUMBERS[name].check(value)
+                self.recipe.check_use(name, checked)
+                self._overrides[name] = checked
 
     def values(self) -> dict[str, float]:
-        """The knobs as the next step will use them."""
-        last = self.recipe.steps - 1
-        return {n: self._overrides.get(n, self.recipe.at(n, min(self.index, last))) for n in KNOBS}
+        """The explorer's knobs as the next step will use them."""
+        return {name: self._number(name) for name in KNOBS}
 
     def extend(self, steps: int) -> None:
         """Allow so many steps more than now, with the recipe's last values."""
         self.steps = max(self.steps, self.index) + steps
+
+    def change(
+        self, *, objective: Objective | Sequence[Objective] | None = None, recipe: Recipe | str | None = None
+    ) -> None:
+        """Go on from the picture as it is with another objective or recipe, from the next step on.
+
+        Args:
+            objective: as many as there are pictures.
+            recipe: its steps and octaves count from the run's first step. Another parametrisation takes the picture
+                over; MACO's can't, it begins from phases.
+
+        Raises:
+            PeekError: what was asked for is not possible; the run is then as it was before.
+        """
+        objectives = self.objectives if objective is None else _objectives(objective)
+        if len(objectives) != len(self.objectives):
+            raise PeekError(f"{len(objectives)} objectives for {len(self.objectives)} pictures: give one for each.")
+        new = self.recipe if recipe is None else _recipe(recipe)
+        if new.image == "maco" and self.recipe.image != "maco":
+            raise RecipeError(
+                "A running picture can't be taken over by image='maco', whose phases begin from noise: start a new run."
+            )
+        for name, value in self._overrides.items():
+            new.check_use(name, value)
+        before = (self.objectives, self.recipe, self._bound, self._framing, self._groups)
+        try:
+            self._bound = self._bind(objectives)
+            self.objectives, self.recipe = objectives, new
+            self._framing = Framing(self.network, new, self._asked_size)
+            self._groups = self._make_groups()
+        except BaseException:
+            self.objectives, self.recipe, self._bound, self._framing, self._groups = before
+            raise
+        old = before[1]
+        self.steps = new.steps if recipe is not None else self.steps
+        self._first_size = None  # units differ by orders of magnitude
+        self._best = None
+        with torch.inference_mode(False):
+            if (new.image, new.spectrum_power) != (old.image, old.spectrum_power):
+                self._image = self._from(self.images)
+            elif isinstance(self._image, Fourier):
+                self._image.set_bands(self._bands())
+            self._take_size(self._framing.sides[new.octave(min(self.index, new.steps - 1))[0]])
+            self._optimiser = self._make_optimiser()
+        self._pictures = None
+
+    def __iter__(self) -> Ascent:
+        return self
+
+    def __next__(self) -> Step:
+        if self.done:
+            raise StopIteration
+        return self.step()
+
+    def run(self, callback: Callable[[Step], Any] | None = None) -> Result:
+        """All steps that are left.
+
+        Args:
+            callback: called with each step; where it gives True, that step was the last.
+
+        Returns:
+            the end. After Ctrl-C it is what there is, ``interrupted``; before a first step KeyboardInterrupt goes on.
+        """
+        history, terms, interrupted = [], (), False
+        try:
+            for step in self:
+                history.append(step.activations)
+                terms = step.terms
+                if callback is not None and callback(step) is True:
+                    break
+        except KeyboardInterrupt:
+            if not history:
+                raise
+            interrupted = True
+            log.warning("Interrupted at step %d of %d: the picture is what there is.", self.index, self.steps)
+        origin = Origin(self.network, self.objectives, self.recipe, self.seeds)
+        values = torch.stack(history) if history else torch.zeros(0, len(self.objectives))
+        return Result(self.best, values, self.alpha, terms, interrupted, origin)
+
+    # Keeping it
+
+    def state(self) -> State:
+        """All that a run going on from here needs, but the model; see :meth:`resume`."""
+        tensors = {"parameter": self._image.parameter.detach().clone()}
+        for name, value in {
+            "first_size": self._first_size,
+            "importance": self._importance,
+            "best_values": None if self._best is None else self._best[0],
+            "best_pictures": None if self._best is None else self._best[1],
+            "spectrum": self._spectrum,
+        }.items():
+            if value is not None:
+                tensors[name] = value.detach().clone()
+        for name, value in self._optimiser.state.get(self._image.parameter, {}).items():
+            tensors[f"optimiser.{name}"] = torch.as_tensor(value).detach().clone()
+        for number, generator in enumerate(self._generators):
+            tensors[f"generator.{number}"] = generator.get_state()
+        return State(
+            self.objectives,
+            self.recipe,
+            self.seeds,
+            self._asked_size,
+            self.size,
+            self.index,
+            self.steps,
+            dict(self._overrides),
+            {name: value.cpu() for name, value in tensors.items()},
+        )
+
+    @classmethod
+    def resume(
+        cls,
+        model: nn.Module | Ghost | Network,
+        state: State,
+        *,
+        objective: Objective | Sequence[Objective] | None = None,
+        preprocess: Any = None,
+        device: str | torch.device | None = None,
+        input_size: int | None = None,
+    ) -> Ascent:
+        """The run that a state was taken of: its next steps are those of the run that was never left.
+
+        Args:
+            model: as it was.
+            state: from :meth:`state`, or ``State.load(path)``.
+            objective: where a file could not keep it (a function of one's own, a style).
+            preprocess, device, input_size: as they were.
+
+        Raises:
+            PeekError: if the state does not fit the model.
+        """
+        objectives = state.objectives if objective is None else _objectives(objective)
+        if objectives is None:
+            raise PeekError(
+                "The file has kept no objective, because it was a function or an image: give it as objective=."
+            )
+        spectrum = state.tensors.get("spectrum")
+        ascent = cls(
+            model, objectives, state.recipe, seed=state.seeds, size=state.asked_size, preprocess=preprocess,
+            device=device, input_size=input_size, spectrum=spectrum,
+        )  # fmt: skip
+        ascent._take_state(state)
+        return ascent
+
+    def _take_state(self, state: State) -> None:
+        with torch.inference_mode(False):
+            self.override(**state.overrides)
+            self.index, self.steps = state.index, state.steps
+            self._take_size(state.side)
+            found = {name: value.to(self.device) for name, value in state.tensors.items()}
+            if found["parameter"].shape != self._image.parameter.shape:
+                raise PeekError(
+                    f"The state's picture has shape {tuple(found['parameter'].shape)}, and this model's run "
+                    f"{tuple(self._image.parameter.shape)}: resume it with the model that it was taken with."
+                )
+            with torch.no_grad():
+                self._image.parameter.copy_(found["parameter"])
+            self._optimiser = self._make_optimiser()
+            kept = {n.removeprefix("optimiser."): v for n, v in found.items() if n.startswith("optimiser.")}
+            if kept:
+                # Adam counts its steps on the CPU.
+                kept = {n: v.cpu() if v.ndim == 0 else v for n, v in kept.items()}
+                self._optimiser.state[self._image.parameter] = kept
+            self._first_size, self._importance = found.get("first_size"), found.get("importance")
+            if "best_values" in found:
+                self._best = (found["best_values"].cpu(), found["best_pictures"])
+            for number, generator in enumerate(self._generators):
+                generator.set_state(state.tensors[f"generator.{number}"])
+            if isinstance(self._image, Maco):
+                self._image.blur(self._number("blur", max(0, self.index - 1)))
+
+    # A step
 
     def step(self) -> Step:
         """Make one step.
@@ -185,75 +352,157 @@ class Ascent:
 
     def _step(self) -> Step:
         self._enter_octave()
-        knobs = self.values()
-        parameter = self._image.parameter
-        pictures = self._image.render()
+        # What the last step has shown is what this one begins with.
+        pictures = self._image.render() if self._pictures is None else self._pictures
+        self._pictures = None
         seen = pictures.detach().requires_grad_()
-        activations, windows = self._climb(seen, knobs["jitter"])
+        activations, windows, terms = self._climb(seen)
         gradient = seen.grad
         assert gradient is not None
         self._check(gradient, activations)
-        if knobs["total_variation"] > 0.0:
-            pull = regularise.total_variation_gradient(seen.detach())
-            gradient = gradient - knobs["total_variation"] * _size(gradient) * pull
-        if self.recipe.optimiser == "adam":
-            if self._first_size is None:
-                # Units differ by orders of magnitude, and Adam's epsilon is absolute.
-                self._first_size = _size(gradient).clamp(min=1e-30)
-            parameter.grad = None
-            pictures.backward(-gradient / self._first_size)
-            self._optimiser.param_groups[0]["lr"] = knobs["step_size"]
-            self._optimiser.step()
-        else:
+        self._note(seen.detach(), gradient, activations)
+        self._move(pictures, self._pulled(gradient, seen.detach()), windows)
+        self._filter(gradient, windows)
+        self.index += 1
+        self._pictures = self._image.render()
+        return Step(self.index - 1, self.images, activations, terms)
+
+    def _number(self, name: str, step: int | None = None) -> float:
+        """One of NUMBERS as the next step uses it."""
+        step = self.index if step is None else step
+        return self._overrides.get(name, self.recipe.at(name, min(step, self.recipe.steps - 1)))
+
+    def _pulled(self, gradient: Tensor, pictures: Tensor) -> Tensor:
+        for name, pull in (
+            ("total_variation", regularise.total_variation_gradient),
+            ("l1", regularise.l1_gradient),
+        ):
+            strength = self._number(name)
+            if strength > 0.0:
+                gradient = gradient - strength * _size(gradient) * pull(pictures)
+        return gradient
+
+    def _move(self, pictures: Tensor, gradient: Tensor, windows: list[views.Window]) -> None:
+        """One step of the optimiser along the gradient by the pictures."""
+        recipe, image, step_size = self.recipe, self._image, self._number("step_size")
+        parameter = image.parameter
+        if self._first_size is None:
+            # Units differ by orders of magnitude, and Adam's epsilon is absolute.
+            self._first_size = _size(gradient).clamp(min=1e-30)
+        if recipe.optimiser == "plain" and isinstance(image, Pixels):
             with torch.no_grad():
-                for picture, slope, (rows, columns) in zip(parameter, gradient, windows, strict=True):
-                    part = slope[:, rows, columns]
-                    mean = part.abs().mean()
-                    # A picture that nothing moves any more stays as it is.
-                    picture[:, rows, columns] += knobs["step_size"] * torch.where(mean > 0, part / mean, 0.0)
-        if isinstance(self._image, Pixels):
+                for number, (rows, columns) in enumerate(windows):
+                    part = gradient[number, :, rows, columns]
+                    parameter[number, :, rows, columns] += self._along(part, step_size, number)
+        else:
+            parameter.grad = None
+            pictures.backward(-gradient / self._divisor(gradient))
+            if recipe.optimiser == "plain":
+                with torch.no_grad():
+                    parameter -= step_size * parameter.grad
+            else:
+                self._optimiser.param_groups[0]["lr"] = step_size
+                self._optimiser.step()
+        if isinstance(image, Pixels):
             with torch.no_grad():
                 parameter.clamp_(0.0, 255.0)
-        regularise.decay(self._image, knobs["decay"], self.preprocess.neutral())
-        regularise.blur(self._image, knobs["blur"], windows)
-        self.index += 1
-        return Step(self.index - 1, self.images, activations)
+
+    def _along(self, gradient: Tensor, step_size: float, number: int) -> Tensor:
+        """A plain step in grey levels along the gradient ``[C, H, W]`` of one picture."""
+        match self.recipe.normalise:
+            case "mean":
+                mean = gradient.abs().mean()
+                # A picture that nothing moves any more stays as it is.
+                return step_size * torch.where(mean > 0, gradient / mean, 0.0)
+            case "rms":
+                size = gradient.square().mean().sqrt()
+                return step_size * torch.where(size > 0, gradient / size, 0.0)
+            case "first":
+                return step_size * gradient / self._first_size[number]
+        by_level = gradient / 255.0
+        if self.recipe.normalise == "none":
+            return step_size * by_level
+        progress = step_size / by_level.square().sum().clamp(min=1e-30)
+        return progress.clamp(max=self.recipe.largest_rate) * by_level
+
+    def _divisor(self, gradient: Tensor) -> Tensor | float:
+        match self.recipe.normalise:
+            case "first":
+                return self._first_size
+            case "rms":
+                return _size(gradient).clamp(min=1e-30)
+            case "mean":
+                return gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
+            case _:
+                return 1.0
+
+    def _filter(self, gradient: Tensor, windows: list[views.Window]) -> None:
+        """What regularisers do to the picture after a step."""
+        neutral = self.preprocess.neutral()
+        regularise.decay(self._image, self._number("decay"), neutral)
+        if self.index % self.recipe.blur_every == 0:
+            regularise.blur(self._image, self._number("blur"), windows)
+        if isinstance(self._image, Pixels):
+            regularise.bilateral(self._image, self._number("bilateral"), self.recipe.bilateral_colour)
+            regularise.clip_small_norm(self._image, self._number("small_norm"), neutral)
+            regularise.clip_small_contribution(self._image, gradient, self._number("small_contribution"), neutral)
+
+    def _note(self, pictures: Tensor, gradient: Tensor, activations: Tensor) -> None:
+        """Keep what the recipe asks for of the picture that was just seen."""
+        if self.recipe.transparency:
+            add = gradient.abs().mean(1)
+            self._importance = add if self._importance is None else self._importance + add
+        if self.recipe.keep == "best":
+            if self._best is None:
+                self._best = (activations.clone(), pictures.clone())
+            better = activations > self._best[0]
+            self._best[0][better] = activations[better]
+            self._best[1][better.to(pictures.device)] = pictures[better.to(pictures.device)]
 
     # What the network sees
 
-    def _climb(self, seen: Tensor, jitter: float) -> tuple[Tensor, list[views.Window]]:
-        """Gradients of the objectives into ``seen.grad``; their values ``[N]``, and the square seen of each picture."""
-        recipe, count = self.recipe, self.recipe.views
+    def _climb(self, seen: Tensor) -> tuple[Tensor, list[views.Window], tuple[Mapping[str, float], ...]]:
+        """Gradients of the objectives into ``seen.grad``; their values ``[N]``, windows, and terms."""
         activations = torch.zeros(len(self.objectives))
+        terms: list[Mapping[str, float]] = [{}] * len(self.objectives)
         windows: list[views.Window] = [(slice(None), slice(None))] * len(self.objectives)
         for group in self._groups:
-            generators = [self._generators[i] for i in group.members]
-            pictures = seen if len(group.members) == len(seen) else seen[list(group.members)]
-            if recipe.view == "window":
-                count = 1
-                cuts = []
-                for member, picture, generator in zip(group.members, pictures, generators, strict=True):
-                    rows, columns = windows[member] = views.window(self.size, self._window, generator)
-                    cuts.append(views.shift(picture[None, :, rows, columns], jitter, generator))
-                shown = torch.cat(cuts)
-                if shown.shape[-1] != group.frame.side:
-                    shown = nn.functional.interpolate(
-                        shown, size=(group.frame.side,) * 2, mode="bilinear", antialias=True, align_corners=False
-                    )
-            else:
-                shown = views.affine_views(pictures, group.frame, count, recipe.rotation, jitter, generators)
-            prepared = self.preprocess(shown)
-            outputs = self.network.run(prepared, group.layers)
-            total = seen.new_zeros(())
-            for place, member in enumerate(group.members):
-                part = slice(place * count, (place + 1) * count)
-                value = _value(self.objectives[member], {name: output[part] for name, output in outputs.items()}, count)
-                activations[member] = value.detach()
-                total = total + value
-            if not total.requires_grad:
-                raise AscentError(_FLAT.format(objective=self.objectives[group.members[0]]))
-            total.backward()
-        return activations, windows
+            alone = self.index < _ALONE and not any(self._bound[m].batchwise for m in group.members)
+            for members in ((m,) for m in group.members) if alone else (group.members,):
+                pictures = seen if len(members) == len(seen) else seen[list(members)]
+                prepared = self.preprocess(self._shown(group, members, pictures, windows))
+                outputs = self.network.run(prepared, group.layers)
+                total = seen.new_zeros(())
+                for place, member in enumerate(members):
+                    value, terms[member] = _value(self._bound[member], outputs, self.recipe.views, place)
+                    activations[member] = value.detach()
+                    total = total + value
+                if not total.requires_grad:
+                    raise AscentError(_FLAT.format(objective=self.objectives[members[0]]))
+                total.backward()
+        return activations, windows, tuple(terms)
+
+    def _shown(
+        self, group: _Group, members: tuple[int, ...], pictures: Tensor, windows: list[views.Window]
+    ) -> Tensor:
+        """What the network gets to see of some pictures of a group; their windows are written down."""
+        generators = [self._generators[m] for m in members]
+        frame, jitter = group.frame, self._number("jitter")
+        if frame.cut == "window":
+            cuts = []
+            for member, picture, generator in zip(members, pictures, generators, strict=True):
+                rows, columns = windows[member] = views.window(self.size, self._framing.window, generator)
+                cuts.append(views.shift(picture[None, :, rows, columns], jitter, generator))
+            shown = torch.cat(cuts)
+            if shown.shape[-1] != frame.side:
+                shown = nn.functional.interpolate(
+                    shown, size=(frame.side,) * 2, mode="bilinear", antialias=True, align_corners=False
+                )
+        else:
+            step = min(self.index, self.recipe.steps - 1)
+            look = self._framing.look(frame, step, self._number("rotation"), jitter, self._number("flip"))
+            shown = views.affine_views(pictures, frame, look, generators)
+        return views.speckle(shown, self._number("noise"), generators)
 
     def _check(self, gradient: Tensor, activations: Tensor) -> None:
         flat = gradient.flatten(1)
@@ -269,107 +518,106 @@ class Ascent:
             if bool(still.any()):
                 raise AscentError(_FLAT.format(objective=self.objectives[int(still.nonzero()[0])]))
 
-    # Sizes
-
-    def _set_sizes(self, size: int | None) -> None:
-        grown = 1.0
-        for scale in self._scales:
-            grown *= scale
-        size = size if size is not None else self.recipe.size
-        # Without a size said, an octave recipe begins at the model's input size, as published.
-        base = self.network.input_size if size is None else check_size(size) / grown
-        sides, side = [], base
-        for scale in self._scales:
-            side *= scale
-            sides.append(max(1, round(side)))
-        if size is not None:
-            sides[-1] = size
-        self._sides = sides
-        self.size = sides[0]
-        self._window = sides[0]
+    def _bind(self, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        for one in objectives:
+            one.check(self.network)
+        return tuple(one.bind(self.network) for one in objectives)
 
     def _make_groups(self) -> tuple[_Group, ...]:
         members: dict[tuple[Any, ...], list[int]] = {}
         for number, objective in enumerate(self.objectives):
-            key = (self._frame(objective), objective.layers)
+            key = (self._framing.frame(objective), objective.layers)
             members.setdefault(key, []).append(number)
         return tuple(_Group(tuple(m), frame, layers) for (frame, layers), m in members.items())
-
-    def _frame(self, objective: Objective) -> views.Frame:
-        network, recipe = self.network, self.recipe
-        whole = any(network.fixed(name) for name in objective.layers)
-        limit = min(self._window, network.input_size)
-        if recipe.view == "window":
-            side = network.input_size if whole else self._window
-            return self._runnable(objective, views.Frame(side, (1.0, 1.0)))
-        centre = objective.centred
-        layer = network.layer(centre) if centre is not None else None
-        if layer is None or layer.sees_all or not layer.spatial:
-            side = network.input_size if whole else limit
-            shares = recipe.crop if layer is not None or OUTPUT in objective.layers else (recipe.crop[1],) * 2
-            return self._runnable(objective, views.Frame(side, shares))
-        # The field, and room round it, so that no zero padding comes into it.
-        field, stride = max(layer.receptive_field), max(layer.stride)
-        side = min(limit, field + 2 * stride)
-        frame = self._runnable(objective, views.Frame(side, (1.0, 1.0), (0.0, 0.0)))
-        visible = side / min(field, side)
-        middle = []
-        for axis in (0, 1):
-            places = self._places(layer.name, side)[axis]
-            pixel = layer.start[axis] + (places - 1) // 2 * layer.stride[axis]
-            middle.append((2.0 * pixel + 1.0) / side - 1.0)
-        shares = (recipe.field_crop[0] * visible, recipe.field_crop[1] * visible)
-        return views.Frame(frame.side, shares, (middle[0], middle[1]))
-
-    def _places(self, name: str, side: int) -> tuple[int, int]:
-        probe = torch.zeros(1, self.network.channels, side, side, device=self.device)
-        with torch.no_grad():
-            value = self.network.run(self.preprocess(probe), [name])[name]
-        return value.shape[2], value.shape[3]
-
-    def _runnable(self, objective: Objective, frame: views.Frame) -> views.Frame:
-        """The frame, if the objective's layers can be computed at its side; SizeError with the least size if not."""
-        for name in objective.layers:
-            if self.network.runs_at(name, frame.side):
-                continue
-            least = self.network.minimum(name)
-            what = f"layer {name!r}" if name else "the model's output"
-            raise SizeError(
-                f"A picture of {self._sides[-1]} px is too small: {what} can't be computed from the {frame.side} px "
-                f"that the network would get, it needs at least {least}. Give size={self._least_size(least)} or more."
-            )
-        return frame
-
-    def _least_size(self, view: int) -> int:
-        return -(-view * self._sides[-1] // self._window)
 
     # The picture
 
     def _start(self) -> Image:
         recipe, channels, side = self.recipe, self.network.channels, self.size
+        if recipe.image == "maco":
+            return self._phases()
+        if recipe.start != "noise":
+            level = 1.0 if recipe.start == "white" else 0.5
+            return self._from(torch.full((len(self.objectives), channels, side, side), level))
         if recipe.image == "pixels":
             noise = torch.stack([torch.randn(channels, side, side, generator=g) for g in self._generators])
-            return Pixels((recipe.start_level + recipe.start_deviation * noise).to(self.device))
+            level = (
+                255.0 * self.preprocess.neutral().view(-1, 1, 1) if recipe.start_level is None else recipe.start_level
+            )
+            return Pixels((level + recipe.start_deviation * noise).to(self.device))
         shape = (channels, side, side // 2 + 1, 2)
         noise = torch.stack([torch.randn(shape, generator=g) for g in self._generators])
         return Fourier((recipe.start_deviation * noise).to(self.device), side, recipe.spectrum_power, self._bands())
 
+    def _phases(self) -> Maco:
+        channels, side = self.network.channels, self.size
+        spectrum = self._spectrum
+        if spectrum is None:
+            if channels not in (1, 3):
+                raise RecipeError(
+                    f"image='maco' holds pictures of {channels} channels to a spectrum, and one is known for 1 and for "
+                    "3: give one as spectrum=measure_spectrum(images), or take image='fourier'."
+                )
+            spectrum = power_law_spectrum(channels)
+        if not isinstance(spectrum, Tensor) or spectrum.ndim != 3 or spectrum.shape[2] != spectrum.shape[1] // 2 + 1:
+            got = tuple(spectrum.shape) if isinstance(spectrum, Tensor) else type(spectrum).__name__
+            raise RecipeError(f"spectrum is {got}: give a tensor [C, T, T // 2 + 1], as measure_spectrum(images) does.")
+        if len(spectrum) != channels:
+            raise RecipeError(
+                f"spectrum has {len(spectrum)} channels and the model's images {channels}: measure it from such images."
+            )
+        shape = (channels, side, side // 2 + 1)
+        phases = torch.stack([torch.randn(shape, generator=g) for g in self._generators])
+        return Maco((self.recipe.start_deviation * phases).to(self.device), spectrum, side)
+
+    def _given(self, start: Any) -> Tensor:
+        """The pictures to begin from, ``[N, C, S, S]``."""
+        many = list(start) if isinstance(start, Tensor) and start.ndim == 4 else [start] * len(self.objectives)
+        if len(many) != len(self.objectives):
+            raise PeekError(
+                f"start holds {len(many)} pictures for {len(self.objectives)} objectives: give one, or as many."
+            )
+        if self.recipe.image == "maco":
+            raise RecipeError("image='maco' begins from phases and can't begin from a picture: take another recipe.")
+        pictures = [fitted(as_picture(one), self.size) for one in many]
+        for picture in pictures:
+            if len(picture) != self.network.channels:
+                raise PeekError(
+                    f"start has {len(picture)} channels and the model's images {self.network.channels}: convert it "
+                    "first."
+                )
+        return torch.stack(pictures)
+
+    def _from(self, pictures: Tensor) -> Image:
+        if self.recipe.image == "pixels":
+            return Pixels.of(pictures.to(self.device))
+        return Fourier.of(pictures.to(self.device), self.recipe.spectrum_power, self._bands())
+
     def _bands(self) -> Tensor:
-        """For each picture the finest grain, in cycles a picture, that its closest view shows: nobody sees more."""
+        """For each picture the finest grain, in cycles a picture, that its closest view shows."""
         bands = torch.empty(len(self.objectives))
         for group in self._groups:
-            bands[list(group.members)] = 0.5 * group.frame.side / group.frame.shares[0]
+            bands[list(group.members)] = self._framing.band(group.frame)
         return bands
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam([self._image.parameter], lr=self.recipe.at("step_size", 0))
+        kind = torch.optim.NAdam if self.recipe.optimiser == "nadam" else torch.optim.Adam
+        return kind([self._image.parameter], lr=self.recipe.at("step_size", 0))
 
     def _enter_octave(self) -> None:
         octave, done, _ = self.recipe.octave(min(self.index, self.recipe.steps - 1))
-        if done == 0 and self.index < self.recipe.steps and self._sides[octave] != self.size:
-            self.size = self._sides[octave]
-            self._image.resize(self.size)
+        if done == 0 and self.index < self.recipe.steps and self._framing.sides[octave] != self.size:
+            self._take_size(self._framing.sides[octave])
             self._optimiser = self._make_optimiser()
+
+    def _take_size(self, side: int) -> None:
+        if side == self.size:
+            return
+        self.size = side
+        self._image.resize(side)
+        self._pictures = self._best = None
+        if self._importance is not None:
+            self._importance = nn.functional.interpolate(self._importance[:, None], (side, side), mode="bilinear")[:, 0]
 
 
 _FLAT = (
@@ -383,22 +631,30 @@ def _size(gradient: Tensor) -> Tensor:
     return gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
 
 
-def _value(objective: Objective, activations: dict[str, Tensor], count: int) -> Tensor:
-    """The objective's value, mean over the views of one picture."""
-    try:
-        values = objective(activations)
-    except KeyError as error:
-        raise PeekError(
-            f"The objective reads the layer {error}, which is not among its layers={list(objective.layers)}: name "
-            "every layer that it reads."
-        ) from error
-    if not isinstance(values, Tensor) or values.shape != (count,):
-        got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
-        raise PeekError(
-            f"The objective's function gave {got} for {count} image{'s' * (count != 1)}: it must give a tensor with "
-            "one number for each image, e.g. activations[layer][:, unit].mean(dim=(1, 2))."
-        )
-    return values.mean()
+def _value(
+    objective: Objective, activations: Mapping[str, Tensor], count: int, place: int
+) -> tuple[Tensor, Mapping[str, float]]:
+    """An objective's value for one picture of a group, mean over its views; and that of each of its terms."""
+    total: Tensor | float = 0.0
+    values: dict[str, float] = {}
+    for words, weight, term in objective.terms():
+        try:
+            found = term.together(activations, count, place)
+        except KeyError as error:
+            raise PeekError(
+                f"The objective reads the layer {error}, which is not among its layers={list(term.layers)}: name "
+                "every layer that it reads."
+            ) from error
+        if not isinstance(found, Tensor) or found.shape != (count,):
+            got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise PeekError(
+                f"The objective's function gave {got} for {count} image{'s' * (count != 1)}: it must give a tensor "
+                "with one number for each image, e.g. activations[layer][:, unit].mean(dim=(1, 2))."
+            )
+        mean = found.mean()
+        values[words] = float(mean.detach())
+        total = total + weight * mean
+    return total, values
 
 
 def _recipe(recipe: Recipe | str | None) -> Recipe:
@@ -441,22 +697,20 @@ def ascend(
     preprocess: Any = None,
     device: str | torch.device | None = None,
     input_size: int | None = None,
-) -> Iterator[Step]:
-    """Draw, one :class:`Step` after the other; see :class:`Ascent` for the arguments and errors.
+    start: Any = None,
+    spectrum: Tensor | None = None,
+) -> Ascent:
+    """Draw, one :class:`Step` after the other, each made when it is asked for; see :class:`Ascent`.
+
+    What is wrong with the arguments is said at the call, not at the first step.
 
     Example:
         ``for step in ascend(model, Neuron("features.12", 10)): print(step.index, step.activation)``
     """
-    ascent = Ascent(
-        model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size
-    )
-    # Not itself a generator function: what is wrong with the arguments is said at the call, not at the first step.
-    return _steps(ascent)
-
-
-def _steps(ascent: Ascent) -> Iterator[Step]:
-    while not ascent.done:
-        yield ascent.step()
+    return Ascent(
+        model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size,
+        start=start, spectrum=spectrum,
+    )  # fmt: skip
 
 
 def render(
@@ -469,16 +723,23 @@ def render(
     preprocess: Any = None,
     device: str | torch.device | None = None,
     input_size: int | None = None,
+    start: Any = None,
+    spectrum: Tensor | None = None,
+    callback: Callable[[Step], Any] | None = None,
 ) -> Result:
     """Draw to the end; see :class:`Ascent` for the arguments and errors.
+
+    Args:
+        callback: called with each :class:`Step`; where it gives True, that step was the last.
+
+    Returns:
+        the end; after Ctrl-C what there is.
 
     Example:
         ``render(model, Logit(207)).save("golden.png")``
     """
-    steps = ascend(
-        model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size
-    )
-    history = []
-    for step in steps:
-        history.append(step.activations)
-    return Result(step.images, torch.stack(history))
+    ascent = ascend(
+        model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size,
+        start=start, spectrum=spectrum,
+    )  # fmt: skip
+    return ascent.run(callback)

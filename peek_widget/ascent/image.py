@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Fourier", "Image", "Pixels"]
+from peek_widget.ascent.spectrum import at_side, frequencies, recorrelate
+
+__all__ = ["Fourier", "Image", "Maco", "Pixels"]
 
 # Lucid's square root of the colour covariance of ImageNet, by its largest column norm.
 _COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 _COLOUR = _COLOUR / _COLOUR.norm(dim=0).max()
+
+# A sigmoid reaches neither black nor white: a given picture's extremes are taken this far inside.
+_EDGE = 0.5 / 255.0
 
 
 class Image:
@@ -41,6 +48,11 @@ class Pixels(Image):
     def __init__(self, start: Tensor) -> None:
         self.parameter = start.clamp(0.0, 255.0).requires_grad_()
 
+    @classmethod
+    def of(cls, pictures: Tensor) -> Pixels:
+        """Beginning from given pictures ``[N, C, S, S]`` in [0, 1]."""
+        return cls(255.0 * pictures)
+
     def render(self) -> Tensor:
         """The pictures ``[N, C, S, S]`` in [0, 1]."""
         return self.parameter / 255.0
@@ -70,12 +82,33 @@ class Fourier(Image):
         self._bands = torch.full((len(noise),), float(side)) if bands is None else bands
         self._set(noise, side)
 
+    @classmethod
+    def of(cls, pictures: Tensor, power: float, bands: Tensor | None = None) -> Fourier:
+        """Beginning from given pictures ``[N, C, S, S]`` in [0, 1]; what is finer than their bands is left out."""
+        count, channels, side = pictures.shape[:3]
+        image = cls(torch.zeros(count, channels, side, side // 2 + 1, 2, device=pictures.device), side, power, bands)
+        values = 4.0 * torch.logit(pictures.clamp(_EDGE, 1.0 - _EDGE))
+        if image._colour is not None:
+            values = torch.einsum("nchw,dc->ndhw", values, torch.linalg.inv(image._colour))
+        spectrum = torch.fft.rfft2(values, norm="ortho") / image._scale.clamp(min=1e-12) * (image._scale > 0)
+        image.parameter = torch.view_as_real(spectrum).contiguous().requires_grad_()
+        return image
+
+    @property
+    def bands(self) -> Tensor:
+        """``[N]``, the highest frequency that each picture may hold, in cycles a picture."""
+        return self._bands
+
+    def set_bands(self, bands: Tensor) -> None:
+        """Let the pictures hold other frequencies than before."""
+        self._bands = bands
+        self._set(self.parameter.detach(), self._side)
+
     def _set(self, spectrum: Tensor, side: int) -> None:
         self._side = side
         self.parameter = spectrum.requires_grad_()
         # In double precision and then rounded: the same table on every machine.
-        rows, columns = torch.fft.fftfreq(side, dtype=torch.float64), torch.fft.rfftfreq(side, dtype=torch.float64)
-        frequency = torch.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
+        frequency = frequencies(side)
         # Lucid's at the lowest frequency, and in cycles a picture: the same recipe at any size.
         scale = side / (side * frequency).clamp(min=1.0) ** self._power
         # Never without the lowest ones: a picture of one colour would be left.
@@ -105,3 +138,46 @@ class Fourier(Image):
         if down:
             new[:, :, -down:, :up] = old[:, :, -down:, :up]
         self._set(torch.view_as_real(new).contiguous(), side)
+
+
+class Maco(Image):
+    """Phases alone are moved; the magnitude of every frequency stays that of natural images (Fel et al. 2023, MACO).
+
+    Without it an optimiser spends itself on high frequencies; with it no picture can have more of them than
+    photographs have. As in Xplique's ``maco.py``: phases standardised, inverse transform, standardised values,
+    recorrelated colour, sigmoid.
+
+    Args:
+        phases: ``[N, C, S, S // 2 + 1]``, the start.
+        magnitude: ``[C, T, T // 2 + 1]``, of any side T, see :mod:`~peek_widget.ascent.spectrum`.
+        side: S, in pixels.
+    """
+
+    def __init__(self, phases: Tensor, magnitude: Tensor, side: int) -> None:
+        self._side = side
+        self._magnitude = at_side(magnitude, side).to(phases.device)
+        self.frequency = frequencies(side).float().to(phases.device)
+        self._transfer: Tensor | None = None
+        self.parameter = phases.requires_grad_()
+
+    def blur(self, sigma: float) -> None:
+        """From now on the magnitudes are those of natural images blurred by ``sigma`` pixels."""
+        self._transfer = torch.exp(-2.0 * (math.pi * sigma * self.frequency) ** 2) if sigma > 0.0 else None
+
+    def render(self) -> Tensor:
+        """The pictures ``[N, C, S, S]`` in [0, 1]."""
+        phases = _standardised(self.parameter)
+        magnitude = self._magnitude if self._transfer is None else self._magnitude * self._transfer
+        spectrum = torch.complex(magnitude * torch.cos(phases), magnitude * torch.sin(phases))
+        values = _standardised(torch.fft.irfft2(spectrum, s=(self._side, self._side)))
+        return torch.sigmoid(recorrelate(values))
+
+    def resize(self, side: int) -> None:
+        """Not possible: new frequencies have no phase. A recipe with this image has one size."""
+        raise AssertionError("Recipe refuses octaves of several sizes for this image")
+
+
+def _standardised(values: Tensor) -> Tensor:
+    mean = values.mean(dim=(1, 2, 3), keepdim=True)
+    deviation = values.std(dim=(1, 2, 3), keepdim=True, correction=0)
+    return (values - mean) / (deviation + 1e-5)

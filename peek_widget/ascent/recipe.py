@@ -1,4 +1,4 @@
-"""Recipes: every number that an ascent runs by, frozen, named, and kept as JSON."""
+"""Recipes: every number that an ascent runs by, frozen, and kept as JSON. The named ones are in presets.py."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from typing import Any, Literal, SupportsIndex
 
 from peek_widget.errors import RecipeError
 
-__all__ = ["KNOBS", "Knob", "Preset", "Recipe", "presets"]
+__all__ = ["KNOBS", "NUMBERS", "Knob", "Recipe"]
 
-Schedule = float | tuple[tuple[float, float], ...]
-"""A number that holds for the whole run, or one (start, end) for each octave, linear within it."""
+Schedule = float | tuple[float, float] | tuple[tuple[float, float], ...]
+"""A number that holds for the whole run; (start, end), linear over the run; or one (start, end) for each octave."""
+
+Range = tuple[float, float] | tuple[tuple[float, float], tuple[float, float]]
+"""(smallest, largest) for the whole run; or two such, at its start and at its end, linear between."""
 
 
 @dataclass(frozen=True)
 class Knob:
-    """A number that may be changed while a picture draws, with its range and what it does in plain words."""
+    """A number that may follow a schedule, and be changed while a picture draws."""
 
     name: str
     label: str
@@ -54,85 +57,177 @@ KNOBS: Mapping[str, Knob] = {
              "Fades the picture a little at every step: only what the unit keeps asking for stays."),
         Knob("total_variation", "total variation", 0.0, 1.0, "linear", "",
              "Pulls neighbouring pixels together: more gives plain areas with clear edges."),
-        Knob("step_size", "step size", 0.001, 20.0, "log", "",
+        Knob("step_size", "step size", 0.001, 200.0, "log", "",
              "How far the picture moves at every step: small is slow and fine, large is quick and rough."),
     )
 }  # fmt: skip
+"""The five that the explorer shows as sliders."""
+
+NUMBERS: Mapping[str, Knob] = {
+    **KNOBS,
+    **{
+        knob.name: knob
+        for knob in (
+            Knob("bilateral", "bilateral filter", 0.0, 5.0, "linear", "px",
+                 "Smooths areas after every step and keeps their edges."),
+            Knob("l1", "L1", 0.0, 1.0, "linear", "",
+                 "Pulls every pixel towards mid-grey alike: only what pays for itself stays coloured."),
+            Knob("small_norm", "small norm", 0.0, 99.0, "linear", "% of the pixels",
+                 "Empties the faintest pixels after every step."),
+            Knob("small_contribution", "small contribution", 0.0, 99.0, "linear", "% of the pixels",
+                 "Empties after every step the pixels that the unit would miss least."),
+            Knob("rotation", "rotation", 0.0, 180.0, "linear", "degrees",
+                 "Turns what the network sees at every step."),
+            Knob("noise", "noise", 0.0, 0.5, "linear", "of black to white",
+                 "Adds grain to what the network sees at every step."),
+            Knob("flip", "flip", 0.0, 1.0, "linear", "of the views",
+                 "Mirrors what the network sees, left for right."),
+            Knob("crop_mean", "crop", 0.05, 1.0, "linear", "of the side",
+                 "The mean side of normal crops."),
+        )
+    },
+}  # fmt: skip
+"""Every number that may be a schedule, the explorer's five among them."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Every number of an ascent but its objective, its seed and its size.
 
+    Wherever a Schedule stands, a number holds for the whole run, ``(start, end)`` is linear over it, and
+    ``((start, end), ...)`` has one such pair for each octave. Ranges are in :data:`NUMBERS`.
+
     Attributes:
         name: of the preset that it comes from.
         octaves: ``((steps, scale), ...)``: so many steps, after the picture was enlarged by ``scale``.
-        image: ``"fourier"`` (spectrum, decorrelated colour) or ``"pixels"`` (grey levels from 0 to 255).
-        optimiser: ``"adam"``, or ``"plain"``: a step of ``step_size`` along the gradient by its mean size,
-            ``x += step_size / mean(|g|) * g``.
-        view: ``"crop"`` (random resized crops) or ``"window"`` (one square of the first octave's size, which
-            alone is changed).
-        start_level: mean of the starting noise, in grey levels (pixels only).
+        size: side of the picture in pixels; None for the model's input size.
+        keep: the picture that is the run's result: its ``"last"``, or its ``"best"``, the one with the highest
+            activation (Yosinski et al. 2015).
+
+        image: the parametrisation: ``"fourier"`` (spectrum, decorrelated colour), ``"pixels"`` (grey levels from
+            0 to 255) or ``"maco"`` (phases alone, on the spectrum of natural images).
+        start: ``"noise"``, ``"grey"`` or ``"white"``; a picture is given to ``ascend`` as ``start=``.
+        start_level: mean of the starting noise, in grey levels (pixels only); None for what the network sees as
+            zero.
         start_deviation: deviation of the starting noise: in grey levels for pixels, of the unscaled spectrum
-            for Fourier.
+            for Fourier, in radians for MACO.
         spectrum_power: how much more a step moves coarse forms than fine ones (Fourier only).
-        step_size: of the optimiser: a rate for Adam, grey levels for plain steps.
-        blur: Gaussian after each step, its deviation in pixels of the picture.
+        transparency: keep where the gradients were, and give it as the pictures' ``alpha`` (MACO's importance).
+
+        optimiser: ``"adam"``, ``"nadam"``, or ``"plain"``: a step of ``step_size`` along the gradient.
+        normalise: what the gradient is divided by: its root mean square at the ``"first"`` step (for optimisers
+            that measure it themselves later), or at each step its ``"rms"`` or its ``"mean"`` absolute value
+            (Øygard), or ``"none"``. ``"progress"`` (Yosinski; plain steps on pixels) takes the rate
+            ``min(largest_rate, step_size / |g|^2)``. Where it is not divided, it is by grey levels, for pixels.
+        step_size: of the optimiser: a rate for Adam and NAdam, grey levels for plain steps on pixels.
+        largest_rate: of ``normalise="progress"``.
+
+        view: ``"crop"`` (random resized crops), ``"normal-crop"`` (MACO's), ``"whole"`` (the padded picture,
+            Lucid's) or ``"window"`` (one square of the first octave's size, which alone is changed; Øygard's).
+        views: views at each step.
+        crop: smallest and largest side of a crop, as a share of the picture, where the objective sees all of
+            it; two such pairs for the run's start and its end.
+        field_crop: the same for a unit with a receptive field, as a share of that field.
+        crop_mean, crop_deviation, centre_deviation: of normal crops: mean and deviation of the side, deviation of
+            the middle, as shares of the picture.
         jitter: largest shift of a view, as a share of the side.
+        late_jitter: largest second shift, after scaling, as a share of the side.
+        rotation: largest turn of a view, in degrees.
+        turns: angles in degrees, one of which is taken at random, in place of ``rotation``.
+        scales: magnifications, one of which is taken at random.
+        padding: of a whole picture, on each side, as a share of the side.
+        beyond: what lies past the border: ``"mirror"`` or ``"grey"``.
+        noise: added to a view, as a share of the range from black to white.
+        flip: probability that a view is mirrored, left for right.
+
+        blur: Gaussian after each step, its deviation in pixels of the picture.
+        blur_every: blur after each so many steps.
+        bilateral: bilateral filter after each step, its deviation in pixels (pixels only).
+        bilateral_colour: its deviation in colour, as a share of the range from black to white.
         decay: share of the way to what the network sees as zero that the picture goes back at each step.
         total_variation: pull between neighbouring pixels, in units of the objective's mean gradient.
-        crop: smallest and largest side of a crop, as a share of the picture, where the objective sees all of it.
-        field_crop: the same for a unit with a receptive field, as a share of that field.
-        rotation: largest turn of a view, in degrees.
-        views: views at each step.
-        size: side of the picture in pixels; None for the model's input size.
+        l1: pull towards mid-grey, in the same units.
+        small_norm: percentile of the faintest pixels, emptied after each step (pixels only).
+        small_contribution: percentile of the pixels that contribute least, emptied after each step (pixels only).
 
     Raises:
-        RecipeError: for a number out of its range, in a sentence.
+        RecipeError: for a number out of its range or a combination that can't be, in a sentence.
     """
 
     name: str = "custom"
     octaves: tuple[tuple[int, float], ...] = ((150, 1.0),)
-    image: Literal["fourier", "pixels"] = "fourier"
-    optimiser: Literal["adam", "plain"] = "adam"
-    view: Literal["crop", "window"] = "crop"
-    start_level: float = 128.0
+    size: int | None = None
+    keep: Literal["last", "best"] = "last"
+
+    image: Literal["fourier", "pixels", "maco"] = "fourier"
+    start: Literal["noise", "grey", "white"] = "noise"
+    start_level: float | None = 128.0
     start_deviation: float = 0.01
     spectrum_power: float = 1.2
+    transparency: bool = False
+
+    optimiser: Literal["adam", "nadam", "plain"] = "adam"
+    normalise: Literal["first", "rms", "mean", "none", "progress"] = "first"
     step_size: Schedule = 0.05
-    blur: Schedule = 0.0
+    largest_rate: float = 100.0
+
+    view: Literal["crop", "normal-crop", "whole", "window"] = "crop"
+    views: int = 1
+    crop: Range = (0.25, 1.0)
+    field_crop: Range = (0.7, 1.1)
+    crop_mean: Schedule = 0.5
+    crop_deviation: float = 0.05
+    centre_deviation: float = 0.15
     jitter: Schedule = 0.0
+    late_jitter: float = 0.0
+    rotation: Schedule = 0.0
+    turns: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
+    padding: float = 0.0
+    beyond: Literal["mirror", "grey"] = "mirror"
+    noise: Schedule = 0.0
+    flip: Schedule = 0.0
+
+    blur: Schedule = 0.0
+    blur_every: int = 1
+    bilateral: Schedule = 0.0
+    bilateral_colour: float = 0.1
     decay: Schedule = 0.0
     total_variation: Schedule = 0.0
-    crop: tuple[float, float] = (0.25, 1.0)
-    field_crop: tuple[float, float] = (0.7, 1.1)
-    rotation: float = 0.0
-    views: int = 1
-    size: int | None = None
+    l1: Schedule = 0.0
+    small_norm: Schedule = 0.0
+    small_contribution: Schedule = 0.0
 
     def __post_init__(self) -> None:
         self._check_octaves()
-        for name, knob in KNOBS.items():
+        for name, knob in NUMBERS.items():
             self._set(name, self._check_schedule(knob, getattr(self, name)))
-        for name, options in (("image", _IMAGES), ("optimiser", _OPTIMISERS), ("view", _VIEWS)):
-            if getattr(self, name) not in options:
-                raise RecipeError(f"{name}={getattr(self, name)!r}: possible are {', '.join(map(repr, options))}.")
-        if self.image == "fourier" and self.view == "window":
-            raise RecipeError("view='window' changes a square of pixels, so it needs image='pixels'.")
-        for name, low, high in _RANGES:
+        for name, options in _CHOICES.items():
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in options:
+                raise RecipeError(f"{name}={value!r}: possible are {', '.join(map(repr, options))}.")
+        for name, (low, high) in _RANGES.items():
+            if name == "start_level" and self.start_level is None:
+                continue
             self._set(name, _number(name, getattr(self, name), low, high))
         for name in ("crop", "field_crop"):
-            pair = getattr(self, name)
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise RecipeError(f"{name}={pair!r}: give (smallest, largest) as shares, e.g. (0.25, 1.0).")
-            low, high = (_number(name, v, 0.02, 4.0) for v in pair)
-            if low > high:
-                raise RecipeError(f"{name}={pair!r}: the smallest comes first.")
-            self._set(name, (low, high))
-        if isinstance(self.views, bool) or not isinstance(self.views, int) or not 1 <= self.views <= 64:
-            raise RecipeError(f"views={self.views!r}: give a whole number from 1 to 64.")
+            self._set(name, _range(name, getattr(self, name)))
+        for name, low, high in (("turns", -180.0, 180.0), ("scales", 0.25, 4.0)):
+            values = getattr(self, name)
+            if not isinstance(values, (tuple, list)) or len(values) > 1000:
+                raise RecipeError(f"{name}={values!r}: give a tuple of numbers, one of which is taken at random.")
+            self._set(name, tuple(_number(f"one of {name}", v, low, high) for v in values))
+        for name, high in (("views", 64), ("blur_every", 1000)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
+                raise RecipeError(f"{name}={value!r}: give a whole number from 1 to {high}.")
+        if not isinstance(self.transparency, bool):
+            raise RecipeError(f"transparency={self.transparency!r}: give True or False.")
+        if not isinstance(self.name, str) or len(self.name) > 200:
+            raise RecipeError(f"name={self.name!r}: give a short text.")
         if self.size is not None:
             self._set("size", check_size(self.size))
+        self._check_together()
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # frozen; this is its construction
@@ -153,11 +248,51 @@ class Recipe:
     def _check_schedule(self, knob: Knob, value: Any) -> Schedule:
         if not isinstance(value, (tuple, list)):
             return knob.check(value)
+        if len(value) == 2 and not any(isinstance(v, (tuple, list)) for v in value):
+            return (knob.check(value[0]), knob.check(value[1]))
         if len(value) != len(self.octaves) or any(not isinstance(p, (tuple, list)) or len(p) != 2 for p in value):
             raise RecipeError(
-                f"{knob.name}={value!r}: give a number, or a (start, end) for each of the {len(self.octaves)} octaves."
+                f"{knob.name}={value!r}: give a number, a (start, end) for the whole run, or a (start, end) for each "
+                f"of the {len(self.octaves)} octaves."
             )
         return tuple((knob.check(start), knob.check(end)) for start, end in value)
+
+    def _check_together(self) -> None:
+        """Refuse what can't be had together, rather than leave a number without effect."""
+        for holds, sentence in (
+            (self.view != "window" or self.image == "pixels",
+             "view='window' changes a square of pixels, so it needs image='pixels'."),
+            (self.view != "window" or self.views == 1,
+             f"view='window' shows one square at each step: give views=1 and not {self.views}."),
+            (self.view != "window" or not (self.turns or self.scales),
+             "view='window' shows the pixels as they are: for turns or scales take another view."),
+            (self.padding == 0.0 or self.view == "whole",
+             "padding surrounds the whole picture, so it needs view='whole'."),
+            (self.late_jitter == 0.0 or self.view == "whole",
+             "late_jitter shifts a whole picture after it was scaled, so it needs view='whole'."),
+            (self.image != "maco" or self.start == "noise",
+             f"image='maco' moves phases, and start={self.start!r} has none: give start='noise'."),
+            (self.image != "maco" or all(scale == 1.0 for _, scale in self.octaves),
+             "image='maco' has one size, the spectrum's: give octaves of scale 1."),
+            (self.normalise != "progress" or (self.optimiser == "plain" and self.image == "pixels"),
+             "normalise='progress' sets the rate of plain steps on pixels: it needs optimiser='plain', "
+             "image='pixels'."),
+        ):  # fmt: skip
+            if not holds:
+                raise RecipeError(sentence)
+        for name in NUMBERS:
+            self.check_use(name, max(_flat(getattr(self, name))))
+
+    def check_use(self, name: str, value: float) -> None:
+        """Refuse (RecipeError) a number of :data:`NUMBERS` that could have no effect in this recipe, unless it is 0."""
+        if value == 0.0:
+            return
+        if name in _PIXELS_ONLY and self.image != "pixels":
+            raise RecipeError(f"{name} changes single pixels: it needs image='pixels', and not {self.image!r}.")
+        if name == "decay" and self.image == "maco":
+            raise RecipeError("image='maco' has a fixed contrast, so nothing can decay: give decay=0.")
+        if name in ("rotation", "flip") and self.view == "window":
+            raise RecipeError(f"view='window' shows the pixels as they are: for {name} take another view.")
 
     @property
     def steps(self) -> int:
@@ -165,14 +300,26 @@ class Recipe:
         return sum(steps for steps, _ in self.octaves)
 
     def at(self, name: str, step: int) -> float:
-        """The value of a knob at a step (from 0); past the end, the last."""
+        """The value of a number that may be a schedule, at a step (from 0); past the end, the last."""
         schedule = getattr(self, name)
         if not isinstance(schedule, tuple):
             return schedule
-        octave, done, length = self.octave(step)
-        start, end = schedule[octave]
+        if not isinstance(schedule[0], tuple):
+            (start, end), done, length = schedule, step, self.steps
+        else:
+            octave, done, length = self.octave(step)
+            start, end = schedule[octave]
         # As in deepdraw: an octave's first step has its start, its last stops one short of its end.
         return start + (end - start) * min(done / length, 1.0)
+
+    def shares(self, name: str, step: int) -> tuple[float, float]:
+        """``crop`` or ``field_crop`` at a step (from 0): smallest and largest side as shares."""
+        found = getattr(self, name)
+        if not isinstance(found[0], tuple):
+            return found
+        (low, high), (last_low, last_high) = found
+        part = min(step / self.steps, 1.0)
+        return (low + (last_low - low) * part, high + (last_high - high) * part)
 
     def octave(self, step: int) -> tuple[int, int, int]:
         """Number of the octave that a step is in, steps done in it, and its length."""
@@ -207,7 +354,7 @@ class Recipe:
         """
         try:
             values = json.loads(text)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise RecipeError(f"A recipe is kept as JSON, and this is not: {error}") from error
         if not isinstance(values, dict):
             raise RecipeError(f"A recipe is kept as a JSON object; this is a {type(values).__name__}.")
@@ -221,32 +368,39 @@ class Recipe:
         Raises:
             RecipeError: if there is none, with the names there are.
         """
+        from peek_widget.ascent.presets import preset  # presets are made of recipes
+
         return preset(name).recipe
 
     @classmethod
     def presets(cls) -> tuple[str, ...]:
         """The names of all recipes that come with the package."""
-        return tuple(_PRESETS)
+        from peek_widget.ascent.presets import presets
+
+        return tuple(presets())
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A recipe by name, what it does in a plain sentence, and where it was published."""
-
-    recipe: Recipe
-    summary: str
-    source: str
-
-
-_IMAGES = ("fourier", "pixels")
-_OPTIMISERS = ("adam", "plain")
-_VIEWS = ("crop", "window")
-_RANGES = (
-    ("start_level", 0.0, 255.0),
-    ("start_deviation", 0.0, 255.0),
-    ("spectrum_power", 0.0, 3.0),
-    ("rotation", 0.0, 180.0),
-)
+_CHOICES = {
+    "image": ("fourier", "pixels", "maco"),
+    "start": ("noise", "grey", "white"),
+    "keep": ("last", "best"),
+    "optimiser": ("adam", "nadam", "plain"),
+    "normalise": ("first", "rms", "mean", "none", "progress"),
+    "view": ("crop", "normal-crop", "whole", "window"),
+    "beyond": ("mirror", "grey"),
+}
+_RANGES = {
+    "start_level": (0.0, 255.0),
+    "start_deviation": (0.0, 255.0),
+    "spectrum_power": (0.0, 3.0),
+    "largest_rate": (1e-6, 1e12),
+    "crop_deviation": (0.0, 1.0),
+    "centre_deviation": (0.0, 1.0),
+    "late_jitter": (0.0, 0.25),
+    "padding": (0.0, 1.0),
+    "bilateral_colour": (0.01, 1.0),
+}
+_PIXELS_ONLY = ("bilateral", "small_norm", "small_contribution")
 MINIMUM_SIZE, MAXIMUM_SIZE = 8, 2048
 
 
@@ -264,6 +418,25 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
         raise RecipeError(f"{name}={value!r} is out of range: possible is {low:g} to {high:g}.")
     return float(value)
+
+
+def _range(name: str, value: Any) -> Range:
+    """(smallest, largest), or two such."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise RecipeError(f"{name}={value!r}: give (smallest, largest) as shares, e.g. (0.25, 1.0).")
+    if all(isinstance(pair, (tuple, list)) for pair in value):
+        start, end = (_range(name, pair) for pair in value)
+        if isinstance(start[0], tuple) or isinstance(end[0], tuple):
+            raise RecipeError(f"{name}={value!r}: give two pairs at most, for the run's start and its end.")
+        return (start, end)
+    low, high = (_number(name, v, 0.02, 4.0) for v in value)
+    if low > high:
+        raise RecipeError(f"{name}={value!r}: the smallest comes first.")
+    return (low, high)
+
+
+def _flat(value: Any) -> list[float]:
+    return [v for part in value for v in _flat(part)] if isinstance(value, tuple) else [value]
 
 
 def _tuples(value: Any) -> Any:
@@ -294,54 +467,3 @@ def _scaled(octaves: tuple[tuple[int, float], ...], steps: Any) -> tuple[tuple[i
         lengths.append(upto - before)
         before = upto
     return tuple((length, scale) for length, (_, scale) in zip(lengths, octaves, strict=True))
-
-
-_PRESETS: dict[str, Preset] = {
-    "peek": Preset(
-        Recipe(
-            name="peek",
-            octaves=((150, 1.0),),
-            image="fourier",
-            optimiser="adam",
-            view="crop",
-            start_deviation=0.01,
-            spectrum_power=1.1,
-            step_size=0.05,
-            jitter=0.05,
-            total_variation=0.05,
-            crop=(0.3, 1.2),
-            field_crop=(0.9, 1.5),
-            rotation=10.0,
-            size=160,
-        ),
-        "Our own: a clear picture in a few seconds, seen through crops of many sizes.",
-        "peek_widget; image after Olah, Mordvintsev & Schubert 2017, crops after Fel et al. 2023 (MACO).",
-    ),
-    "oygard-2016": Preset(
-        Recipe(
-            name="oygard-2016",
-            octaves=((200, 1.0), (100, 1.0), (100, 1.05), (50, 1.05), (25, 1.05)),
-            image="pixels",
-            optimiser="plain",
-            view="window",
-            start_level=250.0,
-            start_deviation=8.0,
-            step_size=((3.0, 2.5), (2.5, 2.0), (2.0, 1.5), (1.5, 0.375), (0.375, 0.125)),
-            blur=((2.5, 1.1), (1.1, 0.858), (0.858, 0.78), (0.858, 0.40), (0.4, 0.1)),
-        ),
-        "The article's: from white, plain steps and a blur that lets finer detail in little by little.",
-        'A. M. Øygard, "Peeking inside convolutional neural networks" (2016), deepdraw notebook for VGG-S.',
-    ),
-}
-
-
-def preset(name: Any) -> Preset:
-    """The preset of that name, with its words; RecipeError with the names there are if there is none."""
-    if isinstance(name, str) and name in _PRESETS:
-        return _PRESETS[name]
-    raise RecipeError(f"There is no recipe {name!r}; possible are {', '.join(_PRESETS)}.")
-
-
-def presets() -> Mapping[str, Preset]:
-    """Every preset by name."""
-    return _PRESETS

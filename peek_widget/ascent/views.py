@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-__all__ = ["Frame", "Window", "affine_views", "shift", "window"]
+__all__ = ["Frame", "Look", "Window", "affine_views", "shift", "speckle", "window"]
 
 Window = tuple[slice, slice]
 """Rows and columns of a picture."""
@@ -24,49 +25,106 @@ class Frame:
 
     Attributes:
         side: of the square that the network gets, in pixels.
-        shares: smallest and largest side of what is cut out of the picture, as a share of the picture's side;
-            above 1 it reaches past the border, which is mirrored.
+        cut: what is cut out of the picture: ``"crop"`` (of any size, anywhere in it), ``"widest"`` (the largest
+            crop), ``"field"`` (a receptive field round its middle), ``"normal-crop"`` (MACO's), ``"whole"``,
+            ``"window"`` (a square of its own pixels).
+        reach: of a field's cut, its side by the side of the field: the room round the field.
         centre: the place (y, x) in the network's square, from -1 to 1, on which the picture's middle comes to
             lie; None lets the cut go anywhere in the picture.
     """
 
     side: int
-    shares: tuple[float, float]
+    cut: Literal["crop", "widest", "field", "normal-crop", "whole", "window"]
+    reach: float = 1.0
     centre: tuple[float, float] | None = None
 
 
-def affine_views(
-    pictures: Tensor, frame: Frame, count: int, rotation: float, jitter: float, generators: list[Generator]
-) -> Tensor:
-    """Random resized, turned and shifted crops.
+@dataclass(frozen=True)
+class Look:
+    """The numbers of one step's views. Shares are of the picture's side.
+
+    Attributes:
+        count: views of each picture, V.
+        shares: smallest and largest side of what is cut out; above 1 it reaches past the border. Of a normal
+            crop, its mean and deviation.
+        rotation: largest turn, in degrees.
+        turns: where given, one of these angles (in degrees) is taken at random in place of ``rotation``.
+        scales: where given, one of these magnifications is taken at random.
+        jitter: largest shift.
+        late_jitter: largest second shift, after scaling.
+        centre_deviation: of a normal crop's middle.
+        flip: the probability that a view is mirrored, left for right.
+        beyond: what lies past the border: the mirrored picture, or mid-grey.
+    """
+
+    count: int
+    shares: tuple[float, float]
+    rotation: float = 0.0
+    turns: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
+    jitter: float = 0.0
+    late_jitter: float = 0.0
+    centre_deviation: float = 0.0
+    flip: float = 0.0
+    beyond: Literal["mirror", "grey"] = "mirror"
+
+
+def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Generator]) -> Tensor:
+    """Random resized, turned, mirrored and shifted crops, in one bilinear sampling.
 
     Args:
         pictures: ``[N, C, S, S]``.
         frame: what to cut out.
-        count: views of each picture, V.
-        rotation: largest turn, in degrees.
-        jitter: largest shift, as a share of the picture's side.
+        look: how much of each.
         generators: one for each picture; draws are made on the CPU on every device.
 
     Returns:
         ``[N * V, C, frame.side, frame.side]``, the views of one picture together.
     """
-    side = pictures.shape[-1]
+    side, count = pictures.shape[-1], look.count
     draws = torch.stack([torch.rand(count, 6, generator=g) for g in generators]).flatten(0, 1)
-    low, high = frame.shares
-    share = low + (high - low) * draws[:, 0]
-    angle = math.radians(rotation) * (2.0 * draws[:, 1] - 1.0)
+    low, high = look.shares
+    if frame.cut == "normal-crop":
+        normal = torch.stack([torch.randn(count, 3, generator=g) for g in generators]).flatten(0, 1)
+        share = (low + high * normal[:, 0]).clamp(_LEAST_CROP, 1.0)
+        low = float(share.min())
+    else:
+        share = low + (high - low) * draws[:, 0]
+    late = 2.0 * look.late_jitter * (2.0 * draws[:, 2:4] - 1.0)
+    if frame.cut == "whole":
+        share = share - 2.0 * look.late_jitter
+        low = float(share.min())
+    if look.scales:
+        # Scaled and then cut to the view's own size, so that a magnification of 1.1 shows 1 / 1.1 of it.
+        scale = torch.stack([_choose(look.scales, count, g) for g in generators]).flatten(0, 1)
+        share, late = share / scale, late / scale[:, None]
+        low = float(share.min())
+    if look.turns:
+        turn = torch.stack([_choose(look.turns, count, g) for g in generators]).flatten(0, 1)
+        angle = turn * (math.pi / 180.0)
+    else:
+        angle = math.radians(look.rotation) * (2.0 * draws[:, 1] - 1.0)
     cos, sin = share * torch.cos(angle), share * torch.sin(angle)
-    move = 2.0 * jitter * (2.0 * draws[:, 4:6] - 1.0)
-    if frame.centre is None:
+    move = 2.0 * look.jitter * (2.0 * draws[:, 4:6] - 1.0)
+    if look.flip > 0.0:
+        coins = torch.stack([torch.rand(count, generator=g) for g in generators]).flatten(0, 1)
+        mirror = torch.where(coins < look.flip, -1.0, 1.0)
+    else:
+        mirror = torch.ones(())
+    if frame.cut == "normal-crop":
+        room = (1.0 - share)[:, None]
+        middle = torch.minimum(torch.maximum(2.0 * look.centre_deviation * normal[:, 1:], -room), room)
+    elif frame.cut == "whole":
+        middle = late
+    elif frame.centre is None:
         room = (1.0 - share).clamp(min=0.0)[:, None]
         middle = room * (2.0 * draws[:, 2:4] - 1.0)
     else:
         y, x = frame.centre
-        middle = -torch.stack([cos * x - sin * y, sin * x + cos * y], dim=1)
+        middle = -torch.stack([cos * mirror * x - sin * y, sin * mirror * x + cos * y], dim=1)
     middle = middle + move
     theta = torch.stack(
-        [torch.stack([cos, -sin, middle[:, 0]], 1), torch.stack([sin, cos, middle[:, 1]], 1)], dim=1
+        [torch.stack([cos * mirror, -sin, middle[:, 0]], 1), torch.stack([sin * mirror, cos, middle[:, 1]], 1)], dim=1
     ).to(pictures.device)
     # Bilinear sampling looks at four pixels: a picture much finer than the view is averaged down first, or
     # most of its pixels would never be seen.
@@ -76,7 +134,34 @@ def affine_views(
     if count > 1:
         pictures = pictures.repeat_interleave(count, 0)
     grid = F.affine_grid(theta, [len(theta), pictures.shape[1], frame.side, frame.side], align_corners=False)
+    if look.beyond == "grey":
+        return 0.5 + F.grid_sample(pictures - 0.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+# As in Xplique's MACO: a normal crop is never smaller than this share of the picture.
+_LEAST_CROP = 0.05
+
+
+def _choose(values: tuple[float, ...], count: int, generator: Generator) -> Tensor:
+    return torch.tensor(values)[torch.randint(len(values), (count,), generator=generator)]
+
+
+def speckle(views: Tensor, noise: float, generators: list[Generator]) -> Tensor:
+    """Views with noise added: normal of deviation ``noise``, and uniform within half of it (MACO, Fel et al. 2023).
+
+    Args:
+        views: ``[N * V, C, H, W]`` in [0, 1], the views of one picture together.
+        noise: as a share of the range from black to white; 0 does nothing.
+        generators: one for each picture; draws are made on the CPU on every device.
+    """
+    if noise <= 0.0:
+        return views
+    shape = (len(views) // len(generators), *views.shape[1:])
+    draws = [
+        noise * torch.randn(shape, generator=g) + noise * (torch.rand(shape, generator=g) - 0.5) for g in generators
+    ]
+    return views + torch.cat(draws).to(views.device)
 
 
 def window(side: int, seen: int, generator: Generator) -> Window:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from peek_widget import Channel, Logit, Neuron, Objective, Preprocess, Recipe, ascend, render
-from peek_widget.ascent import KNOBS, Ascent
+from peek_widget import Channel, Direction, Diversity, Logit, Neuron, Objective, Preprocess, Recipe, ascend, render
+from peek_widget.ascent import NUMBERS, Ascent
 from peek_widget.errors import (
     AscentError,
     LayerError,
@@ -25,15 +26,25 @@ from tests.networks import Fixed, Planted, Tiny, squeezenet, tiny
 SHORT = Recipe.preset("peek").replace(steps=12)
 
 
-@pytest.mark.parametrize("recipe", Recipe.presets())
+# Yosinski's rates and progress are absolute, for activations of some tens: they are tried on SqueezeNet, below.
+RELATIVE = [name for name in Recipe.presets() if not name.startswith("yosinski")]
+
+
+@pytest.mark.parametrize("recipe", RELATIVE)
 def test_the_picture_is_what_a_planted_unit_looks_for(recipe: str) -> None:
     result = render(Planted(), Channel("conv", 0), recipe, size=32, preprocess="none", input_size=32)
-    red, green, blue = result.images[0].mean(dim=(1, 2))
-    assert red > 1.5 * max(green, blue)
-    assert result.history[-1] > result.history[0]
+    image = result.images[0]
+    if recipe == "maco-2023":
+        # Its mean colour is fixed; what it can do is to be red in the middle, where most of its crops lie.
+        redness = image[0] - image[1:].mean(0)
+        assert float(redness[8:24, 8:24].mean()) > float(redness.mean()) + 0.02
+    else:
+        red, green, blue = image.mean(dim=(1, 2))
+        assert red > 1.25 * max(green, blue)
+    assert result.history[-5:].mean() > result.history[:5].mean()
 
 
-@pytest.mark.parametrize("recipe", Recipe.presets())
+@pytest.mark.parametrize("recipe", RELATIVE)
 @pytest.mark.parametrize("objective", [Neuron("forms", 2), Channel("forms", 2), Logit(3)])
 def test_activation_rises(recipe: str, objective: Objective) -> None:
     history = render(tiny(), objective, Recipe.preset(recipe).replace(steps=40), size=32).history[:, 0]
@@ -262,21 +273,66 @@ def test_an_image_too_small_for_the_layer_says_how_large() -> None:
 
 
 objectives = st.sampled_from(
-    [Logit(1), Neuron("forms", 2), Channel("edges", 0), Neuron("classes", 3), -Channel("norm", 1)]
-)
-recipes = st.builds(
-    lambda base, **knobs: Recipe.preset(base).replace(steps=8, **knobs),
-    st.sampled_from(Recipe.presets()),
-    **{n: st.floats(k.minimum, k.maximum) for n, k in KNOBS.items()},
-)
+    [
+        Logit(1), Neuron("forms", 2), Neuron("forms", 2, (3, 1)), Channel("edges", 0), Neuron("classes", 3),
+        -Channel("norm", 1), Direction("forms", [1.0, -2.0, 0.0, 0.5, 3.0, 0.0, 0.0, 1.0], power=2.0),
+        Channel("forms", 1) + 0.5 * Diversity("edges"), 2 * Logit(0) - Neuron("edges", 3),
+    ]
+)  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(objective=objectives, recipe=recipes, size=st.integers(8, 40), seed=st.integers(0, 2**62))
+def schedules(low: float, high: float) -> st.SearchStrategy:
+    one = st.floats(low, high)
+    return st.one_of(one, st.tuples(one, one), st.lists(st.tuples(one, one), min_size=1, max_size=5).map(tuple))
+
+
+pairs = st.tuples(st.floats(0.02, 4.0), st.floats(0.02, 4.0)).map(lambda p: tuple(sorted(p)))
+anything = {
+    **{name: schedules(knob.minimum, knob.maximum) for name, knob in NUMBERS.items()},
+    "octaves": st.lists(st.tuples(st.integers(1, 5), st.floats(1.0, 1.5)), min_size=1, max_size=3).map(tuple),
+    "keep": st.sampled_from(["last", "best"]),
+    "image": st.sampled_from(["fourier", "pixels", "maco"]),
+    "start": st.sampled_from(["noise", "grey", "white"]),
+    "start_level": st.none() | st.floats(0.0, 255.0),
+    "start_deviation": st.floats(0.0, 255.0),
+    "spectrum_power": st.floats(0.0, 3.0),
+    "largest_rate": st.floats(1e-6, 1e12),
+    "transparency": st.booleans(),
+    "optimiser": st.sampled_from(["adam", "nadam", "plain"]),
+    "normalise": st.sampled_from(["first", "rms", "mean", "none", "progress"]),
+    "view": st.sampled_from(["crop", "normal-crop", "whole", "window"]),
+    "views": st.integers(1, 3),
+    "crop": pairs | st.tuples(pairs, pairs),
+    "field_crop": pairs,
+    "crop_deviation": st.floats(0.0, 1.0),
+    "centre_deviation": st.floats(0.0, 1.0),
+    "late_jitter": st.floats(0.0, 0.25),
+    "turns": st.lists(st.floats(-180.0, 180.0), max_size=3).map(tuple),
+    "scales": st.lists(st.floats(0.25, 4.0), max_size=3).map(tuple),
+    "padding": st.floats(0.0, 1.0),
+    "beyond": st.sampled_from(["mirror", "grey"]),
+    "blur_every": st.integers(1, 5),
+    "bilateral_colour": st.floats(0.01, 1.0),
+}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    objective=objectives,
+    base=st.sampled_from(Recipe.presets()),
+    # A few at a time: of all together hardly a recipe would be possible.
+    changes=st.lists(st.sampled_from(sorted(anything)), max_size=4, unique=True).flatmap(
+        lambda names: st.fixed_dictionaries({name: anything[name] for name in names})
+    ),
+    size=st.integers(8, 40),
+    seed=st.integers(0, 2**62),
+)
 def test_any_run_is_a_finite_picture_or_a_named_error(
-    objective: Objective, recipe: Recipe, size: int, seed: int
+    objective: Objective, base: str, changes: dict, size: int, seed: int
 ) -> None:
     try:
+        recipe = Recipe.preset(base)
+        recipe = recipe.replace(steps=8, views=min(recipe.views, 3)).replace(**changes)
         images = render(NETWORK, objective, recipe, size=size, seed=seed).images
     except PeekError as error:
         assert str(error)
@@ -284,6 +340,10 @@ def test_any_run_is_a_finite_picture_or_a_named_error(
     assert images.shape == (1, 3, size, size)
     assert bool(torch.isfinite(images).all())
     assert 0.0 <= float(images.min()) <= float(images.max()) <= 1.0
+
+
+def test_every_field_is_driven_at_random() -> None:
+    assert {f.name for f in dataclasses.fields(Recipe)} == {*anything, "name", "size"}
 
 
 NETWORK = read(tiny(), 32)
@@ -296,6 +356,12 @@ def test_squeezenet_draws_what_it_knows() -> None:
         image = nn.functional.interpolate(result.images, 224, mode="bilinear")
         image = Preprocess((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(image)
         assert 817 in model(image)[0].topk(5).indices.tolist()
+
+
+@pytest.mark.parametrize("recipe", [name for name in Recipe.presets() if name.startswith("yosinski")])
+def test_absolute_rates_suit_a_real_network(recipe: str) -> None:
+    history = render(squeezenet(), Logit(130), Recipe.preset(recipe).replace(steps=12), size=96).history[:, 0]
+    assert history.max() > history[0] + 2.0
 
 
 def test_dead_relus_of_fire8_draw() -> None:

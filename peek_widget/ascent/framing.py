@@ -1,0 +1,152 @@
+"""How large a picture is, and what of it the network gets to see for an objective."""
+
+from __future__ import annotations
+
+import torch
+
+from peek_widget.ascent.objective import Objective
+from peek_widget.ascent.recipe import Recipe, check_size
+from peek_widget.ascent.views import Frame, Look
+from peek_widget.errors import SizeError
+from peek_widget.network import OUTPUT, Network
+
+__all__ = ["Framing"]
+
+
+class Framing:
+    """The sizes of one ascent: of its picture in each octave, and of what the network gets.
+
+    Args:
+        network: that looks.
+        recipe: whose octaves, size and views hold.
+        size: side of the finished picture in pixels; None leaves it to the recipe and the model.
+
+    Attributes:
+        sides: of the picture in each octave, in pixels.
+        window: side of the first, which a windowed or whole view shows in its own pixels.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, size: int | None) -> None:
+        self._network, self._recipe = network, recipe
+        scales = [scale for _, scale in recipe.octaves]
+        grown = 1.0
+        for scale in scales:
+            grown *= scale
+        size = size if size is not None else recipe.size
+        # Without a size said, an octave recipe begins at the model's input size, as published.
+        side = network.input_size if size is None else check_size(size) / grown
+        self.sides: list[int] = []
+        for scale in scales:
+            side *= scale
+            self.sides.append(max(1, round(side)))
+        if size is not None:
+            self.sides[-1] = size
+        self.window = self.sides[0]
+
+    def frame(self, objective: Objective) -> Frame:
+        """How the picture is laid before the network for an objective.
+
+        Raises:
+            SizeError: if the objective's layers can't be computed from it, with the least size that would do.
+        """
+        network, recipe = self._network, self._recipe
+        whole = any(network.fixed(name) for name in objective.layers)
+        limit = min(self.window, network.input_size)
+        if recipe.view == "window":
+            return self._runnable(objective, Frame(network.input_size if whole else self.window, "window"))
+        if recipe.view == "whole":
+            shown = self.window * (self._whole(0) - 2.0 * recipe.late_jitter)
+            return self._runnable(objective, Frame(network.input_size if whole else max(1, round(shown)), "whole"))
+        if recipe.view == "normal-crop":
+            return self._runnable(objective, Frame(network.input_size if whole else limit, "normal-crop"))
+        centre = objective.centred
+        layer = network.layer(centre) if centre is not None else None
+        if layer is None or layer.sees_all or not layer.spatial:
+            side = network.input_size if whole else limit
+            return self._runnable(
+                objective, Frame(side, "crop" if layer is not None or OUTPUT in objective.layers else "widest")
+            )
+        # The field, and room round it, so that no zero padding comes into it.
+        field, stride = max(layer.receptive_field), max(layer.stride)
+        side = min(limit, field + 2 * stride)
+        self._runnable(objective, Frame(side, "field"))
+        middle = []
+        for axis in (0, 1):
+            places = self._places(layer.name, side)[axis]
+            pixel = layer.start[axis] + (places - 1) // 2 * layer.stride[axis]
+            middle.append((2.0 * pixel + 1.0) / side - 1.0)
+        return Frame(side, "field", side / min(field, side), (middle[0], middle[1]))
+
+    def look(self, frame: Frame, step: int, rotation: float, jitter: float, flip: float) -> Look:
+        """The numbers of a step's views; those that may have been changed by hand are handed in."""
+        recipe = self._recipe
+        return Look(
+            recipe.views,
+            self._shares(frame, step),
+            rotation,
+            recipe.turns,
+            recipe.scales,
+            jitter,
+            recipe.late_jitter,
+            recipe.centre_deviation,
+            flip,
+            recipe.beyond,
+        )
+
+    def band(self, frame: Frame) -> float:
+        """The finest grain, in cycles a picture, that the closest of all views shows: nobody sees more."""
+        least = min(self._least_share(frame, step) for step in (0, self._recipe.steps - 1))
+        return 0.5 * frame.side / least
+
+    def _shares(self, frame: Frame, step: int) -> tuple[float, float]:
+        recipe = self._recipe
+        match frame.cut:
+            case "field":
+                low, high = recipe.shares("field_crop", step)
+                return low * frame.reach, high * frame.reach
+            case "crop":
+                return recipe.shares("crop", step)
+            case "normal-crop":
+                return recipe.at("crop_mean", step), recipe.crop_deviation
+            case "whole":
+                return (self._whole(step),) * 2
+            case "widest":
+                # Of a texture, all of it.
+                return (recipe.shares("crop", step)[1],) * 2
+            case "window":
+                return 1.0, 1.0
+
+    def _least_share(self, frame: Frame, step: int) -> float:
+        low, other = self._shares(frame, step)
+        if frame.cut == "normal-crop":
+            return max(low - 2.0 * other, 0.05)
+        if frame.cut == "whole":
+            low -= 2.0 * self._recipe.late_jitter
+        return max(low, 0.02) / max(self._recipe.scales, default=1.0)
+
+    def _whole(self, step: int) -> float:
+        """Of the padded picture, what a shift of any length leaves in view, as a share of its side."""
+        recipe = self._recipe
+        return 1.0 + 2.0 * recipe.padding - 2.0 * min(recipe.at("jitter", step), recipe.padding)
+
+    def _places(self, name: str, side: int) -> tuple[int, int]:
+        probe = torch.zeros(1, self._network.channels, side, side, device=self._network.ghost.device)
+        with torch.no_grad():
+            value = self._network.run(self._network.preprocess(probe), [name])[name]
+        return value.shape[2], value.shape[3]
+
+    def _runnable(self, objective: Objective, frame: Frame) -> Frame:
+        """The frame, if the objective's layers can be computed at its side; SizeError with the least size if not."""
+        for name in objective.layers:
+            if self._network.runs_at(name, frame.side):
+                continue
+            least = self._network.minimum(name)
+            what = f"layer {name!r}" if name else "the model's output"
+            raise SizeError(
+                f"A picture of {self.sides[-1]} px is too small: {what} can't be computed from the {frame.side} px "
+                f"that the network would get, it needs at least {least}. Give size={self._least_size(least)} or more."
+            )
+        return frame
+
+    def _least_size(self, view: int) -> int:
+        return -(-view * self.sides[-1] // self.window)

@@ -1,0 +1,78 @@
+"""Pictures in and out: what people hand over as an image, and what Pillow takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image as PILImage
+from torch import Tensor
+
+from peek_widget.errors import PeekError
+
+__all__ = ["as_picture", "fitted", "to_pil"]
+
+
+def to_pil(image: Tensor, alpha: Tensor | None = None) -> PILImage.Image:
+    """A picture ``[C, H, W]`` in [0, 1] for Pillow: its first three channels as RGB; of fewer the mean, in grey.
+
+    Args:
+        image: the picture.
+        alpha: its opacity ``[1, H, W]`` in [0, 1], where it has one.
+    """
+    colours = image[:3] if image.shape[0] >= 3 else image.mean(0, keepdim=True)
+    levels = colours if alpha is None else torch.cat([colours, alpha.to(colours)])
+    array = (levels.detach().cpu().clamp(0.0, 1.0) * 255.0).permute(1, 2, 0).round().to(torch.uint8).contiguous()
+    return PILImage.fromarray(array.squeeze(-1).numpy() if array.shape[-1] == 1 else array.numpy())
+
+
+def as_picture(image: Any) -> Tensor:
+    """What is given as an image as float32 ``[C, H, W]`` in [0, 1].
+
+    Args:
+        image: a PIL image (RGB unless it is grey), an array ``[H, W]`` or ``[H, W, C]`` (bytes, or numbers in
+            [0, 1]), or a tensor ``[C, H, W]`` in [0, 1].
+
+    Raises:
+        PeekError: if it is none of these, with what it is.
+    """
+    if isinstance(image, PILImage.Image):
+        image = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    if isinstance(image, np.ndarray):
+        array = image[:, :, None] if image.ndim == 2 else image
+        if array.ndim != 3 or array.dtype.kind not in "uifb" or not array.size:
+            raise PeekError(
+                f"An array of shape {image.shape} and type {image.dtype} is no image: give [H, W] or [H, W, C] of "
+                "bytes, or of numbers from 0 to 1."
+            )
+        scale = 255.0 if array.dtype == np.uint8 else 1.0
+        image = torch.from_numpy(np.ascontiguousarray(array).astype(np.float32) / scale).permute(2, 0, 1)
+    if not isinstance(image, Tensor):
+        raise PeekError(
+            f"A {type(image).__name__} is no image: give a PIL image, an array [H, W, C] or a tensor [C, H, W] in "
+            "[0, 1]."
+        )
+    if image.ndim != 3 or not image.numel():
+        raise PeekError(f"A tensor of shape {tuple(image.shape)} is no image: give [C, H, W].")
+    picture = image.detach().to("cpu", torch.float32)
+    low, high = float(picture.min()), float(picture.max())
+    if not (0.0 <= low <= high <= 1.0):  # NaN fails it too
+        raise PeekError(
+            f"The image's values go from {low:g} to {high:g}: give them from 0 to 1 (bytes by 255, and nothing "
+            "normalised)."
+        )
+    return picture
+
+
+def fitted(picture: Tensor, side: int) -> Tensor:
+    """The middle square of ``[C, H, W]``, resized to ``[C, side, side]``."""
+    height, width = picture.shape[-2:]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    square = picture[:, top : top + edge, left : left + edge]
+    if edge == side:
+        return square
+    resized = F.interpolate(square[None], (side, side), mode="bilinear", antialias=True, align_corners=False)
+    return resized[0].clamp(0.0, 1.0)
