@@ -18,6 +18,7 @@ from peek_widget.errors import LayerError, ModelError, PeekError, SizeError, Uni
 from peek_widget.network.field import Field, FieldTracer
 from peek_widget.network.forward import Lift, Squashers
 from peek_widget.network.ghost import OUTPUT, Ghost, as_tensor
+from peek_widget.network.layout import Layout, layouts
 from peek_widget.network.preprocess import Preprocess, find_preprocess
 
 __all__ = ["Layer", "Network", "layers", "read"]
@@ -30,7 +31,9 @@ _NO_CONVOLUTION = (
 )
 
 # Autograd nodes whose output has units of its own, whatever goes in.
-_MAKERS = ("Convolution", "MkldnnConvolution", "Addmm", "Mm", "Bmm", "Linear", "Cat")
+_MAKERS = ("Convolution", "MkldnnConvolution", "Addmm", "Mm", "Bmm", "Linear")
+# And those that only shift and rescale the units that went in.
+_NORMS = ("NativeBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "CudnnBatchNorm", "MiopenBatchNorm", "FusedRmsNorm")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Layer:
 
     Attributes:
         name: as in ``model.named_modules()``; ``""`` is the model itself, its output. A module that is called
-            again in the same forward is a layer more, ``"name@2"`` and so on.
+            again in the same forward is a layer more, ``"name@2"`` and so on; where its output are tokens, the
+            patches have its name, and a class token is the vector ``"name@class"`` (others ``"name@token1"``...).
         kind: class name of the module, e.g. ``"Conv2d"``.
         channels: number of units.
         size: height and width of its map for the model's input size; (1, 1) for a vector.
@@ -52,6 +56,10 @@ class Layer:
             activation, normalisation, pooling or dropout shows its predecessor's again.
         index: its place among the layers, from 0.
         call: which call of its module in one forward it is, from 1.
+        sees_all: whether its units see the whole image, whatever its size.
+        output: of which module output it is a part: its name without the token.
+        layout: how that output is brought into its shape.
+        lift: where its last ReLUs are in the forward.
     """
 
     name: str
@@ -66,6 +74,8 @@ class Layer:
     start: tuple[float, float] = (0.0, 0.0)
     sees_all: bool = field(default=False, repr=False)
     call: int = 1
+    output: str = field(default="", repr=False)
+    layout: Layout = field(default=Layout((0, 1)), repr=False, compare=False)
     lift: Lift = field(default=Lift(), repr=False, compare=False)
 
     @property
@@ -107,9 +117,9 @@ class Network:
             ModelError: if the model's forward raised; the cause is chained.
         """
         found = {name: self.layer(name) for name in names}
-        lifts = {layer.name: layer.lift for layer in found.values()}
+        lifts = {layer.output: layer.lift for layer in found.values()}
         values = self.ghost.run(images, lifts, lifts)
-        return {name: values[layer.name] for name, layer in found.items()}
+        return {name: layer.layout(values[layer.output], tuple(images.shape)) for name, layer in found.items()}
 
     def fixed(self, name: str) -> bool:
         """Whether the layer can only be computed from ``input_size`` px; found by trial at another size."""
@@ -171,6 +181,10 @@ class Network:
         return high
 
 
+def _kind(node: Any) -> str:
+    return node.name().split("Backward")[0]
+
+
 class _DryRun(TorchFunctionMode):
     """Round a forward: writes down fields, ReLUs and whether there was a convolution."""
 
@@ -200,7 +214,7 @@ class _DryRun(TorchFunctionMode):
             if node is None or node in seen:
                 continue
             seen.add(node)
-            kind = node.name().split("Backward")[0]
+            kind = _kind(node)
             inputs = [n for n, _ in node.next_functions if n is not None]
             # A product (squeeze-and-excitation) makes units louder or softer, and no new ones.
             if kind not in _MAKERS and (len(inputs) == 1 or kind == "Mul"):
@@ -285,17 +299,13 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
         raise ModelError(f"of one image of {size} px it made a batch of {final.shape[0]}, so that is not its size")
     found: list[Layer] = []
     shown: dict[Any, int | None] = {}
+    last_grid = (1, 1)
     for one in outputs:
-        # Maps are [N, C, H, W] and vectors [N, C]; what does not depend on the image has nothing to draw.
-        if len(one.shape) not in (2, 4) or one.shape[0] != 1 or one.field is None:
+        if one.field is None:  # does not depend on the image: there is nothing to draw
             continue
-        mapped = len(one.shape) == 4
-        if mapped and one.field.dims != (2, 3):
+        parts = layouts(one.shape, one.field, last_grid)
+        if not parts:
             continue
-        height, width = one.shape[2:] if mapped else (1, 1)
-        whole = one.field.whole or not mapped
-        seen = (size, size) if whole else (math.ceil(one.field.size[0]), math.ceil(one.field.size[1]))
-        stride = (size, size) if whole and (height, width) == (1, 1) else one.field.stride
         # The model's output is always shown, under its own name; a container that only hands a tensor on is not,
         # unless it was a bare activation that it got it from.
         activation = shown.get(one.made_by)
@@ -303,26 +313,42 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
             found[activation] = replace(found[activation], shown=False)
             new = True
         else:
-            new = one is final or (one.made_by is not final.made_by and not mode.repeats(one.made_by, shown))
+            new = one is final or not (one.made_by is final.made_by or mode.repeats(one.made_by, shown))
+            if new and one is not final and _kind(one.made_by) in _NORMS:
+                new = False  # what it normalises are sums and joins of what is shown
+                shown[one.made_by] = None
         if new:
             shown[one.made_by] = None if one.joins else len(found)
-        found.append(
-            Layer(
-                one.name,
-                one.kind,
-                one.shape[1],
-                (height, width),
-                seen,
-                (max(1, round(stride[0])), max(1, round(stride[1]))),
-                rectified=bool(one.lift.last & mode.squashers.rectifiers),
-                shown=new,
-                index=len(found),
-                start=one.field.start,
-                sees_all=whole,
-                call=one.call,
-                lift=one.lift,
+        for part, layout in parts.items():
+            channels, *places = (one.shape[dim] for dim in layout.order[1:])
+            mapped = len(places) > 0 and layout.token is None
+            height, width = (layout.grid or (places[0], places[1])) if mapped else (1, 1)
+            if mapped and (height, width) != (1, 1):
+                last_grid = (height, width)
+            whole = one.field.whole or not mapped
+            seen = (size, size) if whole else (math.ceil(one.field.size[0]), math.ceil(one.field.size[1]))
+            stride = (size / height, size / width) if whole and one.field.axes is None else one.field.stride
+            if whole and (height, width) == (1, 1):
+                stride = (size, size)
+            found.append(
+                Layer(
+                    f"{one.name}@{part}" if part else one.name,
+                    one.kind,
+                    channels,
+                    (height, width),
+                    seen,
+                    (max(1, round(stride[0])), max(1, round(stride[1]))),
+                    rectified=bool(one.lift.last & mode.squashers.rectifiers),
+                    shown=new,
+                    index=len(found),
+                    start=one.field.start,
+                    sees_all=whole,
+                    call=one.call,
+                    output=one.name,
+                    layout=layout,
+                    lift=one.lift,
+                )
             )
-        )
     return found, mode
 
 
