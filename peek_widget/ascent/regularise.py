@@ -144,11 +144,12 @@ def bilateral(image: Pixels, sigma: float, colour: float) -> None:
 
     Args:
         image: changed in place.
-        sigma: deviation in pixels of the picture; 0 does nothing. It reaches two deviations far, at most 5 px.
+        sigma: deviation in pixels of the picture; less than 0.1, which reaches no neighbour, does nothing. It
+            reaches two deviations far, at most 5 px.
         colour: deviation in colour, as a share of the range from black to white: neighbours that differ by much
             more than this are not mixed.
     """
-    if sigma <= 0.0:
+    if sigma < 0.1:
         return
     with torch.no_grad():
         pixels = image.parameter
