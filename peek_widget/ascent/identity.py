@@ -62,5 +62,5 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _bytes(tensor: Tensor) -> memoryview:
     if tensor.dtype in (torch.float16, torch.bfloat16):
         tensor = tensor.float()
-    # Contiguous, so that channels_last weights have the same bytes; no copy where they are so already.
-    return memoryview(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    # One row, so that channels_last weights have the same bytes; a copy only of those that do not lie so already.
+    return memoryview(tensor.cpu().reshape(-1).view(torch.uint8).numpy())

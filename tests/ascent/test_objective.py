@@ -1,0 +1,553 @@
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as PILImage
+from torch import Tensor, nn
+
+from peek_widget.ascent.base import Objective, Sum
+from peek_widget.ascent.description import MOST_TERMS, objective_from_dict
+from peek_widget.ascent.direction import Direction
+from peek_widget.ascent.diversity import Diversity, gram
+from peek_widget.ascent.objective import Channel, Logit, Neuron, interpolate
+from peek_widget.ascent.style import Style
+from peek_widget.errors import LayerError, PeekError, UnitError
+from peek_widget.network import Network, read
+from tests.networks import Fixed, squeezenet, tiny
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return read(tiny(), 32)
+
+
+def maps(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def seen(network: Network, pictures: Tensor, objective: Objective) -> dict[str, Tensor]:
+    return network.run(network.preprocess(pictures), objective.layers)
+
+
+def pictures(count: int, side: int = 32, seed: int = 0) -> Tensor:
+    return torch.rand((count, 3, side, side), generator=torch.Generator().manual_seed(seed))
+
+
+# Sums
+
+
+def test_weights_are_exact_and_never_compound() -> None:
+    a, b = Channel("a", 1), Neuron("b", 2)
+    joint = 3 * (2 * a - b) + b / 4
+    assert [(w, o) for _, w, o in joint.terms()] == [(6.0, a), (-3.0, b), (0.25, b)]
+    assert (49 * a) / 49 == 1 * a  # 49 * (1 / 49) is not 1
+    assert -(-1 * a) == 1 * a
+    assert sum([a, b]) == a + b
+    assert np.float32(2) * a == np.float64(2) * a == a * np.int64(2) == 2 * a
+
+
+def test_a_sum_is_the_sum_of_its_terms() -> None:
+    activations = {"a": maps(3, 4, 5, 6), "b": maps(3, 4, seed=1)}
+    joint = 2 * Channel("a", 1) - Neuron("a", 2, at=(4, 5)) / 3 + Channel("b", 0)
+    expected = 2 * activations["a"][:, 1].mean(dim=(1, 2)) - activations["a"][:, 2, 4, 5] / 3 + activations["b"][:, 0]
+    assert torch.allclose(joint(activations), expected)
+    by_terms = sum(weight * one(activations) for _, weight, one in joint.terms())
+    assert torch.allclose(by_terms, expected)
+    assert torch.allclose(joint.together(activations, 1, 2), expected[2:])
+
+
+def test_terms_of_one_objective_are_itself() -> None:
+    one = Neuron("a", 3)
+    assert one.terms() == (("unit 3 of a at the middle", 1.0, one),)
+
+
+def test_terms_have_different_names() -> None:
+    first, second = (Objective(lambda a: a["x"].sum(1), ["x"]) for _ in range(2))
+    names = [name for name, _, _ in (first + second + Channel("x", 1) + Neuron("x", 1)).terms()]
+    assert names == ["a function of x", "a function of x (2)", "unit 1 of x", "unit 1 of x at the middle"]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, 10**400])
+def test_a_weight_must_be_finite(number: float) -> None:
+    with pytest.raises(PeekError, match="finite"):
+        Channel("a", 0) * number
+    with pytest.raises(PeekError, match="finite"):
+        (1e308 * Channel("a", 0)) * 1e308
+
+
+def test_what_is_no_weight_or_objective() -> None:
+    with pytest.raises(PeekError, match="divided by 0"):
+        Channel("a", 0) / 0
+    for bad in ("2", None, [1]):
+        with pytest.raises(TypeError):
+            Channel("a", 0) * bad
+        with pytest.raises(TypeError):
+            Channel("a", 0) + bad
+
+
+def test_equal_and_hashable() -> None:
+    def all_kinds() -> list[Objective]:
+        image = np.full((9, 8, 3), 7, np.uint8)
+        return [
+            Channel("a", 1), Neuron("a", 1), Neuron("a", 1, at=[2, 3]), Logit(1), Direction("a", [1, 2]),
+            Direction("a", [1, 2], at="centre"), Diversity("a"), Style(["a"], image), Channel("a", 1) - 2 * Logit(3),
+        ]  # fmt: skip
+
+    one, other = all_kinds(), all_kinds()
+    assert one == other
+    assert len(set(one) | set(other)) == len(one)
+    assert all(isinstance(repr(o), str) for o in one)
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        (Channel("features.12", 10), "unit 10 of features.12"),
+        (Neuron("features.12", 10), "unit 10 of features.12 at the middle"),
+        (Neuron("features.12", 10, at=(3, 4)), "unit 10 of features.12 at row 3, column 4"),
+        (Channel("encoder.ln@class", 10), "unit 10 of encoder.ln@class"),
+        (Channel("", 10), "unit 10 of the output"),
+        (Logit(207), "class 207"),
+        (-Channel("a", 1), "what unit 1 of a likes least"),
+        (-2 * Channel("a", 1), "2 x what unit 1 of a likes least"),
+        (-Neuron("a", 1, at=(0, 2)), "what unit 1 of a at row 0, column 2 likes least"),
+        (-Logit(3), "what looks least like class 3"),
+        (2 * Channel("a", 1) - Channel("a", 2), "2 x unit 1 of a, less unit 2 of a"),
+        (Channel("a", 1) + 0.5 * Channel("a", 2), "unit 1 of a, plus 0.5 x unit 2 of a"),
+        (-Channel("a", 1) - 3 * Channel("a", 2), "less unit 1 of a, less 3 x unit 2 of a"),
+        (Direction("a", [1.0, -0.25]), "the direction (1, -0.25) of a"),
+        (Direction("a", [1] * 4, at="centre"), "the direction (1, 1, 1, ...) of a at the middle"),
+        (-Direction("a", [1], at=(2, 3)), "what lies farthest against the direction (1) of a at row 2, column 3"),
+        (Channel("a", 1) + 0.5 * Diversity("a"), "unit 1 of a, plus 0.5 x unlikeness to the others in a"),
+        (Style(["a", "b"], PILImage.new("RGB", (8, 6))), "the style of an image of 8 x 6 px in a and b"),
+        (Objective(gram, ["a", ""]), "gram of a and the output"),
+        (-Objective(gram, ["a"], words="the texture"), "the least of the texture"),
+    ],
+)  # fmt: skip
+def test_words(objective: Objective, words: str) -> None:
+    assert objective.words() == words
+
+
+# Units on vectors and maps
+
+
+def test_units_of_maps_and_of_vectors() -> None:
+    activations = {"map": maps(2, 3, 4, 6), "ln@class": maps(2, 3), "": maps(2, 3, seed=1)}
+    grid, vector = activations["map"], activations["ln@class"]
+    assert torch.equal(Neuron("map", 1)(activations), grid[:, 1, 1, 2])
+    assert torch.equal(Neuron("map", 1, at=(3, 5))(activations), grid[:, 1, 3, 5])
+    assert torch.allclose(Channel("map", 1)(activations), grid[:, 1].mean(dim=(1, 2)))
+    for one in (Neuron("ln@class", 2), Neuron("ln@class", 2, at=(0, 0)), Channel("ln@class", 2)):
+        assert torch.equal(one(activations), vector[:, 2])
+    assert torch.equal(Logit(2)(activations), activations[""][:, 2])
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [((99, 0), "16 rows and 16 columns"), ((0, -1), "16 rows"), ((0, 1, 2), "two whole numbers"),
+     (3, "two whole numbers"), ((0.5, 1), "two whole numbers"), ((True, 1), "two whole numbers")],
+)  # fmt: skip
+def test_a_place_off_the_map(network: Network, at: object, words: str) -> None:
+    for one in (Neuron("forms", 1, at=at), Direction("forms", [1] * 8, at=at)):
+        with pytest.raises(UnitError, match=words):
+            one.check(network)
+
+
+def test_numpys_and_torchs_whole_numbers_are_whole(network: Network) -> None:
+    one = Neuron("forms", np.int64(1), at=(np.int64(2), torch.tensor(3)))
+    one.check(network)
+    assert one == Neuron("forms", 1, at=(2, 3))
+    assert json.loads(json.dumps(one.to_dict())) == {"kind": "neuron", "layer": "forms", "unit": 1, "at": [2, 3]}
+
+
+# Direction
+
+
+def test_a_direction_is_a_dot_product_with_its_unit_vector() -> None:
+    grid = maps(3, 4, 5, 6)
+    vector = torch.tensor([3.0, 0.0, -4.0, 0.0])
+    expected = 0.6 * grid[:, 0] - 0.8 * grid[:, 2]
+    for given_as in (vector, vector.numpy(), vector.tolist(), 1e200 * vector.double(), 1e-200 * vector.double()):
+        assert torch.allclose(Direction("a", given_as)({"a": grid}), expected.mean(dim=(1, 2)), atol=1e-6)
+    assert torch.allclose(Direction("a", vector, at="centre")({"a": grid}), expected[:, 2, 2], atol=1e-6)
+    assert torch.allclose(Direction("a", vector, at=(4, 0))({"a": grid}), expected[:, 4, 0], atol=1e-6)
+    assert torch.allclose(Direction("a", vector)({"a": grid[:, :, 0, 0]}), expected[:, 0, 0], atol=1e-6)
+
+
+def test_the_power_is_of_a_cosine_that_is_never_below_a_tenth() -> None:
+    grid = torch.tensor([[3.0, 4.0], [5.0, 0.0], [-3.0, 4.0]])  # cosines 0.6, 1 and -0.6
+    values = Direction("a", [1.0, 0.0], power=2)({"a": grid})
+    assert torch.allclose(values, torch.tensor([3 * 0.36, 5.0, -3 * 0.01]))
+
+
+def test_a_direction_has_a_gradient_where_activations_are_zero() -> None:
+    grid = torch.zeros(1, 2, 3, 3, requires_grad=True)
+    Direction("a", [1.0, 2.0], power=2)({"a": grid}).sum().backward()
+    assert torch.isfinite(grid.grad).all()
+    assert grid.grad.abs().sum() > 0
+
+
+def test_a_direction_made_ready_is_the_same(network: Network) -> None:
+    one = Direction("forms", maps(8), power=1, at="centre")
+    with torch.inference_mode():
+        ready = one.bind(network)
+    assert one.centred == ready.centred == "forms"
+    picture = pictures(2).requires_grad_()
+    activations = seen(network, picture, one)
+    assert torch.equal(ready(activations), one(activations))
+    ready(activations).sum().backward()
+    assert picture.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("vector", "words"),
+    [([0.0, 0.0], "2 zeros"), ([], "without numbers"), ([1.0, math.nan], "NaN"), ([math.inf], "infinite"),
+     ([10**400], "infinite"), ("12", "a str was given"), (3, "a int was given"), (maps(2, 2), "shape \\(2, 2\\)"),
+     (np.zeros((1, 2)), "shape \\(1, 2\\)"), ([[1.0], [2.0]], "real numbers"), ([1j], "real numbers"),
+     ([None], "real numbers"), (torch.tensor(1.0), "shape \\(\\)")],
+)  # fmt: skip
+def test_what_is_no_direction(vector: object, words: str) -> None:
+    with pytest.raises(UnitError, match=words):
+        Direction("a", vector)
+
+
+def test_a_direction_of_another_layer(network: Network) -> None:
+    with pytest.raises(UnitError, match="one number for each of its 8 units; 6 were given"):
+        Direction("forms", [1.0] * 6).check(network)
+    with pytest.raises(LayerError):
+        Direction("nowhere", [1.0] * 6).check(network)
+    for power in (-1, math.nan, 101, "2", True):
+        with pytest.raises(PeekError, match="power"):
+            Direction("a", [1.0], power=power)
+
+
+# Diversity
+
+
+def by_hand(grid: Tensor, index: int) -> float:
+    def cosine(one: Tensor, other: Tensor) -> float:
+        first, second = (x.flatten(1) @ x.flatten(1).T for x in (one, other))
+        return float((first * second).sum() / (first.norm() * second.norm()))
+
+    return -sum(cosine(grid[index], grid[j]) for j in range(len(grid)) if j != index) / (len(grid) - 1)
+
+
+def test_diversity_is_the_mean_cosine_to_the_others(network: Network) -> None:
+    grid = maps(4, 3, 5, 5)
+    for one in (Diversity("a"), Diversity("a").bind(network)):
+        for index in range(4):
+            value = one.together({"a": grid}, 1, index)
+            assert value.shape == (1,)
+            assert math.isclose(float(value), by_hand(grid, index), rel_tol=1e-5)
+
+
+def test_equal_pictures_are_not_diverse_and_a_lone_one_has_no_others() -> None:
+    grid = maps(1, 3, 5, 5)
+    same = grid.expand(6, -1, -1, -1)  # three pictures of two views
+    assert torch.allclose(Diversity("a").together({"a": same}, 2, 1), -torch.ones(2))
+    assert torch.equal(Diversity("a")({"a": same}), torch.zeros(6))
+    assert torch.equal(Diversity("a").together({"a": same}, 6, 0), torch.zeros(6))
+    apart = torch.eye(3)[:, :, None, None]  # each picture excites another unit
+    assert torch.equal(Diversity("a").together({"a": apart}, 1, 2), torch.zeros(1))
+    assert Diversity("a").together({"a": torch.zeros(2, 3, 4, 4)}, 1, 0).item() == 0.0
+
+
+def test_a_picture_climbs_its_own_diversity_only() -> None:
+    grid = maps(3, 4, 5, 5).requires_grad_()
+    Diversity("a").together({"a": grid}, 1, 1).sum().backward()
+    moved = grid.grad.flatten(1).abs().sum(1)
+    assert moved[1] > 0
+    assert moved[0] == moved[2] == 0
+
+
+def test_views_are_compared_with_the_others_mean_view() -> None:
+    grid = maps(4, 3, 5, 5)  # two pictures of two views
+    other = (gram(grid)[2] + gram(grid)[3]) / 2
+    expected = [-(gram(grid)[v] * other).sum() / (gram(grid)[v].norm() * other.norm()) for v in (0, 1)]
+    assert torch.allclose(Diversity("a").together({"a": grid}, 2, 0), torch.stack(expected), atol=1e-6)
+
+
+def test_diversity_made_ready_sees_each_step_anew(network: Network) -> None:
+    ready = Diversity("a").bind(network)
+    for seed in range(5):
+        grid = maps(3, 4, 5, 5, seed=seed)
+        values = [ready.together({"a": grid}, 1, i) for i in range(3)]
+        assert torch.equal(torch.cat(values), torch.cat([Diversity("a").together({"a": grid}, 1, i) for i in range(3)]))
+    vectors = maps(2, 4)
+    assert -1.0 <= float(ready.together({"a": vectors}, 1, 0)) < 0.0
+
+
+def test_a_sum_with_a_batchwise_term_is_batchwise() -> None:
+    joint = Channel("a", 1) + 0.5 * Diversity("a")
+    assert joint.batchwise
+    assert not (Channel("a", 1) + Logit(0)).batchwise
+    grid = maps(3, 4, 5, 5)
+    expected = grid[1:2, 1].mean(dim=(1, 2)) + 0.5 * by_hand(grid, 1)
+    assert torch.allclose(joint.together({"a": grid}, 1, 1), expected, atol=1e-6)
+
+
+def test_ascending_diversity_makes_pictures_differ(network: Network) -> None:
+    one = Diversity("forms").bind(network)
+    batch = (0.5 + 0.05 * maps(3, 3, 32, 32)).requires_grad_()
+
+    def values() -> Tensor:
+        activations = seen(network, batch, one)
+        return torch.cat([one.together(activations, 1, i) for i in range(3)])
+
+    before = values().detach()
+    for _ in range(20):
+        (slope,) = torch.autograd.grad(values().sum(), batch)
+        with torch.no_grad():
+            batch += 0.01 * slope / slope.abs().mean()
+    assert (values() > before + 0.05).all()
+
+
+# Interpolate
+
+
+def test_interpolation_goes_from_one_to_the_other() -> None:
+    a, b = Channel("a", 1), Logit(2)
+    way = interpolate(a, b, 5)
+    assert [[w for _, w, _ in one.terms()] for one in way] == [[1, 0], [0.75, 0.25], [0.5, 0.5], [0.25, 0.75], [0, 1]]
+    activations = {"a": maps(2, 3, 4, 4), "": maps(2, 3)}
+    assert torch.allclose(way[0](activations), a(activations))
+    assert torch.allclose(way[-1](activations), b(activations))
+    shares = [one(activations) for one in interpolate(a, b, 9)]
+    steps = torch.stack([after - before for before, after in pairwise(shares)])
+    assert torch.allclose(steps, steps[:1].expand_as(steps), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "args", [(Logit(1), Logit(2), 1), (Logit(1), Logit(2), 2.5), (Logit(1), "a", 3), (1, Logit(2))]
+)
+def test_what_cannot_be_interpolated(args: tuple) -> None:
+    with pytest.raises(PeekError, match=r"objective|count="):
+        interpolate(*args)
+
+
+# Style
+
+
+def test_style_is_zero_for_the_image_itself_and_below_elsewhere(network: Network) -> None:
+    picture = pictures(1, seed=1)[0]
+    one = Style(["edges", "forms"], picture)
+    one.check(network)
+    ready = one.bind(network)
+    batch = torch.stack([picture, 1 - picture, torch.full_like(picture, 0.5)])
+    values = ready(seen(network, batch, one))
+    assert values.shape == (3,)
+    assert abs(float(values[0])) < 1e-9
+    assert (values[1:] < -1e-3).all()
+
+
+def test_style_counts_as_it_says(network: Network) -> None:
+    picture, other = pictures(2, seed=2)
+    one = Style(["edges", "forms"], picture)
+    mine, theirs = (seen(network, p[None], one) for p in (other, picture))
+    far = []
+    for name in one.layers:
+        flat, target = (a[name][0].flatten(1) for a in (mine, theirs))
+        g, t = flat @ flat.T / flat.shape[1], target @ target.T / target.shape[1]
+        far.append(float(((g - t) ** 2).sum() / (t**2).sum()))
+    assert math.isclose(float(one.bind(network)(mine)), -sum(far) / 2, rel_tol=1e-4)
+    # as far off as a picture without any activation is -1
+    nothing = {name: torch.zeros_like(values) for name, values in mine.items()}
+    assert math.isclose(float(one.bind(network)(nothing)), -1.0, rel_tol=1e-6)
+
+
+def test_style_is_of_any_size_and_knows_nothing_of_places(network: Network) -> None:
+    grain = (torch.arange(32) % 2).float().expand(3, 32, 32)  # stripes, which shift by 2 into themselves
+    one = Style(["edges"], grain).bind(network)
+    edges = network.run(network.preprocess(grain.roll(2, 2)[None]), ["edges"])
+    assert abs(float(one(edges))) < 1e-6
+    small = network.run(network.preprocess(grain[None, :, :16, :16]), ["edges"])
+    assert -0.05 < float(one(small)) < 0.0  # padding weighs more in a small picture
+
+
+def test_style_made_ready_in_any_context_and_on_several_networks(network: Network) -> None:
+    picture = pictures(1)[0]
+    one = Style(["forms"], picture)
+    with torch.inference_mode():
+        ready = one.bind(network)
+    torch.manual_seed(5)
+    other = one.bind(read(type(tiny())(), 32))
+    again = one.bind(network)
+    batch = pictures(2, seed=3).requires_grad_()
+    activations = seen(network, batch, one)
+    assert torch.equal(ready(activations), again(activations))
+    assert not torch.allclose(ready(activations), other(activations))
+    ready(activations).sum().backward()
+    assert batch.grad.abs().sum() > 0
+
+
+def test_style_takes_images_as_people_have_them() -> None:
+    array = np.arange(16 * 16 * 3, dtype=np.uint32).reshape(16, 16, 3).astype(np.uint8)
+    tensor = torch.from_numpy(array).permute(2, 0, 1).float() / 255.0
+    assert Style(["a"], array) == Style(["a"], PILImage.fromarray(array)) == Style(["a"], tensor)
+    assert Style(["a"], array) != Style(["b"], array)
+    assert Style(["a"], array) != Style(["a"], array.transpose(1, 0, 2))
+    assert len({Style(["a"], array), Style(["a"], tensor)}) == 1
+    assert Style(["a"], array).centred is None
+
+
+def test_a_style_keeps_its_image_whatever_becomes_of_the_callers() -> None:
+    tensor = pictures(1)[0]
+    one = Style(["a"], tensor)
+    before = one._picture.clone()
+    tensor.zero_()
+    assert torch.equal(one._picture, before)
+
+
+def test_grey_and_colour_are_brought_together(network: Network) -> None:
+    Style(["forms"], pictures(1)[0, :1]).bind(network)
+    one_channel = read(Fixed(), 16, preprocess="none")
+    Style(["conv"], pictures(1)[0]).bind(one_channel)
+    with pytest.raises(PeekError, match="3 channels and the style's image has 5"):
+        Style(["forms"], torch.rand(5, 8, 8)).check(network)
+    with pytest.raises(LayerError):
+        Style(["nowhere"], pictures(1)[0]).check(network)
+
+
+def test_what_is_no_style(network: Network) -> None:
+    for image in (None, "a.png", torch.rand(2, 3, 8, 8), torch.full((3, 8, 8), 2.0), torch.full((3, 8, 8), math.nan)):
+        with pytest.raises(PeekError):
+            Style(["a"], image)
+    with pytest.raises(PeekError, match="names of the layers"):
+        Style("a", pictures(1)[0])
+    with pytest.raises(PeekError, match="bind"):
+        Style(["a"], pictures(1)[0])({"a": maps(1, 2, 3, 3)})
+    dead = nn.Conv2d(3, 2, 3)
+    nn.init.zeros_(dead.weight)
+    nn.init.zeros_(dead.bias)
+    with pytest.raises(PeekError, match="all 0, so it has no texture"):
+        Style(["0"], pictures(1)[0]).bind(read(nn.Sequential(dead), 32))
+
+
+def test_on_a_real_network() -> None:
+    network = read(squeezenet(), 64)
+    one = Style(["features.0", "features.3"], pictures(1, 64)[0]) + 0.1 * Direction("features.3", [1.0] * 128, 2)
+    one.check(network)
+    ready = one.bind(network)
+    batch = pictures(2, 64, seed=4).requires_grad_()
+    values = ready(seen(network, batch, one))
+    values.sum().backward()
+    assert torch.isfinite(values).all()
+    assert torch.isfinite(batch.grad).all()
+    assert batch.grad.abs().sum() > 0
+
+
+# As JSON and back
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+names = st.text(max_size=20)
+whole = st.integers(0, 2**31 - 1)
+places = st.none() | st.tuples(whole, whole)
+singles = st.one_of(
+    st.builds(Channel, names, whole),
+    st.builds(Neuron, names, whole, places),
+    st.builds(Logit, whole),
+    st.builds(Diversity, names),
+    st.builds(
+        Direction,
+        names,
+        st.lists(finite, min_size=1, max_size=8).filter(any),
+        st.floats(0, 100),
+        places | st.just("centre"),
+    ),
+)
+described = singles | st.lists(st.tuples(finite, singles), min_size=1, max_size=5).map(lambda t: Sum(tuple(t)))
+
+
+@given(described)
+def test_any_objective_comes_back_from_json(objective: Objective) -> None:
+    back = objective_from_dict(json.loads(json.dumps(objective.to_dict())))
+    assert back == objective
+    assert hash(back) == hash(objective)
+    assert back.words() == objective.words()
+
+
+def test_what_is_no_description_gives_none_back() -> None:
+    image = pictures(1)[0]
+    for one in (Objective(gram, ["a"]), Style(["a"], image), Channel("a", 1) + Style(["a"], image)):
+        assert objective_from_dict(json.loads(json.dumps(one.to_dict()))) is None
+    assert Style(["a"], image).to_dict() == {"kind": "custom", "words": "the style of an image of 32 x 32 px in a"}
+    endless = Objective(gram, ["a"], words="x" * 10**6)
+    assert objective_from_dict(endless.to_dict()) is None
+
+
+DEEP: dict = {"kind": "logit", "unit": 1}
+for _ in range(5):
+    DEEP = {"kind": "sum", "terms": [{"weight": 1.0, "objective": DEEP}]}
+
+
+@pytest.mark.parametrize(
+    ("hostile", "words"),
+    [
+        (None, "a NoneType"),
+        ([], "a list"),
+        ({}, "kind None"),
+        ({"kind": "os.system"}, "possible are channel, neuron"),
+        ({"kind": ["channel"]}, "a list of 1"),
+        ({"kind": "logit"}, "needs the field 'unit'"),
+        ({"kind": "logit", "unit": 1, "__class__": "x"}, "no field '__class__'"),
+        ({"kind": "logit", "unit": True}, "whole number"),
+        ({"kind": "logit", "unit": -1}, "whole number"),
+        ({"kind": "logit", "unit": 1.0}, "whole number"),
+        ({"kind": "logit", "unit": 10**5000}, "a huge number"),
+        ({"kind": "channel", "layer": 3, "unit": 1}, "a text"),
+        ({"kind": "channel", "layer": "x" * 1001, "unit": 1}, "1001 characters"),
+        ({"kind": "neuron", "layer": "a", "unit": 1, "at": [1]}, "a place"),
+        ({"kind": "neuron", "layer": "a", "unit": 1, "at": "centre"}, "a place"),
+        ({"kind": "neuron", "layer": "a", "unit": 1, "at": [1, -1]}, "whole number"),
+        ({"kind": "direction", "layer": "a", "vector": [0], "power": 0, "at": None}, "zeros"),
+        ({"kind": "direction", "layer": "a", "vector": [], "power": 0, "at": None}, "a list of 1 to"),
+        ({"kind": "direction", "layer": "a", "vector": [math.nan], "power": 0, "at": None}, "finite"),
+        ({"kind": "direction", "layer": "a", "vector": [10**400], "power": 0, "at": None}, "finite"),
+        ({"kind": "direction", "layer": "a", "vector": [1], "power": -1, "at": None}, "power"),
+        ({"kind": "direction", "layer": "a", "vector": [1] * 65_537, "power": 0, "at": None}, "a list of 1 to 65536"),
+        ({"kind": "sum", "terms": []}, "a list of 1 to"),
+        ({"kind": "sum", "terms": [3]}, "a term of a sum"),
+        ({"kind": "sum", "terms": [{"weight": 1}] * (MOST_TERMS + 1)}, "a list of 1 to"),
+        ({"kind": "sum", "terms": [{"weight": math.inf, "objective": {"kind": "logit", "unit": 1}}]}, "finite"),
+        ({"kind": "sum", "terms": [{"weight": "1", "objective": {"kind": "logit", "unit": 1}}]}, "finite"),
+        (DEEP, "has a sum in it"),
+    ],
+)  # fmt: skip
+def test_a_hostile_description_is_refused_in_a_sentence(hostile: object, words: str) -> None:
+    with pytest.raises(PeekError, match=f"(?i){words}") as caught:
+        objective_from_dict(hostile)
+    assert type(caught.value) is not PeekError
+    assert len(str(caught.value)) < 300
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(described, st.data())
+def test_any_change_is_an_objective_or_a_named_error(objective: Objective, data: st.DataObject) -> None:
+    hostile = objective.to_dict()
+    where = hostile
+    if where["kind"] == "sum" and data.draw(st.booleans()):
+        where = data.draw(st.sampled_from(where["terms"]))
+        where = where["objective"] if data.draw(st.booleans()) else where
+    where[data.draw(st.sampled_from([*where, "new"]))] = data.draw(json_values)
+    try:
+        back = objective_from_dict(hostile)
+    except PeekError:
+        return
+    assert back is None or isinstance(back, Objective)
