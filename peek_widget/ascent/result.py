@@ -83,7 +83,8 @@ class Result:
         """Write one of the pictures; the name's ending says in which format.
 
         A PNG carries its objective, recipe, seed, size and the fingerprint of the model, which
-        :func:`~peek_widget.load_recipe` gives back; other formats carry the picture alone.
+        :func:`~peek_widget.load_recipe` gives back; other formats carry the picture alone. A picture or a spectrum
+        that the run was begun from is not kept, nor what was changed on the way: the recipe is the last one.
         """
         if self.origin is None:
             raise PeekError("This result does not know what it was drawn from: save(...) takes one that render gave.")
