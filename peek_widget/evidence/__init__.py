@@ -3,10 +3,13 @@
 from peek_widget.evidence.crops import Crop, Evidence, LayerEvidence, UnitEvidence, activation_map
 from peek_widget.evidence.errors import DatasetError, EvidenceError, StoreError
 from peek_widget.evidence.fields import FieldMap, field_map, measured_field
+from peek_widget.evidence.groups import IMAGENET_GROUPS
 from peek_widget.evidence.passes import EvidencePass, Progress, top_crops
 from peek_widget.evidence.store import load_evidence
+from peek_widget.evidence.survey import Survey, survey
 
 __all__ = [
-    "Crop", "DatasetError", "Evidence", "EvidenceError", "EvidencePass", "FieldMap", "LayerEvidence", "Progress",
-    "StoreError", "UnitEvidence", "activation_map", "field_map", "load_evidence", "measured_field", "top_crops",
+    "IMAGENET_GROUPS", "Crop", "DatasetError", "Evidence", "EvidenceError", "EvidencePass", "FieldMap",
+    "LayerEvidence", "Progress", "StoreError", "Survey", "UnitEvidence", "activation_map", "field_map",
+    "load_evidence", "measured_field", "survey", "top_crops",
 ]  # fmt: skip

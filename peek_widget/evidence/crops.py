@@ -287,16 +287,21 @@ class LayerEvidence(Sequence[UnitEvidence]):
         return self._findings.passed_over
 
     def top_labels(self) -> list[list[Label]]:
-        """The labels of each unit's top crops, best first."""
+        """The labels of the images of each unit's top crops, each image once, best first."""
         with self._findings.lock:
             details = self._findings.details
             rows = self._index.top.image.tolist()
-            return [[details[image].label for image in row if image >= 0] for row in rows]
+            return [[details[image].label for image in dict.fromkeys(row) if image >= 0] for row in rows]
 
     def tops(self) -> Tensor:
         """The highest activations of all units, ``[units, k]`` float32, best first; -inf where there is none."""
         with self._findings.lock:
             return self._index.top.value.cpu().clone()
+
+    def active_shares(self) -> Tensor:
+        """The share of active places of all units, ``[units]`` float32; NaN where none was finite."""
+        with self._findings.lock:
+            return (self._index.active.double() / self._index.counted).float().cpu()
 
     def save(self, path: str | Path) -> None:
         """Save the pass's evidence of all its layers; see :func:`~peek_widget.evidence.store.save`."""
