@@ -23,6 +23,7 @@ from PIL import PngImagePlugin
 from torch import nn
 
 import peek_widget
+from peek_widget import render
 from peek_widget.ascent.base import Objective
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.keep import KEYWORD, LARGEST_TEXT, MOST_CHUNKS, Drawing, fingerprint, load_recipe, save
@@ -176,6 +177,18 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
         with pytest.raises(FileError, match=f"can't be kept in a PNG: .*{words}"):
             save(tmp_path / "x.png", IMAGE, drawing)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("preset", ["peek", "oygard-2016"])
+def test_a_picture_can_be_drawn_again_from_its_file(tmp_path: Path, preset: str) -> None:
+    objectives = [Neuron("forms", 1), Channel("edges", 2) - 0.5 * Logit(1)]
+    recipe = Recipe.preset(preset).replace(steps=10)
+    render(tiny(), objectives, recipe, seed=[3, 4], size=32).save(tmp_path / "x.png", 1)
+    drawing = load_recipe(tmp_path / "x.png")
+    assert drawing == Drawing(objectives[1], recipe, 4, 32, fingerprint(tiny()))
+    render(tiny(), drawing.objective, drawing.recipe, seed=drawing.seed, size=drawing.size).save(tmp_path / "y.png")
+    render(tiny(), objectives[1], recipe, seed=4, size=32).save(tmp_path / "z.png")
+    assert (tmp_path / "y.png").read_bytes() == (tmp_path / "z.png").read_bytes()
 
 
 # Hostile files

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
+from peek_widget import Recipe, ascend, render
 from peek_widget.ascent.base import Objective, Sum
 from peek_widget.ascent.description import MOST_TERMS, objective_from_dict
 from peek_widget.ascent.direction import Direction
@@ -431,6 +432,36 @@ def test_what_is_no_style(network: Network) -> None:
     nn.init.zeros_(dead.bias)
     with pytest.raises(PeekError, match="all 0, so it has no texture"):
         Style(["0"], pictures(1)[0]).bind(read(nn.Sequential(dead), 32))
+
+
+# Drawn
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        Direction("forms", [1.0, -1.0] * 4, power=1),
+        Direction("forms", [1.0] * 8, at="centre"),
+        Style(["edges", "forms"], pictures(1, 24)[0]),
+        Channel("forms", 1) - 0.5 * Style(["edges"], pictures(1, 24)[0]),
+        interpolate(Neuron("forms", 1), Neuron("forms", 2), 3)[1],
+    ],
+    ids=repr,
+)
+def test_the_engine_climbs_it(objective: Objective) -> None:
+    history = render(tiny(), objective, Recipe.preset("peek").replace(steps=30), size=32).history[:, 0]
+    assert history[-5:].mean() > history[:5].mean()
+
+
+def test_a_batch_drawn_to_differ_differs_more() -> None:
+    recipe = Recipe.preset("peek").replace(steps=40)
+
+    def unlikeness(weight: float) -> float:
+        batch = [Channel("forms", 1) + weight * Diversity("forms")] * 3
+        *_, last = ascend(tiny(), batch, recipe, seed=[0, 1, 2], size=32)
+        return sum(terms["unlikeness to the others in forms"] for terms in last.terms) / 3
+
+    assert unlikeness(5.0) > unlikeness(0.0) + 0.02
 
 
 def test_on_a_real_network() -> None:
