@@ -27,11 +27,16 @@ class Diversity(Objective):
     A picture climbs its own value only: the others are taken as they are at that step, so that one with this term
     leaves one without it alone.
 
+    Its weight is in units of activation, and pictures begin to part at a tenth to a half of what the unit reaches
+    without: on SqueezeNet's features.7 a channel that three pictures bring to 1956, at -0.94, gives 1906 at -0.89
+    with the weight 200, and 1368 at -0.31 with 1000. Only pictures that the same layers are asked of, and that are
+    laid before the network in the same way, are drawn together.
+
     Args:
         layer: name as in ``named_modules()``.
 
     Example:
-        ``render(model, [Channel(a, 1) + 0.5 * Diversity(a)] * 4, seed=[0, 1, 2, 3])``
+        ``render(model, [Channel("features.7", 10) + 1000 * Diversity("features.7")] * 3, seed=[0, 1, 2])``
     """
 
     layer: str

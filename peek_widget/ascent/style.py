@@ -26,6 +26,7 @@ class Style(Objective):
     -1 is as far off as a picture without any activation. Gatys, Ecker & Bethge 2015, "Texture Synthesis Using
     Convolutional Neural Networks", whose layers have weights of their own instead, and with activations before the
     last ReLU. It sees the whole picture; the image is cut to its middle square and resized to the model's input.
+    Beside a unit it needs a weight of about what the unit reaches.
 
     Equal where layers and pixels are; it can't be written down as JSON, which keeps its words only.
 
