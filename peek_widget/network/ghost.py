@@ -47,15 +47,21 @@ class Ghost:
     Parameters share their storage with the original, which may even go on training; buffers (a BatchNorm's
     running statistics) are copies, made anew by :meth:`refresh`. The original is only read.
 
+    ``nn.DataParallel`` and ``torch.compile`` are left out of the copy, whole or round a part of the model: layers
+    have the names that they would have without them.
+
     Args:
         model: any ``nn.Module`` with a forward of one image batch.
         device: where to run; elsewhere than on the model's own device the parameters are copies too.
 
     Raises:
-        ModelError: if it is not a Module, or of a kind that cannot be copied (ScriptModule, lazy, quantised).
+        ModelError: if it is not a Module, or of a kind that cannot be copied (ScriptModule, lazy, quantised), or
+            has no weights (on the device "meta").
     """
 
     def __init__(self, model: nn.Module, device: str | torch.device | None = None) -> None:
+        names = _names(model) if isinstance(model, nn.Module) else {}
+        model = _unwrapped(model)
         _refuse(model)
         self.original = model
         self.module = _copy(model)
@@ -63,6 +69,8 @@ class Ghost:
         own = next((p.device for p in model.parameters()), torch.device("cpu"))
         try:
             self.device = own if device is None else torch.device(device)
+            if self.device.type == "meta":
+                raise ModelError(_META.format(what=f"device={str(device)!r}"))
             self._moved = self.device != own
             if self._moved:
                 self.module.to(self.device)
@@ -74,10 +82,23 @@ class Ghost:
         # Convolutions on a CPU are a third faster so; a forward that takes views of its maps can't always have it.
         self._layout = torch.channels_last
         self.module.eval()
-        # With every name of a module that has several.
-        self._by_name = dict(self.module.named_modules(remove_duplicate=False))
+        first = {module: name for name, module in self.module.named_modules()}
+        self._by_name = {name: module for module, name in first.items()}
+        every = dict(self.module.named_modules(remove_duplicate=False))
+        # The names that a module has in the user's model besides the one under which it is a layer.
+        self._aliases = {name: first[every[ours]] for name, ours in (names | {n: n for n in every}).items()}
         # Whether its forward was seen to take another way than in the dry run.
         self._moving = False
+
+    def resolve(self, name: str) -> str | None:
+        """The name, as a layer's, of a module that the user's model has under ``name``; None if it has none.
+
+        What stands behind an ``@`` (a later call, a token) is kept.
+        """
+        if name in self._aliases:
+            return self._aliases[name]
+        module, mark, part = name.partition("@")
+        return f"{self._aliases[module]}{mark}{part}" if module in self._aliases else None
 
     def stale(self) -> bool:
         """Whether the original's parameters live elsewhere now (after ``.to()`` or ``assign=True``): copy anew."""
@@ -121,9 +142,10 @@ class Ghost:
 
     def _address(self, name: str) -> tuple[str, int]:
         """Module and call (from 1) that a layer's name means."""
-        if name in self._by_name:
-            return name, 1
-        module, _, call = name.rpartition("@")
+        resolved = self.resolve(name) or name
+        if resolved in self._by_name:
+            return resolved, 1
+        module, _, call = resolved.rpartition("@")
         if module in self._by_name and call.isdecimal() and int(call) > 0:
             return module, int(call)
         raise LayerError(f"The model has no module {name!r}: choose a layer that layers(model) lists.")
@@ -221,6 +243,45 @@ def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
     )
 
 
+_META = "With {what} there are no weights to look into: give a model with its weights on the CPU or a GPU."
+
+
+def _inside(module: nn.Module) -> str | None:
+    """Under which name a wrapper has the module that it wraps; None for any other module."""
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return "module"
+    # Importing the class itself would take a second.
+    compiled = type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
+    return "_orig_mod" if compiled else None
+
+
+def _unwrapped(model: Any) -> Any:
+    while isinstance(model, nn.Module) and (inside := _inside(model)) is not None:
+        model = model.get_submodule(inside)
+    return model
+
+
+def _names(model: nn.Module) -> dict[str, str]:
+    """Each name in ``model.named_modules()``, and what it is without wrappers."""
+    found: dict[str, str] = {}
+
+    def walk(module: nn.Module, theirs: str, ours: str, above: tuple[nn.Module, ...]) -> None:
+        found[theirs] = ours
+        inside = _inside(module)
+        for name, child in module.named_children():
+            if any(child is one for one in above):
+                continue
+            walk(
+                child,
+                f"{theirs}.{name}" if theirs else name,
+                ours if name == inside else f"{ours}.{name}" if ours else name,
+                (*above, child),
+            )
+
+    walk(model, "", "", (model,))
+    return found
+
+
 def _refuse(model: Any) -> None:
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise ModelError(f"{model.__name__} is a class, not a model: make one first, {model.__name__}(...).")
@@ -239,13 +300,15 @@ def _refuse(model: Any) -> None:
             raise ModelError(
                 f"The parameter {name!r} is lazy and has no shape yet: run the model once on an image, then try again."
             )
+        if parameter.is_meta:
+            raise ModelError(_META.format(what=f"the parameter {name!r} on the device 'meta'"))
         if not parameter.is_floating_point():
             raise ModelError(
                 f"The parameter {name!r} is {parameter.dtype}: a quantised model has no gradients to climb; "
                 "give the float model that it was made from."
             )
     for name, module in model.named_modules():
-        if isinstance(vars(module).get("forward"), types.FunctionType):
+        if _inside(module) is None and isinstance(vars(module).get("forward"), types.FunctionType):
             raise ModelError(
                 f"The forward of {name or 'the model'!r} was replaced by a function that stays tied to your own "
                 "module, so running a copy would run yours: give the model without it (unwrap it, or delete its "
@@ -295,6 +358,10 @@ def _copy(model: nn.Module) -> nn.Module:
         # would then break our backward.
         memo[id(parameter)] = nn.Parameter(parameter.data, requires_grad=False)
     try:
+        # The innermost first, because what is round it is copied with it.
+        for module in reversed(list(model.modules())):
+            if _inside(module) is not None:
+                memo[id(module)] = copy.deepcopy(_unwrapped(module), memo)
         ghost = copy.deepcopy(model, memo)
     except Exception as error:
         raise ModelError(

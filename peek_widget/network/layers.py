@@ -103,7 +103,7 @@ class Network:
     preprocess: Preprocess
 
     @functools.cached_property
-    def _fixed(self) -> dict[str, bool]:
+    def _fixed(self) -> dict[int, bool]:
         return {}
 
     def run(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
@@ -123,32 +123,40 @@ class Network:
 
     def fixed(self, name: str) -> bool:
         """Whether the layer can only be computed from ``input_size`` px; found by trial at another size."""
-        if self.layer(name).spatial:
-            return False
-        if name not in self._fixed:
-            self._fixed[name] = not self.runs_at(name, self.input_size + 32)
-        return self._fixed[name]
+        place = self.layer(name).index
+        # What runs at another size shows that all before it does, and what does not, that none behind it does.
+        for tried, is_fixed in self._fixed.items():
+            if tried <= place if is_fixed else tried >= place:
+                return is_fixed
+        self._fixed[place] = not self.runs_at(name, self.input_size + 32)
+        return self._fixed[place]
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name.
+        """The layer of that name, as it is listed or as the module is called in the user's own model.
 
         Raises:
             LayerError: if there is none, with near names; or if the forward never runs it.
         """
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
         if not isinstance(name, str):
             raise LayerError(f"A layer is named by a string, as in named_modules(); {type(name).__name__} was given.")
-        names = [layer.name for layer in self.layers]
-        near = difflib.get_close_matches(name, names, n=4, cutoff=0.4) or [n for n in names if n][:4]
-        hint = f"near names: {', '.join(near)}; layers(model) lists all {len(names)}."
-        if name in dict(self.ghost.original.named_modules()):
+        by_name = self._by_name
+        if name in by_name:
+            return by_name[name]
+        resolved = self.ghost.resolve(name)
+        if resolved in by_name:
+            return by_name[resolved]
+        near = difflib.get_close_matches(resolved or name, by_name, n=4, cutoff=0.4) or [n for n in by_name if n][:4]
+        hint = f"near names: {', '.join(near)}; layers(model) lists all {len(by_name)}."
+        if resolved is not None and "@" not in resolved:
             raise LayerError(
                 f"The layer {name!r} is in the model, but has no units that can be drawn: its forward never runs it, "
                 f"or it returns no map and no vector. Possible are {hint}"
             )
         raise LayerError(f"The model has no layer {name!r}; {hint}")
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
 
     def check_unit(self, name: str, unit: int) -> None:
         """Refuse a unit that the layer does not have (UnitError)."""
