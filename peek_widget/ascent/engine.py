@@ -482,9 +482,7 @@ class Ascent(Iterator[Step]):
                 total.backward()
         return activations, windows, tuple(terms)
 
-    def _shown(
-        self, group: _Group, members: tuple[int, ...], pictures: Tensor, windows: list[views.Window]
-    ) -> Tensor:
+    def _shown(self, group: _Group, members: tuple[int, ...], pictures: Tensor, windows: list[views.Window]) -> Tensor:
         """What the network gets to see of some pictures of a group; their windows are written down."""
         generators = [self._generators[m] for m in members]
         frame, jitter = group.frame, self._number("jitter")

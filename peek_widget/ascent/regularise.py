@@ -52,8 +52,6 @@ def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:
                 picture[:, rows, columns] = gaussian_blur(part, [2 * radius + 1] * 2, [sigma, sigma])
 
 
-
-
 def decay(image: Image, rate: float, neutral: Tensor) -> None:
     """Draw the picture towards what the network sees as zero, by this share of the way (L2 decay).
 

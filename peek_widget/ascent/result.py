@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from PIL import Image as PILImage
 from torch import Tensor
 
+from peek_widget.ascent import keep
+from peek_widget.ascent.identity import fingerprint
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.pictures import to_pil
 from peek_widget.ascent.recipe import Recipe
@@ -55,6 +58,11 @@ class Origin:
     recipe: Recipe
     seeds: tuple[int, ...]
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Of the model as it is when first asked for."""
+        return fingerprint(self.network)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -88,14 +96,7 @@ class Result:
         """
         if self.origin is None:
             raise PeekError("This result does not know what it was drawn from: save(...) takes one that render gave.")
-        from peek_widget.ascent import keep
-
         origin = self.origin
-        drawing = keep.Drawing(
-            origin.objectives[index],
-            origin.recipe,
-            origin.seeds[index],
-            self.images.shape[-1],
-            keep.fingerprint(origin.network),
-        )
+        side = self.images.shape[-1]
+        drawing = keep.Drawing(origin.objectives[index], origin.recipe, origin.seeds[index], side, origin.fingerprint)
         keep.save(path, self.images[index], drawing, None if self.alpha is None else self.alpha[index])
