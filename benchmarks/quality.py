@@ -1,0 +1,467 @@
+"""Do the pictures tell the truth? Each recipe's pictures, measured on a real network against real images.
+
+    python benchmarks/quality.py [--out quality] [--recipes peek,oygard-2016] [--units 32] [--others 4]
+
+On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared): units chosen at
+random (fixed seed) of an early, a middle and a late layer, each drawn as its centre `Neuron`, and classes drawn as
+`Logit`. What is measured, and by which rule, is said in `peek_widget/evidence/measures.py`; it is measured on the
+PNG that was kept, since that is what a person sees.
+
+It may be stopped at any time: every picture is kept in --out with a line of JSON, and the next run draws only what
+is missing. A picture counts as missing where its recipe's numbers have changed, or where the engine has: each line
+keeps the activations of a short probe run, which today's engine must reproduce (--fresh draws all anew, --table
+draws nothing). Sheets of the pictures, one for each recipe, and the table lie in --out too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from peek_widget import Logit, Neuron, Recipe
+from peek_widget.ascent import Objective, ascend, to_pil
+from peek_widget.errors import PeekError
+from peek_widget.evidence import measures
+from peek_widget.network import OUTPUT, Network, read
+from tests.networks import shared, squeezenet
+
+LAYERS = ("features.5", "features.9", "features.12", OUTPUT)
+MAIN = ("peek", "peek-fast", "oygard-2016", "lucid-2017")
+BATCH = 4
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One line of the record: a picture that was drawn, or why it could not be."""
+
+    recipe: str
+    json: str
+    layer: str
+    unit: int
+    seed: int
+    file: str
+    seconds: float
+    finite: bool
+    error: str
+    probe: list[float]
+
+
+def objective(layer: str, unit: int) -> Objective:
+    return Logit(unit) if layer == OUTPUT else Neuron(layer, unit)
+
+
+def chosen(network: Network, count: int) -> dict[str, list[int]]:
+    """Units of each layer, in a random order that does not hang on how many are asked for."""
+    units = {}
+    for number, layer in enumerate(LAYERS):
+        order = torch.randperm(network.layer(layer).channels, generator=torch.Generator().manual_seed(number))
+        units[layer] = order[:count].tolist()
+    return units
+
+
+def probe(network: Network, recipe: Recipe) -> list[float]:
+    """The recipe in a few steps through all its octaves: what today's engine makes of it, as numbers."""
+    steps = max(4, len(recipe.octaves))
+    values: list[float] = []
+    for one in (Neuron("features.3", 0), Logit(0)):
+        last = None
+        for last in ascend(network, one, recipe.replace(steps=steps), seed=0, size=min(recipe.size or 224, 224)):
+            values.append(last.activation)
+        assert last is not None
+        values += [float(last.images.mean()), float(last.images.std())]
+    return values
+
+
+def same(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two probes are of the same engine, up to rounding."""
+    return len(one) == len(other) and all(
+        abs(a - b) <= 1e-3 * max(1.0, abs(a)) for a, b in zip(one, other, strict=True)
+    )
+
+
+def alike(text: str, recipe: Recipe) -> bool:
+    """Whether a recipe kept as JSON is that one; fields that have been added since have their default."""
+    try:
+        return Recipe.from_json(text) == recipe
+    except PeekError:
+        return False
+
+
+class Record:
+    """The lines kept so far, and new ones added to the end of the file."""
+
+    def __init__(self, out: Path, fresh: bool) -> None:
+        self.out = out
+        self.path = out / "pictures.jsonl"
+        out.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            self.path.unlink(missing_ok=True)
+        self.lines = list(self._read())
+
+    def _read(self) -> Iterator[Drawn]:
+        if not self.path.exists():
+            return
+        for text in self.path.read_text().splitlines():
+            try:
+                yield Drawn(**json.loads(text))
+            except (ValueError, TypeError):
+                print(f"passed over a line of {self.path} that was cut off", file=sys.stderr)
+
+    def add(self, line: Drawn) -> None:
+        self.lines.append(line)
+        with self.path.open("a") as file:
+            file.write(json.dumps(vars(line)) + "\n")
+
+    def found(self, recipe: Recipe, today: Sequence[float]) -> dict[tuple[str, int, int], Drawn]:
+        """What has been drawn of a recipe by an engine like today's, by (layer, unit, seed)."""
+        return {
+            (line.layer, line.unit, line.seed): line
+            for line in self.lines
+            if line.recipe == recipe.name
+            and alike(line.json, recipe)
+            and same(line.probe, today)
+            and (line.error or (self.out / line.file).exists())
+        }
+
+
+def draw(network: Network, recipe: Recipe, layer: str, units: list[int], seed: int, today: list[float], record: Record):
+    """Draw units of a layer together and keep each; one by one where that fails, to know which one it was."""
+    start = time.perf_counter()
+    pictures, error = None, ""
+    try:
+        for step in ascend(network, [objective(layer, unit) for unit in units], recipe, seed=seed):
+            pictures = step.images
+    except PeekError as raised:
+        if len(units) > 1:
+            for unit in units:
+                draw(network, recipe, layer, [unit], seed, today, record)
+            return
+        pictures, error = None, str(raised)
+    seconds = (time.perf_counter() - start) / len(units)
+    folder = f"{recipe.name}-{hashlib.sha256(recipe.to_json().encode()).hexdigest()[:8]}"
+    (record.out / folder).mkdir(exist_ok=True)
+    for place, unit in enumerate(units):
+        file = f"{folder}/{layer or 'class'}-{unit:04d}-seed{seed}.png"
+        finite = pictures is not None and bool(torch.isfinite(pictures[place]).all())
+        if pictures is not None:
+            to_pil(pictures[place].nan_to_num(0.5)).save(record.out / file)
+        record.add(
+            Drawn(
+                recipe.name,
+                recipe.to_json(),
+                layer,
+                unit,
+                seed,
+                file,
+                seconds,
+                finite,
+                error,
+                [round(v, 5) for v in today],
+            )
+        )
+
+
+def wanted(names: Sequence[str], units: int, others: int, network: Network) -> Iterator[tuple[Recipe, str, list[int]]]:
+    """What to draw, in an order that leaves a balanced table wherever it is stopped: a few of everything first."""
+    choice = chosen(network, max(units, others))
+    recipes = [Recipe.preset(name) for name in names]
+    for start in range(0, max(units, others), BATCH):
+        for recipe in recipes:
+            end = min(start + BATCH, units if recipe.name in MAIN else others)
+            # Many views of large pictures take much memory.
+            together = max(1, BATCH // recipe.views)
+            for layer in LAYERS:
+                for first in range(start, end, together):
+                    yield recipe, layer, choice[layer][first : min(first + together, end)]
+
+
+# Measuring
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What was measured of one picture."""
+
+    over_best: float
+    beats: float
+    robustness: float
+    rank: int
+    flaw: str
+    band: dict[str, bool]
+    seconds: float
+
+
+class Judge:
+    """Measures pictures, each once: what was found is kept by the picture's bytes and the measures' code."""
+
+    def __init__(self, network: Network, out: Path) -> None:
+        self.network, self.path = network, out / "measured.jsonl"
+        self.code = digest(Path(measures.__file__).read_bytes())
+        self.known: dict[str, dict] = {}
+        if self.path.exists():
+            for text in self.path.read_text().splitlines():
+                try:
+                    self.known.update([json.loads(text)])
+                except (ValueError, TypeError):
+                    continue
+        print("reading the real images", file=sys.stderr)
+        self.real = torch.cat([opened(path) for path in sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))])
+        self.natural = measures.natural_activations(network, self.real, LAYERS)
+
+    def __call__(self, line: Drawn, fills_field: bool, out: Path) -> Numbers:
+        if line.error or not line.finite:
+            flaw = "failed" if line.error else "nan"
+            return Numbers(
+                math.nan, False, math.nan, 0, flaw, dict.fromkeys(measures.NATURAL_BAND, False), line.seconds
+            )
+        data = (out / line.file).read_bytes()
+        key = f"{self.code} {digest(data)} {line.layer} {line.unit} {fills_field}"
+        if key not in self.known:
+            picture = opened(out / line.file)
+            one = objective(line.layer, line.unit)
+            found = measures.verdict(self.network, [one], picture, self.natural, fills_field=fills_field)[0]
+            seen = measures.as_seen(self.network, one, picture[0], fills_field=fills_field)
+            self.keep(key, {**asdict(found), "band": measures.in_band(measures.naturalness(seen))})
+        found = self.known[key]
+        return Numbers(*(found[name] for name in KEPT), line.seconds)
+
+    def keep(self, key: str, value: dict) -> None:
+        self.known[key] = value
+        with self.path.open("a") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+    def photographs(self, choice: dict[str, list[int]]) -> Pictures:
+        """Of each unit the real image that excites it most, measured as a picture is; the band on its crop."""
+        numbers = {}
+        for layer, units in choice.items():
+            places = {}
+            if any(f"{self.code} real {layer} {unit}" not in self.known for unit in units):
+                places = self._places(layer, units)
+            for unit in units:
+                key = f"{self.code} real {layer} {unit}"
+                if key not in self.known:
+                    image, crop = places[unit]
+                    found = measures.verdict(
+                        self.network, [objective(layer, unit)], image[None], self.natural, fills_field=False
+                    )[0]
+                    self.keep(key, {**asdict(found), "band": measures.in_band(measures.naturalness(crop))})
+                found = self.known[key]
+                numbers[layer, unit] = Numbers(*({**found, "beats": math.nan}[name] for name in KEPT), math.nan)
+        return numbers
+
+    def _places(self, name: str, units: list[int]) -> dict[int, tuple[Tensor, Tensor]]:
+        """For each unit its best image, and of that the receptive field round its best place, within the image."""
+        layer = self.network.layer(name)
+        values = []
+        for batch in self.real.split(16):
+            with torch.no_grad():
+                found = self.network.run(self.network.preprocess(batch), [name])[name][:, units]
+            values.append(found.flatten(2) if found.ndim > 2 else found[:, :, None])
+        maps = torch.cat(values)
+        side, columns, half = self.real.shape[-1], layer.size[1], max(layer.receptive_field) // 2
+        best = {}
+        for number, unit in enumerate(units):
+            image, place = divmod(int(maps[:, number].argmax()), maps.shape[2])
+            crop = self.real[image]
+            if layer.spatial:
+                y = min(max(int(layer.start[0] + place // columns * layer.stride[0]), half), side - 1 - half)
+                x = min(max(int(layer.start[1] + place % columns * layer.stride[1]), half), side - 1 - half)
+                crop = crop[:, y - half : y + half + 1, x - half : x + half + 1]
+            best[unit] = self.real[image], crop
+        return best
+
+
+KEPT = ("over_best", "beats", "robustness", "rank", "flaw", "band")
+Pictures = dict[tuple[str, int], Numbers]
+"""By layer and unit."""
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def opened(path: Path) -> Tensor:
+    """A picture ``[1, 3, H, W]`` in [0, 1]; a photograph is cut to the network's 224 px as everywhere here."""
+    with Image.open(path) as image:
+        picture = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None] / 255.0
+    if path.suffix == ".jpg":
+        edge = (picture.shape[-1] - 224) // 2
+        picture = picture[:, :, edge : edge + 224, edge : edge + 224]
+    return picture
+
+
+# The table
+
+MEASURES: dict[str, tuple[str, Callable[[Numbers], float], bool]] = {
+    "beats": ("beats 250", lambda n: float(n.beats), True),
+    "sound": ("sound", lambda n: float(not n.flaw), True),
+    "first": ("rank 1", lambda n: float(n.rank == 1), True),
+    "mrr": ("MRR", lambda n: 1.0 / n.rank if n.rank else 0.0, True),
+    "robust": ("robust", lambda n: n.robustness, False),
+    **{name: (name, lambda n, name=name: float(n.band[name]), True) for name in measures.NATURAL_BAND},
+    "all": ("all six", lambda n: float(all(n.band.values())), True),
+}
+"""Short name: heading, value of a picture (more is better), and whether its mean is shown; else its median."""
+
+Table = dict[str, Pictures]
+
+
+def centre(values: Sequence[float], mean: bool) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return (statistics.fmean if mean else statistics.median)(known) if known else math.nan
+
+
+def shown(name: str, found: Sequence[Numbers]) -> str:
+    _, value, mean = MEASURES[name]
+    number = centre([value(n) for n in found], mean)
+    if math.isnan(number):
+        return "-"
+    return f"{number:.2f}" if name in ("mrr", "robust") else f"{100 * number:.0f} %"
+
+
+def table(rows: Table, layer: str | None = None) -> str:
+    """One row for each recipe, of one layer or of all."""
+    head = ["recipe", "n", "over best", "median rank", *(heading for heading, _, _ in MEASURES.values()), "flaws", "s"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
+    for name, pictures in rows.items():
+        found = [numbers for (where, _), numbers in pictures.items() if layer is None or where == layer]
+        if not found:
+            continue
+        flaws = [n.flaw for n in found if n.flaw]
+        ranks = [n.rank for n in found if n.rank]
+        cells = [
+            name,
+            str(len(found)),
+            f"{centre([n.over_best for n in found], False):.2f}",
+            f"{statistics.median(ranks):.0f}" if ranks else "",
+            *(shown(one, found) for one in MEASURES),
+            ", ".join(f"{flaws.count(flaw)} {flaw}" for flaw in dict.fromkeys(flaws)) or "0",
+            f"{centre([n.seconds for n in found], True):.1f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def contest(rows: Table, own: str = "peek") -> str:
+    """For each measure which recipe is best, on the pictures that both it and ``own`` have drawn."""
+    lines, won = [], 0
+    rivals = [name for name in rows if name not in (own, PHOTOGRAPHS)]
+    for heading, value, _ in MEASURES.values():
+        ahead = []
+        for rival in rivals:
+            common = [key for key in rows[own] if key in rows[rival]]
+            pairs = [(value(rows[rival][key]), value(rows[own][key])) for key in common]
+            gains = [a - b for a, b in pairs if not math.isnan(a) and not math.isnan(b)]
+            if len(gains) < 2 or statistics.fmean(gains) <= 0.0:
+                continue
+            error = statistics.stdev(gains) / math.sqrt(len(gains))
+            ahead.append((statistics.fmean(gains), error, len(gains), rival))
+        ahead.sort(reverse=True)
+        if not ahead:
+            won += 1
+            lines.append(f"  {heading:12} {own}")
+        else:
+            each = "; ".join(
+                f"{rival} by {gain:.2f} (standard error {error:.2f}, n {n})" for gain, error, n, rival in ahead
+            )
+            lines.append(f"  {heading:12} ahead of {own}: {each}")
+    return f"{own} is the best, or among the best, on {won} of {len(MEASURES)}:\n" + "\n".join(lines)
+
+
+PHOTOGRAPHS = "(best photograph)"
+
+
+def sheet(lines: Sequence[Drawn], out: Path, path: Path, side: int = 112, columns: int = 16) -> None:
+    """All pictures of a recipe on one sheet, layer below layer."""
+    rows: list[list[Drawn]] = []
+    for layer in LAYERS:
+        own = [line for line in lines if line.layer == layer]
+        rows += [own[start : start + columns] for start in range(0, len(own), columns)]
+    paper = Image.new("RGB", (columns * (side + 2), max(1, len(rows)) * (side + 2)), "white")
+    for y, row in enumerate(rows):
+        for x, line in enumerate(row):
+            if (out / line.file).exists() and not line.error:
+                with Image.open(out / line.file) as image:
+                    small = image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+                    paper.paste(small, (x * (side + 2), y * (side + 2)))
+    paper.save(path)
+
+
+def report(network: Network, names: Sequence[str], options: argparse.Namespace, record: Record) -> str:
+    judge = Judge(network, options.out)
+    choice = chosen(network, max(options.units, options.others))
+    rows: Table = {PHOTOGRAPHS: judge.photographs(choice)}
+    for name in names:
+        recipe = Recipe.preset(name)
+        have = record.found(recipe, probe(network, recipe))
+        lines = [
+            have[key] for layer in LAYERS for unit in choice[layer] if (key := (layer, unit, options.seed)) in have
+        ]
+        if not lines:
+            continue
+        print(f"measuring {name}", file=sys.stderr)
+        fills = recipe.view == "crop"
+        rows[name] = {(line.layer, line.unit): judge(line, fills, options.out) for line in lines}
+        sheet(lines, options.out, options.out / f"sheet-{name}.png")
+    band = [measures.in_band(measures.naturalness(image)) for image in judge.real]
+    within = {name: statistics.fmean(float(one[name]) for one in band) for name in measures.NATURAL_BAND}
+    parts = ["All layers and classes:", table(rows)]
+    for layer in LAYERS:
+        parts += [f"{layer or 'Classes'}:", table(rows, layer)]
+    parts.append(
+        "Of the 250 real images themselves lie in the band: "
+        + ", ".join(f"{name} {100 * share:.0f} %" for name, share in within.items())
+        + f"; all six {100 * statistics.fmean(float(all(one.values())) for one in band):.0f} %."
+    )
+    if "peek" in rows and len(rows) > 2:
+        parts.append(contest(rows))
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("quality"), help="folder of pictures, sheets and table")
+    parser.add_argument("--recipes", default=",".join(Recipe.presets()), help="names, with commas; left out: all")
+    parser.add_argument("--units", type=int, default=32, help=f"of each layer with {', '.join(MAIN)}")
+    parser.add_argument("--others", type=int, default=4, help="of each layer with the other recipes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--fresh", action="store_true", help="forget what was drawn before")
+    parser.add_argument("--table", action="store_true", help="draw nothing, measure what is there")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    names = [name.strip() for name in options.recipes.split(",")]
+    network = read(squeezenet())
+    record = Record(options.out, options.fresh)
+    probes = {name: probe(network, Recipe.preset(name)) for name in names} if not options.table else {}
+    for recipe, layer, units in wanted(names, options.units, options.others, network):
+        if options.table:
+            break
+        have = record.found(recipe, probes[recipe.name])
+        missing = [unit for unit in units if (layer, unit, options.seed) not in have]
+        if missing:
+            start = time.perf_counter()
+            draw(network, recipe, layer, missing, options.seed, probes[recipe.name], record)
+            print(f"{recipe.name} {layer or 'classes'} {missing}: {time.perf_counter() - start:.0f} s", flush=True)
+    text = report(network, names, options, record)
+    print(text)
+    (options.out / "table.md").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

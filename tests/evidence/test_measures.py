@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from peek_widget import Channel, Direction, Logit, Neuron, PeekError, render
+from peek_widget.ascent import Recipe
+from peek_widget.errors import LayerError
+from peek_widget.evidence import measures
+from peek_widget.evidence.measures import (
+    NATURAL_BAND,
+    Natural,
+    agreement,
+    as_seen,
+    degenerate,
+    in_band,
+    measure,
+    natural_activations,
+    naturalness,
+    rank,
+    retrieval,
+    robust_activation,
+    verdict,
+)
+from peek_widget.network import Network, read
+from tests.networks import Fixed, shared, squeezenet, tiny
+
+
+class Spot(nn.Module):
+    """Unit 0 looks for a white dot of 3 px on black, unit 1 for a black one on white, unit 2 for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spot = nn.Conv2d(1, 3, 9, stride=2)
+        y, x = torch.meshgrid(torch.arange(9) - 4, torch.arange(9) - 4, indexing="ij")
+        dot = torch.where(y.square() + x.square() <= 4, 1.0, -1.0)
+        with torch.no_grad():
+            self.spot.weight.copy_(torch.stack([dot, -dot, torch.zeros(9, 9)])[:, None])
+            self.spot.bias.copy_(torch.tensor([-5.0, 5.0, 1.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.spot(x)).amax(dim=(2, 3))
+
+
+def dotted(side: int = 32, at: tuple[int, int] = (12, 16), radius: float = 2.0) -> Tensor:
+    y, x = torch.meshgrid(torch.arange(side) - at[0], torch.arange(side) - at[1], indexing="ij")
+    return (y.square() + x.square() <= radius**2).float()[None]
+
+
+@pytest.fixture(scope="module")
+def spots() -> Network:
+    return read(Spot(), 32, "none")
+
+
+# Activations
+
+
+def test_the_best_place_before_the_relu_counts(spots: Network) -> None:
+    found = measure(spots, Neuron("spot", 0), dotted(), fills_field=False)
+    # 13 white pixels by the dot's weights, less the bias: by hand.
+    assert found.activation == pytest.approx(13.0 - 5.0, abs=1e-4)
+    assert found.code.tolist() == pytest.approx([8.0, -8.0, 1.0], abs=1e-4)
+    # Below zero it is not cut off.
+    assert measure(spots, Neuron("spot", 0), torch.ones(1, 32, 32), fills_field=False).activation < -30.0
+
+
+def test_a_drawn_picture_is_laid_so_that_it_covers_the_field(spots: Network) -> None:
+    large = dotted(144, (72, 72), 36.0)  # the dot 16 times as large: 9 px of field to 144 px of picture
+    filling = measure(spots, Neuron("spot", 0), large)
+    assert filling.activation > 1.0  # less than 8, as its border has become soft
+    assert measure(spots, Neuron("spot", 0), large, fills_field=False).activation < -4.9
+    assert as_seen(spots, Neuron("spot", 0), large).shape == (1, 9, 9)
+    assert as_seen(spots, Neuron("spot", 0), large, fills_field=False).shape == (1, 144, 144)
+    # Of a texture all is shown as it is.
+    assert measure(spots, Channel("spot", 0), large).activation < -4.9
+    assert as_seen(spots, Channel("spot", 0), large).shape == (1, 144, 144)
+
+
+def test_the_same_rule_for_pictures_and_photographs(spots: Network) -> None:
+    images = torch.stack([dotted(at=(8, 8)), dotted(at=(20, 12)), torch.zeros(1, 32, 32), torch.ones(1, 32, 32)])
+    natural = natural_activations(spots, images, ["spot"])["spot"]
+    each = [measure(spots, Neuron("spot", 0), image, fills_field=False).activation for image in images]
+    assert natural.count == 4
+    assert float(natural.best[0]) == pytest.approx(max(each), abs=1e-4)
+    with torch.no_grad():
+        values = spots.run(images, ["spot"])["spot"].transpose(0, 1).flatten(1)
+    assert torch.allclose(natural.mean, values.mean(1), atol=1e-4)
+    assert torch.allclose(natural.deviation, values.std(1, correction=0), atol=1e-3)
+    batches = natural_activations(spots, iter([images[:3], images[3:]]), ["spot"])["spot"]
+    assert torch.allclose(batches.best, natural.best)
+    assert torch.allclose(batches.deviation, natural.deviation, atol=1e-4)
+
+
+def test_photographs_of_any_size_are_cut_to_the_networks(spots: Network) -> None:
+    wide = torch.zeros(1, 1, 64, 200)
+    wide[..., :60] = 1.0  # outside of the middle square
+    assert float(natural_activations(spots, wide, ["spot"])["spot"].best[0]) == pytest.approx(-5.0, abs=1e-3)
+
+
+def test_a_class_is_its_score_before_a_last_relu(spots: Network) -> None:
+    white = measure(spots, Logit(0), torch.ones(1, 32, 32)).activation
+    assert white == pytest.approx(13.0 - 68.0 - 5.0, abs=1e-3)  # 81 weights: 13 of 1, 68 of -1
+    assert measure(spots, Logit(0), torch.ones(1, 77, 77)).activation == pytest.approx(white, abs=1e-3)
+
+
+def test_what_hangs_on_single_pixels_is_not_robust() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 2, 15, padding=7), nn.ReLU())
+    y, x = torch.meshgrid(torch.arange(15), torch.arange(15), indexing="ij")
+    checks, blob = ((y + x) % 2 * 2.0 - 1.0), torch.exp(-((y - 7) ** 2 + (x - 7) ** 2) / 40.0) - 0.3
+    with torch.no_grad():
+        model[0].weight.copy_(torch.stack([checks, blob])[:, None].expand(-1, 3, -1, -1))
+        model[0].bias.zero_()
+    network = read(model, 32, "none")
+    pictures = [(w[None, None].repeat(1, 3, 3, 3)[..., :32, :32] * 0.5 + 0.5).clamp(0, 1)[0] for w in (checks, blob)]
+    share = []
+    for unit, picture in enumerate(pictures):
+        found = measure(network, Neuron("0", unit), picture, fills_field=False)
+        share.append(found.robust / found.activation)
+        assert found.robust == robust_activation(network, Neuron("0", unit), picture, fills_field=False)
+    assert share[0] < 0.35 < 0.7 < share[1] <= 1.05
+
+
+def test_the_robust_views_are_as_said(spots: Network) -> None:
+    views = measures._views()
+    assert views.shape == (measures.ROBUST_VIEWS, 4) == (32, 4)
+    low, high = views.amin(0), views.amax(0)
+    assert 0.8 <= low[0] < 0.85 < 1.15 < high[0] <= 1.2
+    assert -10.0 <= low[1] < -8.0 < 8.0 < high[1] <= 10.0
+    for shift in (2, 3):
+        assert -0.08 <= low[shift] < -0.065 < 0.065 < high[shift] <= 0.08
+    torch.manual_seed(5)
+    assert torch.equal(views, measures._views())
+
+
+def test_a_look_shifts_turns_and_magnifies_the_picture() -> None:
+    laid = measures._Laid(dotted(65, (32, 32), 4.0)[None], 65, (0.0, 0.0))
+
+    def middle(*look: float) -> tuple[float, float, float]:
+        seen = laid(torch.tensor([look]))[0, 0]
+        y, x = torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij")
+        return float((seen * y).sum() / seen.sum()), float((seen * x).sum() / seen.sum()), float(seen.sum())
+
+    y, x, area = middle(1.0, 0.0, 0.0, 0.0)
+    assert (y, x) == pytest.approx((32, 32), abs=0.01)
+    y, x, moved = middle(1.0, 0.0, 0.1, -0.2)
+    assert (y, x) == pytest.approx((38.5, 19), abs=0.1)
+    assert moved == pytest.approx(area, rel=0.05)
+    assert middle(1.2, 0.0, 0.0, 0.0)[2] == pytest.approx(1.44 * area, rel=0.08)
+    off = measures._Laid(dotted(65, (32, 48), 4.0)[None], 65, (0.0, 0.0))
+    seen = off(torch.tensor([[1.0, 90.0, 0.0, 0.0]]))[0, 0]
+    assert float(seen[:24].sum()) > 0.9 * area  # from the right to the top
+
+
+def test_measuring_is_the_same_every_time_and_in_any_grad_context() -> None:
+    network = read(tiny(), 32)
+    picture = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    first = measure(network, Neuron("forms", 2), picture)
+    with torch.inference_mode():
+        second = measure(network, Neuron("forms", 2), picture)
+    assert (first.activation, first.robust) == (second.activation, second.robust)
+    assert math.isfinite(first.robust)
+
+
+def test_a_network_of_one_size_is_measured_at_it() -> None:
+    network = read(Fixed(), 16)
+    picture = torch.rand(1, 40, 40, generator=torch.Generator().manual_seed(0))
+    small = nn.functional.interpolate(picture[None], size=(16, 16), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        direct = network.run(network.preprocess(small), [""])[""]
+    assert measure(network, Logit(1), picture).activation == pytest.approx(float(direct[0, 1]), abs=1e-5)
+
+
+# Ranks and likeness
+
+FLAT = Natural(9, torch.zeros(4), torch.tensor([0.0, 10.0, 0.0, 5.0]), torch.tensor([1.0, 10.0, 0.5, 0.0]))
+
+
+def test_the_rank_is_by_deviations_and_not_by_loudness() -> None:
+    code = torch.tensor([3.0, 25.0, 2.0, 99.0])  # 3, 1.5 and 4 deviations; the last never changes
+    assert [rank(code, unit, FLAT) for unit in range(4)] == [2, 3, 1, 4]
+
+
+def test_agreement_leaves_the_unit_itself_out() -> None:
+    natural = Natural(9, torch.zeros(4), torch.zeros(4), torch.ones(4))
+    one, other = torch.tensor([50.0, 1.0, 0.0, 2.0]), torch.tensor([50.0, -1.0, 0.0, -2.0])
+    assert agreement(one, one, 0, natural) == pytest.approx(1.0)
+    assert agreement(one, other, 0, natural) == pytest.approx(-1.0)
+    codes = torch.eye(4)
+    assert retrieval(codes, codes, natural) == 1.0
+    assert retrieval(codes, codes[[1, 0, 2, 3]], natural) == 0.5
+
+
+def test_a_verdict_on_drawn_pictures() -> None:
+    network = read(tiny(), 32)
+    images = 0.3 + 0.4 * torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    natural = natural_activations(network, images, ["forms", ""])
+    objectives = [Neuron("forms", 2), Neuron("forms", 5), Neuron("forms", 7)]
+    recipe = Recipe.preset("peek").replace(steps=40)
+    drawn, again = (render(network, objectives, recipe, seed=seed, size=32).images for seed in (0, 1))
+    verdicts = verdict(network, objectives, drawn, natural, others=again)
+    for objective, one in zip(objectives, verdicts, strict=True):
+        assert one.beats
+        assert one.best == float(natural["forms"].best[objective.unit])
+        assert one.over_best == pytest.approx(one.activation / one.best) or one.best <= 0.0
+        assert one.rank == 1
+        robust = robust_activation(network, objective, drawn[objectives.index(objective)])
+        assert one.robustness == pytest.approx(robust / one.activation)
+        assert 0.3 < one.robustness < 1.0
+        assert one.agreement > 0.3
+        assert one.flaw == ""
+    broken = drawn.clone()
+    broken[0, 0, 3, 3] = math.nan
+    broken[1] = 0.5
+    flaws = verdict(network, objectives, broken, natural)
+    assert [one.flaw for one in flaws] == ["nan", "grey", ""]
+    assert (flaws[0].beats, flaws[0].rank) == (False, 8)
+    assert math.isnan(flaws[0].robustness)
+    assert not flaws[1].beats
+    assert math.isnan(flaws[2].agreement)
+
+
+def test_what_cannot_be_judged_is_said() -> None:
+    network = read(tiny(), 32)
+    picture = torch.rand(1, 3, 32, 32)
+    natural = natural_activations(network, picture, ["forms"])
+    with pytest.raises(PeekError, match="not a single unit"):
+        verdict(network, [Direction("forms", [1.0] * 8)], picture, natural)
+    with pytest.raises(PeekError, match="Nothing is known of real images in layer 'edges'"):
+        verdict(network, [Neuron("edges", 0)], picture, natural)
+    with pytest.raises(PeekError, match="2 objectives for 1 pictures"):
+        verdict(network, [Neuron("forms", 0)] * 2, picture, natural)
+    with pytest.raises(PeekError, match="at least one"):
+        natural_activations(network, [], ["forms"])
+    with pytest.raises(LayerError):
+        natural_activations(network, picture, ["nowhere"])
+    for wrong in (torch.rand(3, 32, 30), torch.rand(1, 32, 32), torch.rand(1, 3, 32, 32)):
+        with pytest.raises(PeekError, match=r"\[3, S, S\]"):
+            measure(network, Neuron("forms", 0), wrong)
+
+
+# The picture alone
+
+
+def test_degenerate_pictures_are_named() -> None:
+    noise = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
+    assert degenerate(noise) == ""
+    assert degenerate(torch.full((3, 40, 40), 0.5) + 0.02 * (noise - 0.5)) == "grey"
+    red = torch.zeros(3, 40, 40)
+    red[0] = 1.0
+    assert degenerate(red) == "grey"  # of one colour all over
+    assert degenerate((noise > 0.5).float()) == "clipped"
+    half = noise.clone()
+    half[:, :19] = 1.0
+    assert degenerate(half) == ""
+    half[:, :21] = 1.0
+    assert degenerate(half) == "clipped"
+    for bad in (math.nan, math.inf):
+        broken = noise.clone()
+        broken[1, 2, 3] = bad
+        assert degenerate(broken) == "nan"
+
+
+def power_law(slope: float, side: int = 227) -> Tensor:
+    """Noise whose power falls as ``f ** slope``, in grey, of contrast 0.2."""
+    noise = torch.randn(1, side, side, generator=torch.Generator().manual_seed(0))
+    axis = torch.fft.fftfreq(side)
+    frequency = (axis[:, None].square() + axis.square()).sqrt()
+    amplitude = torch.where(frequency > 0, frequency.clamp(min=1e-9) ** (slope / 2.0), 0.0)
+    picture = torch.fft.ifft2(torch.fft.fft2(noise) * amplitude).real
+    return (0.5 + 0.2 * (picture - picture.mean()) / picture.std()).expand(3, -1, -1)
+
+
+@pytest.mark.parametrize("slope", [-3.0, -2.0, -1.0])
+@pytest.mark.parametrize(("side", "near"), [(48, 0.35), (227, 0.1)])
+def test_the_slope_is_that_of_the_power(slope: float, side: int, near: float) -> None:
+    assert naturalness(0.3 * power_law(slope, side) + 0.35)["slope"] == pytest.approx(slope, abs=near)
+
+
+def test_white_noise_has_the_statistics_that_it_must() -> None:
+    found = naturalness(torch.rand(3, 227, 227, generator=torch.Generator().manual_seed(0)))
+    assert found["slope"] == pytest.approx(0.0, abs=0.1)
+    assert found["variation"] == pytest.approx(2.0 / 3.0, abs=0.01)
+    assert found["fine"] == pytest.approx(1.0 - math.pi / 16.0, abs=0.01)
+    assert found["contrast"] == pytest.approx(12**-0.5, abs=0.005)
+    assert found["saturation"] == pytest.approx(2.0 / 3.0, abs=0.01)
+    within = in_band(found)
+    assert within["contrast"]
+    assert not any(within[name] for name in ("slope", "variation", "fine"))
+
+
+def test_clipping_and_saturation() -> None:
+    picture = torch.full((3, 100, 100), 0.4)
+    picture[0, :30] = 1.0
+    found = naturalness(picture)
+    assert found["clipped"] == pytest.approx(0.3)
+    assert found["saturation"] == pytest.approx(0.3 * 0.6)
+    assert naturalness(picture.mean(0, keepdim=True).expand(3, -1, -1))["saturation"] == 0.0
+    grey = naturalness(picture[:1])
+    assert math.isnan(grey["saturation"])
+    assert set(in_band(grey)) == set(NATURAL_BAND) - {"saturation"}
+    with pytest.raises(PeekError, match="8 px or more"):
+        naturalness(torch.rand(3, 7, 7))
+
+
+def test_a_uniform_picture_has_finite_statistics() -> None:
+    for level in (0.0, 0.5, 1.0):
+        assert all(math.isfinite(value) for value in naturalness(torch.full((3, 64, 64), level)).values())
+
+
+@pytest.mark.slow
+def test_photographs_lie_in_the_band() -> None:
+    """The band is of other photographs, shown at 227 px; that nine in ten of these fit says the formulas agree."""
+    found = []
+    for path in sorted((shared() / "data" / "imagenet-samples").glob("*.jpg")):
+        with Image.open(path) as image:
+            picture = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None] / 255.0
+        small = nn.functional.interpolate(picture, size=(227, 227), mode="bilinear", antialias=True)[0]
+        found.append(in_band(naturalness(small)))
+    for name in NATURAL_BAND:
+        share = sum(one[name] for one in found) / len(found)
+        assert 0.86 <= share <= 0.97, (name, share)
+
+
+@pytest.mark.slow
+def test_a_drawn_unit_of_the_real_network_beats_the_photographs() -> None:
+    network = read(squeezenet())
+    paths = sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))[::10]
+    images = torch.stack([torch.from_numpy(np.array(Image.open(p).convert("RGB"))).permute(2, 0, 1) for p in paths])
+    natural = natural_activations(network, images / 255.0, ["features.5"])
+    objectives = [Neuron("features.5", unit) for unit in (172, 55)]
+    pictures = render(network, objectives, "peek").images
+    for one in verdict(network, objectives, pictures, natural):
+        assert one.beats
+        assert one.flaw == ""
+        assert one.rank <= 3
+        assert one.robustness > 0.4
