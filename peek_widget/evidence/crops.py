@@ -15,6 +15,7 @@ from peek_widget.evidence.dataset import Label, UnreadableError, read_source
 from peek_widget.evidence.errors import DatasetError
 from peek_widget.evidence.fields import FieldMap
 from peek_widget.evidence.findings import Detail, Findings
+from peek_widget.evidence.index import Histogram
 from peek_widget.evidence.prepare import to_picture
 from peek_widget.network import Network
 
@@ -169,18 +170,11 @@ class UnitEvidence:
     image_quantiles: Mapping[float, float]
     active_share: float
     images: int
+    _places: Histogram = field(repr=False, compare=False)
 
     def share_below(self, activation: float) -> float:
-        """The share of places (0 to 1) that excite the unit less than ``activation``; from the quantiles."""
-        shares, values = list(self.quantiles), list(self.quantiles.values())
-        if activation < values[0]:
-            return 0.0
-        for (low, left), (high, right) in zip(
-            zip(shares, values, strict=True), list(zip(shares, values, strict=True))[1:], strict=False
-        ):
-            if activation <= right:
-                return high if right == left else low + (high - low) * (activation - left) / (right - left)
-        return 1.0
+        """The share of places (0 to 1) that excite the unit less than ``activation``; NaN without an image."""
+        return self._places.share_below(0, activation, self.quantiles[0.0], self.quantiles[1.0])
 
 
 class LayerEvidence(Sequence[UnitEvidence]):
@@ -229,6 +223,8 @@ class LayerEvidence(Sequence[UnitEvidence]):
             counted = int(index.counted[unit])
             active = int(index.active[unit]) / counted if counted else float("nan")
             images = findings.count
+            places = Histogram(1)
+            places.count = index.places.count[unit : unit + 1].cpu().clone()
         field_map = findings.fields[self.name]
         top, bottom = (
             tuple(
@@ -241,7 +237,7 @@ class LayerEvidence(Sequence[UnitEvidence]):
         return UnitEvidence(
             self.name, unit, top, bottom,
             dict(zip(SHARES, quantiles, strict=True)), dict(zip(SHARES, image_quantiles, strict=True)),
-            active, images,
+            active, images, places,
         )  # fmt: skip
 
     def _crop(self, unit: int, value: float, image: int, place: int, detail: Detail, field_map: FieldMap) -> Crop:

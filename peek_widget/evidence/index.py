@@ -160,13 +160,15 @@ class Histogram:
         found = left + inside * (right - left)
         return torch.where(shares <= 0, low, torch.where(shares >= 1, high, found)).float()
 
-    def share_below(self, unit: int, activation: float) -> float:
-        """The share of values (0 to 1) below an activation; NaN before the first value."""
+    def share_below(self, unit: int, activation: float, low: float, high: float) -> float:
+        """The share of values (0 to 1) below an activation, likewise; NaN before the first value."""
         count = self.count[unit].cpu().double()
         if count.sum() == 0:
             return float("nan")
-        edges = self.edges().double()
-        inside = ((activation - edges[:-1]) / (edges[1:] - edges[:-1])).clamp(0.0, 1.0)
+        if not low < activation <= high:
+            return float(activation > high)
+        edges = self.edges().double().clamp(low, high)
+        inside = ((activation - edges[:-1]) / (edges[1:] - edges[:-1]).clamp(min=1e-300)).clamp(0.0, 1.0)
         return float((count * inside).sum() / count.sum())
 
 

@@ -132,7 +132,7 @@ class Preparer:
             image = image.detach().cpu()
             image = image[None] if image.ndim == 2 else image
         else:
-            raise UnreadableError(f"it is a {type(image).__name__}, which is no image")
+            raise UnreadableError(f"it is no image but of type {type(image).__name__}")
         if image.ndim != 3 or 0 in image.shape:
             raise UnreadableError(f"it is {_described(image)}; tensors are [C, H, W]")
         image = _in_range(image)
@@ -149,10 +149,9 @@ class Preparer:
 
 
 def _resize(image: Tensor, height: int, width: int) -> Tensor:
-    small = F.interpolate(
-        image[None].float(), size=(height, width), mode="bilinear", antialias=True, align_corners=False
-    )[0]
-    return small.round().clamp(0, 255).to(torch.uint8) if image.dtype == torch.uint8 else small.clamp(0.0, 1.0)
+    # torch resizes bytes as bytes, as torchvision has it done.
+    small = F.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False)[0]
+    return small if image.dtype == torch.uint8 else small.clamp(0.0, 1.0)
 
 
 def _in_range(image: Tensor) -> Tensor:
