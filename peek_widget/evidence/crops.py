@@ -156,7 +156,7 @@ class UnitEvidence:
         bottom: crops of the lowest activation, lowest first.
         quantiles: activation (before the ReLU) by share of the places of all images: 0.5 is the median place's,
             0.99 that which one place in a hundred exceeds, 0 and 1 the lowest and highest. From a histogram
-            with bins at most 6 % wide and of 16 places an image, 0 and 1 exactly.
+            with bins at most 6 % wide and of 32 places an image, 0 and 1 exactly.
         image_quantiles: the same of each image's best place: 0.5 is what every other image reaches somewhere.
         active_share: share of all places with an activation above 0.
         images: how many images were seen.

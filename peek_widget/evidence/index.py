@@ -12,7 +12,7 @@ from torch import Tensor
 
 __all__ = ["SAMPLED", "Extremes", "Histogram", "LayerIndex", "as_places"]
 
-SAMPLED = 16
+SAMPLED = 32
 """Places of each image that go into the histogram of a map: spread evenly over it from a start that is drawn
 from the image's number. Maximum, minimum and share of active places are over all of them."""
 

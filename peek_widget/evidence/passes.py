@@ -164,7 +164,9 @@ class EvidencePass:
         self.evidence = Evidence(self.findings)
         self.error: BaseException | None = None
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        # Not Thread.join: interrupted from the keyboard, it takes a thread that runs on for ended (Python < 3.13).
+        self._ended = threading.Event()
+        self._ended.set()
         self._began: float | None = None
         self._seconds = 0.0
         self._done_now = 0
@@ -266,12 +268,12 @@ class EvidencePass:
                         break
                     self._take(batch)
                 except Exception as error:
-                    raise self._ended(error) from error
+                    raise self._broken(error) from error
                 # In the order of the dataset, a long run of unreadable images is a disk that is gone.
                 failed_in_a_row = 0 if batch.items else failed_in_a_row + len(batch.passed_over)
                 if failed_in_a_row >= _GIVEN_UP and findings.count:
                     reason = batch.passed_over[-1]
-                    raise self._ended(f"{failed_in_a_row} images in a row could not be read, the last "
+                    raise self._broken(f"{failed_in_a_row} images in a row could not be read, the last "
                                       f"({reason.name}) because {reason.reason}")  # fmt: skip
                 if on_progress is not None:
                     on_progress(self.progress)
@@ -290,7 +292,7 @@ class EvidencePass:
                 f"first ({name}) because {reason}."
             )
 
-    def _ended(self, cause: Exception | str) -> EvidenceError:
+    def _broken(self, cause: Exception | str) -> EvidenceError:
         seen = self.findings.count
         text = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"
         return EvidenceError(
@@ -314,14 +316,14 @@ class EvidencePass:
 
     def start(self, on_progress: Callable[[Progress], None] | None = None) -> EvidencePass:
         """Run in a thread; what goes wrong there is kept in ``error``. Returns itself."""
-        if self._thread is not None and self._thread.is_alive():
+        if not self._ended.is_set():
             raise PeekError("The pass is running already: wait() for it, or stop() it first.")
 
         self.error = None
         self._stop.clear()
         self._running, self._began, self._done_now = True, time.perf_counter(), 0
-        self._thread = threading.Thread(target=self._work, args=(on_progress,), name="peek-evidence", daemon=True)
-        self._thread.start()
+        self._ended.clear()
+        threading.Thread(target=self._work, args=(on_progress,), name="peek-evidence", daemon=True).start()
         return self
 
     def _work(self, on_progress: Callable[[Progress], None] | None) -> None:
@@ -336,6 +338,7 @@ class EvidencePass:
         finally:
             self._seconds, self._began = time.perf_counter() - (self._began or 0.0), None
             self._running = False
+            self._ended.set()
 
     def stop(self, wait: bool = False) -> None:
         """End it after the batch in hand; what was found stays, and :meth:`start` goes on from there."""
@@ -345,10 +348,7 @@ class EvidencePass:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for a started pass to end; returns whether it has. Its error is in ``error``, not raised."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-            return not self._thread.is_alive()
-        return True
+        return self._ended.wait(timeout)
 
     def __repr__(self) -> str:
         return f"EvidencePass({', '.join(map(repr, self.layers))}; {self.progress})"

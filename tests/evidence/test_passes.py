@@ -1,12 +1,48 @@
-"""One pass over a dataset: what it finds, and how it ends."""
+"""One pass over a dataset: what it finds, how it ends, and how it goes on."""
 
 from __future__ import annotations
 
+import _thread
+import threading
+import time
+import warnings
+
+import pytest
 import torch
 from torch import nn
 
-from peek_widget.evidence import top_crops
+from peek_widget.errors import LayerError, PeekError, UnitError
+from peek_widget.evidence import (
+    DatasetError,
+    Evidence,
+    EvidenceError,
+    EvidencePass,
+    Progress,
+    StoreError,
+    activation_map,
+    top_crops,
+)
+from peek_widget.evidence import loading as loading_module
+from peek_widget.evidence.dataset import Items
+from peek_widget.network import read
 from peek_widget.zoo import Images, bundled
+from tests.networks import Planted, assert_same, portrait, tiny
+
+
+class Pictures(torch.utils.data.Dataset):
+    """Random pictures in [0, 1] by number; slow, or broken from a number on, if asked to."""
+
+    def __init__(self, count: int, broken: range = range(0), delay: float = 0.0) -> None:
+        self.count, self.broken, self.delay = count, broken, delay
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        time.sleep(self.delay)
+        if index in self.broken:
+            raise OSError("the disk is gone")
+        return torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(index)), index % 3
 
 
 def brute(model: nn.Module, name: str, images: torch.Tensor) -> torch.Tensor:
@@ -19,12 +55,371 @@ def brute(model: nn.Module, name: str, images: torch.Tensor) -> torch.Tensor:
     return found[0]
 
 
+def same(one: Evidence, other: Evidence) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert (one[name].images, one[name].label_counts) == (other[name].images, other[name].label_counts)
+        for mine, theirs in zip(one[name], other[name], strict=True):
+            assert mine == theirs
+
+
+def run(dataset, layers=("edges", "forms"), k=4, **options) -> Evidence:
+    options.setdefault("batch_size", 8)
+    return top_crops(tiny(), list(layers), dataset, k, input_size=16, progress=False, **options)
+
+
 def test_the_crops_are_the_best_of_all_images():
     model, images = bundled(), Images(60)
     crops = top_crops(model, "conv4", images, k=3, batch_size=16, progress=False)
     pixels = torch.stack([images[i][0] for i in range(60)])
-    best = brute(model, "conv4", model.preprocess(pixels)).amax(dim=(2, 3)).sort(dim=0, descending=True)
+    values = brute(model, "conv4", model.preprocess(pixels))
+    high, low = values.amax(dim=(2, 3)).sort(dim=0, descending=True), values.amin(dim=(2, 3)).sort(dim=0)
     assert len(crops) == 84
     for unit in range(84):
-        assert [c.index for c in crops[unit].top] == best.indices[:3, unit].tolist()
-        assert torch.allclose(torch.tensor([c.activation for c in crops[unit].top]), best.values[:3, unit], atol=1e-4)
+        one = crops[unit]
+        assert [c.index for c in one.top] == high.indices[:3, unit].tolist()
+        assert [c.index for c in one.bottom] == low.indices[:3, unit].tolist()
+        assert torch.allclose(torch.tensor([c.activation for c in one.top]), high.values[:3, unit], atol=1e-4)
+        for crop in one.top:
+            row, column = crop.place
+            assert values[crop.index, unit, row, column] == pytest.approx(crop.activation, abs=1e-4)
+            assert crop.label == images[crop.index][1]
+            assert crop.label_name == images.class_names[crop.label]
+        assert one.active_share == pytest.approx(float((values[:, unit] > 0).double().mean()), abs=1e-3)
+        exact = torch.quantile(values[:, unit].flatten(), 0.5)
+        assert abs(one.quantiles[0.5] - exact) < 0.15 * values[:, unit].std()
+
+
+def test_activations_are_those_before_the_relu():
+    crops = top_crops(Planted(), "", Pictures(20), input_size=16, progress=False)
+    assert crops[1].bottom[0].activation < 0
+
+
+def test_several_layers_come_from_one_pass_as_from_one_each():
+    several = run(Pictures(30))
+    assert isinstance(several, dict)
+    for name in several:
+        alone = top_crops(tiny(), name, Pictures(30), 4, input_size=16, progress=False)
+        assert list(alone) == list(several[name])
+    with pytest.raises(PeekError, match="did not cover the layer 'pool'; it covered 'edges', 'forms'"):
+        several["pool"]
+
+
+def test_every_place_counts_when_an_image_may_come_twice():
+    model, images = tiny(), Pictures(5)
+    crops = top_crops(model, "edges", images, k=12, per_image=False, input_size=16, preprocess="none", progress=False)
+    values = brute(model, "edges", torch.stack([images[i][0] for i in range(5)]))
+    for unit in range(6):
+        exact = values[:, unit].flatten().sort(descending=True).values[:12]
+        assert torch.allclose(torch.tensor([c.activation for c in crops[unit].top]), exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 3}, {"workers": 3}, {"workers": 0}, {"processes": 2}, {"k": 2}])
+def test_how_it_is_loaded_changes_nothing(options):
+    k = options.get("k", 4)
+    one, other = run(Pictures(20)), run(Pictures(20), **options)
+    for name in one:
+        for mine, theirs in zip(one[name], other[name], strict=True):
+            assert [(c.index, c.place) for c in mine.top[:k]] == [(c.index, c.place) for c in theirs.top]
+            assert mine.quantiles == pytest.approx(theirs.quantiles, rel=1e-4, abs=1e-5)
+
+
+def test_the_users_model_is_a_guest_even_within_inference_mode():
+    model = tiny().train()
+    before = portrait(model)
+    with torch.inference_mode():
+        top_crops(model, "forms", Pictures(10), input_size=16, progress=False)
+    assert_same(before, portrait(model))
+
+
+def test_going_on_with_more_images_is_one_run_over_all():
+    first = run(Pictures(13))
+    same(run(Pictures(30), resume=first), run(Pictures(30)))
+    again = run(Pictures(30), resume=first)
+    assert again["edges"].images == 30, "nothing is counted twice"
+
+
+def test_files_added_to_a_folder_anywhere_are_taken_in_and_the_others_found_again(tmp_path):
+    from torchvision.transforms.v2.functional import to_pil_image
+
+    def put(numbers):
+        for i in numbers:
+            to_pil_image(Pictures(99)[i][0]).save(tmp_path / f"{i:02d}.png")
+
+    put(range(1, 20, 2))
+    store = tmp_path.parent / f"{tmp_path.name}.safetensors"
+    first = run(tmp_path, store=store)
+    assert first["edges"].images == 10
+    put(range(0, 20, 2))
+    more = run(tmp_path, store=store)
+    same(more, run(tmp_path))
+    crop = more["forms"][0].top[0]
+    assert crop.name == f"{crop.index:02d}.png"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"k": 5}, "k and per_image"),
+        ({"per_image": False}, "k and per_image"),
+        ({"layers": ("edges",)}, "layers edges, forms, now it is edges"),
+        ({"resize": 20}, "resize"),
+        ({"fingerprint": "b"}, "model of fingerprint a, now it is b"),
+    ],
+)
+def test_what_was_gathered_otherwise_is_not_gone_on_with(change, said):
+    first = run(Pictures(8), fingerprint="a")
+    with pytest.raises(StoreError, match=said):
+        run(Pictures(9), resume=first, **change)
+
+
+def test_single_images_that_raise_are_passed_over_and_named():
+    with pytest.warns(UserWarning, match=r"2 of 20 images were passed over \(image 4: the dataset raised OSError"):
+        found = run(Pictures(20, broken=range(4, 6)))
+    assert found["edges"].images == 18
+    assert list(found["edges"].passed_over) == ["image 4", "image 5"]
+
+
+def test_a_dataset_that_breaks_midway_loses_nothing_and_ends_soon():
+    with pytest.raises(EvidenceError, match=r"ended after 40 of 10,000 images: .* the disk is gone") as caught:
+        run(Pictures(10_000, broken=range(40, 10_000)))
+    found = caught.value.found
+    whole = run(Pictures(40))
+    assert list(found["edges"]) == list(whole["edges"])
+    # What could not be read is not tried again; what comes after is.
+    more = run(Pictures(200), resume=found)
+    assert 100 < more["edges"].images < 200
+
+
+def test_a_model_that_breaks_midway_loses_nothing():
+    class Moody(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 3)
+            self.calls = 0
+
+        def forward(self, x):
+            self.calls += len(x) > 1
+            if self.calls > 2:
+                raise MemoryError("no more")
+            return self.conv(x)
+
+    with pytest.raises(EvidenceError, match=r"after 16 of 40 images: .*MemoryError") as caught:
+        top_crops(Moody(), "conv", Pictures(40), batch_size=8, input_size=16, progress=False)
+    assert caught.value.found["conv"].images == 16
+
+
+def test_ctrl_c_keeps_what_there_is(capsys):
+    pressed: list[bool] = []
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done >= 24 and not pressed:
+            pressed.append(True)
+            _thread.interrupt_main()
+
+    crops = top_crops(tiny(), "forms", Pictures(4000, delay=0.002), input_size=16, batch_size=8, progress=interrupt)
+    assert 24 <= crops.images < 4000
+    assert "what was found is kept" in capsys.readouterr().err
+    whole = top_crops(tiny(), "forms", Pictures(crops.images), input_size=16, batch_size=8, progress=False)
+    assert list(crops) == list(whole)
+
+
+def test_a_pass_in_the_background_is_read_stopped_and_taken_up_again():
+    work = EvidencePass(tiny(), "forms", Pictures(400, delay=0.001), 4, batch_size=8, input_size=16)
+    assert work.for_unit("forms", 3).top == ()
+    assert work.progress == Progress(0, 400, 0, 0.0, 0.0, False)
+    several = threading.Event()
+    work.start(lambda progress: several.set() if progress.done >= 40 else None)
+    with pytest.raises(PeekError, match="running already"):
+        work.start()
+    assert several.wait(30)
+    early = work.for_unit("forms", 3)
+    assert len(early.top) == 4
+    assert [c.activation for c in early.top] == sorted((c.activation for c in early.top), reverse=True)
+    assert work.progress.running
+    assert 0 < work.progress.left < 60
+    work.stop(wait=True)
+    stopped = work.progress
+    assert not stopped.running
+    assert 40 <= stopped.done < 400
+    assert early.images < 400, "a snapshot stays as it was"
+    work.start()
+    assert work.wait(60)
+    assert work.error is None
+    same(work.evidence, run(Pictures(400), layers=("forms",)))
+    assert work.progress.left == 0.0
+
+
+def test_reading_while_it_runs_is_never_torn():
+    """Every snapshot is of whole batches: its crops are the best of the first so many images."""
+    images, model = Pictures(200), tiny()
+    work = EvidencePass(model, "forms", images, 3, batch_size=10, input_size=16, preprocess="none")
+    values = brute(model, "forms", torch.stack([images[i][0] for i in range(200)])).amax(dim=(2, 3))
+    work.start()
+    seen = set()
+    while not work.wait(0.0):
+        one = work.for_unit("forms", 5)
+        seen.add(one.images)
+        assert one.images % 10 == 0
+        best = values[: one.images, 5].sort(descending=True).values[:3]
+        assert torch.allclose(torch.tensor([c.activation for c in one.top]), best, atol=1e-5)
+    assert work.error is None
+
+
+def test_what_goes_wrong_in_the_background_is_kept():
+    work = EvidencePass(tiny(), "forms", Pictures(300, broken=range(20, 300)), input_size=16, batch_size=4).start()
+    assert work.wait(30)
+    assert isinstance(work.error, EvidenceError)
+    assert work.for_unit("forms", 0).images == 20
+
+
+class Thinking(Planted):
+    """Takes its time: 30 ms for a batch."""
+
+    def forward(self, x):
+        time.sleep(0.03)
+        return super().forward(x)
+
+
+def test_it_makes_room_for_an_ascent():
+    def seconds(**options) -> float:
+        work = EvidencePass(Thinking(), "", Pictures(60), batch_size=10, input_size=16, **options)
+        began = time.perf_counter()
+        work.run()
+        return time.perf_counter() - began
+
+    alone, beside = seconds(yield_to=lambda: False), seconds(yield_to=lambda: True, duty=0.2)
+    assert beside > 6 * 0.03 / 0.2
+    assert alone < beside
+
+
+def test_stopping_does_not_wait_for_the_rest_of_a_break():
+    work = EvidencePass(
+        tiny(), "forms", Pictures(60, delay=0.01), batch_size=10, input_size=16, yield_to=lambda: True, duty=0.001
+    ).start()
+    time.sleep(0.5)
+    began = time.perf_counter()
+    work.stop(wait=True)
+    assert time.perf_counter() - began < 5
+
+
+def test_loading_goes_on_while_the_network_computes():
+    at = {}
+
+    class Slow(Pictures):
+        def __getitem__(self, index):
+            at.setdefault(index, time.perf_counter())
+            return super().__getitem__(index)
+
+    class Timed(Thinking):
+        def forward(self, x):
+            at.setdefault("computing", time.perf_counter())
+            x = super().forward(x)
+            at.setdefault("computed", time.perf_counter())
+            return x
+
+    work = EvidencePass(Timed(), "", Slow(24), batch_size=8, input_size=16)
+    at.clear()
+    work.run()
+    assert at[8] < at["computed"], "the second batch is loaded before the first is through"
+
+
+def test_threads_that_load_end_with_the_pass():
+    before = {t.name for t in threading.enumerate()}
+    work = EvidencePass(tiny(), "forms", [Pictures(1)[0][0]] * 500, batch_size=4, input_size=16).start()
+    work.stop(wait=True)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        left = {t.name for t in threading.enumerate() if t.name.startswith("peek-")} - before
+        if not left:
+            break
+        time.sleep(0.05)
+    assert not left
+
+
+def test_progress_says_how_long_it_takes():
+    assert str(Progress(1200, 100_000, 0, 30.0, 40.0, True)) == "1,200 of 100,000 images, 40 a second, 41 min left"
+    assert str(Progress(9, 10, 2, 3.0, 0.5, True)) == "9 of 10 images, 2 passed over, 0.5 a second, 2 s left"
+    assert str(Progress(10, 10, 0, 3.0, 3.0, False)) == "10 of 10 images"
+    assert Progress(0, 10, 0, 0.0, 0.0, True).left is None
+    assert Progress(0, 10**6, 0, 9.0, 10.0, True).left == 1e5
+
+
+def test_progress_is_shown_in_one_line(capsys, monkeypatch):
+    top_crops(tiny(), "forms", Pictures(180, delay=0.01), input_size=16, batch_size=8)
+    shown = capsys.readouterr().err
+    assert "a second" in shown
+    assert shown.endswith("180 of 180 images" + shown.split("180 of 180 images")[-1])
+    assert shown.count("\n") == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        top_crops(tiny(), "forms", Pictures(8), input_size=16, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_unit_is_asked_for_by_number():
+    crops = run(Pictures(8))["edges"]
+    assert crops[-1].unit == 5
+    assert [one.unit for one in crops[1:3]] == [1, 2]
+    assert len(list(crops)) == 6
+    with pytest.raises(UnitError, match="has 6 units, numbered 0 to 5; unit 6 was asked for"):
+        crops[6]
+    with pytest.raises(IndexError):
+        crops[-7]
+    with pytest.raises(UnitError, match="'a' was given"):
+        crops["a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"k": 0}, PeekError, "k=0"),
+        ({"batch_size": 1.5}, PeekError, "batch_size=1.5"),
+        ({"duty": 0.0}, PeekError, "duty=0.0"),
+        ({"resize": 8}, PeekError, "from the network's input size"),
+        ({"layers": ()}, PeekError, "layers is empty"),
+        ({"layers": ("edgs",)}, LayerError, "near names: edges"),
+        ({"labels": [1, 2]}, DatasetError, "labels has 2 entries for 8 images"),
+    ],
+)
+def test_what_is_not_possible_is_said_before_any_image_is_read(options, error, said):
+    with pytest.raises(error, match=said):
+        EvidencePass(tiny(), **{"layers": "edges", "dataset": Pictures(8), "input_size": 16} | options)
+
+
+def test_a_network_in_use_elsewhere_gets_a_ghost_of_its_own():
+    network = read(tiny(), 16)
+    work = EvidencePass(network, "edges", Pictures(4))
+    assert work.network.ghost is not network.ghost
+    assert (work.network.input_size, work.network.preprocess) == (16, network.preprocess)
+    assert next(work.network.ghost.module.parameters()).data_ptr() == next(network.ghost.module.parameters()).data_ptr()
+
+
+def test_the_map_of_a_crops_image_has_its_activation_at_its_place():
+    images = Images(40)
+    crops = top_crops(bundled(), ["conv3", "conv6", ""], images, k=2, progress=False)
+    network = read(bundled())
+    for name, unit in (("conv3", 4), ("conv6", 9), ("", 2)):
+        crop = crops[name][unit].top[1]
+        found = activation_map(network, crop)
+        assert tuple(found.shape) == network.layer(name).size
+        assert found[crop.place] == pytest.approx(crop.activation, abs=1e-3)
+        assert found.max() == found[crop.place]
+
+
+def test_batches_that_are_loaded_ahead_are_few(monkeypatch):
+    """Memory is bounded: no more batches wait than there are loaders."""
+    waiting, most = [0], [0]
+    collect = loading_module._collect
+
+    def counted(loaded):
+        waiting[0] += 1
+        most[0] = max(most[0], waiting[0])
+        return collect(loaded)
+
+    monkeypatch.setattr(loading_module, "_collect", counted)
+    preparer = EvidencePass(tiny(), "edges", Pictures(4), input_size=16).findings.preparer
+    for _ in loading_module.load_batches(Items([Pictures(1)[0][0]] * 200), preparer, range(200), 4, 2):
+        time.sleep(0.002)
+        waiting[0] -= 1
+    assert most[0] <= 4
