@@ -68,7 +68,7 @@ class Framing:
             )
         # The field, and room round it, so that no zero padding comes into it.
         field, stride = max(layer.receptive_field), max(layer.stride)
-        side = min(limit, field + 2 * stride)
+        side = network.input_size if whole else min(limit, field + 2 * stride)
         self._runnable(objective, Frame(side, "field"))
         middle = []
         for axis in (0, 1):
