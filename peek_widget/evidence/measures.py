@@ -6,9 +6,9 @@ and any softmax, at the network's input size. A real image is shown at the netwo
 a unit is laid before the network as it was drawn, without the random views:
 
 - of a recipe whose views follow the receptive field (``view="crop"``, such as ``peek``) so that it covers the
-  unit's field, which at its own scale in a real image may be a few pixels wide, with a mirrored surround of two
-  strides (``fills_field=True``);
-- of any other (``oygard-2016``, ``lucid-2017``) in its own pixels (``fills_field=False``).
+  unit's field, at its middle place, with a mirrored surround of two strides;
+- of any other (``oygard-2016``, ``lucid-2017``) in its own pixels, its middle at the place that it was drawn for, with
+  a mirrored surround where it is smaller than the field; MACO's at the mean scale of its crops.
 
 So a real image has all the places of a large map to excite the unit, and most drawn pictures have few.
 """
@@ -23,7 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from peek_widget.ascent.framing import Framing
 from peek_widget.ascent.objective import Objective
+from peek_widget.ascent.recipe import Recipe
 from peek_widget.errors import PeekError
 from peek_widget.network import Layer, Network
 
@@ -156,35 +158,34 @@ def natural_activations(network: Network, images: Iterable[Tensor], layers: Sequ
     return natural
 
 
-def measure(network: Network, objective: Objective, picture: Tensor, *, fills_field: bool = True) -> Measured:
-    """The activation of a unit on its picture, plain and robust, and the whole layer's.
+def measure(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> Measured:
+    """The activation of a unit on a picture, plain and robust, and the whole layer's.
 
     Args:
         network: as read.
         objective: what the picture was drawn for: a ``Neuron``, ``Channel`` or ``Logit``.
         picture: ``[C, S, S]`` in [0, 1].
-        fills_field: whether the recipe's views follow the receptive field, see the module.
+        recipe: that it was drawn by, which says how it is laid before the network; None for a real image.
 
     Raises:
         PeekError: if the objective is not a single unit, or that is not a picture.
+        SizeError: if the recipe could not have drawn a picture of this size for this unit.
     """
     layer, unit = _unit(network, objective)
-    if picture.ndim != 3 or picture.shape[1] != picture.shape[2] or picture.shape[0] != network.channels:
-        raise PeekError(f"A picture of {tuple(picture.shape)} was given: it must be [{network.channels}, S, S].")
-    laid = _lay(network, layer, picture, fills_field and objective.centred is not None)
+    laid = _lay(network, objective, picture, recipe)
     best = _best(_run(network, laid(_still()), [layer.name])[layer.name], unit)
     views = torch.cat([_best(_run(network, laid(part), [layer.name])[layer.name], unit) for part in _views().split(8)])
     return Measured(float(best[0, unit]), float(views[:, unit].mean()), best[0])
 
 
-def robust_activation(network: Network, objective: Objective, picture: Tensor, *, fills_field: bool = True) -> float:
+def robust_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
     """Mean activation over 32 fixed random views: shifts within 8 %, scales 0.8 to 1.2, turns within 10 degrees.
 
-    The views are the same for every picture (a generator of seed 0). What an exact pattern of pixels excites and
-    its form does not, collapses. After the transformation robustness of Olah, Mordvintsev & Schubert 2017, turned
-    into a measure. See :func:`measure` for the arguments and errors.
+    The views are the same for every picture (a generator of seed 0); shares are of the square that the network gets.
+    What an exact pattern of pixels excites and its form does not, collapses. After the transformation robustness of
+    Olah, Mordvintsev & Schubert 2017, turned into a measure. See :func:`measure` for the arguments and errors.
     """
-    return measure(network, objective, picture, fills_field=fills_field).robust
+    return measure(network, objective, picture, recipe).robust
 
 
 def rank(code: Tensor, unit: int, natural: Natural) -> int:
@@ -228,9 +229,9 @@ def verdict(
     objectives: Sequence[Objective],
     pictures: Tensor,
     natural: Mapping[str, Natural],
+    recipe: Recipe | None = None,
     *,
     others: Tensor | None = None,
-    fills_field: bool = True,
 ) -> list[Verdict]:
     """The verdict on each of N pictures.
 
@@ -239,8 +240,8 @@ def verdict(
         objectives: N, what they were drawn for; see :func:`measure`.
         pictures: ``[N, C, S, S]`` in [0, 1].
         natural: by layer, from :func:`natural_activations`.
-        others: ``[N, C, T, T]``, of another seed, for the agreement; left out, it is NaN.
-        fills_field: whether the recipe's views follow the receptive field (``recipe.view == "crop"``).
+        recipe: that they were drawn by; None for real images.
+        others: ``[N, C, T, T]``, by the same recipe with another seed, for the agreement; left out, it is NaN.
 
     Raises:
         PeekError: for an objective that is not a single unit, or numbers that do not match.
@@ -258,10 +259,10 @@ def verdict(
         if flaw == "nan":
             verdicts.append(Verdict(math.nan, best, math.nan, False, math.nan, len(real.best), flaw))
             continue
-        found = measure(network, objective, picture, fills_field=fills_field)
+        found = measure(network, objective, picture, recipe)
         alike = math.nan
         if others is not None and degenerate(others[number]) != "nan":
-            second = measure(network, objective, others[number], fills_field=fills_field)
+            second = measure(network, objective, others[number], recipe)
             alike = agreement(found.code, second.code, unit, real)
         verdicts.append(
             Verdict(
@@ -339,10 +340,9 @@ def naturalness(picture: Tensor) -> dict[str, float]:
     }
 
 
-def as_seen(network: Network, objective: Objective, picture: Tensor, *, fills_field: bool = True) -> Tensor:
+def as_seen(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> Tensor:
     """The picture with the pixels that the network sees, ``[C, P, P]``; see :func:`measure` for the arguments."""
-    layer, _ = _unit(network, objective)
-    return _lay(network, layer, picture, fills_field and objective.centred is not None).picture[0]
+    return _lay(network, objective, picture, recipe).picture[0]
 
 
 def in_band(statistics: Mapping[str, float]) -> dict[str, bool]:
@@ -398,26 +398,35 @@ class _Laid:
         return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def _lay(network: Network, layer: Layer, picture: Tensor, fills_field: bool) -> _Laid:
-    whole, native = picture[None].float().cpu(), picture.shape[-1]
-    if layer.sees_all or not layer.spatial:
+def _lay(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None) -> _Laid:
+    layer, _ = _unit(network, objective)
+    if picture.ndim != 3 or picture.shape[1] != picture.shape[2] or picture.shape[0] != network.channels:
+        raise PeekError(f"A picture of {tuple(picture.shape)} was given: it must be [{network.channels}, S, S].")
+    whole, own = picture[None].float().cpu(), picture.shape[-1]
+    if recipe is None or layer.sees_all or not layer.spatial:
         return _Laid(_resized(whole, network.input_size), network.input_size, (0.0, 0.0))
-    field = max(layer.receptive_field)
-    room = field + 2 * max(layer.stride)
-    if not fills_field:
-        # A picture that is smaller than the field gets a mirrored surround and no zero padding.
-        side = max(native, min(room, network.input_size))
-        if not network.runs_at(layer.name, side):
-            return _Laid(_resized(whole, network.input_size), network.input_size, (0.0, 0.0))
-        return _Laid(whole, side, (0.0, 0.0))
-    side = min(room, native, network.input_size)
-    if not network.runs_at(layer.name, side):
-        side = network.input_size
-    places = _run(network, torch.zeros(1, network.channels, side, side), [layer.name])[layer.name].shape[2:]
-    middle = [
-        (2.0 * (layer.start[axis] + (places[axis] - 1) // 2 * layer.stride[axis]) + 1.0) / side - 1.0 for axis in (0, 1)
-    ]
-    return _Laid(_resized(whole, min(field, side)), side, (middle[0], middle[1]))
+    frame = Framing(network, recipe, own).frame(objective)
+    if frame.cut == "field":
+        assert frame.centre is not None
+        return _Laid(_resized(whole, round(frame.side / frame.reach)), frame.side, frame.centre)
+    if frame.cut == "normal-crop":
+        share = (recipe.at("crop_mean", 0) + recipe.at("crop_mean", recipe.steps - 1)) / 2.0
+        return _Laid(_resized(whole, round(frame.side / share)), frame.side, (0.0, 0.0))
+    if objective.centred is None:
+        return _Laid(whole, own, (0.0, 0.0))
+    # A picture that is smaller than the field gets a mirrored surround and no zero padding.
+    side = max(own, min(max(layer.receptive_field) + 2 * max(layer.stride), network.input_size))
+    middle = []
+    for axis in (0, 1):
+        drawn = _middle(network, layer, frame.side, axis) - (frame.side - 1) / 2.0
+        middle.append((2.0 * (_middle(network, layer, side, axis) - drawn) + 1.0) / side - 1.0)
+    return _Laid(whole, side, (middle[0], middle[1]))
+
+
+def _middle(network: Network, layer: Layer, side: int, axis: int) -> float:
+    """The pixel in the middle of what the map's middle place sees, down (0) or across (1), of a square of that side."""
+    values = _run(network, torch.zeros(1, network.channels, side, side), [layer.name])[layer.name]
+    return layer.start[axis] + (values.shape[2 + axis] - 1) // 2 * layer.stride[axis]
 
 
 def _still() -> Tensor:

@@ -30,6 +30,8 @@ from peek_widget.evidence.measures import (
 from peek_widget.network import Network, read
 from tests.networks import Fixed, shared, squeezenet, tiny
 
+PEEK, OYGARD = Recipe.preset("peek"), Recipe.preset("oygard-2016")
+
 
 class Spot(nn.Module):
     """Unit 0 looks for a white dot of 3 px on black, unit 1 for a black one on white, unit 2 for nothing."""
@@ -61,30 +63,52 @@ def spots() -> Network:
 
 
 def test_the_best_place_before_the_relu_counts(spots: Network) -> None:
-    found = measure(spots, Neuron("spot", 0), dotted(), fills_field=False)
+    found = measure(spots, Neuron("spot", 0), dotted())
     # 13 white pixels by the dot's weights, less the bias: by hand.
     assert found.activation == pytest.approx(13.0 - 5.0, abs=1e-4)
     assert found.code.tolist() == pytest.approx([8.0, -8.0, 1.0], abs=1e-4)
     # Below zero it is not cut off.
-    assert measure(spots, Neuron("spot", 0), torch.ones(1, 32, 32), fills_field=False).activation < -30.0
+    assert measure(spots, Neuron("spot", 0), torch.ones(1, 32, 32)).activation < -30.0
 
 
 def test_a_drawn_picture_is_laid_so_that_it_covers_the_field(spots: Network) -> None:
     large = dotted(144, (72, 72), 36.0)  # the dot 16 times as large: 9 px of field to 144 px of picture
-    filling = measure(spots, Neuron("spot", 0), large)
+    filling = measure(spots, Neuron("spot", 0), large, PEEK)
     assert filling.activation > 1.0  # less than 8, as its border has become soft
-    assert measure(spots, Neuron("spot", 0), large, fills_field=False).activation < -4.9
-    assert as_seen(spots, Neuron("spot", 0), large).shape == (1, 9, 9)
-    assert as_seen(spots, Neuron("spot", 0), large, fills_field=False).shape == (1, 144, 144)
+    assert measure(spots, Neuron("spot", 0), large, OYGARD).activation < -4.9
+    assert as_seen(spots, Neuron("spot", 0), large, PEEK).shape == (1, 9, 9)
+    assert as_seen(spots, Neuron("spot", 0), large, OYGARD).shape == (1, 144, 144)
+    # A real image is shown at the network's input size.
+    assert as_seen(spots, Neuron("spot", 0), large).shape == (1, 32, 32)
     # Of a texture all is shown as it is.
-    assert measure(spots, Channel("spot", 0), large).activation < -4.9
-    assert as_seen(spots, Channel("spot", 0), large).shape == (1, 144, 144)
+    assert measure(spots, Channel("spot", 0), large, PEEK).activation < -4.9
+    assert as_seen(spots, Channel("spot", 0), large, PEEK).shape == (1, 144, 144)
+
+
+@pytest.mark.parametrize("name", ["oygard-2016", "lucid-2017", "peek"])
+@pytest.mark.parametrize("size", [32, 41])
+def test_a_picture_is_laid_on_the_place_that_it_was_drawn_for(name: str, size: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 9, stride=8), nn.ReLU())  # a coarse grid: 3 px beside a place is far off
+    with torch.no_grad():
+        model[0].weight[0] = dotted(9, (4, 4), 1.5) - 0.3
+    network = read(model, 32, "none")
+    recipe = Recipe.preset(name).replace(steps=60)
+    result = render(network, Neuron("0", 0), recipe, size=size)
+    found = measure(network, Neuron("0", 0), result.images[0], recipe)
+    assert found.activation > 0.8 * float(result.history[-8:].mean())
+
+
+def test_macos_pictures_are_laid_at_the_scale_of_their_crops() -> None:
+    recipe = Recipe.preset("maco-2023")
+    network = read(tiny(), 32)
+    assert as_seen(network, Neuron("forms", 0), torch.rand(3, 64, 64), recipe).shape[-1] == round(32 / 0.275)
 
 
 def test_the_same_rule_for_pictures_and_photographs(spots: Network) -> None:
     images = torch.stack([dotted(at=(8, 8)), dotted(at=(20, 12)), torch.zeros(1, 32, 32), torch.ones(1, 32, 32)])
     natural = natural_activations(spots, images, ["spot"])["spot"]
-    each = [measure(spots, Neuron("spot", 0), image, fills_field=False).activation for image in images]
+    each = [measure(spots, Neuron("spot", 0), image).activation for image in images]
     assert natural.count == 4
     assert float(natural.best[0]) == pytest.approx(max(each), abs=1e-4)
     with torch.no_grad():
@@ -120,9 +144,9 @@ def test_what_hangs_on_single_pixels_is_not_robust() -> None:
     pictures = [(w[None, None].repeat(1, 3, 3, 3)[..., :32, :32] * 0.5 + 0.5).clamp(0, 1)[0] for w in (checks, blob)]
     share = []
     for unit, picture in enumerate(pictures):
-        found = measure(network, Neuron("0", unit), picture, fills_field=False)
+        found = measure(network, Neuron("0", unit), picture)
         share.append(found.robust / found.activation)
-        assert found.robust == robust_activation(network, Neuron("0", unit), picture, fills_field=False)
+        assert found.robust == robust_activation(network, Neuron("0", unit), picture)
     assert share[0] < 0.35 < 0.7 < share[1] <= 1.05
 
 
@@ -160,9 +184,9 @@ def test_a_look_shifts_turns_and_magnifies_the_picture() -> None:
 def test_measuring_is_the_same_every_time_and_in_any_grad_context() -> None:
     network = read(tiny(), 32)
     picture = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
-    first = measure(network, Neuron("forms", 2), picture)
+    first = measure(network, Neuron("forms", 2), picture, PEEK)
     with torch.inference_mode():
-        second = measure(network, Neuron("forms", 2), picture)
+        second = measure(network, Neuron("forms", 2), picture, PEEK)
     assert (first.activation, first.robust) == (second.activation, second.robust)
     assert math.isfinite(first.robust)
 
@@ -203,13 +227,13 @@ def test_a_verdict_on_drawn_pictures() -> None:
     objectives = [Neuron("forms", 2), Neuron("forms", 5), Neuron("forms", 7)]
     recipe = Recipe.preset("peek").replace(steps=40)
     drawn, again = (render(network, objectives, recipe, seed=seed, size=32).images for seed in (0, 1))
-    verdicts = verdict(network, objectives, drawn, natural, others=again)
+    verdicts = verdict(network, objectives, drawn, natural, recipe, others=again)
     for objective, one in zip(objectives, verdicts, strict=True):
         assert one.beats
         assert one.best == float(natural["forms"].best[objective.unit])
         assert one.over_best == pytest.approx(one.activation / one.best) or one.best <= 0.0
         assert one.rank == 1
-        robust = robust_activation(network, objective, drawn[objectives.index(objective)])
+        robust = robust_activation(network, objective, drawn[objectives.index(objective)], recipe)
         assert one.robustness == pytest.approx(robust / one.activation)
         assert 0.3 < one.robustness < 1.0
         assert one.agreement > 0.3
@@ -217,7 +241,7 @@ def test_a_verdict_on_drawn_pictures() -> None:
     broken = drawn.clone()
     broken[0, 0, 3, 3] = math.nan
     broken[1] = 0.5
-    flaws = verdict(network, objectives, broken, natural)
+    flaws = verdict(network, objectives, broken, natural, recipe)
     assert [one.flaw for one in flaws] == ["nan", "grey", ""]
     assert (flaws[0].beats, flaws[0].rank) == (False, 8)
     assert math.isnan(flaws[0].robustness)
@@ -335,7 +359,7 @@ def test_a_drawn_unit_of_the_real_network_beats_the_photographs() -> None:
     natural = natural_activations(network, images / 255.0, ["features.5"])
     objectives = [Neuron("features.5", unit) for unit in (172, 55)]
     pictures = render(network, objectives, "peek").images
-    for one in verdict(network, objectives, pictures, natural):
+    for one in verdict(network, objectives, pictures, natural, PEEK):
         assert one.beats
         assert one.flaw == ""
         assert one.rank <= 3
