@@ -142,7 +142,9 @@ class EvidencePass:
         names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
         if not names:
             raise PeekError("layers is empty: name at least one that layers(model) lists.")
-        self.layers = tuple(self.network.layer(name).name for name in names)
+        for name in names:
+            self.network.layer(name)  # raises where there is none
+        self.layers = tuple(names)
         self._batch_size, self._workers, self._processes, self._threads = batch_size, workers, processes, threads
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)

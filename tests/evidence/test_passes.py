@@ -423,3 +423,10 @@ def test_batches_that_are_loaded_ahead_are_few(monkeypatch):
         time.sleep(0.002)
         waiting[0] -= 1
     assert most[0] <= 4
+
+
+def test_layers_go_by_the_name_that_they_were_asked_for_by():
+    wrapped = nn.DataParallel(tiny())
+    crops = top_crops(wrapped, ["module.edges"], Pictures(6), input_size=16, progress=False)
+    assert crops["module.edges"][0].top[0].layer == "module.edges"
+    assert len(top_crops(wrapped, "module.edges", Pictures(6), input_size=16, progress=False)) == 6
