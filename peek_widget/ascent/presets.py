@@ -152,11 +152,17 @@ def _maco_2023() -> Preset:
 
 
 def _peek_fast() -> Preset:
-    """Our own: a nameable picture in the shortest time."""
-    recipe = _peek().recipe.replace(name="peek-fast", steps=50, step_size=0.1, size=128)
+    """Our own: a nameable picture in the shortest time, mostly after 20 of its steps.
+
+    As ``peek`` with steps three times as long, on a canvas as large as what most networks were made for, seen
+    nearly whole: fewer views that miss, and a class fills the picture with several of its kind.
+    """
+    recipe = _peek().recipe.replace(
+        name="peek-fast", steps=72, size=224, step_size=0.15, crop=(0.8, 1.2), total_variation=0.01
+    )
     return Preset(
         recipe,
-        "Our own, in a hurry: something one can name after a second, for looking through many units.",
+        "Our own, in a hurry: something to put a name to after a second; busier and less clean than peek.",
         "peek_widget; as peek.",
     )
 
