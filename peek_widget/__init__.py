@@ -26,6 +26,7 @@ from peek_widget.ascent import (
     render,
 )  # fmt: skip
 from peek_widget.errors import PeekError
+from peek_widget.evidence import EvidencePass, load_evidence, survey, top_crops
 from peek_widget.network import Layer, Preprocess, layers
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Ascent", "Channel", "Direction", "Diversity", "Drawing", "Layer", "Logit", "Neuron", "Objective", "PeekError",
-    "Preprocess", "Recipe", "Result", "State", "Step", "Style", "UnitExplorer", "ascend", "fingerprint", "interpolate",
-    "layers", "load_recipe", "measure_spectrum", "render",
+    "Ascent", "Channel", "Direction", "Diversity", "Drawing", "EvidencePass", "Layer", "Logit", "Neuron", "Objective",
+    "PeekError", "Preprocess", "Recipe", "Result", "State", "Step", "Style", "UnitExplorer", "ascend", "fingerprint",
+    "interpolate", "layers", "load_evidence", "load_recipe", "measure_spectrum", "render", "survey", "top_crops",
 ]  # fmt: skip
 
 
