@@ -100,6 +100,15 @@ class Ghost:
         module, mark, part = name.partition("@")
         return f"{self._aliases[module]}{mark}{part}" if module in self._aliases else None
 
+    def without_wrappers(self, name: str) -> str:
+        """A name that may be wrong, with its known beginning as in layers' names."""
+        parts = name.split(".")
+        for count in range(len(parts), 0, -1):
+            known = self._aliases.get(".".join(parts[:count]))
+            if known is not None:
+                return ".".join(part for part in (known, *parts[count:]) if part)
+        return name
+
     def stale(self) -> bool:
         """Whether the original's parameters live elsewhere now (after ``.to()`` or ``assign=True``): copy anew."""
         return _storages(self.original) != self._storages

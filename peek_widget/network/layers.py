@@ -145,7 +145,8 @@ class Network:
         resolved = self.ghost.resolve(name)
         if resolved in by_name:
             return by_name[resolved]
-        near = difflib.get_close_matches(resolved or name, by_name, n=4, cutoff=0.4) or [n for n in by_name if n][:4]
+        like = self.ghost.without_wrappers(name)
+        near = difflib.get_close_matches(like, by_name, n=4, cutoff=0.4) or [n for n in by_name if n][:4]
         hint = f"near names: {', '.join(near)}; layers(model) lists all {len(by_name)}."
         if resolved is not None and "@" not in resolved:
             raise LayerError(

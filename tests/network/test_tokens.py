@@ -1,0 +1,263 @@
+"""Rows and columns followed through reshapes, turns and cuts; tokens and channels-last maps as layers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from peek_widget import Logit, Neuron, Recipe, layers, render
+from peek_widget.network import read
+from peek_widget.network.field import FieldTracer
+from tests.networks import assert_same, portrait
+
+SHORT = Recipe.preset("peek").replace(steps=4)
+
+
+class _Tracing(TorchFunctionMode):
+    def __init__(self, image: torch.Tensor) -> None:
+        super().__init__()
+        self.fields = FieldTracer(image)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        self.fields.called(func, args, kwargs or {}, output)
+        return output
+
+
+def _places(height: int, width: int) -> torch.Tensor:
+    """A map ``[1, 2, H, W]`` whose units say where they are: row, column."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([rows, columns])[None].float()
+
+
+def _divisors(number: int) -> list[int]:
+    return [d for d in range(1, number + 1) if number % d == 0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_what_is_said_of_rows_and_columns_is_so(data: st.DataObject) -> None:
+    height, width = data.draw(st.sampled_from([2, 4, 6])), data.draw(st.sampled_from([3, 4]))
+    image = _places(height, width)
+    with _Tracing(image) as mode:
+        x = image
+        for _ in range(data.draw(st.integers(1, 6))):
+            match data.draw(st.sampled_from(["split", "join", "turn", "swap", "prefix", "cut", "add"])):
+                case "split":
+                    dim = data.draw(st.integers(0, x.ndim - 1))
+                    part = data.draw(st.sampled_from(_divisors(x.shape[dim])))
+                    x = x.reshape(*x.shape[:dim], part, x.shape[dim] // part, *x.shape[dim + 1 :])
+                case "join" if x.ndim > 2:
+                    x = x.flatten(*((d := data.draw(st.integers(0, x.ndim - 2))), d + 1))
+                case "turn":
+                    x = x.permute(data.draw(st.permutations(range(x.ndim))))
+                case "swap":
+                    x = x.transpose(data.draw(st.integers(0, x.ndim - 1)), data.draw(st.integers(-x.ndim, -1)))
+                case "prefix":
+                    dim = data.draw(st.integers(0, x.ndim - 1))
+                    x = torch.cat([torch.full_like(x.select(dim, 0), -1.0).unsqueeze(dim), x], dim)
+                case "cut" if x.shape[0] > 1:
+                    x = x[1:] if data.draw(st.booleans()) else x[..., 0:1, :]
+                case "add":
+                    x = x + 0.0
+        field = mode.fields.of(x)
+    assert field is not None
+    if field.axes is None:
+        return
+    assert tuple(axis.size for axis in field.axes) == tuple(x.shape)
+    rest = [d for d in range(x.ndim) if x.shape[d] == 2]
+    if field.dims is not None:
+        rows, columns = field.dims
+        for channel in rest:
+            others = [d for d in range(x.ndim) if d not in (channel, rows, columns)]
+            if channel in field.dims or any(x.shape[d] != 1 for d in others):
+                continue
+            got = x.permute(*others, channel, rows, columns).reshape(2, x.shape[rows], x.shape[columns])
+            steps = [got[0].diff(dim=0), got[1].diff(dim=1)]
+            assert all(bool((s > 0).all()) for s in steps)
+    if field.tokens is not None:
+        dim, grid = field.tokens
+        axis = field.axes[dim]
+        assert math.prod(grid) + axis.before + axis.after == x.shape[dim]
+        others = [d for d in range(x.ndim) if d != dim]
+        if math.prod(x.shape[d] for d in others) == 2 and grid == (height, width):
+            flat = x.permute(*others, dim).reshape(2, -1)[:, axis.before : x.shape[dim] - axis.after]
+            assert torch.equal(flat.sort(0).values, _places(height, width).flatten(2)[0].sort(0).values)
+
+
+def test_windows_are_no_maps_and_are_maps_again_when_put_back() -> None:
+    image = torch.rand(1, 5, 8, 12)
+    with _Tracing(image) as mode:
+        windows = image.view(1, 5, 2, 4, 3, 4).permute(0, 2, 4, 3, 5, 1).reshape(6, 16, 5)
+        inside = mode.fields.of(windows)
+        back = windows.view(1, 2, 3, 4, 4, 5).permute(0, 1, 3, 2, 4, 5).reshape(1, 8, 12, 5)
+        put_back = mode.fields.of(back)
+    assert torch.equal(back.permute(0, 3, 1, 2), image)
+    assert inside is not None
+    assert (inside.dims, inside.tokens) == (None, None)
+    assert put_back is not None
+    assert put_back.dims == (1, 2)
+    assert put_back.size == (1.0, 1.0)
+
+
+class Attention(nn.Module):
+    """One head, written out."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return self.out((q @ k.transpose(-2, -1)).softmax(-1) @ v)
+
+
+class Transformer(nn.Module):
+    """A small ViT: patches of 4 px, a class token and a register behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, 4, 4)
+        self.first = nn.Parameter(torch.randn(1, 2, 6))
+        self.position = nn.Parameter(torch.randn(1, 2 + 15, 6))
+        self.early = nn.Linear(6, 6)
+        self.norm = nn.LayerNorm(6)
+        self.attention = Attention(6)
+        self.late = nn.Linear(6, 7)
+        self.head = nn.Linear(7, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patches(x[..., :12, :20]).flatten(2).transpose(1, 2)
+        x = torch.cat([self.first.expand(x.shape[0], -1, -1), x], 1) + self.position
+        x = self.early(x)
+        x = x + self.attention(self.norm(x))
+        return self.head(self.late(x)[:, 0])
+
+
+def transformer() -> Transformer:
+    torch.manual_seed(0)
+    return Transformer()
+
+
+def test_tokens_are_a_map_of_patches_and_vectors_beside_it() -> None:
+    model = transformer()
+    found = {layer.name: layer for layer in layers(model, 32)}
+    assert [n for n, layer in found.items() if layer.shown] == [
+        "patches", "early", "attention.qkv", "attention.out", "attention.out@class", "attention.out@token1",
+        "late", "late@class", "late@token1", "",
+    ]  # fmt: skip
+    early, late = found["early"], found["late"]
+    assert (early.channels, early.size, early.receptive_field, early.stride) == (6, (3, 5), (4, 4), (4, 4))
+    assert not early.sees_all
+    assert "early@class" not in found  # before the attention, it knows nothing of the image
+    assert (late.channels, late.size, late.sees_all, late.spatial) == (7, (3, 5), True, True)
+    assert (found["late@class"].size, found["late@class"].sees_all) == ((1, 1), True)
+    assert found["late@token1"].spatial is False
+
+    network = read(model, 32, "none")
+    image = torch.rand(2, 3, 32, 32)
+    values = network.run(image, ["late", "late@class", "late@token1", "early", ""])
+    x = model.patches(image[..., :12, :20]).flatten(2).transpose(1, 2)
+    x = model.early(torch.cat([model.first.expand(2, -1, -1), x], 1) + model.position)
+    assert torch.allclose(values["early"], x[:, 2:].transpose(1, 2).unflatten(2, (3, 5)), atol=1e-5)
+    x = model.late(x + model.attention(model.norm(x)))
+    assert torch.allclose(values["late"], x[:, 2:].transpose(1, 2).unflatten(2, (3, 5)), atol=1e-5)
+    assert torch.allclose(values["late@class"], x[:, 0], atol=1e-5)
+    assert torch.allclose(values["late@token1"], x[:, 1], atol=1e-5)
+    assert torch.allclose(values[""], model.head(x[:, 0]), atol=1e-5)
+
+
+def test_patches_and_tokens_can_be_drawn() -> None:
+    model = transformer()
+    before = portrait(model)
+    for objective in (Neuron("late", 3), Neuron("late@class", 1), Logit(2)):
+        history = render(model, objective, SHORT, size=32, input_size=32).history
+        assert history[-1] > history[0]
+    assert_same(before, portrait(model))
+
+
+class ChannelsLast(nn.Module):
+    """Swin's ways: channels last, four neighbours joined into one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, 2, 1)
+        self.norm, self.wide = nn.LayerNorm(4), nn.Linear(4, 8)
+        self.reduce = nn.Linear(32, 6)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.wide(self.norm(self.stem(x).permute(0, 2, 3, 1)))
+        x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+        x = torch.cat([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2, :], x[..., 1::2, 1::2, :]], -1)
+        return self.head(self.reduce(x).mean((1, 2)))
+
+
+def test_channels_last_maps_come_channels_first() -> None:
+    torch.manual_seed(0)
+    model = ChannelsLast()
+    network = read(model, 32, "none")
+    wide = network.layer("wide")
+    assert (wide.channels, wide.size, wide.receptive_field, wide.stride) == (8, (16, 16), (3, 3), (2, 2))
+    assert wide.start == (0.0, 0.0)
+    reduced = network.layer("reduce")
+    assert (reduced.channels, reduced.size, reduced.stride) == (6, (8, 8), (4, 4))
+    image = torch.rand(2, 3, 40, 40)  # at another size than it was read with
+    values = network.run(image, ["wide", "reduce"])
+    expected = model.wide(model.norm(model.stem(image).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+    assert torch.allclose(values["wide"], expected, atol=1e-5)
+    assert values["reduce"].shape == (2, 6, 10, 10)
+    history = render(model, Neuron("wide", 3), SHORT, size=32, input_size=32).history
+    assert history[-1] > history[0]
+
+
+class Shuffling(nn.Module):
+    """Channels split, shuffled and joined, as in ShuffleNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.branch = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(2, 2, 3, padding=1)
+        self.join = nn.Identity()
+        self.last = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept, x = self.stem(x).chunk(2, dim=1)
+        n, _, h, w = x.shape
+        x = (
+            torch.cat([kept, F.relu(self.branch(x))], 1)
+            .view(n, 2, 2, h, w)
+            .transpose(1, 2)
+            .contiguous()
+            .view(n, 4, h, w)
+        )
+        return self.last(self.join(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize(("name", "field"), [("join", 7), ("last", 7), ("stem", 3)])
+def test_a_shuffle_of_channels_moves_no_place(name: str, field: int) -> None:
+    network = read(Shuffling(), 32, "none")
+    layer = network.layer(name)
+    assert (layer.receptive_field, layer.stride, layer.sees_all) == ((field, field), (2, 2), False)
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    network.ghost.run(image, [name])[name][0, :, 8, 8].sum().backward()
+    rows = (image.grad[0].abs().sum((0, 2)) > 0).nonzero().flatten()
+    middle = layer.start[0] + 8 * layer.stride[0]
+    assert (int(rows[0]), int(rows[-1])) == (middle - field // 2, middle + field // 2)
+
+
+def test_before_a_shuffle_all_relus_are_left_out() -> None:
+    torch.manual_seed(0)
+    model = Shuffling()
+    network = read(model, 32, "none")
+    assert network.layer("join").rectified
+    image = torch.randn(1, 3, 32, 32)
+    kept, x = model.stem(image).chunk(2, dim=1)
+    expected = torch.cat([kept, model.branch(x)], 1)[:, [0, 2, 1, 3]]
+    assert torch.allclose(network.run(image, ["join"])["join"], expected, atol=1e-5)
