@@ -31,7 +31,8 @@ from peek_widget.network import Layer, Network
 
 __all__ = [
     "NATURAL_BAND", "ROBUST_VIEWS", "Band", "Measured", "Natural", "Verdict", "agreement", "as_seen", "degenerate",
-    "in_band", "measure", "natural_activations", "naturalness", "rank", "retrieval", "robust_activation", "verdict",
+    "in_band", "laid_activation", "measure", "natural_activations", "naturalness", "rank", "retrieval",
+    "robust_activation", "verdict",
 ]  # fmt: skip
 
 ROBUST_VIEWS = 32
@@ -176,6 +177,13 @@ def measure(network: Network, objective: Objective, picture: Tensor, recipe: Rec
     best = _best(_run(network, laid(_still()), [layer.name])[layer.name], unit)
     views = torch.cat([_best(_run(network, laid(part), [layer.name])[layer.name], unit) for part in _views().split(8)])
     return Measured(float(best[0, unit]), float(views[:, unit].mean()), best[0])
+
+
+def laid_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
+    """The plain activation of :func:`measure` alone: by one forward, cheap enough to follow a picture being drawn."""
+    layer, unit = _unit(network, objective)
+    laid = _lay(network, objective, picture, recipe)
+    return float(_best(_run(network, laid(_still()), [layer.name])[layer.name], unit)[0, unit])
 
 
 def robust_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
