@@ -36,11 +36,11 @@ class Knob:
 
     def check(self, value: Any) -> float:
         """The value as a float; RecipeError if it is no number or out of range."""
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value or abs(value) == math.inf:
             raise RecipeError(f"{self.name}={value!r}: give a number from {self.minimum:g} to {self.maximum:g}.")
         if not self.minimum <= value <= self.maximum:
             raise RecipeError(
-                f"{self.name}={value:g} is out of range: possible is {self.minimum:g} to {self.maximum:g}"
+                f"{self.name}={value!r} is out of range: possible is {self.minimum:g} to {self.maximum:g}"
                 + (f" ({self.unit})." if self.unit else ".")
             )
         return float(value)
@@ -234,16 +234,15 @@ class Recipe:
 
     def _check_octaves(self) -> None:
         try:
-            octaves = tuple((steps, float(scale)) for steps, scale in self.octaves)
+            octaves = tuple((steps, scale) for steps, scale in self.octaves)
         except (TypeError, ValueError) as error:
             raise RecipeError(f"octaves={self.octaves!r}: give ((steps, scale), ...), e.g. ((150, 1.0),).") from error
         if not octaves:
             raise RecipeError("octaves is empty: give at least one (steps, scale).")
-        for steps, scale in octaves:
+        for steps, _ in octaves:
             if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 100_000:
                 raise RecipeError(f"An octave of {steps!r} steps: give a whole number from 1 to 100000.")
-            _number("an octave's scale", scale, 1.0, 4.0)
-        self._set("octaves", octaves)
+        self._set("octaves", tuple((n, _number("an octave's scale", scale, 1.0, 4.0)) for n, scale in octaves))
 
     def _check_schedule(self, knob: Knob, value: Any) -> Schedule:
         if not isinstance(value, (tuple, list)):
@@ -293,6 +292,8 @@ class Recipe:
             raise RecipeError("image='maco' has a fixed contrast, so nothing can decay: give decay=0.")
         if name in ("rotation", "flip") and self.view == "window":
             raise RecipeError(f"view='window' shows the pixels as they are: for {name} take another view.")
+        if name == "rotation" and self.turns:
+            raise RecipeError("Turns are taken in place of rotation: give rotation=0, or turns=().")
 
     @property
     def steps(self) -> int:
@@ -359,7 +360,10 @@ class Recipe:
         if not isinstance(values, dict):
             raise RecipeError(f"A recipe is kept as a JSON object; this is a {type(values).__name__}.")
         _refuse_unknown(values)
-        return cls(**{name: _tuples(value) for name, value in values.items()})
+        try:
+            return cls(**{name: _tuples(value) for name, value in values.items()})
+        except RecursionError as error:
+            raise RecipeError("A recipe's values are numbers and pairs of numbers; these are nested deeper.") from error
 
     @classmethod
     def preset(cls, name: str) -> Recipe:
@@ -447,7 +451,8 @@ def _refuse_unknown(values: Mapping[str, Any]) -> None:
     names = [f.name for f in dataclasses.fields(Recipe)]
     for name in values:
         if name not in names:
-            near = difflib.get_close_matches(name, [*names, "steps"], n=3, cutoff=0.4) or names
+            known = names if name == "steps" else [*names, "steps"]
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or names
             raise RecipeError(f"A recipe has no field {name!r}; near names: {', '.join(near)}.")
 
 
