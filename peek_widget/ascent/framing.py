@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from peek_widget.ascent.objective import Objective
-from peek_widget.ascent.recipe import Recipe, check_size
+from peek_widget.ascent.recipe import MAXIMUM_SIZE, Recipe, check_size
 from peek_widget.ascent.views import Frame, Look
-from peek_widget.errors import SizeError
+from peek_widget.errors import RecipeError, SizeError
 from peek_widget.network import OUTPUT, Network
 
 __all__ = ["Framing"]
@@ -41,6 +41,11 @@ class Framing:
             self.sides.append(max(1, round(side)))
         if size is not None:
             self.sides[-1] = size
+        if self.sides[-1] > MAXIMUM_SIZE:
+            raise RecipeError(
+                f"From the model's {network.input_size} px the octaves grow {grown:g} times, to {self.sides[-1]} px; "
+                f"at most {MAXIMUM_SIZE} are possible: give size=, or octaves of smaller scales."
+            )
         self.window = self.sides[0]
 
     def frame(self, objective: Objective) -> Frame:
@@ -95,7 +100,12 @@ class Framing:
 
     def band(self, frame: Frame) -> float:
         """The finest grain, in cycles a picture, that the closest of all views shows: nobody sees more."""
-        least = min(self._least_share(frame, step) for step in (0, self._recipe.steps - 1))
+        # Schedules are linear within an octave, so the least share is at one of its ends.
+        ends, done = [], 0
+        for length, _ in self._recipe.octaves:
+            ends += [done, done + length - 1]
+            done += length
+        least = min(self._least_share(frame, step) for step in ends)
         return 0.5 * frame.side / least
 
     def _shares(self, frame: Frame, step: int) -> tuple[float, float]:
