@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.pictures import as_picture, fitted
 from peek_widget.ascent.recipe import KNOBS, NUMBERS, Recipe
 from peek_widget.ascent.result import Origin, Result, Step
-from peek_widget.ascent.spectrum import power_law_spectrum
+from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
 from peek_widget.ascent.state import State
 from peek_widget.errors import AscentError, PeekError, RecipeError
 from peek_widget.network import Ghost, Network, read
@@ -134,7 +135,7 @@ class Ascent(Iterator[Step]):
 
         The absolute gradients of all steps, summed; full from their 80th percentile on (Fel et al. 2023; Horama).
         """
-        if self._importance is None:
+        if self._importance is None or not self.recipe.transparency:
             return None
         flat = self._importance.flatten(1)
         full = flat.kthvalue(max(1, round(0.8 * flat.shape[1])), dim=1).values.clamp(min=1e-30)
@@ -147,25 +148,29 @@ class Ascent(Iterator[Step]):
             numbers: any of :data:`~peek_widget.ascent.NUMBERS`.
 
         Raises:
-            RecipeError: for an unknown number or a value out of its range.
+            RecipeError: for an unknown number or a value out of its range; none is then taken.
         """
+        overrides = dict(self._overrides)
         for name, value in numbers.items():
             if name not in NUMBERS:
                 raise RecipeError(f"There is no knob {name!r}; possible are {', '.join(NUMBERS)}.")
             if value is None:
-                self._overrides.pop(name, None)
+                overrides.pop(name, None)
             else:
                 checked = NUMBERS[name].check(value)
                 self.recipe.check_use(name, checked)
-                self._overrides[name] = checked
+                overrides[name] = checked
+        self._overrides = overrides
 
     def values(self) -> dict[str, float]:
         """The explorer's knobs as the next step will use them."""
         return {name: self._number(name) for name in KNOBS}
 
     def extend(self, steps: int) -> None:
-        """Allow so many steps more than now, with the recipe's last values."""
-        self.steps = max(self.steps, self.index) + steps
+        """Allow so many steps more than now, with the recipe's last values; PeekError if that is no number of steps."""
+        if isinstance(steps, bool) or not isinstance(steps, SupportsIndex) or int(steps) < 0:
+            raise PeekError(f"steps={steps!r}: give a whole number of further steps, from 0.")
+        self.steps = max(self.steps, self.index) + int(steps)
 
     def change(
         self, *, objective: Objective | Sequence[Objective] | None = None, recipe: Recipe | str | None = None
@@ -190,27 +195,37 @@ class Ascent(Iterator[Step]):
             )
         for name, value in self._overrides.items():
             new.check_use(name, value)
-        before = (self.objectives, self.recipe, self._bound, self._framing, self._groups)
+        # An image is never changed in place here, it only gets another parameter: a shallow copy keeps it.
+        before = {**vars(self), "_image": copy.copy(self._image)}
         try:
-            self._bound = self._bind(objectives)
-            self.objectives, self.recipe = objectives, new
-            self._framing = Framing(self.network, new, self._asked_size)
-            self._groups = self._make_groups()
+            with torch.inference_mode(False):
+                self._change(objectives, new)
+            self.steps = new.steps if recipe is not None else self.steps
         except BaseException:
-            self.objectives, self.recipe, self._bound, self._framing, self._groups = before
+            vars(self).clear()
+            vars(self).update(before)
             raise
-        old = before[1]
-        self.steps = new.steps if recipe is not None else self.steps
+
+    def _change(self, objectives: tuple[Objective, ...], new: Recipe) -> None:
+        old = self.recipe
+        self._bound = self._bind(objectives)
+        self.objectives, self.recipe = objectives, new
+        self._framing = Framing(self.network, new, self._asked_size)
+        self._groups = self._make_groups()
         self._first_size = None  # units differ by orders of magnitude
-        self._best = None
-        with torch.inference_mode(False):
-            if (new.image, new.spectrum_power) != (old.image, old.spectrum_power):
-                self._image = self._from(self.images)
-            elif isinstance(self._image, Fourier):
-                self._image.set_bands(self._bands())
-            self._take_size(self._framing.sides[new.octave(min(self.index, new.steps - 1))[0]])
-            self._optimiser = self._make_optimiser()
-        self._pictures = None
+        side = self._framing.sides[new.octave(min(self.index, new.steps - 1))[0]]
+        if new.image == "maco" and side != self.size:
+            raise RecipeError(
+                f"image='maco' has one size, the spectrum's, and it is {self.size} px in this run: give "
+                f"size={self.size} or start a new run."
+            )
+        if new.image != old.image or (new.image == "fourier" and new.spectrum_power != old.spectrum_power):
+            self._image = self._from(self.images)
+        elif isinstance(self._image, Fourier):
+            self._image.set_bands(self._bands())
+        self._pictures = self._best = None
+        self._take_size(side)
+        self._optimiser = self._make_optimiser()
 
     def __iter__(self) -> Ascent:
         return self
@@ -256,6 +271,7 @@ class Ascent(Iterator[Step]):
             "best_values": None if self._best is None else self._best[0],
             "best_pictures": None if self._best is None else self._best[1],
             "spectrum": self._spectrum,
+            "blurred": torch.tensor(self._image.blurred) if isinstance(self._image, Maco) else None,
         }.items():
             if value is not None:
                 tensors[name] = value.detach().clone()
@@ -311,16 +327,18 @@ class Ascent(Iterator[Step]):
         return ascent
 
     def _take_state(self, state: State) -> None:
+        if state.side not in self._framing.sides:
+            raise PeekError(
+                f"The state's pictures have {state.side} px, and this model's run has {self._framing.sides}: resume it "
+                "with the model that it was taken with."
+            )
         with torch.inference_mode(False):
             self.override(**state.overrides)
             self.index, self.steps = state.index, state.steps
             self._take_size(state.side)
-            found = {name: value.to(self.device) for name, value in state.tensors.items()}
-            if found["parameter"].shape != self._image.parameter.shape:
-                raise PeekError(
-                    f"The state's picture has shape {tuple(found['parameter'].shape)}, and this model's run "
-                    f"{tuple(self._image.parameter.shape)}: resume it with the model that it was taken with."
-                )
+            # Copies: a state may be resumed from more than once.
+            found = {name: value.to(self.device, copy=True) for name, value in state.tensors.items()}
+            self._check_state(found)
             with torch.no_grad():
                 self._image.parameter.copy_(found["parameter"])
             self._optimiser = self._make_optimiser()
@@ -333,9 +351,45 @@ class Ascent(Iterator[Step]):
             if "best_values" in found:
                 self._best = (found["best_values"].cpu(), found["best_pictures"])
             for number, generator in enumerate(self._generators):
-                generator.set_state(state.tensors[f"generator.{number}"])
+                try:
+                    generator.set_state(found[f"generator.{number}"].cpu())
+                except (KeyError, RuntimeError, TypeError) as error:
+                    raise PeekError(f"The state of picture {number}'s random draws is damaged: {error}") from error
             if isinstance(self._image, Maco):
-                self._image.blur(self._number("blur", max(0, self.index - 1)))
+                self._image.blur(float(found.get("blurred", 0.0)))
+
+    def _check_state(self, found: Mapping[str, Tensor]) -> None:
+        """PeekError if a state's tensors are not those of such a run."""
+        count, channels, side = len(self.objectives), self.network.channels, self.size
+        whole = tuple(self._image.parameter.shape)
+        shapes: dict[str, tuple[int, ...]] = {"parameter": whole}
+        if tuple(found["parameter"].shape) != whole:
+            raise PeekError(
+                f"The state's picture has shape {tuple(found['parameter'].shape)}, and this model's run {whole}: "
+                "resume it with the model that it was taken with."
+            )
+        if "first_size" in found:
+            shapes["first_size"] = (count, 1, 1, 1)
+        if "importance" in found:
+            shapes["importance"] = (count, side, side)
+        if "best_values" in found or "best_pictures" in found:
+            shapes |= {"best_values": (count,), "best_pictures": (count, channels, side, side)}
+        if "blurred" in found:
+            shapes["blurred"] = ()
+        if any(name.startswith("optimiser.") for name in found):
+            shapes |= {"optimiser.step": (), "optimiser.exp_avg": whole, "optimiser.exp_avg_sq": whole}
+            if self.recipe.optimiser == "nadam":
+                shapes["optimiser.mu_product"] = ()
+        for name, shape in shapes.items():
+            value = found.get(name)
+            good = value is not None and value.is_floating_point() and tuple(value.shape) == shape
+            # Adam's numbers without a shape, and what is squared, are never below 0; infinite is none of them.
+            least = 0.0 if shape == () or name.endswith("_sq") else float("-inf")
+            if not good or not bool((torch.isfinite(value) & (value >= least)).all()):
+                raise PeekError(f"The state's {name!r} is not what such a run has: the file is damaged or another's.")
+        known = {*shapes, "spectrum", *(f"generator.{number}" for number in range(count))}
+        if unknown := sorted(set(found) - known):
+            raise PeekError(f"A state of such a run has no {unknown[0]!r}: the file is damaged or another's.")
 
     # A step
 
@@ -365,7 +419,12 @@ class Ascent(Iterator[Step]):
         self._filter(gradient, windows)
         self.index += 1
         self._pictures = self._image.render()
-        return Step(self.index - 1, self.images, activations, terms)
+        images = self.images
+        if not bool(torch.isfinite(images.sum())):
+            raise AscentError(
+                f"Step {self.index - 1} has left pictures that are not finite numbers: make step_size smaller."
+            )
+        return Step(self.index - 1, images, activations, terms)
 
     def _number(self, name: str, step: int | None = None) -> float:
         """One of NUMBERS as the next step uses it."""
@@ -463,7 +522,7 @@ class Ascent(Iterator[Step]):
 
     def _climb(self, seen: Tensor) -> tuple[Tensor, list[views.Window], tuple[Mapping[str, float], ...]]:
         """Gradients of the objectives into ``seen.grad``; their values ``[N]``, windows, and terms."""
-        activations = torch.zeros(len(self.objectives))
+        activations = torch.zeros(len(self.objectives), dtype=torch.float32, device="cpu")
         terms: list[Mapping[str, float]] = [{}] * len(self.objectives)
         windows: list[views.Window] = [(slice(None), slice(None))] * len(self.objectives)
         for group in self._groups:
@@ -536,15 +595,15 @@ class Ascent(Iterator[Step]):
             return self._phases()
         if recipe.start != "noise":
             level = 1.0 if recipe.start == "white" else 0.5
-            return self._from(torch.full((len(self.objectives), channels, side, side), level))
+            shape = (len(self.objectives), channels, side, side)
+            return self._from(torch.full(shape, level, dtype=torch.float32, device=self.device))
         if recipe.image == "pixels":
-            noise = torch.stack([torch.randn(channels, side, side, generator=g) for g in self._generators])
-            level = (
-                255.0 * self.preprocess.neutral().view(-1, 1, 1) if recipe.start_level is None else recipe.start_level
-            )
+            noise = torch.stack([views.normal(channels, side, side, generator=g) for g in self._generators])
+            neutral = self.preprocess.neutral().to("cpu", torch.float32)
+            level = 255.0 * neutral.view(-1, 1, 1) if recipe.start_level is None else recipe.start_level
             return Pixels((level + recipe.start_deviation * noise).to(self.device))
         shape = (channels, side, side // 2 + 1, 2)
-        noise = torch.stack([torch.randn(shape, generator=g) for g in self._generators])
+        noise = torch.stack([views.normal(*shape, generator=g) for g in self._generators])
         return Fourier((recipe.start_deviation * noise).to(self.device), side, recipe.spectrum_power, self._bands())
 
     def _phases(self) -> Maco:
@@ -557,20 +616,15 @@ class Ascent(Iterator[Step]):
                     "3: give one as spectrum=measure_spectrum(images), or take image='fourier'."
                 )
             spectrum = power_law_spectrum(channels)
-        if not isinstance(spectrum, Tensor) or spectrum.ndim != 3 or spectrum.shape[2] != spectrum.shape[1] // 2 + 1:
-            got = tuple(spectrum.shape) if isinstance(spectrum, Tensor) else type(spectrum).__name__
-            raise RecipeError(f"spectrum is {got}: give a tensor [C, T, T // 2 + 1], as measure_spectrum(images) does.")
-        if len(spectrum) != channels:
-            raise RecipeError(
-                f"spectrum has {len(spectrum)} channels and the model's images {channels}: measure it from such images."
-            )
+        spectrum = check_spectrum(spectrum, channels)
         shape = (channels, side, side // 2 + 1)
-        phases = torch.stack([torch.randn(shape, generator=g) for g in self._generators])
+        phases = torch.stack([views.normal(*shape, generator=g) for g in self._generators])
         return Maco((self.recipe.start_deviation * phases).to(self.device), spectrum, side)
 
     def _given(self, start: Any) -> Tensor:
         """The pictures to begin from, ``[N, C, S, S]``."""
-        many = list(start) if isinstance(start, Tensor) and start.ndim == 4 else [start] * len(self.objectives)
+        many = list(start) if isinstance(start, Tensor) and start.ndim == 4 else [start]
+        many = many * len(self.objectives) if len(many) == 1 else many
         if len(many) != len(self.objectives):
             raise PeekError(
                 f"start holds {len(many)} pictures for {len(self.objectives)} objectives: give one, or as many."
@@ -593,7 +647,7 @@ class Ascent(Iterator[Step]):
 
     def _bands(self) -> Tensor:
         """For each picture the finest grain, in cycles a picture, that its closest view shows."""
-        bands = torch.empty(len(self.objectives))
+        bands = torch.empty(len(self.objectives), dtype=torch.float32, device="cpu")
         for group in self._groups:
             bands[list(group.members)] = self._framing.band(group.frame)
         return bands

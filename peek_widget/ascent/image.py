@@ -79,14 +79,16 @@ class Fourier(Image):
 
     def __init__(self, noise: Tensor, side: int, power: float, bands: Tensor | None = None) -> None:
         self._power = power
-        self._bands = torch.full((len(noise),), float(side)) if bands is None else bands
+        everything = torch.full((len(noise),), float(side), dtype=torch.float32, device="cpu")
+        self._bands = everything if bands is None else bands
         self._set(noise, side)
 
     @classmethod
     def of(cls, pictures: Tensor, power: float, bands: Tensor | None = None) -> Fourier:
         """Beginning from given pictures ``[N, C, S, S]`` in [0, 1]; what is finer than their bands is left out."""
         count, channels, side = pictures.shape[:3]
-        image = cls(torch.zeros(count, channels, side, side // 2 + 1, 2, device=pictures.device), side, power, bands)
+        nothing = torch.zeros(count, channels, side, side // 2 + 1, 2, device=pictures.device, dtype=torch.float32)
+        image = cls(nothing, side, power, bands)
         values = 4.0 * torch.logit(pictures.clamp(_EDGE, 1.0 - _EDGE))
         if image._colour is not None:
             values = torch.einsum("nchw,dc->ndhw", values, torch.linalg.inv(image._colour))
@@ -151,6 +153,9 @@ class Maco(Image):
         phases: ``[N, C, S, S // 2 + 1]``, the start.
         magnitude: ``[C, T, T // 2 + 1]``, of any side T, see :mod:`~peek_widget.ascent.spectrum`.
         side: S, in pixels.
+
+    Attributes:
+        blurred: deviation in pixels of the blur that the spectrum has now.
     """
 
     def __init__(self, phases: Tensor, magnitude: Tensor, side: int) -> None:
@@ -158,10 +163,12 @@ class Maco(Image):
         self._magnitude = at_side(magnitude, side).to(phases.device)
         self.frequency = frequencies(side).float().to(phases.device)
         self._transfer: Tensor | None = None
+        self.blurred = 0.0
         self.parameter = phases.requires_grad_()
 
     def blur(self, sigma: float) -> None:
         """From now on the magnitudes are those of natural images blurred by ``sigma`` pixels."""
+        self.blurred = sigma
         self._transfer = torch.exp(-2.0 * (math.pi * sigma * self.frequency) ** 2) if sigma > 0.0 else None
 
     def render(self) -> Tensor:

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from peek_widget.ascent.pictures import as_picture, fitted
-from peek_widget.errors import PeekError
+from peek_widget.errors import PeekError, RecipeError
 
-__all__ = ["at_side", "decorrelate", "frequencies", "measure_spectrum", "power_law_spectrum", "recorrelate"]
+__all__ = [
+    "at_side", "check_spectrum", "decorrelate", "frequencies", "measure_spectrum", "power_law_spectrum", "recorrelate",
+]  # fmt: skip
 
 # Xplique's and Horama's recorrelation of ImageNet's colours; rows are the decorrelated axes.
 _AXES = torch.tensor(
@@ -91,9 +93,29 @@ def measure_spectrum(images: Iterable[Any], size: int = 224) -> Tensor:
     return (mean / mean.max().clamp(min=1e-12)).float()
 
 
+def check_spectrum(spectrum: Any, channels: int) -> Tensor:
+    """A spectrum for pictures of so many channels, as float32 on the CPU, a copy; RecipeError if it is none."""
+    if not isinstance(spectrum, Tensor) or spectrum.ndim != 3 or spectrum.shape[2] != spectrum.shape[1] // 2 + 1:
+        got = tuple(spectrum.shape) if isinstance(spectrum, Tensor) else type(spectrum).__name__
+        raise RecipeError(f"spectrum is {got}: give a tensor [C, T, T // 2 + 1], as measure_spectrum(images) does.")
+    if len(spectrum) != channels:
+        raise RecipeError(
+            f"spectrum has {len(spectrum)} channels and the model's images {channels}: measure it from such images."
+        )
+    if spectrum.shape[1] < 3:
+        raise RecipeError(f"spectrum has a side of {spectrum.shape[1]}: give one of images of 3 px or more.")
+    magnitude = torch.empty(0) if spectrum.is_complex() else spectrum.detach().to("cpu", torch.float32, copy=True)
+    if not magnitude.numel() or not 0.0 <= float(magnitude.min()) <= float(magnitude.max()) < float("inf"):
+        raise RecipeError("spectrum holds magnitudes: give finite numbers that are not negative.")
+    if not bool(magnitude.any()):
+        raise RecipeError("spectrum is 0 at every frequency, so that no picture could have any form: measure another.")
+    return magnitude
+
+
 def frequencies(side: int) -> Tensor:
     """The frequency of each coefficient of a picture's ``rfft2``, in cycles a pixel: double ``[S, S // 2 + 1]``."""
-    rows, columns = torch.fft.fftfreq(side, dtype=torch.float64), torch.fft.rfftfreq(side, dtype=torch.float64)
+    rows = torch.fft.fftfreq(side, dtype=torch.float64, device="cpu")
+    columns = torch.fft.rfftfreq(side, dtype=torch.float64, device="cpu")
     return torch.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
 
 
@@ -106,7 +128,8 @@ def at_side(magnitude: Tensor, side: int) -> Tensor:
     if own == side:
         return magnitude
     # In cycles a picture; what lies past the table's end is taken from its end and falls by the power law.
-    rows, columns = side * torch.fft.fftfreq(side), side * torch.fft.rfftfreq(side)
+    rows = side * torch.fft.fftfreq(side, dtype=torch.float32, device="cpu")
+    columns = side * torch.fft.rfftfreq(side, dtype=torch.float32, device="cpu")
     end = (own - 1) // 2
     shifted = torch.fft.fftshift(magnitude, dim=1)  # rows from -own // 2 up
     reach = torch.maximum(rows.abs()[:, None], columns.abs()[None, :]) / end

@@ -50,8 +50,13 @@ class State:
     tensors: Mapping[str, Tensor] = field(repr=False)
 
     def save(self, path: str | Path) -> None:
-        """Write one file (safetensors, its header in JSON), which :meth:`load` reads; nothing in it is ever run."""
-        assert self.objectives is not None
+        """Write one file (safetensors, its header in JSON), which :meth:`load` reads; nothing in it is ever run.
+
+        Raises:
+            PeekError: if it can't be written, or was loaded from a file that has kept no objective.
+        """
+        if self.objectives is None:
+            raise PeekError("This state has no objectives, its file could not keep them: save the run resumed from it.")
         header = {
             "objectives": [one.to_dict() for one in self.objectives],
             "recipe": json.loads(self.recipe.to_json()),
@@ -63,7 +68,10 @@ class State:
             "overrides": dict(self.overrides),
         }
         tensors = {name: value.contiguous() for name, value in self.tensors.items()}
-        save_file(tensors, str(path), metadata={_KIND: json.dumps(header)})
+        try:
+            save_file(tensors, str(path), metadata={_KIND: json.dumps(header)})
+        except SafetensorError as error:
+            raise PeekError(f"The state can't be written to {str(path)!r}: {error}") from error
 
     @classmethod
     def load(cls, path: str | Path) -> State:
@@ -77,7 +85,9 @@ class State:
             with safe_open(str(path), framework="pt") as file:
                 text = (file.metadata() or {}).get(_KIND)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
+        except (FileNotFoundError, PermissionError):
+            raise
+        except (SafetensorError, OSError) as error:
             raise PeekError(f"{str(path)!r} is no state of an ascent, or it is damaged: {error}") from error
         if text is None:
             raise PeekError(f"{str(path)!r} is a safetensors file, but not a state that an ascent has saved.")
@@ -93,7 +103,7 @@ class State:
         if not 1 <= count <= _MOST_PICTURES or len(seeds) != count or "parameter" not in tensors:
             raise ValueError("it has no pictures, or not as many seeds as pictures")
         for number in (*seeds, header["index"], header["steps"], header["side"]):
-            if type(number) is not int or number < 0:
+            if type(number) is not int or not 0 <= number < 2**63:
                 raise ValueError(f"{number!r} is no count")
         if len(tensors["parameter"]) != count or any(f"generator.{n}" not in tensors for n in range(count)):
             raise ValueError("a picture is missing")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-__all__ = ["Frame", "Look", "Window", "affine_views", "shift", "speckle", "window"]
+__all__ = ["Frame", "Look", "Window", "affine_views", "normal", "shift", "speckle", "uniform", "window"]
 
 Window = tuple[slice, slice]
 """Rows and columns of a picture."""
@@ -69,6 +69,16 @@ class Look:
     beyond: Literal["mirror", "grey"] = "mirror"
 
 
+def uniform(*shape: int, generator: Generator) -> Tensor:
+    """Draws from [0, 1), float32 on the CPU whatever the caller's default type and device are."""
+    return torch.rand(shape, generator=generator, dtype=torch.float32, device="cpu")
+
+
+def normal(*shape: int, generator: Generator) -> Tensor:
+    """Standard normal draws, float32 on the CPU whatever the caller's default type and device are."""
+    return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+
+
 def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Generator]) -> Tensor:
     """Random resized, turned, mirrored and shifted crops, in one bilinear sampling.
 
@@ -82,11 +92,11 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
         ``[N * V, C, frame.side, frame.side]``, the views of one picture together.
     """
     side, count = pictures.shape[-1], look.count
-    draws = torch.stack([torch.rand(count, 6, generator=g) for g in generators]).flatten(0, 1)
+    draws = torch.stack([uniform(count, 6, generator=g) for g in generators]).flatten(0, 1)
     low, high = look.shares
     if frame.cut == "normal-crop":
-        normal = torch.stack([torch.randn(count, 3, generator=g) for g in generators]).flatten(0, 1)
-        share = (low + high * normal[:, 0]).clamp(_LEAST_CROP, 1.0)
+        bell = torch.stack([normal(count, 3, generator=g) for g in generators]).flatten(0, 1)
+        share = (low + high * bell[:, 0]).clamp(_LEAST_CROP, 1.0)
         low = float(share.min())
     else:
         share = low + (high - low) * draws[:, 0]
@@ -107,13 +117,13 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
     cos, sin = share * torch.cos(angle), share * torch.sin(angle)
     move = 2.0 * look.jitter * (2.0 * draws[:, 4:6] - 1.0)
     if look.flip > 0.0:
-        coins = torch.stack([torch.rand(count, generator=g) for g in generators]).flatten(0, 1)
+        coins = torch.stack([uniform(count, generator=g) for g in generators]).flatten(0, 1)
         mirror = torch.where(coins < look.flip, -1.0, 1.0)
     else:
-        mirror = torch.ones(())
+        mirror = torch.ones((), dtype=torch.float32, device="cpu")
     if frame.cut == "normal-crop":
         room = (1.0 - share)[:, None]
-        middle = torch.minimum(torch.maximum(2.0 * look.centre_deviation * normal[:, 1:], -room), room)
+        middle = torch.minimum(torch.maximum(2.0 * look.centre_deviation * bell[:, 1:], -room), room)
     elif frame.cut == "whole":
         middle = late
     elif frame.centre is None:
@@ -130,7 +140,7 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
     # most of its pixels would never be seen.
     coarser = int(low * side / frame.side)
     if coarser > 1:
-        pictures = F.adaptive_avg_pool2d(pictures, side // coarser)
+        pictures = F.adaptive_avg_pool2d(pictures, max(1, side // coarser))
     if count > 1:
         pictures = pictures.repeat_interleave(count, 0)
     grid = F.affine_grid(theta, [len(theta), pictures.shape[1], frame.side, frame.side], align_corners=False)
@@ -144,7 +154,8 @@ _LEAST_CROP = 0.05
 
 
 def _choose(values: tuple[float, ...], count: int, generator: Generator) -> Tensor:
-    return torch.tensor(values)[torch.randint(len(values), (count,), generator=generator)]
+    places = torch.randint(len(values), (count,), generator=generator, device="cpu")
+    return torch.tensor(values, dtype=torch.float32, device="cpu")[places]
 
 
 def speckle(views: Tensor, noise: float, generators: list[Generator]) -> Tensor:
@@ -159,7 +170,7 @@ def speckle(views: Tensor, noise: float, generators: list[Generator]) -> Tensor:
         return views
     shape = (len(views) // len(generators), *views.shape[1:])
     draws = [
-        noise * torch.randn(shape, generator=g) + noise * (torch.rand(shape, generator=g) - 0.5) for g in generators
+        noise * normal(*shape, generator=g) + noise * (uniform(*shape, generator=g) - 0.5) for g in generators
     ]
     return views + torch.cat(draws).to(views.device)
 
@@ -172,7 +183,7 @@ def window(side: int, seen: int, generator: Generator) -> Window:
     room = side - seen
     if room <= 0:
         return slice(None), slice(None)
-    offsets = room / 2 + 0.3 * room * torch.randn(2, generator=generator)
+    offsets = room / 2 + 0.3 * room * normal(2, generator=generator)
     y, x = (int(v) for v in offsets.round().clamp(0, room))
     return slice(y, y + seen), slice(x, x + seen)
 
@@ -182,7 +193,7 @@ def shift(pictures: Tensor, share: float, generator: Generator) -> Tensor:
     reach = min(round(share * pictures.shape[-1]), pictures.shape[-1] - 1)
     if reach <= 0:
         return pictures
-    y, x = torch.randint(0, 2 * reach + 1, (2,), generator=generator).tolist()
+    y, x = torch.randint(0, 2 * reach + 1, (2,), generator=generator, device="cpu").tolist()
     padded = F.pad(pictures, [reach] * 4, mode="reflect")
     height, width = pictures.shape[-2:]
     return padded[:, :, y : y + height, x : x + width]
