@@ -1,11 +1,12 @@
 """What it costs to find the images that excite every unit, beside a bare forward pass with the same loader.
 
-    python benchmarks/evidence.py [--images 250] [--rounds 5] [--threads 1] [--quick]
+    python benchmarks/evidence.py [--images 128] [--rounds 6] [--threads 1] [--quick]
 
 On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared). The bare pass is
 what nobody could do without: load, normalise, and run the network's own modules up to the deepest layer asked
-for. Both take turns in each round, because these machines are noisy; what is said is the median over rounds
-of the ratio within a round (images a second of the pass over images a second of the bare one).
+for. Both take turns in each round, each first every other time, because these machines are noisy; what is said
+is the median over rounds of the ratio within a round: images a second of the pass over images a second of the
+bare one, by the clock, and by the processor's seconds, which other processes disturb less.
 """
 
 from __future__ import annotations
@@ -43,29 +44,44 @@ def files(count: int) -> Source:
     return read_source([found[i % len(found)] for i in range(count)])
 
 
-def bare(model: nn.Module, network: Network, source: Source, deepest: str, workers: int) -> float:
-    """Images a second of loading, normalising and a forward of the modules up to ``features.N``."""
+class Spent:
+    """Seconds by the clock, and of the processor (all threads), within a with block."""
+
+    def __enter__(self) -> Spent:
+        self._began = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clock, self.processor = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
+
+
+def bare(model: nn.Module, network: Network, source: Source, deepest: str, workers: int) -> Spent:
+    """Loading, normalising and a forward of the modules up to ``features.N``."""
     part = model.features[: int(deepest.split(".")[1]) + 1].to(memory_format=torch.channels_last)
     preparer = EvidencePass(network, deepest, source).findings.preparer
-    began = time.perf_counter()
-    with torch.inference_mode():
+    with Spent() as spent, torch.inference_mode():
         for batch in load_batches(source, preparer, range(len(source)), BATCH, workers):
             part(network.preprocess(batch.images.float().div_(255.0)))
-    return len(source) / (time.perf_counter() - began)
+    return spent
 
 
-def ours(network: Network, source: Source, layers: Sequence[str], k: int, workers: int) -> float:
-    """Images a second of the pass."""
+def ours(network: Network, source: Source, layers: Sequence[str], k: int, workers: int) -> Spent:
+    """The pass."""
     work = EvidencePass(network, layers, source, k, batch_size=BATCH, workers=workers)
-    began = time.perf_counter()
-    work.run()
-    return len(source) / (time.perf_counter() - began)
+    with Spent() as spent:
+        work.run()
+    return spent
+
+
+def ratios(of: Sequence[tuple[Spent, Spent]], which: str) -> str:
+    found = sorted(getattr(one, which) / getattr(two, which) for one, two in of)
+    return f"{statistics.median(found):.3f} ({found[0]:.2f} to {found[-1]:.2f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=250)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="one and two layers at k = 9 only")
     options = parser.parse_args()
@@ -76,35 +92,37 @@ def main() -> None:
     workers = usual_workers()
     print(f"{options.images} images of 256 px, {options.rounds} rounds, {options.threads} threads, {workers} loaders")
 
-    print("\nby layers (k = 9), and by k (2 layers): images a second bare, with the pass, and the ratio")
+    print("\nby layers (k = 9), and by k: images a second bare and with the pass; the ratio by clock; by processor")
     cases = [(name, layers, 9) for name, layers in list(LAYERS.items())[: 2 if options.quick else None]]
+    two = LAYERS["2 layers (fire8, fire9)"]
     if not options.quick:
-        cases += [(f"2 layers, k = {k}", LAYERS["2 layers (fire8, fire9)"], k) for k in (1, 25, 100)]
+        cases += [(f"2 layers, k = {k}", two, k) for k in (1, 25, 100)]
     for name, layers, k in cases:
-        rates = []
-        for _ in range(options.rounds):
-            one = bare(model, network, source, layers[-1], workers)
-            rates.append((one, ours(network, source, layers, k, workers)))
-        ratios = sorted(two / one for one, two in rates)
-        first, second = (statistics.median(r) for r in zip(*rates, strict=True))
+        spent = []
+        for number in range(options.rounds):
+            tried = {}
+            for which in ("bare", "ours") if number % 2 else ("ours", "bare"):
+                tried[which] = (
+                    bare(model, network, source, layers[-1], workers)
+                    if which == "bare"
+                    else ours(network, source, layers, k, workers)
+                )
+            spent.append((tried["bare"], tried["ours"]))
+        first, second = (statistics.median(len(source) / s.clock for s in part) for part in zip(*spent, strict=True))
         print(
-            f"  {name:26s} {first:6.1f} {second:6.1f}   {statistics.median(ratios):.3f} "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"  {name:26s} {first:6.1f} {second:6.1f}   {ratios(spent, 'clock')}   {ratios(spent, 'processor')}",
+            flush=True,
         )
 
-    print("\nloading and computing, 2 layers: seconds for the images")
-    rates = []
+    print("\nloading and computing, 2 layers: seconds by the clock")
+    rounds = []
     for _ in range(options.rounds):
-        began = time.perf_counter()
         preparer = EvidencePass(network, "features.12", source).findings.preparer
-        for _batch in load_batches(source, preparer, range(len(source)), BATCH, 0):
-            pass
-        load = time.perf_counter() - began
-        after, beside = (
-            len(source) / ours(network, source, LAYERS["2 layers (fire8, fire9)"], 9, n) for n in (0, workers)
-        )
-        rates.append((load, after, beside))
-    load, after, beside = (statistics.median(r) for r in zip(*rates, strict=True))
+        with Spent() as loading:
+            for _batch in load_batches(source, preparer, range(len(source)), BATCH, 0):
+                pass
+        rounds.append((loading.clock, *(ours(network, source, two, 9, n).clock for n in (0, workers))))
+    load, after, beside = (statistics.median(part) for part in zip(*rounds, strict=True))
     print(f"  loading alone {load:.2f}, one after the other {after:.2f}, loading beside computing {beside:.2f}")
     print(f"\nprojected from the last: 100,000 images in {100_000 * beside / len(source) / 3600:.1f} h")
 

@@ -7,7 +7,10 @@ whatever order and in whatever batches the images came.
 
 from __future__ import annotations
 
+import functools
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["SAMPLED", "Extremes", "Histogram", "LayerIndex", "as_places"]
@@ -17,6 +20,7 @@ SAMPLED = 32
 from the image's number. Maximum, minimum and share of active places are over all of them."""
 
 _NONE = -1  # no image there yet
+_CACHED = 1 << 16  # numbers; a quarter of a megabyte
 
 
 def as_places(values: Tensor) -> Tensor:
@@ -59,14 +63,26 @@ class Extremes:
         if per_image:
             value = torch.where(ahead[:, units], best[:, units], -self.sign * torch.inf).T
             image = torch.where(ahead[:, units].T, images[None], _NONE)
-            place = torch.full_like(image, _NONE)
-            row, unit = ahead[:, units].nonzero(as_tuple=True)
-            found = places[row, :, units[unit]]
-            place[unit, row] = found.argmax(dim=1) if self.sign > 0 else found.argmin(dim=1)
+            # Where in the image is looked up for those that stay: until then its row in the batch, below -1.
+            row = torch.arange(len(images), device=images.device)
+            kept = self._merge(units, value, image, torch.where(image >= 0, _NONE - 1 - row, _NONE))
+            unit, rank = (self.place < _NONE).nonzero(as_tuple=True)
+            self.place[unit, rank] = self._look_up(places, _NONE - 1 - self.place[unit, rank], unit)
         else:
-            value, image, place = self._every_place(places[..., units], best[:, units], images)
-        kept = self._merge(units, value, image, place)
+            kept = self._merge(units, *self._every_place(places[..., units], best[:, units], images))
         return torch.isin(images, kept)
+
+    def _look_up(self, places: Tensor, row: Tensor, unit: Tensor) -> Tensor:
+        """The place of the best of each pair of a batch's row and a unit, ``[pairs]``."""
+        best = torch.argmax if self.sign > 0 else torch.argmin
+        if places.is_cuda:
+            return best(places[row, :, unit], dim=1)
+        # Image by image: units lie side by side in memory, places far apart.
+        found = torch.empty_like(unit)
+        for one in row.unique().tolist():
+            of = row == one
+            found[of] = best(places[one].index_select(1, unit[of]), dim=0)
+        return found
 
     def _every_place(self, places: Tensor, best: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         count, size, _ = places.shape
@@ -106,9 +122,6 @@ class Histogram:
     are 1/16 (6 %) apart at most and a value needs no logarithm. A quantile is interpolated within its bin;
     below ``2**-14`` (6e-5) in size all counts as zero, above ``2**18`` as that. The bins never move, so the
     result is the same in any order, and two histograms add.
-
-    Attributes:
-        count: ``[units, bins]`` int32.
     """
 
     MANTISSA = 4
@@ -117,19 +130,27 @@ class Histogram:
     BINS = 2 * HALF + 1  # the negative ones, zero, the positive ones, in the order of their values
 
     def __init__(self, units: int, device: torch.device | str = "cpu") -> None:
-        self.count = torch.zeros(units, self.BINS, dtype=torch.int32, device=device)
+        # The last column is for what is no number, and is read by nobody.
+        self._counted = torch.zeros(units, self.BINS + 1, dtype=torch.int32, device=device)
+
+    @property
+    def count(self) -> Tensor:
+        """How often: ``[units, bins]`` int32."""
+        return self._counted[:, :-1]
+
+    @count.setter
+    def count(self, count: Tensor) -> None:
+        self._counted = F.pad(count, (0, 1))
 
     def add(self, values: Tensor) -> None:
         """Take in values ``[n, units]``; those that are not finite are left out."""
-        shift = 23 - self.MANTISSA
-        first = ((self.LOWEST + 127) << self.MANTISSA) - 1
-        bits = values.float().contiguous().view(torch.int32)
-        size = ((bits & 0x7FFFFFFF) >> shift).sub_(first).clamp_(0, self.HALF)
-        at = torch.where(bits < 0, -size, size).add_(self.HALF).long()
-        at += torch.arange(at.shape[1], device=at.device) * self.BINS
-        finite = values.isfinite()
-        at = at.flatten() if bool(finite.all()) else at[finite]
-        self.count.view(-1).index_add_(0, at, torch.ones_like(at, dtype=torch.int32))
+        values = values.float().contiguous()
+        # Sign, exponent and four bits of the mantissa: 13 bits, looked up.
+        code = (values.view(torch.int32) >> (23 - self.MANTISSA)).bitwise_and_(_CODES - 1)
+        at = _bins(values.device)[code.flatten()].view_as(code)
+        at += torch.arange(at.shape[1], device=at.device) * (self.BINS + 1)
+        one = torch.ones(1, dtype=torch.int32, device=at.device).expand(at.numel())
+        self._counted.view(-1).index_add_(0, at.view(-1), one)
 
     @classmethod
     def edges(cls) -> Tensor:
@@ -170,6 +191,20 @@ class Histogram:
         edges = self.edges().double().clamp(low, high)
         inside = ((activation - edges[:-1]) / (edges[1:] - edges[:-1]).clamp(min=1e-300)).clamp(0.0, 1.0)
         return float((count * inside).sum() / count.sum())
+
+
+_CODES = 1 << (1 + 8 + Histogram.MANTISSA)
+
+
+@functools.lru_cache(maxsize=8)
+def _bins(device: torch.device) -> Tensor:
+    """The bin of each code, ``[8192]`` int64."""
+    code = torch.arange(_CODES)
+    size = code % (_CODES // 2)
+    bins = (size - (((Histogram.LOWEST + 127) << Histogram.MANTISSA) - 1)).clamp(0, Histogram.HALF)
+    bins = torch.where(code < _CODES // 2, bins, -bins) + Histogram.HALF
+    bins[size >= 255 << Histogram.MANTISSA] = Histogram.BINS  # infinities and what is no number
+    return bins.to(device)
 
 
 class LayerIndex:
@@ -251,15 +286,19 @@ def _reduced(places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of ``[N, P, C]`` each image's highest and lowest, and how many of its places are above 0, ``[N, C]`` each."""
     if places.is_cuda:
         return places.amax(dim=1), places.amin(dim=1), (places > 0).sum(dim=1, dtype=torch.float32)
-    # Image by image, so that a map is read from memory once for all three. Comparing into floats and adding
-    # these up is eight times as fast as adding up truth values; amax and amin each ten times as aminmax.
-    high, low, active = (places.new_empty(len(places), places.shape[2]) for _ in range(3))
-    above = torch.empty_like(places[0])
+    # In pieces that stay in the cache, so that a map is read from memory once for all three. Comparing into floats
+    # and adding these up is eight times as fast as adding up truth values; amax and amin each ten times as aminmax.
+    count, size, units = places.shape
+    rows = max(1, _CACHED // units)
+    pieces = -(-size // rows)
+    high, low, active = (places.new_empty(count, pieces, units) for _ in range(3))
+    above = places.new_empty(rows, units)
     for image, place in enumerate(places):
-        torch.amax(place, dim=0, out=high[image])
-        torch.amin(place, dim=0, out=low[image])
-        torch.sum(torch.gt(place, 0.0, out=above), dim=0, out=active[image])
-    return high, low, active
+        for number, piece in enumerate(place.split(rows)):
+            torch.amax(piece, dim=0, out=high[image, number])
+            torch.amin(piece, dim=0, out=low[image, number])
+            torch.sum(torch.gt(piece, 0.0, out=above[: len(piece)]), dim=0, out=active[image, number])
+    return high.amax(dim=1), low.amin(dim=1), active.sum(dim=1)
 
 
 def sample(places: Tensor, images: Tensor) -> Tensor:
