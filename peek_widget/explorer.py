@@ -17,19 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import torch
 import traitlets
 from PIL import Image
 from traitlets import Bunch, HasTraits, TraitError
 
 import peek_widget
-from peek_widget.ascent import KNOBS, Ascent, Logit, Neuron, Recipe, presets
+from peek_widget.ascent import KNOBS, Ascent, Logit, Neuron, Recipe, presets, to_pil
+from peek_widget.ascent.pictures import as_picture
 from peek_widget.ascent.recipe import check_size
 from peek_widget.errors import PeekError, RecipeError
+from peek_widget.evidence import Crop, UnitEvidence
 from peek_widget.live import protocol
-from peek_widget.live.sender import Sender, as_picture, channels_shown, encode, poster
+from peek_widget.live.desk import Drawn, ImageDesk
+from peek_widget.live.sender import Sender, channels_shown, encode, poster
 from peek_widget.live.session import Session
-from peek_widget.live.target import Target, Update
+from peek_widget.live.target import Start, Target, Update
 from peek_widget.live.threads import set_threads, usual_threads
+from peek_widget.live.thumbs import start_picture
 from peek_widget.network import OUTPUT, Layer, Network, read
 
 __all__ = ["UnitExplorer"]
@@ -53,7 +58,7 @@ class _Locked(traitlets.TraitType):
 
 
 class _Live(traitlets.TraitType):
-    """What the running ascent shows: read, observed and linked like a trait, written by the worker only.
+    """What the explorer's own threads show: read, observed and linked like a trait, written by them only.
 
     Its value lives outside traitlets, so that the worker never enters traitlets' or ipywidgets' own
     machinery, which isn't made for two threads.
@@ -64,8 +69,8 @@ class _Live(traitlets.TraitType):
 
     def set(self, obj: Any, value: Any) -> None:
         raise TraitError(
-            f"{self.name} shows what the running ascent does and cannot be set; set layer, unit, recipe, "
-            "a knob, seed or size, or call play(), pause(), restart() or step_once()."
+            f"{self.name} shows what the explorer does and cannot be set; set layer, unit, recipe, a knob, seed or "
+            "size, or call play(), pause(), restart(), step_once() or start_from()."
         )
 
 
@@ -118,7 +123,10 @@ class UnitExplorer(anywidget.AnyWidget):
         layer: a layer's name, as in `model.named_modules()`; `""` is the model's output. Left out: a
             spatial layer about four fifths of the way in.
         unit: the unit's number, from 0.
+        dataset: real images to set beside the drawn picture: a folder, a torch Dataset, or a list of images, as
+            `peek_widget.top_crops` takes it; or evidence already gathered (what `top_crops` gave, or a file of it).
         labels: names of the output's units, for the class list; left out, `model.class_names`.
+        image_labels: a label for each image of `dataset`, as `top_crops` takes them; left out, the dataset's own.
         recipe: the name of a preset or a `Recipe`.
         seed: where the randomness begins, 0 to 2**31 - 1.
         size: side of the picture in pixels; left out, the recipe's or the model's.
@@ -134,6 +142,19 @@ class UnitExplorer(anywidget.AnyWidget):
     (JPEG or PNG bytes), `activation`, `step`, `history` and `status` can be read, observed and linked;
     they are written by the worker, and **their observers run in the worker's thread**, between two
     steps. An observer that raises stops the run, with its error in `status`.
+
+    With a `dataset`, a thread beside the worker looks through the images for the layers that are shown, one after
+    the other, and gives way to the drawing. What is wrong with the dataset is said in the panel (and in `evidence`),
+    and the explorer goes on drawing. `crops` is what it has found for the unit shown. Two more traits can be read,
+    observed and linked; they are written by that thread, a few times a second at most:
+
+    - `evidence`: how far it is: `state` ("waiting", "running", "stopped", "done", "given", "error"), `text`,
+      `problem` (a sentence, or ""), `layer`, `unit`, `images` (seen) and `total`; {} without a dataset.
+    - `gauge`: the drawn picture beside the real images, by one rule (best place of the map, before any ReLU):
+      `activation` of the picture as it is now, laid before the network without the random views; `lowest`, `median`,
+      `high` (99 % are below) and `best` of the images; `over_best`, the one by the other (None where the best is not
+      above zero); `text`; and, once the run has ended, `verdict` (`rank` of the unit in its layer on its own picture,
+      `units`, `robustness`, `over_best`, `text`). {} before the first image.
 
     An explorer and its copy of the model stay until `close()`, as every widget does; one that nobody can
     see computes nothing.
@@ -164,6 +185,9 @@ class UnitExplorer(anywidget.AnyWidget):
     class_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     about = traitlets.Dict().tag(sync=True)
 
+    evidence = _Live({}).tag(sync=True)
+    gauge = _Live({}).tag(sync=True)
+
     frame = _Live(b"").tag(sync=True)
     activation = _Live(0.0).tag(sync=True)
     step = _Live(0).tag(sync=True)
@@ -176,7 +200,9 @@ class UnitExplorer(anywidget.AnyWidget):
         *,
         layer: str | None = None,
         unit: int = 0,
+        dataset: Any = None,
         labels: Iterable[str] | None = None,
+        image_labels: Any = None,
         recipe: Any = None,
         seed: int = 0,
         size: int | None = None,
@@ -193,8 +219,10 @@ class UnitExplorer(anywidget.AnyWidget):
     ) -> None:
         self._trait_lock = threading.RLock()
         self._live: dict[str, Any] = {
-            "frame": b"", "activation": 0.0, "step": 0, "history": b"", "status": {},
+            "frame": b"", "activation": 0.0, "step": 0, "history": b"", "status": {}, "evidence": {}, "gauge": {},
         }  # fmt: skip
+        self._live_lock = threading.Lock()
+        self._start: Start | None = None
         self._picture: Image.Image | None = None
         self._sender = Sender()
 
@@ -229,6 +257,19 @@ class UnitExplorer(anywidget.AnyWidget):
             enter=enter,
         )
         self._live["status"] = self._session.status()
+        self._desk = None
+        if dataset is not None:
+            session = self._session
+            self._desk = ImageDesk(
+                dataset,
+                image_labels,
+                network=lambda: _still_there(me)._network,
+                publish=lambda evidence, gauge: _still_there(me)._show(evidence=evidence, gauge=gauge),
+                tell=lambda content, buffers: _still_there(me)._tell(content, buffers),
+                watched=session.watched,
+                drawing=lambda: session.running,
+            )
+            self._live["evidence"] = {"state": "waiting", "text": "", "problem": ""}
 
         super().__init__(
             layer=layer, unit=unit, recipe=recipe, seed=seed, size=size, playing=bool(playing), **given,
@@ -247,6 +288,9 @@ class UnitExplorer(anywidget.AnyWidget):
         self.observe(self._play_or_pause, "playing")
         if playing:
             self._session.start()
+        if self._desk is not None:
+            self._end_desk = weakref.finalize(self, self._desk.close, 0.0)
+            self._desk.show(layer, unit)
 
     # -- what one does with it
 
@@ -268,6 +312,23 @@ class UnitExplorer(anywidget.AnyWidget):
         """Make one step while paused."""
         self._session.step_once()
 
+    def start_from(self, picture: Any) -> None:
+        """Draw the unit from a picture on, rather than from the recipe's own start.
+
+        It holds for this unit: `restart()`, another seed and another recipe begin from it again; another unit or
+        layer does not.
+
+        Args:
+            picture: a `Crop`, a PIL image, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1]; its middle square
+                is taken. None: the recipe's own start again.
+
+        Raises:
+            PeekError: if it is no image. A recipe that can't begin from a picture (`maco`) says so in `status`.
+        """
+        self._start = self._as_start(picture)
+        self._session.set_target(self._target())
+        self.play()
+
     def wait(self, timeout: float | None = None) -> str:
         """Block until the run stands still; for scripts and tests.
 
@@ -287,11 +348,23 @@ class UnitExplorer(anywidget.AnyWidget):
         """The newest picture, exact (not the JPEG that was sent); None before the first."""
         return self._picture
 
+    @property
+    def crops(self) -> UnitEvidence | None:
+        """What the real images say about the unit shown, so far: `crops.top[0].image()`.
+
+        None without a dataset and before the layer's first image. Those of other units of a layer that was looked at
+        are one `explorer.unit = ...` away.
+        """
+        return None if self._desk is None else self._desk.crops(self.layer, self.unit)
+
     def close(self) -> None:
         """End the worker and take the widget off the page."""
         session = getattr(self, "_session", None)
         if session is not None and not session.close():
             log.warning("The worker is still in a long step; it ends after it.")
+        desk = getattr(self, "_desk", None)
+        if desk is not None and not desk.close():
+            log.warning("The look at real images is still at a slow image; it ends after it.")
         super().close()
 
     def __repr__(self) -> str:
@@ -334,10 +407,41 @@ class UnitExplorer(anywidget.AnyWidget):
         except protocol.ProtocolError as error:
             log.warning("%s Ignored.", error)
             return
-        if isinstance(message, protocol.Play):
-            self.play()
-        else:
-            self._session.receive(message)
+        match message:
+            case protocol.Play():
+                self.play()
+            case protocol.Arrange() | protocol.Enlarge() | protocol.Look() | protocol.StartFrom():
+                self._receive_of_images(message)
+            case _:
+                self._session.receive(message)
+                if self._desk is not None:
+                    if isinstance(message, protocol.Hello):
+                        self._desk.resend()
+                    elif not isinstance(message, protocol.Ack):
+                        self._desk.nudge()
+
+    def _receive_of_images(
+        self, message: protocol.Arrange | protocol.Enlarge | protocol.Look | protocol.StartFrom
+    ) -> None:
+        if isinstance(message, protocol.StartFrom) and message.id == 0:
+            self.start_from(None)
+            return
+        desk = self._desk
+        if desk is None:
+            log.warning("The front end asked for real images, and there is no dataset. Ignored.")
+            return
+        match message:
+            case protocol.Arrange(least, cut):
+                desk.arrange(least, cut)
+            case protocol.Enlarge(number):
+                desk.enlarge(number)
+            case protocol.Look(on):
+                desk.look(on)
+            case protocol.StartFrom(number):
+                crop = desk.crop(number)
+                # a click may come late, when the crops of another unit are there already
+                if crop is not None and (crop.layer, crop.unit) == (self.layer, self.unit):
+                    self.start_from(crop)
 
     # -- from the traits
 
@@ -390,7 +494,26 @@ class UnitExplorer(anywidget.AnyWidget):
                 return
         if change.name == "recipe" and _name_of(self.recipe) not in [row["name"] for row in self.recipe_list]:
             self.recipe_list = _describe_recipes(self.recipe)
-        self._session.set_target(Target(self.layer, self.unit, self.recipe, self.seed, self.size))
+        if change.name in ("layer", "unit"):
+            self._start = None
+            if self._desk is not None:
+                self._desk.show(self.layer, self.unit)
+        self._session.set_target(self._target())
+
+    def _target(self) -> Target:
+        return Target(self.layer, self.unit, self.recipe, self.seed, self.size, self._start)
+
+    def _as_start(self, picture: Any) -> Start | None:
+        if picture is None:
+            return None
+        channels = self._network.channels
+        if isinstance(picture, Crop):
+            return Start(picture.name, lambda: start_picture(picture, channels))
+        if isinstance(picture, Image.Image) and channels in (1, 3):
+            picture = picture.convert("L" if channels == 1 else "RGB")
+        # what is no image is said here and now, and not in the worker
+        ready = as_picture(picture)
+        return Start("a given picture", lambda: ready)
 
     def _turn_knob(self, change: Bunch) -> None:
         self._session.set_knobs(**{change.name: change.new})
@@ -411,23 +534,44 @@ class UnitExplorer(anywidget.AnyWidget):
             target.recipe,
             seed=target.seed,
             size=target.size,
+            start=None if target.start is None else target.start.picture(),
         )
 
     def _publish(self, update: Update) -> None:
-        old, new = self._live, dict(self._live)
-        new.update(activation=update.activation, step=update.step, history=update.history, status=update.status)
-        sent = {name: new[name] for name in protocol.LIVE_TRAITS if name != "frame"}
+        values = {
+            "activation": update.activation, "step": update.step, "history": update.history, "status": update.status,
+        }  # fmt: skip
         if update.image is not None:
-            picture = as_picture(update.image)
-            new["frame"] = sent["frame"] = encode(picture, lossless=update.lossless)
+            picture = to_pil(torch.as_tensor(update.image))
+            values["frame"] = encode(picture, lossless=update.lossless)
             self._picture = picture
-        self._live = new
-        self._sender.send(self.comm, sent)
-        for name in protocol.LIVE_TRAITS:
+            if self._desk is not None and update.target is not None:
+                self._desk.drawn(self._as_drawn(update, update.target))
+        self._show(**values)
+
+    def _as_drawn(self, update: Update, target: Target) -> Drawn:
+        recipe = target.recipe if isinstance(target.recipe, Recipe) else Recipe.preset(target.recipe)
+        status = update.status
+        return Drawn(
+            target.layer, target.unit, _objective(self._network, target), update.image, recipe,
+            status["run"], update.step, status["total"], status["state"] == "done", status["values"],
+        )  # fmt: skip
+
+    # -- in the worker, and in the desk's thread
+
+    def _show(self, **values: Any) -> None:
+        with self._live_lock:
+            old = self._live
+            new = self._live = {**old, **values}
+        self._sender.send(self.comm, values)
+        for name in values:
             if new[name] != old[name]:
                 # unbound: another thread may just have swapped notify_change on this object, and
                 # ipywidgets' own version would send the value a second time
                 HasTraits.notify_change(self, Bunch(name=name, old=old[name], new=new[name], owner=self, type="change"))
+
+    def _tell(self, content: dict[str, Any], buffers: list[bytes]) -> None:
+        self._sender.tell(self.comm, content, buffers)
 
     # -- in words
 

@@ -38,7 +38,9 @@ def test_both_sides_name_the_same_traits_states_and_messages(protocol_ts):
         "description": list(protocol.DESCRIPTION_TRAITS),
         "live": list(protocol.LIVE_TRAITS),
         "states": list(protocol.STATES),
+        "evidence": list(protocol.EVIDENCE_TRAITS),
         "inbound": list(protocol.INBOUND_KINDS),
+        "outbound": list(protocol.OUTBOUND_KINDS),
     }
 
 

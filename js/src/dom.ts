@@ -75,3 +75,9 @@ export function iconButton(name: IconName, label: string, onClick: () => void, s
   button.addEventListener("click", onClick, { signal });
   return button;
 }
+
+export function textButton(label: string, onClick: () => void, signal: AbortSignal, help?: string): HTMLButtonElement {
+  const button = el("button", { type: "button", class: "peek-button peek-words", title: help }, label);
+  button.addEventListener("click", onClick, { signal });
+  return button;
+}

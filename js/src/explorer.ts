@@ -1,8 +1,10 @@
 import { curvePanel } from "./curve";
 import { el } from "./dom";
+import { gaugePanel } from "./gauge";
 import { knobsPanel, recipePanel } from "./knobs";
 import { headingPanel, pickerPanel } from "./picker";
 import { picturePanel } from "./picture";
+import { hasImages, realPanel } from "./real";
 import type { Session } from "./session";
 import { footerPanel, statusPanel } from "./status";
 import { text } from "./text";
@@ -16,7 +18,8 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   const bench = el("fieldset", { class: "peek-bench" });
   const root = el("section", { class: "peek-root", "aria-label": text.title }, bench);
   bench.append(
-    el("div", { class: "peek-left" }, picturePanel(view), transportPanel(view)),
+    el("div", { class: "peek-left" }, picturePanel(view), transportPanel(view), gaugePanel(view)),
+    realPanel(view),
     el("div", { class: "peek-middle" }, headingPanel(view), pickerPanel(view), curvePanel(view), statusPanel(view)),
     el("div", { class: "peek-right" }, recipePanel(view), knobsPanel(view)),
   );
@@ -33,6 +36,9 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
     { signal },
   );
 
+  watch(view, ["evidence"], () => {
+    bench.classList.toggle("peek-with-images", hasImages(session));
+  });
   watch(view, ["health"], () => {
     bench.disabled = session.attention.health === "gone";
     root.dataset.peekHealth = session.attention.health;
@@ -46,6 +52,15 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
     root.dataset.peekState = status.state;
     root.dataset.peekRun = String(status.run);
     root.dataset.peekStep = String(status.step);
+  });
+  watch(view, ["evidence", "crops", "large"], () => {
+    const { set, pictures, large } = session.crops;
+    root.dataset.peekEvidence = session.wire.get("evidence")?.state ?? "none";
+    root.dataset.peekImages = String(session.wire.get("evidence")?.images ?? 0);
+    root.dataset.peekCrops = String(set?.crops.length ?? 0);
+    root.dataset.peekCropsOf = set ? `${set.layer}/${set.unit}` : "";
+    root.dataset.peekThumbs = String(pictures.size);
+    root.dataset.peekLarge = String(large?.id ?? 0);
   });
 
   host.append(root);

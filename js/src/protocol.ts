@@ -10,7 +10,9 @@ export const WIRE = {
   "description": ["layer_list", "recipe_list", "knobs", "class_names", "about"],
   "live": ["frame", "activation", "step", "history", "status"],
   "states": ["starting", "running", "paused", "done", "error", "idle"],
-  "inbound": ["hello", "ack", "visible", "poll", "play", "restart", "step"]
+  "evidence": ["evidence", "gauge"],
+  "inbound": ["hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look"],
+  "outbound": ["crops", "large"]
 } as const;
 
 export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
@@ -67,9 +69,74 @@ export interface Status {
   layer: string;
   /** Side of the picture in pixels. */
   size: number;
+  /** What the run began from, where it was a picture; "" for the recipe's own start. */
+  start: string;
   /** The knobs as they stand now, recipe and overrides taken together. */
   values: Partial<Record<KnobName, number>>;
 }
+
+/** How far the look through the real images is; without a dataset an empty object. */
+export interface Evidence {
+  state: "waiting" | "running" | "stopped" | "done" | "given" | "error";
+  text: string;
+  problem: string;
+  layer: string;
+  unit: number;
+  images: number;
+  total: number;
+}
+
+/** Activations before any ReLU: of each real image its best place, of the drawn picture too. */
+export interface Gauge {
+  layer: string;
+  unit: number;
+  images: number;
+  lowest: number;
+  median: number;
+  high: number;
+  best: number;
+  activation: number | null;
+  over_best: number | null;
+  text: string;
+  verdict: { text: string } | null;
+}
+
+/** left, top, right, bottom, as shares of the image. */
+export type Box = readonly [number, number, number, number];
+
+export interface CropInfo {
+  id: number;
+  key: string;
+  activation: number;
+  name: string;
+  label: string;
+  clipped: boolean;
+  box: Box;
+  size: readonly [number, number];
+  /** Which of the message's buffers is its picture; -1: the one already here. */
+  image: number;
+  problem: string;
+}
+
+export interface CropSet {
+  kind: "crops";
+  layer: string;
+  unit: number;
+  least: boolean;
+  cut: boolean;
+  crops: CropInfo[];
+}
+
+export interface LargeCrop extends Omit<CropInfo, "key" | "image"> {
+  kind: "large";
+  layer: string;
+  unit: number;
+  /** Rows and columns of the activation map; empty where there is none. */
+  map: readonly number[];
+  area: Box;
+}
+
+export type Inbound = CropSet | LargeCrop;
 
 export type Binary = DataView | ArrayBuffer | Uint8Array;
 
@@ -95,6 +162,8 @@ export interface Traits {
   step: number;
   history: Binary;
   status: Partial<Status>;
+  evidence: Partial<Evidence>;
+  gauge: Partial<Gauge>;
 }
 
 export type TraitName = keyof Traits;
@@ -107,11 +176,17 @@ export type Outbound =
   | { kind: "poll" }
   | { kind: "play" }
   | { kind: "restart" }
-  | { kind: "step" };
+  | { kind: "step" }
+  | { kind: "crops"; least: boolean; cut: boolean }
+  | { kind: "enlarge"; id: number }
+  | { kind: "start"; id: number }
+  | { kind: "look"; on: boolean };
 
 export const LARGEST_SEED = 2 ** 31 - 1;
 
-export const TRAIT_NAMES: readonly TraitName[] = [...WIRE.control, ...WIRE.description, ...WIRE.live];
+export const TRAIT_NAMES: readonly TraitName[] = [
+  ...WIRE.control, ...WIRE.description, ...WIRE.live, ...WIRE.evidence,
+];
 
 /** Before the first message `status` is an empty object: read it as a run that has yet to start. */
 export function readStatus(raw: Partial<Status> | null | undefined): Status {
@@ -127,6 +202,7 @@ export function readStatus(raw: Partial<Status> | null | undefined): Status {
     unit: 0,
     layer: "",
     size: 0,
+    start: "",
     ...raw,
     values: raw?.values ?? {},
   };

@@ -1,7 +1,9 @@
 import type { AnyModel } from "@anywidget/types";
 import { Attention } from "./attention";
+import { CropStore } from "./crops";
 import {
   bytesOf,
+  type Binary,
   readStatus,
   TRAIT_NAMES,
   WIRE,
@@ -13,7 +15,7 @@ import { FrameStore } from "./store";
 import { Wire } from "./wire";
 
 /** What a view can wait for: a trait, or one of the things only the front end knows. */
-export type Topic = TraitName | "health" | "undecodable" | "drawn";
+export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large";
 type Listener = (changed: ReadonlySet<Topic>) => void;
 
 const LIVE: ReadonlySet<Topic> = new Set(WIRE.live);
@@ -23,13 +25,14 @@ export class Session {
   readonly wire: Wire;
   readonly store: FrameStore;
   readonly attention: Attention;
+  readonly crops: CropStore;
   /** True after a picture could not be decoded, until one can. */
   undecodable = false;
   status: Status;
 
   private readonly listeners = new Set<Listener>();
   private readonly changed = new Set<Topic>();
-  private readonly handlers: [string, () => void][] = [];
+  private readonly handlers: [string, (...args: never[]) => void][] = [];
   private lastFrame: unknown = null;
   private disposed = false;
 
@@ -52,6 +55,15 @@ export class Session {
       (on) => this.store.want(on),
     );
     this.status = readStatus(model.get("status"));
+    this.crops = new CropStore(
+      (message) => {
+        if (this.wire.send(message)) this.attention.expectReply();
+      },
+      (topic) => this.note(topic),
+    );
+    const told = (content: unknown, buffers?: readonly Binary[]): void => this.crops.receive(content, buffers ?? []);
+    this.handlers.push(["msg:custom", told]);
+    model.on("msg:custom", told);
 
     for (const name of TRAIT_NAMES) {
       const handler = (): void => this.note(name);
@@ -74,10 +86,11 @@ export class Session {
     if (this.disposed) return;
     this.disposed = true;
     this.wire.flush();
-    for (const [event, handler] of this.handlers) this.model.off(event as never, handler);
+    for (const [event, handler] of this.handlers) this.model.off(event as never, handler as never);
     this.listeners.clear();
     this.attention.dispose();
     this.store.dispose();
+    this.crops.dispose();
   }
 
   get isDisposed(): boolean {

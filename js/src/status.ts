@@ -1,5 +1,6 @@
-import { el, setText } from "./dom";
+import { el, setText, textButton } from "./dom";
 import { describeUnit } from "./picker";
+import { hasImages } from "./real";
 import { text } from "./text";
 import { throttled, watch, watchCalmly, type View } from "./view";
 
@@ -40,14 +41,18 @@ export function statusPanel(view: View): HTMLElement {
   });
 
   watch(view, ["health"], () => line.classList.toggle("peek-warning", session.attention.health !== "ok"));
-  return el("div", { class: "peek-news" }, line, alert, spoken);
+  const ownStart = textButton(text.ownStart, () => session.crops.startFrom(0), signal);
+  watch(view, ["status"], () => {
+    ownStart.hidden = !session.status.start;
+  });
+  return el("div", { class: "peek-news" }, line, ownStart, alert, spoken);
 }
 
 /** The small print: which model, what its input is taken to be, where it runs. */
 export function footerPanel(view: View): HTMLElement {
   const { session } = view;
   const parts = el("footer", { class: "peek-footer" });
-  watch(view, ["about"], () => {
+  watch(view, ["about", "evidence"], () => {
     const about = session.wire.get("about") ?? {};
     const entries: [string, string | undefined][] = [
       [text.aboutModel, about.model],
@@ -59,6 +64,7 @@ export function footerPanel(view: View): HTMLElement {
         .filter(([, value]) => value)
         .map(([label, value]) => el("span", {}, el("span", { class: "peek-label" }, label), ` ${value}`)),
       el("span", { class: "peek-spring" }),
+      ...(hasImages(session) ? [] : [el("span", { class: "peek-hint" }, text.addImages)]),
       el("span", {}, about.version ? `peek_widget ${about.version}` : "peek_widget"),
     );
   });

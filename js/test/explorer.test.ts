@@ -228,7 +228,7 @@ test("keys typed into a control do not reach the notebook, its own shortcuts do"
 test("every control has a name", async () => {
   await open();
   for (const control of host.querySelectorAll("button, input, select")) {
-    const name = control.getAttribute("aria-label") ?? control.closest("label")?.textContent;
+    const name = control.getAttribute("aria-label") ?? control.closest("label")?.textContent ?? control.textContent;
     expect(name, control.outerHTML).toBeTruthy();
   }
 });

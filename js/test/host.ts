@@ -44,7 +44,7 @@ export function traits(changes: Partial<Traits> = {}): Traits {
     ],
     class_names: Array.from({ length: 10 }, (_, i) => `class ${i}`),
     about: { model: "Net", preprocess: "identity", device: "cpu", version: "0" },
-    frame: bytes(), activation: 0, step: 0, history: bytes(), status: {},
+    frame: bytes(), activation: 0, step: 0, history: bytes(), status: {}, evidence: {}, gauge: {},
     ...changes,
   };
 }

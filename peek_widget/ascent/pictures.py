@@ -18,13 +18,16 @@ __all__ = ["as_picture", "fitted", "to_pil"]
 def to_pil(image: Tensor, alpha: Tensor | None = None) -> PILImage.Image:
     """A picture ``[C, H, W]`` in [0, 1] for Pillow: its first three channels as RGB; of fewer the mean, in grey.
 
+    What lies outside is clipped, what is no number is black.
+
     Args:
         image: the picture.
         alpha: its opacity ``[1, H, W]`` in [0, 1], where it has one.
     """
     colours = image[:3] if image.shape[0] >= 3 else image.mean(0, keepdim=True)
     levels = colours if alpha is None else torch.cat([colours, alpha.to(colours)])
-    array = (levels.detach().cpu().clamp(0.0, 1.0) * 255.0).permute(1, 2, 0).round().to(torch.uint8).contiguous()
+    shares = levels.detach().cpu().nan_to_num().clamp(0.0, 1.0)
+    array = (shares * 255.0).permute(1, 2, 0).round().to(torch.uint8).contiguous()
     return PILImage.fromarray(array.squeeze(-1).numpy() if array.shape[-1] == 1 else array.numpy())
 
 

@@ -12,17 +12,23 @@ from typing import Any
 __all__ = [
     "CONTROL_TRAITS",
     "DESCRIPTION_TRAITS",
+    "EVIDENCE_TRAITS",
     "INBOUND_KINDS",
     "KNOB_NAMES",
     "LIVE_TRAITS",
+    "OUTBOUND_KINDS",
     "STATES",
     "Ack",
+    "Arrange",
+    "Enlarge",
     "Hello",
+    "Look",
     "Message",
     "Play",
     "Poll",
     "ProtocolError",
     "Restart",
+    "StartFrom",
     "StepOnce",
     "Visible",
     "parse",
@@ -39,10 +45,28 @@ DESCRIPTION_TRAITS = ("layer_list", "recipe_list", "knobs", "class_names", "abou
 LIVE_TRAITS = ("frame", "activation", "step", "history", "status")
 """Synced, written by the running ascent only, sent together as one update."""
 
+EVIDENCE_TRAITS = ("evidence", "gauge")
+"""Synced, written only by the thread that looks at real images."""
+
 STATES = ("starting", "running", "paused", "done", "error", "idle")
 """What `status["state"]` can be; `idle` is a run that paused itself because nobody looked."""
 
-INBOUND_KINDS = ("hello", "ack", "visible", "poll", "play", "restart", "step")
+INBOUND_KINDS = (
+    "hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look",
+)  # fmt: skip
+
+OUTBOUND_KINDS = ("crops", "large")
+"""Custom messages to the front end, with images as binary buffers: a set of crops, and one crop large.
+
+`crops`: `layer`, `unit`, `least`, `cut` and a list `crops` of at most nine, best first: `id` (a number, for
+`enlarge` and `start`), `key` (of its picture), `activation`, `name`, `label`, `clipped`, `box` (what the unit
+sees: left, top, right, bottom as shares of the image), `size` (width, height of what is shown), `image` (number of
+its JPEG among the buffers; -1: as last sent for this key) and `problem` (why there is no picture, or "").
+
+`large`: `id`, `layer`, `unit`, `name`, `label`, `activation`, `clipped`, `box`, `size`, `problem`; `map` ((h, w), or
+empty) and `area` (where the map lies, as `box`). The first buffer is the whole image as JPEG, the second the map,
+one byte a place.
+"""
 
 # A front end counts in doubles: past this a frame number could not be told from its neighbour.
 _LARGEST_FRAME_NUMBER = 2**53 - 1
@@ -91,7 +115,36 @@ class StepOnce:
     """One step of a paused run."""
 
 
-Message = Hello | Ack | Visible | Poll | Play | Restart | StepOnce
+@dataclass(frozen=True)
+class Arrange:
+    """Which crops to show: those that excite the unit least, or most; what the unit sees (`cut`), or all of it."""
+
+    least: bool
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Enlarge:
+    """Show crop number `id` large, with the unit's map; 0 puts it away."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class StartFrom:
+    """Draw from crop number `id` on; 0: from the recipe's own start again."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """Go on looking through the real images, or stop."""
+
+    on: bool
+
+
+Message = Hello | Ack | Visible | Poll | Play | Restart | StepOnce | Arrange | Enlarge | StartFrom | Look
 
 _PLAIN: dict[str, Message] = {
     "hello": Hello(),
@@ -100,7 +153,9 @@ _PLAIN: dict[str, Message] = {
     "restart": Restart(),
     "step": StepOnce(),
 }
-_FIELDS = {"ack": ("n",), "visible": ("on",)}
+_FIELDS = {
+    "ack": ("n",), "visible": ("on",), "crops": ("least", "cut"), "enlarge": ("id",), "start": ("id",), "look": ("on",),
+}  # fmt: skip
 
 
 def parse(content: Any, buffers: Any = None) -> Message:
@@ -126,18 +181,33 @@ def parse(content: Any, buffers: Any = None) -> Message:
             f"A message of kind {kind} has the fields {', '.join(sorted(wanted))}, "
             f"not {_short(sorted(map(str, content)))}."
         )
-    if kind == "ack":
-        n = content["n"]
-        # bool is an int to Python, but not to the protocol
-        if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= _LARGEST_FRAME_NUMBER:
-            raise ProtocolError(f"An ack names a frame by a whole number from 0 to 2**53 - 1, not {_short(n)}.")
-        return Ack(n)
-    if kind == "visible":
-        on = content["on"]
-        if not isinstance(on, bool):
-            raise ProtocolError(f"visible says true or false, not {_short(on)}.")
-        return Visible(on)
+    match kind:
+        case "ack":
+            return Ack(_number(content["n"], "An ack names a frame"))
+        case "enlarge":
+            return Enlarge(_number(content["id"], "enlarge names a crop"))
+        case "start":
+            return StartFrom(_number(content["id"], "start names a crop"))
+        case "visible":
+            return Visible(_switch(content["on"], kind))
+        case "look":
+            return Look(_switch(content["on"], kind))
+        case "crops":
+            return Arrange(_switch(content["least"], kind), _switch(content["cut"], kind))
     return _PLAIN[kind]
+
+
+def _number(value: Any, what: str) -> int:
+    # bool is an int to Python, but not to the protocol
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_FRAME_NUMBER:
+        raise ProtocolError(f"{what} by a whole number from 0 to 2**53 - 1, not {_short(value)}.")
+    return value
+
+
+def _switch(value: Any, kind: str) -> bool:
+    if not isinstance(value, bool):
+        raise ProtocolError(f"{kind} says true or false, not {_short(value)}.")
+    return value
 
 
 def _short(value: Any) -> str:

@@ -12,10 +12,9 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-__all__ = ["Sender", "as_picture", "channels_shown", "encode", "poster"]
+__all__ = ["Sender", "channels_shown", "encode", "poster"]
 
 LIVE_QUALITY = 90
 STILL_QUALITIES = (95, 90, 80, 65)
@@ -34,24 +33,6 @@ def channels_shown(channels: int) -> str:
     if channels in (1, 3):
         return ""
     return "mean of 2 channels" if channels == 2 else f"first three of {channels} channels, as RGB"
-
-
-def as_picture(image: Any) -> Image.Image:
-    """Turn an image into a Pillow picture, mode L or RGB.
-
-    Args:
-        image: float `[C, H, W]` in [0, 1], a CPU tensor or an array; values outside are clipped.
-    """
-    array = np.asarray(image)
-    if array.ndim != 3:
-        raise ValueError(f"A picture has the shape [C, H, W]; this array has the shape {array.shape}.")
-    pixels = np.rint(np.clip(np.nan_to_num(array), 0.0, 1.0) * 255.0).astype(np.uint8)
-    if pixels.shape[0] == 1:
-        return Image.fromarray(pixels[0])
-    if pixels.shape[0] == 2:
-        mean = np.rint(pixels.astype(np.float32).mean(axis=0)).astype(np.uint8)
-        return Image.fromarray(mean)
-    return Image.fromarray(np.ascontiguousarray(pixels[:3].transpose(1, 2, 0)))
 
 
 def encode(picture: Image.Image, *, lossless: bool) -> bytes:
@@ -121,18 +102,25 @@ class Sender:
         Returns:
             Whether it was sent.
         """
-        # ipywidgets' own test of a comm that can still carry something
-        if comm is None or getattr(comm, "_closed", False) or getattr(comm, "kernel", True) is None:
-            return False
         binary = [name for name, value in state.items() if isinstance(value, bytes)]
         message = {
             "method": "update",
             "state": {name: value for name, value in state.items() if name not in binary},
             "buffer_paths": [[name] for name in binary],
         }
+        return self._out(comm, message, [state[name] for name in binary])
+
+    def tell(self, comm: Any, content: Mapping[str, Any], buffers: list[bytes]) -> bool:
+        """Send one custom message; what it carries stays out of the notebook's saved state. See `send`."""
+        return self._out(comm, {"method": "custom", "content": dict(content)}, buffers)
+
+    def _out(self, comm: Any, data: dict[str, Any], buffers: list[bytes]) -> bool:
+        # ipywidgets' own test of a comm that can still carry something
+        if comm is None or getattr(comm, "_closed", False) or getattr(comm, "kernel", True) is None:
+            return False
         # a copy, because a context can be entered by one thread at a time
         context = self._context.copy() if self._context is not None else contextvars.Context()
-        context.run(comm.send, data=message, buffers=[state[name] for name in binary])
+        context.run(comm.send, data=data, buffers=buffers)
         return True
 
 

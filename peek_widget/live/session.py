@@ -214,6 +214,16 @@ class Session:
         thread.join(timeout)
         return not thread.is_alive()
 
+    def watched(self) -> bool:
+        """Whether anybody looks or waits."""
+        with self._changed:
+            return self._watched()
+
+    @property
+    def running(self) -> bool:
+        """Whether steps are being made."""
+        return self._state in ("starting", "running") and not self._closed
+
     @property
     def closed(self) -> bool:
         """Whether `close()` was called."""
@@ -347,7 +357,8 @@ class Session:
                 self._step()
                 steps -= 1
         elif self._ascent is not None and mailbox.knobs is not None:
-            self._ascent.override(**mailbox.knobs)
+            # all of them: a change that the recipe refused may have left some behind
+            self._ascent.override(**self._knobs)
         if self._ascent is None:
             return
         if self._ascent.done and not new_run and self._playing and (mailbox.knobs or mailbox.playing):
@@ -473,6 +484,7 @@ class Session:
                 activation=self._activation,
                 history=self._history.packed(),
                 status=self.status(),
+                target=self._target,
             )
         )
         if with_image:
@@ -516,6 +528,7 @@ class Session:
             "step": 0 if ascent is None else int(ascent.index),
             "unit": self._target.unit,
             "layer": self._target.layer,
+            "start": "" if self._target.start is None else self._target.start.name,
             **self._facts,
             "activation_before_relu": True,
         }

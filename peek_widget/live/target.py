@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Publish", "RunningAscent", "Target", "Update"]
+__all__ = ["Publish", "RunningAscent", "Start", "Target", "Update"]
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A picture to begin from, equal to itself only: what it is called, and what makes it (it may have to be read)."""
+
+    name: str
+    picture: Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,7 @@ class Target:
         recipe: a recipe or the name of a preset; handed through to the ascent.
         seed: where the randomness begins, from 0.
         size: the picture's side in pixels; None leaves it to the recipe and the model.
+        start: a picture to begin from, see `Start`; None for the recipe's own start.
     """
 
     layer: str
@@ -26,11 +35,13 @@ class Target:
     recipe: Any = None
     seed: int = 0
     size: int | None = None
+    start: Start | None = None
 
     def sentence(self) -> str:
         """The target as part of a sentence."""
         # the model itself has no name in named_modules()
-        return f"unit {self.unit} of {f'layer {self.layer}' if self.layer else 'the output'}"
+        what = f"unit {self.unit} of {f'layer {self.layer}' if self.layer else 'the output'}"
+        return what if self.start is None else f"{what}, begun from {self.start.name}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,7 @@ class Update:
         activation: before the ReLU, of what the network saw in that step.
         history: little-endian float32 pairs (step, activation) of the whole run.
         status: as the protocol describes it.
+        target: what is drawn.
     """
 
     image: Any
@@ -54,6 +66,7 @@ class Update:
     activation: float
     history: bytes
     status: dict[str, Any]
+    target: Target | None = None
 
 
 Publish = Callable[[Update], None]

@@ -16,6 +16,10 @@ ACCEPTED = [
     ({"kind": "ack", "n": 0}, protocol.Ack(0)),
     ({"kind": "ack", "n": 2**53 - 1}, protocol.Ack(2**53 - 1)),
     ({"kind": "visible", "on": False}, protocol.Visible(False)),
+    ({"kind": "crops", "least": True, "cut": False}, protocol.Arrange(True, False)),
+    ({"kind": "enlarge", "id": 7}, protocol.Enlarge(7)),
+    ({"kind": "start", "id": 0}, protocol.StartFrom(0)),
+    ({"kind": "look", "on": True}, protocol.Look(True)),
 ]
 
 
@@ -44,6 +48,11 @@ def test_every_kind_is_covered():
         ({"kind": "ack", "n": -1}, None, "whole number"),
         ({"kind": "ack", "n": 2**53}, None, "whole number"),
         ({"kind": "visible", "on": 1}, None, "true or false"),
+        ({"kind": "look", "on": None}, None, "true or false"),
+        ({"kind": "crops", "least": True}, None, "fields"),
+        ({"kind": "crops", "least": True, "cut": "no"}, None, "true or false"),
+        ({"kind": "enlarge", "id": -1}, None, "whole number"),
+        ({"kind": "start", "id": True}, None, "whole number"),
     ],
 )
 def test_what_is_refused_is_refused_in_a_short_sentence(content, buffers, word):
@@ -66,7 +75,7 @@ json_values = st.recursive(
 )
 nearly = st.fixed_dictionaries(
     {"kind": st.sampled_from(protocol.INBOUND_KINDS) | json_values},
-    optional={"n": json_values, "on": json_values, "other": json_values},
+    optional=dict.fromkeys(("n", "on", "id", "least", "cut", "other"), json_values),
 )
 
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from peek_widget.ascent import to_pil
 from peek_widget.live import sender
-from peek_widget.live.sender import Sender, as_picture, channels_shown, encode, poster
+from peek_widget.live.sender import Sender, channels_shown, encode, poster
 
 
 def noise(channels, side):
-    return np.random.default_rng(0).random((channels, side, side), dtype=np.float32)
+    return torch.from_numpy(np.random.default_rng(0).random((channels, side, side), dtype=np.float32))
 
 
 def smooth(side):
@@ -25,10 +26,10 @@ def smooth(side):
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "L"), (3, "RGB"), (4, "RGB"), (13, "RGB")])
 def test_any_number_of_channels_gives_a_picture(channels, mode):
     image = noise(channels, 8)
-    picture = as_picture(image)
+    picture = to_pil(image)
     assert picture.mode == mode
     assert picture.size == (8, 8)
-    expected = image.mean(0) if channels == 2 else image[0] if channels == 1 else image[:3].transpose(1, 2, 0)
+    expected = image.mean(0) if channels == 2 else image[0] if channels == 1 else image[:3].permute(1, 2, 0)
     assert np.allclose(np.asarray(picture) / 255, expected, atol=0.006)
 
 
@@ -39,21 +40,16 @@ def test_it_is_said_how_other_channels_are_shown():
 
 
 def test_height_and_width_are_not_swapped():
-    assert as_picture(np.zeros((3, 4, 9), np.float32)).size == (9, 4)
+    assert to_pil(torch.zeros(3, 4, 9)).size == (9, 4)
 
 
 def test_values_outside_are_clipped_and_nan_is_black():
-    picture = as_picture(torch.tensor([[[-1.0, 2.0, float("nan"), 0.5]]]))
+    picture = to_pil(torch.tensor([[[-1.0, 2.0, float("nan"), 0.5]]]))
     assert np.asarray(picture).tolist() == [[0, 255, 0, 128]]
 
 
-def test_a_batch_is_refused():
-    with pytest.raises(ValueError, match=r"\[C, H, W\]"):
-        as_picture(np.zeros((1, 3, 4, 4)))
-
-
 def test_live_frames_are_jpeg_and_still_ones_exact_png():
-    picture = as_picture(smooth(96))
+    picture = to_pil(smooth(96))
     assert encode(picture, lossless=False)[:3] == b"\xff\xd8\xff"
     png = encode(picture, lossless=True)
     assert png[:4] == b"\x89PNG"
@@ -61,7 +57,7 @@ def test_live_frames_are_jpeg_and_still_ones_exact_png():
 
 
 def test_a_still_picture_too_large_for_png_is_a_better_jpeg():
-    picture = as_picture(noise(3, 160))
+    picture = to_pil(noise(3, 160))
     still = encode(picture, lossless=True)
     assert still[:3] == b"\xff\xd8\xff"
     assert len(still) > len(encode(picture, lossless=False))
@@ -69,15 +65,15 @@ def test_a_still_picture_too_large_for_png_is_a_better_jpeg():
 
 
 def test_a_large_still_picture_goes_down_in_quality_rather_than_fill_the_notebook():
-    picture = as_picture(noise(3, 256))
+    picture = to_pil(noise(3, 256))
     still = encode(picture, lossless=True)
     assert still[:3] == b"\xff\xd8\xff"
     assert len(still) <= sender.STILL_LIMIT
 
 
 def test_a_poster_fits():
-    assert len(poster(as_picture(noise(3, 448)))) <= sender.POSTER_LIMIT
-    small = as_picture(smooth(32))
+    assert len(poster(to_pil(noise(3, 448)))) <= sender.POSTER_LIMIT
+    small = to_pil(smooth(32))
     assert Image.open(io.BytesIO(poster(small))).size == (32, 32)
 
 

@@ -1,0 +1,396 @@
+"""The explorer with real images beside the drawn picture: real passes over small images, on a small model."""
+
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from peek_widget import Recipe
+from peek_widget.errors import PeekError
+from peek_widget.evidence import top_crops
+from peek_widget.live import protocol
+from peek_widget.live.desk import _OneAtATime
+from peek_widget.zoo.images import Images
+
+from .test_explorer import LONG, eventually, explore, left_over, recording, tiny
+
+__all__ = ["explore", "recording"]  # fixtures
+
+COUNT = 24
+
+
+@pytest.fixture(scope="module")
+def images():
+    return Images(COUNT, size=32)
+
+
+def told(explorer, kind):
+    """The custom messages of a kind that went to the page, with their buffers."""
+    return [
+        (data["content"], buffers)
+        for what, data, buffers in list(explorer.comm.sent)
+        if what == "comm_msg" and data["method"] == "custom" and data["content"]["kind"] == kind
+    ]
+
+
+def ask(explorer, kind, **fields):
+    explorer.comm.receive({"method": "custom", "content": {"kind": kind, **fields}})
+
+
+def all_seen(explorer):
+    eventually(lambda: explorer.evidence.get("state") == "done", 30)
+
+
+def shown(explorer, unit, **more):
+    """The newest set of crops, once it is of this unit."""
+    found = []
+
+    def there():
+        sets = [c for c, _ in told(explorer, "crops") if c["unit"] == unit and all(c[k] == v for k, v in more.items())]
+        found[:] = sets[-1:]
+        return bool(found) and len(found[0]["crops"]) == 9
+
+    eventually(there, 30)
+    return found[0]
+
+
+def test_crops_and_gauge_are_what_a_pass_finds(explore, images):
+    model = tiny()
+    explorer = explore(model, layer="conv2", unit=3, dataset=images)
+    all_seen(explorer)
+    expected = top_crops(model, "conv2", images, progress=False)[3]
+    assert [(c.index, c.place) for c in explorer.crops.top] == [(c.index, c.place) for c in expected.top]
+    rows = shown(explorer, 3)["crops"]
+    eventually(lambda: len(shown(explorer, 3)["crops"]) == 9)
+    eventually(lambda: [r["name"] for r in told(explorer, "crops")[-1][0]["crops"]] == [c.name for c in expected.top])
+    rows = told(explorer, "crops")[-1][0]["crops"]
+    assert [row["activation"] for row in rows] == [c.activation for c in expected.top]
+    assert rows[0]["label"] == expected.top[0].label_name != ""
+    eventually(lambda: explorer.gauge.get("verdict"))
+    gauge = explorer.gauge
+    assert gauge["best"] == pytest.approx(expected.top[0].activation)
+    assert gauge["median"] == pytest.approx(expected.image_quantiles[0.5])
+    assert (gauge["layer"], gauge["unit"], gauge["images"]) == ("conv2", 3, COUNT)
+    assert gauge["activation"] is not None
+    assert "real images" in gauge["text"]
+    assert 1 <= gauge["verdict"]["rank"] <= gauge["verdict"]["units"] == 16
+
+
+def test_every_picture_of_the_set_goes_out_once_and_small(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    all_seen(explorer)
+    shown(explorer, 3)
+    keys = set()
+    for content, buffers in told(explorer, "crops"):
+        sent = {row["key"] for row in content["crops"] if row["image"] >= 0}
+        assert len(sent) == len(buffers) <= 9
+        assert sum(map(len, buffers)) < 60_000
+        new = {row["key"] for row in content["crops"]}
+        # what is not sent is on the page already
+        assert new - sent <= keys
+        keys = new
+        for data in buffers:
+            assert max(Image.open(io.BytesIO(data)).size) <= 128
+
+
+def test_another_unit_has_other_crops_and_no_second_pass(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images, recipe=LONG)
+    all_seen(explorer)
+    explorer.unit = 7
+    assert {row["id"] for row in shown(explorer, 7)["crops"]}
+    assert explorer.evidence["state"] == "done"
+    eventually(lambda: explorer.gauge.get("unit") == 7)
+    assert explorer.crops.unit == 7
+
+
+def test_another_layer_is_looked_through_and_the_first_is_kept(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    all_seen(explorer)
+    explorer.layer = "conv1"
+    eventually(lambda: explorer.evidence["layer"] == "conv1" and explorer.evidence["state"] == "done", 30)
+    explorer.layer = "conv2"
+    eventually(lambda: explorer.evidence["layer"] == "conv2")
+    assert (explorer.evidence["state"], explorer.evidence["images"]) == ("done", COUNT)
+
+
+@pytest.mark.parametrize(("layer", "unit"), [("head", 2), ("", 4)])
+def test_a_class_has_crops_and_no_map(explore, images, layer, unit):
+    explorer = explore(layer=layer, unit=unit, dataset=images)
+    all_seen(explorer)
+    row = shown(explorer, unit)["crops"][0]
+    ask(explorer, "enlarge", id=row["id"])
+    eventually(lambda: told(explorer, "large"))
+    content, buffers = told(explorer, "large")[-1]
+    assert (content["map"], len(buffers), content["problem"]) == ([], 1, "")
+
+
+def test_a_crop_large_brings_its_map(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    all_seen(explorer)
+    row = shown(explorer, 3)["crops"][0]
+    ask(explorer, "enlarge", id=row["id"])
+    eventually(lambda: told(explorer, "large"))
+    content, (picture, levels) = told(explorer, "large")[-1]
+    assert Image.open(io.BytesIO(picture)).format == "JPEG"
+    height, width = content["map"]
+    assert len(levels) == height * width > 1
+    place = explorer.crops.top[0].place
+    assert np.frombuffer(levels, np.uint8).reshape(height, width)[place] == 255
+    assert content["activation"] == row["activation"]
+
+
+def test_the_least_and_the_cut_ones(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    all_seen(explorer)
+    ask(explorer, "crops", least=True, cut=True)
+    rows = shown(explorer, 3, least=True, cut=True)["crops"]
+    assert [row["activation"] for row in rows] == [c.activation for c in explorer.crops.bottom]
+    assert all(
+        row["size"] == [c.box[2] - c.box[0], c.box[3] - c.box[1]]
+        for row, c in zip(rows, explorer.crops.bottom, strict=True)
+    )
+
+
+def test_a_run_starts_from_a_crop_and_from_noise_again(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images, recipe=Recipe.preset("peek").replace(steps=1, size=32))
+    all_seen(explorer)
+    explorer.wait(30)
+    noise = np.asarray(explorer.image)
+    crop = explorer.crops.top[0]
+    ask(explorer, "start", id=shown(explorer, 3)["crops"][0]["id"])
+    eventually(lambda: explorer.status["start"] and explorer.status["state"] == "done")
+    begun = np.asarray(explorer.image).astype(int)
+    given = np.asarray(crop.image().convert("RGB").resize((32, 32))).astype(int)
+    assert np.abs(begun - given).mean() < 30 < np.abs(begun - noise).mean()
+    assert crop.name in explorer.status["text"]
+    ask(explorer, "start", id=0)
+    eventually(lambda: not explorer.status["start"] and explorer.status["state"] == "done")
+    assert np.array_equal(np.asarray(explorer.image), noise)
+
+
+def test_a_start_does_not_outlive_its_unit(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    all_seen(explorer)
+    explorer.start_from(explorer.crops.top[0])
+    eventually(lambda: explorer.status["start"])
+    explorer.restart()
+    explorer.wait(30)
+    assert explorer.status["start"]
+    explorer.unit = 4
+    eventually(lambda: explorer.status["unit"] == 4)
+    assert not explorer.status["start"]
+
+
+def test_start_from_any_picture_needs_no_dataset(explore):
+    explorer = explore(layer="conv2")
+    explorer.wait(30)
+    explorer.start_from(Image.new("L", (50, 40), 200))
+    eventually(lambda: explorer.status["start"] == "a given picture")
+    with pytest.raises(PeekError, match="no image"):
+        explorer.start_from("a.jpg")
+
+
+def test_a_recipe_that_cannot_begin_from_a_picture_says_so_and_the_next_draws(explore):
+    explorer = explore(layer="conv2", recipe="maco-2023", size=32)
+    explorer.start_from(Image.new("RGB", (40, 40), "red"))
+    eventually(lambda: explorer.status["state"] == "error")
+    assert "can't begin from a picture" in explorer.status["text"]
+    explorer.recipe = SHORT_PEEK
+    assert explorer.wait(30) == "done"
+    assert explorer.status["start"]
+
+
+SHORT_PEEK = Recipe.preset("peek").replace(steps=3, size=32)
+
+
+def test_stop_and_go_on(explore):
+    slow = Slow(200)
+    explorer = explore(layer="conv2", unit=3, dataset=slow)
+    eventually(lambda: explorer.evidence.get("images", 0) > 0)
+    ask(explorer, "look", on=False)
+    eventually(lambda: explorer.evidence["state"] == "stopped")
+    time.sleep(0.3)
+    seen = explorer.evidence["images"]
+    assert 0 < seen < 200
+    assert f"of {200}" in explorer.evidence["text"]
+    time.sleep(0.3)
+    assert explorer.crops.images == seen
+    ask(explorer, "look", on=True)
+    eventually(lambda: explorer.evidence["images"] > seen)
+
+
+class Slow(Dataset):
+    def __init__(self, count, fail_at=None):
+        self.images, self.count, self.fail_at = Images(count, size=32), count, fail_at
+        self.inside = 0
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        self.inside += 1
+        assert self.inside == 1, "two threads at once in somebody's Dataset"
+        time.sleep(0.01)
+        self.inside -= 1
+        return self.images[index]
+
+
+def test_a_dataset_is_never_asked_by_two_threads_at_once(explore):
+    explorer = explore(layer="conv2", unit=3, dataset=Slow(40))
+    all_seen(explorer)
+    assert "could not be read" not in explorer.evidence["text"]
+    assert shown(explorer, 3)["crops"][0]["problem"] == ""
+
+
+def test_the_thumbs_wait_for_nobody_that_looks(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images, recipe=LONG)
+    ask(explorer, "hello")
+    ask(explorer, "visible", on=False)
+    eventually(lambda: explorer.status["state"] == "idle", 20)
+    time.sleep(0.6)
+    explorer.comm.sent.clear()
+    explorer.unit = 5
+    ask(explorer, "visible", on=False)
+    time.sleep(2.5)
+    before = len(told(explorer, "crops"))
+    time.sleep(1.0)
+    assert len(told(explorer, "crops")) == before
+    explorer.comm.sent.clear()
+    ask(explorer, "visible", on=True)
+    ask(explorer, "hello")
+    assert shown(explorer, 5)
+
+
+# -- evidence that is there already
+
+
+def test_evidence_is_shown_at_once(explore, images, tmp_path):
+    model = tiny()
+    found = top_crops(model, "conv2", images, progress=False)
+    explorer = explore(model, layer="conv2", unit=3, dataset=found)
+    eventually(lambda: explorer.gauge.get("best"))
+    assert explorer.evidence["state"] == "given"
+    assert [c.index for c in explorer.crops.top] == [c.index for c in found[3].top]
+    assert shown(explorer, 3)["crops"][0]["problem"] == ""
+    explorer.layer = "conv1"
+    # it knows where the images are
+    eventually(lambda: explorer.evidence["layer"] == "conv1" and explorer.evidence["state"] == "done", 30)
+
+
+def test_a_file_of_evidence_holds_no_images_and_says_so(explore, images, tmp_path):
+    model = tiny()
+    top_crops(model, "conv2", images, progress=False).save(tmp_path / "found.safetensors")
+    explorer = explore(model, layer="conv2", unit=3, dataset=str(tmp_path / "found.safetensors"))
+    row = shown(explorer, 3)["crops"][0]
+    assert row["image"] == -1
+    assert "holds no images" in row["problem"]
+    eventually(lambda: explorer.gauge.get("best"))
+    explorer.layer = "conv1"
+    eventually(lambda: "not of this layer" in explorer.evidence["text"])
+    explorer.wait(30)
+
+
+# -- bad input
+
+
+class Raises(Dataset):
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        if index >= 8:
+            raise RuntimeError("the disk is gone <b>")
+        return Images(12, size=32)[index]
+
+
+def test_what_is_wrong_with_a_dataset_is_said_and_the_explorer_draws_on(explore, tmp_path):
+    explorer = explore(layer="conv2", dataset=tmp_path)
+    eventually(lambda: explorer.evidence["problem"])
+    assert "is empty" in explorer.evidence["problem"]
+    assert explorer.evidence["state"] == "error"
+    assert explorer.wait(30) == "done"
+
+
+@pytest.mark.parametrize(("dataset", "words"), [("nowhere", "not there"), (7, "how many"), ([], "empty")])
+def test_no_dataset_at_all(explore, dataset, words):
+    explorer = explore(layer="conv2", dataset=dataset)
+    eventually(lambda: words in explorer.evidence["problem"])
+    assert explorer.wait(30) == "done"
+
+
+def test_files_that_cannot_be_read_are_named_and_counted(explore, tmp_path):
+    images = Images(10, size=32)
+    for i in range(10):
+        picture = (images[i][0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    explorer = explore(layer="conv2", unit=3, dataset=tmp_path)
+    all_seen(explorer)
+    assert "1 could not be read (a.jpg: it is not an image that can be read)" in explorer.evidence["text"]
+    assert explorer.evidence["images"] == 10
+
+
+def test_a_dataset_that_raises_midway_keeps_what_was_found(explore):
+    explorer = explore(layer="conv2", unit=3, dataset=Raises())
+    eventually(lambda: explorer.evidence.get("state") in ("done", "error"), 30)
+    assert explorer.evidence["images"] == 8
+    assert "the disk is gone <b>" in explorer.evidence["text"] + explorer.evidence["problem"]
+    assert len(explorer.crops.top) == 8
+    assert explorer.wait(30) == "done"
+
+
+def test_not_one_image_that_can_be_read(explore, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    explorer = explore(layer="conv2", unit=3, dataset=tmp_path)
+    eventually(lambda: explorer.evidence["problem"], 30)
+    assert "None of the 1 items" in explorer.evidence["problem"]
+    assert explorer.gauge == {}
+
+
+def test_labels_of_another_length_are_refused_in_the_panel(explore, images):
+    explorer = explore(layer="conv2", dataset=[torch.rand(3, 32, 32)] * 4, image_labels=["a"])
+    eventually(lambda: "labels has 1 entries for 4 images" in explorer.evidence["problem"])
+
+
+# -- no dataset, and the end
+
+
+def test_without_a_dataset_nothing_of_it_is_there(explore):
+    explorer = explore()
+    ask(explorer, "look", on=True)
+    ask(explorer, "enlarge", id=1)
+    explorer.wait(30)
+    assert (explorer.evidence, explorer.gauge, explorer.crops) == ({}, {}, None)
+    assert not [t for t in threading.enumerate() if t.name == "peek_widget.images"]
+
+
+def test_close_ends_the_pass(explore):
+    explorer = explore(layer="conv2", unit=3, dataset=Slow(2000))
+    eventually(lambda: explorer.evidence.get("images", 0) > 0)
+    explorer.close()
+    assert left_over() == []
+
+
+def test_the_traits_are_read_observed_and_never_set(explore, images):
+    seen = []
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    explorer.observe(lambda change: seen.append(change.new), "gauge")
+    all_seen(explorer)
+    eventually(lambda: seen)
+    for name in protocol.EVIDENCE_TRAITS:
+        with pytest.raises(Exception, match="cannot be set"):
+            setattr(explorer, name, {})
+    assert "images" not in str({k: v for k, v in explorer.get_state().items() if isinstance(v, bytes)})
+
+
+def test_a_source_one_at_a_time_says_what_its_source_says():
+    from peek_widget.evidence.dataset import read_source
+
+    source = read_source([torch.rand(3, 32, 32), torch.rand(3, 32, 32)], ["a", "b"])
+    mine = _OneAtATime(source)
+    assert (len(mine), mine.name(1), mine.identity(1), mine.find(1), mine.load(1)[2]) == (2, "image 1", 1, 1, "b")
