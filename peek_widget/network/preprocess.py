@@ -83,8 +83,9 @@ class Preprocess:
     def neutral(self) -> Tensor:
         """The image colour ``[C]`` that the network sees as zero; mid-grey where that is not known."""
         if self.function is not None or not self.mean:
-            return torch.full((self.count,), 0.5)
-        colour = torch.tensor(self.mean) / self.scale
+            return torch.full((self.count,), 0.5, device="cpu", dtype=torch.float32)
+        # Said, because a default device or type of the user's would be taken otherwise.
+        colour = torch.tensor(self.mean, device="cpu", dtype=torch.float32) / self.scale
         return (colour.flip(0) if self.channels == "BGR" else colour).clamp(0.0, 1.0)
 
     def __str__(self) -> str:
