@@ -70,9 +70,12 @@ def build(name: str, timm: bool) -> nn.Module:
 
         more = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         model = torchvision.models.get_model(name, weights=None, **more)
-    for parameter in model.parameters():
+    for key, parameter in model.named_parameters():
+        # A head that begins at zero looks at nothing, and a block whose norm does has units that are dead.
         if parameter.ndim > 1 and not bool(parameter.any()):
-            draw(parameter)  # a head that begins at zero looks at nothing
+            draw(parameter)
+        elif key.endswith("weight") and not bool(parameter.any()):
+            nn.init.ones_(parameter)
     return model
 
 

@@ -148,30 +148,37 @@ def test_a_forward_that_hangs_on_its_data() -> None:
 
 
 class Overwritten(nn.Module):
-    """What a ReLU put out is changed in place, through a view, before it is joined."""
+    """What a ReLU put out is changed in place, through a view or not, before it is joined."""
 
-    def __init__(self) -> None:
+    def __init__(self, through_a_view: bool) -> None:
         super().__init__()
         self.a, self.b = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
-        self.join = nn.Identity()
+        self.first, self.join = nn.Identity(), nn.Identity()
+        self.through_a_view = through_a_view
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        p = F.relu(self.a(x))
+        p = self.first(F.relu(self.a(x)))
         q = F.relu(self.b(p))
-        p[:, :2] += 1.0
+        if self.through_a_view:
+            p[:, :2].add_(1.0)
+        else:
+            p[:, :2] = p[:, :2] + 1.0
         return self.join(torch.cat([p, q], 1)).mean((2, 3))
 
 
-def test_what_was_written_over_is_no_relus_output_any_more() -> None:
+@pytest.mark.parametrize("through_a_view", [False, True])
+def test_what_was_written_over_is_no_relus_output_any_more(through_a_view: bool) -> None:
     torch.manual_seed(0)
-    model = Overwritten()
+    model = Overwritten(through_a_view)
     image = torch.randn(1, 3, 16, 16)
     p = F.relu(model.a(image))
     q = model.b(p)
     expected = torch.cat([torch.cat([p[:, :2] + 1.0, p[:, 2:]], 1), q], 1)
     network = read(model, 16, "none")
-    for names in (["join"], ["a", "b", "join"]):
-        assert torch.allclose(network.run(image, names)["join"], expected, atol=1e-6)
+    for names in (["join"], ["first", "join"], ["a", "b", "first", "join"]):
+        found = network.run(image, names)
+        assert torch.allclose(found["join"], expected, atol=1e-6)
+        assert torch.allclose(found.get("first", model.a(image)), model.a(image), atol=1e-6)
 
 
 def test_nothing_past_the_last_of_many_layers_is_computed() -> None:

@@ -32,9 +32,23 @@ class _Tracing(TorchFunctionMode):
 
 
 def _places(height: int, width: int) -> torch.Tensor:
-    """A map ``[1, 2, H, W]`` whose units say where they are: row, column."""
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.stack([rows, columns])[None].float()
+    """A map ``[1, 2, H, W]`` of numbers that say where they are: 1000 times the unit, 10 times the row, the column."""
+    unit, row, column = torch.meshgrid(torch.arange(2), torch.arange(height), torch.arange(width), indexing="ij")
+    return (1000 * unit + 10 * row + column)[None]
+
+
+def _are_maps(maps: torch.Tensor) -> bool:
+    """Whether each of ``[N, H, W]`` is a part of one unit's map, or lies wholly beside it."""
+    inside = maps[(maps >= 0).flatten(1).any(1)]
+    units, rows, columns = inside // 1000, inside // 10 % 100, inside % 10
+    return bool(
+        (inside >= 0).all()
+        and (units == units[:, :1, :1]).all()
+        and (rows == rows[:, :, :1]).all()
+        and (columns == columns[:, :1]).all()
+        and (rows.diff(dim=1) > 0).all()
+        and (columns.diff(dim=2) > 0).all()
+    )
 
 
 def _divisors(number: int) -> list[int]:
@@ -62,34 +76,27 @@ def test_what_is_said_of_rows_and_columns_is_so(data: st.DataObject) -> None:
                     x = x.transpose(data.draw(st.integers(0, x.ndim - 1)), data.draw(st.integers(-x.ndim, -1)))
                 case "prefix":
                     dim = data.draw(st.integers(0, x.ndim - 1))
-                    x = torch.cat([torch.full_like(x.select(dim, 0), -1.0).unsqueeze(dim), x], dim)
+                    x = torch.cat([torch.full_like(x.select(dim, 0), -1).unsqueeze(dim), x], dim)
                 case "cut" if x.shape[0] > 1:
                     x = x[1:] if data.draw(st.booleans()) else x[..., 0:1, :]
                 case "add":
-                    x = x + 0.0
+                    x = x + 0
         field = mode.fields.of(x)
     assert field is not None
     if field.axes is None:
         return
     assert tuple(axis.size for axis in field.axes) == tuple(x.shape)
-    rest = [d for d in range(x.ndim) if x.shape[d] == 2]
     if field.dims is not None:
-        rows, columns = field.dims
-        for channel in rest:
-            others = [d for d in range(x.ndim) if d not in (channel, rows, columns)]
-            if channel in field.dims or any(x.shape[d] != 1 for d in others):
-                continue
-            got = x.permute(*others, channel, rows, columns).reshape(2, x.shape[rows], x.shape[columns])
-            steps = [got[0].diff(dim=0), got[1].diff(dim=1)]
-            assert all(bool((s > 0).all()) for s in steps)
+        others = [d for d in range(x.ndim) if d not in field.dims]
+        assert _are_maps(x.permute(*others, *field.dims).reshape(-1, *(x.shape[d] for d in field.dims)))
     if field.tokens is not None:
         dim, grid = field.tokens
         axis = field.axes[dim]
         assert math.prod(grid) + axis.before + axis.after == x.shape[dim]
         others = [d for d in range(x.ndim) if d != dim]
-        if math.prod(x.shape[d] for d in others) == 2 and grid == (height, width):
-            flat = x.permute(*others, dim).reshape(2, -1)[:, axis.before : x.shape[dim] - axis.after]
-            assert torch.equal(flat.sort(0).values, _places(height, width).flatten(2)[0].sort(0).values)
+        flat = x.permute(*others, dim).reshape(-1, x.shape[dim])
+        assert _are_maps(flat[:, axis.before : x.shape[dim] - axis.after].unflatten(1, grid))
+        assert bool((flat[:, : axis.before] < 0).all())
 
 
 def test_windows_are_no_maps_and_are_maps_again_when_put_back() -> None:
@@ -105,6 +112,26 @@ def test_windows_are_no_maps_and_are_maps_again_when_put_back() -> None:
     assert put_back is not None
     assert put_back.dims == (1, 2)
     assert put_back.size == (1.0, 1.0)
+
+
+def test_what_is_cut_off_moves_the_first_place() -> None:
+    image = torch.rand(1, 3, 32, 32)
+    with _Tracing(image) as mode:
+        x = F.avg_pool2d(image, 4)
+        field = mode.fields.of(x[:, :, 1:, 2::3])
+    assert field is not None
+    assert (field.start, field.stride, field.size) == ((5.5, 9.5), (4.0, 12.0), (4.0, 4.0))
+
+
+@pytest.mark.parametrize("kind", ["module", "function"])
+def test_attention_sees_the_whole_image(kind: str) -> None:
+    attention = nn.MultiheadAttention(4, 2, batch_first=True).eval()
+    image = torch.rand(1, 4, 6, 6)
+    with _Tracing(image) as mode:
+        x = image.flatten(2).transpose(1, 2)
+        y = attention(x, x, x)[0] if kind == "module" else F.scaled_dot_product_attention(x, x, x)
+        fields = mode.fields.of(x), mode.fields.of(y)
+    assert [f is not None and (f.whole, f.tokens) for f in fields] == [(False, (1, (6, 6))), (True, (1, (6, 6)))]
 
 
 class Attention(nn.Module):
