@@ -181,6 +181,23 @@ def test_what_was_written_over_is_no_relus_output_any_more(through_a_view: bool)
         assert torch.allclose(found.get("first", model.a(image)), model.a(image), atol=1e-6)
 
 
+def test_a_relu_whose_output_is_written_into_through_a_view_is_kept() -> None:
+    class Raised(Overwritten):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            p = F.relu(self.a(x))
+            p[:, :2].add_(1.0)
+            return self.join(p).mean((2, 3))
+
+    torch.manual_seed(0)
+    model = Raised(True)
+    image = torch.randn(1, 3, 16, 16)
+    expected = F.relu(model.a(image))
+    expected[:, :2] += 1.0
+    network = read(model, 16, "none")
+    assert torch.allclose(network.run(image, ["join"])["join"], expected, atol=1e-6)
+    assert not network.layer("join").rectified
+
+
 def test_nothing_past_the_last_of_many_layers_is_computed() -> None:
     class Trapped(Repeated):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

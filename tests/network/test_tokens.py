@@ -114,6 +114,16 @@ def test_windows_are_no_maps_and_are_maps_again_when_put_back() -> None:
     assert put_back.size == (1.0, 1.0)
 
 
+def test_rows_in_another_order_are_no_map() -> None:
+    image = _places(8, 3)
+    with _Tracing(image) as mode:
+        mixed = image.view(1, 2, 2, 2, 2, 3).transpose(2, 3).reshape(1, 2, 8, 3)
+        field = mode.fields.of(mixed)
+    assert not _are_maps(mixed[0])
+    assert field is not None
+    assert field.dims is None
+
+
 def test_what_is_cut_off_moves_the_first_place() -> None:
     image = torch.rand(1, 3, 32, 32)
     with _Tracing(image) as mode:
