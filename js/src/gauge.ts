@@ -11,7 +11,7 @@ import { watch, type View } from "./view";
 export function positionOn(gauge: Gauge, value: number, reach: number): number {
   const { best } = gauge;
   const low = lowEnd(gauge);
-  if (value <= best) return best > low ? Math.max(0, (0.5 * (value - low)) / (best - low)) : 0.5;
+  if (value <= best) return best > low ? Math.max(0, (0.5 * (value - low)) / (best - low)) : value < best ? 0 : 0.5;
   // Where the best isn't above zero a ratio says nothing: then distances count, in ranges of the real images.
   const far = best > 0 ? Math.log(value / best) / Math.log(reach)
     : Math.log1p((value - best) / Math.max(best - low, 1e-9)) / Math.log1p(reach);

@@ -27,7 +27,7 @@ export function realPanel(view: View): HTMLElement {
     el("div", { class: "peek-inline peek-real-head" }, el("span", { class: "peek-label" }, text.realImages),
       el("span", { class: "peek-spring" }), ...choices(view)),
     grid.element,
-    large,
+    large.element,
     el("div", { class: "peek-inline peek-pass-line" }, line, go),
     problem,
   );
@@ -44,10 +44,12 @@ export function realPanel(view: View): HTMLElement {
   });
   watch(view, ["large"], () => {
     // Whoever came by keyboard goes on where they were; asked first, because hiding takes the focus away.
-    const inside = large.contains(shadowActive(large));
+    const focused = shadowActive(panel);
+    const [inGrid, inLarge] = [grid.element, large.element].map((part) => part.contains(focused));
     grid.element.hidden = crops.opened !== 0;
-    large.hidden = crops.opened === 0;
-    if (before && !crops.opened && inside) grid.focus(before);
+    large.element.hidden = crops.opened === 0;
+    if (before && !crops.opened && inLarge) grid.focus(before);
+    if (!before && crops.opened && inGrid) large.focus();
     before = crops.opened;
   });
   return panel;
@@ -186,7 +188,7 @@ function paintMask(mask: HTMLCanvasElement, { map, levels }: Large): void {
 const DARK = 190;
 const LIFT = 0.7;
 
-function largeCrop(view: View): HTMLElement {
+function largeCrop(view: View): { element: HTMLElement; focus(): void } {
   const { session, signal } = view;
   const { crops } = session;
   let masked = true;
@@ -226,11 +228,9 @@ function largeCrop(view: View): HTMLElement {
     event.preventDefault();
   }, { signal });
 
-  let shown = 0;
   const update = (): void => {
     const { large, opened } = crops;
     if (!opened) {
-      shown = 0;
       shot.show(null, null);
       return;
     }
@@ -245,9 +245,7 @@ function largeCrop(view: View): HTMLElement {
     setText(note, large?.problem || (large && !hasMap ? text.noMap : text.mapHelp));
     map.disabled = !hasMap;
     map.setAttribute("aria-pressed", String(masked && hasMap));
-    if (shown !== opened && shown === 0) back.focus({ preventScroll: true });
-    shown = opened;
   };
   watch(view, ["large", "crops"], update);
-  return element;
+  return { element, focus: () => back.focus({ preventScroll: true }) };
 }

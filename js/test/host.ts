@@ -98,6 +98,14 @@ export class FakeModel {
     this.sent.push(message);
   }
 
+  /** A custom message of the kernel. */
+  async tell(content: unknown, buffers: DataView[] = []): Promise<void> {
+    for (const handler of [...(this.handlers.get("msg:custom") ?? [])]) {
+      (handler as (content: unknown, buffers: DataView[]) => void)(content, buffers);
+    }
+    await settle();
+  }
+
   on(event: string, handler: () => void): void {
     if (!this.handlers.has(event)) this.handlers.set(event, new Set());
     this.handlers.get(event)?.add(handler);
@@ -182,6 +190,10 @@ export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
       }
     },
   );
-  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue({ drawImage: () => undefined } as never);
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue({
+    drawImage: () => undefined,
+    createImageData: (width: number, height: number) => ({ data: new Uint8ClampedArray(4 * width * height) }),
+    putImageData: () => undefined,
+  } as never);
   return screen;
 }

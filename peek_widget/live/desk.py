@@ -50,6 +50,9 @@ DUTY = 0.25
 BATCH = 4
 """Images in a forward: the ascent waits no longer than that for the memory's bandwidth."""
 
+FIRST_PICTURE = 5.0
+"""Seconds that the first pass waits for at most, so that a new explorer shows its first picture soon."""
+
 ENOUGH = 50
 """Images from which on a finished picture is judged while the pass still goes on."""
 
@@ -178,6 +181,7 @@ class ImageDesk:
         self._problem = ""
         self._wanted = True
         self._ran = False
+        self._began = clock()
         self._opened = False
         self._choice: tuple[str, int] | None = None
         self._least = self._cut = False
@@ -292,7 +296,7 @@ class ImageDesk:
 
     def _busy(self) -> bool:
         """Whether something may change without anybody's wish."""
-        if self._running() is not None or self._ran:
+        if self._running() is not None or self._ran or (self._source is not None and self._holds_back()):
             return True
         newest = self._newest
         return (
@@ -324,8 +328,9 @@ class ImageDesk:
             return
         watched = self._is_watched()
         # once more after a pass has ended, for its last batch
-        self._ran = self._running() is not None
+        ran = self._running() is not None
         self._keep_looking(watched)
+        self._ran = ran or self._running() is not None
         self._refresh()
         if watched:
             asked = any(wish is not None for wish in (mailbox.arrange, mailbox.choice)) or mailbox.resend
@@ -380,7 +385,7 @@ class ImageDesk:
         layer = self._choice[0]
         looked = self._looked.get(layer)
         if looked is None:
-            if self._source is None or not (watched and self._wanted):
+            if self._source is None or not (watched and self._wanted) or self._holds_back():
                 return
             work = EvidencePass(
                 self._read_network(), layer, self._source, self._k, batch_size=BATCH, workers=1, threads=1,
@@ -407,6 +412,10 @@ class ImageDesk:
             self._wanted = False
         elif watched and self._wanted and not looked.problem and progress.done < progress.total and work.wait(0):
             work.start()
+
+    def _holds_back(self) -> bool:
+        """Whether the first picture deserves to be seen before the first image is looked at."""
+        return self._newest is None and self._is_drawing() and self._clock() - self._began < FIRST_PICTURE
 
     def _refresh(self) -> None:
         """Take a new snapshot of the unit where the pass has gone on."""

@@ -214,11 +214,11 @@ def test_stop_and_go_on(explore):
     eventually(lambda: explorer.evidence.get("images", 0) > 0)
     ask(explorer, "look", on=False)
     eventually(lambda: explorer.evidence["state"] == "stopped")
-    time.sleep(0.3)
+    eventually(lambda: "peek-evidence" not in left_over() and explorer.crops.images == explorer.evidence["images"])
     seen = explorer.evidence["images"]
     assert 0 < seen < 200
-    assert f"of {200}" in explorer.evidence["text"]
-    time.sleep(0.3)
+    assert f"Stopped after {seen} of 200" in explorer.evidence["text"]
+    time.sleep(0.5)
     assert explorer.crops.images == seen
     ask(explorer, "look", on=True)
     eventually(lambda: explorer.evidence["images"] > seen)

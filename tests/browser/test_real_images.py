@@ -1,0 +1,188 @@
+"""Real images beside the drawn picture, all the way through: a real kernel, JupyterLab and Chromium.
+
+The images are the bundled generator's, drawn when asked for: nothing is downloaded and nothing is stored.
+"""
+
+import pytest
+
+from .test_explorer import LONG, MODEL
+
+DATASET = """
+from peek_widget.zoo.images import Images
+images = Images(60, size=64)
+"""
+SHOW = "explorer = UnitExplorer(model, layer='conv2', unit=3, recipe=long, dataset=images)\nexplorer"
+SLOW = """
+import time
+class Slow:
+    def __len__(self): return len(images)
+    def __getitem__(self, index):
+        time.sleep(0.05)
+        return images[index]
+"""
+
+
+@pytest.fixture
+def beside(notebook):
+    """A page in which an explorer draws with real images beside it."""
+
+    def start(show=SHOW, wait="d.thumbs === 9"):
+        book = notebook([MODEL + LONG + DATASET + SLOW, show])
+        book.run_cell(0)
+        book.run_cell(1)
+        book.until(wait)
+        return book
+
+    return start
+
+
+def tile_pixels(book, number=0):
+    """The picture of a tile, as one number for each pixel and channel."""
+    return (
+        book.root.locator(".peek-crop canvas.peek-shot-picture")
+        .nth(number)
+        .evaluate("c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]")
+    )
+
+
+def test_crops_appear_while_it_draws_and_while_the_pass_goes_on(beside):
+    book = beside(SHOW.replace("dataset=images", "dataset=Slow()"), "d.crops > 0 && d.evidence === 'running'")
+    seen = book.until("d.thumbs > 0 && d.state === 'running'")
+    assert seen["images"] < 60
+    book.until(f"d.step > {seen['step']} && d.images > {seen['images']} && d.evidence === 'running'")
+    assert "Looking through real images" in book.root.locator(".peek-pass").text_content()
+    book.until("d.thumbs === 9 && d.state === 'running'", timeout=60)
+    assert len(set(tile_pixels(book))) > 10
+    first = book.root.locator(".peek-crop").first
+    assert f"{book.ask('explorer.crops.top[0].label_name')}" in first.text_content()
+
+
+def test_stop_and_go_on(beside):
+    book = beside(SHOW.replace("dataset=images", "dataset=Slow()"), "d.images > 3 && d.evidence === 'running'")
+    book.root.get_by_role("button", name="Stop").click()
+    stopped = book.until("d.evidence === 'stopped'")
+    assert stopped["images"] < 60
+    book.root.get_by_role("button", name="Go on").click()
+    book.until("d.evidence === 'done' && d.images === 60", timeout=60)
+
+
+def test_another_unit_has_other_crops(beside):
+    book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
+    before = book.root.locator(".peek-crop-activation").all_text_contents()
+    slider = book.root.get_by_role("slider", name="Unit", exact=True)
+    slider.focus()
+    slider.press("ArrowRight")
+    book.until("d.cropsOf === 'conv2/4' && d.thumbs === 9")
+    assert book.root.locator(".peek-crop-activation").all_text_contents() != before
+    slider.press("ArrowLeft")
+    book.until("d.cropsOf === 'conv2/3' && d.thumbs === 9")
+    assert book.root.locator(".peek-crop-activation").all_text_contents() == before
+
+
+def test_another_layer_is_looked_through_in_turn(beside):
+    book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
+    book.ask("setattr(explorer, 'layer', 'conv3')")
+    book.until("d.cropsOf === 'conv3/3' && d.thumbs === 9 && d.evidence === 'done'")
+
+
+def test_a_crop_large_with_its_map_by_keyboard_and_back(beside):
+    book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
+    tile = book.root.locator(".peek-crop").nth(1)
+    tile.focus()
+    tile.press("Enter")
+    book.until("d.large > 0")
+    mask = book.root.locator(".peek-large .peek-shot-mask")
+    assert mask.is_visible()
+    alphas = mask.evaluate(
+        """c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 === 3)"""
+    )
+    # clear at the peak, dark elsewhere
+    assert min(alphas) == 0 < 150 < max(alphas)
+    place = book.ask("list(explorer.crops.top[1].place)")
+    width = mask.evaluate("c => c.width")
+    assert alphas[place[0] * width + place[1]] == 0
+    assert book.ask("explorer.crops.top[1].name") in book.root.locator(".peek-large-name").text_content()
+    book.page.keyboard.press("Escape")
+    book.until("d.large === 0")
+    assert tile.evaluate("t => t === document.activeElement")
+    assert book.root.locator(".peek-crops").is_visible()
+
+
+def test_the_least_and_the_cut_ones(beside):
+    book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
+    whole = tile_pixels(book)
+    book.root.get_by_role("button", name="Crop", exact=True).click()
+    book.page.wait_for_function("() => document.querySelector('.peek-pair [aria-pressed=true]:last-child')")
+    book.until("d.thumbs === 9")
+    assert tile_pixels(book) != whole
+    book.root.get_by_role("button", name="Least").click()
+    lowest = book.ask("explorer.crops.bottom[0].activation")
+    book.page.wait_for_function(
+        "lowest => Math.abs(document.querySelector('.peek-crop-activation').textContent.replace('−', '-') - lowest)"
+        " < 0.01 + 0.01 * Math.abs(lowest)",
+        arg=lowest,
+    )
+
+
+def test_the_run_starts_from_a_crop_and_from_noise_again(beside):
+    book = beside(wait="d.thumbs === 9 && d.evidence === 'done' && d.state === 'running'")
+    run = book.until("true")["run"]
+    book.root.locator(".peek-crop").first.click()
+    book.until("d.large > 0")
+    book.root.get_by_role("button", name="Start from this").click()
+    book.until(f"d.run > {run} && d.state === 'running'")
+    name = book.ask("explorer.crops.top[0].name")
+    assert book.ask("explorer.status['start']") == name
+    assert f"begun from {name}" in book.ask("explorer.status['text']")
+    book.root.get_by_role("button", name="Begin from noise again").click()
+    book.until_kernel("not explorer.status['start'] and explorer.status['run'] > 1")
+
+
+def test_the_gauge_says_it_and_the_verdict_comes_at_the_end(beside):
+    show = SHOW.replace("recipe=long", "recipe=long.replace(steps=60)")
+    book = beside(show, "d.evidence === 'done' && d.state === 'done'")
+    book.page.wait_for_function(
+        "() => document.querySelector('.peek-gauge').textContent.includes('Checked at the end')", timeout=20_000
+    )
+    assert "the best of 60 real images" in book.root.locator(".peek-gauge-text").text_content()
+    assert book.root.locator(".peek-mark-drawn").is_visible()
+    assert book.ask("explorer.gauge['verdict']['rank']") >= 1
+
+
+def test_a_bad_folder_is_said_and_it_draws_on(beside):
+    book = beside(SHOW.replace("dataset=images", "dataset='no/such<b>folder'"), "d.evidence === 'error'")
+    assert "no/such<b>folder' is not there" in book.root.locator(".peek-real .peek-error").text_content()
+    step = book.until("true")["step"]
+    book.until(f"d.step > {step} && d.state === 'running'")
+
+
+def test_a_reloaded_page_shows_the_crops_again(beside):
+    book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
+    book.save()
+    book.load()
+    book.until("d.thumbs === 9 && d.drawn > 0", timeout=60)
+
+
+def test_a_saved_notebook_holds_no_crops(beside, record_property):
+    book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
+    book.root.locator(".peek-crop").first.click()
+    book.until("d.large > 0")
+    book.ask("explorer.pause()")
+    book.until("d.state === 'paused'")
+    size = book.save()
+    record_property("saved_with_crops", size)
+    text = book.file.read_text()
+    assert "widget-state" in text
+    # of JPEGs there is the one picture at most
+    assert text.count("/9j/") <= 1
+    assert size < 260_000
+
+
+def test_without_a_dataset_it_is_as_it_was(notebook):
+    book = notebook([MODEL + LONG, "explorer = UnitExplorer(model, layer='conv2', recipe=long)\nexplorer"])
+    book.run_cell(0)
+    book.run_cell(1)
+    book.until("d.drawn > 3 && d.evidence === 'none'")
+    assert not book.root.locator(".peek-real").is_visible()
+    assert not book.root.locator(".peek-gauge").is_visible()
+    assert "dataset=" in book.root.locator(".peek-hint").text_content()
