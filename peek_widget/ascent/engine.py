@@ -119,7 +119,7 @@ class Ascent(Iterator[Step]):
     def images(self) -> Tensor:
         """The pictures as they are, float32 ``[N, C, S, S]`` in [0, 1] on the CPU, a copy."""
         with torch.no_grad():
-            pictures = self._image.render() if self._pictures is None else self._pictures.detach()
+            pictures = self._drawn() if self._pictures is None else self._pictures.detach()
             return pictures.clamp(0.0, 1.0).float().cpu().clone()
 
     @property
@@ -407,7 +407,7 @@ class Ascent(Iterator[Step]):
     def _step(self) -> Step:
         self._enter_octave()
         # What the last step has shown is what this one begins with.
-        pictures = self._image.render() if self._pictures is None else self._pictures
+        pictures = self._drawn() if self._pictures is None else self._pictures
         self._pictures = None
         seen = pictures.detach().requires_grad_()
         activations, windows, terms = self._climb(seen)
@@ -418,13 +418,17 @@ class Ascent(Iterator[Step]):
         self._move(pictures, self._pulled(gradient, seen.detach()), windows)
         self._filter(gradient, windows)
         self.index += 1
-        self._pictures = self._image.render()
+        self._pictures = self._drawn()
         images = self.images
         if not bool(torch.isfinite(images.sum())):
             raise AscentError(
                 f"Step {self.index - 1} has left pictures that are not finite numbers: make step_size smaller."
             )
         return Step(self.index - 1, images, activations, terms)
+
+    def _drawn(self) -> Tensor:
+        """The pictures as they are, up to those that the last step alone has left each by itself."""
+        return self._image.render(each=self.index <= _ALONE)
 
     def _number(self, name: str, step: int | None = None) -> float:
         """One of NUMBERS as the next step uses it."""
@@ -557,7 +561,8 @@ class Ascent(Iterator[Step]):
                 )
         else:
             step = min(self.index, self.recipe.steps - 1)
-            look = self._framing.look(frame, step, self._number("rotation"), jitter, self._number("flip"))
+            turn, flip, crop_mean = (self._number(name) for name in ("rotation", "flip", "crop_mean"))
+            look = self._framing.look(frame, step, turn, jitter, flip, crop_mean)
             shown = views.affine_views(pictures, frame, look, generators)
         return views.speckle(shown, self._number("noise"), generators)
 

@@ -82,12 +82,13 @@ class Framing:
             middle.append((2.0 * pixel + 1.0) / side - 1.0)
         return Frame(side, "field", side / min(field, side), (middle[0], middle[1]))
 
-    def look(self, frame: Frame, step: int, rotation: float, jitter: float, flip: float) -> Look:
+    def look(self, frame: Frame, step: int, rotation: float, jitter: float, flip: float, crop_mean: float) -> Look:
         """The numbers of a step's views; those that may have been changed by hand are handed in."""
         recipe = self._recipe
+        shares = (crop_mean, recipe.crop_deviation) if frame.cut == "normal-crop" else self._shares(frame, step)
         return Look(
             recipe.views,
-            self._shares(frame, step),
+            shares,
             rotation,
             recipe.turns,
             recipe.scales,

@@ -29,8 +29,18 @@ class Image:
 
     parameter: Tensor
 
-    def render(self) -> Tensor:
-        """The pictures ``[N, C, S, S]`` in [0, 1], differentiable in ``parameter``."""
+    def render(self, each: bool = False) -> Tensor:
+        """The pictures ``[N, C, S, S]`` in [0, 1], differentiable in ``parameter``.
+
+        Args:
+            each: one after the other, to the last bit as each would be alone: together they round differently.
+        """
+        if not each or len(self.parameter) == 1:
+            return self._pictures(slice(None))
+        return torch.cat([self._pictures(slice(n, n + 1)) for n in range(len(self.parameter))])
+
+    def _pictures(self, some: slice) -> Tensor:
+        """Some of the pictures."""
         raise NotImplementedError
 
     def resize(self, side: int) -> None:
@@ -53,9 +63,8 @@ class Pixels(Image):
         """Beginning from given pictures ``[N, C, S, S]`` in [0, 1]."""
         return cls(255.0 * pictures)
 
-    def render(self) -> Tensor:
-        """The pictures ``[N, C, S, S]`` in [0, 1]."""
-        return self.parameter / 255.0
+    def _pictures(self, some: slice) -> Tensor:
+        return self.parameter[some] / 255.0
 
     def resize(self, side: int) -> None:
         """Bicubic interpolation to another side."""
@@ -120,9 +129,8 @@ class Fourier(Image):
         self._scale = scale.float().to(spectrum.device)
         self._colour = _COLOUR.to(spectrum.device) if spectrum.shape[1] == 3 else None
 
-    def render(self) -> Tensor:
-        """The pictures ``[N, C, S, S]`` in [0, 1]."""
-        spectrum = torch.view_as_complex(self.parameter) * self._scale
+    def _pictures(self, some: slice) -> Tensor:
+        spectrum = torch.view_as_complex(self.parameter[some]) * self._scale[some]
         values = torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho") / 4.0
         if self._colour is not None:
             values = torch.einsum("nchw,dc->ndhw", values, self._colour)
@@ -171,9 +179,8 @@ class Maco(Image):
         self.blurred = sigma
         self._transfer = torch.exp(-2.0 * (math.pi * sigma * self.frequency) ** 2) if sigma > 0.0 else None
 
-    def render(self) -> Tensor:
-        """The pictures ``[N, C, S, S]`` in [0, 1]."""
-        phases = _standardised(self.parameter)
+    def _pictures(self, some: slice) -> Tensor:
+        phases = _standardised(self.parameter[some])
         magnitude = self._magnitude if self._transfer is None else self._magnitude * self._transfer
         spectrum = torch.complex(magnitude * torch.cos(phases), magnitude * torch.sin(phases))
         values = _standardised(torch.fft.irfft2(spectrum, s=(self._side, self._side)))

@@ -169,9 +169,7 @@ def speckle(views: Tensor, noise: float, generators: list[Generator]) -> Tensor:
     if noise <= 0.0:
         return views
     shape = (len(views) // len(generators), *views.shape[1:])
-    draws = [
-        noise * normal(*shape, generator=g) + noise * (uniform(*shape, generator=g) - 0.5) for g in generators
-    ]
+    draws = [noise * normal(*shape, generator=g) + noise * (uniform(*shape, generator=g) - 0.5) for g in generators]
     return views + torch.cat(draws).to(views.device)
 
 
