@@ -1,0 +1,81 @@
+"""Sizes: of the pictures in each octave, and of what the network gets."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from peek_widget import Channel, Logit, Neuron, Recipe, ascend
+from peek_widget.ascent.framing import Framing
+from peek_widget.ascent.views import Frame
+from peek_widget.errors import RecipeError
+from peek_widget.network import read
+from tests.networks import Fixed, tiny
+
+NET = read(tiny(), 32)
+OYGARD = Recipe.preset("oygard-2016")
+
+
+def test_octaves_end_at_the_size_asked_for_and_begin_at_the_models() -> None:
+    assert Framing(NET, OYGARD, None).sides == [32, 32, 34, 35, 37]
+    assert Framing(NET, OYGARD, 60).sides == [52, 52, 54, 57, 60]
+    assert Framing(NET, OYGARD.replace(size=60), None).sides == [52, 52, 54, 57, 60]
+    assert Framing(NET, OYGARD.replace(size=60), 8).sides[-1] == 8
+    assert Framing(NET, OYGARD, None).window == 32
+
+
+def test_octaves_that_grow_past_every_size_are_refused() -> None:
+    recipe = Recipe(octaves=((1, 4.0),) * 4)
+    with pytest.raises(RecipeError, match=r"octaves grow 256 times, to 8192 px; at most 2048 are possible: give size="):
+        ascend(NET, Logit(0), recipe)
+    assert Framing(NET, recipe, 512).sides == [8, 32, 128, 512]
+
+
+def test_what_the_network_gets_for_each_objective() -> None:
+    peek = Recipe(view="crop")
+    framing = Framing(NET, peek, 64)
+    assert framing.frame(Logit(0)) == Frame(32, "crop")
+    assert framing.frame(Channel("forms", 1)) == Frame(32, "widest")
+    field = framing.frame(Neuron("forms", 1))
+    assert field.cut == "field"
+    layer = NET.layer("forms")
+    assert field.side == layer.receptive_field[0] + 2 * layer.stride[0]
+    # The unit's pixel, of an even-sided map the first of the two middles.
+    assert field.centre is not None
+    assert all(abs(c) < layer.stride[0] / field.side * 2 for c in field.centre)
+    assert Framing(NET, peek, 16).frame(Logit(0)).side == 16  # never enlarged
+    assert Framing(NET, OYGARD, 60).frame(Neuron("forms", 1)) == Frame(52, "window")
+    lucid = Framing(NET, Recipe.preset("lucid-2017"), 128).frame(Logit(0))
+    # 12 px of padding, less 4 px of jitter and 2 px of the later one, on each side.
+    assert lucid == Frame(128 + 2 * 12 - 2 * 4 - 2 * 2, "whole")
+
+
+@pytest.mark.parametrize("view", ["crop", "normal-crop", "whole", "window"])
+def test_a_model_of_one_size_gets_that_size(view: str) -> None:
+    recipe = Recipe(view=view, image="pixels")
+    for size in (8, 16, 40):
+        assert Framing(read(Fixed()), recipe, size).frame(Logit(0)).side == 16
+
+
+def test_the_band_is_what_the_closest_view_shows() -> None:
+    def band(**changes: object) -> float:
+        framing = Framing(NET, Recipe(**{"octaves": ((10, 1.0), (10, 1.0), (10, 1.0)), **changes}), 64)
+        return framing.band(framing.frame(Logit(0)))
+
+    # 32 px show up to 16 cycles of what they see; the whole picture is seen in its own 64.
+    assert band(view="whole") == 32.0
+    assert band(crop=(0.25, 1.0)) == 64.0
+    assert band(crop=(0.5, 1.0), scales=(1.0, 2.0)) == 64.0
+    assert band(crop=((0.5, 1.0), (1.0, 1.0))) == 32.0
+    assert band(view="normal-crop", crop_mean=0.5, crop_deviation=0.05) == pytest.approx(16 / 0.4)
+    # The closest view may come in the middle of the run.
+    middle = ((0.8, 0.8), (0.2, 0.2), (0.8, 0.8))
+    assert band(view="normal-crop", crop_mean=middle, crop_deviation=0.0) == pytest.approx(80.0)
+
+
+def test_too_small_for_a_layer_in_a_window_of_the_first_octave() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 7), nn.Conv2d(4, 2, 7))
+    network = read(model, 32)
+    with pytest.raises(Exception, match=r"A picture of 14 px is too small.*from the 12 px.*at least 13\. Give size="):
+        Framing(network, OYGARD, 14).frame(Channel("1", 0))
+    assert Framing(network, OYGARD, 16).frame(Channel("1", 0)).side >= 13
