@@ -297,7 +297,7 @@ class LayerEvidence(Sequence[UnitEvidence]):
     def active_shares(self) -> Tensor:
         """The share of active places of all units, ``[units]`` float32; NaN where none was finite."""
         with self._findings.lock:
-            return (self._index.active.double() / self._index.counted).float().cpu()
+            return (self._index.active.cpu().double() / self._index.counted.cpu()).float()
 
     def save(self, path: str | Path) -> None:
         """Save the pass's evidence of all its layers; see :func:`~peek_widget.evidence.store.save`."""

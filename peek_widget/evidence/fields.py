@@ -125,7 +125,7 @@ def gradient_support(network: Network, layer: Layer, place: tuple[int, int], pro
             # Random weights, so that no two units cancel each other out.
             weights = torch.rand(len(at), generator=generator).to(device) + 0.5
             (gradient,) = torch.autograd.grad((at * weights).sum(), image)
-        total += gradient[0].abs().sum(dim=0).double().cpu()
+        total += gradient[0].abs().sum(dim=0).cpu().double()
     return total
 
 

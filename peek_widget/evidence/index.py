@@ -254,7 +254,7 @@ class LayerIndex:
             high, low = torch.where(finite, high, torch.nan), torch.where(finite, low, torch.nan)
             places = torch.where(finite[:, None], places, torch.nan)
             active = torch.where(finite, active, 0.0)
-        self.active += active.sum(dim=0, dtype=torch.float64).long()
+        self.active += active.long().sum(dim=0)
         self.counted += finite.sum(dim=0) * places.shape[1]
         entered = self.top.update(places, high, images, self.per_image)
         entered |= self.bottom.update(places, low, images, self.per_image)
@@ -307,7 +307,7 @@ def sample(places: Tensor, images: Tensor) -> Tensor:
     if size <= SAMPLED:
         return places
     # A Fibonacci hash: neighbours get far starts, in whichever batch they come.
-    start = ((images * -7046029254386353131) >> 33 & 0xFFFF).double() / 0x10000
-    step = torch.arange(SAMPLED, device=places.device, dtype=torch.float64)
-    at = ((start[:, None] + step) * (size / SAMPLED)).long().clamp_(max=size - 1)
+    start = (images * -7046029254386353131) >> 33 & 0xFFFF
+    step = torch.arange(SAMPLED, device=places.device) << 16
+    at = (start[:, None] + step) * size // (SAMPLED << 16)
     return places[torch.arange(count, device=places.device)[:, None], at]
