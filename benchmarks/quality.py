@@ -9,8 +9,8 @@ PNG that was kept, since that is what a person sees.
 
 It may be stopped at any time: every picture is kept in --out with a line of JSON, and the next run draws only what
 is missing. A picture counts as missing where its recipe's numbers have changed, or where the engine has: each line
-keeps the activations of a short probe run, which today's engine must reproduce (--fresh draws all anew, --table
-draws nothing). Sheets of the pictures, one for each recipe, and the table lie in --out too.
+keeps the activations of a short probe run, which today's engine must reproduce (--fresh draws all anew). Sheets of
+the pictures, one for each recipe, and the table lie in --out too.
 """
 
 from __future__ import annotations
@@ -315,6 +315,13 @@ MEASURES: dict[str, tuple[str, Callable[[Numbers], float], bool]] = {
 }
 """Short name: heading, value of a picture (more is better), and whether its mean is shown; else its median."""
 
+LEGEND = """\
+n: pictures. over best: activation by that of the best of the 250 real images, median; robust over best: of what is
+left of it under 32 random views. median rank, rank 1, MRR: of the unit in its layer on its own picture. beats 250: more
+activation than any real image. sound: not grey, NaN, clipped flat or failed (flaws says which). robust: robust by
+plain activation, median. slope ... fine: inside the naturalness band; all six: inside every one. s: seconds a picture,
+as this machine was then."""
+
 Table = dict[str, Pictures]
 
 
@@ -333,7 +340,8 @@ def shown(name: str, found: Sequence[Numbers]) -> str:
 
 def table(rows: Table, layer: str | None = None) -> str:
     """One row for each recipe, of one layer or of all."""
-    head = ["recipe", "n", "over best", "median rank", *(heading for heading, _, _ in MEASURES.values()), "flaws", "s"]
+    head = ["recipe", "n", "over best", "robust over best", "median rank"]
+    head += [*(heading for heading, _, _ in MEASURES.values()), "flaws", "s"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
     for name, pictures in rows.items():
         found = [numbers for (where, _), numbers in pictures.items() if layer is None or where == layer]
@@ -345,6 +353,7 @@ def table(rows: Table, layer: str | None = None) -> str:
             name,
             str(len(found)),
             f"{centre([n.over_best for n in found], False):.2f}",
+            f"{centre([n.over_best * n.robustness for n in found], False):.2f}",
             f"{statistics.median(ranks):.0f}" if ranks else "",
             *(shown(one, found) for one in MEASURES),
             ", ".join(f"{flaws.count(flaw)} {flaw}" for flaw in dict.fromkeys(flaws)) or "0",
@@ -355,8 +364,8 @@ def table(rows: Table, layer: str | None = None) -> str:
 
 
 def contest(rows: Table, own: str = "peek") -> str:
-    """For each measure which recipe is best, on the pictures that both it and ``own`` have drawn."""
-    lines, won = [], 0
+    """For each measure which recipes are ahead of ``own``, each on the pictures that both have drawn."""
+    lines, best, even = [], 0, 0
     rivals = [name for name in rows if name not in (own, PHOTOGRAPHS)]
     for heading, value, _ in MEASURES.values():
         ahead = []
@@ -364,20 +373,18 @@ def contest(rows: Table, own: str = "peek") -> str:
             common = [key for key in rows[own] if key in rows[rival]]
             pairs = [(value(rows[rival][key]), value(rows[own][key])) for key in common]
             gains = [a - b for a, b in pairs if not math.isnan(a) and not math.isnan(b)]
-            if len(gains) < 2 or statistics.fmean(gains) <= 0.0:
-                continue
-            error = statistics.stdev(gains) / math.sqrt(len(gains))
-            ahead.append((statistics.fmean(gains), error, len(gains), rival))
-        ahead.sort(reverse=True)
-        if not ahead:
-            won += 1
-            lines.append(f"  {heading:12} {own}")
-        else:
-            each = "; ".join(
-                f"{rival} by {gain:.2f} (standard error {error:.2f}, n {n})" for gain, error, n, rival in ahead
-            )
-            lines.append(f"  {heading:12} ahead of {own}: {each}")
-    return f"{own} is the best, or among the best, on {won} of {len(MEASURES)}:\n" + "\n".join(lines)
+            if len(gains) > 1 and statistics.fmean(gains) > 0.0:
+                error = statistics.stdev(gains) / math.sqrt(len(gains))
+                ahead.append((statistics.fmean(gains), error, len(gains), rival))
+        clear = any(gain > 2.0 * error for gain, error, _, _ in ahead)
+        best, even = best + (not ahead), even + (bool(ahead) and not clear)
+        word = "not the best" if clear else "even" if ahead else "best"
+        each = (f"{rival} +{gain:.2f} (+-{error:.2f}, n {n})" for gain, error, n, rival in sorted(ahead, reverse=True))
+        lines.append(f"  {heading:12} {word:13} {'; '.join(each)}".rstrip())
+    return (
+        f"{own} is best on {best} of {len(MEASURES)} measures, and on {even} even with the best (a lead within two standard "
+        "errors). Ahead of it, by the mean difference per picture on the same units:\n" + "\n".join(lines)
+    )
 
 
 PHOTOGRAPHS = "(best photograph)"
@@ -399,13 +406,13 @@ def sheet(lines: Sequence[Drawn], out: Path, path: Path, side: int = 112, column
     paper.save(path)
 
 
-def report(network: Network, names: Sequence[str], options: argparse.Namespace, record: Record) -> str:
+def report(network: Network, probes: dict[str, list[float]], options: argparse.Namespace, record: Record) -> str:
     judge = Judge(network, options.out)
     choice = chosen(network, max(options.units, options.others))
     rows: Table = {PHOTOGRAPHS: judge.photographs(choice)}
-    for name in names:
+    for name, today in probes.items():
         recipe = Recipe.preset(name)
-        have = record.found(recipe, probe(network, recipe))
+        have = record.found(recipe, today)
         lines = [
             have[key] for layer in LAYERS for unit in choice[layer] if (key := (layer, unit, options.seed)) in have
         ]
@@ -417,7 +424,7 @@ def report(network: Network, names: Sequence[str], options: argparse.Namespace, 
     small = torch.nn.functional.interpolate(judge.whole, size=(227, 227), mode="bilinear", antialias=True)
     band = [measures.in_band(measures.naturalness(image)) for image in small]
     within = {name: statistics.fmean(float(one[name]) for one in band) for name in measures.NATURAL_BAND}
-    parts = ["All layers and classes:", table(rows)]
+    parts = [LEGEND, "All layers and classes:", table(rows)]
     for layer in LAYERS:
         parts += [f"{layer or 'Classes'}:", table(rows, layer)]
     parts.append(
@@ -439,13 +446,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--fresh", action="store_true", help="forget what was drawn before")
-    parser.add_argument("--table", action="store_true", help="draw nothing, measure what is there")
+    work = parser.add_mutually_exclusive_group()
+    work.add_argument("--table", action="store_true", help="draw nothing, measure what is there")
+    work.add_argument("--draw-only", action="store_true", help="measure nothing")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = [name.strip() for name in options.recipes.split(",")]
     network = read(squeezenet())
     record = Record(options.out, options.fresh)
-    probes = {name: probe(network, Recipe.preset(name)) for name in names} if not options.table else {}
+    probes = {name: probe(network, Recipe.preset(name)) for name in names}
     for recipe, layer, units in wanted(names, options.units, options.others, network):
         if options.table:
             break
@@ -455,9 +464,10 @@ def main() -> None:
             start = time.perf_counter()
             draw(network, recipe, layer, missing, options.seed, probes[recipe.name], record)
             print(f"{recipe.name} {layer or 'classes'} {missing}: {time.perf_counter() - start:.0f} s", flush=True)
-    text = report(network, names, options, record)
-    print(text)
-    (options.out / "table.md").write_text(text + "\n")
+    if not options.draw_only:
+        text = report(network, probes, options, record)
+        print(text)
+        (options.out / "table.md").write_text(text + "\n")
 
 
 if __name__ == "__main__":
