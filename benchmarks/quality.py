@@ -382,8 +382,8 @@ def contest(rows: Table, own: str = "peek") -> str:
         each = (f"{rival} +{gain:.2f} (+-{error:.2f}, n {n})" for gain, error, n, rival in sorted(ahead, reverse=True))
         lines.append(f"  {heading:12} {word:13} {'; '.join(each)}".rstrip())
     return (
-        f"{own} is best on {best} of {len(MEASURES)} measures, and on {even} even with the best (a lead within two standard "
-        "errors). Ahead of it, by the mean difference per picture on the same units:\n" + "\n".join(lines)
+        f"{own} is best on {best} of {len(MEASURES)} measures, and on {even} even with the best (a lead within two "
+        "standard errors). Ahead of it, by the mean difference per picture on the same units:\n" + "\n".join(lines)
     )
 
 
