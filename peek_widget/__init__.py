@@ -26,7 +26,7 @@ from peek_widget.ascent import (
     render,
 )  # fmt: skip
 from peek_widget.errors import PeekError
-from peek_widget.evidence import EvidencePass, load_evidence, survey, top_crops
+from peek_widget.evidence import EvidencePass, load_evidence, survey, top_crops, verdicts
 from peek_widget.network import Layer, Preprocess, layers
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "Ascent", "Channel", "Direction", "Diversity", "Drawing", "EvidencePass", "Layer", "Logit", "Neuron", "Objective",
     "PeekError", "Preprocess", "Recipe", "Result", "State", "Step", "Style", "UnitExplorer", "ascend", "fingerprint",
     "interpolate", "layers", "load_evidence", "load_recipe", "measure_spectrum", "render", "survey", "top_crops",
+    "verdicts",
 ]  # fmt: skip
 
 

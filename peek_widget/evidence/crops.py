@@ -16,6 +16,7 @@ from peek_widget.evidence.errors import DatasetError
 from peek_widget.evidence.fields import FieldMap
 from peek_widget.evidence.findings import Detail, Findings
 from peek_widget.evidence.index import Histogram
+from peek_widget.evidence.measures import Natural
 from peek_widget.evidence.prepare import to_picture
 from peek_widget.network import Network
 
@@ -281,6 +282,21 @@ class LayerEvidence(Sequence[UnitEvidence]):
     def passed_over_count(self) -> int:
         """How many images could not be read."""
         return self._findings.passed_over
+
+    def natural(self) -> Natural:
+        """What the images seen so far do to all units, for :mod:`~peek_widget.evidence.measures`.
+
+        Mean and deviation are those of a histogram's middles, see :class:`~peek_widget.evidence.index.Histogram`.
+        """
+        with self._findings.lock:
+            places, seen = self._index.places, self._findings.count
+            count, best = places.count.cpu().double(), self._index.top.value[:, 0].cpu().clone()
+        edges = places.edges().cpu().double()
+        middle = (edges[:-1] + edges[1:]) / 2.0
+        total = count.sum(1).clamp(min=1.0)
+        mean = count @ middle / total
+        deviation = (count @ middle.square() / total - mean.square()).clamp(min=0.0).sqrt()
+        return Natural(seen, best, mean.float(), deviation.float())
 
     def top_labels(self) -> list[list[Label]]:
         """The labels of the images of each unit's top crops, each image once, best first."""

@@ -12,6 +12,7 @@ from peek_widget.errors import PeekError
 from peek_widget.evidence.crops import LayerEvidence
 from peek_widget.evidence.dataset import Label
 from peek_widget.evidence.groups import IMAGENET_GROUPS
+from peek_widget.evidence.need import need
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,21 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Survey", "survey"]
 
-_LACKING = (
-    "The survey needs {name}, which is not installed: pip install 'peek_widget[survey]' (it takes scipy for the "
-    "test, pandas for the table, matplotlib for the chart)."
-)
-
 Groups = Mapping[str, Iterable[Any] | Callable[[Any], bool]] | str | None
-
-
-def _need(name: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise PeekError(_LACKING.format(name=name.split(".")[0])) from error
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ class Survey:
         """
         rows = self.counts[self.counts["units"] > 0].head(most)[::-1]
         if ax is None:
-            figure = _need("matplotlib.figure").Figure(figsize=(6.4, 0.6 + 0.3 * max(len(rows), 2)), layout="tight")
+            figure = need("matplotlib.figure").Figure(figsize=(6.4, 0.6 + 0.3 * max(len(rows), 2)), layout="tight")
             ax = figure.subplots()
         bars = ax.barh(rows["group"].astype(str), rows["units"])
         ax.bar_label(bars, padding=3)
@@ -125,7 +112,7 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     Raises:
         PeekError: if the evidence has no labels, no group has an image, or scipy or pandas is not installed.
     """
-    stats, pandas = _need("scipy.stats"), _need("pandas")
+    stats, pandas = need("scipy.stats"), need("pandas")
     if not isinstance(evidence, LayerEvidence):
         raise PeekError(
             f"survey takes the evidence of one layer, as top_crops(model, layer, dataset) returns it; a "

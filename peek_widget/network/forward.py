@@ -149,6 +149,16 @@ class Squashers:
             self._know(other, Lift(frozenset(), before.last | before.real | lift.last | lift.real))
 
 
+@dataclass(frozen=True)
+class _Shadow:
+    """What a tensor would be without the ReLUs of these calls; ``private`` if no one else has a hand on it."""
+
+    real: Tensor
+    value: Tensor
+    calls: frozenset[int]
+    private: bool
+
+
 class ForwardMode(TorchFunctionMode):
     """Round a forward: gives of every layer asked for what went into its last ReLUs and softmaxes.
 
@@ -174,12 +184,27 @@ class ForwardMode(TorchFunctionMode):
         last = frozenset().union(*(lift.last for lift in lifts))
         real = frozenset().union(*(lift.real for lift in lifts))
         self._passed, self._shadowed = last - real, last & real
-        self._shadows: dict[int, tuple[Tensor, Tensor]] = {}
+        self._waiting = [lift.last for lift in lifts]
+        self._shadows: dict[int, _Shadow] = {}
 
     def before(self, tensor: Tensor) -> Tensor:
         """What ``tensor`` is before its last ReLUs and softmaxes; itself where it comes out of none."""
         entry = self._shadows.get(id(tensor))
-        return tensor if entry is None else entry[1]
+        return tensor if entry is None else entry.value
+
+    def private(self, tensor: Tensor) -> bool:
+        """Whether nothing later in the forward can write into what :meth:`before` gives for ``tensor``."""
+        entry = self._shadows.get(id(tensor))
+        return entry is not None and entry.private
+
+    def taken(self, lift: Lift) -> None:
+        """A layer has its output: shadows that no other waits for are carried on no more."""
+        if self._all:
+            return
+        self._waiting.remove(lift.last)
+        needed = frozenset().union(*self._waiting)
+        self._shadows = {key: one for key, one in self._shadows.items() if one.calls & needed}
+        self._shadowed &= needed
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -196,7 +221,7 @@ class ForwardMode(TorchFunctionMode):
                 shadow = source.clone() if in_place else source
                 output = func(*args, **kwargs)
                 self._forget(args, output)
-                self._shadows[id(output)] = (output, shadow)
+                self._shadows[id(output)] = _Shadow(output, shadow, frozenset({number}), bool(in_place))
                 return output
         output = func(*args, **kwargs)
         if self._shadows:
@@ -204,10 +229,15 @@ class ForwardMode(TorchFunctionMode):
         return output
 
     def _carry(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if _is_carrier(func) and any(id(tensor) in self._shadows for tensor in tensors_in([args, kwargs])):
+        given = list(tensors_in([args, kwargs])) if _is_carrier(func) else []
+        from_ = [self._shadows[id(tensor)] for tensor in given if id(tensor) in self._shadows]
+        if from_:
+            calls = frozenset().union(*(one.calls for one in from_))
+            inside = {_storage(self.before(tensor)): self.private(tensor) for tensor in given}
             shadow = func(*_exchange(args, self.before), **_exchange(kwargs, self.before))
             for real, other in zip(tensors_in(output), tensors_in(shadow), strict=True):
-                self._shadows[id(real)] = (real, other)
+                # Made anew (joined, pooled), or a view of what is private itself.
+                self._shadows[id(real)] = _Shadow(real, other, calls, inside.get(_storage(other), True))
         else:
             self._forget(args, output)
 
@@ -215,6 +245,6 @@ class ForwardMode(TorchFunctionMode):
         """What a function wrote into has no shadow any more, nor has any view of it."""
         if args and isinstance(args[0], Tensor) and (output is args[0] or output is None):
             storage = _storage(args[0])
-            for key, (tensor, _) in list(self._shadows.items()):
-                if _storage(tensor) == storage:
+            for key, one in list(self._shadows.items()):
+                if _storage(one.real) == storage:
                     del self._shadows[key]

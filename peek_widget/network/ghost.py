@@ -193,16 +193,20 @@ class Ghost:
                 if name is None:
                     return
                 value = as_tensor(output, name)
+                private = False
                 if mode is not None:
                     if lifts is not None and lifts[name].calls != mode.calls:
                         raise _Moved
+                    private = mode.private(value)
                     value = mode.before(value)
+                    if lifts is not None:
+                        mode.taken(lifts[name])
                 value = value.float()
                 if len(found) + 1 == len(wanted):
                     found[name] = value
                     raise _Stop
                 # What comes after may write into it in place.
-                found[name] = value.clone()
+                found[name] = value if private else value.clone()
 
             return hook
 

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from peek_widget import Recipe, top_crops, verdicts
+from peek_widget.errors import PeekError, UnitError
+from peek_widget.evidence.measures import natural_activations
+from peek_widget.network import read
+from peek_widget.zoo import Images, bundled
+
+pytest.importorskip("pandas", reason="the survey's extra is not installed: pip install 'peek_widget[survey]'")
+
+IMAGES = Images(56, seed=5)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return read(bundled())
+
+
+@pytest.fixture(scope="module")
+def evidence(network):
+    return top_crops(network, "conv4", IMAGES, progress=False)
+
+
+def test_natural_is_what_the_images_do(network, evidence) -> None:
+    exact = natural_activations(network, torch.stack([image for image, _ in IMAGES]), ["conv4"])["conv4"]
+    found = evidence.natural()
+    assert found.count == exact.count == 56
+    assert torch.allclose(found.best, exact.best, rtol=1e-4, atol=1e-4)
+    # By the middles of a histogram of sampled places.
+    scale = exact.deviation.mean()
+    assert float(((found.mean - exact.mean).abs() / scale).mean()) < 0.05
+    assert float((found.deviation / exact.deviation).median()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_row_for_each_unit(network, evidence) -> None:
+    seen = []
+    table = verdicts(network, evidence, units=[3, 0, 7], progress=lambda done, total: seen.append((done, total)))
+    assert table.index.tolist() == [3, 0, 7]
+    assert list(table.columns) == [
+        "activation", "best", "over_best", "beats", "robustness", "rank", "flaw", "agreement",
+    ]  # fmt: skip
+    assert seen[-1] == (3, 3)
+    assert (table["flaw"] == "").all()
+    assert (table["rank"] <= 3).all()  # its own picture excites hardly another unit more
+    assert (table["over_best"] > 1.0).all()
+    assert table["beats"].all()
+    assert table["robustness"].between(0.3, 1.3).all()
+    assert table["agreement"].between(-1.0, 1.0).all()
+    assert table["agreement"].mean() > 0.2
+
+
+def test_a_picture_drawn_in_one_step_is_worse(network, evidence) -> None:
+    recipes = ("peek", Recipe().replace(steps=1))
+    full, poor = (verdicts(network, evidence, recipe, units=[3, 0, 7]) for recipe in recipes)
+    assert (full["activation"] > poor["activation"]).all()
+    assert full["over_best"].mean() > 2.0 * poor["over_best"].mean()
+
+
+def test_bad_input(network, evidence) -> None:
+    with pytest.raises(UnitError, match="numbered 0 to"):
+        verdicts(network, evidence, units=[10_000])
+    with pytest.raises(PeekError, match="two different numbers"):
+        verdicts(network, evidence, seeds=(1, 1))
+    with pytest.raises(PeekError, match="of several layers take one"):
+        verdicts(network, {"conv4": evidence})
