@@ -418,7 +418,7 @@ class Session:
         rate = self._speed.start()
         if self._target.size is not None or rate is None or rate >= SLOW or ascent.size <= SMALLEST:
             return
-        size = smaller(ascent.size)
+        size = smaller(ascent.size, rate)
         try:
             made = self._made(size)
         except SizeError:

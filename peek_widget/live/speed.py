@@ -10,6 +10,10 @@ SLOW = 3.0
 """Steps a second below which a run that chose its own size begins again with a smaller picture."""
 
 SHRINK = 0.7
+
+CRAWL = 1.0
+"""Steps a second below which nobody should wait for the timed steps, and the picture is halved at once."""
+
 SMALLEST = 96
 """The side, in pixels, below which a picture is never made smaller for speed."""
 
@@ -19,9 +23,9 @@ WARM_UP = 2
 TIMED = 3
 
 
-def smaller(size: int) -> int:
-    """The side, in pixels, to try next where `size` is too slow."""
-    return max(SMALLEST, round(size * SHRINK))
+def smaller(size: int, rate: float) -> int:
+    """The side, in pixels, to try next where `size` makes only `rate` steps a second."""
+    return max(SMALLEST, round(size * (SHRINK if rate >= CRAWL else 0.5)))
 
 
 @dataclass
@@ -41,7 +45,9 @@ class Speed:
             del self.seconds[WARM_UP + TIMED : -10]
 
     def start(self) -> float | None:
-        """Steps a second of the first timed steps, exactly once they have been made."""
+        """Steps a second at the start, exactly once: of the timed steps, or sooner where one alone says enough."""
+        if len(self.seconds) == WARM_UP and self.seconds[-1] > 1.0 / CRAWL:
+            return 1.0 / self.seconds[-1]
         if len(self.seconds) != WARM_UP + TIMED:
             return None
         return TIMED / max(sum(self.seconds[WARM_UP:]), 1e-9)

@@ -312,7 +312,15 @@ def test_never_smaller_than_what_the_layer_needs(bench):
 def test_never_smaller_than_can_be_looked_at(bench):
     b = bench(claimed=5.0, steps=6)
     assert b.session.wait(5) == "done"
-    assert [a.size for a in b.made] == [224, 157, 110, SMALLEST]
+    assert [a.size for a in b.made] == [224, 112, SMALLEST]
+
+
+def test_where_a_step_takes_seconds_nobody_waits_for_five(bench):
+    b = bench(claimed=3.0, steps=6)
+    assert b.session.wait(5) == "done"
+    # the second step says it
+    assert [a.index for a in b.made] == [2, 5, 6]
+    assert [a.size for a in b.made] == [224, 112, SMALLEST]
 
 
 def test_frames_keep_to_the_rate(bench):
