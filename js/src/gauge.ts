@@ -107,5 +107,6 @@ export function gaugePanel(view: View): HTMLElement {
 
 /** Which ratios are written under the right half. */
 export function timesFor(reach: number): number[] {
-  return reach <= 10 ? [2, 5, 10] : reach <= 100 ? [3, 10, 30, 100] : [10, 100, 1000, 10000, 1e5, 1e6].filter((r) => r <= reach);
+  // Three at most: the scale is narrow where the picture is.
+  return reach <= 10 ? [2, 5, 10] : reach <= 100 ? [3, 10, 100] : [10, reach / 10, reach];
 }
