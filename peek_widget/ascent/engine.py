@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, SupportsIndex
@@ -124,14 +125,14 @@ class Ascent(Iterator[Step]):
         """The pictures as they are, float32 ``[N, C, S, S]`` in [0, 1] on the CPU, a copy."""
         with torch.no_grad():
             pictures = self._drawn() if self._pictures is None else self._pictures.detach()
-            return pictures.clamp(0.0, 1.0).float().cpu().clone()
+            return pictures.clamp(0.0, 1.0).float().cpu()  # clamp has made the copy
 
     @property
     def best(self) -> Tensor:
         """The pictures that the run's result is, as :attr:`images`: the last, or each one's best, by the recipe."""
         if self.recipe.keep == "last" or self._best is None:
             return self.images
-        return self._best[1].clamp(0.0, 1.0).float().cpu().clone()
+        return self._best[1].clamp(0.0, 1.0).float().cpu()
 
     @property
     def alpha(self) -> Tensor | None:
@@ -424,7 +425,7 @@ class Ascent(Iterator[Step]):
         self.index += 1
         self._pictures = self._drawn()
         images = self.images
-        if not bool(torch.isfinite(images.sum())):
+        if not math.isfinite(float(images.sum())):
             raise AscentError(
                 f"Step {self.index - 1} has left pictures that are not finite numbers: make step_size smaller."
             )
@@ -512,11 +513,13 @@ class Ascent(Iterator[Step]):
 
     def _filter(self, gradient: Tensor, windows: list[views.Window]) -> None:
         """What regularisers do to the picture after a step."""
-        neutral = self.preprocess.neutral()
-        regularise.decay(self._image, self._number("decay"), neutral)
+        rate = self._number("decay")
+        if rate > 0.0:
+            regularise.decay(self._image, rate, self.preprocess.neutral())
         if self.index % self.recipe.blur_every == 0:
             regularise.blur(self._image, self._number("blur"), windows)
         if isinstance(self._image, Pixels):
+            neutral = self.preprocess.neutral()
             regularise.bilateral(self._image, self._number("bilateral"), self.recipe.bilateral_colour)
             regularise.clip_small_norm(self._image, self._number("small_norm"), neutral)
             regularise.clip_small_contribution(self._image, gradient, self._number("small_contribution"), neutral)
@@ -578,9 +581,8 @@ class Ascent(Iterator[Step]):
 
     def _check(self, gradient: Tensor, activations: Tensor) -> None:
         flat = gradient.flatten(1)
-        finite = torch.isfinite(flat.sum(1)).cpu() & torch.isfinite(activations)
-        if not bool(finite.all()):
-            bad = int((~finite).nonzero()[0])
+        bad = next((n for n, v in enumerate((flat.sum(1).cpu() + activations).tolist()) if not math.isfinite(v)), None)
+        if bad is not None:
             raise AscentError(
                 f"At step {self.index} the activation or gradient of {self.objectives[bad]!r} is not a finite number: "
                 "make step_size smaller; if it is so at step 0, look for NaN in the model's weights or preprocess."

@@ -100,14 +100,14 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
         low = float(share.min())
     else:
         share = low + (high - low) * draws[:, 0]
-    late = 2.0 * look.late_jitter * (2.0 * draws[:, 2:4] - 1.0)
     if frame.cut == "whole":
         share = share - 2.0 * look.late_jitter
         low = float(share.min())
+    scale = None
     if look.scales:
         # Scaled and then cut to the view's own size, so that a magnification of 1.1 shows 1 / 1.1 of it.
         scale = torch.stack([_choose(look.scales, count, g) for g in generators]).flatten(0, 1)
-        share, late = share / scale, late / scale[:, None]
+        share = share / scale
         low = float(share.min())
     if look.turns:
         turn = torch.stack([_choose(look.turns, count, g) for g in generators]).flatten(0, 1)
@@ -119,23 +119,23 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
     if look.flip > 0.0:
         coins = torch.stack([uniform(count, generator=g) for g in generators]).flatten(0, 1)
         mirror = torch.where(coins < look.flip, -1.0, 1.0)
+        across, down = cos * mirror, sin * mirror
     else:
-        mirror = torch.ones((), dtype=torch.float32, device="cpu")
+        across, down = cos, sin
     if frame.cut == "normal-crop":
         room = (1.0 - share)[:, None]
         middle = torch.minimum(torch.maximum(2.0 * look.centre_deviation * bell[:, 1:], -room), room)
     elif frame.cut == "whole":
-        middle = late
+        late = 2.0 * look.late_jitter * (2.0 * draws[:, 2:4] - 1.0)
+        middle = late if scale is None else late / scale[:, None]
     elif frame.centre is None:
         room = (1.0 - share).clamp(min=0.0)[:, None]
         middle = room * (2.0 * draws[:, 2:4] - 1.0)
     else:
         y, x = frame.centre
-        middle = -torch.stack([cos * mirror * x - sin * y, sin * mirror * x + cos * y], dim=1)
+        middle = -torch.stack([across * x - sin * y, down * x + cos * y], dim=1)
     middle = middle + move
-    theta = torch.stack(
-        [torch.stack([cos * mirror, -sin, middle[:, 0]], 1), torch.stack([sin * mirror, cos, middle[:, 1]], 1)], dim=1
-    ).to(pictures.device)
+    theta = torch.stack([across, -sin, middle[:, 0], down, cos, middle[:, 1]], dim=1).view(-1, 2, 3).to(pictures.device)
     # Bilinear sampling looks at four pixels: a picture much finer than the view is averaged down first, or
     # most of its pixels would never be seen.
     coarser = int(low * side / frame.side)
