@@ -41,10 +41,10 @@ BEAT = 0.35
 SHOWN_EVERY = 0.7
 """Seconds between two sets of crops sent while a pass goes on."""
 
-SHARE = 5.0
+SHARE = 10.0
 """A measurement of the drawn picture is made after a rest of so many times what the last one took."""
 
-DUTY = 0.25
+DUTY = 0.15
 """The share of the time that a pass takes while the picture draws."""
 
 BATCH = 4

@@ -30,7 +30,7 @@ def beside(notebook):
         book = notebook([MODEL + LONG + DATASET + SLOW, show])
         book.run_cell(0)
         book.run_cell(1)
-        book.until(wait)
+        book.until(wait, timeout=90)
         return book
 
     return start
@@ -53,8 +53,12 @@ def test_crops_appear_while_it_draws_and_while_the_pass_goes_on(beside):
     assert "Looking through real images" in book.root.locator(".peek-pass").text_content()
     book.until("d.thumbs === 9 && d.state === 'running'", timeout=60)
     assert len(set(tile_pixels(book))) > 10
-    first = book.root.locator(".peek-crop").first
-    assert f"{book.ask('explorer.crops.top[0].label_name')}" in first.text_content()
+    book.until("d.evidence === 'done'", timeout=90)
+    book.page.wait_for_function(
+        "label => document.querySelector('.peek-crop-label').textContent === label",
+        arg=book.ask("explorer.crops.top[0].label_name"),
+        timeout=10_000,
+    )
 
 
 def test_stop_and_go_on(beside):
