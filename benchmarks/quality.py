@@ -319,8 +319,8 @@ LEGEND = """\
 n: pictures. over best: activation by that of the best of the 250 real images, median; robust over best: of what is
 left of it under 32 random views. median rank, rank 1, MRR: of the unit in its layer on its own picture. beats 250: more
 activation than any real image. sound: not grey, NaN, clipped flat or failed (flaws says which). robust: robust by
-plain activation, median. slope ... fine: inside the naturalness band; all six: inside every one. s: seconds a picture,
-as this machine was then."""
+plain activation, median; a picture that excites its unit little has little to lose, so read it beside robust over best.
+slope ... fine: inside the naturalness band; all six: inside every one. s: seconds a picture, as this machine was."""
 
 Table = dict[str, Pictures]
 
