@@ -552,7 +552,7 @@ class ImageDesk:
 
     def _judge(self, drawn: Drawn) -> None:
         looked = self._looked[drawn.layer]
-        natural = {drawn.layer: _natural(looked.evidence)}
+        natural = {drawn.layer: looked.evidence.natural()}
         (verdict,) = measures.verdict(self._net(), [drawn.objective], drawn.image[None], natural, drawn.recipe)
         units = len(looked.evidence)
         self._judged = (
@@ -648,21 +648,6 @@ class ImageDesk:
 def _picture(drawn: Drawn) -> tuple[int, tuple[str, int], int]:
     """Which picture it is: of which run and unit, at which step."""
     return drawn.run, (drawn.layer, drawn.unit), drawn.step
-
-
-def _natural(evidence: LayerEvidence) -> measures.Natural:
-    """What the images seen so far do to a layer's units; mean and deviation by the middles of a histogram's bins."""
-    findings: Any = evidence._findings
-    with findings.lock:
-        index = findings.indices[evidence.name]
-        count, best = index.places.count.cpu().double(), index.top.value[:, 0].cpu().clone()
-        seen = findings.count
-    edges = index.places.edges().double()
-    middle = (edges[:-1] + edges[1:]) / 2
-    total = count.sum(1).clamp(min=1.0)
-    mean = count @ middle / total
-    deviation = (count @ middle.square() / total - mean.square()).clamp(min=0.0).sqrt()
-    return measures.Natural(seen, best, mean.float(), deviation.float())
 
 
 def _passed_over(evidence: LayerEvidence) -> str:
