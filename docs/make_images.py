@@ -3,6 +3,7 @@
     python docs/make_images.py sheets      24 random classes and 24 random units of SqueezeNet
     python docs/make_images.py drawing     an animation of units drawing themselves
     python docs/make_images.py explorer    screenshots of the widget in JupyterLab: light, dark, wide, narrow
+    python docs/make_images.py evidence    the same with real images beside the picture (here the generator's)
 
 They need the real network, found by PEEK_SHARED or at ../shared; the last one Chromium too.
 """
@@ -92,6 +93,14 @@ explorer = UnitExplorer(squeezenet(), labels=names, layer="", unit=130)
 explorer""".replace("ROOT", repr(str(ROOT)))
 
 
+# Photographs are not ours to show: the bundled network's own kind of images, drawn anew.
+BESIDE = """from peek_widget import UnitExplorer
+from peek_widget.zoo import Images
+
+explorer = UnitExplorer(layer="conv5", unit=33, dataset=Images(700, seed=7))
+explorer"""
+
+
 def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = None, unit: int = 0) -> None:
     from playwright.sync_api import sync_playwright
 
@@ -118,6 +127,7 @@ def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = No
                     if layer is not None:
                         book.ask(f"explorer.set_trait('layer', {layer!r}) or explorer.set_trait('unit', {unit})")
                     book.until("d.state === 'done' && d.drawn > 0", timeout=240)
+                    book.until_kernel("explorer.evidence.get('state', 'done') == 'done'", timeout=240)
                     book.page.wait_for_timeout(600)
                     book.root.evaluate(f"root => root.parentElement.style.width = '{width - 80}px'")
                     book.page.wait_for_timeout(400)
@@ -132,6 +142,10 @@ def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = No
             server.stop()
 
 
+def real() -> None:
+    explorer(BESIDE, "explorer-evidence")
+
+
 def screenshots() -> None:
     explorer(layer="", unit=18)
     explorer(REAL, "explorer-squeezenet")
@@ -139,6 +153,6 @@ def screenshots() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["sheets", "drawing", "explorer"])
+    parser.add_argument("what", choices=["sheets", "drawing", "explorer", "evidence"])
     OUT.mkdir(parents=True, exist_ok=True)
-    {"sheets": sheets, "drawing": drawing, "explorer": screenshots}[parser.parse_args().what]()
+    {"sheets": sheets, "drawing": drawing, "explorer": screenshots, "evidence": real}[parser.parse_args().what]()
