@@ -99,7 +99,8 @@ def _yosinski_2015(number: int, summary: str, steps: int, **numbers: Any) -> Pre
 
     The four sets of hyperparameters of Table 1 (arXiv 1506.06579; Deep Visualization Toolbox): from the mean plus
     N(0, 10), ``x += rate * g``, decay, a blur at every fourth step, clipping of pixels with small norm and of small
-    contribution; the best picture of the run is kept. The rates are by grey levels.
+    contribution; the best picture of the run is kept. The rates are by grey levels and absolute, for the paper's
+    network: on one of another scale the pictures may stay faint (on SqueezeNet set 1's are grey).
     """
     recipe = Recipe(
         **{
@@ -176,7 +177,7 @@ _PRESETS: dict[str, Preset] = {
         _oygard_2016_googlenet(),
         _oygard_2015_class(),
         _yosinski_2015(
-            1, "Yosinski's first: an adaptive step, and half of the pixels, the faintest, emptied.",
+            1, "Yosinski's first: an adaptive step, the faintest half of the pixels emptied; grey on networks of another scale.",
             500, normalise="progress", step_size=2.0, largest_rate=100.0, blur=0.5, blur_every=4, small_norm=50.0,
         ),
         _yosinski_2015(
