@@ -177,7 +177,9 @@ _PRESETS: dict[str, Preset] = {
         _oygard_2016_googlenet(),
         _oygard_2015_class(),
         _yosinski_2015(
-            1, "Yosinski's first: an adaptive step, the faintest half of the pixels emptied; grey on networks of another scale.",
+            1,
+            "Yosinski's first: an adaptive step, the faintest half of the pixels emptied; grey on networks of another "
+            "scale.",
             500, normalise="progress", step_size=2.0, largest_rate=100.0, blur=0.5, blur_every=4, small_norm=50.0,
         ),
         _yosinski_2015(
