@@ -30,6 +30,8 @@ __all__ = ["EvidencePass", "Progress", "top_crops"]
 
 _GIVEN_UP = 50  # images in a row that can't be read: a disk that is gone, not a damaged file
 _SAVED_EVERY = 60.0
+_LARGEST_RESIZE = 8  # times the network's input, of which no more than the middle is seen
+_MOST_CROPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,11 @@ class EvidencePass:
         yield_to: Callable[[], bool] | None = None,
         duty: float = 0.25,
     ) -> None:
-        for name, value, least in (("k", k, 1), ("batch_size", batch_size, 1), ("processes", processes, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise PeekError(f"{name}={value!r}: give a whole number from {least} up.")
+        for name, value, least, most in (
+            ("k", k, 1, _MOST_CROPS), ("batch_size", batch_size, 1, 65_536), ("processes", processes, 0, 1024),
+        ):  # fmt: skip
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise PeekError(f"{name}={value!r}: give a whole number from {least} to {most}.")
         if not 0.0 < duty <= 1.0:
             raise PeekError(f"duty={duty!r}: give the share of the time that the pass may take, above 0 and up to 1.")
         self.source = read_source(dataset, labels)
@@ -149,9 +153,11 @@ class EvidencePass:
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
         side = self.network.input_size
-        if resize is not None and (isinstance(resize, bool) or not isinstance(resize, int) or resize < side):
+        most = _LARGEST_RESIZE * side
+        whole = isinstance(resize, int) and not isinstance(resize, bool)
+        if resize is not None and not (whole and side <= resize <= most):
             raise PeekError(
-                f"resize={resize!r}: give the shorter side in pixels, from the network's input size ({side}) up."
+                f"resize={resize!r}: give the shorter side in pixels, from the network's input size ({side}) to {most}."
             )
         preparer = Preparer(self.network.channels, side, resize or side, prepared, self.network.preprocess)
         earlier = resume if isinstance(resume, Evidence) else None

@@ -101,7 +101,9 @@ class Notebook:
               let text = '';
               const future = kernel.requestExecute({{ code, store_history: false }});
               future.onIOPub = message => {{
-                if (message.header.msg_type === 'stream') text += message.content.text;
+                // What the worker logs meanwhile goes to stderr.
+                const {{ header, content }} = message;
+                if (header.msg_type === 'stream' && content.name === 'stdout') text += content.text;
                 if (message.header.msg_type === 'error') text += message.content.traceback.join('\\n');
               }};
               await future.done;

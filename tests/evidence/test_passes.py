@@ -430,3 +430,16 @@ def test_layers_go_by_the_name_that_they_were_asked_for_by():
     crops = top_crops(wrapped, ["module.edges"], Pictures(6), input_size=16, progress=False)
     assert crops["module.edges"][0].top[0].layer == "module.edges"
     assert len(top_crops(wrapped, "module.edges", Pictures(6), input_size=16, progress=False)) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"resize": 10**6}, "resize=1000000: .*to 512"),
+        ({"k": 10**9}, "k=1000000000: give a whole number from 1 to 10000"),
+        ({"batch_size": 10**9}, "batch_size=1000000000: give a whole number from 1 to"),
+    ],
+)
+def test_what_no_memory_could_hold_is_refused(options, said):
+    with pytest.raises(PeekError, match=said):
+        top_crops(bundled(), "conv4", Images(3), progress=False, **options)
