@@ -91,6 +91,11 @@ class Ascent(Iterator[Step]):
     ) -> None:
         self.network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
         self.recipe = _recipe(recipe)
+        if spectrum is not None and self.recipe.image != "maco":
+            raise RecipeError(
+                f"spectrum= is what image='maco' is held to, and this recipe has image={self.recipe.image!r}: leave it "
+                "out, or take the recipe 'maco-2023'."
+            )
         self.objectives = _objectives(objective)
         self._bound = self._bind(self.objectives)
         self.seeds = _seeds(seed, len(self.objectives))
@@ -318,12 +323,17 @@ class Ascent(Iterator[Step]):
         Raises:
             PeekError: if the state does not fit the model.
         """
+        if not isinstance(state, State):
+            raise PeekError(
+                f"A run is resumed from a State, and this is a {type(state).__name__}: give what run.state() gave, or "
+                "State.load(path)."
+            )
         objectives = state.objectives if objective is None else _objectives(objective)
         if objectives is None:
             raise PeekError(
                 "The file has kept no objective, because it was a function or an image: give it as objective=."
             )
-        spectrum = state.tensors.get("spectrum")
+        spectrum = state.tensors.get("spectrum") if state.recipe.image == "maco" else None
         ascent = cls(
             model, objectives, state.recipe, seed=state.seeds, size=state.asked_size, preprocess=preprocess,
             device=device, input_size=input_size, spectrum=spectrum,
@@ -640,6 +650,11 @@ class Ascent(Iterator[Step]):
 
     def _given(self, start: Any) -> Tensor:
         """The pictures to begin from, ``[N, C, S, S]``."""
+        if isinstance(start, str):
+            raise RecipeError(
+                f"start={start!r}: start= takes a picture; noise, grey or white are the recipe's: "
+                "Recipe.preset('peek').replace(start='grey')."
+            )
         many = list(start) if isinstance(start, Tensor) and start.ndim == 4 else [start]
         many = many * len(self.objectives) if len(many) == 1 else many
         if len(many) != len(self.objectives):
@@ -752,7 +767,7 @@ def _seeds(seed: Any, count: int) -> tuple[int, ...]:
         raise PeekError(f"{len(seeds)} seeds for {count} objectives: give one number, or one for each.")
     for one in seeds:
         if isinstance(one, bool) or not isinstance(one, SupportsIndex) or not 0 <= int(one) < 2**63:
-            raise PeekError(f"seed={one!r}: give a whole number from 0.")
+            raise PeekError(f"seed={one!r}: give a whole number from 0 to {2**63 - 1}.")
     return tuple(int(one) for one in seeds)
 
 

@@ -299,6 +299,8 @@ def read_source(dataset: Any, labels: Any = None) -> Source:
     if isinstance(dataset, Source):
         return dataset
     if isinstance(dataset, (str, os.PathLike)):
+        if not os.fspath(dataset):
+            raise DatasetError("The dataset is an empty name: give a folder of images, e.g. dataset='photos'.")
         return Folder(os.fspath(dataset), labels)
     if isinstance(dataset, (Mapping, Image.Image)):
         raise DatasetError(

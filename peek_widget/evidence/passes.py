@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from peek_widget.ascent.identity import fingerprint as fingerprint_of
 from peek_widget.errors import PeekError
 from peek_widget.evidence.crops import Evidence, LayerEvidence, UnitEvidence
 from peek_widget.evidence.dataset import read_source
@@ -102,9 +103,12 @@ class EvidencePass:
         workers, processes: see :func:`~peek_widget.evidence.loading.load_batches`.
         threads: CPU threads to compute on; left out, torch's own number.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
-        store: a file that is taken up if it is there, and written every minute and at the end.
+        store: a file that is taken up if it is there, and written every minute and at the end. Images of a folder
+            are known again by their names in it, those of a list or Dataset by their index: give the same one, or
+            a longer one that begins with the same images.
         resume: evidence to go on from, in place of a file.
-        fingerprint: of the model, any text; evidence of another one is not gone on with.
+        fingerprint: of the model, any text; evidence of another one is not gone on with. Left out, with a store or
+            with resume: :func:`peek_widget.fingerprint`.
         yield_to: asked after every batch; while it returns True (an ascent is running, say), the pass takes
             only ``duty`` of the time.
         duty: share of the time, above 0 and up to 1.
@@ -165,6 +169,9 @@ class EvidencePass:
             earlier = Evidence(resume._findings)
         if earlier is None and self._store is not None and self._store.exists():
             earlier = load_evidence(self._store)
+        if fingerprint is None and (self._store is not None or earlier is not None):
+            # What is gone on with must be of the same weights; a model trained on is another one.
+            fingerprint = fingerprint_of(self.network)
         if earlier is None:
             self.findings = self._begin(k, per_image, preparer, fingerprint)
         else:

@@ -372,3 +372,14 @@ def test_dead_relus_of_fire8_draw() -> None:
     for _ in range(15):
         last = next(steps)
     assert bool((last.activations > first.activations).all())
+
+
+def test_what_would_have_no_effect_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"start= takes a picture; .*replace\(start='grey'\)"):
+        ascend(tiny(), Logit(0), SHORT, start="grey", size=32)
+    with pytest.raises(RecipeError, match="spectrum= is what image='maco' is held to"):
+        ascend(tiny(), Logit(0), SHORT, spectrum=torch.ones(3, 8, 5), size=32)
+    with pytest.raises(PeekError, match=r"State\.load\(path\)"):
+        Ascent.resume(tiny(), "run.safetensors")  # type: ignore[arg-type]
+    with pytest.raises(PeekError, match="from 0 to 9223372036854775807"):
+        ascend(tiny(), Logit(0), SHORT, seed=2**64, size=32)

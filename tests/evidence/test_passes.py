@@ -443,3 +443,13 @@ def test_layers_go_by_the_name_that_they_were_asked_for_by():
 def test_what_no_memory_could_hold_is_refused(options, said):
     with pytest.raises(PeekError, match=said):
         top_crops(bundled(), "conv4", Images(3), progress=False, **options)
+
+
+def test_a_file_of_other_weights_is_refused(tmp_path):
+    model = bundled()
+    top_crops(model, "conv4", Images(3), progress=False, store=tmp_path / "crops.safetensors")
+    top_crops(model, "conv4", Images(4), progress=False, store=tmp_path / "crops.safetensors")
+    with torch.no_grad():
+        next(model.parameters()).mul_(1.01)  # trained on
+    with pytest.raises(StoreError, match="model of fingerprint"):
+        top_crops(model, "conv4", Images(4), progress=False, store=tmp_path / "crops.safetensors")
