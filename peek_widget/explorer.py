@@ -24,7 +24,7 @@ from traitlets import Bunch, HasTraits, TraitError
 
 import peek_widget
 from peek_widget.ascent import KNOBS, Ascent, Logit, Neuron, Recipe, presets, to_pil
-from peek_widget.ascent.pictures import as_picture
+from peek_widget.ascent.pictures import as_picture, in_channels
 from peek_widget.ascent.recipe import check_size
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.evidence import Crop, UnitEvidence
@@ -512,7 +512,7 @@ class UnitExplorer(anywidget.AnyWidget):
         if isinstance(picture, Image.Image) and channels in (1, 3):
             picture = picture.convert("L" if channels == 1 else "RGB")
         # what is no image is said here and now, and not in the worker
-        ready = as_picture(picture)
+        ready = in_channels(as_picture(picture), channels)
         return Start("a given picture", lambda: ready)
 
     def _turn_knob(self, change: Bunch) -> None:

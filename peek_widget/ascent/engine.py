@@ -16,7 +16,7 @@ from peek_widget.ascent import regularise, views
 from peek_widget.ascent.framing import Framing
 from peek_widget.ascent.image import Fourier, Image, Maco, Pixels
 from peek_widget.ascent.objective import Objective
-from peek_widget.ascent.pictures import as_picture, fitted
+from peek_widget.ascent.pictures import as_picture, fitted, in_channels
 from peek_widget.ascent.recipe import KNOBS, NUMBERS, Recipe
 from peek_widget.ascent.result import Origin, Result, Step
 from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
@@ -650,10 +650,10 @@ class Ascent(Iterator[Step]):
 
     def _given(self, start: Any) -> Tensor:
         """The pictures to begin from, ``[N, C, S, S]``."""
-        if isinstance(start, str):
+        if isinstance(start, str) and start in ("noise", "grey", "white"):
             raise RecipeError(
                 f"start={start!r}: start= takes a picture; noise, grey or white are the recipe's: "
-                "Recipe.preset('peek').replace(start='grey')."
+                f"Recipe.preset('peek').replace(start={start!r})."
             )
         many = list(start) if isinstance(start, Tensor) and start.ndim == 4 else [start]
         many = many * len(self.objectives) if len(many) == 1 else many
@@ -663,14 +663,8 @@ class Ascent(Iterator[Step]):
             )
         if self.recipe.image == "maco":
             raise RecipeError("image='maco' begins from phases and can't begin from a picture: take another recipe.")
-        pictures = [fitted(as_picture(one), self.size) for one in many]
-        for picture in pictures:
-            if len(picture) != self.network.channels:
-                raise PeekError(
-                    f"start has {len(picture)} channels and the model's images {self.network.channels}: convert it "
-                    "first."
-                )
-        return torch.stack(pictures)
+        channels = self.network.channels
+        return torch.stack([fitted(in_channels(as_picture(one), channels), self.size) for one in many])
 
     def _from(self, pictures: Tensor) -> Image:
         if self.recipe.image == "pixels":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from peek_widget.errors import PeekError
 
-__all__ = ["as_picture", "fitted", "to_pil"]
+__all__ = ["as_picture", "fitted", "in_channels", "to_pil"]
 
 
 def to_pil(image: Tensor, alpha: Tensor | None = None) -> PILImage.Image:
@@ -67,6 +67,24 @@ def as_picture(image: Any) -> Tensor:
             "normalised)."
         )
     return picture
+
+
+def in_channels(picture: Tensor, channels: int) -> Tensor:
+    """A picture ``[C, H, W]`` for a model that takes so many channels: grey for all of them, or their mean as grey.
+
+    Raises:
+        PeekError: if there is no such way.
+    """
+    if picture.shape[0] == channels:
+        return picture
+    if picture.shape[0] == 1:
+        return picture.expand(channels, -1, -1)
+    if channels == 1:
+        return picture.mean(0, keepdim=True)
+    raise PeekError(
+        f"The model takes images of {channels} channels and this picture has {picture.shape[0]}: give one of "
+        f"{channels}, or a grey one. (A tensor is [C, H, W], an array [H, W, C].)"
+    )
 
 
 def fitted(picture: Tensor, side: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from peek_widget.ascent.base import Activations, Objective, layer_words
 from peek_widget.ascent.diversity import gram
-from peek_widget.ascent.pictures import as_picture, fitted
+from peek_widget.ascent.pictures import as_picture, fitted, in_channels
 from peek_widget.errors import PeekError
 from peek_widget.network import Network
 
@@ -71,17 +71,7 @@ class Style(Objective):
             return _Bound(self, targets)
 
     def _target(self, channels: int) -> Tensor:
-        picture = self._picture
-        if picture.shape[0] == channels:
-            return picture
-        if picture.shape[0] == 1:
-            return picture.expand(channels, -1, -1)
-        if channels == 1:
-            return picture.mean(0, keepdim=True)
-        raise PeekError(
-            f"The model takes images of {channels} channels and the style's image has {picture.shape[0]}: give one "
-            f"of {channels}, or a grey one. (A tensor is [C, H, W], an array [H, W, C].)"
-        )
+        return in_channels(self._picture, channels)
 
     def _unbound(self, activations: Activations) -> Tensor:
         raise PeekError("A Style knows its image's texture on a network only: call its bind(network) first.")

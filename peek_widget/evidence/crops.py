@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
+from torch import Tensor, nn
 
+from peek_widget.ascent.identity import fingerprint
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.evidence.dataset import Label, UnreadableError, read_source
-from peek_widget.evidence.errors import DatasetError
+from peek_widget.evidence.errors import DatasetError, StoreError
 from peek_widget.evidence.fields import FieldMap
 from peek_widget.evidence.findings import Detail, Findings
 from peek_widget.evidence.index import Histogram
@@ -260,6 +261,22 @@ class LayerEvidence(Sequence[UnitEvidence]):
     def images(self) -> int:
         """How many images were seen."""
         return self._findings.count
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the model that it was gathered with, where that is known."""
+        return self._findings.fingerprint
+
+    def check_model(self, model: nn.Module | Network) -> None:
+        """Refuse (StoreError) a model of other weights than those it was gathered with, where these are known."""
+        if self.fingerprint is None:
+            return
+        now = fingerprint(model)
+        if now != self.fingerprint:
+            raise StoreError(
+                f"The evidence was gathered with the model of fingerprint {self.fingerprint}, and this one's is {now}: "
+                "its weights have changed, or it is another. Gather it anew with top_crops."
+            )
 
     @property
     def label_counts(self) -> dict[Label, int]:

@@ -438,6 +438,9 @@ def top_crops(
         EvidenceError: if the pass can't go on; ``error.found`` is what it had found.
         PeekError: if model, layer or an option is not possible.
     """
+    if options.get("fingerprint") is None:
+        # Kept with what is found, so that it is never taken for another model's.
+        options["fingerprint"] = fingerprint_of(model.original if isinstance(model, Ghost) else model)
     work = EvidencePass(model, layer, dataset, k, **options)
     before = work.findings.passed_over
     line = _Line() if progress is True else None

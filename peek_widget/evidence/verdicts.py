@@ -59,6 +59,7 @@ def verdicts(
 
     Raises:
         PeekError: if pandas is not installed, or the units or seeds are not possible.
+        StoreError: if the evidence was gathered with other weights.
         UnitError: if the layer has no such unit.
     """
     pandas = need("pandas")
@@ -70,6 +71,7 @@ def verdicts(
     if len(set(seeds)) != 2:
         raise PeekError(f"seeds={seeds!r}: give two different numbers, of the two drawings that are compared.")
     network = model if isinstance(model, Network) else read(model, **reading)
+    evidence.check_model(network)
     recipe = Recipe.preset(recipe) if isinstance(recipe, str) else recipe or Recipe.preset("peek")
     layer = network.layer(evidence.name)
     numbers = list(range(layer.channels) if units is None else units)

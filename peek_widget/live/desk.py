@@ -358,6 +358,8 @@ class ImageDesk:
         if isinstance(dataset, LayerEvidence):
             dataset = Evidence(dataset._findings)
         if isinstance(dataset, Evidence):
+            for layer in dataset.values():
+                layer.check_model(self._read_network())
             self._looked = {name: _Looked(layer) for name, layer in dataset.items()}
             self._source = dataset.findings.source
             return

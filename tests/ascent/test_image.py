@@ -283,8 +283,7 @@ def test_a_batch_of_images_may_be_given_or_one_for_all() -> None:
     ("given", "words"),
     [
         (torch.rand(3, 3, 16, 16), "start holds 3 pictures for 1 objectives"),
-        (torch.rand(4, 16, 16), "start has 4 channels and the model's images 3"),
-        (PILImage.new("L", (16, 16)), "start has 1 channels and the model's images 3"),
+        (torch.rand(4, 16, 16), "takes images of 3 channels and this picture has 4"),
         (torch.rand(16, 16), r"shape \(16, 16\) is no image"),
         (torch.rand(3, 0, 16), "is no image"),
         (255.0 * torch.rand(3, 16, 16), "values go from"),
@@ -365,3 +364,12 @@ def test_maco_blurs_its_spectrum_once() -> None:
     inner = (cycles < 0.2) & (torch.arange(17) > 0)
     ratio = (soft / sharp / torch.exp(-2 * (math.pi * 1.5 * cycles) ** 2))[inner]
     assert float(ratio.std() / ratio.mean()) < 0.01
+
+
+def test_a_grey_picture_is_a_start_for_colours_and_the_other_way_round() -> None:
+    grey = torch.rand(1, 16, 16)
+    ascent = Ascent(tiny(), Logit(0), Recipe(image="pixels"), start=grey, size=16)
+    assert torch.allclose(ascent.images[0], grey.expand(3, -1, -1), atol=1e-6)
+    colours = torch.rand(3, 16, 16)
+    ascent = Ascent(tiny(channels=1), Logit(0), Recipe(image="pixels"), start=colours, size=16)
+    assert torch.allclose(ascent.images[0], colours.mean(0, keepdim=True), atol=1e-6)

@@ -413,7 +413,7 @@ def test_grey_and_colour_are_brought_together(network: Network) -> None:
     Style(["forms"], pictures(1)[0, :1]).bind(network)
     one_channel = read(Fixed(), 16, preprocess="none")
     Style(["conv"], pictures(1)[0]).bind(one_channel)
-    with pytest.raises(PeekError, match="3 channels and the style's image has 5"):
+    with pytest.raises(PeekError, match="3 channels and this picture has 5"):
         Style(["forms"], torch.rand(5, 8, 8)).check(network)
     with pytest.raises(LayerError):
         Style(["nowhere"], pictures(1)[0]).check(network)

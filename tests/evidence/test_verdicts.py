@@ -68,3 +68,11 @@ def test_bad_input(network, evidence) -> None:
         verdicts(network, evidence, seeds=(1, 1))
     with pytest.raises(PeekError, match="of several layers take one"):
         verdicts(network, {"conv4": evidence})
+
+
+def test_evidence_of_other_weights_is_refused(evidence) -> None:
+    other = bundled()
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.01)
+    with pytest.raises(PeekError, match="its weights have changed"):
+        verdicts(other, evidence, units=[0])
