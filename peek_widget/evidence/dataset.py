@@ -149,7 +149,10 @@ class Folder(Source):
 
     def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Label]:
         """Open the file; see :class:`Source`."""
-        image, size = open_image(self.path / self._files[index], needed)
+        path = self.path / self._files[index]
+        if path.exists() and not path.is_file():
+            raise UnreadableError("it is no regular file")  # a pipe would be waited for without end
+        image, size = open_image(path, needed)
         return image, size, as_label(self._label(index))
 
 

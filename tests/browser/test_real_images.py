@@ -140,6 +140,9 @@ def test_the_run_starts_from_a_crop_and_from_noise_again(beside):
     assert f"begun from {name}" in book.ask("explorer.status['text']")
     book.root.get_by_role("button", name="Begin from noise again").click()
     book.until_kernel("not explorer.status['start'] and explorer.status['run'] > 1")
+    # The button that had the focus is gone, and the keys still go to the widget.
+    book.page.keyboard.press("Escape")
+    book.until("d.large === 0")
 
 
 def test_the_gauge_says_it_and_the_verdict_comes_at_the_end(beside):

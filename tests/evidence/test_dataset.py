@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -294,3 +295,12 @@ def test_somebodys_own_dataset_is_asked_by_one_thread_at_a_time():
     batches = list(load_batches(Items(Fragile()), PREPARER, range(40), 4))
     assert sum(len(batch.items) for batch in batches) == 40
     assert len(Fragile.threads) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_named_pipe_in_a_folder_is_passed_over(tmp_path):
+    picture().save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    folder = Folder(tmp_path)
+    assert load_one(folder, Preparer(3, 16, 16), 0).reason == ""
+    assert "no regular file" in load_one(folder, Preparer(3, 16, 16), 1).reason
