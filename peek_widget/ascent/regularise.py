@@ -64,8 +64,7 @@ def decay(image: Image, rate: float, neutral: Tensor) -> None:
         return
     with torch.no_grad():
         if isinstance(image, Pixels):
-            target = (255.0 * neutral).to(image.parameter.device).view(1, -1, 1, 1)
-            image.parameter.sub_(rate * (image.parameter - target))
+            image.parameter.sub_(rate * (image.parameter - _levels(neutral, image)))
         else:
             image.parameter.mul_(1.0 - rate)
 
@@ -105,7 +104,7 @@ def clip_small_norm(image: Pixels, percentile: float, neutral: Tensor) -> None:
     if percentile <= 0.0:
         return
     with torch.no_grad():
-        target = (255.0 * neutral).to(image.parameter.device).view(1, -1, 1, 1)
+        target = _levels(neutral, image)
         _set_weakest(image.parameter, (image.parameter - target).norm(dim=1), percentile, target)
 
 
@@ -123,8 +122,13 @@ def clip_small_contribution(image: Pixels, gradient: Tensor, percentile: float, 
     if percentile <= 0.0:
         return
     with torch.no_grad():
-        target = (255.0 * neutral).to(image.parameter.device).view(1, -1, 1, 1)
+        target = _levels(neutral, image)
         _set_weakest(image.parameter, (gradient * (image.parameter - target)).sum(1).abs(), percentile, target)
+
+
+def _levels(neutral: Tensor, image: Pixels) -> Tensor:
+    """A colour ``[C]`` in [0, 1] in grey levels, beside the pixels."""
+    return (255.0 * neutral).to(image.parameter.device).view(1, -1, 1, 1)
 
 
 def _set_weakest(pixels: Tensor, strength: Tensor, percentile: float, target: Tensor) -> None:

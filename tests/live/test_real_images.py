@@ -394,3 +394,14 @@ def test_a_source_one_at_a_time_says_what_its_source_says():
     source = read_source([torch.rand(3, 32, 32), torch.rand(3, 32, 32)], ["a", "b"])
     mine = _OneAtATime(source)
     assert (len(mine), mine.name(1), mine.identity(1), mine.find(1), mine.load(1)[2]) == (2, "image 1", 1, 1, "b")
+
+
+def test_evidence_of_other_weights_is_refused_in_the_panel(explore, images):
+    model = tiny()
+    found = top_crops(model, "conv2", images, progress=False)
+    with torch.no_grad():
+        model.conv2.weight.mul_(1.01)  # trained on
+    explorer = explore(model, layer="conv2", dataset=found)
+    eventually(lambda: "its weights have changed" in explorer.evidence.get("problem", ""))
+    assert explorer.crops is None
+    eventually(lambda: explorer.step > 2)  # and it draws
