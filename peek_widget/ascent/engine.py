@@ -452,10 +452,9 @@ class Ascent(Iterator[Step]):
         large = self.device.type == "cpu" and group.frame.side >= _LARGE
         return large or self.index < _ALONE
 
-    def _number(self, name: str, step: int | None = None) -> float:
+    def _number(self, name: str) -> float:
         """One of NUMBERS as the next step uses it."""
-        step = self.index if step is None else step
-        return self._overrides.get(name, self.recipe.at(name, min(step, self.recipe.steps - 1)))
+        return self._overrides.get(name, self.recipe.at(name, min(self.index, self.recipe.steps - 1)))
 
     def _pulled(self, gradient: Tensor, pictures: Tensor) -> Tensor:
         for name, pull in (

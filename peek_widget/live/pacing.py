@@ -126,11 +126,6 @@ class Pacer:
             return Attention(False, "nobody")
         return Attention(True)
 
-    def attention_ends(self) -> float:
-        """The time at which, if nothing more is heard, nobody counts as looking."""
-        ends = self._last_life + LIFE
-        return ends if self._hidden_since is None else min(ends, self._hidden_since + GRACE)
-
     def due(self, now: float) -> float:
         """When the next frame may go: a time not after `now` means at once, infinity never.
 
