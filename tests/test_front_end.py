@@ -15,7 +15,7 @@ from hatch_build import node_tools
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["check", "test"])
+@pytest.mark.parametrize("script", ["check", "lint", "test"])
 def test_front_end(script: str) -> None:
     _node, npm, environment = node_tools()
     js = ROOT / "js"

@@ -24,21 +24,59 @@ const layers: LayerInfo[] = [
 }));
 
 const knob = (
-  name: KnobName, label: string, minimum: number, maximum: number, scale: "linear" | "log", unit: string, help: string,
+  name: KnobName,
+  label: string,
+  minimum: number,
+  maximum: number,
+  scale: "linear" | "log",
+  unit: string,
+  help: string,
 ): KnobInfo => ({ name, label, minimum, maximum, scale, unit, help });
 
 const knobs = [
   knob("blur", "blur", 0, 5, "linear", "px", "Smooths the picture after each step: fewer fine dots, softer edges."),
-  knob("jitter", "Jitter", 0, 0.5, "linear", "of side", "Shifts the picture by chance: what stays must be seen anywhere."),
-  knob("decay", "Decay", 0, 0.5, "linear", "per step", "Pulls every pixel back to grey: only what is needed keeps its colour."),
-  knob("total_variation", "Total variation", 0, 1, "log", "", "Charges for differences between neighbours: flat areas, clean borders."),
+  knob(
+    "jitter",
+    "Jitter",
+    0,
+    0.5,
+    "linear",
+    "of side",
+    "Shifts the picture by chance: what stays must be seen anywhere.",
+  ),
+  knob(
+    "decay",
+    "Decay",
+    0,
+    0.5,
+    "linear",
+    "per step",
+    "Pulls every pixel back to grey: only what is needed keeps its colour.",
+  ),
+  knob(
+    "total_variation",
+    "Total variation",
+    0,
+    1,
+    "log",
+    "",
+    "Charges for differences between neighbours: flat areas, clean borders.",
+  ),
   knob("step_size", "Step size", 0.001, 10, "log", "", "How far each step goes: larger is faster and rougher."),
 ];
 
 const state: Record<string, unknown> = {
-  layer: "features.12", unit: 17, recipe: "peek",
-  blur: null, jitter: null, decay: null, total_variation: null, step_size: null,
-  seed: 0, size: null, playing: true,
+  layer: "features.12",
+  unit: 17,
+  recipe: "peek",
+  blur: null,
+  jitter: null,
+  decay: null,
+  total_variation: null,
+  step_size: null,
+  seed: 0,
+  size: null,
+  playing: true,
   layer_list: layers,
   recipe_list: [
     { name: "peek", summary: "Our own default: a picture one can name in a few seconds.", source: "this project" },
@@ -47,8 +85,11 @@ const state: Record<string, unknown> = {
   knobs,
   class_names: Array.from({ length: 1000 }, (_, i) => (i === 17 ? "jay <b>not bold</b>" : `class ${i}`)),
   about: { model: "SqueezeNet", preprocess: "ImageNet mean and std (3 channels)", device: "cpu", version: "0.1.0" },
-  frame: new DataView(new ArrayBuffer(0)), history: new DataView(new ArrayBuffer(0)),
-  activation: 0, step: 0, status: {},
+  frame: new DataView(new ArrayBuffer(0)),
+  history: new DataView(new ArrayBuffer(0)),
+  activation: 0,
+  step: 0,
+  status: {},
 };
 
 const handlers = new Map<string, Set<Handler>>();
@@ -124,16 +165,36 @@ async function tick(): Promise<void> {
     emit("change:frame");
   }
   const values = {
-    blur: 2.5 - step / 100, jitter: 0.06, decay: 0.002, total_variation: step / 800, step_size: 0.05,
+    blur: 2.5 - step / 100,
+    jitter: 0.06,
+    decay: 0.002,
+    total_variation: step / 800,
+    step_size: 0.05,
   };
-  const own = Object.fromEntries(knobs.filter(({ name }) => state[name] !== null).map(({ name }) => [name, state[name]]));
+  const own = Object.fromEntries(
+    knobs.filter(({ name }) => state[name] !== null).map(({ name }) => [name, state[name]]),
+  );
   const current = failing ? "error" : step >= 150 ? "done" : state.playing ? "running" : "paused";
   state.status = {
-    n, run, step, total: 150, unit: state.unit, layer: state.layer, size: 224, rate: 21.37, state: current,
+    n,
+    run,
+    step,
+    total: 150,
+    unit: state.unit,
+    layer: state.layer,
+    size: 224,
+    rate: 21.37,
+    state: current,
     text: failing
       ? "The model raised an error at step 21; change a setting or press restart."
-      : current === "done" ? "Done after 150 steps." : current === "paused" ? "Paused." : "Drawing: the picture sharpens.",
-    error: failing ? "RuntimeError: Given groups=1, weight of size [64, 3, 3, 3], expected input[1, 1, 64, 64] to have 3 channels" : null,
+      : current === "done"
+        ? "Done after 150 steps."
+        : current === "paused"
+          ? "Paused."
+          : "Drawing: the picture sharpens.",
+    error: failing
+      ? "RuntimeError: Given groups=1, weight of size [64, 3, 3, 3], expected input[1, 1, 64, 64] to have 3 channels"
+      : null,
     values: { ...values, ...own },
   } as unknown;
   if (!(query.has("gone") && n > 20)) emit("change:status");

@@ -1,4 +1,12 @@
-import { bytesOf, type Binary, type CropInfo, type CropSet, type Inbound, type LargeCrop, type Outbound } from "./protocol";
+import {
+  type Binary,
+  bytesOf,
+  type CropInfo,
+  type CropSet,
+  type Inbound,
+  type LargeCrop,
+  type Outbound,
+} from "./protocol";
 
 /** A crop shown large: its picture and how bright the unit's map leaves each place (0 to 255, row by row). */
 export interface Large extends LargeCrop {

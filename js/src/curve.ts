@@ -1,7 +1,7 @@
 import { el, setText, svg } from "./dom";
-import { readHistory, type HistoryPoint } from "./protocol";
+import { type HistoryPoint, readHistory } from "./protocol";
 import { formatNumber, text } from "./text";
-import { watchCalmly, type View } from "./view";
+import { type View, watchCalmly } from "./view";
 
 const WIDTH = 100;
 const HEIGHT = 40;

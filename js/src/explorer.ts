@@ -9,21 +9,32 @@ import type { Session } from "./session";
 import { footerPanel, statusPanel } from "./status";
 import { text } from "./text";
 import { transportPanel } from "./transport";
-import { watch, type View } from "./view";
+import { type View, watch } from "./view";
+
+type Panel = (view: View) => HTMLElement;
+
+/**
+ * The places of the bench in reading order, and the panels in each. A new panel is named here and has a style sheet
+ * of its own in css/; where the places lie at which width is css/layout.css. What opens only when it is wanted is a
+ * `section` of section.ts and belongs in `below`.
+ */
+const PLACES: Record<string, readonly Panel[]> = {
+  picture: [picturePanel, transportPanel, gaugePanel],
+  images: [realPanel],
+  unit: [headingPanel, pickerPanel, curvePanel, statusPanel],
+  recipe: [recipePanel, knobsPanel],
+  below: [],
+};
 
 /** Puts one view of the session into `host`; everything it made is gone once `signal` aborts. */
 export function mountExplorer(session: Session, host: HTMLElement, signal: AbortSignal): void {
   const view: View = { session, signal };
   // fieldset: the one element that switches off every control in it at once.
   const bench = el("fieldset", { class: "peek-bench" });
-  const root = el("section", { class: "peek-root", "aria-label": text.title }, bench);
-  bench.append(
-    el("div", { class: "peek-left" }, picturePanel(view), transportPanel(view), gaugePanel(view)),
-    realPanel(view),
-    el("div", { class: "peek-middle" }, headingPanel(view), pickerPanel(view), curvePanel(view), statusPanel(view)),
-    el("div", { class: "peek-right" }, recipePanel(view), knobsPanel(view)),
-  );
-  root.append(footerPanel(view));
+  for (const [place, panels] of Object.entries(PLACES)) {
+    bench.append(el("div", { class: `peek-place peek-at-${place}` }, ...panels.map((panel) => panel(view))));
+  }
+  const root = el("section", { class: "peek-root", "aria-label": text.title }, bench, footerPanel(view));
 
   // JupyterLab listens above us for arrows, Enter, a, b, x ...: typing into a control is not a command.
   // What is said with a modifier (save, run this cell) stays the notebook's.

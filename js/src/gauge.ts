@@ -2,7 +2,7 @@ import { el, setText } from "./dom";
 import type { Gauge } from "./protocol";
 import { hasImages } from "./real";
 import { formatNumber, text } from "./text";
-import { watch, type View } from "./view";
+import { type View, watch } from "./view";
 
 /**
  * Where a value lies on the scale, 0 to 1. The best real image is always in the middle: left of it the real
@@ -13,8 +13,10 @@ export function positionOn(gauge: Gauge, value: number, reach: number): number {
   const low = lowEnd(gauge);
   if (value <= best) return best > low ? Math.max(0, (0.5 * (value - low)) / (best - low)) : value < best ? 0 : 0.5;
   // Where the best isn't above zero a ratio says nothing: then distances count, in ranges of the real images.
-  const far = best > 0 ? Math.log(value / best) / Math.log(reach)
-    : Math.log1p((value - best) / Math.max(best - low, 1e-9)) / Math.log1p(reach);
+  const far =
+    best > 0
+      ? Math.log(value / best) / Math.log(reach)
+      : Math.log1p((value - best) / Math.max(best - low, 1e-9)) / Math.log1p(reach);
   return Math.min(1, 0.5 + 0.5 * far);
 }
 
@@ -43,8 +45,15 @@ export function gaugePanel(view: View): HTMLElement {
   const scale = el("div", { class: "peek-scale", role: "img" }, range, ...marks, drawn);
   const legend = ["median", "high", "best", "drawn"].map((kind) => {
     const value = el("b", {});
-    const name = { median: text.medianMark, high: text.highMark, best: text.bestMark, drawn: text.drawnMark }[kind] ?? "";
-    const item = el("span", { class: "peek-key" }, el("span", { class: `peek-swatch peek-swatch-${kind}` }), `${name} `, value);
+    const name =
+      { median: text.medianMark, high: text.highMark, best: text.bestMark, drawn: text.drawnMark }[kind] ?? "";
+    const item = el(
+      "span",
+      { class: "peek-key" },
+      el("span", { class: `peek-swatch peek-swatch-${kind}` }),
+      `${name} `,
+      value,
+    );
     return { item, value };
   });
   const panel = el(
@@ -62,7 +71,8 @@ export function gaugePanel(view: View): HTMLElement {
   watch(view, ["gauge", "evidence", "unit", "layer"], () => {
     const raw = session.wire.get("gauge") ?? {};
     const gauge = raw as Gauge;
-    const empty = raw.best === undefined || raw.unit !== session.wire.get("unit") || raw.layer !== session.wire.get("layer");
+    const empty =
+      raw.best === undefined || raw.unit !== session.wire.get("unit") || raw.layer !== session.wire.get("layer");
     panel.hidden = !hasImages(session);
     panel.classList.toggle("peek-gauge-empty", empty);
     if (empty) {
@@ -95,11 +105,13 @@ export function gaugePanel(view: View): HTMLElement {
     const wanted = gauge.best > 0 ? timesFor(reach) : [];
     if (wanted.join() !== ticks) {
       ticks = wanted.join();
-      times.replaceChildren(...wanted.map((ratio) => {
-        const tick = el("span", { class: "peek-time" }, `×${ratio.toLocaleString("en")}`);
-        tick.style.left = `${(100 * (0.5 + (0.5 * Math.log(ratio)) / Math.log(reach))).toFixed(2)}%`;
-        return tick;
-      }));
+      times.replaceChildren(
+        ...wanted.map((ratio) => {
+          const tick = el("span", { class: "peek-time" }, `×${ratio.toLocaleString("en")}`);
+          tick.style.left = `${(100 * (0.5 + (0.5 * Math.log(ratio)) / Math.log(reach))).toFixed(2)}%`;
+          return tick;
+        }),
+      );
     }
   });
   return panel;

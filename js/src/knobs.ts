@@ -2,7 +2,7 @@ import { clamp, slider } from "./controls";
 import { el, iconButton, setText } from "./dom";
 import type { KnobInfo } from "./protocol";
 import { formatFixed, formatNumber, text } from "./text";
-import { watch, watchCalmly, type View } from "./view";
+import { type View, watch, watchCalmly } from "./view";
 
 /** Slider positions: enough to be smooth under a pointer, few enough for the arrow keys. */
 export const POSITIONS = 200;

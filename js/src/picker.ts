@@ -3,7 +3,7 @@ import { el, iconButton, setText } from "./dom";
 import type { LayerInfo } from "./protocol";
 import type { Session } from "./session";
 import { text } from "./text";
-import { watch, type View } from "./view";
+import { type View, watch } from "./view";
 
 export function currentLayer(session: Session): LayerInfo | undefined {
   const name = session.wire.get("layer");
@@ -14,7 +14,12 @@ export function currentLayer(session: Session): LayerInfo | undefined {
  * The class a unit stands for, if it stands for one. Class names belong to the logits: the last layers of
  * the list, for as long as they have as many channels as there are names.
  */
-export function className(layers: readonly LayerInfo[], names: readonly string[], layer: string, unit: number): string | null {
+export function className(
+  layers: readonly LayerInfo[],
+  names: readonly string[],
+  layer: string,
+  unit: number,
+): string | null {
   for (let at = layers.length - 1; at >= 0 && layers[at]?.channels === names.length; at -= 1) {
     if (layers[at]?.name === layer) return names[unit] ?? null;
   }

@@ -1,7 +1,7 @@
 import { el, setText } from "./dom";
 import { describeUnit } from "./picker";
 import { text } from "./text";
-import { watch, watchCalmly, type View } from "./view";
+import { type View, watch, watchCalmly } from "./view";
 
 /** The picture: a square that keeps its place from before the first frame on. */
 export function picturePanel(view: View): HTMLElement {

@@ -1,6 +1,7 @@
 // The messages between the front end and the kernel, in one place. `peek_widget/live/protocol.py` holds
 // the same names; tests/test_package.py reads both files and compares them, so WIRE stays plain JSON.
 
+// biome-ignore format: plain JSON, for the test that reads it
 export const WIRE = {
   "control": [
     "layer", "unit", "recipe",
@@ -184,9 +185,7 @@ export type Outbound =
 
 export const LARGEST_SEED = 2 ** 31 - 1;
 
-export const TRAIT_NAMES: readonly TraitName[] = [
-  ...WIRE.control, ...WIRE.description, ...WIRE.live, ...WIRE.evidence,
-];
+export const TRAIT_NAMES: readonly TraitName[] = [...WIRE.control, ...WIRE.description, ...WIRE.live, ...WIRE.evidence];
 
 /** Before the first message `status` is an empty object: read it as a run that has yet to start. */
 export function readStatus(raw: Partial<Status> | null | undefined): Status {

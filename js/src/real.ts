@@ -3,7 +3,7 @@ import { el, iconButton, setText, textButton } from "./dom";
 import type { Box, CropInfo } from "./protocol";
 import type { Session } from "./session";
 import { formatNumber, text } from "./text";
-import { watch, type View } from "./view";
+import { type View, watch } from "./view";
 
 const TILES = 9;
 
@@ -24,8 +24,13 @@ export function realPanel(view: View): HTMLElement {
   const panel = el(
     "section",
     { class: "peek-real", "aria-label": text.realImages },
-    el("div", { class: "peek-inline peek-real-head" }, el("span", { class: "peek-label" }, text.realImages),
-      el("span", { class: "peek-spring" }), ...choices(view)),
+    el(
+      "div",
+      { class: "peek-inline peek-real-head" },
+      el("span", { class: "peek-label" }, text.realImages),
+      el("span", { class: "peek-spring" }),
+      ...choices(view),
+    ),
     grid.element,
     large.element,
     el("div", { class: "peek-inline peek-pass-line" }, line, go),
@@ -58,20 +63,31 @@ export function realPanel(view: View): HTMLElement {
 /** Most or least, whole or cut: two pairs of buttons, each with one of them pressed. */
 function choices(view: View): HTMLElement[] {
   const { crops } = view.session;
-  const now = (): { least: boolean; cut: boolean } => ({ least: crops.set?.least ?? false, cut: crops.set?.cut ?? false });
+  const now = (): { least: boolean; cut: boolean } => ({
+    least: crops.set?.least ?? false,
+    cut: crops.set?.cut ?? false,
+  });
   const pair = (label: string, ...entries: [string, string, () => boolean, () => void][]): HTMLElement =>
-    el("div", { class: "peek-pair", role: "group", "aria-label": label }, ...entries.map(([name, help, on, choose]) => {
-      const button = textButton(name, choose, view.signal, help);
-      watch(view, ["crops"], () => button.setAttribute("aria-pressed", String(on())));
-      return button;
-    }));
+    el(
+      "div",
+      { class: "peek-pair", role: "group", "aria-label": label },
+      ...entries.map(([name, help, on, choose]) => {
+        const button = textButton(name, choose, view.signal, help);
+        watch(view, ["crops"], () => button.setAttribute("aria-pressed", String(on())));
+        return button;
+      }),
+    );
   return [
-    pair(text.mostOrLeast,
+    pair(
+      text.mostOrLeast,
       [text.most, text.mostHelp, () => !now().least, () => crops.arrange(false, now().cut)],
-      [text.least, text.leastHelp, () => now().least, () => crops.arrange(true, now().cut)]),
-    pair(text.wholeOrCut,
+      [text.least, text.leastHelp, () => now().least, () => crops.arrange(true, now().cut)],
+    ),
+    pair(
+      text.wholeOrCut,
       [text.whole, text.wholeHelp, () => !now().cut, () => crops.arrange(now().least, false)],
-      [text.cut, text.cutHelp, () => now().cut, () => crops.arrange(now().least, true)]),
+      [text.cut, text.cutHelp, () => now().cut, () => crops.arrange(now().least, true)],
+    ),
   ];
 }
 
@@ -116,9 +132,11 @@ function cropGrid(view: View): Grid {
       const activation = crop ? formatNumber(crop.activation) : "";
       setText(tile.number, activation);
       setText(tile.label, label);
-      tile.button.title = crop ? [crop.name, crop.problem, crop.clipped ? text.clipped : ""].filter(Boolean).join("\n") : "";
+      tile.button.title = crop
+        ? [crop.name, crop.problem, crop.clipped ? text.clipped : ""].filter(Boolean).join("\n")
+        : "";
       tile.button.setAttribute("aria-label", crop ? text.cropSpoken(at + 1, label, activation) : text.nothingYet);
-      tile.shot.show(crop ? crops.pictures.get(crop.key) ?? null : null, crop && !crops.set?.cut ? crop.box : null);
+      tile.shot.show(crop ? (crops.pictures.get(crop.key) ?? null) : null, crop && !crops.set?.cut ? crop.box : null);
     });
   });
   return {
@@ -166,7 +184,10 @@ function picture(kind: string): Shot {
 function place(element: HTMLElement, [left, top, right, bottom]: Box): void {
   const percent = (share: number): string => `${(100 * share).toFixed(2)}%`;
   Object.assign(element.style, {
-    left: percent(left), top: percent(top), width: percent(right - left), height: percent(bottom - top),
+    left: percent(left),
+    top: percent(top),
+    width: percent(right - left),
+    height: percent(bottom - top),
   });
 }
 
@@ -204,10 +225,15 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
     if (next) crops.open(next.id);
   };
   const back = textButton(text.back, close, signal);
-  const map = textButton(text.mapOn, () => {
-    masked = !masked;
-    update();
-  }, signal, text.mapHelp);
+  const map = textButton(
+    text.mapOn,
+    () => {
+      masked = !masked;
+      update();
+    },
+    signal,
+    text.mapHelp,
+  );
   const start = textButton(text.startFrom, () => crops.startFrom(crops.opened), signal, text.startFromHelp);
   start.classList.add("peek-strong");
   const element = el(
@@ -215,18 +241,28 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
     { class: "peek-large" },
     shot.element,
     el("div", { class: "peek-inline peek-large-words" }, el("div", {}, name, note), number),
-    el("div", { class: "peek-inline peek-large-buttons" }, back, map,
+    el(
+      "div",
+      { class: "peek-inline peek-large-buttons" },
+      back,
+      map,
       iconButton("left", text.previousCrop, () => turn(-1), signal),
       iconButton("right", text.nextCrop, () => turn(1), signal),
-      el("span", { class: "peek-spring" }), start),
+      el("span", { class: "peek-spring" }),
+      start,
+    ),
   );
-  element.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") close();
-    else if (event.key === "ArrowLeft") turn(-1);
-    else if (event.key === "ArrowRight") turn(1);
-    else return;
-    event.preventDefault();
-  }, { signal });
+  element.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key === "Escape") close();
+      else if (event.key === "ArrowLeft") turn(-1);
+      else if (event.key === "ArrowRight") turn(1);
+      else return;
+      event.preventDefault();
+    },
+    { signal },
+  );
 
   const update = (): void => {
     const { large, opened } = crops;
@@ -237,7 +273,7 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
     const info = current(session).find((crop) => crop.id === opened);
     const said = large ?? info;
     // The small picture stands in until the large one is here.
-    const stand = info && !crops.set?.cut ? crops.pictures.get(info.key) ?? null : null;
+    const stand = info && !crops.set?.cut ? (crops.pictures.get(info.key) ?? null) : null;
     shot.show(large?.picture ?? stand, said?.box ?? null, masked ? large : null);
     setText(name, [said?.label, said?.name].filter(Boolean).join(" · "));
     setText(number, said ? formatNumber(said.activation) : "");

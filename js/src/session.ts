@@ -2,14 +2,14 @@ import type { AnyModel } from "@anywidget/types";
 import { Attention } from "./attention";
 import { CropStore } from "./crops";
 import {
-  bytesOf,
   type Binary,
+  bytesOf,
   readStatus,
-  TRAIT_NAMES,
-  WIRE,
   type Status,
+  TRAIT_NAMES,
   type TraitName,
   type Traits,
+  WIRE,
 } from "./protocol";
 import { FrameStore } from "./store";
 import { Wire } from "./wire";

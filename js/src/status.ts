@@ -2,7 +2,7 @@ import { el, setText, textButton } from "./dom";
 import { describeUnit } from "./picker";
 import { hasImages } from "./real";
 import { text } from "./text";
-import { throttled, watch, watchCalmly, type View } from "./view";
+import { throttled, type View, watch, watchCalmly } from "./view";
 
 /** A screen reader that is told each step says nothing else any more. */
 const ANNOUNCE_MS = 4000;
@@ -41,14 +41,20 @@ export function statusPanel(view: View): HTMLElement {
   });
 
   watch(view, ["health"], () => line.classList.toggle("peek-warning", session.attention.health !== "ok"));
-  const ownStart = textButton(text.ownStart, () => {
-    session.crops.startFrom(0);
-    // This button goes away, and would take the focus with it, and the keys with the focus.
-    const root = ownStart.closest(".peek-root");
-    const seen = (scope: string): HTMLElement | undefined =>
-      [...(root?.querySelectorAll<HTMLElement>(scope) ?? [])].find((one) => one !== ownStart && one.offsetParent !== null);
-    (seen(".peek-large button") ?? seen("button"))?.focus({ preventScroll: true });
-  }, signal);
+  const ownStart = textButton(
+    text.ownStart,
+    () => {
+      session.crops.startFrom(0);
+      // This button goes away, and would take the focus with it, and the keys with the focus.
+      const root = ownStart.closest(".peek-root");
+      const seen = (scope: string): HTMLElement | undefined =>
+        [...(root?.querySelectorAll<HTMLElement>(scope) ?? [])].find(
+          (one) => one !== ownStart && one.offsetParent !== null,
+        );
+      (seen(".peek-large button") ?? seen("button"))?.focus({ preventScroll: true });
+    },
+    signal,
+  );
   watch(view, ["status"], () => {
     ownStart.hidden = !session.status.start;
   });

@@ -3,7 +3,7 @@ import { el, iconButton, setIcon, setText } from "./dom";
 import { anotherOf } from "./picker";
 import { LARGEST_SEED } from "./protocol";
 import { formatFixed, text } from "./text";
-import { watch, watchCalmly, type View } from "./view";
+import { type View, watch, watchCalmly } from "./view";
 
 /** Play, one step, restart and the seed, with how far the schedule has come. */
 export function transportPanel(view: View): HTMLElement {

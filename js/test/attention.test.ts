@@ -94,7 +94,10 @@ test("visible is said on the change from none to some and back, not for each vie
   const second = look();
   first();
   second();
-  expect(of("visible")).toEqual([{ kind: "visible", on: true }, { kind: "visible", on: false }]);
+  expect(of("visible")).toEqual([
+    { kind: "visible", on: true },
+    { kind: "visible", on: false },
+  ]);
 });
 
 test("a hidden page counts as not seen", () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import createWidget from "../src/index";
-import { bytes, FakeModel, frame, installScreen, settle, status, traits, type Screen } from "./host";
+import { bytes, FakeModel, frame, installScreen, type Screen, settle, status, traits } from "./host";
 
 let screen: Screen;
 let host: HTMLElement;
@@ -49,7 +49,12 @@ test("a frame is drawn, acknowledged and counted on the root element", async () 
   const { model } = await open();
   await model.receive({ frame: frame(1), status: status({ n: 8, run: 2, step: 5 }), step: 5 });
   expect(root()).toMatchObject({
-    peekReceived: "1", peekDrawn: "1", peekN: "8", peekState: "running", peekRun: "2", peekStep: "5",
+    peekReceived: "1",
+    peekDrawn: "1",
+    peekN: "8",
+    peekState: "running",
+    peekRun: "2",
+    peekStep: "5",
   });
   await vi.advanceTimersByTimeAsync(300);
   expect(model.sent).toContainEqual({ kind: "ack", n: 8 });

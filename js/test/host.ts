@@ -4,11 +4,7 @@ import type { AnyModel } from "@anywidget/types";
 import { vi } from "vitest";
 import type { LayerInfo, Outbound, Status, Traits } from "../src/protocol";
 
-export const LAYERS: LayerInfo[] = [
-  layer("conv1", 64, 112),
-  layer("conv2", 512, 14),
-  layer("fc", 10, 1),
-];
+export const LAYERS: LayerInfo[] = [layer("conv1", 64, 112), layer("conv2", 512, 14), layer("fc", 10, 1)];
 
 export function layer(name: string, channels: number, side: number): LayerInfo {
   return {
@@ -24,8 +20,17 @@ export function layer(name: string, channels: number, side: number): LayerInfo {
 
 export function status(changes: Partial<Status> = {}): Partial<Status> {
   return {
-    n: 1, run: 1, state: "running", text: "Drawing.", error: null, rate: 10, step: 5, total: 150,
-    unit: 3, layer: "conv2", size: 224,
+    n: 1,
+    run: 1,
+    state: "running",
+    text: "Drawing.",
+    error: null,
+    rate: 10,
+    step: 5,
+    total: 150,
+    unit: 3,
+    layer: "conv2",
+    size: 224,
     values: { blur: 2, jitter: 0.1, decay: 0, total_variation: 0.01, step_size: 1 },
     ...changes,
   };
@@ -33,9 +38,17 @@ export function status(changes: Partial<Status> = {}): Partial<Status> {
 
 export function traits(changes: Partial<Traits> = {}): Traits {
   return {
-    layer: "conv2", unit: 3, recipe: "peek",
-    blur: null, jitter: null, decay: null, total_variation: null, step_size: null,
-    seed: 0, size: null, playing: true,
+    layer: "conv2",
+    unit: 3,
+    recipe: "peek",
+    blur: null,
+    jitter: null,
+    decay: null,
+    total_variation: null,
+    step_size: null,
+    seed: 0,
+    size: null,
+    playing: true,
     layer_list: LAYERS,
     recipe_list: [{ name: "peek", summary: "Ours.", source: "here" }],
     knobs: [
@@ -44,7 +57,13 @@ export function traits(changes: Partial<Traits> = {}): Traits {
     ],
     class_names: Array.from({ length: 10 }, (_, i) => `class ${i}`),
     about: { model: "Net", preprocess: "identity", device: "cpu", version: "0" },
-    frame: bytes(), activation: 0, step: 0, history: bytes(), status: {}, evidence: {}, gauge: {},
+    frame: bytes(),
+    activation: 0,
+    step: 0,
+    history: bytes(),
+    status: {},
+    evidence: {},
+    gauge: {},
     ...changes,
   };
 }

@@ -26,7 +26,9 @@ test("another by chance is in range and never the same", () => {
 });
 
 test("a layer is described by what matters for reading its pictures", () => {
-  const words = describeLayer(layer("conv", 64, 28)).join(" ").replace(/\u00a0/g, " ");
+  const words = describeLayer(layer("conv", 64, 28))
+    .join(" ")
+    .replace(/\u00a0/g, " ");
   expect(words).toBe("Conv2d 64 units map 28 × 28 sees 7 × 7 px every 2 px");
   expect(describeLayer({ ...layer("fc", 1, 1), receptive_field: null, stride: null })).toEqual(["Conv2d", "1 unit"]);
   expect(describeLayer(undefined)).toEqual([]);

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { positionOn, reachFor, timesFor } from "../src/gauge";
 import createWidget from "../src/index";
 import type { CropInfo, CropSet, Gauge, LargeCrop } from "../src/protocol";
-import { bytes, FakeModel, frame, installScreen, settle, status, traits, type Screen } from "./host";
+import { bytes, FakeModel, frame, installScreen, type Screen, settle, status, traits } from "./host";
 
 let screen: Screen;
 let host: HTMLElement;
@@ -19,25 +19,54 @@ afterEach(() => {
 });
 
 const EVIDENCE = {
-  state: "running", text: "Looking through real images: 40 of 250.", problem: "", layer: "conv2", unit: 3, images: 40, total: 250,
+  state: "running",
+  text: "Looking through real images: 40 of 250.",
+  problem: "",
+  layer: "conv2",
+  unit: 3,
+  images: 40,
+  total: 250,
 } as const;
 
 const GAUGE: Gauge = {
-  layer: "conv2", unit: 3, images: 250, lowest: -1, median: 1, high: 3, best: 4, activation: 12.4, over_best: 3.1,
-  text: "Excites the unit 3.1 times as much as the best of 250 real images.", verdict: null,
+  layer: "conv2",
+  unit: 3,
+  images: 250,
+  lowest: -1,
+  median: 1,
+  high: 3,
+  best: 4,
+  activation: 12.4,
+  over_best: 3.1,
+  text: "Excites the unit 3.1 times as much as the best of 250 real images.",
+  verdict: null,
 };
 
 function crop(id: number, more: Partial<CropInfo> = {}): CropInfo {
   return {
-    id, key: `${id}`, activation: 10 - id, name: `${id}.jpg`, label: `label ${id}`, clipped: false,
-    box: [0.1, 0.2, 0.5, 0.6], size: [128, 96], image: id - 1, problem: "", ...more,
+    id,
+    key: `${id}`,
+    activation: 10 - id,
+    name: `${id}.jpg`,
+    label: `label ${id}`,
+    clipped: false,
+    box: [0.1, 0.2, 0.5, 0.6],
+    size: [128, 96],
+    image: id - 1,
+    problem: "",
+    ...more,
   };
 }
 
 function set(count: number, more: Partial<CropSet> = {}): CropSet {
   return {
-    kind: "crops", layer: "conv2", unit: 3, least: false, cut: false,
-    crops: Array.from({ length: count }, (_, at) => crop(at + 1)), ...more,
+    kind: "crops",
+    layer: "conv2",
+    unit: 3,
+    least: false,
+    cut: false,
+    crops: Array.from({ length: count }, (_, at) => crop(at + 1)),
+    ...more,
   };
 }
 
@@ -45,8 +74,20 @@ const pictures = (count: number): DataView[] => Array.from({ length: count }, (_
 
 function large(id: number, more: Partial<LargeCrop> = {}): LargeCrop {
   return {
-    kind: "large", id, layer: "conv2", unit: 3, name: `${id}.jpg`, label: "flamingo", activation: 9.5, clipped: false,
-    box: [0, 0, 0.5, 0.5], size: [400, 300], map: [2, 2], area: [0.1, 0, 0.9, 1], problem: "", ...more,
+    kind: "large",
+    id,
+    layer: "conv2",
+    unit: 3,
+    name: `${id}.jpg`,
+    label: "flamingo",
+    activation: 9.5,
+    clipped: false,
+    box: [0, 0, 0.5, 0.5],
+    size: [400, 300],
+    map: [2, 2],
+    area: [0.1, 0, 0.9, 1],
+    problem: "",
+    ...more,
   };
 }
 
@@ -181,9 +222,12 @@ test("least and cut are asked for, and shown as pressed when they are here", asy
   words("Least").click();
   expect(model.sent.at(-1)).toEqual({ kind: "crops", least: true, cut: false });
   await model.tell(set(2, { least: true, cut: true }), pictures(2));
-  expect(["Most", "Least", "Whole", "Crop"].map((name) => words(name).getAttribute("aria-pressed"))).toEqual(
-    ["false", "true", "false", "true"],
-  );
+  expect(["Most", "Least", "Whole", "Crop"].map((name) => words(name).getAttribute("aria-pressed"))).toEqual([
+    "false",
+    "true",
+    "false",
+    "true",
+  ]);
   expect(tiles()[0]?.querySelector<HTMLElement>(".peek-shot-frame")?.hidden).toBe(true);
 });
 
@@ -213,7 +257,13 @@ test("the gauge says its sentence and puts the mark", async () => {
 });
 
 test("the best real image is in the middle of the scale, whatever the numbers", () => {
-  for (const [lowest, best] of [[-3, 4], [2, 4], [-3, -1], [0, 0], [5, 5]] as const) {
+  for (const [lowest, best] of [
+    [-3, 4],
+    [2, 4],
+    [-3, -1],
+    [0, 0],
+    [5, 5],
+  ] as const) {
     const gauge = { ...GAUGE, lowest, best };
     expect(positionOn(gauge, best, 10)).toBeCloseTo(0.5);
     expect(positionOn(gauge, lowest - 100, 10)).toBe(0);

@@ -16,7 +16,10 @@ function slowDecoder() {
 function makeStore() {
   const drawn: number[] = [];
   const errors: unknown[] = [];
-  const store = new FrameStore((n) => drawn.push(n), (error) => errors.push(error));
+  const store = new FrameStore(
+    (n) => drawn.push(n),
+    (error) => errors.push(error),
+  );
   store.want(true);
   return { store, drawn, errors };
 }
