@@ -16,7 +16,6 @@ from dataclasses import dataclass
 __all__ = ["Attention", "Pacer"]
 
 MAX_RATE = 60.0
-MAX_WINDOW = 15
 
 SILENCE = 1.5
 """Seconds without an ack, frames being out, until the front end counts as not answering."""
@@ -54,7 +53,7 @@ class Pacer:
         if not rate > 0:
             raise ValueError(f"The frame rate must be above 0 frames a second; {rate} was given.")
         self.rate = min(float(rate), MAX_RATE)
-        self.window = max(2, min(MAX_WINDOW, round(self.rate / 2)))
+        self.window = max(2, round(self.rate / 2))
         self._sent = 0
         self._acked = 0
         self._last_sent = -math.inf

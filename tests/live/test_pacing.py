@@ -70,10 +70,10 @@ def test_a_slow_page_has_no_queue():
         assert page.pacer.outstanding <= page.pacer.window
 
 
-def test_a_window_is_half_a_second_and_at_most_fifteen():
+def test_a_window_is_half_a_second():
     assert Pacer(10, now=0).window == 5
     assert Pacer(30, now=0).window == 15
-    assert Pacer(60, now=0).window == 15
+    assert Pacer(60, now=0).window == 30
     assert Pacer(1, now=0).window == 2
 
 
