@@ -1,8 +1,8 @@
 """The loop that one would write by hand for one picture, without the engine: what benchmarks/engine.py measures it by.
 
 It draws what ``Ascent`` draws for ``Channel(layer, unit)`` with the recipe ``peek``: a spectrum with decorrelated
-colour, one turned and shifted view, total variation, Adam; from the same seed, in plain torch. Nothing is checked,
-copied out or kept, and it can do nothing else.
+colour, one turned and shifted view, total variation, Adam; from the same seed, in plain torch, with autograd's own
+gradients. Nothing is checked, copied out or kept, and it can do nothing else.
 """
 
 from __future__ import annotations

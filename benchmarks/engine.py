@@ -13,7 +13,8 @@ a  Steps a second against Lucent's. Lucent reads the layer after its ReLU and we
    networks see are 224 px (``fixed_image_size=224``; it would be about 250 otherwise). Lucent once as its README calls
    it, where the backward also computes gradients of the weights, and once with ``requires_grad_(False)`` said by a
    careful user.
-b  Against by_hand.py: the same picture to the last bit, without an engine.
+b  Against by_hand.py: the same picture without an engine; to the last bit on VGG-16, elsewhere but for the rounding of
+   the first convolution's gradient, which the engine has by a quicker sum (peek_widget/network/convolution.py).
 c  Against the forward and backward alone, on one fixed image, up to the layer.
 d  What ``peek-fast`` needs for what Lucent has after its 512 steps at its defaults, on SqueezeNet: the mean activation,
    before the ReLU, over the 32 fixed views of peek_widget.evidence.measures; Lucent's picture enlarged to 224 px, as

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from peek_widget.network.convolution import conv2d
+
 __all__ = ["ForwardMode", "Lift", "Squashers", "is_rectifier", "is_squashing", "tensors_in"]
 
 _RELUS = {F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
@@ -172,6 +174,9 @@ class ForwardMode(TorchFunctionMode):
     output gets a *shadow*: what it would be without the ReLU, taken along by each carrier beside the output
     itself, so that the rest of the forward is what it always was and one forward serves many layers.
 
+    Convolutions hand their gradient back by a quicker way where there is one, see
+    :func:`~peek_widget.network.convolution.conv2d`.
+
     Args:
         lifts: of the layers asked for; None gives every such call a shadow, whatever its number.
     """
@@ -223,7 +228,7 @@ class ForwardMode(TorchFunctionMode):
                 self._forget(args, output)
                 self._shadows[id(output)] = _Shadow(output, shadow, frozenset({number}), bool(in_place))
                 return output
-        output = func(*args, **kwargs)
+        output = (conv2d if func is torch.conv2d else func)(*args, **kwargs)
         if self._shadows:
             self._carry(func, args, kwargs, output)
         return output

@@ -1,0 +1,106 @@
+"""A quicker way to the gradient of a network's first convolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["conv2d"]
+
+# Measured on one CPU thread (AVX-512, torch 2.14, oneDNN): at 224 px the 7 x 7 filters of SqueezeNet 1.0, GoogLeNet and
+# the ResNets take 0.25 to 0.4 of the time, AlexNet's 11 x 11 and the patches of ConvNeXt and ViT 0.2 to 0.3. With 3 x 3
+# filters there is nothing to gain, with 8 input channels and more, or a stride of 1, it is slower.
+_MOST_CHANNELS = 4
+_LEAST_KERNEL = 4
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """``torch.conv2d``, to the last bit, whose gradient by ``input`` is had by another sum where that is quicker.
+
+    The usual gradient scatters every output's share over pixels that lie ``stride`` apart, and a processor's lanes
+    run over input channels, of which an image has but three. Seen from the pixels, those that leave the same
+    remainder by the stride make up a small picture, which is an ordinary convolution of the output's gradient with
+    every ``stride``-th tap of the filters. All of them are made in one convolution of ``C * stride * stride``
+    filters and then interleaved (a sub-pixel convolution, Shi et al. 2016, arXiv 1609.05158). The same products are
+    added in another order.
+
+    For frozen float32 weights on a CPU, few input channels and large filters with equal strides, no dilation and no
+    groups; elsewhere it is ``torch.conv2d``.
+    """
+    strides, paddings = _pair(stride), _pair(padding)
+    if (
+        torch.is_grad_enabled()
+        and input.requires_grad
+        and not weight.requires_grad
+        and not (bias is not None and bias.requires_grad)
+        and _plain(input)
+        and _plain(weight)
+        and input.ndim == weight.ndim == 4
+        and weight.shape[1] <= _MOST_CHANNELS
+        and min(weight.shape[2:]) >= _LEAST_KERNEL
+        and strides is not None
+        and paddings is not None
+        and strides[0] == strides[1] > 1
+        and _pair(dilation) == (1, 1)
+        and groups == 1
+    ):
+        return _SubPixel.apply(input, weight, bias, strides[0], paddings)
+    return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    """A number for rows and one for columns; None for padding in words."""
+    if isinstance(value, str):
+        return None
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * 2 if len(values) == 1 else values
+
+
+def _plain(tensor: Tensor) -> bool:
+    return (
+        type(tensor) in (Tensor, nn.Parameter)
+        and tensor.dtype is torch.float32
+        and tensor.device.type == "cpu"
+        and tensor.layout is torch.strided
+    )
+
+
+class _SubPixel(torch.autograd.Function):
+    """A convolution of stride ``s``; its backward is made of differentiable functions, and may be mapped over."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(input: Tensor, weight: Tensor, bias: Tensor | None, s: int, padding: tuple[int, int]) -> Tensor:
+        return torch.conv2d(input, weight, bias, s, padding)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        image, weight, _, ctx.stride, ctx.padding = inputs
+        ctx.sides = image.shape[2:]
+        ctx.save_for_backward(weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        s, (top, left), (height, width) = ctx.stride, ctx.padding, ctx.sides
+        count, channels, down, across = weight.shape
+        rows, columns = -(-down // s), -(-across // s)  # taps that fall on pixels of one remainder
+        taps = F.pad(weight, (0, columns * s - across, 0, rows * s - down))
+        taps = taps.view(count, channels, rows, s, columns, s).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
+        taps = taps.reshape(channels * s * s, count, rows, columns)
+        padded = F.pixel_shuffle(torch.conv2d(gradient, taps, padding=(rows - 1, columns - 1)), s)
+        # Off with the convolution's own padding; pixels at the end that no filter has reached get a zero.
+        ends = width + left - padded.shape[3], height + top - padded.shape[2]
+        return F.pad(padded, (-left, ends[0], -top, ends[1])), None, None, None, None
