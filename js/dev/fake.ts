@@ -196,6 +196,7 @@ async function tick(): Promise<void> {
       ? "RuntimeError: Given groups=1, weight of size [64, 3, 3, 3], expected input[1, 1, 64, 64] to have 3 channels"
       : null,
     values: { ...values, ...own },
+    recipe_values: values,
   } as unknown;
   if (!(query.has("gone") && n > 20)) emit("change:status");
 }

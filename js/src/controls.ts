@@ -15,6 +15,8 @@ export interface SliderState {
   value: number;
   /** What a screen reader says instead of the bare position. */
   spoken: string;
+  /** Where a tick is drawn: a position worth coming back to. */
+  mark?: number;
 }
 
 export interface Slider {
@@ -35,6 +37,8 @@ export function slider(label: string, onInput: (value: number) => void, signal: 
     input.max = String(Math.max(0, state.maximum));
     input.value = String(state.value);
     input.disabled = state.maximum <= 0;
+    input.classList.toggle("peek-marked", state.mark !== undefined);
+    if (state.mark !== undefined) input.style.setProperty("--mark", String(state.mark / state.maximum));
     fill();
   };
   // The part left of the thumb is coloured by the style sheet from this property.

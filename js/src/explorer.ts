@@ -1,10 +1,11 @@
 import { curvePanel } from "./curve";
 import { el } from "./dom";
 import { gaugePanel } from "./gauge";
-import { knobsPanel, recipePanel } from "./knobs";
+import { knobsPanel } from "./knobs";
 import { headingPanel, pickerPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { hasImages, realPanel } from "./real";
+import { recipePanel } from "./recipe";
 import type { Session } from "./session";
 import { footerPanel, statusPanel } from "./status";
 import { text } from "./text";

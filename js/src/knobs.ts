@@ -1,5 +1,6 @@
 import { clamp, slider } from "./controls";
 import { el, iconButton, setText } from "./dom";
+import { helpFor } from "./help";
 import type { KnobInfo } from "./protocol";
 import { formatFixed, formatNumber, text } from "./text";
 import { type View, watch, watchCalmly } from "./view";
@@ -43,39 +44,6 @@ function tidy(value: number, knob: KnobInfo): number {
   return clamp(Number(value.toPrecision(3)), knob.minimum, knob.maximum);
 }
 
-export function recipePanel(view: View): HTMLElement {
-  const { session, signal } = view;
-  const { wire } = session;
-  const list = el("select", { class: "peek-select" });
-  const summary = el("p", { class: "peek-help" });
-  list.addEventListener(
-    "change",
-    () => {
-      wire.edit({ recipe: list.value });
-      session.attention.expectReply();
-    },
-    { signal },
-  );
-  watch(view, ["recipe", "recipe_list"], () => {
-    const name = wire.get("recipe");
-    const recipes = wire.get("recipe_list") ?? [];
-    const names = recipes.map((recipe) => recipe.name);
-    // A recipe made in Python has a name that no preset has.
-    if (!names.includes(name)) names.push(name);
-    list.replaceChildren(...names.map((each) => el("option", { value: each }, each)));
-    list.value = name;
-    const chosen = recipes.find((recipe) => recipe.name === name);
-    setText(summary, chosen?.summary ?? "");
-    summary.title = chosen?.source ? text.recipeSource(chosen.source) : "";
-  });
-  return el(
-    "div",
-    { class: "peek-group" },
-    el("label", { class: "peek-row" }, el("span", { class: "peek-label" }, text.recipe), list),
-    summary,
-  );
-}
-
 /** The five regularisers: each follows the recipe until a hand takes it, and can be given back. */
 export function knobsPanel(view: View): HTMLElement {
   const rows = el("div", { class: "peek-knobs", role: "group", "aria-label": text.regularisation });
@@ -107,36 +75,41 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
   };
   const reset = iconButton("undo", text.backToRecipe(knob.label), giveBack, signal);
   reset.classList.add("peek-quiet");
+  const help = helpFor(knob.label, knob.help, signal);
   const row = el(
     "div",
-    { class: "peek-knob", title: knob.help },
+    { class: "peek-knob" },
     el(
       "div",
-      { class: "peek-inline" },
-      el("span", { class: "peek-label" }, knob.label),
-      badge,
-      el("span", { class: "peek-spring" }),
+      { class: "peek-knob-head" },
+      el("span", { class: "peek-inline" }, el("span", { class: "peek-label" }, knob.label), help.button, badge),
       number,
       el("span", { class: "peek-unit" }, knob.unit),
       reset,
     ),
     range.input,
-    el("p", { class: "peek-help" }, knob.help),
+    help.note,
   );
 
   const update = (): void => {
+    const { values, recipe_values } = session.status;
     const own = wire.get(knob.name);
     const byHand = own !== null && own !== undefined;
-    const value = byHand ? own : session.status.values[knob.name];
+    const value = byHand ? own : values[knob.name];
+    const planned = recipe_values[knob.name];
+    // Before the first run nothing is known of the recipe, and nothing is switched off.
+    const unused = !byHand && planned === undefined && Object.keys(recipe_values).length > 0;
     const shown = value === undefined ? "–" : formatKnob(knob, value);
+    const ofRecipe = planned === undefined ? null : formatKnob(knob, planned);
     row.classList.toggle("peek-by-hand", byHand);
-    setText(badge, byHand ? text.byHand : text.byRecipe);
+    setText(badge, byHand ? text.byHand : unused ? text.unusedKnob : "");
     setText(number, shown);
     reset.disabled = !byHand;
     range.show({
-      maximum: POSITIONS,
+      maximum: unused ? 0 : POSITIONS,
       value: value === undefined ? 0 : positionOf(knob, value),
-      spoken: text.knobSpoken(shown, knob.unit, byHand),
+      spoken: text.knobSpoken(shown, knob.unit, byHand, ofRecipe),
+      ...(planned === undefined ? {} : { mark: positionOf(knob, planned) }),
     });
   };
   // A hand must see its own change at once; what a schedule does may be shown at a readable pace.

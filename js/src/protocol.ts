@@ -74,6 +74,8 @@ export interface Status {
   start: string;
   /** The knobs as they stand now, recipe and overrides taken together. */
   values: Partial<Record<KnobName, number>>;
+  /** What the recipe alone would have now; a knob that cannot act in it is not among them. */
+  recipe_values: Partial<Record<KnobName, number>>;
 }
 
 /** How far the look through the real images is; without a dataset an empty object. */
@@ -204,6 +206,7 @@ export function readStatus(raw: Partial<Status> | null | undefined): Status {
     start: "",
     ...raw,
     values: raw?.values ?? {},
+    recipe_values: raw?.recipe_values ?? {},
   };
 }
 

@@ -44,12 +44,23 @@ export const text = {
 
   recipe: "Recipe",
   recipeSource: (source: string) => `Source: ${source}`,
+  recipeNow: "Recipe: ",
   regularisation: "Regularisation",
-  byRecipe: "recipe",
   byHand: "by hand",
+  unusedKnob: "not in this recipe",
   backToRecipe: (label: string) => `Give ${label} back to the recipe`,
-  knobSpoken: (value: string, unit: string, byHand: boolean) =>
-    `${value}${unit ? ` ${unit}` : ""}, ${byHand ? "set by hand" : "as the recipe says"}`,
+  knobSpoken: (value: string, unit: string, byHand: boolean, ofRecipe: string | null) =>
+    `${value}${unit ? ` ${unit}` : ""}, ${
+      !byHand ? "as the recipe says" : `set by hand${ofRecipe === null ? "" : `, the recipe has ${ofRecipe}`}`
+    }`,
+
+  helpOn: (subject: string) => `What is this: ${subject}`,
+  /** What each thing is, and what it does to the picture. */
+  help: {
+    recipe:
+      "The way the picture is drawn: where it begins, how far each step goes, and what holds it together. Another " +
+      "recipe gives another picture of the same unit.",
+  },
 
   activation: "Activation",
   beforeRelu: "before any ReLU",

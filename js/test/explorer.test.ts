@@ -129,25 +129,84 @@ test("a knob follows the recipe, is taken by a hand, and given back", async () =
   const { model } = await open();
   const row = range("blur").closest(".peek-knob")!;
   const badge = row.querySelector(".peek-badge")!;
-  await model.receive({ status: status({ values: { blur: 2.5 } }) });
+  const says = () => range("blur").getAttribute("aria-valuetext");
+  await model.receive({ status: status({ values: { blur: 2.5 }, recipe_values: { blur: 2.5 } }) });
   await vi.advanceTimersByTimeAsync(200);
-  expect([range("blur").value, badge.textContent]).toEqual(["100", "recipe"]);
+  expect([range("blur").value, badge.textContent]).toEqual(["100", ""]);
+  expect(says()).toBe("2.50 px, as the recipe says");
 
   drag(range("blur"), 40);
   await settle();
   expect(model.state.blur).toBe(1);
   expect(badge.textContent).toBe("by hand");
-  await model.receive({ status: status({ values: { blur: 2.4 } }) });
+  await model.receive({ status: status({ values: { blur: 2.4 }, recipe_values: { blur: 2.4 } }) });
   await vi.advanceTimersByTimeAsync(200);
   expect(range("blur").value).toBe("40");
+  expect(range("blur").style.getPropertyValue("--mark")).toBe("0.48");
+  expect(says()).toBe("1.00 px, set by hand, the recipe has 2.40");
 
   button("Give blur back to the recipe").click();
   await vi.advanceTimersByTimeAsync(200);
   expect(model.state.blur).toBeNull();
   expect(model.saved[model.saved.length - 1]).toEqual({ blur: null });
-  expect([range("blur").value, badge.textContent]).toEqual(["96", "recipe"]);
+  expect([range("blur").value, badge.textContent]).toEqual(["96", ""]);
   expect(button("Give blur back to the recipe").disabled).toBe(true);
   expect(document.activeElement).toBe(range("blur"));
+});
+
+test("a knob that the recipe has no use for is switched off and says so", async () => {
+  const { model } = await open();
+  await model.receive({ status: status({ values: { blur: 0, step_size: 1 }, recipe_values: { step_size: 1 } }) });
+  await vi.advanceTimersByTimeAsync(200);
+  expect(range("blur").disabled).toBe(true);
+  expect(range("blur").closest(".peek-knob")!.textContent).toContain("not in this recipe");
+  expect(range("step size").disabled).toBe(false);
+});
+
+test("a question mark opens what its control does, and shuts it", async () => {
+  await open();
+  const ask = button("What is this: blur");
+  const note = range("blur").closest(".peek-knob")!.querySelector<HTMLElement>(".peek-help")!;
+  expect([note.hidden, ask.getAttribute("aria-expanded")]).toEqual([true, "false"]);
+  ask.click();
+  expect([note.hidden, note.textContent, ask.getAttribute("aria-expanded")]).toEqual([false, "Smooths.", "true"]);
+  ask.click();
+  expect(note.hidden).toBe(true);
+});
+
+test("the recipes are told apart before one is taken", async () => {
+  const recipe_list = [
+    { name: "peek", summary: "Ours.", source: "here" },
+    { name: "old", summary: "Theirs.", source: "there" },
+  ];
+  const { model } = await open(new FakeModel(traits({ recipe_list })));
+  const choose = find<HTMLButtonElement>(".peek-recipe-button");
+  const list = find(".peek-recipe-list");
+  expect([list.hidden, choose.textContent, find(".peek-recipe-summary").textContent]).toEqual([
+    true,
+    "Recipe: peek",
+    "Ours.",
+  ]);
+  choose.click();
+  expect(list.textContent).toContain("Theirs.");
+  const radios = [...list.querySelectorAll("input")];
+  expect(document.activeElement).toBe(radios[0]);
+  radios[1]!.checked = true;
+  radios[1]!.dispatchEvent(new Event("change", { bubbles: true }));
+  await settle();
+  expect(model.saved).toEqual([{ recipe: "old" }]);
+  expect(find(".peek-recipe-summary").textContent).toBe("Theirs.");
+  // by arrow key: the list is still there to go on in
+  expect(list.hidden).toBe(false);
+  radios[1]!.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+  expect([list.hidden, document.activeElement]).toEqual([true, choose]);
+});
+
+test("a recipe made in Python is shown though no preset has its name", async () => {
+  const { model } = await open();
+  await model.receive({ recipe: "mine" });
+  expect(find(".peek-recipe-name").textContent).toBe("mine");
+  expect(find<HTMLInputElement>(".peek-recipe-list input:checked").value).toBe("mine");
 });
 
 test("pause, one step, play and restart", async () => {

@@ -32,6 +32,7 @@ export function status(changes: Partial<Status> = {}): Partial<Status> {
     layer: "conv2",
     size: 224,
     values: { blur: 2, jitter: 0.1, decay: 0, total_variation: 0.01, step_size: 1 },
+    recipe_values: { blur: 2, jitter: 0.1, decay: 0, total_variation: 0.01, step_size: 1 },
     ...changes,
   };
 }

@@ -176,6 +176,10 @@ class Ascent(Iterator[Step]):
         """The explorer's knobs as the next step will use them."""
         return {name: self._number(name) for name in KNOBS}
 
+    def recipe_values(self) -> dict[str, float]:
+        """What the recipe has for them at the next step, whatever is held; without those that can't act in it."""
+        return {name: self._planned(name) for name, knob in KNOBS.items() if self.recipe.takes(name, knob.maximum)}
+
     def extend(self, steps: int) -> None:
         """Allow so many steps more than now, with the recipe's last values; PeekError if that is no number of steps."""
         if isinstance(steps, bool) or not isinstance(steps, SupportsIndex) or int(steps) < 0:
@@ -454,7 +458,10 @@ class Ascent(Iterator[Step]):
 
     def _number(self, name: str) -> float:
         """One of NUMBERS as the next step uses it."""
-        return self._overrides.get(name, self.recipe.at(name, min(self.index, self.recipe.steps - 1)))
+        return self._overrides.get(name, self._planned(name))
+
+    def _planned(self, name: str) -> float:
+        return self.recipe.at(name, min(self.index, self.recipe.steps - 1))
 
     def _pulled(self, gradient: Tensor, pictures: Tensor) -> Tensor:
         for name, pull in (

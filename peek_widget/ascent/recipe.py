@@ -295,6 +295,14 @@ class Recipe:
         if name == "rotation" and self.turns:
             raise RecipeError("Turns are taken in place of rotation: give rotation=0, or turns=().")
 
+    def takes(self, name: str, value: float) -> bool:
+        """Whether :meth:`check_use` lets that pass."""
+        try:
+            self.check_use(name, value)
+        except RecipeError:
+            return False
+        return True
+
     @property
     def steps(self) -> int:
         """Steps of the whole run."""

@@ -21,8 +21,12 @@ class StoreError(PeekError):
 
 
 class EvidenceError(PeekError):
-    """A pass had to end before its time; ``found`` is what it had until then (a dict by layer, never None)."""
+    """A pass had to end before its time; ``found`` is what it had until then (a dict by layer, never None).
 
-    def __init__(self, message: str, found: Evidence) -> None:
+    ``plain`` is the same for somebody who looks at a page and writes no Python: what happened, without what to call.
+    """
+
+    def __init__(self, message: str, found: Evidence, plain: str = "") -> None:
         super().__init__(message)
         self.found = found
+        self.plain = plain or message

@@ -310,10 +310,12 @@ class EvidencePass:
     def _broken(self, cause: Exception | str) -> EvidenceError:
         seen = self.findings.count
         text = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"
+        ended = f"The pass ended after {seen:,} of {len(self.source):,} images: {text}."
         return EvidenceError(
-            f"The pass ended after {seen:,} of {len(self.source):,} images: {text}. What it found in them is kept, as "
-            "the error's .found; with resume=error.found another pass goes on from there.",
+            f"{ended} What it found in them is kept, as the error's .found; with resume=error.found another pass goes "
+            "on from there.",
             self.evidence,
+            ended,
         )
 
     def _take(self, batch: Batch) -> None:

@@ -22,7 +22,16 @@ from torch import Tensor
 
 from peek_widget.ascent import Objective, Recipe
 from peek_widget.errors import PeekError, SizeError
-from peek_widget.evidence import Crop, Evidence, EvidencePass, LayerEvidence, UnitEvidence, activation_map, measures
+from peek_widget.evidence import (
+    Crop,
+    Evidence,
+    EvidenceError,
+    EvidencePass,
+    LayerEvidence,
+    UnitEvidence,
+    activation_map,
+    measures,
+)  # fmt: skip
 from peek_widget.evidence.dataset import Source, read_source
 from peek_widget.evidence.store import load_evidence
 from peek_widget.network import Network, read
@@ -408,7 +417,7 @@ class ImageDesk:
             return
         looked.samples.clear()
         if work.error is not None:
-            looked.problem = str(work.error) if isinstance(work.error, PeekError) else _named(work.error)
+            looked.problem = _for_viewers(work.error)
             log.warning("The pass over the images ended: %s", looked.problem)
             work.error = None
             self._wanted = False
@@ -663,3 +672,10 @@ def _passed_over(evidence: LayerEvidence) -> str:
 
 def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def _for_viewers(error: BaseException) -> str:
+    """Why a pass ended, for somebody who has the page and its buttons, and no Python."""
+    if isinstance(error, EvidenceError):
+        return f"{error.plain} What it found until then is shown. Mend what is wrong and press Go on for the rest."
+    return str(error) if isinstance(error, PeekError) else _named(error)

@@ -116,7 +116,7 @@ class Session:
         self._run = 0
         self._reduced: int | None = None
         self._note = ""
-        self._facts: dict[str, Any] = {"total": 0, "size": 0, "values": {}}
+        self._facts: dict[str, Any] = {"total": 0, "size": 0, "values": {}, "recipe_values": {}}
         self._state = "starting" if playing else "paused"
         self._error: BaseException | None = None
 
@@ -510,6 +510,7 @@ class Session:
                 "total": int(ascent.steps),
                 "size": int(ascent.size),
                 "values": {name: float(value) for name, value in ascent.values().items()},
+                "recipe_values": {name: float(value) for name, value in ascent.recipe_values().items()},
             }
         return {
             "n": self._n,

@@ -92,3 +92,6 @@ class RunningAscent(Protocol):
 
     def values(self) -> Mapping[str, float]:
         """The knobs now in force."""
+
+    def recipe_values(self) -> Mapping[str, float]:
+        """What the recipe has for them now, whatever is held; without those that can't act in it."""

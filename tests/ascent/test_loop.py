@@ -186,6 +186,17 @@ def test_overrides_are_taken_all_or_none() -> None:
     assert ascent.values()["blur"] == 0.0
 
 
+def test_what_the_recipe_has_is_told_beside_what_is_held() -> None:
+    recipe = SHORT.replace(blur=(2.0, 1.0))
+    ascent = Ascent(NET, Logit(1), recipe, size=24)
+    ascent.override(blur=4.0)
+    assert (ascent.values()["blur"], ascent.recipe_values()["blur"]) == (4.0, 2.0)
+    ascent.step()
+    assert ascent.recipe_values()["blur"] == recipe.at("blur", 1) < 2.0
+    assert "decay" in ascent.recipe_values()
+    assert "decay" not in Ascent(NET, Logit(1), brief("maco-2023"), size=24).recipe_values()
+
+
 def test_what_has_no_effect_is_refused_by_hand_too() -> None:
     ascent = Ascent(NET, Logit(1), SHORT, size=24)
     for name in ("bilateral", "small_norm", "small_contribution"):

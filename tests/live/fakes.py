@@ -71,6 +71,9 @@ class FakeAscent:
     def values(self):
         return {"blur": 0.0, **self.overrides}
 
+    def recipe_values(self):
+        return {"blur": 0.0}
+
 
 class Clock:
     """Real time plus what the test adds."""

@@ -299,8 +299,11 @@ def test_a_file_of_evidence_holds_no_images_and_says_so(explore, images, tmp_pat
 
 
 class Raises(Dataset):
+    def __init__(self, count=12):
+        self.count = count
+
     def __len__(self):
-        return 12
+        return self.count
 
     def __getitem__(self, index):
         if index >= 8:
@@ -342,6 +345,16 @@ def test_a_dataset_that_raises_midway_keeps_what_was_found(explore):
     assert "the disk is gone <b>" in explorer.evidence["text"] + explorer.evidence["problem"]
     assert len(explorer.crops.top) == 8
     assert explorer.wait(30) == "done"
+
+
+def test_a_pass_that_breaks_off_is_told_in_words_for_who_looks(explore):
+    explorer = explore(layer="conv2", unit=3, dataset=Raises(400))
+    eventually(lambda: explorer.evidence.get("problem"), 30)
+    problem = explorer.evidence["problem"]
+    assert "the disk is gone <b>" in problem
+    # whoever looks has buttons, and no argument of a function to give
+    assert "press Go on" in problem
+    assert "resume" not in problem
 
 
 def test_not_one_image_that_can_be_read(explore, tmp_path):
