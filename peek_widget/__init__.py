@@ -24,7 +24,9 @@ from peek_widget.ascent import (
     load_recipe,
     measure_spectrum,
     render,
+    save_animation,
 )  # fmt: skip
+from peek_widget.comparison import Comparison, compare
 from peek_widget.errors import PeekError
 from peek_widget.evidence import EvidencePass, load_evidence, survey, top_crops, verdicts
 from peek_widget.network import Layer, Preprocess, layers
@@ -35,10 +37,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Ascent", "Channel", "Direction", "Diversity", "Drawing", "EvidencePass", "Layer", "Logit", "Neuron", "Objective",
-    "PeekError", "Preprocess", "Recipe", "Result", "State", "Step", "Style", "UnitExplorer", "ascend", "fingerprint",
-    "interpolate", "layers", "load_evidence", "load_recipe", "measure_spectrum", "render", "survey", "top_crops",
-    "verdicts",
+    "Ascent", "Channel", "Comparison", "Direction", "Diversity", "Drawing", "EvidencePass", "Layer", "Logit", "Neuron",
+    "Objective", "PeekError", "Preprocess", "Recipe", "Result", "State", "Step", "Style", "UnitExplorer", "ascend",
+    "compare", "fingerprint", "interpolate", "layers", "load_evidence", "load_recipe", "measure_spectrum", "render",
+    "save_animation", "survey", "top_crops", "verdicts",
 ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Gradient ascent on images: pure torch, no notebook needed."""
 
+from peek_widget.ascent.animation import save_animation
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.diversity import Diversity
 from peek_widget.ascent.engine import Ascent, ascend, render
@@ -16,5 +17,6 @@ from peek_widget.ascent.style import Style
 __all__ = [
     "KNOBS", "NUMBERS", "Ascent", "Channel", "Direction", "Diversity", "Drawing", "Knob", "Logit", "Neuron",
     "Objective", "Preset", "Recipe", "Result", "State", "Step", "Style", "ascend", "fingerprint", "interpolate",
-    "load_recipe", "measure_spectrum", "power_law_spectrum", "presets", "render", "to_pil",
+    "load_recipe", "measure_spectrum", "power_law_spectrum", "presets", "render", "save_animation",
+    "to_pil",
 ]  # fmt: skip
