@@ -1,0 +1,357 @@
+"""How quickly pictures reach the screen, beside jupyter_rfb; and what being watched costs the ascent.
+
+    python benchmarks/stream.py [--rounds 3] [--seconds 8] [--rate 60]
+
+In one JupyterLab and one Chromium, taking turns: our explorer and jupyter_rfb 1.x, drawing continuously, both fed by
+the same 512 px pictures made beforehand. In the page a probe looks at every repaint which picture is on the screen
+(its number stands in its first row) and when a moved control shows in it. Needs the extras `test` and `bench`, and a
+Chromium.
+
+Then a real ascent (SqueezeNet with its ImageNet weights where PEEK_SHARED or ../shared has it, else the bundled
+network): its steps a second while it is watched, by those while nobody sees it, in turns; once with the kernel and
+the browser on a core each, once as the system likes it. Then how long one waits for a picture; last, memory while
+10,000 frames pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from playwright.sync_api import BrowserContext, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.stream_source import BLOCK, NUMBER_BITS, VALUE_BITS
+from tests import networks
+from tests.browser.conftest import Server, chromium_path
+from tests.browser.lab import Notebook
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+]  # fmt: skip
+
+
+
+def real_weights() -> bool:
+    """Whether SqueezeNet's ImageNet weights are at hand."""
+    try:
+        networks.shared()
+    except networks.pytest.skip.Exception:
+        return False
+    return True
+
+
+REAL = real_weights()
+
+OURS, THEIRS = "peek_widget", "jupyter_rfb"
+PLACE = {OURS: "canvas.peek-canvas", THEIRS: ".renderview-wrapper img"}
+
+# Looks at every repaint; reading 32 pixels of the picture costs it next to nothing.
+PROBE = """([place, block, numberBits, valueBits]) => {
+  const bits = numberBits + valueBits;
+  const small = new OffscreenCanvas(bits, 1);
+  const context = small.getContext('2d', { willReadFrequently: true });
+  context.imageSmoothingEnabled = false;
+  const probe = { frames: [], turned: [], number: -1, value: -1, on: true };
+  const look = () => {
+    if (!probe.on) return;
+    const picture = document.querySelector(place);
+    if (picture && (picture.naturalWidth ?? picture.width) > bits) {
+      context.drawImage(picture, 0, 0, bits * block, block, 0, 0, bits, 1);
+      const data = context.getImageData(0, 0, bits, 1).data;
+      const read = (first, count) => {
+        let value = 0;
+        for (let place = 0; place < count; place++) value += data[4 * (first + place)] > 127 ? 2 ** place : 0;
+        return value;
+      };
+      const now = performance.now();
+      const number = read(0, numberBits), value = read(numberBits, valueBits);
+      if (number !== probe.number) { probe.number = number; probe.frames.push(now); }
+      if (value !== probe.value) { probe.value = value; probe.turned.push(now); }
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+  window.peekProbe = probe;
+}"""
+
+# One move of a control, as the browser reports it, and when it was made.
+MOVES = {
+    OURS: """position => {
+      const input = document.querySelector('.peek-knobs input[type=range]');
+      const at = performance.now();
+      input.value = String(20 + position);
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+      return at;
+    }""",
+    THEIRS: """position => {
+      const view = document.querySelector('.renderview-wrapper img');
+      const box = view.getBoundingClientRect();
+      const at = performance.now();
+      view.dispatchEvent(new PointerEvent('pointermove', {
+        bubbles: true, pointerId: 1, pointerType: 'mouse',
+        clientX: box.left + 20 + position, clientY: box.top + 100,
+      }));
+      return at;
+    }""",
+}
+
+CELLS = {
+    OURS: "from stream_source import *\nsource = Source()\nshown = Explorer(source, {rate})\nshown",
+    THEIRS: "from stream_source import *\nsource = Source()\nshown = Buffer(source)\nshown.request_draw()\nshown",
+}
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+@contextmanager
+def notebook(server: Server, context: BrowserContext, name: str, cells: list[str]) -> Iterator[Notebook]:
+    page = Notebook(server, context, f"{name}.ipynb", cells=cells)
+    try:
+        yield page
+    finally:
+        page.page.close()
+        server.end_kernels()
+
+
+def measure(server: Server, context: BrowserContext, side: str, round_: int, options: Any) -> dict[str, Any]:
+    """Frames a second on the screen, and how long the screen takes to follow a control."""
+    moves = random.Random(round_)
+    with notebook(server, context, f"{side}-{round_}", [CELLS[side].format(rate=options.rate)]) as lab:
+        lab.run_all(wait=False)
+        lab.page.wait_for_selector(PLACE[side], timeout=60_000)
+        lab.page.evaluate(PROBE, [PLACE[side], BLOCK, NUMBER_BITS, VALUE_BITS])
+        lab.page.wait_for_function("() => window.peekProbe.frames.length > 30", timeout=60_000)
+        first = lab.page.evaluate("() => performance.now()")
+        lab.page.wait_for_timeout(1000 * options.seconds)
+        frames, last = lab.page.evaluate("() => [window.peekProbe.frames, performance.now()]")
+        seen = [at for at in frames if first <= at <= last]
+        lags = []
+        for turn in range(options.moves):
+            lab.page.evaluate("() => { window.peekProbe.turned = [] }")
+            at = lab.page.evaluate(MOVES[side], 3 * (turn % 40))
+            lab.page.wait_for_function("() => window.peekProbe.turned.length > 0", timeout=20_000)
+            lags.append(lab.page.evaluate("() => window.peekProbe.turned[0]") - at)
+            lab.page.wait_for_timeout(250 + 200 * moves.random())
+        sent = lab.ask("shown.bytes_sent[-200:]")
+    return {"rate": len(seen) / ((last - first) / 1000), "lags": lags, "bytes": statistics.median(sent)}
+
+
+def against_rfb(server: Server, context: BrowserContext, options: Any) -> None:
+    found: dict[str, list[dict[str, Any]]] = {OURS: [], THEIRS: []}
+    for round_ in range(options.rounds):
+        for side in (OURS, THEIRS) if round_ % 2 == 0 else (THEIRS, OURS):
+            found[side].append(measure(server, context, side, round_, options))
+            print(f"  round {round_ + 1}, {side}: {found[side][-1]['rate']:.1f} frames/s", flush=True)
+    print(f"\n512 px, {options.rounds} rounds in turns, {options.moves} moves each, our aim {options.rate:g} frames/s")
+    print(f"{'':14}{'frames/s':>10}{'lag p50':>10}{'lag p95':>10}{'kB a frame':>12}")
+    lines = {}
+    for side, rounds in found.items():
+        lags = [lag for each in rounds for lag in each["lags"]]
+        line = [statistics.median(each["rate"] for each in rounds), percentile(lags, 0.5), percentile(lags, 0.95)]
+        lines[side] = [*line, statistics.median(each["bytes"] for each in rounds) / 1000]
+        print(f"{side:14}{line[0]:10.1f}{line[1]:7.0f} ms{line[2]:7.0f} ms{lines[side][3]:12.1f}")
+    ours, theirs = lines[OURS], lines[THEIRS]
+    print(f"{'ratio':14}" + "".join(f"{one / other:10.2f}" for one, other in zip(ours[:3], theirs[:3], strict=True)))
+    print("wanted            >= 2.5   <= 0.60   <= 0.60")
+
+
+MODEL = f"""import os, threading, torch
+from peek_widget import Recipe, UnitExplorer
+from tests.networks import squeezenet
+torch.set_num_threads(1)
+model = squeezenet() if {REAL} else None
+"""
+
+
+def pin(pids: list[int], cores: set[int]) -> None:
+    for pid in pids:
+        for thread in psutil.Process(pid).threads():
+            try:
+                os.sched_setaffinity(thread.id, cores)
+            except ProcessLookupError:
+                continue
+
+
+def browsers() -> list[int]:
+    return [child.pid for child in psutil.Process().children(recursive=True) if "chrom" in child.name().lower()]
+
+
+def watched_share(server: Server, context: BrowserContext, options: Any) -> None:
+    """Steps a second while watched, by those of the same run while nobody sees it."""
+    layers = ("features.3", "features.12") if REAL else ("conv2", "conv5")
+    print("\nsteps a second while watched, by those while nobody sees it (JupyterLab, one thread)")
+    for layer in layers:
+        cell = MODEL + (
+            f"explorer = UnitExplorer(model, layer={layer!r}, threads=1,\n"
+            "                        recipe=Recipe.preset('peek').replace(steps=100_000))\n"
+            # somebody who waits keeps it running, seen or not
+            "threading.Thread(target=explorer.wait, daemon=True).start()\n"
+            "explorer"
+        )
+        with notebook(server, context, f"watched-{layer.replace('.', '-')}", [cell]) as lab:
+            lab.run_all()
+            lab.page.wait_for_function(
+                "() => Number(document.querySelector('.peek-root')?.dataset.peekStep) > 20", timeout=120_000
+            )
+            for pinned in (True, False):
+                cores = sorted(os.sched_getaffinity(0))
+                if pinned and len(cores) < 2:
+                    print("  pinned: this machine has one core; left out")
+                    continue
+                kernel = lab.ask("os.getpid()")
+                pin([kernel], {cores[0]} if pinned else set(cores))
+                pin(browsers(), {cores[1]} if pinned else set(cores))
+                shares, rates = [], []
+                for _ in range(options.rounds):
+                    rate = {}
+                    for seen in (True, False):
+                        lab.page.evaluate(
+                            "on => { document.querySelector('.peek-root').style.display = on ? '' : 'none' }", seen
+                        )
+                        lab.page.wait_for_timeout(2000)
+                        rate[seen] = steps_a_second(lab, options.seconds)
+                    shares.append(rate[True] / rate[False])
+                    rates.append(rate[True])
+                print(
+                    f"  {layer:12} {'pinned  ' if pinned else 'unpinned'} {statistics.median(shares):5.2f} "
+                    f"({min(shares):.2f} to {max(shares):.2f}), {statistics.median(rates):.0f} steps/s watched",
+                    flush=True,
+                )
+    print("wanted            >= 0.90 pinned")
+
+
+def steps_a_second(lab: Notebook, seconds: float) -> float:
+    read = "(lambda a: [a.index, __import__('time').perf_counter()])(explorer._session._ascent)"
+    one = lab.ask(read)
+    lab.page.wait_for_timeout(1000 * seconds)
+    other = lab.ask(read)
+    return (other[0] - one[0]) / (other[1] - one[1])
+
+
+def waits(server: Server, context: BrowserContext, options: Any) -> None:
+    """From running the cell to the first picture, and from another unit to a finished, nameable picture."""
+    layer = "features.12" if REAL else "conv5"
+    print(f"\nhow long one waits ({'SqueezeNet' if REAL else 'the bundled network'}, {layer}, one thread)")
+    for recipe in ("peek-fast", "peek"):
+        first, whole, named = [], [], []
+        for round_ in range(options.rounds):
+            cells = [MODEL, f"explorer = UnitExplorer(model, layer={layer!r}, threads=1, recipe={recipe!r})\nexplorer"]
+            with notebook(server, context, f"wait-{recipe}-{round_}", cells) as lab:
+                lab.run_cell(0)
+                lab.page.evaluate("() => { window.peekBegan = performance.now() }")
+                lab.run_cell(1, wait=False)
+                first.append(until(lab, "Number(d.peekDrawn) > 0 && Number(d.peekStep) > 0"))
+                until(lab, "d.peekState === 'done'")
+                lab.page.evaluate(
+                    """() => {
+                      const input = document.querySelector('input[type=range][max]:not(.peek-knobs input)');
+                      window.peekBegan = performance.now();
+                      input.value = String(7);
+                      input.dispatchEvent(new Event('input', { bubbles: true }));
+                    }"""
+                )
+                run = int(lab.page.evaluate("() => document.querySelector('.peek-root').dataset.peekRun"))
+                whole.append(until(lab, f"Number(d.peekRun) > {run} && Number(d.peekStep) > 0"))
+                named.append(until(lab, f"Number(d.peekRun) > {run} && d.peekState === 'done'"))
+        print(
+            f"  {recipe:10} display() to the first picture {statistics.median(first):.2f} s; another unit to its first "
+            f"picture {statistics.median(whole):.2f} s, to the finished one {statistics.median(named):.2f} s",
+            flush=True,
+        )
+
+
+def endurance(server: Server, context: BrowserContext, options: Any) -> None:
+    """Memory of the kernel and of the page while ten thousand frames pass."""
+    print(f"\nmemory over {options.frames:,} frames of 512 px (kernel: resident; page: script heap after a collection)")
+    with notebook(server, context, "endurance", [CELLS[OURS].format(rate=options.rate)]) as lab:
+        lab.run_all(wait=False)
+        drawn = "() => Number(document.querySelector('.peek-root')?.dataset.peekDrawn ?? 0)"
+        for part in range(6):
+            wanted = max(200, part * options.frames // 5)
+            lab.page.wait_for_function(f"wanted => ({drawn})() >= wanted", arg=wanted, timeout=600_000)
+            resident = lab.ask("__import__('psutil').Process().memory_info().rss") / 1e6
+            heap, nodes, listeners = page_memory(lab)
+            print(
+                f"  {lab.page.evaluate(drawn):7,} frames: kernel {resident:5.0f} MB, page {heap:5.1f} MB, "
+                f"{nodes:,.0f} nodes, {listeners:,.0f} listeners",
+                flush=True,
+            )
+
+
+def page_memory(lab: Notebook) -> tuple[float, float, float]:
+    """Script memory of a page in MB, its nodes and its listeners, all garbage collected."""
+    cdp = lab.page.context.new_cdp_session(lab.page)
+    cdp.send("HeapProfiler.enable")
+    cdp.send("HeapProfiler.collectGarbage")
+    cdp.send("Performance.enable")
+    found = {row["name"]: row["value"] for row in cdp.send("Performance.getMetrics")["metrics"]}
+    cdp.detach()
+    return found["JSHeapUsedSize"] / 1e6, found["Nodes"], found["JSEventListeners"]
+
+
+def until(lab: Notebook, condition: str) -> float:
+    """Seconds from `peekBegan` to when the condition on the widget's debug values held, by the page's own clock."""
+    return lab.page.evaluate(
+        """condition => new Promise(done => {
+          const holds = new Function('d', `return ${condition}`);
+          const look = () => {
+            const root = document.querySelector('.peek-root');
+            if (root && holds(root.dataset)) done((performance.now() - window.peekBegan) / 1000);
+            else requestAnimationFrame(look);
+          };
+          look();
+        })""",
+        condition,
+    )
+
+
+PARTS: dict[str, Callable[[Server, BrowserContext, Any], None]] = {
+    "rfb": against_rfb, "watched": watched_share, "waits": waits,
+    "endurance": endurance,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--moves", type=int, default=30)
+    parser.add_argument("--rate", type=float, default=60.0, help="frames a second that we aim at (the widget's: 30)")
+    parser.add_argument("--frames", type=int, default=10_000, help="of the last part")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    options = parser.parse_args()
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+    if REAL:
+        # the server runs in a folder of its own
+        os.environ["PEEK_SHARED"] = str(networks.shared().resolve())
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = Server(Path(folder))
+        path = chromium_path()
+        browser = playwright.chromium.launch(headless=True, args=FLAGS, **({"executable_path": path} if path else {}))
+        try:
+            context = browser.new_context(viewport={"width": 1400, "height": 1000})
+            for part in options.parts.split(","):
+                PARTS[part](server, context, options)
+        finally:
+            browser.close()
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()

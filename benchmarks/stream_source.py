@@ -1,0 +1,124 @@
+"""What both sides of benchmarks/stream.py show: the same pictures, made beforehand, that say which one they are.
+
+Imported by the benchmark's notebooks, in their kernel.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from jupyter_rfb import RemoteFrameBuffer
+
+from peek_widget import UnitExplorer
+from peek_widget.live.pacing import Pacer
+from peek_widget.zoo import Images
+
+SIDE = 512
+BLOCK = 8
+"""Pixels: a bit is a block as large as a block of JPEG, so that it survives the encoding."""
+
+NUMBER_BITS, VALUE_BITS = 24, 8
+PICTURES = 24
+
+STEP_SECONDS = 0.001
+"""Of our ascent here; without it the worker would only spin."""
+
+
+class Source:
+    """Pictures of 512 px, each with its number and with the value of the control in its first row of blocks."""
+
+    def __init__(self) -> None:
+        images = Images(PICTURES, size=SIDE // 2, seed=0)
+        doubled = [image.repeat_interleave(2, 1).repeat_interleave(2, 2) for image, _ in images]
+        self._pictures = [(255 * picture).byte().permute(1, 2, 0).contiguous().numpy() for picture in doubled]
+        self._numbers = itertools.count(1)
+        self.value = 0
+
+    def next(self) -> np.ndarray:
+        """The next picture, uint8 `[512, 512, 3]`."""
+        number = next(self._numbers)
+        # eight of the same before the next, so that what is seen is no flicker
+        picture = self._pictures[number // 8 % PICTURES].copy()
+        bits = [number >> place & 1 for place in range(NUMBER_BITS)]
+        bits += [self.value >> place & 1 for place in range(VALUE_BITS)]
+        strip = np.repeat(np.array(bits, np.uint8) * 255, BLOCK)
+        picture[:BLOCK, : len(strip)] = strip[None, :, None]
+        return picture
+
+    def turn(self) -> None:
+        """The control was moved."""
+        self.value = (self.value + 1) % 2**VALUE_BITS
+
+
+class Buffer(RemoteFrameBuffer):
+    """jupyter_rfb as its guide draws continuously: every frame asks for the next."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(css_width=f"{SIDE}px", css_height=f"{SIDE}px", resizable=False)
+        self._source = source
+        self.bytes_sent: list[int] = []
+
+    def get_frame(self) -> np.ndarray:
+        self.request_draw()
+        return self._source.next()
+
+    def handle_event(self, event: dict[str, Any]) -> None:
+        if event["event_type"] == "pointer_move":
+            self._source.turn()
+            self.request_draw()
+
+    def send(self, content: Any, buffers: Any = None) -> None:
+        if buffers:
+            self.bytes_sent.append(len(buffers[0]))
+        super().send(content, buffers)
+
+
+class Precomputed:
+    """In the place of an ascent: a step is the next picture."""
+
+    size, index = SIDE, 0
+    steps = 10**9
+    done = False
+    recipe = SimpleNamespace(steps=steps)
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def step(self) -> Any:
+        time.sleep(STEP_SECONDS)
+        self.index += 1
+        image = torch.from_numpy(self._source.next()).permute(2, 0, 1).float().div_(255)
+        return SimpleNamespace(image=image, activation=float(self.index % 100))
+
+    def override(self, **_knobs: float | None) -> None:
+        self._source.turn()
+
+    def extend(self, n: int) -> None:
+        """It has no end."""
+
+    def values(self) -> dict[str, float]:
+        return {}
+
+
+class Explorer(UnitExplorer):
+    """The explorer itself, but for where its pictures come from."""
+
+    def __init__(self, source: Source, rate: float) -> None:
+        self._source = source
+        self.bytes_sent: list[int] = []
+        super().__init__(playing=False)
+        self._session._pacer = Pacer(rate, now=time.monotonic())
+        self.play()
+
+    def _make_ascent(self, target: Any) -> Any:
+        return Precomputed(self._source)
+
+    def _publish(self, update: Any) -> None:
+        super()._publish(update)
+        if update.image is not None:
+            self.bytes_sent.append(len(self.frame))

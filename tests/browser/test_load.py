@@ -1,0 +1,178 @@
+"""Under many hands: a thousand changes in a minute, and eight explorers on one page."""
+
+import io
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+MODEL = """
+import torch
+from torch import nn
+from peek_widget import Recipe, UnitExplorer
+
+torch.manual_seed(0)
+model = nn.Sequential()
+model.add_module("conv1", nn.Conv2d(3, 8, 5, stride=2))
+model.add_module("relu1", nn.ReLU())
+model.add_module("conv2", nn.Conv2d(8, 16, 3, stride=2))
+model.add_module("relu2", nn.ReLU())
+model.add_module("conv3", nn.Conv2d(16, 32, 3))
+"""
+
+CHANGES = 1000
+
+# Turns every control that it finds, one after the other, as a hand would: a seeded choice among those that can be
+# used now. What leaves the page (downloads, the clipboard) is left alone.
+MONKEY = """async ([seed, changes, apart]) => {
+  let state = seed;
+  const random = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const pick = list => list[Math.floor(random() * list.length)];
+  const leaves = /save|copy|download|animation|python|json/i;
+  const root = document.querySelector('.peek-root');
+  const said = new Map();
+  for (let change = 0; change < changes; change++) {
+    const usable = [...root.querySelectorAll('input, select, button, summary')].filter(control => {
+      const name = control.getAttribute('aria-label') ?? control.textContent ?? '';
+      return !control.matches(':disabled') && control.checkVisibility() && !leaves.test(name)
+        && control.type !== 'file' && !control.closest('a');
+    });
+    const control = pick(usable);
+    const fire = kind => control.dispatchEvent(new Event(kind, { bubbles: true }));
+    if (control instanceof HTMLSelectElement) {
+      control.value = pick([...control.options]).value;
+      fire('change');
+    } else if (control instanceof HTMLInputElement && control.type === 'range') {
+      const least = Number(control.min), most = Number(control.max);
+      control.value = String(Math.round(least + random() * (most - least)));
+      fire('input');
+      fire('change');
+    } else if (control instanceof HTMLInputElement && control.type === 'checkbox') {
+      control.click();
+    } else if (control instanceof HTMLInputElement) {
+      control.value = pick(['', '7', '64', '96', '-1', 'conv', '1e9', '<b>x</b>']);
+      fire('input');
+      fire('change');
+    } else {
+      control.click();
+    }
+    said.set(control.localName, (said.get(control.localName) ?? 0) + 1);
+    await new Promise(done => setTimeout(done, apart));
+  }
+  return Object.fromEntries(said);
+}"""
+
+
+def heap(book):
+    """The page's script memory in use and its count of nodes and listeners, all garbage collected."""
+    cdp = book.page.context.new_cdp_session(book.page)
+    cdp.send("HeapProfiler.enable")
+    cdp.send("HeapProfiler.collectGarbage")
+    cdp.send("Performance.enable")
+    found = {row["name"]: row["value"] for row in cdp.send("Performance.getMetrics")["metrics"]}
+    cdp.detach()
+    return found["JSHeapUsedSize"] / 1e6, found["Nodes"], found["JSEventListeners"]
+
+
+def resident(book):
+    """Of the kernel, in MB."""
+    return book.ask("__import__('psutil').Process().memory_info().rss") / 1e6
+
+
+def shown_by_the_page(book):
+    return book.page.evaluate(
+        """() => {
+          const root = document.querySelector('.peek-root');
+          const found = {};
+          for (const control of root.querySelectorAll('.peek-knobs input[type=range]')) {
+            found[control.getAttribute('aria-label')] = Number(control.value);
+          }
+          return found;
+        }"""
+    )
+
+
+def agree(book):
+    """Python, the front end and the picture say the same."""
+    book.page.wait_for_timeout(1000)
+    book.until("d.state === 'paused' || d.state === 'done'", timeout=60)
+    name = book.ask("explorer.layer")
+    unit = book.root.get_by_role("slider", name="Unit", exact=True)
+    assert int(unit.input_value()) == book.ask("explorer.unit") == book.ask("explorer.status['unit']")
+    assert book.ask("explorer.status['layer']") == name
+    assert name in book.root.text_content()
+    assert book.root.get_by_role("combobox", name="Recipe", exact=True).input_value() == book.ask("explorer.recipe")
+    step, n = book.ask("[explorer.step, explorer.status['n']]")
+    book.until(f"d.step === {step} && d.n === {n}", timeout=30)
+    # the knobs stand where the run has them
+    rows = book.ask("explorer.knobs")
+    values = book.ask("explorer.status['values']")
+    positions = shown_by_the_page(book)
+    for row in rows:
+        value, place = values[row["name"]], positions[row["label"]]
+        if row["scale"] == "linear":
+            share = (value - row["minimum"]) / (row["maximum"] - row["minimum"])
+            assert abs(place / 200 - share) <= 0.01, row["name"]
+    # and the canvas shows the frame that Python has
+    pixels = bytes(book.pixels())
+    exact = Image.open(io.BytesIO(bytes(book.ask("list(explorer.frame)")))).convert("RGB")
+    canvas = Image.frombytes("RGBA", exact.size, pixels).convert("RGB")
+    difference = ImageStat.Stat(ImageChops.difference(exact, canvas)).mean
+    assert max(difference) < 2, difference
+
+
+@pytest.mark.slow
+def test_a_thousand_changes_in_a_minute(notebook, capsys):
+    show = "explorer = UnitExplorer(model, layer='conv2', recipe='peek-fast', threads=1, size=96)\nexplorer"
+    book = notebook([MODEL, "import threading\nbefore = threading.active_count()", show])
+    book.run_all()
+    book.until("d.drawn > 3")
+    book.page.evaluate(MONKEY, [1, CHANGES // 5, 55])
+    kernel, page = resident(book), heap(book)
+    kinds = book.page.evaluate(MONKEY, [2, CHANGES - CHANGES // 5, 55])
+    assert sum(kinds.values()) == CHANGES - CHANGES // 5
+    if book.root.get_by_role("button", name="Pause").count():
+        book.root.get_by_role("button", name="Pause").click()
+    agree(book)
+    after_kernel, after_page = resident(book), heap(book)
+    with capsys.disabled():
+        print(
+            f"\n{CHANGES} changes ({kinds}): the kernel went from {kernel:.0f} to {after_kernel:.0f} MB, "
+            f"the page's heap from {page[0]:.1f} to {after_page[0]:.1f} MB, "
+            f"nodes {page[1]:.0f} to {after_page[1]:.0f}, listeners {page[2]:.0f} to {after_page[2]:.0f}"
+        )
+    assert after_kernel - kernel < 60
+    assert after_page[0] - page[0] < 15
+    book.ask("explorer.close()")
+    names = "[t.name for t in threading.enumerate() if t.name.startswith(('peek_widget', 'peek-evidence'))]"
+    book.until_kernel(f"{names} == []")
+
+
+def test_eight_explorers_on_one_page_are_all_alive(notebook):
+    show = (
+        "import ipywidgets\n"
+        "long = Recipe.preset('peek').replace(steps=100_000)\n"
+        "eight = [UnitExplorer(model, layer='conv2', unit=k, recipe=long, threads=1, size=64) for k in range(8)]\n"
+        "explorer = eight[0]\n"
+        # small, so that all of them can be seen
+        "for one in eight: one.layout.height = '150px'; one.layout.overflow = 'hidden'\n"
+        "ipywidgets.GridBox(eight, layout=ipywidgets.Layout(grid_template_columns='repeat(4, 1fr)'))"
+    )
+    book = notebook([MODEL, show])
+    book.run_all()
+    states = """() => [...document.querySelectorAll('.peek-root')].map(root => Number(root.dataset.peekDrawn))"""
+    book.page.wait_for_function(f"() => {{ const d = ({states})(); return d.length === 8 && d.every(n => n > 2) }}",
+                                timeout=60_000)  # fmt: skip
+    first = book.ask("[one.step for one in eight]")
+    drawn = book.page.evaluate(states)
+    book.page.wait_for_timeout(8000)
+    made = [after - before for before, after in zip(first, book.ask("[one.step for one in eight]"), strict=True)]
+    seen = [after - before for before, after in zip(drawn, book.page.evaluate(states), strict=True)]
+    # each gets its share of two cores, give or take what the threads of a kernel do to each other
+    assert min(made) > 0.3 * max(made), made
+    assert min(seen) >= 3, seen
+    # and the eighth still obeys
+    book.ask("setattr(eight[7], 'unit', 3)")
+    book.until_kernel("eight[7].status['unit'] == 3 and eight[7].step > 0")
