@@ -593,7 +593,7 @@ class Ascent(Iterator[Step]):
             turn, flip, crop_mean = (self._number(name) for name in ("rotation", "flip", "crop_mean"))
             look = self._framing.look(frame, step, turn, jitter, flip, crop_mean)
             shown = views.affine_views(pictures, frame, look, generators)
-        return views.speckle(shown, self._number("noise"), generators)
+        return frame.needed(views.speckle(shown, self._number("noise"), generators))
 
     def _check(self, gradient: Tensor, activations: Tensor) -> None:
         flat = gradient.flatten(1)

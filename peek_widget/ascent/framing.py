@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from peek_widget.ascent.objective import Objective
@@ -58,12 +60,12 @@ class Framing:
         whole = any(network.fixed(name) for name in objective.layers)
         limit = min(self.window, network.input_size)
         if recipe.view == "window":
-            return self._runnable(objective, Frame(network.input_size if whole else self.window, "window"))
+            return self._cut(objective, Frame(network.input_size if whole else self.window, "window"))
         if recipe.view == "whole":
             shown = self.window * (self._whole(0) - 2.0 * recipe.late_jitter)
-            return self._runnable(objective, Frame(network.input_size if whole else max(1, round(shown)), "whole"))
+            return self._cut(objective, Frame(network.input_size if whole else max(1, round(shown)), "whole"))
         if recipe.view == "normal-crop":
-            return self._runnable(objective, Frame(network.input_size if whole else limit, "normal-crop"))
+            return self._cut(objective, Frame(network.input_size if whole else limit, "normal-crop"))
         centre = objective.centred
         layer = network.layer(centre) if centre is not None else None
         if layer is None or layer.sees_all or not layer.spatial:
@@ -158,6 +160,12 @@ class Framing:
                 f"that the network would get, it needs at least {least}. Give size={self._least_size(least)} or more."
             )
         return frame
+
+    def _cut(self, objective: Objective, frame: Frame) -> Frame:
+        """The frame, with that part of it that the network needs; SizeError as :meth:`_runnable`."""
+        centre = objective.centred
+        self._runnable(objective, frame)
+        return frame if centre is None else replace(frame, part=self._network.middle_part(centre, frame.side))
 
     def _least_size(self, view: int) -> int:
         return -(-view * self.sides[-1] // self.window)

@@ -31,12 +31,22 @@ class Frame:
         reach: of a field's cut, its side by the side of the field: the room round the field.
         centre: the place (y, x) in the network's square, from -1 to 1, on which the picture's middle comes to
             lie; None lets the cut go anywhere in the picture.
+        part: first row, first column and side of what the network needs of its square, because a unit in the middle
+            sees no more; None for all of it.
     """
 
     side: int
     cut: Literal["crop", "widest", "field", "normal-crop", "whole", "window"]
     reach: float = 1.0
     centre: tuple[float, float] | None = None
+    part: tuple[int, int, int] | None = None
+
+    def needed(self, views: Tensor) -> Tensor:
+        """The part of views ``[M, C, side, side]`` that the network needs."""
+        if self.part is None:
+            return views
+        top, left, side = self.part
+        return views[:, :, top : top + side, left : left + side]
 
 
 @dataclass(frozen=True)
@@ -141,12 +151,14 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
     coarser = int(low * side / frame.side)
     if coarser > 1:
         pictures = F.adaptive_avg_pool2d(pictures, max(1, side // coarser))
-    if count > 1:
-        pictures = pictures.repeat_interleave(count, 0)
     grid = F.affine_grid(theta, [len(theta), pictures.shape[1], frame.side, frame.side], align_corners=False)
+    # A picture's views are sampled as one tall view: a copy of the picture for each would take hundreds of megabytes.
+    grid = grid.view(len(pictures), count * frame.side, frame.side, 2)
     if look.beyond == "grey":
-        return 0.5 + F.grid_sample(pictures - 0.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        views = 0.5 + F.grid_sample(pictures - 0.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    else:
+        views = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return views.unflatten(2, (count, frame.side)).transpose(1, 2).flatten(0, 1)
 
 
 # As in Xplique's MACO: a normal crop is never smaller than this share of the picture.

@@ -31,6 +31,7 @@ _NO_CONVOLUTION = (
 )
 
 # Autograd nodes whose output has units of its own, whatever goes in.
+_WORTH_CUTTING = 0.9  # of a side: what is larger is not worth cutting out
 _MAKERS = ("Convolution", "MkldnnConvolution", "Addmm", "Mm", "Bmm", "Linear")
 # And those that only shift and rescale the units that went in.
 _NORMS = ("NativeBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "CudnnBatchNorm", "MiopenBatchNorm", "FusedRmsNorm")
@@ -177,6 +178,50 @@ class Network:
         except (PeekError, RuntimeError, ValueError):
             return False
         return value.numel() > 0
+
+    def middle_part(self, name: str, size: int) -> tuple[int, int, int] | None:
+        """Which part of a square image of that side decides alone about the units in the middle of a layer's map.
+
+        As far as their field reaches, and room round it, so that no padding of the part's own comes into it; held
+        against the whole image by trial.
+
+        Returns:
+            its first row, first column and side: the middle of its map is then the middle of the whole image's. None
+            where it would be nearly all of the image, or the trial says that more of it has a say.
+        """
+        key = self.layer(name).name, size
+        if key not in self._parts:
+            self._parts[key] = self._find_part(self.layer(name), size)
+        return self._parts[key]
+
+    @functools.cached_property
+    def _parts(self) -> dict[tuple[str, int], tuple[int, int, int] | None]:
+        return {}
+
+    def _find_part(self, layer: Layer, size: int) -> tuple[int, int, int] | None:
+        side = max(layer.receptive_field) + 2 * max(layer.stride)
+        if layer.sees_all or not layer.spatial or side > _WORTH_CUTTING * size:
+            return None
+        draws = torch.Generator().manual_seed(0)
+        shape = (1, self.channels, size, size)
+        image = torch.rand(shape, generator=draws, dtype=torch.float32, device="cpu").to(self.ghost.device)
+
+        def run(part: Tensor) -> Tensor:
+            with torch.no_grad():
+                return self.run(self.preprocess(part), [layer.name])[layer.name]
+
+        try:
+            whole, part = run(image), run(image[:, :, :side, :side])
+            middles = [[(places - 1) // 2 for places in one.shape[2:]] for one in (whole, part)]
+            top, left = ((a - b) * step for a, b, step in zip(*middles, layer.stride, strict=True))
+            if not (0 <= top <= size - side and 0 <= left <= size - side):
+                return None
+            part = run(image[:, :, top : top + side, left : left + side])
+        except (PeekError, RuntimeError, ValueError):
+            return None
+        ours, theirs = (one[0, :, y, x] for one, (y, x) in zip((part, whole), reversed(middles), strict=True))
+        same = bool((ours - theirs).abs().max() <= 1e-4 * theirs.abs().max())
+        return (top, left, side) if same else None
 
     def minimum(self, name: str) -> int:
         """The smallest side in pixels from which the layer can be computed (and from there to the input size)."""

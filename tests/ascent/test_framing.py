@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 from torch import nn
 
 from peek_widget import Channel, Logit, Neuron, Recipe, ascend
+from peek_widget.ascent import Ascent
 from peek_widget.ascent.framing import Framing
 from peek_widget.ascent.views import Frame
 from peek_widget.errors import RecipeError
@@ -44,10 +48,34 @@ def test_what_the_network_gets_for_each_objective() -> None:
     assert field.centre is not None
     assert all(abs(c) < layer.stride[0] / field.side * 2 for c in field.centre)
     assert Framing(NET, peek, 16).frame(Logit(0)).side == 16  # never enlarged
-    assert Framing(NET, OYGARD, 60).frame(Neuron("forms", 1)) == Frame(52, "window")
+    assert Framing(NET, OYGARD, 60).frame(Channel("forms", 1)) == Frame(52, "window")
     lucid = Framing(NET, Recipe.preset("lucid-2017"), 128).frame(Logit(0))
     # 12 px of padding, less 4 px of jitter and 2 px of the later one, on each side.
     assert lucid == Frame(128 + 2 * 12 - 2 * 4 - 2 * 2, "whole")
+
+
+@pytest.mark.parametrize("recipe", ["oygard-2016", "lucid-2017", "maco-2023", "yosinski-2015-1"])
+@pytest.mark.parametrize("kind", ["local", "global", "preprocessed"])
+def test_a_unit_in_the_middle_is_drawn_by_what_it_sees_alone(recipe: str, kind: str) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 4, 5, 2, 1), nn.Tanh(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Conv2d(4, 6, 3, padding=1)]
+    if kind == "global":
+        layers.insert(1, nn.InstanceNorm2d(4))
+    network = read(nn.Sequential(*layers), 90, (lambda x: x - x.mean()) if kind == "preprocessed" else "none")
+    views = {"views": 3} if recipe == "maco-2023" else {}
+    short = Recipe.preset(recipe).replace(steps=8, **views)
+    run = Ascent(network, Neuron("3", 2), short, size=90)
+    part = run._groups[0].frame.part
+    assert (part is not None) is (kind == "local")
+    if part is not None:
+        assert part[2] == network.layer("3").receptive_field[0] + 2 * network.layer("3").stride[0]
+        whole = Ascent(network, Neuron("3", 2), short, size=90)
+        whole._groups = tuple(replace(group, frame=replace(group.frame, part=None)) for group in whole._groups)
+        for step, other in zip(run, whole, strict=True):
+            assert torch.allclose(step.images, other.images, atol=1e-3)
+            assert step.activation == pytest.approx(other.activation, rel=1e-4)
+    place = tuple((side - 1) // 2 for side in network.layer("3").size)
+    assert Ascent(network, Neuron("3", 2, at=place), short, size=90)._groups[0].frame.part is None
 
 
 @pytest.mark.parametrize("view", ["crop", "normal-crop", "whole", "window"])
