@@ -20,6 +20,7 @@ from peek_widget.network.forward import Lift, Squashers
 from peek_widget.network.ghost import OUTPUT, Ghost, as_tensor
 from peek_widget.network.layout import Layout, layouts
 from peek_widget.network.preprocess import Preprocess, find_preprocess
+from peek_widget.network.published import torchvision_name
 
 __all__ = ["Layer", "Network", "layers", "read"]
 
@@ -135,6 +136,8 @@ class Network:
     def layer(self, name: str) -> Layer:
         """The layer of that name, as it is listed or as the module is called in the user's own model.
 
+        GoogLeNet's published names (``inception_4c/output``) mean torchvision's layers.
+
         Raises:
             LayerError: if there is none, with near names; or if the forward never runs it.
         """
@@ -144,6 +147,8 @@ class Network:
         if name in by_name:
             return by_name[name]
         resolved = self.ghost.resolve(name)
+        if resolved is None and "inception3a" in by_name:
+            resolved = torchvision_name(name)
         if resolved in by_name:
             return by_name[resolved]
         like = self.ghost.without_wrappers(name)

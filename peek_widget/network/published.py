@@ -1,0 +1,48 @@
+"""The names that papers and Caffe's models give to layers, in torchvision's words.
+
+GoogLeNet alone is known here: of the networks that the article looks at, its names differ from torchvision's.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["torchvision_name"]
+
+_PLAIN = {
+    "conv1/7x7_s2": "conv1",
+    "pool1/3x3_s2": "maxpool1",
+    "conv2/3x3_reduce": "conv2",
+    "conv2/3x3": "conv3",
+    "pool2/3x3_s2": "maxpool2",
+    "pool3/3x3_s2": "maxpool3",
+    "pool4/3x3_s2": "maxpool4",
+    "pool5/7x7_s1": "avgpool",
+    "loss3/classifier": "fc",
+}
+
+# torchvision's "5x5" branch has kernels of 3 x 3, as its authors found too late to change.
+_BRANCH = {
+    "output": "",
+    "1x1": ".branch1",
+    "3x3_reduce": ".branch2.0",
+    "3x3": ".branch2.1",
+    "5x5_reduce": ".branch3.0",
+    "5x5": ".branch3.1",
+    "pool_proj": ".branch4.1",
+}
+
+_MODULE = re.compile(r"inception_(3[ab]|4[a-e]|5[ab])/(\w+)")
+
+
+def torchvision_name(published: str) -> str | None:
+    """The layer of torchvision's GoogLeNet that Szegedy et al.'s published model calls so; None if it has none.
+
+    >>> torchvision_name("inception_4c/output")
+    'inception4c'
+    """
+    found = _MODULE.fullmatch(published)
+    if found is None:
+        return _PLAIN.get(published)
+    branch = _BRANCH.get(found[2])
+    return None if branch is None else f"inception{found[1]}{branch}"
