@@ -1,0 +1,122 @@
+"""Build the release, open it, and try it on a machine that has nothing else of ours: a fresh environment.
+
+    .venv/bin/python scripts/release.py            builds into dist/, checks, and says how to upload
+    .venv/bin/python scripts/release.py --quick    without the fresh environment
+
+Uploading is left to a person: twine upload dist/*.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DIST = ROOT / "dist"
+NEEDED = (
+    "peek_widget/static/widget.js", "peek_widget/static/widget.css", "peek_widget/zoo/bundled.safetensors",
+    "peek_widget/py.typed", "peek_widget/explorer.py",
+)  # fmt: skip
+UNWANTED = ("tests/", "shared/", "node_modules/", "js/dev/", "js/test/", "benchmarks/", "__pycache__/", ".venv/")
+
+# In the fresh environment, from another folder: the engine, and the widget without a page.
+TRIAL = """
+import pathlib, peek_widget
+from peek_widget import Channel, UnitExplorer, load_recipe, render, zoo
+assert pathlib.Path(peek_widget.__file__).is_relative_to(pathlib.Path(__import__("sys").prefix)), peek_widget.__file__
+render(zoo.bundled(), Channel("conv4", 7), "peek-fast").save("unit7.png")
+assert load_recipe("unit7.png").recipe.name == "peek-fast"
+explorer = UnitExplorer(recipe="peek-fast")
+assert explorer.wait(300) == "done" and explorer.frame and "function" in explorer._esm
+explorer.close()
+print("drew", explorer)
+"""
+
+
+def say(text: str) -> None:
+    print(f"== {text}", flush=True)
+
+
+def version() -> str:
+    """The version, which must stand in four places alike."""
+    said = {
+        "pyproject.toml": tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
+        "peek_widget/__init__.py": found(r'__version__ = "(.+)"', ROOT / "peek_widget/__init__.py"),
+        "CITATION.cff": found(r"(?m)^version: (.+)$", ROOT / "CITATION.cff"),
+    }
+    if len(set(said.values())) > 1:
+        sys.exit(f"The version is not the same everywhere: {said}.")
+    number = said["pyproject.toml"]
+    if f"## [{number}]" not in (ROOT / "CHANGELOG.md").read_text():
+        sys.exit(f"CHANGELOG.md has no section [{number}]: move what is under [Unreleased] there.")
+    return number
+
+
+def found(pattern: str, path: Path) -> str:
+    match = re.search(pattern, path.read_text())
+    if match is None:
+        sys.exit(f"{path.name} says no version.")
+    return match[1]
+
+
+def opened(number: str) -> Path:
+    """The wheel, once it and the sdist have been looked into."""
+    wheels, archives = list(DIST.glob("*.whl")), list(DIST.glob("*.tar.gz"))
+    if len(wheels) != 1 or len(archives) != 1 or number not in wheels[0].name:
+        sys.exit(f"dist/ should hold one wheel and one sdist of {number}; it holds {[p.name for p in DIST.iterdir()]}.")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        check(wheels[0].name, wheel.namelist())
+    with tarfile.open(archives[0]) as archive:
+        check(archives[0].name, [name.partition("/")[2] for name in archive.getnames()])
+    return wheels[0]
+
+
+def check(file: str, names: list[str]) -> None:
+    missing = [name for name in NEEDED if name not in names]
+    wrong = [name for name in names if any(part in name for part in UNWANTED)]
+    if missing or wrong:
+        sys.exit(f"{file}: missing {missing or 'nothing'}, and should not hold {wrong[:5] or 'anything else'}.")
+    say(f"{file}: {len(names)} files, all that is needed among them")
+
+
+def tried(wheel: Path) -> None:
+    """Install the wheel into an environment of its own and draw with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        python = Path(folder, "Scripts/python.exe" if os.name == "nt" else "bin/python")
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel], check=True
+        )
+        subprocess.run([python, "-c", TRIAL], check=True, cwd=folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="don't try the wheel in an environment of its own")
+    options = parser.parse_args()
+    number = version()
+    shutil.rmtree(DIST, ignore_errors=True)
+    say(f"building {number}")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", DIST, ROOT], check=True, stdout=subprocess.DEVNULL)
+    wheel = opened(number)
+    if not options.quick:
+        say("trying the wheel in an environment of its own; this installs PyTorch")
+        tried(wheel)
+    say(f"ready. Tag it (git tag v{number}) and upload it: twine upload dist/*")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"This failed: {' '.join(map(str, error.cmd))}")
