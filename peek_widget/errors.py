@@ -5,7 +5,8 @@ Every message says what was given, what is possible and what to do.
 
 from __future__ import annotations
 
-__all__ = ["AscentError", "FileError", "LayerError", "ModelError", "PeekError", "RecipeError", "SizeError", "UnitError"]
+__all__ = ["AscentError", "FileError", "LayerError", "ModelError", "PeekError", "RecipeError", "SizeError", "TagError",
+           "UnitError"]  # fmt: skip
 
 
 class PeekError(ValueError):
@@ -38,3 +39,7 @@ class AscentError(PeekError):
 
 class FileError(PeekError):
     """A file, or a description kept in one, can't be read back; or what is to be kept in it can't be written."""
+
+
+class TagError(PeekError):
+    """A tag, or a table of tags, is not possible or can't be read."""
