@@ -23,6 +23,7 @@ from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
 from peek_widget.ascent.state import State
 from peek_widget.errors import AscentError, PeekError, RecipeError
 from peek_widget.network import Ghost, Network, read
+from peek_widget.network.context import full_precision, undisturbed
 
 __all__ = ["Ascent", "ascend", "render"]
 
@@ -110,7 +111,7 @@ class Ascent(Iterator[Step]):
         self.size = self._framing.sides[0]
         self._groups = self._make_groups()
         self._generators = [Generator().manual_seed(s) for s in self.seeds]
-        with torch.inference_mode(False):
+        with undisturbed(self.device):
             self._image = self._start() if start is None else self._from(self._given(start))
             self._optimiser = self._make_optimiser()
         self._pictures: Tensor | None = None
@@ -128,7 +129,7 @@ class Ascent(Iterator[Step]):
     @property
     def images(self) -> Tensor:
         """The pictures as they are, float32 ``[N, C, S, S]`` in [0, 1] on the CPU, a copy."""
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(self.device):
             pictures = self._drawn() if self._pictures is None else self._pictures.detach()
             return pictures.clamp(0.0, 1.0).float().cpu()  # clamp has made the copy
 
@@ -212,7 +213,7 @@ class Ascent(Iterator[Step]):
         # An image is never changed in place here, it only gets another parameter: a shallow copy keeps it.
         before = {**vars(self), "_image": copy.copy(self._image)}
         try:
-            with torch.inference_mode(False):
+            with undisturbed(self.device):
                 self._change(objectives, new)
             self.steps = new.steps if recipe is not None else self.steps
         except BaseException:
@@ -351,7 +352,7 @@ class Ascent(Iterator[Step]):
                 f"The state's pictures have {state.side} px, and this model's run has {self._framing.sides}: resume it "
                 "with the model that it was taken with."
             )
-        with torch.inference_mode(False):
+        with undisturbed(self.device):
             self.override(**state.overrides)
             self.index, self.steps = state.index, state.steps
             self._take_size(state.side)
@@ -420,7 +421,7 @@ class Ascent(Iterator[Step]):
             ModelError: if the model's forward raises; the cause is chained.
         """
         # Whatever the caller's context says: without gradients there is no ascent.
-        with torch.inference_mode(False), torch.enable_grad():
+        with undisturbed(self.device), torch.enable_grad():
             return self._step()
 
     def _step(self) -> Step:

@@ -280,7 +280,8 @@ class Recipe:
             if not holds:
                 raise RecipeError(sentence)
         for name in NUMBERS:
-            self.check_use(name, max(_flat(getattr(self, name))))
+            if name != "crop_mean":  # each recipe has one, as it has a crop
+                self.check_use(name, max(_flat(getattr(self, name))))
 
     def check_use(self, name: str, value: float) -> None:
         """Refuse (RecipeError) a number of :data:`NUMBERS` that could have no effect in this recipe, unless it is 0."""
@@ -292,6 +293,11 @@ class Recipe:
             raise RecipeError("image='maco' has a fixed contrast, so nothing can decay: give decay=0.")
         if name in ("rotation", "flip") and self.view == "window":
             raise RecipeError(f"view='window' shows the pixels as they are: for {name} take another view.")
+        if name == "crop_mean" and self.view != "normal-crop":
+            raise RecipeError(
+                f"crop_mean is the side of normal crops, and view={self.view!r} has none: take a recipe with "
+                "view='normal-crop', as 'maco-2023' has it."
+            )
         if name == "rotation" and self.turns:
             raise RecipeError("Turns are taken in place of rotation: give rotation=0, or turns=().")
 

@@ -14,6 +14,7 @@ from peek_widget.ascent.diversity import gram
 from peek_widget.ascent.pictures import as_picture, fitted, in_channels
 from peek_widget.errors import PeekError
 from peek_widget.network import Network
+from peek_widget.network.context import undisturbed
 
 __all__ = ["Style"]
 
@@ -56,7 +57,7 @@ class Style(Objective):
             PeekError: if the image gives a layer no activation at all, so that it has no texture there.
         """
         # Not in a caller's inference mode, or no gradient could go through what comes of it.
-        with torch.inference_mode(False), torch.no_grad():
+        with undisturbed(network.ghost.device), torch.no_grad():
             picture = fitted(self._target(network.channels), network.input_size)[None].to(network.ghost.device)
             found = network.run(network.preprocess(picture), self.layers)
             targets = {name: gram(values) for name, values in found.items()}

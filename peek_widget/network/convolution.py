@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from peek_widget.network.context import full_precision
+
 __all__ = ["conv2d"]
 
 # Measured on one CPU thread (AVX-512, torch 2.14, oneDNN): at 224 px the 7 x 7 filters of SqueezeNet 1.0, GoogLeNet and
@@ -93,6 +95,11 @@ class _SubPixel(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        with full_precision(gradient.device):
+            return _SubPixel._gradient(ctx, gradient), None, None, None, None
+
+    @staticmethod
+    def _gradient(ctx: Any, gradient: Tensor) -> Tensor:
         (weight,) = ctx.saved_tensors
         s, (top, left), (height, width) = ctx.stride, ctx.padding, ctx.sides
         count, channels, down, across = weight.shape
@@ -103,4 +110,4 @@ class _SubPixel(torch.autograd.Function):
         padded = F.pixel_shuffle(torch.conv2d(gradient, taps, padding=(rows - 1, columns - 1)), s)
         # Off with the convolution's own padding; pixels at the end that no filter has reached get a zero.
         ends = width + left - padded.shape[3], height + top - padded.shape[2]
-        return F.pad(padded, (-left, ends[0], -top, ends[1])), None, None, None, None
+        return F.pad(padded, (-left, ends[0], -top, ends[1]))

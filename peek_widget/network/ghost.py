@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError
+from peek_widget.network.context import full_precision
 from peek_widget.network.forward import ForwardMode, Lift, tensors_in
 
 __all__ = ["OUTPUT", "Ghost"]
@@ -213,7 +214,7 @@ class Ghost:
         try:
             for module, names in calls.items():
                 handles.append(self._by_name[module].register_forward_hook(keep(names)))
-            with mode or contextlib.nullcontext():
+            with full_precision(self.device), mode or contextlib.nullcontext():
                 self.module(images)
         except _Stop:
             pass

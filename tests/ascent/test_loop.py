@@ -205,6 +205,8 @@ def test_what_has_no_effect_is_refused_by_hand_too() -> None:
         ascent.override(**{name: 0.0})
     with pytest.raises(RecipeError, match="nothing can decay"):
         Ascent(NET, Logit(1), brief("maco-2023"), size=24).override(decay=0.1)
+    with pytest.raises(RecipeError, match="crop_mean is the side of normal crops, and view='crop' has none"):
+        ascent.override(crop_mean=0.3)
     with pytest.raises(RecipeError, match="in place of rotation"):
         Ascent(NET, Logit(1), brief("lucid-2017"), size=24).override(rotation=5.0)
     held = Ascent(NET, Logit(1), brief("oygard-2016"), size=24)
@@ -317,11 +319,11 @@ def test_draws_go_on_after_a_change() -> None:
 
 
 @pytest.mark.parametrize("name", Recipe.presets())
-def test_in_any_grad_mode_and_the_model_as_it_was(name: str) -> None:
+def test_in_any_context_and_the_model_as_it_was(name: str) -> None:
     model = tiny().train()
     before = portrait(model)
     results = []
-    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu")):
         with mode():
             results.append(render(model, [Logit(1), Neuron("forms", 2)], brief(name, 6), size=24, input_size=32))
     assert_same(before, portrait(model))

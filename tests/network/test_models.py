@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from peek_widget import Channel, Logit, Neuron, Objective, Preprocess, Recipe, layers, render
+from peek_widget import Channel, Logit, Neuron, Objective, Preprocess, Recipe, Style, layers, render
 from peek_widget.errors import ModelError, PeekError, UnitError
 from peek_widget.network import read
 from tests.networks import assert_same, portrait, tiny
@@ -220,14 +221,18 @@ def test_objectives_can_be_summed() -> None:
     assert result.history[-1] > result.history[0]
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_the_callers_context_has_no_say(context: type) -> None:
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu")])
+def test_the_callers_context_has_no_say(context: Any) -> None:
     model, small = torchvision.models.resnet18(weights=None), tiny()
+    objectives = [Logit(1), Neuron("drop", 2), Style(["forms"], torch.rand(3, 32, 32))]
+    start = torch.rand(3, 32, 32)
     outside = read(model, 64)
-    drawn = render(small, [Logit(1), Neuron("drop", 2)], SHORT, size=32)
+    drawn = render(small, objectives, SHORT, size=32, start=start)
+    steep = render(model, Neuron("layer1.0", 2), SHORT, size=64)  # begins with a large convolution
     with context():
         inside = read(model, 64)
-        again = render(small, [Logit(1), Neuron("drop", 2)], SHORT, size=32)
+        again = render(small, objectives, SHORT, size=32, start=start)
+        assert torch.equal(render(model, Neuron("layer1.0", 2), SHORT, size=64).images, steep.images)
     assert inside.layers == outside.layers
     assert [layer.lift for layer in inside.layers] == [layer.lift for layer in outside.layers]
     assert torch.equal(again.images, drawn.images)
