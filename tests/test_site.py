@@ -1,0 +1,87 @@
+"""The site: it builds without a warning, its pages' code runs, and it names all that is public."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import peek_widget
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+# Run with their own surroundings elsewhere.
+ELSEWHERE = {"engine.md": "tests/test_docs.py", "evidence.md": "tests/evidence/test_page.py"}
+
+
+def blocks(path: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), flags=re.S)
+
+
+def pages() -> list[str]:
+    return sorted(path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE and blocks(path))
+
+
+@pytest.fixture
+def explorers(monkeypatch):
+    """Every explorer that a page makes; closed at the end."""
+    made = []
+    init = peek_widget.UnitExplorer.__init__
+
+    def remember(self, *args: Any, **options: Any) -> None:
+        made.append(self)
+        init(self, *args, **{"threads": 1, **options})
+
+    monkeypatch.setattr(peek_widget.UnitExplorer, "__init__", remember)
+    yield made
+    for explorer in made:
+        explorer.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages())
+def test_a_pages_code_runs(page, tmp_path, monkeypatch, explorers):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {"model": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))}
+    for block in blocks(DOCS / page):
+        exec(compile(block, page, "exec"), names)
+    for explorer in explorers:
+        assert explorer.status["state"] != "error", explorer.status["error"]
+
+
+def test_pages_that_are_run_elsewhere_are():
+    for page, test in ELSEWHERE.items():
+        assert page in (ROOT / test).read_text("utf-8")
+
+
+def test_the_reference_names_all_that_is_public():
+    text = (DOCS / "api.md").read_text("utf-8")
+    named = set(re.findall(r"::: peek_widget(?:\.\w+)*\.(\w+)", text))
+    assert set(peek_widget.__all__) - named == set()
+
+
+def test_every_page_is_in_the_menu():
+    menu = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert [path.name for path in DOCS.glob("*.md") if f" {path.name}\n" not in menu] == []
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    text = "".join(path.read_text("utf-8") for path in (tmp_path / "site").rglob("*.html"))
+    assert "argmax" in text
+    # whoever reads it fetches nothing from elsewhere
+    assert re.findall(r"<(?:script|img|link)[^>]+(?:src|href)=\"(https?://[^\"]+)", text) == []
