@@ -33,14 +33,15 @@ from peek_widget.network import Layer, Preprocess, layers
 
 if TYPE_CHECKING:
     from peek_widget.explorer import UnitExplorer
+    from peek_widget.game.page import GuessingGame
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Ascent", "Channel", "Comparison", "Direction", "Diversity", "Drawing", "EvidencePass", "Layer", "Logit", "Neuron",
-    "Objective", "PeekError", "Preprocess", "Recipe", "Result", "State", "Step", "Style", "UnitExplorer", "ascend",
-    "compare", "fingerprint", "interpolate", "layers", "load_evidence", "load_recipe", "measure_spectrum", "render",
-    "save_animation", "survey", "top_crops", "verdicts",
+    "Ascent", "Channel", "Comparison", "Direction", "Diversity", "Drawing", "EvidencePass", "GuessingGame", "Layer",
+    "Logit", "Neuron", "Objective", "PeekError", "Preprocess", "Recipe", "Result", "State", "Step", "Style",
+    "UnitExplorer", "ascend", "compare", "fingerprint", "interpolate", "layers", "load_evidence", "load_recipe",
+    "measure_spectrum", "render", "save_animation", "survey", "top_crops", "verdicts",
 ]  # fmt: skip
 
 
@@ -50,4 +51,8 @@ def __getattr__(name: str) -> Any:
         from peek_widget.explorer import UnitExplorer
 
         return UnitExplorer
+    if name == "GuessingGame":
+        from peek_widget.game.page import GuessingGame
+
+        return GuessingGame
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
