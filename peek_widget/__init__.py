@@ -34,19 +34,21 @@ from peek_widget.network import Layer, Preprocess, layers
 if TYPE_CHECKING:
     from peek_widget.explorer import UnitExplorer
     from peek_widget.game.page import GuessingGame
+    from peek_widget.sheet import ContactSheet, SheetUnit, Tags, contact_sheet
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Ascent", "Channel", "Comparison", "Direction", "Diversity", "Drawing", "EvidencePass", "GuessingGame", "Layer",
-    "Logit", "Neuron", "Objective", "PeekError", "Preprocess", "Recipe", "Result", "State", "Step", "Style",
-    "UnitExplorer", "ascend", "compare", "fingerprint", "interpolate", "layers", "load_evidence", "load_recipe",
-    "measure_spectrum", "render", "save_animation", "survey", "top_crops", "verdicts",
+    "Ascent", "Channel", "Comparison", "ContactSheet", "Direction", "Diversity", "Drawing", "EvidencePass",
+    "GuessingGame", "Layer", "Logit", "Neuron", "Objective", "PeekError", "Preprocess", "Recipe", "Result", "SheetUnit",
+    "State", "Step", "Style", "Tags", "UnitExplorer", "ascend", "compare", "contact_sheet", "fingerprint",
+    "interpolate", "layers", "load_evidence", "load_recipe", "measure_spectrum", "render", "save_animation", "survey",
+    "top_crops", "verdicts",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    # Only when asked for: the engine runs in plain scripts that have no Jupyter.
+    # Only when asked for: the engine runs in plain scripts that have no Jupyter, and starts quickly.
     if name == "UnitExplorer":
         from peek_widget.explorer import UnitExplorer
 
@@ -55,4 +57,8 @@ def __getattr__(name: str) -> Any:
         from peek_widget.game.page import GuessingGame
 
         return GuessingGame
+    if name in ("ContactSheet", "SheetUnit", "Tags", "contact_sheet"):
+        from peek_widget import sheet
+
+        return getattr(sheet, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

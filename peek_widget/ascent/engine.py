@@ -34,7 +34,7 @@ log = logging.getLogger("peek_widget")
 # whose views are as large as this never go together: it would be quicker by a twentieth (by a third for small
 # views), and rounding, magnified over a run, can change what a class's picture comes to by a fifth.
 _ALONE = 3
-_LARGE = 96
+LARGE = 96
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Ascent(Iterator[Step]):
         spectrum: Tensor | None = None,
     ) -> None:
         self.network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
-        self.recipe = _recipe(recipe)
+        self.recipe = as_recipe(recipe)
         if spectrum is not None and self.recipe.image != "maco":
             raise RecipeError(
                 f"spectrum= is what image='maco' is held to, and this recipe has image={self.recipe.image!r}: leave it "
@@ -203,7 +203,7 @@ class Ascent(Iterator[Step]):
         objectives = self.objectives if objective is None else _objectives(objective)
         if len(objectives) != len(self.objectives):
             raise PeekError(f"{len(objectives)} objectives for {len(self.objectives)} pictures: give one for each.")
-        new = self.recipe if recipe is None else _recipe(recipe)
+        new = self.recipe if recipe is None else as_recipe(recipe)
         if new.image == "maco" and self.recipe.image != "maco":
             raise RecipeError(
                 "A running picture can't be taken over by image='maco', whose phases begin from noise: start a new run."
@@ -454,7 +454,7 @@ class Ascent(Iterator[Step]):
         """Whether a group's pictures go through the network one at a time in the next step."""
         if any(self._bound[member].batchwise for member in group.members):
             return False
-        large = self.device.type == "cpu" and group.frame.side >= _LARGE
+        large = self.device.type == "cpu" and group.frame.side >= LARGE
         return large or self.index < _ALONE
 
     def _number(self, name: str) -> float:
@@ -742,7 +742,7 @@ def _value(
     return total, values
 
 
-def _recipe(recipe: Recipe | str | None) -> Recipe:
+def as_recipe(recipe: Recipe | str | None) -> Recipe:
     if recipe is None:
         return Recipe.preset("peek")
     if isinstance(recipe, str):

@@ -8,7 +8,7 @@ import math
 import operator
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +24,7 @@ from peek_widget.ascent.pictures import as_picture, to_pil
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.errors import FileError, PeekError
 
-__all__ = ["Drawing", "fingerprint", "load_recipe", "save"]
+__all__ = ["Drawing", "drawing_in", "encode", "fingerprint", "load_recipe", "save", "whole_png"]
 
 KEYWORD = "peek_widget"
 """Of the PNG's text chunk that holds the JSON."""
@@ -33,6 +33,7 @@ FORMAT = 1
 LARGEST_SIDE = 65_536
 LARGEST_TEXT = 2 * 1024 * 1024
 MOST_CHUNKS = 100_000
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,35 @@ def save(path: str | Path, image: Tensor, drawing: Drawing | None = None, alpha:
             f"{path.name!r} has no ending that names a format for pictures: .png keeps the recipe too; .jpg, .webp and "
             ".tif hold the picture alone."
         )
+    path.write_bytes(_encoded(image, kind, drawing, alpha, {}))
+
+
+def encode(
+    image: Tensor, drawing: Drawing, alpha: Tensor | None = None, notes: Mapping[str, str] | None = None
+) -> bytes:
+    """The bytes of the PNG that :func:`save` writes.
+
+    Args:
+        image: ``[C, H, W]`` in [0, 1].
+        drawing: what it was drawn from.
+        alpha: its opacity, ``[1, H, W]`` in [0, 1].
+        notes: further texts to carry, by their chunk's keyword (1 to 79 Latin letters, unlike :data:`KEYWORD`).
+
+    Raises:
+        FileError: if the drawing is larger than :func:`load_recipe` would read.
+    """
+    return _encoded(image, "PNG", drawing, alpha, notes or {})
+
+
+def _encoded(
+    image: Tensor, kind: str, drawing: Drawing | None, alpha: Tensor | None, notes: Mapping[str, str]
+) -> bytes:
     options: dict[str, Any] = {"quality": 95}
     if kind == "PNG":
-        options = {} if drawing is None else {"pnginfo": _info(drawing)}
+        info = PngImagePlugin.PngInfo() if drawing is None else _info(drawing)
+        for keyword, words in notes.items():
+            info.add_text(keyword, words)
+        options = {"pnginfo": info}
     buffer = io.BytesIO()
     try:
         to_pil(as_picture(image), alpha).save(buffer, kind, **options)
@@ -98,7 +125,7 @@ def save(path: str | Path, image: Tensor, drawing: Drawing | None = None, alpha:
         if isinstance(error, PeekError):
             raise
         raise FileError(f"The picture can't be written as {kind} ({error}): give a name that ends in .png.") from error
-    path.write_bytes(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_recipe(path: str | Path) -> Drawing:
@@ -115,14 +142,51 @@ def load_recipe(path: str | Path) -> Drawing:
     """
     path = Path(path)
     with path.open("rb") as file:
-        found = [_text(kind, data) for kind, data in _chunks(file, path.name)]
+        return _only([_text(kind, data) for kind, data in _chunks(file, path.name)], path.name)
+
+
+def drawing_in(png: bytes, name: str) -> Drawing:
+    """What :func:`load_recipe` gives, of a PNG's bytes; ``name`` is what errors call them."""
+    return _only([_text(kind, data) for kind, data in _chunks(io.BytesIO(png), name)], name)
+
+
+def whole_png(png: bytes, name: str, keyword: str) -> str | None:
+    """Check every byte of a PNG, and give the text that it carries under a keyword; None if it carries none.
+
+    Raises:
+        FileError: if it is no PNG, is cut off, has a byte that is not as it was written, or something behind its end.
+    """
+    key, found = keyword.encode() + b"\0", None
+    if not png.startswith(_SIGNATURE):
+        raise FileError(f"{name} is not a PNG.")
+    place = len(_SIGNATURE)
+    while True:
+        if place + 12 > len(png):
+            raise FileError(f"{name} is cut off after {len(png)} bytes.")
+        length, kind = struct.unpack(">I4s", png[place : place + 8])
+        end = place + 12 + length
+        if end > len(png):
+            raise FileError(f"{name} is cut off after {len(png)} bytes.")
+        if zlib.crc32(png[place + 4 : end - 4]) != int.from_bytes(png[end - 4 : end], "big"):
+            raise FileError(f"{name} is damaged: a checksum in it is wrong.")
+        data = png[place + 8 : end - 4]
+        if kind == b"tEXt" and data.startswith(key):
+            found = data[len(key) :].decode("latin-1")
+        if kind == b"IEND":
+            if end != len(png):
+                raise FileError(f"{name} has {len(png) - end} bytes behind the picture's end.")
+            return found
+        place = end
+
+
+def _only(found: list[bytes], name: str) -> Drawing:
     if not found:
         raise FileError(
-            f"{path.name} carries no recipe: only a PNG that peek_widget saved does, and programs that rewrite "
+            f"{name} carries no recipe: only a PNG that peek_widget saved does, and programs that rewrite "
             "pictures often drop it."
         )
     if len(found) > 1:
-        raise FileError(f"{path.name} carries {len(found)} recipes, and there is no telling which is its own.")
+        raise FileError(f"{name} carries {len(found)} recipes, and there is no telling which is its own.")
     return _read(found[0])
 
 
@@ -238,7 +302,7 @@ _FIELDS = {
 
 def _chunks(file: BinaryIO, name: str) -> Iterator[tuple[bytes, bytes]]:
     """Kind and data of every chunk of text with our keyword; the others' data is skipped unread."""
-    if file.read(8) != b"\x89PNG\r\n\x1a\n":
+    if file.read(8) != _SIGNATURE:
         raise FileError(f"{name} is not a PNG: give a picture that peek_widget saved as .png.")
     key = KEYWORD.encode() + b"\0"
     for number in range(MOST_CHUNKS):

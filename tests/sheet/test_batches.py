@@ -1,0 +1,198 @@
+"""The plan is the call's, and a picture is the same in whatever company it is drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peek_widget.ascent import Channel, Logit, Neuron, Recipe, render
+from peek_widget.errors import PeekError, RecipeError, UnitError
+from peek_widget.network import read
+from peek_widget.sheet import batches
+from peek_widget.sheet.batches import Batch, draw, finish, objective_of, plan
+from peek_widget.sheet.seeds import unit_seed
+from tests.networks import Planted, tiny
+
+QUICK = Recipe.preset("peek").replace(steps=6, size=32)
+LARGE = QUICK.replace(steps=5, size=112)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return read(tiny(), input_size=32)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Its views are of 112 px: on a CPU they go through the network one at a time."""
+    return read(tiny(), input_size=112)
+
+
+def pictures(network, batch: Batch) -> dict[int, bytes]:
+    finished, failed = finish(draw(network, batch, fingerprint="0" * 16))
+    assert not failed
+    return {one.unit: one.png for one in finished}
+
+
+def test_a_units_seed_is_its_own_and_the_same_in_every_process():
+    code = "from peek_widget.sheet.seeds import unit_seed; print(unit_seed(3, 'features.12', 17))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(told) == unit_seed(3, "features.12", 17) == 1343552619
+    seeds = {unit_seed(s, layer, unit) for s in range(4) for layer in ("a", "a1", "") for unit in range(200)}
+    assert len(seeds) == 4 * 3 * 200
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+@settings(max_examples=60, deadline=None)
+@given(units=st.lists(st.integers(0, 7), max_size=20), length=st.integers(1, 16), seed=st.integers(0, 2**40))
+def test_a_plan_has_every_unit_once_in_order_and_no_batch_too_large(network, units, length, seed):
+    made = plan(network, "forms", QUICK, units, seed=seed, batch=length)
+    assert [u for batch in made for u in batch.units] == list(dict.fromkeys(units))
+    assert all(0 < len(batch.units) <= length for batch in made)
+    assert [batch.number for batch in made] == list(range(len(made)))
+    assert made == plan(network, "forms", QUICK, units, seed=seed, batch=length)
+
+
+def test_on_a_cpu_a_batch_has_16_units_at_most(network):
+    wide = read(torch.nn.Conv2d(3, 100, 3), input_size=32)
+    assert max(len(batch.units) for batch in plan(wide, "", QUICK)) == 16
+    with pytest.raises(PeekError, match="from 1 to 16"):
+        plan(network, "forms", QUICK, batch=17)
+
+
+def test_elsewhere_a_batch_is_by_the_pixels_that_the_network_sees():
+    lengths = [batches._length("cuda", side, views, True) for side, views in ((32, 1), (224, 1), (224, 32), (512, 64))]
+    assert lengths == [128, 64, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"units": [8]}, UnitError, "numbered 0 to 7"),
+        ({"units": [-1]}, UnitError, "numbered 0 to 7"),
+        ({"units": "all"}, UnitError, "a list or a range"),
+        ({"units": 3}, UnitError, "a list or a range"),
+        ({"seed": -1}, PeekError, "whole number"),
+        ({"seed": 1.5}, PeekError, "whole number"),
+        ({"objective": "layer"}, PeekError, "'neuron'"),
+        ({"size": 4}, RecipeError, "from 8 to"),
+        ({"batch": 0}, PeekError, "from 1 to 16"),
+    ],
+)
+def test_what_is_not_possible_is_said(network, wrong, error, words):
+    with pytest.raises(error, match=words):
+        plan(network, "forms", QUICK, **wrong)
+
+
+def test_a_unit_is_drawn_as_in_the_explorer():
+    assert objective_of("forms", 3) == Neuron("forms", 3)
+    assert objective_of("forms", 3, "channel") == Channel("forms", 3)
+    assert objective_of("", 3) == objective_of("", 3, "channel") == Logit(3)
+
+
+def test_large_views_on_a_cpu_give_the_same_bytes_in_any_batch(large):
+    four, = plan(large, "", LARGE, range(4), batch=4)
+    assert not four.together
+    whole = pictures(large, four)
+    for company in ((0,), (2, 1), (3, 0, 2)):
+        part = pictures(large, dataclasses.replace(four, units=company, wanted=company))
+        assert part == {unit: whole[unit] for unit in company}
+    # and the same as the engine's own
+    alone = render(large, Logit(2), LARGE, seed=unit_seed(0, "", 2))
+    one = next(one for one in finish(draw(large, four))[0] if one.unit == 2)
+    assert one.drawing.seed == unit_seed(0, "", 2)
+    assert one.image.tobytes() == alone.pil().tobytes()
+
+
+def test_of_small_views_what_is_missing_is_drawn_as_it_was_in_its_batch(network):
+    batch, = plan(network, "forms", QUICK)
+    assert batch.together
+    whole = pictures(network, batch)
+    rest = batch.missing([0, 1, 3])
+    assert rest.units == batch.units
+    assert rest.wanted == (2, 4, 5, 6, 7)
+    assert pictures(network, rest) == {unit: whole[unit] for unit in rest.wanted}
+    assert batch.missing(range(8)) is None
+
+
+class Greedy(torch.nn.Module):
+    """Runs out of memory on more than a few images."""
+
+    def __init__(self, most: int, error: type[Exception] | Exception) -> None:
+        super().__init__()
+        self.inner, self.most, self.error, self.sizes = tiny(), most, error, []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(x))
+        if len(x) > self.most and torch.is_grad_enabled():
+            raise self.error
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_a_batch_is_halved_when_memory_runs_out(error, caplog):
+    network = read(Greedy(3, error), input_size=32)
+    batch, = plan(network, "inner.forms", QUICK)
+    finished, failed = finish(draw(network, batch))
+    assert not failed
+    assert sorted(one.unit for one in finished) == list(range(8))
+    assert {one.drawn_with for one in finished} == {(0, 1), (2, 3), (4, 5), (6, 7)}  # what it was, not what was planned
+    assert "halves" in caplog.text
+
+
+def test_a_real_allocation_that_fails_is_seen_as_one(network):
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert batches._memory(caught.value) is not None
+
+
+def test_no_memory_for_one_picture_is_said():
+    network = read(Greedy(100, MemoryError()), input_size=32)
+    network.ghost.module.most = 0
+    with pytest.raises(PeekError, match=r"not memory enough to draw a single unit.*smaller size"):
+        finish(draw(network, Batch(0, "inner.forms", (0, 1), QUICK)))
+
+
+def test_an_error_that_is_none_of_memory_is_not_hidden():
+    network = read(Greedy(1, TypeError("a bug of the model's")), input_size=32)
+    with pytest.raises(PeekError, match="a bug of the model's"):
+        finish(draw(network, Batch(0, "inner.forms", tuple(range(8)), QUICK)))
+
+
+def test_a_dead_unit_does_not_keep_the_others_from_being_drawn():
+    model = Planted()
+    with torch.no_grad():
+        model.conv.weight[1] = 0.0
+    network = read(model, input_size=32)
+    finished, failed = finish(draw(network, Batch(0, "conv", (0, 1), QUICK)))
+    assert [one.unit for one in finished] == [0]
+    assert set(failed) == {1}
+    assert "dead" in failed[1]
+
+
+def test_every_step_is_given_back(network):
+    batch, = plan(network, "forms", QUICK)
+    steps = list(draw(network, batch))
+    assert [one.step for one in steps] == list(range(1, 7))
+    assert not any(one.finished for one in steps[:-1])
+    assert len(steps[-1].finished) == 8
+
+
+def test_a_draft_is_short_and_small(network):
+    (draft,) = plan(read(tiny(), input_size=224), "", Recipe.preset("peek"), [0], draft=True)
+    assert draft.draft
+    assert draft.recipe.steps <= 24
+    assert draft.size == 128
