@@ -7,5 +7,7 @@ export default defineConfig({
     setupFiles: ["test/setup.mjs"],
     restoreMocks: true,
     unstubGlobals: true,
+    // A test that hangs must end; how quick the machine is today must not matter.
+    testTimeout: 60_000,
   },
 });

@@ -58,7 +58,7 @@ export function curvePanel(view: View): HTMLElement {
   const high = el("span");
   const low = el("span");
   const end = el("span");
-  const now = el("output", { class: "peek-activation" });
+  const now = el("span", { class: "peek-activation" });
 
   watchCalmly(view, ["history", "activation", "status"], 100, () => {
     const points = readHistory(session.wire.get("history"));

@@ -1,7 +1,7 @@
 import { curvePanel } from "./curve";
 import { el } from "./dom";
+import { keepFocus } from "./focus";
 import { gaugePanel } from "./gauge";
-import { keepKeys } from "./keys";
 import { knobsPanel } from "./knobs";
 import { headingPanel, pickerPanel } from "./picker";
 import { picturePanel } from "./picture";
@@ -38,7 +38,16 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   }
   const root = el("section", { class: "peek-root", "aria-label": text.title }, bench, footerPanel(view));
 
-  keepKeys(root, signal);
+  // JupyterLab listens above us for arrows, Enter, a, b, x ...: typing into a control is not a command.
+  // What is said with a modifier (save, run this cell) stays the notebook's.
+  root.addEventListener(
+    "keydown",
+    (event) => {
+      const forNotebook = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
+      if (!forNotebook) event.stopPropagation();
+    },
+    { signal },
+  );
 
   watch(view, ["evidence"], () => {
     bench.classList.toggle("peek-with-images", hasImages(session));
@@ -66,6 +75,9 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
     root.dataset.peekThumbs = String(pictures.size);
     root.dataset.peekLarge = String(large?.id ?? 0);
   });
+
+  // Last, so that every panel has shown what is new when it looks.
+  keepFocus(view, root);
 
   host.append(root);
   const unwatch = session.attention.watch(root);

@@ -116,7 +116,7 @@ function cropGrid(view: View): Grid {
     const shot = picture("peek-thumb");
     const number = el("span", { class: "peek-crop-activation" });
     const label = el("span", { class: "peek-crop-label" });
-    const button = el("button", { type: "button", class: "peek-crop" }, shot.element, number, label);
+    const button = el("button", { type: "button", class: "peek-crop" }, shot.element, number, " ", label);
     return { button, shot, number, label, id: 0 };
   });
   for (const tile of tiles) tile.button.addEventListener("click", () => tile.id && crops.open(tile.id), { signal });

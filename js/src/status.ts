@@ -41,20 +41,7 @@ export function statusPanel(view: View): HTMLElement {
   });
 
   watch(view, ["health"], () => line.classList.toggle("peek-warning", session.attention.health !== "ok"));
-  const ownStart = textButton(
-    text.ownStart,
-    () => {
-      session.crops.startFrom(0);
-      // This button goes away, and would take the focus with it, and the keys with the focus.
-      const root = ownStart.closest(".peek-root");
-      const seen = (scope: string): HTMLElement | undefined =>
-        [...(root?.querySelectorAll<HTMLElement>(scope) ?? [])].find(
-          (one) => one !== ownStart && one.offsetParent !== null,
-        );
-      (seen(".peek-large button") ?? seen("button"))?.focus({ preventScroll: true });
-    },
-    signal,
-  );
+  const ownStart = textButton(text.ownStart, () => session.crops.startFrom(0), signal);
   watch(view, ["status"], () => {
     ownStart.hidden = !session.status.start;
   });

@@ -82,8 +82,9 @@ export const text = {
   cut: "Crop",
   wholeHelp: "The whole image, with what the unit sees there framed",
   cutHelp: "Only what the unit sees",
+  /** Begins with what can be read on it, for whoever speaks to the page and says what is to be pressed. */
   cropSpoken: (place: number, label: string, activation: string) =>
-    `Image ${place}${label ? `, ${label}` : ""}: activation ${activation}. Show it large`,
+    `${[activation, label].filter(Boolean).join(" ")}, activation of image ${place}. Show it large`,
   cropsFoot: "Under each: how strongly it excites the unit, before any ReLU.",
   stopLooking: "Stop",
   goOnLooking: "Go on",

@@ -289,6 +289,33 @@ test("keys typed into a control do not reach the notebook, its own shortcuts do"
   expect(reached).toEqual(["s", "Enter"]);
 });
 
+test("a control that is switched off or goes away hands the focus to its neighbour", async () => {
+  const { model } = await open(new FakeModel(traits({ layer: "fc", unit: 8 })));
+  button("Next unit").focus();
+  button("Next unit").click();
+  await settle();
+  expect(model.state.unit).toBe(9);
+  expect(button("Next unit").disabled).toBe(true);
+  expect([button("Previous unit"), button("A unit by chance")]).toContain(document.activeElement);
+
+  await model.receive({ status: status({ start: "a picture" }) });
+  const own = [...host.querySelectorAll("button")].find((one) => one.textContent === "Begin from noise again")!;
+  own.focus();
+  await model.receive({ status: status({ start: "" }) });
+  expect(own.hidden).toBe(true);
+  expect(host.contains(document.activeElement)).toBe(true);
+});
+
+test("the focus is left alone where somebody took it elsewhere", async () => {
+  const { model } = await open(new FakeModel(traits({ layer: "fc", unit: 8 })));
+  const elsewhere = document.body.appendChild(document.createElement("input"));
+  button("Next unit").focus();
+  elsewhere.focus();
+  await model.receive({ unit: 9 });
+  expect(document.activeElement).toBe(elsewhere);
+  elsewhere.remove();
+});
+
 test("every control has a name", async () => {
   await open();
   for (const control of host.querySelectorAll("button, input, select")) {
@@ -297,7 +324,7 @@ test("every control has a name", async () => {
   }
 });
 
-test("nothing is left after 50 mounts: no listener, timer, observer, bitmap or node", async () => {
+test("nothing is left after 50 mounts: no listener, timer, observer, object URL, bitmap or node", async () => {
   const held = new Map<object, number>();
   const signals = new Set<AbortSignal>();
   const add = EventTarget.prototype.addEventListener;
@@ -313,6 +340,19 @@ test("nothing is left after 50 mounts: no listener, timer, observer, bitmap or n
     if (held.has(this)) held.set(this, (held.get(this) ?? 0) - 1);
     return remove.apply(this, args);
   });
+
+  let urls = 0;
+  let watching = 0;
+  vi.stubGlobal("URL", { createObjectURL: () => `blob:${++urls}`, revokeObjectURL: () => --urls });
+  for (const name of ["ResizeObserver", "MutationObserver", "PerformanceObserver"]) {
+    vi.stubGlobal(
+      name,
+      class {
+        observe = () => void ++watching;
+        disconnect = () => void --watching;
+      },
+    );
+  }
 
   const model = new FakeModel();
   for (let i = 0; i < 50; i += 1) {
@@ -342,6 +382,7 @@ test("nothing is left after 50 mounts: no listener, timer, observer, bitmap or n
   expect([...held.values()].filter((count) => count !== 0)).toEqual([]);
   expect(model.handlerCount).toBe(0);
   expect(screen.observers.size).toBe(0);
+  expect([urls, watching]).toEqual([0, 0]);
   expect(screen.bitmapsOpen).toBe(0);
   expect(host.childElementCount).toBe(0);
   expect(vi.getTimerCount()).toBe(0);

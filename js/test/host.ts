@@ -210,6 +210,9 @@ export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
       }
     },
   );
+  HTMLElement.prototype.checkVisibility = function (this: HTMLElement) {
+    return this.closest("[hidden]") === null;
+  };
   vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue({
     drawImage: () => undefined,
     createImageData: (width: number, height: number) => ({ data: new Uint8ClampedArray(4 * width * height) }),
