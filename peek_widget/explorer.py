@@ -6,6 +6,7 @@ on a kernel with sub-shells they run on a thread of their own, and elsewhere on 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import logging
@@ -23,12 +24,16 @@ from PIL import Image
 from traitlets import Bunch, HasTraits, TraitError
 
 import peek_widget
-from peek_widget.ascent import KNOBS, Ascent, Logit, Neuron, Recipe, presets, to_pil
+from peek_widget.ascent import KNOBS, Ascent, Drawing, Logit, Neuron, Recipe, presets, to_pil
+from peek_widget.ascent.keep import encode as as_png
+from peek_widget.ascent.keep import save as save_picture
 from peek_widget.ascent.pictures import as_picture, in_channels
 from peek_widget.ascent.recipe import check_size
+from peek_widget.comparison import Comparison, Entry, entries, png
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.evidence import Crop, UnitEvidence
-from peek_widget.live import protocol
+from peek_widget.live import keep, protocol
+from peek_widget.live.compare import ComparisonDesk, LiveComparison
 from peek_widget.live.desk import Drawn, ImageDesk
 from peek_widget.live.sender import Sender, channels_shown, encode, poster
 from peek_widget.live.session import Session
@@ -43,6 +48,7 @@ log = logging.getLogger("peek_widget")
 
 STATIC = Path(__file__).parent / "static"
 LARGEST_SEED = 2**31 - 1
+_USUAL = {"unit": 0, "seed": 0, "playing": True}
 
 
 class _Locked(traitlets.TraitType):
@@ -137,6 +143,7 @@ class UnitExplorer(anywidget.AnyWidget):
         playing: whether to begin at once.
         blur, jitter, decay, total_variation, step_size: settings that override the recipe's; ranges and
             units are in `peek_widget.ascent.KNOBS`. None: as the recipe says.
+        state: what `state_json()` gave: all the controls from layer to playing at once, in place of the single ones.
 
     Every control is a trait: `explorer.unit = 12` moves the slider and begins to draw unit 12. `frame`
     (JPEG or PNG bytes), `activation`, `step`, `history` and `status` can be read, observed and linked;
@@ -216,7 +223,25 @@ class UnitExplorer(anywidget.AnyWidget):
         decay: float | None = None,
         total_variation: float | None = None,
         step_size: float | None = None,
+        state: Any = None,
     ) -> None:
+        if state is not None:
+            # all that was on screen, from the one place that says it
+            restored = {name: value for name, value in keep.read_state(state).items() if value is not None}
+            own = {
+                "layer": layer, "unit": unit, "recipe": recipe, "seed": seed, "size": size, "playing": playing,
+                "blur": blur, "jitter": jitter, "decay": decay, "total_variation": total_variation,
+                "step_size": step_size,
+            }  # fmt: skip
+            given = sorted(name for name, value in own.items() if value not in (None, _USUAL.get(name)))
+            if given:
+                raise PeekError(
+                    f"state= holds every control, and {', '.join(given)} {'was' if len(given) == 1 else 'were'} given "
+                    "beside it: leave the one or the other out, and set what is to differ afterwards."
+                )
+            layer, unit, recipe, seed, size, playing, blur, jitter, decay, total_variation, step_size = (
+                restored.get(name, value) for name, value in own.items()
+            )
         self._trait_lock = threading.RLock()
         self._live: dict[str, Any] = {
             "frame": b"", "activation": 0.0, "step": 0, "history": b"", "status": {}, "evidence": {}, "gauge": {},
@@ -226,6 +251,7 @@ class UnitExplorer(anywidget.AnyWidget):
         self._picture: Image.Image | None = None
         self._sender = Sender()
 
+        self._asked_model = model
         self._model = _found_model(model)
         self._preprocess, self._input_size, self._device = preprocess, input_size, device
         self._network = read(self._model, input_size, preprocess, device)
@@ -248,6 +274,13 @@ class UnitExplorer(anywidget.AnyWidget):
 
         # the worker must not keep an explorer alive that nobody else holds
         me = weakref.ref(self)
+        self._kept: keep.Kept | None = None
+        self._given = {"input_size": input_size, "preprocess": preprocess, "device": device, "dataset": dataset}
+        self._errands = keep.Errands()
+        self._comparer = ComparisonDesk(
+            lambda content, buffers: _still_there(me)._tell(content, buffers),
+            lambda: _still_there(me)._session.nudge(),
+        )
         self._session = Session(
             lambda target: _still_there(me)._make_ascent(target),
             lambda update: _still_there(me)._publish(update),
@@ -255,6 +288,7 @@ class UnitExplorer(anywidget.AnyWidget):
             knobs=given,
             playing=bool(playing),
             enter=enter,
+            beside=(self._errands, self._comparer),
         )
         self._live["status"] = self._session.status()
         self._desk = None
@@ -328,6 +362,86 @@ class UnitExplorer(anywidget.AnyWidget):
         self._start = self._as_start(picture)
         self._session.set_target(self._target())
         self.play()
+
+    def compare(
+        self, *, recipes: Iterable[Any] | None = None, seeds: Iterable[int] | None = None,
+        units: Iterable[int] | None = None,
+    ) -> LiveComparison:
+        """Draw the unit under 2 to 6 recipes or seeds, or 2 to 6 units of its layer, side by side below the bench.
+
+        They are drawn in step, see `peek_widget.compare`; meanwhile the explorer's own run rests. Seeds and units are
+        drawn by the recipe and the settings of now, all of them from the recipe's own start.
+
+        Args:
+            recipes: presets' names or Recipes; or
+            seeds: numbers from 0; or
+            units: numbers of units of the layer.
+
+        Returns:
+            the comparison: `.wait()` for its end, `.figure()`, `.save("figure.png")`.
+
+        Raises:
+            PeekError: what was asked for is not possible, in a sentence.
+        """
+        what = {"recipes": recipes, "seeds": seeds, "units": units}
+        chosen = {name: list(values) if not isinstance(values, str) else values
+                  for name, values in what.items() if values is not None}  # fmt: skip
+        self._entries(chosen)
+        return self._begin_comparison(chosen)
+
+    def end_comparison(self) -> None:
+        """Put the comparison away; the explorer's own run goes on."""
+        self._comparer.close()
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture on screen; the name's ending says in which format.
+
+        A PNG is exact and carries what `load_recipe` gives back: objective, seed, size, and a recipe that draws this
+        very picture, with the settings made by hand, and as many steps as it has had. Where no recipe can (a setting
+        was changed on the way, or the run was begun from a picture) a warning says so.
+
+        Raises:
+            PeekError: if there is no picture yet, or the ending names no format that can be written.
+            OSError: if the file can't be written.
+        """
+        image, drawing, note = self._as_drawing()
+        save_picture(path, image, drawing)
+        if note:
+            log.warning("%s: %s", path, note)
+
+    def snapshot(self) -> None:
+        """Leave the picture on screen in the notebook, in the output of the cell that calls this.
+
+        It is a PNG as `save` writes it, so it stays when the kernel is gone, and its recipe with it; what it shows is
+        beside it in words. In a plain script it prints those.
+
+        Raises:
+            PeekError: if there is no picture yet.
+        """
+        from IPython.display import display
+
+        image, drawing, note = self._as_drawing()
+        if note:
+            log.warning("%s", note)
+        words = self._caption()
+        side = int(image.shape[-1])
+        display(
+            {"image/png": base64.b64encode(as_png(image, drawing)).decode(), "text/plain": words},
+            metadata={"image/png": {"alt": words, "width": side, "height": side}},
+            raw=True,
+        )
+
+    def state_json(self) -> str:
+        """All the controls as JSON, for `UnitExplorer(model, state=...)`: layer, unit, recipe, settings, seed, size."""
+        return keep.state_json(self._controls())
+
+    def code(self) -> str:
+        """A line of Python that makes this explorer again: `UnitExplorer(model, layer="layer3", unit=7)`.
+
+        It takes `UnitExplorer` and `Recipe` from peek_widget; a model, a dataset and a preprocess that were given as
+        objects go by these names.
+        """
+        return keep.code(self._asked_model, self._controls(), self._given)
 
     def wait(self, timeout: float | None = None) -> str:
         """Block until the run stands still; for scripts and tests.
@@ -410,9 +524,20 @@ class UnitExplorer(anywidget.AnyWidget):
         match message:
             case protocol.Play():
                 self.play()
+            case protocol.Compare(what, values) if values:
+                self._begin_comparison({what: list(values)})
+            case protocol.Compare():
+                self.end_comparison()
+            case protocol.Compared(n):
+                self._comparer.ack(n)
+            case protocol.Keep(what):
+                self._errands.add(lambda: self._hand_over(what))
+                self._session.nudge()
             case protocol.Arrange() | protocol.Enlarge() | protocol.Look() | protocol.StartFrom():
                 self._receive_of_images(message)
             case _:
+                if isinstance(message, protocol.Hello | protocol.Visible | protocol.Poll):
+                    self._comparer.resend()
                 self._session.receive(message)
                 if self._desk is not None:
                     if isinstance(message, protocol.Hello):
@@ -521,15 +646,97 @@ class UnitExplorer(anywidget.AnyWidget):
     def _play_or_pause(self, change: Bunch) -> None:
         self._session.set_playing(change.new)
 
+    # -- comparing and keeping
+
+    def _controls(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in protocol.CONTROL_TRAITS}
+
+    def _entries(self, what: dict[str, Any]) -> tuple[list[Entry], str]:
+        return entries(
+            self._network, self.layer, self.unit, **what, recipe=self._recipe_by_hand(), seed=self.seed,
+            names=self.class_names,
+        )  # fmt: skip
+
+    def _recipe_by_hand(self) -> Recipe:
+        """The recipe with what is set by hand."""
+        recipe = self.recipe if isinstance(self.recipe, Recipe) else Recipe.preset(self.recipe)
+        held = {name: getattr(self, name) for name in protocol.KNOB_NAMES if getattr(self, name) is not None}
+        if not held:
+            return recipe
+        words = ", ".join([recipe.name, *(f"{name}={value:g}" for name, value in held.items())])
+        return recipe.replace(**held, name=words[:200])
+
+    def _begin_comparison(self, what: dict[str, Any]) -> LiveComparison:
+        size, me = self.size, weakref.ref(self)
+
+        def make() -> Comparison:
+            explorer = _still_there(me)
+            found, title = explorer._entries(what)
+            return Comparison(explorer._fresh_network(), found, title, size=size)
+
+        ((name, values),) = what.items()
+        return self._comparer.begin(make, [self._controls_of(name, value) for value in values])
+
+    def _controls_of(self, what: str, value: Any) -> dict[str, Any]:
+        """What the page sets to have that picture of a comparison on the bench."""
+        if what != "recipes":
+            return {what.removesuffix("s"): value}
+        if isinstance(value, Recipe) and value.name not in (_name_of(self.recipe), *Recipe.presets()):
+            return {}
+        return {"recipe": _name_of(value), **dict.fromkeys(protocol.KNOB_NAMES)}
+
+    def _as_drawing(self) -> tuple[torch.Tensor, Drawing, str]:
+        kept = self._kept
+        if kept is None:
+            raise PeekError("There is no picture yet: wait for one, with explorer.wait() say, and then keep it.")
+        objective = _objective(self._network, kept.made.target)
+        return kept.image, *keep.drawing_of(kept, self._network, objective)
+
+    def _caption(self) -> str:
+        made = self._kept.made
+        what = made.target.sentence()
+        return (
+            f"{what[:1].upper()}{what[1:]}, {type(self._model).__name__}: {made.recipe.name}, seed {made.target.seed}, "
+            f"after {made.step} steps."
+        )
+
+    def _hand_over(self, what: str) -> None:
+        """Send the page what it wants to save or copy; in the worker."""
+        content = {"kind": "kept", "what": what, "name": "", "text": "", "note": "", "problem": ""}
+        buffers = []
+        try:
+            match what:
+                case "picture":
+                    image, drawing, content["note"] = self._as_drawing()
+                    content["name"] = keep.file_name(self._kept.made, ".png")
+                    buffers = [as_png(image, drawing)]
+                case "figure":
+                    comparison = self._comparer.current
+                    if comparison is None:
+                        raise PeekError("There is no comparison to save: begin one first.")
+                    content["name"] = "comparison.png"
+                    buffers = [png(comparison.figure())]
+                case "code":
+                    content["text"] = self.code()
+                case "state":
+                    content["text"] = self.state_json()
+        except PeekError as error:
+            content["problem"] = str(error)
+        self._tell(content, buffers)
+
     # -- in the worker
 
-    def _make_ascent(self, target: Target) -> Ascent:
+    def _fresh_network(self) -> Network:
+        """The network, with the model's weights as they are now."""
         if self._network.ghost.stale():
             self._network = read(self._model, self._input_size, self._preprocess, self._device)
         else:
             self._network.ghost.refresh()
+        return self._network
+
+    def _make_ascent(self, target: Target) -> Ascent:
         return Ascent(
-            self._network,
+            self._fresh_network(),
             _objective(self._network, target),
             target.recipe,
             seed=target.seed,
@@ -545,6 +752,8 @@ class UnitExplorer(anywidget.AnyWidget):
             picture = to_pil(torch.as_tensor(update.image))
             values["frame"] = encode(picture, lossless=update.lossless)
             self._picture = picture
+            if update.made is not None:
+                self._kept = keep.Kept(torch.as_tensor(update.image), update.made)
             if self._desk is not None and update.target is not None:
                 self._desk.drawn(self._as_drawn(update, update.target))
         self._show(**values)

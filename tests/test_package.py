@@ -51,12 +51,13 @@ def test_both_sides_name_the_same_knobs(protocol_ts):
 
 def test_python_takes_every_message_the_front_end_can_make(protocol_ts):
     union = re.search(r"export type Outbound =\n(.*?\});\n", protocol_ts, re.DOTALL)[1]
-    examples = {"number": 1, "boolean": True}
+    examples = {"number": 1, "boolean": True, "readonly (string | number)[]": [0, 1], "KeptKind": "code"}
     kinds = []
     for body in re.findall(r"\{ (.*?) \}", union):
         kind = re.match(r'kind: "(\w+)"', body)[1]
-        fields = re.findall(r"; (\w+): (number|boolean)", body)
-        message = {"kind": kind, **{name: examples[of] for name, of in fields}}
+        fields = re.findall(r"; (\w+): ([^;]+)", body)
+        # of several words any will do
+        message = {"kind": kind, **{name: examples.get(of) or of.split('"')[-2] for name, of in fields}}
         assert protocol.parse(message) is not None
         kinds.append(kind)
     assert kinds == list(protocol.INBOUND_KINDS)

@@ -2,7 +2,7 @@ import type { Outbound } from "./protocol";
 
 /**
  * `ok`: heard from lately, or nothing expected. `silent`: asked several times, no answer (a busy kernel
- * looks the same as a dead one from here). `gone`: the host itself refuses to send.
+ * looks the same as a dead one from here). `gone`: the host itself refuses to send, or said that the line was cut.
  */
 export type Health = "ok" | "silent" | "gone";
 
@@ -10,6 +10,10 @@ export type Health = "ok" | "silent" | "gone";
 const ACK_INTERVAL_MS = 250;
 const SILENCE_MS = 2000;
 const UNANSWERED_MS = 6000;
+/** Where the host hands on nothing but answers (Colab, for what a thread sends), asking is what keeps frames coming. */
+const ASK_ALWAYS_MS = 400;
+/** What comes so soon after a question is taken for its answer. */
+const ANSWER_MS = 1500;
 /** Once nobody has answered for long, asking slows down: a busy kernel keeps every question in a queue. */
 const SLOW_POLL_MS = 5000;
 
@@ -33,6 +37,10 @@ export class Attention {
   private told = false;
   private state: Health = "ok";
   private disposed = false;
+  private doubted = false;
+  private askedAt: number | undefined;
+  /** How many of the last things heard were answers to a question, in a row. */
+  private answers = 0;
 
   constructor(
     private readonly send: (message: Outbound) => boolean,
@@ -85,6 +93,9 @@ export class Attention {
     this.running = running;
     this.awaiting = false;
     this.heardAt = performance.now();
+    const isAnswer = this.askedAt !== undefined && this.heardAt - this.askedAt < ANSWER_MS;
+    this.answers = isAnswer ? this.answers + 1 : 0;
+    this.askedAt = undefined;
     this.setHealth("ok");
     this.armSilence();
   }
@@ -100,6 +111,17 @@ export class Attention {
   /** The host threw while sending. */
   refused(): void {
     if (!this.disposed) this.setHealth("gone");
+  }
+
+  /**
+   * The host says that the line to the kernel was cut (the kernel is restarted), or that there is one again. Which of
+   * the two is not said; an answer tells.
+   */
+  cut(): void {
+    if (this.disposed) return;
+    this.doubted = true;
+    this.setHealth("gone");
+    this.send({ kind: "poll" });
   }
 
   dispose(): void {
@@ -146,7 +168,7 @@ export class Attention {
     }, wait);
   }
 
-  private armSilence(wait = SILENCE_MS): void {
+  private armSilence(wait = this.answers > 1 ? ASK_ALWAYS_MS : SILENCE_MS): void {
     clearTimeout(this.silenceTimer);
     this.silenceTimer = undefined;
     if (this.disposed || !this.visible || !(this.running || this.awaiting)) return;
@@ -156,7 +178,8 @@ export class Attention {
   private askAgain(): void {
     const quiet = performance.now() - this.heardAt;
     const sent = this.send({ kind: "poll" });
-    if (sent && quiet >= UNANSWERED_MS) this.setHealth("silent");
+    this.askedAt = performance.now();
+    if (sent && quiet >= UNANSWERED_MS) this.setHealth(this.doubted ? "gone" : "silent");
     this.armSilence(quiet >= UNANSWERED_MS ? SLOW_POLL_MS : SILENCE_MS);
   }
 

@@ -2,6 +2,7 @@ import { curvePanel } from "./curve";
 import { el } from "./dom";
 import { keepFocus } from "./focus";
 import { gaugePanel } from "./gauge";
+import { keepKeys } from "./keys";
 import { knobsPanel } from "./knobs";
 import { headingPanel, pickerPanel } from "./picker";
 import { picturePanel } from "./picture";
@@ -38,16 +39,7 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   }
   const root = el("section", { class: "peek-root", "aria-label": text.title }, bench, footerPanel(view));
 
-  // JupyterLab listens above us for arrows, Enter, a, b, x ...: typing into a control is not a command.
-  // What is said with a modifier (save, run this cell) stays the notebook's.
-  root.addEventListener(
-    "keydown",
-    (event) => {
-      const forNotebook = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
-      if (!forNotebook) event.stopPropagation();
-    },
-    { signal },
-  );
+  keepKeys(root, signal);
 
   watch(view, ["evidence"], () => {
     bench.classList.toggle("peek-with-images", hasImages(session));

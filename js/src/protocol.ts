@@ -12,8 +12,8 @@ export const WIRE = {
   "live": ["frame", "activation", "step", "history", "status"],
   "states": ["starting", "running", "paused", "done", "error", "idle"],
   "evidence": ["evidence", "gauge"],
-  "inbound": ["hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look"],
-  "outbound": ["crops", "large"]
+  "inbound": ["hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look", "compare", "compared", "keep"],
+  "outbound": ["crops", "large", "compare", "kept"]
 } as const;
 
 export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
@@ -139,7 +139,40 @@ export interface LargeCrop extends Omit<CropInfo, "key" | "image"> {
   area: Box;
 }
 
-export type Inbound = CropSet | LargeCrop;
+/** One picture of a comparison; the message's buffer of the same number is its JPEG. */
+export interface ComparedPicture {
+  caption: string;
+  note: string;
+  activation: number | null;
+  /** Ends of its bar, as shares of a scale that all of them have. */
+  bar: readonly [number, number];
+  /** What to set to have this picture on the bench; empty where the page can't. */
+  controls: ControlValues;
+}
+
+export interface ComparisonSet {
+  kind: "compare";
+  n: number;
+  state: "" | "starting" | "drawing" | "done" | "error";
+  title: string;
+  text: string;
+  problem: string;
+  items: ComparedPicture[];
+}
+
+export type KeptKind = "picture" | "figure" | "animation" | "code" | "state";
+
+/** The answer to `keep`; the buffer is the file. */
+export interface KeptFile {
+  kind: "kept";
+  what: KeptKind;
+  name: string;
+  text: string;
+  note: string;
+  problem: string;
+}
+
+export type Inbound = CropSet | LargeCrop | ComparisonSet | KeptFile;
 
 export type Binary = DataView | ArrayBuffer | Uint8Array;
 
@@ -183,7 +216,10 @@ export type Outbound =
   | { kind: "crops"; least: boolean; cut: boolean }
   | { kind: "enlarge"; id: number }
   | { kind: "start"; id: number }
-  | { kind: "look"; on: boolean };
+  | { kind: "look"; on: boolean }
+  | { kind: "compare"; what: "recipes" | "seeds" | "units"; values: readonly (string | number)[] }
+  | { kind: "compared"; n: number }
+  | { kind: "keep"; what: KeptKind };
 
 export const LARGEST_SEED = 2 ** 31 - 1;
 

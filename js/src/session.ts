@@ -64,6 +64,10 @@ export class Session {
     const told = (content: unknown, buffers?: readonly Binary[]): void => this.crops.receive(content, buffers ?? []);
     this.handlers.push(["msg:custom", told]);
     model.on("msg:custom", told);
+    // Jupyter's own event, which says in time what the first refused message would say late.
+    const cut = (): void => this.attention.cut();
+    this.handlers.push(["comm_live_update", cut]);
+    model.on("comm_live_update" as never, cut as never);
 
     for (const name of TRAIT_NAMES) {
       const handler = (): void => this.note(name);

@@ -153,6 +153,23 @@ test("a paused run may be silent for ever, until a control is used", () => {
   expect(of("poll")).toHaveLength(1);
 });
 
+test("a host that hands on answers only is asked often, and left alone once it speaks by itself", () => {
+  look();
+  attention.heard(true);
+  vi.advanceTimersByTime(2000);
+  attention.heard(true);
+  vi.advanceTimersByTime(2000);
+  for (let answers = 2; answers <= 5; answers++) {
+    expect(of("poll")).toHaveLength(answers);
+    attention.heard(true);
+    vi.advanceTimersByTime(400);
+  }
+  attention.heard(true);
+  attention.heard(true);
+  vi.advanceTimersByTime(1900);
+  expect(of("poll")).toHaveLength(6);
+});
+
 test("nobody asks while nobody looks", () => {
   const leave = look();
   attention.heard(true);
@@ -173,6 +190,19 @@ test("a host that refuses to send means that the kernel is gone, until something
   alive = true;
   attention.heard(true);
   expect(health).toEqual(["gone", "ok"]);
+});
+
+test("a host that says the line was cut is asked at once, and what comes again makes it good", () => {
+  look();
+  attention.heard(true);
+  attention.cut();
+  expect(health).toEqual(["gone"]);
+  expect(of("poll")).toHaveLength(1);
+  attention.heard(true);
+  expect(health).toEqual(["gone", "ok"]);
+  // a last frame of the old kernel may still have been under way
+  vi.advanceTimersByTime(8000);
+  expect(health).toEqual(["gone", "ok", "gone"]);
 });
 
 test("after a hello the same frame number is acknowledged anew", () => {

@@ -10,18 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "COMPARED",
     "CONTROL_TRAITS",
     "DESCRIPTION_TRAITS",
     "EVIDENCE_TRAITS",
     "INBOUND_KINDS",
+    "KEPT",
     "KNOB_NAMES",
     "LIVE_TRAITS",
     "OUTBOUND_KINDS",
     "STATES",
     "Ack",
     "Arrange",
+    "Compare",
+    "Compared",
     "Enlarge",
     "Hello",
+    "Keep",
     "Look",
     "Message",
     "Play",
@@ -53,9 +58,16 @@ STATES = ("starting", "running", "paused", "done", "error", "idle")
 
 INBOUND_KINDS = (
     "hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look",
+    "compare", "compared", "keep",
 )  # fmt: skip
 
-OUTBOUND_KINDS = ("crops", "large")
+COMPARED = ("recipes", "seeds", "units")
+"""What the pictures of a comparison can differ in."""
+
+KEPT = ("picture", "figure", "animation", "code", "state")
+"""What a page can ask for to save or copy."""
+
+OUTBOUND_KINDS = ("crops", "large", "compare", "kept")
 """Custom messages to the front end, with images as binary buffers: a set of crops, and one crop large.
 
 `crops`: `layer`, `unit`, `least`, `cut` and a list `crops` of at most nine, best first: `id` (a number, for
@@ -66,10 +78,18 @@ its JPEG among the buffers; -1: as last sent for this key) and `problem` (why th
 `large`: `id`, `layer`, `unit`, `name`, `label`, `activation`, `clipped`, `box`, `size`, `problem`; `map` ((h, w), or
 empty) and `area` (where the map lies, as `box`). The first buffer is the whole image as JPEG, the second the map,
 one byte a place.
+
+`compare`: the pictures of a comparison, as JPEGs, in order (none where only words changed): `n` (to be acknowledged by
+`compared`), `state` ("" none, "starting", "drawing", "done", "error"), `title`, `text`, `problem`, and a list `items`:
+`caption`, `note`, `activation` (or null), `bar` (its two ends as shares of the scale) and `controls` (that draw it).
+
+`kept`: the answer to `keep`: `what`, `name` (of a file), `text` (code or state to copy), `note` (on the picture), and
+`problem` (why there is none, or ""). The buffer is the file.
 """
 
 # A front end counts in doubles: past this a frame number could not be told from its neighbour.
 _LARGEST_FRAME_NUMBER = 2**53 - 1
+_MOST_COMPARED = 6
 
 
 class ProtocolError(ValueError):
@@ -144,7 +164,33 @@ class Look:
     on: bool
 
 
-Message = Hello | Ack | Visible | Poll | Play | Restart | StepOnce | Arrange | Enlarge | StartFrom | Look
+@dataclass(frozen=True)
+class Compare:
+    """Draw pictures side by side that differ in `what`, one of `COMPARED`; no values puts them away."""
+
+    what: str
+    values: tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The sets of compared pictures up to number `n` have been drawn."""
+
+    n: int
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Send one of `KEPT`, to be saved or copied."""
+
+    what: str
+
+
+Message = (
+    Hello | Ack | Visible | Poll | Play | Restart | StepOnce
+    | Arrange | Enlarge | StartFrom | Look
+    | Compare | Compared | Keep
+)  # fmt: skip
 
 _PLAIN: dict[str, Message] = {
     "hello": Hello(),
@@ -155,6 +201,7 @@ _PLAIN: dict[str, Message] = {
 }
 _FIELDS = {
     "ack": ("n",), "visible": ("on",), "crops": ("least", "cut"), "enlarge": ("id",), "start": ("id",), "look": ("on",),
+    "compare": ("what", "values"), "compared": ("n",), "keep": ("what",),
 }  # fmt: skip
 
 
@@ -194,7 +241,31 @@ def parse(content: Any, buffers: Any = None) -> Message:
             return Look(_switch(content["on"], kind))
         case "crops":
             return Arrange(_switch(content["least"], kind), _switch(content["cut"], kind))
+        case "compared":
+            return Compared(_number(content["n"], "compared names a set"))
+        case "keep":
+            return Keep(_one_of(KEPT, content["what"], kind))
+        case "compare":
+            what = _one_of(COMPARED, content["what"], kind)
+            return Compare(what, _values(what, content["values"]))
     return _PLAIN[kind]
+
+
+def _one_of(possible: tuple[str, ...], value: Any, kind: str) -> str:
+    if not isinstance(value, str) or value not in possible:
+        raise ProtocolError(f"{kind} says one of {', '.join(possible)}, not {_short(value)}.")
+    return value
+
+
+def _values(what: str, values: Any) -> tuple[str | int, ...]:
+    if not isinstance(values, list) or len(values) > _MOST_COMPARED:
+        raise ProtocolError(f"compare has a list of at most {_MOST_COMPARED} values, not {_short(values)}.")
+    if what != "recipes":
+        return tuple(_number(value, f"compare names {what}") for value in values)
+    for value in values:
+        if not isinstance(value, str) or len(value) > 200:
+            raise ProtocolError(f"compare names recipes by text of at most 200 characters, not {_short(value)}.")
+    return tuple(values)
 
 
 def _number(value: Any, what: str) -> int:

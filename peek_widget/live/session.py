@@ -12,7 +12,7 @@ import atexit
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from . import protocol
 from .history import History
 from .pacing import Pacer
 from .speed import SLOW, SMALLEST, Speed, smaller
-from .target import Publish, RunningAscent, Target, Update
+from .target import Beside, Made, Publish, RunningAscent, Target, Update
 from .words import say
 
 __all__ = ["Session"]
@@ -69,6 +69,7 @@ class Session:
         rate: frames a second to publish at most.
         enter: called once in the worker before anything else (to set its number of threads, say).
         clock: seconds, monotonic.
+        beside: further work for the worker's thread; `nudge` tells of some.
 
     The thread is a daemon, is started by the first wish, and ends with `close()` or with the
     interpreter.
@@ -85,7 +86,9 @@ class Session:
         rate: float = 30.0,
         enter: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        beside: Sequence[Beside] = (),
     ) -> None:
+        self._beside = tuple(beside)
         self._make_ascent = make_ascent
         self._publish_update = publish
         self._enter = enter
@@ -107,6 +110,8 @@ class Session:
         self._speed = Speed()
         self._history = History()
         self._image: Any = None
+        self._image_made: Made | None = None
+        self._turned = False
         self._activation = 0.0
         self._unsent = False
         self._exact = True
@@ -156,6 +161,13 @@ class Session:
         with self._changed:
             self._mailbox.steps += 1
             self._poke()
+
+    def nudge(self) -> None:
+        """Look whether there is work beside the run."""
+        with self._changed:
+            self._pacer.alive(self._clock())
+            self.start()
+            self._changed.notify_all()
 
     def receive(self, message: protocol.Message) -> None:
         """Take a message of the front end."""
@@ -292,6 +304,9 @@ class Session:
                     self._step()
                 self._settle()
                 self._show(resend=mailbox.resend)
+                for one in self._beside:
+                    if one.wants(self.watched()):
+                        one.turn()
             except BaseException as error:
                 # an observer may raise anything, and SystemExit in a thread would end it without a word
                 self._fail(error)
@@ -300,13 +315,16 @@ class Session:
     def _sleep(self) -> None:
         """Wait, the lock held, until there is something to do."""
         while not self._closed and self._mailbox == _Mailbox():
+            watched = self._watched()
             if self._computing():
-                # an unwatched run still has to say that it rests
-                if self._watched() or self._state != "idle":
+                # a run that rests still has to say so
+                if (watched and not self._rests()) or self._state != "idle":
                     return
             elif self._busy:
                 self._busy = False
                 self._changed.notify_all()
+            if any(one.wants(watched) for one in self._beside):
+                return
             self._changed.wait()
 
     def _watched(self) -> bool:
@@ -321,8 +339,12 @@ class Session:
         """Whether, somebody looking, the next step should be made."""
         return self._playing and self._error is None and not (self._ascent is not None and self._ascent.done)
 
+    def _rests(self) -> bool:
+        """Whether the run stands back for work beside it."""
+        return any(one.holds for one in self._beside)
+
     def _wants_step(self) -> bool:
-        if not self._computing():
+        if not self._computing() or self._rests():
             return False
         with self._changed:
             return self._watched()
@@ -352,13 +374,14 @@ class Session:
         missing = self._ascent is None and self._error is None and (self._playing or mailbox.has_control())
         if new_run or missing:
             self._begin()
-            if not self._playing:
+            if not self._playing or self._rests():
                 # else the last unit's picture would stand under the new unit's name
                 self._step()
                 steps -= 1
         elif self._ascent is not None and mailbox.knobs is not None:
             # all of them: a change that the recipe refused may have left some behind
             self._ascent.override(**self._knobs)
+            self._turned |= self._ascent.index > 0
         if self._ascent is None:
             return
         if self._ascent.done and not new_run and self._playing and (mailbox.knobs or mailbox.playing):
@@ -376,6 +399,7 @@ class Session:
         self._speed = Speed()
         self._history = History()
         self._unsent = False
+        self._turned = False
         self._note = ""
         self._become("starting")
         self._show()
@@ -407,6 +431,9 @@ class Session:
         self._step_ended = self._clock()
         self._speed.note(self._step_ended - began)
         self._image = step.image
+        given = {name: value for name, value in self._knobs.items() if value is not None}
+        drawn = self._target if self._reduced is None else replace(self._target, size=self._reduced)
+        self._image_made = Made(drawn, ascent.recipe, int(ascent.index), given, self._turned)
         self._activation = float(step.activation)
         self._history.add(ascent.index, self._activation)
         self._unsent = True
@@ -433,6 +460,7 @@ class Session:
         self._ascent = made
         self._run += 1
         self._speed = Speed()
+        self._turned = False
         self._history = History()
 
     def _settle(self) -> None:
@@ -485,6 +513,7 @@ class Session:
                 history=self._history.packed(),
                 status=self.status(),
                 target=self._target,
+                made=self._image_made if with_image else None,
             )
         )
         if with_image:
@@ -523,6 +552,7 @@ class Session:
                 total=0 if ascent is None else int(ascent.steps),
                 error=error,
                 note=self._note,
+                **({"why": "a comparison draws, and it goes on after that"} if self._rests() else {}),
             ),
             "error": None if error is None else f"{type(error).__name__}: {error}",
             "rate": round(self._speed.rate, 2),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Publish", "RunningAscent", "Start", "Target", "Update"]
+__all__ = ["Beside", "Made", "Publish", "RunningAscent", "Start", "Target", "Update"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,25 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Made:
+    """How a picture came about.
+
+    Attributes:
+        target: of its run, with the size that was taken for it.
+        recipe: of the run.
+        step: steps that it has had.
+        knobs: settings that override the recipe's, as they were then.
+        turned: whether one of them was changed on the way.
+    """
+
+    target: Target
+    recipe: Any
+    step: int
+    knobs: Mapping[str, float]
+    turned: bool
+
+
+@dataclass(frozen=True)
 class Update:
     """One thing to publish.
 
@@ -57,6 +76,7 @@ class Update:
         history: little-endian float32 pairs (step, activation) of the whole run.
         status: as the protocol describes it.
         target: what is drawn.
+        made: how the image came about, where there is one.
     """
 
     image: Any
@@ -67,6 +87,7 @@ class Update:
     history: bytes
     status: dict[str, Any]
     target: Target | None = None
+    made: Made | None = None
 
 
 Publish = Callable[[Update], None]
@@ -95,3 +116,17 @@ class RunningAscent(Protocol):
 
     def recipe_values(self) -> Mapping[str, float]:
         """What the recipe has for them now, whatever is held; without those that can't act in it."""
+
+
+class Beside(Protocol):
+    """Work that the worker's thread does beside its own run, a piece after each step."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the run itself rests for it."""
+
+    def wants(self, watched: bool) -> bool:
+        """Whether there is something to do now; asked with the session's lock held, so it must not wait."""
+
+    def turn(self) -> None:
+        """Do a piece of it; what goes wrong is said there and not raised."""

@@ -7,7 +7,16 @@ from peek_widget.errors import PeekError
 __all__ = ["say"]
 
 
-def say(state: str, what: str, *, step: int, total: int, error: BaseException | None, note: str = "") -> str:
+def say(
+    state: str,
+    what: str,
+    *,
+    step: int,
+    total: int,
+    error: BaseException | None,
+    note: str = "",
+    why: str = "nobody is looking. It goes on when somebody does",
+) -> str:
     """Say what goes on.
 
     Args:
@@ -16,6 +25,7 @@ def say(state: str, what: str, *, step: int, total: int, error: BaseException | 
         step: steps done; `total`: steps of the whole run, 0 where there is no run yet.
         error: what went wrong, in the state "error".
         note: a further sentence.
+        why: it rests, in the state "idle".
     """
     at = f"step {step} of {total}" if total else ""
     match state:
@@ -28,7 +38,7 @@ def say(state: str, what: str, *, step: int, total: int, error: BaseException | 
         case "done":
             text = f"Finished {what} after {step} steps."
         case "idle":
-            text = f"Resting{' at ' + at if at else ''}: nobody is looking. It goes on when somebody does."
+            text = f"Resting{' at ' + at if at else ''}: {why}."
         case _:
             text = f"Stopped while drawing {what}: {_in_words(error)}"
     return f"{text} {note}".strip()

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from .lab import Notebook
+from .lab import Notebook, Notebook7
+from .marimo import App, MarimoServer
+from .ports import free_port
+from .voila import Dashboard
 
 ELSEWHERE = re.compile(r"^(?!http://127\.0\.0\.1|ws://127\.0\.0\.1|data:|blob:)")
 START_SECONDS = 60
@@ -88,21 +90,18 @@ class Server:
         self.root = folder / "notebooks"
         self.root.mkdir()
         self.log = folder / "server.log"
+        self.runtime = folder / "runtime"
+        self.share = folder / "share"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        settings = folder / "settings"
-        self._settings(
-            settings,
-            "@jupyterlab/apputils-extension/notification",
-            {"fetchNews": "false", "checkForUpdates": False},
-        )
-        # the default of JupyterLab 4 is off; on is the harder case for what a saved notebook weighs
-        self._settings(settings, "@jupyter-widgets/jupyterlab-manager/plugin", {"saveState": True})
+        self.settings = folder / "settings"
+        self.set("@jupyterlab/apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False})
+        self.save_state(True)
         command = [
             sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}",
             "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
             f"--ServerApp.root_dir={self.root}", "--ServerApp.terminals_enabled=False",
-            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True",
         ]  # fmt: skip
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
@@ -111,8 +110,9 @@ class Server:
             "HOME": str(folder),
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
             "JUPYTER_DATA_DIR": str(folder / "data"),
-            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-            "JUPYTERLAB_SETTINGS_DIR": str(settings),
+            "JUPYTER_RUNTIME_DIR": str(self.runtime),
+            "JUPYTER_PATH": str(self.share),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.settings),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
             "IPYTHONDIR": str(folder / "ipython"),
             "XDG_CACHE_HOME": str(folder / "cache"),
@@ -134,11 +134,30 @@ class Server:
                     pytest.fail(f"jupyter-lab did not start: {error}\n{self.log.read_text()[-2000:]}")
                 time.sleep(0.1)
 
-    @staticmethod
-    def _settings(folder, plugin, values):
-        path = folder / f"{plugin}.jupyterlab-settings"
+    def set(self, plugin, values):
+        """Settings of JupyterLab, for pages opened from now on."""
+        path = self.settings / f"{plugin}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
+
+    def save_state(self, on):
+        """Whether a saved notebook holds its widgets' state.
+
+        The default of JupyterLab 4 is off; on, as the tests have it, is the harder case for what a notebook weighs.
+        """
+        self.set("@jupyter-widgets/jupyterlab-manager/plugin", {"saveState": on})
+
+    def add_kernel(self, name, path):
+        """A kernel by the same Python, with the packages in `path` before its own."""
+        folder = self.share / "kernels" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = {
+            "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "env": {"PYTHONPATH": str(path)},
+            "display_name": name,
+            "language": "python",
+        }
+        (folder / "kernel.json").write_text(json.dumps(spec))
 
     def ask(self, method, path):
         request = urllib.request.Request(self.url + path, method=method)
@@ -161,12 +180,6 @@ class Server:
                 self.process.wait()
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("lab"))
@@ -175,28 +188,74 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def notebook(server, browser_context, request):
-    """`notebook(cells)` opens a page with a fresh notebook; `notebook(path=...)` with a copy of that one."""
+def pages(server, request):
+    """`pages(made)` looks after a page until the test ends: a screenshot if it failed, and its errors."""
     opened = []
 
-    def open_notebook(cells=None, path=None):
-        name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())}-{len(opened)}.ipynb"
-        opened.append(Notebook(server, browser_context, name, cells=cells, path=path))
-        return opened[-1]
+    def keep(page):
+        opened.append(page)
+        return page
 
-    yield open_notebook
+    keep.opened = opened
+    yield keep
     failed = getattr(request.node, "failed", False)
-    for each in opened:
+    for number, each in enumerate(opened):
         if failed:
             folder = Path("test-results")
             folder.mkdir(exist_ok=True)
-            each.page.screenshot(path=folder / f"{each.name}.png")
+            each.page.screenshot(path=folder / f"{short_name(request)}-{number}.png")
         errors = each.errors
         each.page.close()
         if not failed:
             assert errors == [], "the widget raised in the page"
     # a kernel that goes on streaming slows the next test
     server.end_kernels()
+
+
+def short_name(request):
+    return re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+
+
+@pytest.fixture
+def notebook(server, browser_context, request, pages):
+    """`notebook(cells)` opens a page with a fresh notebook; `notebook(path=...)` with a copy of that one."""
+
+    def open_notebook(cells=None, path=None, host=Notebook, **more):
+        name = f"{short_name(request)}-{len(pages.opened)}.ipynb"
+        return pages(host(server, browser_context, name, cells=cells, path=path, **more))
+
+    return open_notebook
+
+
+@pytest.fixture
+def dashboard(server, browser_context, request, pages):
+    """`dashboard(cells)` opens a page of Voila; `dashboard(path=...)` of a copy of that notebook."""
+
+    def open_dashboard(cells=None, path=None):
+        name = f"{short_name(request)}-{len(pages.opened)}.ipynb"
+        return pages(Dashboard(server, browser_context, name, cells=cells, path=path))
+
+    return open_dashboard
+
+
+@pytest.fixture(params=["JupyterLab", "Notebook 7"])
+def notebook_host(request):
+    """The two hosts that one server has for a notebook."""
+    return {"JupyterLab": Notebook, "Notebook 7": Notebook7}[request.param]
+
+
+@pytest.fixture
+def marimo_app(browser_context, tmp_path, pages):
+    """`marimo_app(path)` runs an app and opens a page of it."""
+    servers = []
+
+    def run(path):
+        servers.append(MarimoServer(tmp_path, path))
+        return pages(App(servers[-1], browser_context))
+
+    yield run
+    for each in servers:
+        each.stop()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -3,38 +3,37 @@
 import json
 import shutil
 
+from .kernels import ask_kernel
+from .page import Page
+
 PANEL = """path => {
   const widgets = [...window.jupyterapp.shell.widgets('main')];
   return widgets.find(w => w.context && w.context.path === path);
 }"""
 
 
-class Notebook:
-    """One page with one notebook."""
+class Notebook(Page):
+    """One page of JupyterLab with one notebook."""
 
-    def __init__(self, server, context, name, cells=None, path=None):
-        self.server, self.context, self.name = server, context, name
+    def __init__(self, server, context, name, cells=None, path=None, kernel="python3"):
+        self.server, self.name = server, name
         self.file = server.root / name
         if path is not None:
             shutil.copy(path, self.file)
         else:
-            self.file.write_text(json.dumps(notebook_of(cells)))
+            self.file.write_text(json.dumps(notebook_of(cells, kernel)))
         self.loads = 0
-        self._errors = []
-        self.open()
+        super().__init__(context)
 
     # -- the page
 
-    def open(self):
-        self.page = self.context.new_page()
-        self.page.on("pageerror", lambda error: self._errors.append(str(error.stack or error)))
-        self.load()
+    def address(self):
+        # a fresh workspace every time, or Lab would restore an earlier test's tabs
+        return f"/lab/workspaces/{self.name.removesuffix('.ipynb')}-{self.loads}/tree/{self.name}"
 
     def load(self):
-        """Load the page; every time in a fresh workspace, or Lab would restore an earlier test's tabs."""
         self.loads += 1
-        workspace = f"{self.name.removesuffix('.ipynb')}-{self.loads}"
-        self.page.goto(f"{self.server.url}/lab/workspaces/{workspace}/tree/{self.name}")
+        self.page.goto(self.server.url + self.address())
         self.page.wait_for_function(
             f"""path => {{
               const app = window.jupyterapp;
@@ -46,11 +45,6 @@ class Notebook:
             arg=self.name,
             timeout=60_000,
         )
-
-    @property
-    def errors(self):
-        """Errors of the widget, told from the page's own by where they came from."""
-        return [error for error in self._errors if "blob:" in error]
 
     def save(self):
         """Save, and give the file's size in bytes."""
@@ -114,6 +108,19 @@ class Notebook:
         assert "\x02" in text, text
         return json.loads(text.split("\x02")[1])
 
+    @property
+    def kernel(self):
+        """The kernel's number on the server."""
+        return self.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.id", self.name)
+
+    def ask_beside(self, code, kernel):
+        """As `ask`, and past the page, which may be closed by now."""
+        return ask_kernel(self.server, kernel, code)
+
+    def busy(self):
+        """Whether a cell runs."""
+        return any("*" in prompt for prompt in self.page.locator(".jp-InputPrompt").all_text_contents())
+
     def until_kernel(self, condition, timeout=15):
         """Wait until an expression in the kernel is true: the page shows a control's new value before Python has it."""
         for _ in range(timeout * 10):
@@ -122,43 +129,15 @@ class Notebook:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"{condition} is still false in the kernel after {timeout} s")
 
-    # -- the widget
 
-    @property
-    def root(self):
-        return self.page.locator(".peek-root").first
+class Notebook7(Notebook):
+    """The same in Notebook 7, which is one page for one notebook and has the same application object."""
 
-    def peek(self):
-        """What the widget says about itself."""
-        return self.root.evaluate("root => ({...root.dataset})")
-
-    def until(self, condition, timeout=30):
-        """Wait until a JavaScript condition on `d`, what the root says about itself, holds; give `d`."""
-        handle = self.page.wait_for_function(
-            f"""() => {{
-              const root = document.querySelector('.peek-root');
-              if (!root) return false;
-              const d = {{}};
-              for (const [key, value] of Object.entries(root.dataset)) {{
-                d[key.replace(/^peek(.)/, (_, c) => c.toLowerCase())] = isNaN(value) ? value : Number(value);
-              }}
-              return ({condition}) ? d : false;
-            }}""",
-            timeout=timeout * 1000,
-        )
-        return handle.json_value()
-
-    def pixels(self):
-        """The picture on the canvas, as one number for each pixel and channel."""
-        return self.root.locator("canvas.peek-canvas, .peek-picture canvas, canvas").first.evaluate(
-            """canvas => {
-              const context = canvas.getContext('2d', { willReadFrequently: true });
-              return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
-            }"""
-        )
+    def address(self):
+        return f"/notebooks/{self.name}"
 
 
-def notebook_of(cells):
+def notebook_of(cells, kernel="python3"):
     return {
         "cells": [
             {
@@ -171,7 +150,7 @@ def notebook_of(cells):
             }
             for index, source in enumerate(cells)
         ],
-        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "metadata": {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
         "nbformat": 4,
         "nbformat_minor": 5,
     }

@@ -20,6 +20,11 @@ ACCEPTED = [
     ({"kind": "enlarge", "id": 7}, protocol.Enlarge(7)),
     ({"kind": "start", "id": 0}, protocol.StartFrom(0)),
     ({"kind": "look", "on": True}, protocol.Look(True)),
+    ({"kind": "compare", "what": "seeds", "values": [0, 7]}, protocol.Compare("seeds", (0, 7))),
+    ({"kind": "compare", "what": "recipes", "values": ["peek", "x"]}, protocol.Compare("recipes", ("peek", "x"))),
+    ({"kind": "compare", "what": "units", "values": []}, protocol.Compare("units", ())),
+    ({"kind": "compared", "n": 3}, protocol.Compared(3)),
+    ({"kind": "keep", "what": "picture"}, protocol.Keep("picture")),
 ]
 
 
@@ -53,6 +58,14 @@ def test_every_kind_is_covered():
         ({"kind": "crops", "least": True, "cut": "no"}, None, "true or false"),
         ({"kind": "enlarge", "id": -1}, None, "whole number"),
         ({"kind": "start", "id": True}, None, "whole number"),
+        ({"kind": "compare", "what": "models", "values": [0, 1]}, None, "one of"),
+        ({"kind": "compare", "what": "seeds", "values": ["a", "b"]}, None, "whole number"),
+        ({"kind": "compare", "what": "recipes", "values": [1, 2]}, None, "text"),
+        ({"kind": "compare", "what": "recipes", "values": ["x" * 201, "y"]}, None, "200 characters"),
+        ({"kind": "compare", "what": "seeds", "values": [0] * 7}, None, "at most 6"),
+        ({"kind": "compare", "what": "seeds", "values": "01"}, None, "list"),
+        ({"kind": "compared", "n": -1}, None, "whole number"),
+        ({"kind": "keep", "what": ["picture"]}, None, "one of"),
     ],
 )
 def test_what_is_refused_is_refused_in_a_short_sentence(content, buffers, word):
@@ -75,7 +88,7 @@ json_values = st.recursive(
 )
 nearly = st.fixed_dictionaries(
     {"kind": st.sampled_from(protocol.INBOUND_KINDS) | json_values},
-    optional=dict.fromkeys(("n", "on", "id", "least", "cut", "other"), json_values),
+    optional=dict.fromkeys(("n", "on", "id", "least", "cut", "what", "values", "other"), json_values),
 )
 
 

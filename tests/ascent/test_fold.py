@@ -1,0 +1,72 @@
+"""A run as it went, as a recipe that draws it again."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from peek_widget import Channel, Recipe, ascend, render
+from peek_widget.ascent.fold import folded
+from peek_widget.ascent.recipe import NUMBERS
+
+PAIR = ((3.0, 1.0), (1.0, 0.5), (0.5, 0.25))
+BASE = Recipe(
+    octaves=((4, 1.0), (3, 1.2), (3, 1.0)), image="pixels", optimiser="plain", normalise="mean", view="window",
+    step_size=PAIR, blur=(1.0, 0.2), start_deviation=8.0, size=32,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+
+
+def test_a_whole_run_is_its_recipe():
+    assert folded(BASE, BASE.steps, {}) == (BASE, [])
+
+
+@given(steps=st.integers(1, 25), blur=st.none() | st.floats(0, 5))
+@settings(deadline=None, max_examples=60)
+def test_every_number_is_what_it_was_at_every_step(steps, blur):
+    overrides = {} if blur is None else {"blur": blur}
+    recipe, lost = folded(BASE, steps, overrides)
+    assert lost == []
+    assert recipe.steps == steps
+    for step in range(steps):
+        for name in NUMBERS:
+            expected = overrides.get(name, BASE.at(name, min(step, BASE.steps - 1)))
+            assert recipe.at(name, step) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", Recipe.presets())
+@pytest.mark.parametrize("steps", [9, 15])
+def test_every_preset_is_drawn_again_left_early_or_prolonged(model, name, steps):
+    if name == "maco-2023":
+        recipe = Recipe.preset(name).replace(steps=12, views=2)
+    else:
+        recipe = Recipe.preset(name).replace(steps=12)
+    knobs = {"blur": 0.7, "step_size": 1.3 * recipe.at("step_size", 0)}
+    run = ascend(model, Channel("2", 1), recipe, seed=3, size=24)
+    run.override(**knobs)
+    run.extend(3)
+    for _ in range(steps):
+        step = run.step()
+    again, lost = folded(recipe, steps, knobs, run._framing.sides)
+    assert lost == []
+    result = render(model, Channel("2", 1), again, seed=3, size=run.size)
+    if recipe.octaves[0][0] == 12:
+        assert torch.equal(result.images, step.images)
+    else:
+        assert result.images.shape == step.images.shape
+        assert (result.images - step.images).abs().max() < 1 / 512
+
+
+def test_what_a_recipe_cannot_hold_is_said():
+    assert folded(Recipe.preset("lucid-2017"), 512, {"jitter": 0.2})[1] != []
+    assert folded(Recipe.preset("lucid-2017"), 100, {"blur": 0.2})[1] == []
+    growing = Recipe(crop=((0.2, 1.0), (0.5, 1.0)))
+    assert folded(growing, 100, {})[1] != []
+    assert folded(growing, growing.steps, {}) == (growing, [])

@@ -1,0 +1,83 @@
+"""A page with an explorer in it, whatever the host."""
+
+ROOT = ".peek-root"
+
+# marimo puts each output into a shadow root, where no selector from outside looks.
+FIND = """selector => {
+  const within = node => {
+    const found = node.querySelector(selector);
+    if (found) return found;
+    for (const each of node.querySelectorAll('marimo-anywidget')) {
+      const deeper = each.shadowRoot && within(each.shadowRoot);
+      if (deeper) return deeper;
+    }
+    return null;
+  };
+  return within(document);
+}"""
+
+
+class Page:
+    """One page in a browser. What every host can do is here: look at the widget, wait for it, use it."""
+
+    def __init__(self, context):
+        self.context = context
+        self._errors = []
+        self.open()
+
+    def open(self):
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self._errors.append(str(error.stack or error)))
+        self.load()
+
+    def open_blank(self):
+        """A page that shows nothing, in the place of one that was closed."""
+        self.page = self.context.new_page()
+
+    def load(self):
+        """Load the page, or load it again."""
+        raise NotImplementedError
+
+    @property
+    def errors(self):
+        """Errors of the widget, told from the page's own by where they came from."""
+        return [error for error in self._errors if "blob:" in error]
+
+    @property
+    def root(self):
+        return self.page.locator(ROOT).first
+
+    def peek(self):
+        """What the widget says about itself."""
+        return self.root.evaluate("root => ({...root.dataset})")
+
+    def until(self, condition, timeout=30, view=0):
+        """Wait until a JavaScript condition on `d`, what the view's root says about itself, holds; give `d`."""
+        handle = self.page.wait_for_function(
+            f"""view => {{
+              const root = view ? document.querySelectorAll('{ROOT}')[view] : ({FIND})('{ROOT}');
+              if (!root) return false;
+              const d = {{}};
+              for (const [key, value] of Object.entries(root.dataset)) {{
+                d[key.replace(/^peek(.)/, (_, c) => c.toLowerCase())] = isNaN(value) ? value : Number(value);
+              }}
+              return ({condition}) ? d : false;
+            }}""",
+            arg=view,
+            timeout=timeout * 1000,
+        )
+        return handle.json_value()
+
+    def pixels(self, view=0):
+        """The picture on the canvas, as one number for each pixel and channel."""
+        return (
+            self.page.locator(ROOT)
+            .nth(view)
+            .locator("canvas.peek-canvas, .peek-picture canvas, canvas")
+            .first.evaluate(
+                """canvas => {
+                  const context = canvas.getContext('2d', { willReadFrequently: true });
+                  return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
+                }"""
+            )
+        )
