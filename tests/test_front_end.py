@@ -14,6 +14,19 @@ sys.path.insert(0, str(ROOT))
 from hatch_build import node_tools
 
 
+MOST_BYTES = 60_000
+"""Every saved widget carries both files."""
+
+
+def test_the_bundle_stays_small() -> None:
+    files = [ROOT / "peek_widget" / "static" / name for name in ("widget.js", "widget.css")]
+    sizes = {path.name: path.stat().st_size for path in files}
+    print(f"the bundle: {sizes}, {sum(sizes.values()):,} bytes of {MOST_BYTES:,}")
+    assert sum(sizes.values()) < MOST_BYTES
+    # minified: as it is shipped
+    assert all(path.read_text(encoding="utf-8").count("\n") < 50 for path in files)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["check", "lint", "test"])
 def test_front_end(script: str) -> None:

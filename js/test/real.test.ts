@@ -128,7 +128,7 @@ test("crops come with their pictures, numbers, labels and frames", async () => {
   expect(find(".peek-bench").classList.contains("peek-with-images")).toBe(true);
   expect(root()).toMatchObject({ peekCrops: "9", peekThumbs: "9", peekCropsOf: "conv2/3" });
   expect(tiles()[1]?.textContent).toBe("8.00 label 2");
-  expect(tiles()[0]?.getAttribute("aria-label")).toContain("Image 1, label 1: activation 9.00");
+  expect(tiles()[0]?.getAttribute("aria-label")).toContain("9.00 label 1, activation of image 1");
   const box = tiles()[0]?.querySelector<HTMLElement>(".peek-shot-frame");
   expect([box?.hidden, box?.style.left, box?.style.width]).toEqual([false, "10%", "40%"]);
 });
