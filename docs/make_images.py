@@ -1,11 +1,16 @@
-"""Makes the pictures in docs/img with the project's own code.
+"""Makes the pictures and figures of the documentation in docs/img, with the project's own code.
 
-    python docs/make_images.py sheets      24 random classes and 24 random units of SqueezeNet
-    python docs/make_images.py drawing     an animation of units drawing themselves
-    python docs/make_images.py explorer    screenshots of the widget in JupyterLab: light, dark, wide, narrow
-    python docs/make_images.py evidence    the same with real images beside the picture (here the generator's)
+    python docs/make_images.py                  all of them
+    python docs/make_images.py screens drawing  some:
 
-They need the real network, found by PEEK_SHARED or at ../shared; the last one Chromium too.
+    screens   the widget in JupyterLab: light and dark, 1400 and 700 px wide, on a Chromium (PEEK_CHROMIUM, or PATH)
+    drawing   an animation of units drawing themselves
+    sheets    24 random classes and 24 random units of SqueezeNet
+    crops     units of the bundled network, drawn, beside their top and bottom crops
+    survey    what the bundled network's units are about: the counts and a chart
+    real      the counts on SqueezeNet and the 250 real images (numbers only)
+
+The real network and images are found by PEEK_SHARED or at ../shared; `crops` and `survey` need nothing but the package.
 """
 
 from __future__ import annotations
@@ -15,23 +20,27 @@ import io
 import random
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from peek_widget import Logit, Neuron, ascend, render
-from peek_widget.ascent import Objective, to_pil
-from peek_widget.network import read
-
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "img"
 sys.path.insert(0, str(ROOT))
 
-from tests.networks import squeezenet
+from peek_widget import Logit, Neuron, ascend, render
+from peek_widget.ascent import Objective, to_pil
+from peek_widget.evidence import LayerEvidence, survey, top_crops
+from peek_widget.network import read
+from peek_widget.zoo import Images, bundled
+from tests.networks import shared, squeezenet
 
 SEED = 2016
 COUNT = 24
+
+# -- sheets and drawings of SqueezeNet
 
 
 def contact(pictures: list[torch.Tensor], columns: int, cell: int, gap: int = 8) -> Image.Image:
@@ -81,27 +90,44 @@ def drawing() -> None:
     )
 
 
-QUICK = "from peek_widget import UnitExplorer\n\nexplorer = UnitExplorer()\nexplorer"
+# -- the widget
 
 
-REAL = """import sys; sys.path.insert(0, ROOT)
+@dataclass
+class Scene:
+    """A cell whose last line shows an explorer, what is done before the picture is taken, and by which names it goes."""
+
+    cell: str
+    ask: str = ""
+    click: tuple[str, ...] = ()
+
+
+SCENES = {
+    "explorer": Scene("from peek_widget import UnitExplorer\n\nexplorer = UnitExplorer(layer='', unit=18)\nexplorer"),
+    "explorer-squeezenet": Scene(
+        f"""import sys; sys.path.insert(0, {str(ROOT)!r})
 from tests.networks import squeezenet
 from torchvision.models import SqueezeNet1_0_Weights
 from peek_widget import UnitExplorer
 names = SqueezeNet1_0_Weights.DEFAULT.meta["categories"]
 explorer = UnitExplorer(squeezenet(), labels=names, layer="", unit=130)
-explorer""".replace("ROOT", repr(str(ROOT)))
-
-
-# Photographs are not ours to show: the bundled network's own kind of images, drawn anew.
-BESIDE = """from peek_widget import UnitExplorer
+explorer"""
+    ),
+    # Photographs are not ours to show: the bundled network's own kind of images, drawn anew.
+    "explorer-evidence": Scene(
+        """from peek_widget import UnitExplorer
 from peek_widget.zoo import Images
 
 explorer = UnitExplorer(layer="conv5", unit=33, dataset=Images(700, seed=7))
 explorer"""
+    ),
+}
+WIDTHS = {1400: "", 700: "-narrow"}
+THEMES = {"Light": "", "Dark": "-dark"}
 
 
-def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = None, unit: int = 0) -> None:
+def screens() -> None:
+    """Each scene at each width in each theme: the same picture, for the run has ended."""
     from playwright.sync_api import sync_playwright
 
     from tests.browser.conftest import Server, chromium_path
@@ -112,47 +138,133 @@ def explorer(source: str = QUICK, name: str = "explorer", layer: str | None = No
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=flags)
         try:
-            for theme in ("light", "dark"):
-                for width in (1400, 700):
-                    context = browser.new_context(
-                        viewport={"width": width + 120, "height": 1500}, device_scale_factor=1
-                    )
-                    book = Notebook(server, context, f"{name}-{theme}-{width}.ipynb", [source])
-                    book.page.evaluate(
-                        "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})",
-                        f"JupyterLab {theme.title()}",
-                    )
-                    book.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
-                    book.run_all()
-                    if layer is not None:
-                        book.ask(f"explorer.set_trait('layer', {layer!r}) or explorer.set_trait('unit', {unit})")
-                    book.until("d.state === 'done' && d.drawn > 0", timeout=240)
-                    book.until_kernel("explorer.evidence.get('state', 'done') == 'done'", timeout=240)
-                    book.page.wait_for_timeout(600)
-                    book.root.evaluate(f"root => root.parentElement.style.width = '{width - 80}px'")
-                    book.page.wait_for_timeout(400)
-                    ending = ("" if theme == "light" else "-dark") + ("" if width == 1400 else "-narrow")
-                    shot = Image.open(io.BytesIO(book.root.screenshot()))
-                    shot.save(OUT / f"{name}{ending}.webp", quality=90, method=6)
-                    print(f"{name}{ending}.webp", flush=True)
-                    context.close()
-                    server.end_kernels()
+            context = browser.new_context(viewport={"width": 1520, "height": 1500}, device_scale_factor=1)
+            for name, scene in SCENES.items():
+                book = Notebook(server, context, f"{name}.ipynb", [scene.cell])
+                book.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+                book.run_all()
+                if scene.ask:
+                    book.ask(scene.ask)
+                book.until("d.state === 'done' && d.drawn > 0", timeout=240)
+                book.until_kernel("explorer.evidence.get('state', 'done') == 'done'", timeout=240)
+                for selector in scene.click:
+                    book.root.locator(selector).first.click()
+                for theme, dark in THEMES.items():
+                    command = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+                    book.page.evaluate(command, f"JupyterLab {theme}")
+                    for width, narrow in WIDTHS.items():
+                        # less what a window has beside the widget: the margins and the cell's prompt
+                        book.root.evaluate(f"root => root.parentElement.style.width = '{width - 80}px'")
+                        book.page.wait_for_timeout(800)
+                        shot = Image.open(io.BytesIO(book.root.screenshot()))
+                        shot.save(OUT / f"{name}{dark}{narrow}.webp", quality=90, method=6)
+                        print(f"{name}{dark}{narrow}.webp", *shot.size, flush=True)
+                book.page.close()
+                server.end_kernels()
         finally:
             browser.close()
             server.stop()
 
 
-def real() -> None:
-    explorer(BESIDE, "explorer-evidence")
+# -- real images and what a network is about
 
 
-def screenshots() -> None:
-    explorer(layer="", unit=18)
-    explorer(REAL, "explorer-squeezenet")
+IMAGES = 2800
+LAYERS = ("conv3", "conv4", "conv5", "conv6")
+
+
+def found() -> dict[str, LayerEvidence]:
+    return top_crops(bundled(), LAYERS, Images(IMAGES, seed=SEED))
+
+
+def evidence_crops() -> None:
+    """A row for each unit: as drawn, its five best crops, one whole image with the best framed, its two worst."""
+    evidence, chance = found(), random.Random(SEED)
+    units = [(name, unit) for name in LAYERS for unit in sorted(chance.sample(range(len(evidence[name])), 2))]
+    print("row by row:", units)
+    drawn = render(bundled(), [Neuron(*unit) for unit in units], "peek", seed=SEED, size=96)
+    cell, gap, wide = 88, 6, 20
+    page = Image.new("RGB", (9 * (cell + gap) + 3 * wide, len(units) * (cell + gap) - gap), "white")
+    for row, (picture, (name, unit)) in enumerate(zip(drawn.images, units, strict=True)):
+        one = evidence[name][unit]
+        x, y = 0, row * (cell + gap)
+        page.paste(to_pil(picture).resize((cell, cell), Image.Resampling.BICUBIC), (x, y))
+        x += cell + gap + wide
+        for crop in one.top[:5]:
+            tile = crop.image(cell)
+            page.paste(tile, (x + (cell - tile.width) // 2, y + (cell - tile.height) // 2))
+            x += cell + gap
+        x += wide
+        page.paste(one.top[0].boxed(cell), (x, y))
+        x += cell + gap + wide
+        for crop in one.bottom[:2]:
+            tile = crop.image(cell)
+            page.paste(tile, (x + (cell - tile.width) // 2, y + (cell - tile.height) // 2))
+            x += cell + gap
+    page.save(OUT / "evidence-crops.webp", quality=85, method=6)
+
+
+def tell(evidence: LayerEvidence, groups: str | None = None) -> None:
+    result = survey(evidence, groups)
+    print(f"\n{evidence}\n{result}")
+    print(result.counts[result.counts["units"] > 0].to_string(index=False))
+    best = result.table[result.table["about"].notna()].sort_values("p").head(8)
+    print(best.to_string(index=False))
+
+
+def evidence_survey() -> None:
+    evidence = found()
+    for name in LAYERS:
+        result = survey(evidence[name])
+        print(f"\n{name}: {int(result.table['about'].notna().sum())} of {len(evidence[name])} units are about a class")
+    tell(evidence["conv6"])
+    ax = survey(evidence["conv6"]).plot()
+    ax.figure.savefig(OUT / "evidence-survey.png", dpi=110)
+    Image.open(OUT / "evidence-survey.png").convert("RGB").save(OUT / "evidence-survey.webp", quality=90, method=6)
+    (OUT / "evidence-survey.png").unlink()
+
+
+def survey_real() -> None:
+    evidence = top_crops(
+        squeezenet(),
+        ["features.10", "features.12"],
+        shared() / "data" / "imagenet-samples",
+        labels=lambda name: int(name[:4]),
+    )
+    for name in evidence:
+        tell(evidence[name], "imagenet")
+    # Is it the units, or would any labels do? With the labels dealt anew, what is found is found by chance.
+    labels = [int(p.name[:4]) for p in sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))]
+    chances: dict[str, list[int]] = {name: [] for name in evidence}
+    for seed in range(20):
+        dealt = labels.copy()
+        random.Random(seed).shuffle(dealt)
+        new = dict(zip(labels, dealt, strict=True))
+        for name in evidence:
+            details = evidence[name]._findings.details
+            kept = dict(details)
+            for identity, detail in kept.items():
+                details[identity] = type(detail)(detail.name, new[detail.label], detail.size)
+            chances[name].append(int(survey(evidence[name], "imagenet").table["about"].notna().sum()))
+            details.clear()
+            details.update(kept)
+    print("\nunits about anything, labels dealt anew 20 times:", chances)
+
+
+PARTS = {
+    "screens": screens,
+    "drawing": drawing,
+    "sheets": sheets,
+    "crops": evidence_crops,
+    "survey": evidence_survey,
+    "real": survey_real,
+}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["sheets", "drawing", "explorer", "evidence"])
+    parser.add_argument("what", choices=list(PARTS), nargs="*", help="all of them where none is named")
+    torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
-    {"sheets": sheets, "drawing": drawing, "explorer": screenshots, "evidence": real}[parser.parse_args().what]()
+    for part in parser.parse_args().what or PARTS:
+        PARTS[part]()

@@ -13,7 +13,6 @@ sys.path.insert(0, str(ROOT))
 
 from hatch_build import node_tools
 
-
 MOST_BYTES = 60_000
 """Every saved widget carries both files."""
 
