@@ -95,7 +95,7 @@ def drawing() -> None:
 
 @dataclass
 class Scene:
-    """A cell whose last line shows an explorer, what is done before the picture is taken, and by which names it goes."""
+    """A cell whose last line shows an explorer, and what is done before the picture is taken: in Python, by clicks."""
 
     cell: str
     ask: str = ""
