@@ -20,7 +20,8 @@ d  What ``peek-fast`` needs for what Lucent has after its 512 steps at its defau
    before the ReLU, over the 32 fixed views of peek_widget.evidence.measures; Lucent's picture enlarged to 224 px, as
    its own network saw it. Random classes (``Logit``; Lucent's ``channel("labels", n)``) and random units (``Channel``
    and ``Neuron``; its ``channel`` and ``neuron``). Where Lucent's unit is dead after its ReLU, the share is inf.
-e  ``Neuron`` seen through crops round its receptive field (our default) against the whole canvas of 224 px.
+e  ``Neuron`` through what it sees of the picture alone (our default) against the whole canvas of 224 px: the
+   crops round its receptive field of ``peek``, and the middle of the whole views of ``oygard-2016``.
 f  Memory beyond the loaded model at its peak over three steps, each in a process of its own: the peak of the
    resident set less what was resident before (VmHWM, reset before; elsewhere than on Linux ru_maxrss).
 
@@ -184,8 +185,8 @@ def beside_lucent(
     return pairs
 
 
-def ascent(read_model: Network, objective: Any, canvas: int) -> Ascent:
-    run = Ascent(read_model, objective, Recipe.preset("peek").replace(size=canvas))
+def ascent(read_model: Network, objective: Any, canvas: int, recipe: str = "peek") -> Ascent:
+    run = Ascent(read_model, objective, recipe, size=canvas)
     run.extend(10**6)
     return run
 
@@ -323,22 +324,25 @@ def row_d(options: argparse.Namespace, clock: Clock) -> None:
 
 def row_e(options: argparse.Namespace, clock: Clock) -> None:
     table(
-        "(e) Neuron through crops round its field against the whole canvas, 224 px",
-        f"{'network':14} {'layer':12} {'field':>5} {'seen':>6} {'crop':>10} {'whole':>10} {'ratio':>6}",
+        "(e) Neuron through what it sees against the whole canvas, 224 px",
+        f"{'network':14} {'layer':12} {'field':>5} {'recipe':12} {'seen':>6} {'part':>10} {'whole':>10} {'ratio':>6}",
     )
     for name, _, read_model, layers in cases(options):
         for _, layer in layers:
             found = read_model.layer(layer)
             place = tuple((side - 1) // 2 for side in found.size)
-            crop = ascent(read_model, Neuron(layer, UNIT), 224)
-            whole = ascent(read_model, Neuron(layer, UNIT, at=place), 224)
-            pairs = in_turns({"crop": crop.step, "whole": whole.step}, options.rounds, clock)
-            print(
-                f"{name:14} {layer:12} {max(found.receptive_field):5d} {crop._groups[0].frame.side:4d}px "
-                f"{1e3 * pairs.median('crop'):7.1f} ms {1e3 * pairs.median('whole'):7.1f} ms "
-                f"{pairs.ratio('whole', 'crop'):5.1f}x",
-                flush=True,
-            )
+            for recipe in ("peek", "oygard-2016"):
+                part = ascent(read_model, Neuron(layer, UNIT), 224, recipe)
+                whole = ascent(read_model, Neuron(layer, UNIT, at=place), 224, recipe)  # a place that is named
+                pairs = in_turns({"part": part.step, "whole": whole.step}, options.rounds, clock)
+                frame = part._groups[0].frame
+                print(
+                    f"{name:14} {layer:12} {max(found.receptive_field):5d} {recipe:12} "
+                    f"{frame.part[2] if frame.part else frame.side:4d}px "
+                    f"{1e3 * pairs.median('part'):7.1f} ms {1e3 * pairs.median('whole'):7.1f} ms "
+                    f"{pairs.ratio('whole', 'part'):5.1f}x",
+                    flush=True,
+                )
 
 
 def row_f(options: argparse.Namespace, _clock: Clock) -> None:
