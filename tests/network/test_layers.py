@@ -72,10 +72,9 @@ def _field_by_gradient(model: nn.Module, name: str, side: int) -> tuple[tuple[in
     return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
 
 
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_fields_agree_with_gradients(data: st.DataObject) -> None:
-    modules: list[nn.Module] = []
+def _stack(data: st.DataObject) -> nn.Sequential:
+    """Convolutions, poolings and paddings, of which each lets something through from wherever it looks."""
+    modules: list[nn.Module] = [nn.Conv2d(1, 1, 1)]
     channels = 1
     for _ in range(data.draw(st.integers(1, 4), label="depth")):
         kernel = data.draw(st.integers(1, 4))
@@ -90,10 +89,15 @@ def test_fields_agree_with_gradients(data: st.DataObject) -> None:
             modules.append(nn.AvgPool2d(kernel, stride, data.draw(st.integers(0, kernel // 2))))
         if data.draw(st.booleans()):
             modules.append(nn.ZeroPad2d((data.draw(st.integers(0, 2)), 1, data.draw(st.integers(0, 2)), 0)))
-    modules.insert(0, nn.Conv2d(1, 1, 1))
     nn.init.ones_(modules[0].weight)
-    model = nn.Sequential(*modules)
-    side, last = 96, str(len(modules) - 1)
+    return nn.Sequential(*modules)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_fields_agree_with_gradients(data: st.DataObject) -> None:
+    model = _stack(data)
+    side, last = 96, str(len(model) - 1)
     layer = read(model, side, "none").layer(last)
     places = [(n - 1) // 2 for n in layer.size]
     middle = [s + p * j for s, p, j in zip(layer.start, places, layer.stride, strict=True)]
@@ -103,6 +107,42 @@ def test_fields_agree_with_gradients(data: st.DataObject) -> None:
     if any(low < 0 or high >= side for low, high in expected):
         return  # clipped by the border, where padding takes the rest
     assert _field_by_gradient(model, last, side) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_the_part_that_the_middle_sees_gives_its_value_and_all_of_its_gradient(data: st.DataObject) -> None:
+    model = _stack(data)
+    kinds = [nn.Identity(), nn.Upsample(scale_factor=2, mode="bilinear"), nn.InstanceNorm2d(2), nn.CircularPad2d(2)]
+    model.append(data.draw(st.sampled_from(kinds), label="last"))
+    side, last = data.draw(st.integers(70, 96), label="side"), str(len(model) - 1)
+    network = read(model, side, "none")
+    part = network.middle_part(last, side)
+    if part is None:
+        return
+    top, left, length = part
+    assert length < side
+    image = torch.rand(1, 1, side, side, requires_grad=True)
+    value, alone = (
+        network.run(one, [last])[last][0, 0] for one in (image, image[:, :, top : top + length, left : left + length])
+    )
+    value, alone = (one[(one.shape[0] - 1) // 2, (one.shape[1] - 1) // 2] for one in (value, alone))
+    assert torch.allclose(value, alone, rtol=1e-4)
+    (whole,) = torch.autograd.grad(value, image)
+    (seen,) = torch.autograd.grad(alone, image)
+    assert torch.allclose(whole, seen, rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
+
+
+def test_the_middles_part_where_there_is_one() -> None:
+    network = read(torchvision.models.vgg11(weights=None), 224)
+    top, left, side = network.middle_part("features.6", 224) or (0, 0, 0)
+    field, stride = network.layer("features.6").receptive_field[0], network.layer("features.6").stride[0]
+    assert (top, side) == (left, field + 2 * stride)
+    assert top % stride == 0
+    assert top <= 111 - field / 2
+    assert network.middle_part("features.6", 28) is None  # nearly all
+    assert network.middle_part("", 224) is None
+    assert read(torchvision.models.mobilenet_v3_small(weights=None), 224).middle_part("features.5", 224) is None
 
 
 def test_input_size_by_trial() -> None:
