@@ -117,7 +117,7 @@ export class CropStore {
   }
 }
 
-async function decoded(buffer: Binary | undefined): Promise<ImageBitmap | null> {
+export async function decoded(buffer: Binary | undefined): Promise<ImageBitmap | null> {
   const bytes = bytesOf(buffer);
   if (!bytes) return null;
   try {

@@ -1,7 +1,9 @@
+import { comparePanel } from "./compare";
 import { curvePanel } from "./curve";
 import { el } from "./dom";
 import { keepFocus } from "./focus";
 import { gaugePanel } from "./gauge";
+import { keepPanel } from "./keep";
 import { keepKeys } from "./keys";
 import { knobsPanel } from "./knobs";
 import { headingPanel, pickerPanel } from "./picker";
@@ -22,11 +24,11 @@ type Panel = (view: View) => HTMLElement;
  * `section` of section.ts and belongs in `below`.
  */
 const PLACES: Record<string, readonly Panel[]> = {
-  picture: [picturePanel, transportPanel, gaugePanel],
+  picture: [picturePanel, transportPanel, keepPanel, gaugePanel],
   images: [realPanel],
   unit: [headingPanel, pickerPanel, curvePanel, statusPanel],
   recipe: [recipePanel, knobsPanel],
-  below: [],
+  below: [comparePanel],
 };
 
 /** Puts one view of the session into `host`; everything it made is gone once `signal` aborts. */
@@ -66,6 +68,11 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
     root.dataset.peekCropsOf = set ? `${set.layer}/${set.unit}` : "";
     root.dataset.peekThumbs = String(pictures.size);
     root.dataset.peekLarge = String(large?.id ?? 0);
+  });
+
+  watch(view, ["compared"], () => {
+    root.dataset.peekCompare = session.compared.set?.state ?? "";
+    root.dataset.peekCompared = String(session.compared.pictures.filter(Boolean).length);
   });
 
   // Last, so that every panel has shown what is new when it looks.

@@ -144,7 +144,7 @@ export interface ComparedPicture {
   caption: string;
   note: string;
   activation: number | null;
-  /** Ends of its bar, as shares of a scale that all of them have. */
+  /** Ends of its bar, in percent of a scale that all of them have. */
   bar: readonly [number, number];
   /** What to set to have this picture on the bench; empty where the page can't. */
   controls: ControlValues;

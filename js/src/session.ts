@@ -1,9 +1,12 @@
 import type { AnyModel } from "@anywidget/types";
 import { Attention } from "./attention";
+import { ComparisonStore } from "./compare";
 import { CropStore } from "./crops";
+import { Keeper } from "./keep";
 import {
   type Binary,
   bytesOf,
+  type Outbound,
   readStatus,
   type Status,
   TRAIT_NAMES,
@@ -15,7 +18,7 @@ import { FrameStore } from "./store";
 import { Wire } from "./wire";
 
 /** What a view can wait for: a trait, or one of the things only the front end knows. */
-export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large";
+export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | "compared";
 type Listener = (changed: ReadonlySet<Topic>) => void;
 
 const LIVE: ReadonlySet<Topic> = new Set(WIRE.live);
@@ -26,6 +29,8 @@ export class Session {
   readonly store: FrameStore;
   readonly attention: Attention;
   readonly crops: CropStore;
+  readonly compared: ComparisonStore;
+  readonly keeper: Keeper;
   /** True after a picture could not be decoded, until one can. */
   undecodable = false;
   status: Status;
@@ -55,13 +60,23 @@ export class Session {
       (on) => this.store.want(on),
     );
     this.status = readStatus(model.get("status"));
-    this.crops = new CropStore(
-      (message) => {
-        if (this.wire.send(message)) this.attention.expectReply();
-      },
-      (topic) => this.note(topic),
+    const ask = (message: Outbound): boolean => {
+      const sent = this.wire.send(message);
+      if (sent) this.attention.expectReply();
+      return sent;
+    };
+    this.crops = new CropStore(ask, (topic) => this.note(topic));
+    this.compared = new ComparisonStore(
+      // An ack is no question.
+      (message) => (message.kind === "compared" ? this.wire.send(message) : ask(message)),
+      () => this.note("compared"),
     );
-    const told = (content: unknown, buffers?: readonly Binary[]): void => this.crops.receive(content, buffers ?? []);
+    this.keeper = new Keeper(ask);
+    const told = (content: unknown, buffers?: readonly Binary[]): void => {
+      this.crops.receive(content, buffers ?? []);
+      this.compared.receive(content, buffers ?? []);
+      this.keeper.receive(content, buffers ?? []);
+    };
     this.handlers.push(["msg:custom", told]);
     model.on("msg:custom", told);
     // Jupyter's own event, which says in time what the first refused message would say late.
@@ -95,6 +110,7 @@ export class Session {
     this.attention.dispose();
     this.store.dispose();
     this.crops.dispose();
+    this.compared.dispose();
   }
 
   get isDisposed(): boolean {

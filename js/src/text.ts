@@ -69,7 +69,6 @@ export const text = {
   firstStep: "step 0",
   stepOf: (step: number, total: number) => `step ${step} of ${total}`,
   rate: (rate: string) => `${rate} steps/s`,
-  size: (size: number) => `${size} × ${size} px`,
 
   realImages: "Real images",
   mostOrLeast: "Which images",
@@ -85,7 +84,6 @@ export const text = {
   /** Begins with what can be read on it, for whoever speaks to the page and says what is to be pressed. */
   cropSpoken: (place: number, label: string, activation: string) =>
     `${[activation, label].filter(Boolean).join(" ")}, activation of image ${place}. Show it large`,
-  cropsFoot: "Under each: how strongly it excites the unit, before any ReLU.",
   stopLooking: "Stop",
   goOnLooking: "Go on",
   nothingYet: "No image of this unit yet.",
@@ -105,6 +103,29 @@ export const text = {
   highMark: "best 1 %",
   bestMark: "best image",
   gaugeSpoken: "Activation of the drawn picture beside real images",
+
+  keep: "Save and copy",
+  save: "Save",
+  saveHelp: "Exact, as PNG with its recipe",
+  copy: "Copy",
+  copyHelp: "To the clipboard, without its recipe",
+  code: "Code",
+  codeHelp: "The Python that makes this explorer",
+  saved: (name: string) => `Saved as ${name}.`,
+  copied: "Copied.",
+  copyRefused: "This browser does not copy pictures from here: save it.",
+  copyByHand: "To copy by hand:",
+
+  compare: "Compare",
+  compareWhat: "What to compare",
+  compareKinds: { recipes: "recipes", seeds: "seeds", units: "units" },
+  compareCount: "How many",
+  compareChoose: "Choose 2 to 6",
+  compareDraw: (count: number, what: string) => `Draw ${count} ${what}`,
+  compareClose: "Close",
+  saveFigure: "Save figure",
+  saveFigureHelp: "All in one PNG",
+  toBench: (caption: string) => `Show ${caption} above`,
 
   silent: "No answer from the kernel for some seconds. It may be busy with another cell, or gone.",
   gone: "The kernel is gone. This is its last picture: run the cell again for a live one.",

@@ -210,16 +210,16 @@ class ComparisonDesk:
                 comparison.entries, self._controls, shown.steps, shown.activations, strict=True
             ):
                 known = math.isfinite(activation)
+                ends = (min(0.0, activation), max(0.0, activation)) if known else (low, low)
                 items.append(
                     {
                         "caption": entry.caption,
                         "note": f"step {steps} of {entry.recipe.steps}",
                         "activation": activation if known else None,
-                        "bar": [round((min(0.0, activation) - low) / (high - low), 4),
-                                round((max(0.0, activation) - low) / (high - low), 4)] if known else [0.0, 0.0],
+                        "bar": [round(100.0 * (end - low) / (high - low), 2) for end in ends],
                         "controls": control,
                     }
-                )  # fmt: skip
+                )
         self._tell(
             {
                 "kind": "compare",

@@ -81,7 +81,7 @@ one byte a place.
 
 `compare`: the pictures of a comparison, as JPEGs, in order (none where only words changed): `n` (to be acknowledged by
 `compared`), `state` ("" none, "starting", "drawing", "done", "error"), `title`, `text`, `problem`, and a list `items`:
-`caption`, `note`, `activation` (or null), `bar` (its two ends as shares of the scale) and `controls` (that draw it).
+`caption`, `note`, `activation` (or null), `bar` (its two ends in percent of the scale) and `controls` (that draw it).
 
 `kept`: the answer to `keep`: `what`, `name` (of a file), `text` (code or state to copy), `note` (on the picture), and
 `problem` (why there is none, or ""). The buffer is the file.

@@ -227,7 +227,7 @@ def test_the_last_pictures_go_out_whatever_the_page_does():
         desk.turn()
     content, buffers = sent[-1]
     assert (content["state"], len(buffers)) == ("done", 2)
-    assert [item["bar"] for item in content["items"]] == [[0.0, 0.5], [0.0, 1.0]]
+    assert [item["bar"] for item in content["items"]] == [[0.0, 50.0], [0.0, 100.0]]
 
 
 def test_nobody_looks_and_nothing_is_drawn():
