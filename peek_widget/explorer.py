@@ -24,10 +24,11 @@ from PIL import Image
 from traitlets import Bunch, HasTraits, TraitError
 
 import peek_widget
-from peek_widget.ascent import KNOBS, Ascent, Drawing, Logit, Neuron, Recipe, presets, to_pil
+from peek_widget.ascent import KNOBS, Ascent, Drawing, Objective, Recipe, State, presets, to_pil
 from peek_widget.ascent.keep import encode as as_png
 from peek_widget.ascent.keep import save as save_picture
 from peek_widget.ascent.pictures import as_picture, in_channels
+from peek_widget.ascent.place import is_whole
 from peek_widget.ascent.recipe import check_size
 from peek_widget.comparison import Comparison, Entry, entries, png
 from peek_widget.errors import PeekError, RecipeError
@@ -35,6 +36,15 @@ from peek_widget.evidence import Crop, UnitEvidence
 from peek_widget.live import keep, protocol
 from peek_widget.live.compare import ComparisonDesk, LiveComparison
 from peek_widget.live.desk import Drawn, ImageDesk
+from peek_widget.live.objectives import (
+    check_at,
+    check_device,
+    check_kind,
+    devices,
+    kinds,
+    objective_of,
+    usual_kind,
+)
 from peek_widget.live.sender import Sender, channels_shown, encode, poster
 from peek_widget.live.session import Session
 from peek_widget.live.target import Start, Target, Update
@@ -48,7 +58,9 @@ log = logging.getLogger("peek_widget")
 
 STATIC = Path(__file__).parent / "static"
 LARGEST_SEED = 2**31 - 1
-_USUAL = {"unit": 0, "seed": 0, "playing": True}
+_USUAL = {"unit": 0, "seed": 0, "negative": False, "playing": True}
+
+_CLOSED = "This explorer is closed: make a new one with UnitExplorer(model, ...)."
 
 
 class _Locked(traitlets.TraitType):
@@ -59,8 +71,22 @@ class _Locked(traitlets.TraitType):
     """
 
     def set(self, obj: Any, value: Any) -> None:
+        if obj._shut:
+            raise TraitError(_CLOSED)
         with obj._trait_lock:
             super().set(obj, value)
+
+
+class _Told(traitlets.TraitType):
+    """What the explorer says about itself, for the front end: set by its own code only."""
+
+    def set(self, obj: Any, value: Any) -> None:
+        if not obj._telling:
+            raise TraitError(
+                f"{self.name} describes the explorer and cannot be set: it follows the model and the controls. "
+                "Names for the output's units are given as UnitExplorer(model, labels=[...])."
+            )
+        super().set(obj, value)
 
 
 class _Live(traitlets.TraitType):
@@ -76,7 +102,7 @@ class _Live(traitlets.TraitType):
     def set(self, obj: Any, value: Any) -> None:
         raise TraitError(
             f"{self.name} shows what the explorer does and cannot be set; set layer, unit, recipe, a knob, seed or "
-            "size, or call play(), pause(), restart(), step_once() or start_from()."
+            "size, or call play(), pause(), restart(), step_once(), look_at(), resume_from() or start_from()."
         )
 
 
@@ -89,7 +115,27 @@ class _Switch(_Locked, traitlets.Bool):
 
 
 class _Whole(_Locked, traitlets.Int):
+    def validate(self, obj: Any, value: Any) -> Any:
+        if isinstance(value, bool):
+            # here and not later: to traitlets False is an equal of 0, and so no change that would be looked at
+            raise TraitError(f"{self.name} is a whole number; {value!r} was given.")
+        return super().validate(obj, value)
+
+
+class _Rows(_Told, traitlets.List):
     pass
+
+
+class _Facts(_Told, traitlets.Dict):
+    pass
+
+
+class _Place(_Locked):
+    """A place on the layer's map, or None for its middle; a list on the wire."""
+
+    def __init__(self) -> None:
+        super().__init__(None, allow_none=True)
+        self.tag(sync=True, to_json=lambda value, _: None if value is None else list(value))
 
 
 class _Setting(_Locked, traitlets.Float):
@@ -138,7 +184,11 @@ class UnitExplorer(anywidget.AnyWidget):
         size: side of the picture in pixels; left out, the recipe's or the model's.
         preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
         input_size: side in pixels of the image that the model was made for; found by trial if left out.
-        device: where to compute; left out, where the model is.
+        objective: what of the unit is drawn: `"neuron"`, at one place of its map (the usual); `"channel"`, the mean
+            over the map; `"class"`, the score of one of the output's classes (the usual there).
+        at: the neuron's place (row, column) on its map; None is the middle. Another layer begins in the middle again.
+        negative: draw what the unit likes least. `activation` is then the unit's own, and sinks.
+        device: where to compute, `"cpu"`, `"cuda"` or `"mps"`; left out, where the model is.
         threads: CPU threads of the worker; left out, `PEEK_THREADS`, or one less than there are cores.
         playing: whether to begin at once.
         blur, jitter, decay, total_variation, step_size: settings that override the recipe's; ranges and
@@ -184,13 +234,17 @@ class UnitExplorer(anywidget.AnyWidget):
     step_size = _Setting()
     seed = _Whole(0).tag(sync=True)
     size = _Whole(None, allow_none=True).tag(sync=True)
+    objective = _Text("neuron").tag(sync=True)
+    at = _Place()
+    negative = _Switch(False).tag(sync=True)
+    device = _Text("cpu").tag(sync=True)
     playing = _Switch(True).tag(sync=True)
 
-    layer_list = traitlets.List().tag(sync=True)
-    recipe_list = traitlets.List().tag(sync=True)
-    knobs = traitlets.List().tag(sync=True)
-    class_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    about = traitlets.Dict().tag(sync=True)
+    layer_list = _Rows().tag(sync=True)
+    recipe_list = _Rows().tag(sync=True)
+    knobs = _Rows().tag(sync=True)
+    class_names = _Rows(traitlets.Unicode()).tag(sync=True)
+    about = _Facts().tag(sync=True)
 
     evidence = _Live({}).tag(sync=True)
     gauge = _Live({}).tag(sync=True)
@@ -215,6 +269,9 @@ class UnitExplorer(anywidget.AnyWidget):
         size: int | None = None,
         preprocess: Any = None,
         input_size: int | None = None,
+        objective: str | None = None,
+        at: tuple[int, int] | None = None,
+        negative: bool = False,
         device: Any = None,
         threads: int | None = None,
         playing: bool = True,
@@ -231,7 +288,7 @@ class UnitExplorer(anywidget.AnyWidget):
             own = {
                 "layer": layer, "unit": unit, "recipe": recipe, "seed": seed, "size": size, "playing": playing,
                 "blur": blur, "jitter": jitter, "decay": decay, "total_variation": total_variation,
-                "step_size": step_size,
+                "step_size": step_size, "objective": objective, "at": at, "negative": negative,
             }  # fmt: skip
             given = sorted(name for name, value in own.items() if value not in (None, _USUAL.get(name)))
             if given:
@@ -239,9 +296,12 @@ class UnitExplorer(anywidget.AnyWidget):
                     f"state= holds every control, and {', '.join(given)} {'was' if len(given) == 1 else 'were'} given "
                     "beside it: leave the one or the other out, and set what is to differ afterwards."
                 )
-            layer, unit, recipe, seed, size, playing, blur, jitter, decay, total_variation, step_size = (
-                restored.get(name, value) for name, value in own.items()
-            )
+            (
+                layer, unit, recipe, seed, size, playing, blur, jitter, decay, total_variation, step_size,
+                objective, at, negative,
+            ) = (restored.get(name, value) for name, value in own.items())  # fmt: skip
+        self._shut = self._obeying = False
+        self._telling = True
         self._trait_lock = threading.RLock()
         self._live: dict[str, Any] = {
             "frame": b"", "activation": 0.0, "step": 0, "history": b"", "status": {}, "evidence": {}, "gauge": {},
@@ -253,12 +313,18 @@ class UnitExplorer(anywidget.AnyWidget):
 
         self._asked_model = model
         self._model = _found_model(model)
+        device = None if device is None else check_device(device)
         self._preprocess, self._input_size, self._device = preprocess, input_size, device
         self._network = read(self._model, input_size, preprocess, device)
         if layer is None:
             layer = _good_layer(self._network)
         recipe = _checked_recipe("peek" if recipe is None else recipe)
         self._network.check_unit(layer, unit)
+        kind = usual_kind(self._network.layer(layer)) if objective is None else objective
+        check_kind(self._network.layer(layer), kind)
+        at = check_at(self._network.layer(layer), at)
+        names = _names_of_classes(self._model, self._network, labels)
+        rows = self._describe_layers(layer)
         _checked_seed(seed)
         _checked_size(size)
         enter = _thread_setter(threads)
@@ -267,7 +333,10 @@ class UnitExplorer(anywidget.AnyWidget):
             "total_variation": total_variation, "step_size": step_size,
         }  # fmt: skip
         given = {name: None if value is None else _checked_knob(name, value) for name, value in given.items()}
-        target = Target(layer, unit, recipe, seed, size)
+        target = Target(
+            layer, unit, recipe, seed, size, None, kind, at, bool(negative), device,
+            _name_of_unit(rows, names, layer, unit),
+        )  # fmt: skip
         if size is not None:
             # only the layer can say whether so small an image reaches it
             self._make_ascent(target)
@@ -289,6 +358,7 @@ class UnitExplorer(anywidget.AnyWidget):
             playing=bool(playing),
             enter=enter,
             beside=(self._errands, self._comparer),
+            resume_ascent=lambda target, state: _still_there(me)._resume_ascent(target, state),
         )
         self._live["status"] = self._session.status()
         self._desk = None
@@ -306,18 +376,22 @@ class UnitExplorer(anywidget.AnyWidget):
             self._live["evidence"] = {"state": "waiting", "text": "", "problem": ""}
 
         super().__init__(
-            layer=layer, unit=unit, recipe=recipe, seed=seed, size=size, playing=bool(playing), **given,
-            layer_list=self._describe_layers(layer),
+            layer=layer, unit=unit, recipe=recipe, seed=seed, size=size, objective=kind, at=at,
+            negative=bool(negative), device=str(self._network.ghost.device), playing=bool(playing), **given,
+            layer_list=rows,
             recipe_list=_describe_recipes(recipe),
             knobs=_describe_knobs(),
-            class_names=_names_of_classes(self._model, labels),
+            class_names=names,
             about=self._describe(),
         )  # fmt: skip
+        self._telling = False
 
         self._end = weakref.finalize(self, self._session.close, 0.0)
         self._sender.keep_route(self.comm)
         self.on_msg(self._receive)
-        self.observe(self._retarget, ["layer", "unit", "recipe", "seed", "size"])
+        self.observe(
+            self._retarget, ["layer", "unit", "recipe", "seed", "size", "objective", "at", "negative", "device"]
+        )
         self.observe(self._turn_knob, list(protocol.KNOB_NAMES))
         self.observe(self._play_or_pause, "playing")
         if playing:
@@ -330,6 +404,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def play(self) -> None:
         """Go on drawing; a finished run is prolonged."""
+        self._check_open()
         if self.playing:
             self._session.set_playing(True)
         self.playing = True
@@ -340,11 +415,46 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def restart(self) -> None:
         """Begin again: same unit, same seed."""
+        self._check_open()
         self._session.restart()
 
     def step_once(self) -> None:
-        """Make one step while paused."""
+        """Make one step while paused; while an earlier picture is looked at, show the next one kept."""
+        self._check_open()
         self._session.step_once()
+
+    @property
+    def kept_steps(self) -> list[int]:
+        """The steps of the run that can be looked back at and gone on from, rising; the last is where it stands.
+
+        There are at most 49, evenly thinned out as the run grows; of a large picture fewer (they have 96 MB).
+        """
+        return self._session.kept_steps
+
+    def look_at(self, step: int) -> None:
+        """Pause, and show the picture as it was at a step; the nearest one kept is taken, and `status` says which.
+
+        The run itself stays where it is, and `play()` goes on from there.
+
+        Raises:
+            PeekError: if it is no step, or no step has been made yet.
+        """
+        step = self._checked_step(step)
+        self._session.look_at(step)
+        self._show_playing(False)
+
+    def resume_from(self, step: int) -> None:
+        """Go on drawing from a step; the nearest one kept is taken, and `status` says which.
+
+        What came after it is forgotten, and the curve is cut there. The settings are those of now: with the same ones
+        as before, the picture becomes the very same again, bit for bit on the CPU.
+
+        Raises:
+            PeekError: if it is no step, or no step has been made yet.
+        """
+        step = self._checked_step(step)
+        self._session.resume_from(step)
+        self._show_playing(True)
 
     def start_from(self, picture: Any) -> None:
         """Draw the unit from a picture on, rather than from the recipe's own start.
@@ -359,12 +469,16 @@ class UnitExplorer(anywidget.AnyWidget):
         Raises:
             PeekError: if it is no image. A recipe that can't begin from a picture (`maco`) says so in `status`.
         """
+        self._check_open()
         self._start = self._as_start(picture)
         self._session.set_target(self._target())
         self.play()
 
     def compare(
-        self, *, recipes: Iterable[Any] | None = None, seeds: Iterable[int] | None = None,
+        self,
+        *,
+        recipes: Iterable[Any] | None = None,
+        seeds: Iterable[int] | None = None,
         units: Iterable[int] | None = None,
     ) -> LiveComparison:
         """Draw the unit under 2 to 6 recipes or seeds, or 2 to 6 units of its layer, side by side below the bench.
@@ -450,7 +564,7 @@ class UnitExplorer(anywidget.AnyWidget):
             timeout: seconds; None waits as long as it takes.
 
         Returns:
-            "done", "paused" or "error".
+            "done", "paused", "error"; or "closed", once the explorer is.
 
         Raises:
             TimeoutError: when it still runs after `timeout` seconds.
@@ -472,13 +586,16 @@ class UnitExplorer(anywidget.AnyWidget):
         return None if self._desk is None else self._desk.crops(self.layer, self.unit)
 
     def close(self) -> None:
-        """End the worker and take the widget off the page."""
+        """End the worker and take the widget off the page. Its controls then raise, `status["state"]` is "closed"."""
+        self._shut = True
         session = getattr(self, "_session", None)
         if session is not None and not session.close():
             log.warning("The worker is still in a long step; it ends after it.")
         desk = getattr(self, "_desk", None)
         if desk is not None and not desk.close():
             log.warning("The look at real images is still at a slow image; it ends after it.")
+        if session is not None:
+            self._show(status=session.status())
         super().close()
 
     def __repr__(self) -> str:
@@ -533,6 +650,10 @@ class UnitExplorer(anywidget.AnyWidget):
             case protocol.Keep(what):
                 self._errands.add(lambda: self._hand_over(what))
                 self._session.nudge()
+            case protocol.Scrub(step) if self.kept_steps:
+                self.look_at(step)
+            case protocol.Resume(step) if self.kept_steps:
+                self.resume_from(step)
             case protocol.Arrange() | protocol.Enlarge() | protocol.Look() | protocol.StartFrom():
                 self._receive_of_images(message)
             case _:
@@ -608,25 +729,95 @@ class UnitExplorer(anywidget.AnyWidget):
         except PeekError as error:
             raise TraitError(str(error)) from error
 
+    @traitlets.validate("objective")
+    def _check_objective(self, proposal: Bunch) -> str:
+        try:
+            return check_kind(self._network.layer(self.layer), proposal.value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+
+    @traitlets.validate("at")
+    def _check_at(self, proposal: Bunch) -> tuple[int, int] | None:
+        try:
+            return check_at(self._network.layer(self.layer), proposal.value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+
+    @traitlets.validate("device")
+    def _check_device(self, proposal: Bunch) -> str:
+        if self._telling:
+            # where the model is, which read() has found possible
+            return proposal.value
+        try:
+            return check_device(proposal.value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
+
     def _retarget(self, change: Bunch) -> None:
+        if self._obeying:
+            return
         if change.name == "layer":
             if self.layer not in [row["name"] for row in self.layer_list]:
-                self.layer_list = self._describe_layers(self.layer)
-            last = self._network.layer(self.layer).channels - 1
-            if self.unit > last:
-                # the change of unit comes back here and posts both
-                self.unit = last
-                return
+                self._tell_traits(layer_list=self._describe_layers(self.layer))
+            self._follow_layer()
         if change.name == "recipe" and _name_of(self.recipe) not in [row["name"] for row in self.recipe_list]:
-            self.recipe_list = _describe_recipes(self.recipe)
+            self._tell_traits(recipe_list=_describe_recipes(self.recipe))
+        if change.name == "device":
+            self._device = self.device
+            self._tell_traits(about={**self.about, "device": self.device})
         if change.name in ("layer", "unit"):
             self._start = None
             if self._desk is not None:
                 self._desk.show(self.layer, self.unit)
         self._session.set_target(self._target())
 
+    def _follow_layer(self) -> None:
+        """Bring what only the last layer had, a unit, an objective, a place, to what the new one has."""
+        layer = self._network.layer(self.layer)
+        self._obeying = True
+        try:
+            self.unit = min(self.unit, layer.channels - 1)
+            if self.objective not in kinds(layer) or self.objective == "class":
+                self.objective = usual_kind(layer)
+            self.at = None
+        finally:
+            self._obeying = False
+
     def _target(self) -> Target:
-        return Target(self.layer, self.unit, self.recipe, self.seed, self.size, self._start)
+        return Target(
+            self.layer, self.unit, self.recipe, self.seed, self.size, self._start, self.objective, self.at,
+            self.negative, self._device, _name_of_unit(self.layer_list, self.class_names, self.layer, self.unit),
+        )  # fmt: skip
+
+    def _tell_traits(self, **values: Any) -> None:
+        with self._trait_lock:
+            self._telling = True
+            try:
+                for name, value in values.items():
+                    setattr(self, name, value)
+            finally:
+                self._telling = False
+
+    def _show_playing(self, playing: bool) -> None:
+        """Set `playing` where the worker has been told already, together with another wish."""
+        with self._trait_lock:
+            self._obeying = True
+            try:
+                self.playing = playing
+            finally:
+                self._obeying = False
+
+    def _check_open(self) -> None:
+        if self._shut:
+            raise PeekError(_CLOSED)
+
+    def _checked_step(self, step: Any) -> int:
+        self._check_open()
+        if not is_whole(step) or int(step) < 0:
+            raise PeekError(f"A step is a whole number from 0; {step!r} was given.")
+        if not self.kept_steps:
+            raise PeekError("There is no step to look at yet: the run has not made its first one.")
+        return int(step)
 
     def _as_start(self, picture: Any) -> Start | None:
         if picture is None:
@@ -644,12 +835,18 @@ class UnitExplorer(anywidget.AnyWidget):
         self._session.set_knobs(**{change.name: change.new})
 
     def _play_or_pause(self, change: Bunch) -> None:
-        self._session.set_playing(change.new)
+        if not self._obeying:
+            self._session.set_playing(change.new)
 
     # -- comparing and keeping
 
     def _controls(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in protocol.CONTROL_TRAITS}
+        values = {name: getattr(self, name) for name in protocol.CONTROL_TRAITS}
+        # a matter of the machine, and given as an argument where it was
+        del values["device"]
+        if values["objective"] == usual_kind(self._network.layer(self.layer)):
+            values["objective"] = None
+        return values
 
     def _entries(self, what: dict[str, Any]) -> tuple[list[Entry], str]:
         return entries(
@@ -727,12 +924,16 @@ class UnitExplorer(anywidget.AnyWidget):
     # -- in the worker
 
     def _fresh_network(self) -> Network:
-        """The network, with the model's weights as they are now."""
-        if self._network.ghost.stale():
-            self._network = read(self._model, self._input_size, self._preprocess, self._device)
+        """The network, with the model's weights as they are now, where it is to be."""
+        ghost, device = self._network.ghost, self._device
+        if ghost.stale() or (device is not None and str(ghost.device) != device):
+            self._network = read(self._model, self._input_size, self._preprocess, device)
         else:
-            self._network.ghost.refresh()
+            ghost.refresh()
         return self._network
+
+    def _resume_ascent(self, target: Target, state: State) -> Ascent:
+        return Ascent.resume(self._fresh_network(), state)
 
     def _make_ascent(self, target: Target) -> Ascent:
         return Ascent(
@@ -762,8 +963,9 @@ class UnitExplorer(anywidget.AnyWidget):
         recipe = target.recipe if isinstance(target.recipe, Recipe) else Recipe.preset(target.recipe)
         status = update.status
         return Drawn(
-            target.layer, target.unit, _objective(self._network, target), update.image, recipe,
+            target.layer, target.unit, objective_of(self._network, target), update.image, recipe,
             status["run"], update.step, status["total"], status["state"] == "done", status["values"],
+            negative=target.negative, mean=target.objective == "channel",
         )  # fmt: skip
 
     # -- in the worker, and in the desk's thread
@@ -784,13 +986,14 @@ class UnitExplorer(anywidget.AnyWidget):
 
     # -- in words
 
-    def _describe(self) -> dict[str, str]:
+    def _describe(self) -> dict[str, Any]:
         preprocess = str(self._network.preprocess)
         shown = channels_shown(self._network.channels)
         return {
             "model": type(self._model).__name__,
             "preprocess": f"{preprocess}; shown: {shown}" if shown else preprocess,
             "device": str(self._network.ghost.device),
+            "devices": devices(),
             "version": peek_widget.__version__,
         }
 
@@ -804,6 +1007,7 @@ class UnitExplorer(anywidget.AnyWidget):
                 "receptive_field": list(layer.receptive_field),
                 "stride": list(layer.stride),
                 "rectified": layer.rectified,
+                "objectives": list(kinds(layer)),
             }
             for layer in self._network.layers
             if layer.shown or layer.name == current
@@ -841,12 +1045,9 @@ def _good_layer(network: Network) -> str:
     return candidates[best].name
 
 
-def _objective(network: Network, target: Target) -> Any:
-    layer = network.layer(target.layer)
-    if layer.name == OUTPUT and not layer.spatial:
-        return Logit(target.unit)
-    # the centre of a map; of a vector, the one place that there is
-    return Neuron(target.layer, target.unit)
+def _objective(network: Network, target: Target) -> Objective:
+    objective = objective_of(network, target)
+    return -objective if target.negative else objective
 
 
 def _name_of(recipe: Any) -> str:
@@ -891,8 +1092,40 @@ def _thread_setter(threads: int | None) -> Any:
     raise PeekError(f"{source} is a number of CPU threads, a whole number from 1; {given!r} was given.")
 
 
-def _names_of_classes(model: Any, labels: Iterable[str] | None) -> list[str]:
-    return [str(name) for name in (labels if labels is not None else getattr(model, "class_names", None) or ())]
+def _names_of_classes(model: Any, network: Network, labels: Iterable[str] | None) -> list[str]:
+    """Names of the output's units, [] where there are none; PeekError where they were given and don't fit."""
+    given = getattr(model, "class_names", None) if labels is None else labels
+    if given is None:
+        return []
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        words = f"a list of names, one for each unit of the output, not {type(given).__name__} {given!r:.60}."
+        if labels is not None:
+            raise PeekError(f"labels= takes {words}")
+        log.warning("model.class_names should be %s It is left out.", words)
+        return []
+    names = [str(name) for name in given]
+    units = network.layer(OUTPUT).channels
+    if len(names) != units:
+        words = f"{len(names)} names, and the model's output has {units} units"
+        if labels is not None:
+            raise PeekError(f"labels= holds {words}: give one name for each unit, in their order.")
+        if names:
+            log.warning("model.class_names holds %s: the names are left out.", words)
+        return []
+    return names
+
+
+def _name_of_unit(rows: list[dict[str, Any]], names: list[str], layer: str, unit: int) -> str:
+    """The class that a unit stands for, "" for none: of the last layers, as long as they have as many units as names.
+
+    The front end has the same rule (`className` in picker.ts).
+    """
+    for row in reversed(rows):
+        if row["channels"] != len(names):
+            break
+        if row["name"] == layer:
+            return names[unit]
+    return ""
 
 
 def _describe_recipes(current: Any) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ const layers: LayerInfo[] = [
   receptive_field: [field as number, field as number],
   stride: [stride as number, stride as number],
   rectified: kind === "Fire",
+  objectives: ["neuron", "channel"],
 }));
 
 const knob = (
@@ -76,6 +77,10 @@ const state: Record<string, unknown> = {
   step_size: null,
   seed: 0,
   size: null,
+  objective: "neuron",
+  at: null,
+  negative: false,
+  device: "cpu",
   playing: true,
   layer_list: layers,
   recipe_list: [

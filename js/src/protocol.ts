@@ -6,13 +6,16 @@ export const WIRE = {
   "control": [
     "layer", "unit", "recipe",
     "blur", "jitter", "decay", "total_variation", "step_size",
-    "seed", "size", "playing"
+    "seed", "size", "objective", "at", "negative", "device", "playing"
   ],
   "description": ["layer_list", "recipe_list", "knobs", "class_names", "about"],
   "live": ["frame", "activation", "step", "history", "status"],
-  "states": ["starting", "running", "paused", "done", "error", "idle"],
+  "states": ["starting", "running", "paused", "done", "error", "idle", "closed"],
   "evidence": ["evidence", "gauge"],
-  "inbound": ["hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look", "compare", "compared", "keep"],
+  "inbound": [
+    "hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look",
+    "compare", "compared", "keep", "scrub", "resume"
+  ],
   "outbound": ["crops", "large", "compare", "kept"]
 } as const;
 
@@ -27,7 +30,11 @@ export interface LayerInfo {
   receptive_field: readonly number[] | null;
   stride: readonly number[] | null;
   rectified: boolean;
+  /** What its units can be drawn for, the usual one first. */
+  objectives: readonly ObjectiveKind[];
 }
+
+export type ObjectiveKind = "neuron" | "channel" | "class";
 
 export interface RecipeInfo {
   name: string;
@@ -49,6 +56,8 @@ export interface About {
   model?: string;
   preprocess?: string;
   device?: string;
+  /** All that this machine has. */
+  devices?: readonly string[];
   version?: string;
 }
 
@@ -64,8 +73,13 @@ export interface Status {
   error: string | null;
   /** Steps a second. */
   rate: number;
+  /** Of the picture shown. */
   step: number;
   total: number;
+  /** The steps that can be looked back at; the last is where the run stands. */
+  kept: readonly number[];
+  /** The picture shown is one of those, and not the run's newest. */
+  looking: boolean;
   unit: number;
   layer: string;
   /** Side of the picture in pixels. */
@@ -187,6 +201,11 @@ export interface Traits {
   step_size: number | null;
   seed: number;
   size: number | null;
+  objective: ObjectiveKind;
+  /** Row and column on the layer's map; null is the middle. */
+  at: readonly [number, number] | null;
+  negative: boolean;
+  device: string;
   playing: boolean;
   layer_list: LayerInfo[];
   recipe_list: RecipeInfo[];
@@ -219,7 +238,9 @@ export type Outbound =
   | { kind: "look"; on: boolean }
   | { kind: "compare"; what: "recipes" | "seeds" | "units"; values: readonly (string | number)[] }
   | { kind: "compared"; n: number }
-  | { kind: "keep"; what: KeptKind };
+  | { kind: "keep"; what: KeptKind }
+  | { kind: "scrub"; step: number }
+  | { kind: "resume"; step: number };
 
 export const LARGEST_SEED = 2 ** 31 - 1;
 
@@ -236,11 +257,13 @@ export function readStatus(raw: Partial<Status> | null | undefined): Status {
     rate: 0,
     step: 0,
     total: 0,
+    looking: false,
     unit: 0,
     layer: "",
     size: 0,
     start: "",
     ...raw,
+    kept: raw?.kept ?? [],
     values: raw?.values ?? {},
     recipe_values: raw?.recipe_values ?? {},
   };

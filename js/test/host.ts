@@ -15,6 +15,7 @@ export function layer(name: string, channels: number, side: number): LayerInfo {
     receptive_field: [7, 7],
     stride: [2, 2],
     rectified: false,
+    objectives: ["neuron", "channel"],
   };
 }
 
@@ -49,6 +50,10 @@ export function traits(changes: Partial<Traits> = {}): Traits {
     step_size: null,
     seed: 0,
     size: null,
+    objective: "neuron",
+    at: null,
+    negative: false,
+    device: "cpu",
     playing: true,
     layer_list: LAYERS,
     recipe_list: [{ name: "peek", summary: "Ours.", source: "here" }],

@@ -70,6 +70,9 @@ _KEPT_THUMBS = 256
 _KEPT_CROPS = 256
 _RATE_OVER = 12.0
 
+_OPPOSITE = "Drawn for what the unit likes least, so it isn't measured beside the images that it likes most."
+_BEST_PLACE = "It is drawn for the mean over the map; what is compared is the best place of each."
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -77,13 +80,15 @@ class Drawn:
 
     Attributes:
         layer, unit: for which it is drawn.
-        objective: of the run.
+        objective: of the run, whichever its sign.
         image: float32 `[C, S, S]` in [0, 1].
         recipe: that it is drawn by.
         run: the run's number.
         step, total: how far it is.
         done: the run has ended.
         values: the knobs in force.
+        negative: it is drawn for what the unit likes least.
+        mean: it is drawn for the unit's mean over its map.
     """
 
     layer: str
@@ -96,6 +101,8 @@ class Drawn:
     total: int
     done: bool
     values: Mapping[str, float]
+    negative: bool = False
+    mean: bool = False
 
 
 @dataclass
@@ -526,7 +533,8 @@ class ImageDesk:
     # -- the gauge
 
     def _fits(self, drawn: Drawn) -> bool:
-        return (drawn.layer, drawn.unit) == self._choice and self._unit is not None
+        """Whether the picture can be set beside the images that its unit likes most."""
+        return (drawn.layer, drawn.unit) == self._choice and self._unit is not None and not drawn.negative
 
     def _measured_of(self, drawn: Drawn) -> float | None:
         if self._measured is None or self._measured[0] != _picture(drawn):
@@ -584,7 +592,8 @@ class ImageDesk:
         newest = self._newest
         if newest is None or not self._fits(newest):
             found = gauge(self._unit, None)
-            return {**found, "text": ""} if found else {}
+            opposite = newest is not None and newest.negative and (newest.layer, newest.unit) == self._choice
+            return {**found, "text": _OPPOSITE if opposite else ""} if found else {}
         measured = self._measured
         # of the same run: the number of some steps ago is better than none
         mine = measured is not None and measured[0][:2] == _picture(newest)[:2]
@@ -592,6 +601,8 @@ class ImageDesk:
         found = gauge(self._unit, measured[1] if mine and measured else None, helps)
         if not mine:
             found["text"] = ""
+        elif newest.mean and found:
+            found["text"] = f"{found['text']} {_BEST_PLACE}"
         judged = self._judged
         found["verdict"] = judged[1] if judged is not None and judged[0] == _picture(newest) and newest.done else None
         return found

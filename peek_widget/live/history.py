@@ -36,6 +36,12 @@ class History:
             self._points = self._points[::2]
             self._stride *= 2
 
+    def cut(self, step: int) -> None:
+        """Forget what came after that step."""
+        self._points = [point for point in self._points if point[0] <= step]
+        if self._newest is not None and self._newest[0] > step:
+            self._newest = self._points[-1] if self._points else None
+
     def points(self) -> list[tuple[int, float]]:
         """The points kept, at most `capacity`, the first and the newest always among them."""
         if self._newest is None or self._points[-1] == self._newest:

@@ -170,6 +170,19 @@ def _switch(name: str, value: Any) -> bool:
     return value
 
 
+def _objective(name: str, value: Any) -> str | None:
+    return None if value is None else text(20)(name, value)
+
+
+def _place(name: str, value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise FileError(f"{name} is not a place: [row, column] is needed, or null for the middle.")
+    row, column = (whole(65_536)(name, one) for one in value)
+    return row, column
+
+
 _FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "format": _format,
     "layer": text(1000),
@@ -178,6 +191,9 @@ _FIELDS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(KNOB_NAMES, _number),
     "seed": whole(LARGEST_SEED),
     "size": _size,
+    "objective": _objective,
+    "at": _place,
+    "negative": _switch,
     "playing": _switch,
 }
 
@@ -203,13 +219,16 @@ def code(model: Any, values: Mapping[str, Any], given: Mapping[str, Any]) -> str
     return f"UnitExplorer({', '.join(arguments)})"
 
 
-_USUAL: dict[str, Any] = {"unit": 0, "recipe": "peek", "seed": 0, "size": None, **dict.fromkeys(KNOBS)}
+_USUAL: dict[str, Any] = {
+    "unit": 0, "recipe": "peek", "seed": 0, "size": None, "objective": None, "at": None, "negative": False,
+    **dict.fromkeys(KNOBS),
+}  # fmt: skip
 
 
 def _literal(name: str, value: Any) -> str:
     if isinstance(value, Recipe):
         return recipe_code(value)
-    return repr(value) if isinstance(value, str | int | float) else name
+    return repr(value) if isinstance(value, str | int | float | tuple) else name
 
 
 def recipe_code(recipe: Recipe) -> str:

@@ -33,6 +33,8 @@ __all__ = [
     "Poll",
     "ProtocolError",
     "Restart",
+    "Resume",
+    "Scrub",
     "StartFrom",
     "StepOnce",
     "Visible",
@@ -41,7 +43,9 @@ __all__ = [
 
 KNOB_NAMES = ("blur", "jitter", "decay", "total_variation", "step_size")
 
-CONTROL_TRAITS = ("layer", "unit", "recipe", *KNOB_NAMES, "seed", "size", "playing")
+CONTROL_TRAITS = (
+    "layer", "unit", "recipe", *KNOB_NAMES, "seed", "size", "objective", "at", "negative", "device", "playing",
+)  # fmt: skip
 """Synced, written by either side."""
 
 DESCRIPTION_TRAITS = ("layer_list", "recipe_list", "knobs", "class_names", "about")
@@ -53,12 +57,13 @@ LIVE_TRAITS = ("frame", "activation", "step", "history", "status")
 EVIDENCE_TRAITS = ("evidence", "gauge")
 """Synced, written only by the thread that looks at real images."""
 
-STATES = ("starting", "running", "paused", "done", "error", "idle")
-"""What `status["state"]` can be; `idle` is a run that paused itself because nobody looked."""
+STATES = ("starting", "running", "paused", "done", "error", "idle", "closed")
+"""What `status["state"]` can be; `idle` is a run that paused itself because nobody looked, `closed`
+an explorer that was closed."""
 
 INBOUND_KINDS = (
     "hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look",
-    "compare", "compared", "keep",
+    "compare", "compared", "keep", "scrub", "resume",
 )  # fmt: skip
 
 COMPARED = ("recipes", "seeds", "units")
@@ -186,10 +191,24 @@ class Keep:
     what: str
 
 
+@dataclass(frozen=True)
+class Scrub:
+    """Pause, and show the picture of the kept step nearest to this one."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on drawing from the kept step nearest to this one."""
+
+    step: int
+
+
 Message = (
     Hello | Ack | Visible | Poll | Play | Restart | StepOnce
     | Arrange | Enlarge | StartFrom | Look
-    | Compare | Compared | Keep
+    | Compare | Compared | Keep | Scrub | Resume
 )  # fmt: skip
 
 _PLAIN: dict[str, Message] = {
@@ -201,7 +220,7 @@ _PLAIN: dict[str, Message] = {
 }
 _FIELDS = {
     "ack": ("n",), "visible": ("on",), "crops": ("least", "cut"), "enlarge": ("id",), "start": ("id",), "look": ("on",),
-    "compare": ("what", "values"), "compared": ("n",), "keep": ("what",),
+    "compare": ("what", "values"), "compared": ("n",), "keep": ("what",), "scrub": ("step",), "resume": ("step",),
 }  # fmt: skip
 
 
@@ -235,6 +254,10 @@ def parse(content: Any, buffers: Any = None) -> Message:
             return Enlarge(_number(content["id"], "enlarge names a crop"))
         case "start":
             return StartFrom(_number(content["id"], "start names a crop"))
+        case "scrub":
+            return Scrub(_number(content["step"], "scrub names a step"))
+        case "resume":
+            return Resume(_number(content["step"], "resume names a step"))
         case "visible":
             return Visible(_switch(content["on"], kind))
         case "look":

@@ -19,11 +19,12 @@ from typing import Any
 from peek_widget.errors import SizeError
 
 from . import protocol
+from .checkpoints import MOST, Checkpoint, Checkpoints
 from .history import History
 from .pacing import Pacer
 from .speed import SLOW, SMALLEST, Speed, smaller
 from .target import Beside, Made, Publish, RunningAscent, Target, Update
-from .words import say
+from .words import say, say_look
 
 __all__ = ["Session"]
 
@@ -44,6 +45,8 @@ class _Mailbox:
     playing: bool | None = None
     restart: bool = False
     steps: int = 0
+    look: int | None = None
+    resume: int | None = None
     resend: bool = False
 
     def has_control(self) -> bool:
@@ -54,7 +57,13 @@ class _Mailbox:
             or self.playing is not None
             or self.restart
             or self.steps > 0
+            or self.look is not None
+            or self.resume is not None
         )
+
+    def wants_run(self) -> bool:
+        """Whether that asks for a run where there is none; a look back at what an earlier one has left does not."""
+        return self.has_control() and self.look is None
 
 
 class Session:
@@ -70,6 +79,8 @@ class Session:
         enter: called once in the worker before anything else (to set its number of threads, say).
         clock: seconds, monotonic.
         beside: further work for the worker's thread; `nudge` tells of some.
+        resume_ascent: makes the ascent of a target that goes on from one of its own earlier `state()`s; called in the
+            worker. Left out, no step of a run is kept.
 
     The thread is a daemon, is started by the first wish, and ends with `close()` or with the
     interpreter.
@@ -87,9 +98,11 @@ class Session:
         enter: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         beside: Sequence[Beside] = (),
+        resume_ascent: Callable[[Target, Any], RunningAscent] | None = None,
     ) -> None:
         self._beside = tuple(beside)
         self._make_ascent = make_ascent
+        self._resume_ascent = resume_ascent
         self._publish_update = publish
         self._enter = enter
         self._clock = clock
@@ -109,6 +122,9 @@ class Session:
         self._ascent: RunningAscent | None = None
         self._speed = Speed()
         self._history = History()
+        self._checkpoints = Checkpoints()
+        self._looking: Checkpoint | None = None
+        self._asked = 0
         self._image: Any = None
         self._image_made: Made | None = None
         self._turned = False
@@ -169,6 +185,21 @@ class Session:
             self.start()
             self._changed.notify_all()
 
+    def look_at(self, step: int) -> None:
+        """Pause, and show the picture of the kept step nearest to that one; the run itself stays where it is."""
+        self._wish(look=step, resume=None, playing=False)
+
+    def resume_from(self, step: int) -> None:
+        """Go on drawing from the kept step nearest to that one; what came after it is forgotten."""
+        self._wish(resume=step, look=None, playing=True)
+
+    @property
+    def kept_steps(self) -> list[int]:
+        """The steps that can be looked at and gone on from, rising; the last is where the run stands."""
+        ascent, kept = self._ascent, self._checkpoints.steps
+        end = 0 if ascent is None else int(ascent.index)
+        return [*(step for step in kept if step < end or ascent is None), *([end] if end else [])]
+
     def receive(self, message: protocol.Message) -> None:
         """Take a message of the front end."""
         match message:
@@ -183,7 +214,7 @@ class Session:
         """Block until every wish is obeyed and the run stands still.
 
         Returns:
-            "done", "paused" or "error". A run that somebody waits for never counts as unwatched.
+            "done", "paused", "error" or "closed". A run that somebody waits for never counts as unwatched.
 
         Raises:
             TimeoutError: after `timeout` seconds.
@@ -207,6 +238,8 @@ class Session:
                         )
                     # in slices, so that a wait without a limit can be interrupted on Windows too
                     self._changed.wait(1.0 if left is None else min(left, 1.0))
+                if self._closed:
+                    return "closed"
                 return "paused" if self._state == "idle" else self._state
             finally:
                 self._waiters -= 1
@@ -359,10 +392,11 @@ class Session:
         new_run, steps = mailbox.restart, mailbox.steps
         if mailbox.target is not None and mailbox.target != self._target:
             old, self._target = self._target, mailbox.target
-            if (old.layer, old.recipe, old.size) != (
+            if (old.layer, old.recipe, old.size, old.device) != (
                 self._target.layer,
                 self._target.recipe,
                 self._target.size,
+                self._target.device,
             ):
                 # how large a picture this machine can carry depends on these
                 self._reduced = None
@@ -371,7 +405,11 @@ class Session:
             self._knobs.update(mailbox.knobs)
         if mailbox.playing is not None:
             self._playing = mailbox.playing
-        missing = self._ascent is None and self._error is None and (self._playing or mailbox.has_control())
+        if new_run or mailbox.playing or mailbox.resume is not None:
+            self._look_away()
+        if mailbox.resume is not None and not new_run:
+            self._resume(mailbox.resume)
+        missing = self._ascent is None and self._error is None and (self._playing or mailbox.wants_run())
         if new_run or missing:
             self._begin()
             if not self._playing or self._rests():
@@ -382,6 +420,13 @@ class Session:
             # all of them: a change that the recipe refused may have left some behind
             self._ascent.override(**self._knobs)
             self._turned |= self._ascent.index > 0
+        if mailbox.look is not None and not new_run:
+            self._look(mailbox.look)
+        if self._looking is not None and steps and not self._playing:
+            # as with any film: one step on from what is looked at
+            later = [step for step in self.kept_steps if step > self._looking.step]
+            self._look(later[min(steps, len(later)) - 1] if later else self._looking.step)
+            return
         if self._ascent is None:
             return
         if self._ascent.done and not new_run and self._playing and (mailbox.knobs or mailbox.playing):
@@ -398,12 +443,14 @@ class Session:
         self._run += 1
         self._speed = Speed()
         self._history = History()
+        self._checkpoints = Checkpoints()
         self._unsent = False
         self._turned = False
         self._note = ""
         self._become("starting")
         self._show()
         self._ascent = self._made(self._reduced if self._target.size is None else None)
+        self._checkpoints = _checkpoints(self._ascent)
 
     def _made(self, size: int | None) -> RunningAscent:
         target = self._target if size is None else replace(self._target, size=size)
@@ -412,6 +459,47 @@ class Session:
         if given:
             ascent.override(**given)
         return ascent
+
+    def _nearest(self, step: int) -> Checkpoint | None:
+        """The checkpoint nearest to a step; None where the run itself stands as near."""
+        point, ascent = self._checkpoints.nearest(step), self._ascent
+        if point is None or (ascent is not None and abs(int(ascent.index) - step) <= abs(point.step - step)):
+            return None
+        return point
+
+    def _look(self, step: int) -> None:
+        """Show an earlier picture, or, where none is nearer, the run's own newest again."""
+        self._looking, self._asked = self._nearest(step), step
+        self._unsent, self._exact, self._news = self._image is not None, False, True
+
+    def _look_away(self) -> None:
+        if self._looking is not None:
+            self._looking = None
+            self._unsent, self._exact, self._news = True, False, True
+
+    def _resume(self, step: int) -> None:
+        """Go on from an earlier point, with the settings of now."""
+        point = self._nearest(step)
+        if point is None or self._resume_ascent is None:
+            return
+        target = self._target
+        if target.size is None and self._reduced is not None:
+            target = replace(target, size=self._reduced)
+        ascent = self._resume_ascent(target, point.state)
+        before = dict(ascent.values())
+        ascent.override(**self._knobs)
+        nearest = "" if point.step == step else f", the nearest kept to step {step}"
+        turned = " with the settings of now" if dict(ascent.values()) != before else ""
+        self._note = f"Resumed from step {point.step}{nearest}{turned}."
+        self._ascent = ascent
+        self._checkpoints.cut(point.step)
+        self._history.cut(point.step)
+        self._image, self._activation, self._image_made = point.image, point.activation, point.more
+        self._turned = point.more.turned or bool(turned)
+        self._unsent, self._exact, self._news = True, False, True
+        self._run += 1
+        self._speed = Speed()
+        self._step_ended = None
 
     def _step(self) -> None:
         ascent = self._ascent
@@ -434,9 +522,14 @@ class Session:
         given = {name: value for name, value in self._knobs.items() if value is not None}
         drawn = self._target if self._reduced is None else replace(self._target, size=self._reduced)
         self._image_made = Made(drawn, ascent.recipe, int(ascent.index), given, self._turned)
-        self._activation = float(step.activation)
+        # of the unit itself: one that is drawn for what it likes least sinks
+        self._activation = float(step.activation) * (-1.0 if self._target.negative else 1.0)
         self._history.add(ascent.index, self._activation)
         self._unsent = True
+        if self._resume_ascent is not None and self._checkpoints.wants(int(ascent.index)):
+            self._checkpoints.add(
+                Checkpoint(int(ascent.index), step.image, self._activation, ascent.state(), self._image_made)
+            )
         if self._playing:
             self._consider_size(ascent)
 
@@ -462,11 +555,14 @@ class Session:
         self._speed = Speed()
         self._turned = False
         self._history = History()
+        self._checkpoints = _checkpoints(made)
 
     def _settle(self) -> None:
         """Name the state that the worker is in now."""
         if self._error is not None:
             state = "error"
+        elif self._looking is not None:
+            state = "paused"
         elif self._ascent is not None and self._ascent.done:
             state = "done"
         elif not self._playing:
@@ -502,18 +598,19 @@ class Session:
             self._exact = still
         self._unsent = self._unsent and not fresh
         self._news = False
-        ascent = self._ascent
+        ascent, looking = self._ascent, self._looking
+        image = self._image if looking is None else looking.image
         self._publish_update(
             Update(
-                image=self._image if with_image else None,
+                image=image if with_image else None,
                 lossless=still,
                 fresh=fresh,
-                step=0 if ascent is None else int(ascent.index),
-                activation=self._activation,
+                step=looking.step if looking is not None else 0 if ascent is None else int(ascent.index),
+                activation=self._activation if looking is None else looking.activation,
                 history=self._history.packed(),
                 status=self.status(),
                 target=self._target,
-                made=self._image_made if with_image else None,
+                made=(self._image_made if looking is None else looking.more) if with_image else None,
             )
         )
         if with_image:
@@ -523,6 +620,7 @@ class Session:
     def _fail(self, error: BaseException) -> None:
         log.error("The run of %s stopped: %s", self._target.sentence(), error, exc_info=error)
         self._error = error
+        self._looking = None
         self._become("error")
         try:
             self._show()
@@ -532,7 +630,10 @@ class Session:
 
     def status(self) -> dict[str, Any]:
         """The status as the protocol has it; for the worker, and for anybody before it has begun."""
-        ascent, error = self._ascent, self._error
+        ascent, error, looking = self._ascent, self._error, self._looking
+        state = "closed" if self._closed else self._state
+        what, kept = self._target.sentence(), self.kept_steps
+        end = 0 if ascent is None else int(ascent.index)
         if ascent is not None:
             # kept for the moment between two runs, or every number would blink at each turn of a slider
             self._facts = {
@@ -544,22 +645,31 @@ class Session:
         return {
             "n": self._n,
             "run": self._run,
-            "state": self._state,
+            "state": state,
             "text": say(
-                self._state,
-                self._target.sentence(),
-                step=0 if ascent is None else int(ascent.index),
+                state,
+                what,
+                step=end,
                 total=0 if ascent is None else int(ascent.steps),
                 error=error,
                 note=self._note,
                 **({"why": "a comparison draws, and it goes on after that"} if self._rests() else {}),
-            ),
+            )
+            if looking is None or self._closed
+            else say_look(what, step=looking.step, total=self._facts["total"], end=end, asked=self._asked),
             "error": None if error is None else f"{type(error).__name__}: {error}",
             "rate": round(self._speed.rate, 2),
-            "step": 0 if ascent is None else int(ascent.index),
+            "step": end if looking is None else looking.step,
+            "kept": kept,
+            "looking": looking is not None,
             "unit": self._target.unit,
             "layer": self._target.layer,
             "start": "" if self._target.start is None else self._target.start.name,
             **self._facts,
             "activation_before_relu": True,
         }
+
+
+def _checkpoints(ascent: RunningAscent) -> Checkpoints:
+    """Room for a run's checkpoints, at a distance that its length makes likely, so that fewer are taken in vain."""
+    return Checkpoints(stride=max(1, min(4, int(ascent.steps) // MOST)))

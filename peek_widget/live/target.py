@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from peek_widget.ascent.place import place_words
+
 __all__ = ["Beside", "Made", "Publish", "RunningAscent", "Start", "Target", "Update"]
 
 
@@ -28,6 +30,11 @@ class Target:
         seed: where the randomness begins, from 0.
         size: the picture's side in pixels; None leaves it to the recipe and the model.
         start: a picture to begin from, see `Start`; None for the recipe's own start.
+        objective: "neuron" (at one place), "channel" (the mean over the map) or "class"; see `live.objectives`.
+        at: of a neuron, its place (row, column); None for the middle of the map.
+        negative: draw what the unit likes least.
+        device: where to compute; None: where the model is.
+        name: what the unit is called, of a class say; "" where it has no name.
     """
 
     layer: str
@@ -36,11 +43,24 @@ class Target:
     seed: int = 0
     size: int | None = None
     start: Start | None = None
+    objective: str = "neuron"
+    at: tuple[int, int] | None = None
+    negative: bool = False
+    device: str | None = None
+    name: str = ""
 
     def sentence(self) -> str:
         """The target as part of a sentence."""
         # the model itself has no name in named_modules()
         what = f"unit {self.unit} of {f'layer {self.layer}' if self.layer else 'the output'}"
+        if self.name:
+            what = f"{what} ({self.name})"
+        if self.negative:
+            what = f"what {what} likes least"
+        if self.objective == "channel":
+            what = f"{what}, over its whole map"
+        elif self.objective == "neuron" and self.at is not None:
+            what = f"{what}, {place_words(self.at)}"
         return what if self.start is None else f"{what}, begun from {self.start.name}"
 
 
@@ -110,6 +130,9 @@ class RunningAscent(Protocol):
 
     def extend(self, n: int) -> None:
         """Allow `n` further steps."""
+
+    def state(self) -> Any:
+        """All that an ascent going on from here needs."""
 
     def values(self) -> Mapping[str, float]:
         """The knobs now in force."""

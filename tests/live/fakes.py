@@ -68,6 +68,9 @@ class FakeAscent:
     def extend(self, n):
         self.steps += n
 
+    def state(self):
+        return {"index": self.index, "steps": self.steps, "overrides": dict(self.overrides)}
+
     def values(self):
         return {"blur": 0.0, **self.overrides}
 
@@ -102,6 +105,7 @@ class Bench:
             playing=playing,
             rate=rate,
             clock=self.clock,
+            resume_ascent=self.resume,
         )
         if start:
             self.session.start()
@@ -109,6 +113,11 @@ class Bench:
     def make(self, target):
         made = FakeAscent(target, self.clock, **self.ascent)
         self.made.append(made)
+        return made
+
+    def resume(self, target, state):
+        made = self.make(target)
+        vars(made).update({**state, "overrides": dict(state["overrides"])})
         return made
 
     def publish(self, update):

@@ -489,8 +489,12 @@ def test_close_leaves_no_thread_and_is_harmless_twice(explore):
     explorer.close()
     assert not [t for t in threading.enumerate() if t.name == "peek_widget"]
     explorer.close()
-    explorer.unit = 2
-    explorer.play()
+    assert explorer.status["state"] == explorer.wait(5) == "closed"
+    with pytest.raises(TraitError, match="is closed: make a new one"):
+        explorer.unit = 2
+    for control in (explorer.play, explorer.pause, explorer.restart, explorer.step_once):
+        with pytest.raises((PeekError, TraitError), match="is closed: make a new one"):
+            control()
     assert not [t for t in threading.enumerate() if t.name == "peek_widget"]
 
 

@@ -25,6 +25,8 @@ ACCEPTED = [
     ({"kind": "compare", "what": "units", "values": []}, protocol.Compare("units", ())),
     ({"kind": "compared", "n": 3}, protocol.Compared(3)),
     ({"kind": "keep", "what": "picture"}, protocol.Keep("picture")),
+    ({"kind": "scrub", "step": 9}, protocol.Scrub(9)),
+    ({"kind": "resume", "step": 0}, protocol.Resume(0)),
 ]
 
 
@@ -66,6 +68,8 @@ def test_every_kind_is_covered():
         ({"kind": "compare", "what": "seeds", "values": "01"}, None, "list"),
         ({"kind": "compared", "n": -1}, None, "whole number"),
         ({"kind": "keep", "what": ["picture"]}, None, "one of"),
+        ({"kind": "scrub", "step": -1}, None, "whole number"),
+        ({"kind": "resume", "step": "1"}, None, "whole number"),
     ],
 )
 def test_what_is_refused_is_refused_in_a_short_sentence(content, buffers, word):

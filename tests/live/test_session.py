@@ -51,7 +51,7 @@ def test_the_status_has_what_the_protocol_promises(bench):
     b.session.wait(5)
     assert set(b.last.status) == {
         "n", "run", "state", "text", "error", "rate", "step", "total", "unit", "layer", "size", "values",
-        "recipe_values", "activation_before_relu", "start",
+        "recipe_values", "activation_before_relu", "start", "kept", "looking",
     }  # fmt: skip
     for update in b.updates:
         assert update.status["state"] in protocol.STATES
