@@ -6,6 +6,7 @@ pictures, and the store ends up the same.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from peek_widget.sheet.store import WORK, Store
+from peek_widget.sheet.store import WORK, Store, StoreError
 
 __all__ = ["Claims"]
 
@@ -61,14 +62,25 @@ class Claims:
         now = self._clock()
         for key, last in self._held.items():
             if now - last >= BEAT:
-                self._store.write(_name(key), self._sign())
                 self._held[key] = now
+                with contextlib.suppress(StoreError):  # advice only; what matters is told when a picture is kept
+                    self._store.write(_name(key), self._sign())
 
     def release(self, key: str | None = None) -> None:
         """Give one back, or all."""
         for one in list(self._held) if key is None else [key]:
             if self._held.pop(one, None) is not None:
-                self._store.remove(_name(one))
+                with contextlib.suppress(StoreError):
+                    self._store.remove(_name(one))
+
+    def sweep(self) -> None:
+        """Take away what processes that are gone have left."""
+        for name in self._store.names(WORK):
+            if name.endswith(".claim") and (theirs := self._store.read(f"{WORK}/{name}")) is not None:
+                key = name.removesuffix(".claim")
+                if key not in self._held and self._abandoned(key, theirs):
+                    with contextlib.suppress(StoreError):
+                        self._store.remove(f"{WORK}/{name}")
 
     def _sign(self) -> bytes:
         self._beats += 1

@@ -156,7 +156,8 @@ class Job:
     best: Mapping[int, float]
     threads: int
     version: str
-    attempt: int = 0
+    attempt: int = 0  # no two are equal: Dask would give the answer of the first
+    failures: int = 0
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,10 @@ class Pool:
         self._waiting: dict[Future[Reply], Job] = {}
         self._folder: Path | None = None
         self._problem: PeekError | None = None
+        # Batches that went out with the model's bytes, by the worker that asked for them; and those that this worker
+        # has sent back too and that wait until it must have them.
+        self._carrying: dict[Future[Reply], str] = {}
+        self._held: list[Job] = []
         self.trips: list[tuple[str, int]] = []
         """Which worker unpacked the model, and of how many bytes."""
         if isinstance(executor, concurrent.futures.ThreadPoolExecutor):
@@ -256,11 +261,17 @@ class Pool:
         for future in self._waiting:
             future.cancel()
         self._waiting.clear()
+        self._carrying.clear()
+        self._held.clear()
         self._source = None  # Dask forgets data that nobody holds
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _come_back(self, future: Future[Reply], job: Job) -> list[Drawn]:
+        if self._carrying.pop(future, None) is not None:
+            held, self._held = self._held, []
+            for one in held:
+                self._hand_on(one, self._source)
         try:
             reply = future.result()
         except PeekError:
@@ -273,31 +284,38 @@ class Pool:
             ) from error
         except (Exception, CancelledError) as error:
             # A worker may have been lost, and with it what was on its way there.
-            if job.attempt + 1 >= _TRIES:
+            if job.failures + 1 >= _TRIES:
                 raise PeekError(
                     f"The executor could not draw units {job.batch.wanted[0]} to {job.batch.wanted[-1]} in {_TRIES} "
                     f"tries; the last ended with {type(error).__name__}: {error}. What was drawn is kept: call draw() "
                     "again to go on, with another executor (sheet.executor = ...) if this one is lost."
                 ) from error
             log.warning("A batch was lost (%s: %s); it is handed on again.", type(error).__name__, _words(error))
-            self._hand_on(dataclasses.replace(job, attempt=job.attempt + 1), self._data or self._source)
+            again = dataclasses.replace(job, attempt=job.attempt + 1, failures=job.failures + 1)
+            self._hand_on(again, self._data or self._source)
             return []
         if reply.finished is None:
             log.debug("Worker %s can't see the model's file: its bytes go with the batch.", reply.worker)
-            self._hand_on(dataclasses.replace(job, attempt=job.attempt + 1), self._data)
+            again = dataclasses.replace(job, attempt=job.attempt + 1)
+            if reply.worker in self._carrying.values():
+                self._held.append(again)
+            else:
+                self._carrying[self._hand_on(again, self._data)] = reply.worker
             return []
         if reply.loaded:
             self.trips.append((reply.worker, len(self._data)))
         return [Drawn(job.batch, tuple(reply.finished), reply.failed, last=True)]
 
-    def _hand_on(self, job: Job, source: Any) -> None:
+    def _hand_on(self, job: Job, source: Any) -> Future[Reply]:
         try:
-            self._waiting[self._executor.submit(work, job, source)] = job
+            future = self._executor.submit(work, job, source)
         except RuntimeError as error:  # BrokenExecutor is one too
             raise PeekError(
                 f"The executor takes no more work ({_words(error)}). What was drawn is kept: give a new one "
                 "(sheet.executor = ...) and call draw() again."
             ) from error
+        self._waiting[future] = job
+        return future
 
     def _file(self, data: bytes) -> str:
         self._folder = Path(tempfile.mkdtemp(prefix="peek_widget-"))  # for the user alone

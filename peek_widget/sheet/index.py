@@ -55,7 +55,7 @@ def keep(store: Store, name: str, layer: str, units: Iterable[SheetUnit], recipe
         log.info("Without pandas and pyarrow the store has no index: pip install 'peek_widget[sheet]'.")
         return
     there = store.read(name)
-    if there is not None and _same(there, ours):
+    if (there is None and not ours) or (there is not None and _same(there, ours)):
         return
     buffer = io.BytesIO()
     table.to_parquet(buffer, engine="pyarrow", index=False)

@@ -6,6 +6,7 @@
     unit-00017.png        a unit: the picture, its recipe, its activation. These are the truth
     index.parquet         a table of them, derived; made anew when it does not say what they say
     tags.json             the user's words
+    unit-00017.png.foreign    what somebody had put in a unit's place
     in-progress/*.zip     a finished batch on its way to single PNGs
     in-progress/*.claim   who draws which batch now
 
@@ -29,8 +30,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from peek_widget.ascent.keep import whole_png
 from peek_widget.errors import FileError
-from peek_widget.sheet.unit import SheetUnit
+from peek_widget.sheet.unit import KEYWORD, SheetUnit
 
 __all__ = ["HEADER", "INDEX", "TAGS", "Store", "StoreError", "name_of"]
 
@@ -133,7 +135,7 @@ class Store:
         """
         try:
             if self._local:
-                self._replace(name, data)
+                self._put(name, data, os.replace)
             else:
                 self._fs.pipe_file(self._path(name), data)
         except Exception as error:
@@ -150,10 +152,7 @@ class Store:
         """
         try:
             if self._local:
-                path = Path(self._path(name))
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("xb") as file:
-                    file.write(data)
+                self._put(name, data, _link)
                 return True
             with contextlib.suppress(NotImplementedError, TypeError, ValueError):
                 self._fs.pipe_file(self._path(name), data, mode="create")
@@ -184,7 +183,8 @@ class Store:
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def _replace(self, name: str, data: bytes) -> None:
+    def _put(self, name: str, data: bytes, place: Callable[[str, Path], None]) -> None:
+        """Write a file beside, on the disk for good, and put it in its place in one move."""
         path = Path(self._path(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
@@ -195,11 +195,10 @@ class Store:
                 os.fsync(file.fileno())  # else a power cut may leave the name and not the bytes
             if os.name == "posix":
                 os.chmod(beside, 0o666 & ~_umask())  # mkstemp's are for the owner alone
-            os.replace(beside, path)
-        except BaseException:
+            place(beside, path)
+        finally:
             with contextlib.suppress(OSError):
                 os.unlink(beside)
-            raise
 
     # The sheet
 
@@ -217,18 +216,20 @@ class Store:
         """
         self._clear_parts()
         written = self.read(HEADER)
-        there = None if written is None else _header(written)
-        names = self.names()
-        if there is None:
-            others = sorted(n for n in names if n.lower().endswith(".png") and not _UNIT.fullmatch(n))
-            if others:
+        if written is None:
+            if strangers := self.foreign():
                 raise StoreError(
-                    f"The store {self.address!r} holds pictures that are none of a sheet's ({others[0]}"
-                    f"{f' and {len(others) - 1} more' if len(others) > 1 else ''}): give an empty folder, or a new one."
+                    f"The store {self.address!r} holds pictures that are none of a sheet's ({strangers[0]}"
+                    f"{f' and {len(strangers) - 1} more' if len(strangers) > 1 else ''}): give an empty folder, or a "
+                    "new one."
                 )
-            if written is not None:
-                log.warning("%s in %r can't be read; it is written anew.", HEADER, self.address)
-            self.write(HEADER, json.dumps({"format": FORMAT, **header}, indent=1).encode())
+            if self.create(HEADER, _as_bytes(header)):
+                return
+            written = self.read(HEADER) or b""  # another process's, of this very moment
+        there = _header(written)
+        if there is None:
+            log.warning("%s in %r can't be read; it is written anew.", HEADER, self.address)
+            self.write(HEADER, _as_bytes(header))
             return
         if there.get("format") != FORMAT:
             raise StoreError(
@@ -261,6 +262,16 @@ class Store:
                 yield unit, check(data, name)
             except FileError as error:
                 yield unit, error
+
+    def put_aside(self, name: str) -> str | None:
+        """Keep a whole picture of somebody's from being written over, under a name that it gives; None if torn."""
+        data = self.read(name)
+        try:
+            whole_png(data or b"", name, KEYWORD)
+        except FileError:
+            return None
+        self.write(f"{name}.foreign", data or b"")
+        return f"{name}.foreign"
 
     def keep(self, key: str, units: Iterable[SheetUnit]) -> None:
         """Keep finished units, all or none of them, whatever happens meanwhile.
@@ -316,6 +327,17 @@ class Store:
                         path.unlink()
 
 
+def _link(beside: str, path: Path) -> None:
+    """Put a file in its place if there is none yet; FileExistsError if there is."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        with path.open("xb") as file:
+            file.write(Path(beside).read_bytes())
+
+
 def _packed(units: Iterable[SheetUnit]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:  # stored: PNGs do not shrink
@@ -331,6 +353,10 @@ def _unpacked(data: bytes) -> Iterator[tuple[int, bytes]]:
             if found is None:
                 raise FileError(f"it holds {name[:60]!r}")
             yield int(found[1]), file.read(name)  # read() compares the checksum
+
+
+def _as_bytes(header: Mapping[str, Any]) -> bytes:
+    return json.dumps({"format": FORMAT, **header}, indent=1).encode()
 
 
 def _header(data: bytes) -> dict[str, Any] | None:

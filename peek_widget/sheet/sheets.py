@@ -28,7 +28,7 @@ from peek_widget.sheet.batches import Batch, Kind, check_units, objective_of, pl
 from peek_widget.sheet.claims import Claims
 from peek_widget.sheet.executors import Runner, runner
 from peek_widget.sheet.seeds import unit_seed
-from peek_widget.sheet.store import INDEX, TAGS, Store, StoreError
+from peek_widget.sheet.store import INDEX, TAGS, Store, StoreError, name_of
 from peek_widget.sheet.tags import Tags
 from peek_widget.sheet.unit import SheetUnit, from_png
 
@@ -263,17 +263,33 @@ class ContactSheet:
 
     def _drawing(self) -> Iterator[SheetUnit]:
         """Draw what is missing: drafts, where asked for, and then the units themselves."""
-        self._keep_unkept()
-        if self._store is not None:
-            yield from self._from_others()
+        try:
+            if self._store is not None:
+                self._store.unpack(self._check)
+                self._keep_unkept("rest")
+                yield from self._from_others()
+            yield from self._draw_missing()
+        except StoreError as error:
+            unkept = len(self._unkept)
+            raise StoreError(
+                f"{error} {len(self._done)} of {len(self)} units are drawn and in memory (sheet.done)"
+                f"{f', {unkept} of them not in the store' if unkept else ''}: once that is put right call draw() again, "
+                "and it keeps them and goes on."
+            ) from error
+
+    def _draw_missing(self) -> Iterator[SheetUnit]:
+        claims = None if self._store is None else Claims(self._store)
         if all(unit in self._done for unit in self.units):
+            if claims is not None:
+                claims.sweep()
             return
         drafts = [one for one in (batch.missing(self._done | self._draft) for batch in self._drafts_plan) if one]
         if drafts:
             yield from self._run(drafts, None)
-        claims = None if self._store is None else Claims(self._store)
         try:
             yield from self._run(list(self.batches), claims)
+            if claims is not None:
+                claims.sweep()
         finally:
             if claims is not None:
                 claims.release()
@@ -338,20 +354,16 @@ class ContactSheet:
         self._unkept.update((one.unit, one) for one in finished)
         self._keep_unkept(_key(batch))
 
-    def _keep_unkept(self, key: str = "rest") -> None:
+    def _keep_unkept(self, key: str) -> None:
         """Write what is drawn and not yet in the store."""
         if self._store is None or not self._unkept:
             return
         try:
             self._store.keep(key, list(self._unkept.values()))
-        except StoreError as error:
+        except StoreError:
             there = self._store.units()
-            lost = [unit for unit in self._unkept if unit not in there]
-            raise StoreError(
-                f"{error} {len(lost)} finished unit{'s' * (len(lost) != 1)} could not be kept and "
-                f"{'are' if len(lost) != 1 else 'is'} in memory (sheet.done): call draw() again once there is room, "
-                "and it keeps them and goes on."
-            ) from error
+            self._unkept = {unit: one for unit, one in self._unkept.items() if unit not in there}
+            raise
         self._unkept.clear()
 
     def _from_others(self) -> Iterator[SheetUnit]:
@@ -375,11 +387,13 @@ class ContactSheet:
 
     def _refuse(self, unit: int, error: FileError) -> None:
         """A torn or foreign file in a unit's place."""
-        from peek_widget.sheet.store import name_of
-
+        assert self._store is not None
         name = name_of(unit)
-        if name not in self.problems:
-            self._note(name, f"{error} Unit {unit} is drawn again.")
+        if name in self.problems:
+            return
+        aside = self._store.put_aside(name)
+        where = f" What stood there is now {aside!r}." if aside else ""
+        self._note(name, f"{error} Unit {unit} is drawn again.{where}")
 
     def _note(self, what: int | str, why: str) -> None:
         self.problems[what] = why
@@ -438,10 +452,15 @@ class ContactSheet:
         return self._tags
 
     def save(self) -> None:
-        """Write the tags and the index to the store; drawing does it too. Tags of another process are merged in."""
+        """Write the tags and the index to the store; drawing does it too. Tags of another process are merged in.
+
+        Raises:
+            PeekError: if there is no store, or it can't be written (StoreError).
+        """
         if self._store is None:
             raise PeekError("This sheet has no store: give store=, or keep the tags with sheet.tags.to_csv(path).")
-        self._keep_unkept()
+        self._keep_unkept("rest")
+        self._keep_tags(self._store)
         self._keep_index()
 
     def to_frame(self) -> pd.DataFrame:
@@ -454,12 +473,14 @@ class ContactSheet:
         return hashlib.sha256(self.recipe.to_json().encode()).hexdigest()[:16]
 
     def _keep_index(self) -> None:
-        """Write the tags, and the index where it does not say what the pictures say."""
+        """Write the index where it does not say what the pictures say; it is derived, so that failing is no loss."""
         if self._store is None:
             return
-        self._keep_tags(self._store)
-        there = {unit: one for unit, one in self.done.items() if unit not in self._unkept}
-        index.keep(self._store, INDEX, self.layer, there.values(), self.recipe_fingerprint, self.tags)
+        there = [one for unit, one in self.done.items() if unit not in self._unkept]
+        try:
+            index.keep(self._store, INDEX, self.layer, there, self.recipe_fingerprint, self.tags)
+        except StoreError as error:
+            log.warning("The index is not up to date: %s", error)
 
     def _keep_tags(self, store: Store) -> None:
         ours = self.tags
