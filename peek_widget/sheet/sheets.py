@@ -273,8 +273,8 @@ class ContactSheet:
             unkept = len(self._unkept)
             raise StoreError(
                 f"{error} {len(self._done)} of {len(self)} units are drawn and in memory (sheet.done)"
-                f"{f', {unkept} of them not in the store' if unkept else ''}: once that is put right call draw() again, "
-                "and it keeps them and goes on."
+                f"{f', {unkept} of them not in the store' if unkept else ''}: once that is put right call draw() "
+                "again, and it keeps them and goes on."
             ) from error
 
     def _draw_missing(self) -> Iterator[SheetUnit]:

@@ -120,6 +120,13 @@ class Slow(torch.nn.Module):
         return self.inner(x)
 
 
+def shot(drawing, pool) -> None:
+    """Go through a sheet, and kill all workers when the first unit is there."""
+    for _ in drawing:
+        for process in list(pool._processes.values()):
+            os.kill(process.pid, signal.SIGKILL)
+
+
 @pytest.mark.slow
 def test_an_executor_that_dies_leaves_what_was_drawn(right, tmp_path):
     torch.manual_seed(0)
@@ -128,9 +135,7 @@ def test_an_executor_that_dies_leaves_what_was_drawn(right, tmp_path):
     pool = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
     drawing = sheet(tmp_path, executor=pool, **options)
     with pytest.raises(PeekError, match=r"executor has died.*sheet.executor = .*draw\(\) again"):
-        for _ in drawing:
-            for process in list(pool._processes.values()):
-                os.kill(process.pid, signal.SIGKILL)
+        shot(drawing, pool)
     assert 0 < len(drawing.done) < 8
     before = on_disk(tmp_path)
     assert len(before) == len(drawing.done)
