@@ -263,8 +263,9 @@ PARTS = {
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=list(PARTS), nargs="*", help="all of them where none is named")
+    parser.add_argument("what", choices=[*PARTS, "all"], nargs="*", default="all")
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
-    for part in parser.parse_args().what or PARTS:
+    wanted = parser.parse_args().what
+    for part in PARTS if "all" in wanted else wanted:
         PARTS[part]()
