@@ -23,7 +23,7 @@ const options = {
   minify: true,
   charset: "utf8",
   legalComments: "none",
-  mangleProps: new RegExp(`^(${namesOfTexts().join("|")})$`),
+  mangleProps: new RegExp(`^(${[...namesOfTexts(), ...privateNames()].join("|")})$`),
   // The first versions that know light-dark() and container queries.
   target: ["es2022", "chrome123", "firefox120", "safari17.5"],
   metafile: true,
@@ -60,6 +60,15 @@ function namesOfTexts() {
   const used = new Set([...words.matchAll(/\w+/g), ...source("text.ts").matchAll(/(?<=\.)\w+/g)].map(String));
   const keys = [...source("text.ts").matchAll(/^ {2}(\w+):/gm)].map((match) => match[1]);
   return keys.filter((key) => !used.has(key));
+}
+
+/** What is private and never said but after `this.`: nothing outside can mean it. */
+function privateNames() {
+  const files = readdirSync(join(here, "src")).filter((file) => file.endsWith(".ts"));
+  const source = files.map((file) => readFileSync(join(here, "src", file), "utf8")).join("\n");
+  const names = new Set([...source.matchAll(/\bprivate (?:readonly |async )?(\w+)/g)].map((match) => match[1]));
+  const elsewhere = new Set(source.match(/(?<!this\.|private |private readonly |private async |\w)\w+/g));
+  return [...names].filter((name) => !elsewhere.has(name));
 }
 
 /** Custom properties are for those who write the styles: lengths are put in, and colours get short names. */

@@ -37,7 +37,9 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   // fieldset: the one element that switches off every control in it at once.
   const bench = el("fieldset", { class: "peek-bench" });
   for (const [place, panels] of Object.entries(PLACES)) {
-    bench.append(el("div", { class: `peek-place peek-at-${place}` }, ...panels.map((panel) => panel(view))));
+    const part = el("div", { class: `peek-place peek-at-${place}` }, ...panels.map((panel) => panel(view)));
+    part.style.gridArea = place;
+    bench.append(part);
   }
   const root = el("section", { class: "peek-root", "aria-label": text.title }, bench, footerPanel(view));
 
