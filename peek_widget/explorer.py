@@ -47,10 +47,13 @@ from peek_widget.live.objectives import (
 )
 from peek_widget.live.sender import Sender, channels_shown, encode, poster
 from peek_widget.live.session import Session
+from peek_widget.live.sheet_desk import SheetDesk, Wanted
+from peek_widget.live.tagging import TagBook
 from peek_widget.live.target import Start, Target, Update
 from peek_widget.live.threads import set_threads, usual_threads
 from peek_widget.live.thumbs import start_picture
 from peek_widget.network import OUTPUT, Layer, Network, read
+from peek_widget.sheet import ContactSheet
 
 __all__ = ["UnitExplorer"]
 
@@ -104,6 +107,16 @@ class _Live(traitlets.TraitType):
             f"{self.name} shows what the explorer does and cannot be set; set layer, unit, recipe, a knob, seed or "
             "size, or call play(), pause(), restart(), step_once(), look_at(), resume_from() or start_from()."
         )
+
+
+class _Kept(_Live):
+    """As `_Live`, but Python may set it: what it then is, the explorer's tag book says."""
+
+    def set(self, obj: Any, value: Any) -> None:
+        try:
+            obj._book.assign(value) if self.name == "tags" else obj._book.assign_keys(value)
+        except PeekError as error:
+            raise TraitError(str(error)) from error
 
 
 class _Text(_Locked, traitlets.Unicode):
@@ -249,6 +262,9 @@ class UnitExplorer(anywidget.AnyWidget):
     evidence = _Live({}).tag(sync=True)
     gauge = _Live({}).tag(sync=True)
 
+    tags = _Kept({}).tag(sync=True)
+    tag_keys = _Kept({}).tag(sync=True)
+
     frame = _Live(b"").tag(sync=True)
     activation = _Live(0.0).tag(sync=True)
     step = _Live(0).tag(sync=True)
@@ -281,6 +297,9 @@ class UnitExplorer(anywidget.AnyWidget):
         total_variation: float | None = None,
         step_size: float | None = None,
         state: Any = None,
+        tags: Any = None,
+        tag_keys: Any = None,
+        sheet_store: str | Path | None = None,
     ) -> None:
         if state is not None:
             # all that was on screen, from the one place that says it
@@ -305,6 +324,7 @@ class UnitExplorer(anywidget.AnyWidget):
         self._trait_lock = threading.RLock()
         self._live: dict[str, Any] = {
             "frame": b"", "activation": 0.0, "step": 0, "history": b"", "status": {}, "evidence": {}, "gauge": {},
+            "tags": {}, "tag_keys": {},
         }  # fmt: skip
         self._live_lock = threading.Lock()
         self._start: Start | None = None
@@ -374,6 +394,13 @@ class UnitExplorer(anywidget.AnyWidget):
                 drawing=lambda: session.running,
             )
             self._live["evidence"] = {"state": "waiting", "text": "", "problem": ""}
+        self._tags_lock = threading.Lock()
+        self._book = TagBook(lambda: _still_there(me)._network, lambda: _still_there(me)._show_tags())
+        self._sheets = self._make_sheet_desk(me, Wanted(layer, recipe, seed, size), sheet_store)
+        if tags is not None:
+            self._book.assign(tags)
+        if tag_keys is not None:
+            self._book.assign_keys(tag_keys)
 
         super().__init__(
             layer=layer, unit=unit, recipe=recipe, seed=seed, size=size, objective=kind, at=at,
@@ -396,6 +423,7 @@ class UnitExplorer(anywidget.AnyWidget):
         self.observe(self._play_or_pause, "playing")
         if playing:
             self._session.start()
+        self._end_sheets = weakref.finalize(self, self._sheets.close, 0.0)
         if self._desk is not None:
             self._end_desk = weakref.finalize(self, self._desk.close, 0.0)
             self._desk.show(layer, unit)
@@ -585,6 +613,18 @@ class UnitExplorer(anywidget.AnyWidget):
         """
         return None if self._desk is None else self._desk.crops(self.layer, self.unit)
 
+    @property
+    def sheet(self) -> ContactSheet:
+        """The whole layer as far as it is drawn: `explorer.sheet.to_html("layer.html")`, `explorer.sheet[17].image`.
+
+        The panel "Whole layer" draws it; where that was never opened nothing is drawn yet, and `explorer.sheet.draw()`
+        draws it here and now. Another layer, recipe, seed or size has another sheet; its `tags` are the explorer's.
+
+        Raises:
+            PeekError: if there can be none: a recipe that can't draw the layer, a store of another sheet.
+        """
+        return self._sheets.sheet()
+
     def close(self) -> None:
         """End the worker and take the widget off the page. Its controls then raise, `status["state"]` is "closed"."""
         self._shut = True
@@ -594,6 +634,9 @@ class UnitExplorer(anywidget.AnyWidget):
         desk = getattr(self, "_desk", None)
         if desk is not None and not desk.close():
             log.warning("The look at real images is still at a slow image; it ends after it.")
+        sheets = getattr(self, "_sheets", None)
+        if sheets is not None and not sheets.close():
+            log.warning("The sheet is still in a long step; it ends after it.")
         if session is not None:
             self._show(status=session.status())
         super().close()
@@ -656,15 +699,47 @@ class UnitExplorer(anywidget.AnyWidget):
                 self.resume_from(step)
             case protocol.Arrange() | protocol.Enlarge() | protocol.Look() | protocol.StartFrom():
                 self._receive_of_images(message)
+            case protocol.Tag() | protocol.TagSeen() | protocol.TagUndo() | protocol.TagKey():
+                self._book.receive(message)
+            case (
+                protocol.Part() | protocol.SheetOpen() | protocol.SheetDraw() | protocol.SheetView()
+                | protocol.SheetAck() | protocol.SheetAlike()
+            ):  # fmt: skip
+                self._receive_of_sheet(message)
             case _:
                 if isinstance(message, protocol.Hello | protocol.Visible | protocol.Poll):
                     self._comparer.resend()
                 self._session.receive(message)
+                self._receive_of_sheet(message)
                 if self._desk is not None:
                     if isinstance(message, protocol.Hello):
                         self._desk.resend()
                     elif not isinstance(message, protocol.Ack):
                         self._desk.nudge()
+
+    def _receive_of_sheet(self, message: protocol.Message) -> None:
+        desk = self._sheets
+        match message:
+            case protocol.Part():
+                self._tell({"kind": "part"}, [_static(name).encode() for name in ("sheet.js", "sheet.css")])
+                # a page that asks for it knows nothing of the sheet yet
+                desk.resend()
+            case protocol.SheetOpen(on):
+                desk.open(on)
+                self._tell(self._book.counts(self.layer), [])
+            case protocol.SheetDraw(on):
+                desk.go(on)
+            case protocol.SheetView(units):
+                desk.view(units)
+            case protocol.SheetAck(n):
+                self._session.touch()
+                desk.ack(n)
+            case protocol.SheetAlike():
+                desk.alike()
+            case protocol.Hello():
+                desk.resend()
+            case protocol.Visible() | protocol.Poll():
+                desk.nudge()
 
     def _receive_of_images(
         self, message: protocol.Arrange | protocol.Enlarge | protocol.Look | protocol.StartFrom
@@ -770,6 +845,9 @@ class UnitExplorer(anywidget.AnyWidget):
             if self._desk is not None:
                 self._desk.show(self.layer, self.unit)
         self._session.set_target(self._target())
+        self._sheets.show(Wanted(self.layer, self.recipe, self.seed, self.size))
+        if change.name == "layer":
+            self._tell(self._book.counts(self.layer), [])
 
     def _follow_layer(self) -> None:
         """Bring what only the last layer had, a unit, an objective, a place, to what the new one has."""
@@ -968,13 +1046,45 @@ class UnitExplorer(anywidget.AnyWidget):
             negative=target.negative, mean=target.objective == "channel",
         )  # fmt: skip
 
+    # -- the whole layer, and its tags
+
+    def _make_sheet_desk(
+        self, me: weakref.ref[UnitExplorer], wanted: Wanted, store: str | Path | None
+    ) -> SheetDesk:
+        session, images = self._session, self._desk
+        return SheetDesk(
+            wanted,
+            network=lambda: _still_there(me)._network,
+            tell=lambda content, buffers: _still_there(me)._tell(content, buffers),
+            watched=session.watched,
+            drawing=lambda: session.running,
+            tags=self._book.tags,
+            evidence=images.whole_evidence if images is not None else lambda _: None,
+            store=None if store is None else str(store),
+        )
+
+    def _show_tags(self) -> None:
+        # sent in the order of the edits, and observed with no lock held
+        with self._tags_lock:
+            values = {"tags": self._book.as_dict(), "tag_keys": self._book.keys}
+            old, new = self._put(values)
+            self._tell(self._book.counts(self.layer or ""), [])
+        self._sheets.tagged()
+        self._notify(values, old, new)
+
     # -- in the worker, and in the desk's thread
 
     def _show(self, **values: Any) -> None:
+        self._notify(values, *self._put(values))
+
+    def _put(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         with self._live_lock:
             old = self._live
             new = self._live = {**old, **values}
         self._sender.send(self.comm, values)
+        return old, new
+
+    def _notify(self, values: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> None:
         for name in values:
             if new[name] != old[name]:
                 # unbound: another thread may just have swapped notify_change on this object, and

@@ -17,7 +17,7 @@ import pytest
 from peek_widget.live import protocol
 
 ROOT = Path(__file__).resolve().parents[1]
-BUNDLE = {"peek_widget/static/widget.js", "peek_widget/static/widget.css"}
+BUNDLE = {f"peek_widget/static/{name}" for name in ("widget.js", "widget.css", "sheet.js", "sheet.css")}
 # Debian 12's Python 3.11.2 does not know the filter yet.
 _SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 UNWANTED = ("tests/", "shared/", "node_modules/", "js/dev/", "js/test/", "benchmarks/", "__pycache__/")
@@ -32,7 +32,9 @@ def protocol_ts() -> str:
 
 
 def test_both_sides_name_the_same_traits_states_and_messages(protocol_ts):
-    wire = json.loads(re.search(r"export const WIRE = (\{.*?\}) as const;", protocol_ts, re.DOTALL)[1])
+    wire = {}
+    for name in ("WIRE", "WORDS"):
+        wire |= json.loads(re.search(rf"export const {name} = (\{{.*?\}}) as const;", protocol_ts, re.DOTALL)[1])
     assert wire == {
         "control": list(protocol.CONTROL_TRAITS),
         "description": list(protocol.DESCRIPTION_TRAITS),
@@ -41,6 +43,8 @@ def test_both_sides_name_the_same_traits_states_and_messages(protocol_ts):
         "evidence": list(protocol.EVIDENCE_TRAITS),
         "inbound": list(protocol.INBOUND_KINDS),
         "outbound": list(protocol.OUTBOUND_KINDS),
+        "tags": list(protocol.TAG_TRAITS),
+        "sheet_states": list(protocol.SHEET_STATES),
     }
 
 
@@ -51,7 +55,10 @@ def test_both_sides_name_the_same_knobs(protocol_ts):
 
 def test_python_takes_every_message_the_front_end_can_make(protocol_ts):
     union = re.search(r"export type Outbound =\n(.*?\});\n", protocol_ts, re.DOTALL)[1]
-    examples = {"number": 1, "boolean": True, "readonly (string | number)[]": [0, 1], "KeptKind": "code"}
+    examples = {
+        "number": 1, "boolean": True, "string": "a", "number[]": [1, 2], "string[]": ["a"],
+        "readonly (string | number)[]": [0, 1], "KeptKind": "code",
+    }  # fmt: skip
     kinds = []
     for body in re.findall(r"\{ (.*?) \}", union):
         kind = re.match(r'kind: "(\w+)"', body)[1]

@@ -11,6 +11,7 @@ import { picturePanel } from "./picture";
 import { hasImages, realPanel } from "./real";
 import { recipePanel } from "./recipe";
 import type { Session } from "./session";
+import { sheetPanel } from "./sheet";
 import { footerPanel, statusPanel } from "./status";
 import { text } from "./text";
 import { transportPanel } from "./transport";
@@ -28,7 +29,7 @@ const PLACES: Record<string, readonly Panel[]> = {
   images: [realPanel],
   unit: [headingPanel, pickerPanel, curvePanel, statusPanel],
   recipe: [recipePanel, knobsPanel],
-  below: [comparePanel],
+  below: [sheetPanel, comparePanel],
 };
 
 /** Puts one view of the session into `host`; everything it made is gone once `signal` aborts. */

@@ -59,7 +59,7 @@ export function chooseLayer(session: Session, layer: LayerInfo | undefined): voi
   session.attention.expectReply();
 }
 
-function chooseUnit(session: Session, unit: number): void {
+export function chooseUnit(session: Session, unit: number): void {
   const channels = currentLayer(session)?.channels ?? 1;
   const chosen = clamp(unit, 0, channels - 1);
   if (chosen === session.wire.get("unit")) return;

@@ -10,13 +10,21 @@ export const WIRE = {
   ],
   "description": ["layer_list", "recipe_list", "knobs", "class_names", "about"],
   "live": ["frame", "activation", "step", "history", "status"],
-  "states": ["starting", "running", "paused", "done", "error", "idle", "closed"],
   "evidence": ["evidence", "gauge"],
+  "tags": ["tags", "tag_keys"]
+} as const;
+
+// For the types alone, and for that test: nothing of it is in the bundle.
+// biome-ignore format: plain JSON, as above
+export const WORDS = {
+  "states": ["starting", "running", "paused", "done", "error", "idle", "closed"],
+  "sheet_states": ["waiting", "running", "stopped", "done", "error"],
   "inbound": [
     "hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look",
-    "compare", "compared", "keep", "scrub", "resume"
+    "compare", "compared", "keep", "scrub", "resume",
+    "part", "sheet", "draw", "view", "sheetack", "alike", "tag", "seen", "undo", "key"
   ],
-  "outbound": ["crops", "large", "compare", "kept"]
+  "outbound": ["crops", "large", "compare", "kept", "part", "sheet", "thumbs", "alike", "counts", "suggestions"]
 } as const;
 
 export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
@@ -61,7 +69,7 @@ export interface About {
   version?: string;
 }
 
-export type RunState = (typeof WIRE.states)[number];
+export type RunState = (typeof WORDS.states)[number];
 
 export interface Status {
   /** Frame number; grows for as long as the kernel lives. */
@@ -188,6 +196,59 @@ export interface KeptFile {
 
 export type Inbound = CropSet | LargeCrop | ComparisonSet | KeptFile;
 
+/** How far the contact sheet is. `sheet`: its number; another layer, recipe, seed or size has another. */
+export interface SheetInfo {
+  kind: "sheet";
+  sheet: number;
+  n: number;
+  layer: string;
+  total: number;
+  open: boolean;
+  state: (typeof WORDS.sheet_states)[number];
+  text: string;
+  problem: string;
+}
+
+/** Rows of unit, activation, whether it is a quick first version, and why there is no picture. */
+export interface SheetThumbs {
+  kind: "thumbs";
+  sheet: number;
+  n: number;
+  units: [number, number | null, boolean, string][];
+}
+
+export interface SheetOrder {
+  kind: "alike";
+  sheet: number;
+  n: number;
+  units: number[];
+}
+
+export interface TagCounts {
+  kind: "counts";
+  layer: string;
+  /** Word, units, and both in words, with an interval where only some units were looked at. */
+  rows: [string, number, string][];
+  looked: number;
+  total: number;
+  undo: boolean;
+  redo: boolean;
+  problem: string;
+}
+
+export interface TagSuggestions {
+  kind: "suggestions";
+  layer: string;
+  /** Unit, word, why; the surest first. */
+  rows: [number, string, string][];
+  problem: string;
+}
+
+export type SheetInbound = { kind: "part" } | SheetInfo | SheetThumbs | SheetOrder | TagCounts | TagSuggestions;
+
+/** Words on units: layer, unit as text, words. An empty list is a unit looked at with nothing found. */
+export type TagTrait = Record<string, Record<string, string[]>>;
+
 export type Binary = DataView | ArrayBuffer | Uint8Array;
 
 export interface Traits {
@@ -219,6 +280,8 @@ export interface Traits {
   status: Partial<Status>;
   evidence: Partial<Evidence>;
   gauge: Partial<Gauge>;
+  tags: TagTrait;
+  tag_keys: Record<string, string>;
 }
 
 export type TraitName = keyof Traits;
@@ -240,11 +303,27 @@ export type Outbound =
   | { kind: "compared"; n: number }
   | { kind: "keep"; what: KeptKind }
   | { kind: "scrub"; step: number }
-  | { kind: "resume"; step: number };
+  | { kind: "resume"; step: number }
+  | { kind: "part" }
+  | { kind: "sheet"; on: boolean }
+  | { kind: "draw"; on: boolean }
+  | { kind: "view"; units: number[] }
+  | { kind: "sheetack"; n: number }
+  | { kind: "alike" }
+  | { kind: "tag"; layer: string; units: number[]; words: string[]; on: boolean }
+  | { kind: "seen"; layer: string; units: number[]; on: boolean }
+  | { kind: "undo"; again: boolean }
+  | { kind: "key"; key: string; word: string };
 
 export const LARGEST_SEED = 2 ** 31 - 1;
 
-export const TRAIT_NAMES: readonly TraitName[] = [...WIRE.control, ...WIRE.description, ...WIRE.live, ...WIRE.evidence];
+export const TRAIT_NAMES: readonly TraitName[] = [
+  ...WIRE.control,
+  ...WIRE.description,
+  ...WIRE.live,
+  ...WIRE.evidence,
+  ...WIRE.tags,
+];
 
 /** Before the first message `status` is an empty object: read it as a run that has yet to start. */
 export function readStatus(raw: Partial<Status> | null | undefined): Status {

@@ -14,11 +14,12 @@ import {
   type Traits,
   WIRE,
 } from "./protocol";
+import { SheetDoor, type SheetTopic } from "./sheet";
 import { FrameStore } from "./store";
 import { Wire } from "./wire";
 
 /** What a view can wait for: a trait, or one of the things only the front end knows. */
-export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | "compared";
+export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | "compared" | SheetTopic;
 type Listener = (changed: ReadonlySet<Topic>) => void;
 
 const LIVE: ReadonlySet<Topic> = new Set(WIRE.live);
@@ -31,6 +32,7 @@ export class Session {
   readonly crops: CropStore;
   readonly compared: ComparisonStore;
   readonly keeper: Keeper;
+  readonly sheet: SheetDoor;
   /** True after a picture could not be decoded, until one can. */
   undecodable = false;
   status: Status;
@@ -72,10 +74,12 @@ export class Session {
       () => this.note("compared"),
     );
     this.keeper = new Keeper(ask);
+    this.sheet = new SheetDoor(
+      (message) => void this.wire.send(message),
+      (topic) => this.note(topic),
+    );
     const told = (content: unknown, buffers?: readonly Binary[]): void => {
-      this.crops.receive(content, buffers ?? []);
-      this.compared.receive(content, buffers ?? []);
-      this.keeper.receive(content, buffers ?? []);
+      for (const store of [this.crops, this.compared, this.keeper, this.sheet]) store.receive(content, buffers ?? []);
     };
     this.handlers.push(["msg:custom", told]);
     model.on("msg:custom", told);
@@ -111,6 +115,7 @@ export class Session {
     this.store.dispose();
     this.crops.dispose();
     this.compared.dispose();
+    this.sheet.dispose();
   }
 
   get isDisposed(): boolean {

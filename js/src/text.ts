@@ -126,6 +126,8 @@ export const text = {
   saveFigure: "Save figure",
   saveFigureHelp: "All in one PNG",
   toBench: (caption: string) => `Show ${caption} above`,
+  sheet: "Whole layer: every unit, tagged and counted",
+  sheetWaiting: "Asking the kernel for the sheet.",
 
   silent: "No answer from the kernel for some seconds. It may be busy with another cell, or gone.",
   gone: "The kernel is gone. This is its last picture: run the cell again for a live one.",

@@ -70,6 +70,8 @@ export function traits(changes: Partial<Traits> = {}): Traits {
     status: {},
     evidence: {},
     gauge: {},
+    tags: {},
+    tag_keys: {},
     ...changes,
   };
 }

@@ -259,6 +259,14 @@ class ImageDesk:
         looked = self._looked.get(layer)
         return looked.evidence[unit] if looked is not None and looked.evidence.images else None
 
+    def whole_evidence(self, layer: str) -> LayerEvidence | None:
+        """What all images say about a layer; None while they are being looked at, or before."""
+        looked = self._looked.get(layer)
+        if looked is None or not looked.evidence.images:
+            return None
+        work = looked.work
+        return looked.evidence if work is None or work.progress.done >= work.progress.total else None
+
     def close(self, timeout: float = 5.0) -> bool:
         """End the thread and its pass; whether both have ended."""
         with self._changed:

@@ -19,7 +19,9 @@ __all__ = [
     "KNOB_NAMES",
     "LIVE_TRAITS",
     "OUTBOUND_KINDS",
+    "SHEET_STATES",
     "STATES",
+    "TAG_TRAITS",
     "Ack",
     "Arrange",
     "Compare",
@@ -29,14 +31,24 @@ __all__ = [
     "Keep",
     "Look",
     "Message",
+    "Part",
     "Play",
     "Poll",
     "ProtocolError",
     "Restart",
     "Resume",
     "Scrub",
+    "SheetAck",
+    "SheetAlike",
+    "SheetDraw",
+    "SheetOpen",
+    "SheetView",
     "StartFrom",
     "StepOnce",
+    "Tag",
+    "TagKey",
+    "TagSeen",
+    "TagUndo",
     "Visible",
     "parse",
 ]
@@ -57,6 +69,10 @@ LIVE_TRAITS = ("frame", "activation", "step", "history", "status")
 EVIDENCE_TRAITS = ("evidence", "gauge")
 """Synced, written only by the thread that looks at real images."""
 
+TAG_TRAITS = ("tags", "tag_keys")
+"""Synced, written by Python, for the front end by its messages `tag`, `seen`, `undo` and `key`: so two pages that
+tag at once lose nothing."""
+
 STATES = ("starting", "running", "paused", "done", "error", "idle", "closed")
 """What `status["state"]` can be; `idle` is a run that paused itself because nobody looked, `closed`
 an explorer that was closed."""
@@ -64,6 +80,7 @@ an explorer that was closed."""
 INBOUND_KINDS = (
     "hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look",
     "compare", "compared", "keep", "scrub", "resume",
+    "part", "sheet", "draw", "view", "sheetack", "alike", "tag", "seen", "undo", "key",
 )  # fmt: skip
 
 COMPARED = ("recipes", "seeds", "units")
@@ -72,7 +89,9 @@ COMPARED = ("recipes", "seeds", "units")
 KEPT = ("picture", "figure", "animation", "code", "state")
 """What a page can ask for to save or copy."""
 
-OUTBOUND_KINDS = ("crops", "large", "compare", "kept")
+OUTBOUND_KINDS = (
+    "crops", "large", "compare", "kept", "part", "sheet", "thumbs", "alike", "counts", "suggestions",
+)  # fmt: skip
 """Custom messages to the front end, with images as binary buffers: a set of crops, and one crop large.
 
 `crops`: `layer`, `unit`, `least`, `cut` and a list `crops` of at most nine, best first: `id` (a number, for
@@ -90,7 +109,27 @@ one byte a place.
 
 `kept`: the answer to `keep`: `what`, `name` (of a file), `text` (code or state to copy), `note` (on the picture), and
 `problem` (why there is none, or ""). The buffer is the file.
+
+`part`: the answer to `part`; the buffers are the script and the style sheet of the contact sheet's panel.
+
+Of the contact sheet, each with `sheet` (the number of the sheet: another layer, recipe, seed or size has another) and
+`n` (to be acknowledged by `sheetack`):
+
+- `sheet`: how far it is: `layer`, `total` (units), `open`, `state` (one of `SHEET_STATES`), `text`, `problem`.
+- `thumbs`: `units`, rows of (unit, activation, draft, problem); one JPEG a row, none where `problem` says why.
+- `alike`: `units`, all that have a picture, so that similar ones lie together.
+
+And of its tags: `counts` of a `layer`: `rows` of (word, units, in words), `looked` (units looked at), `total`, `undo`
+and `redo` (whether there is an edit to take back, to make again), `problem`; `suggestions` for a `layer`: `rows` of (unit,
+word, in words), surest first, and `problem`.
 """
+
+SHEET_STATES = ("waiting", "running", "stopped", "done", "error")
+"""What a sheet can be: `waiting` for somebody to look, `running`, `stopped` by hand, `done`, `error`."""
+
+_MOST_UNITS = 65_536
+_MOST_WORDS = 16
+_LONGEST_TEXT = 512
 
 # A front end counts in doubles: past this a frame number could not be told from its neighbour.
 _LARGEST_FRAME_NUMBER = 2**53 - 1
@@ -185,6 +224,39 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The page wants the part of the front end that shows the contact sheet; saved notebooks go without."""
+
+
+@dataclass(frozen=True)
+class SheetOpen:
+    """The sheet of the layer is looked at (`on`), or was put away: nothing is drawn for it then."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class SheetDraw:
+    """Go on drawing the sheet, or stop."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class SheetView:
+    """The units that can be seen, the one under the eye first: they are drawn first."""
+
+    units: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SheetAck:
+    """Every message of the sheet up to number `n` has been taken."""
+
+    n: int
+
+
+@dataclass(frozen=True)
 class Keep:
     """Send one of `KEPT`, to be saved or copied."""
 
@@ -205,10 +277,53 @@ class Resume:
     step: int
 
 
+@dataclass(frozen=True)
+class SheetAlike:
+    """Say in which order similar pictures lie together."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Put `words` on `units` of `layer` (`on`), or take them off."""
+
+    layer: str
+    units: tuple[int, ...]
+    words: tuple[str, ...]
+    on: bool
+
+
+@dataclass(frozen=True)
+class TagSeen:
+    """`units` of `layer` were looked at and nothing was found (`on`), or were not."""
+
+    layer: str
+    units: tuple[int, ...]
+    on: bool
+
+
+@dataclass(frozen=True)
+class TagUndo:
+    """Take the last edit of the tags back, or (`again`) make the last one taken back again."""
+
+    again: bool
+
+
+@dataclass(frozen=True)
+class TagKey:
+    """The letter `key` gives `word` from now on; none with an empty one."""
+
+    key: str
+    word: str
+
+
+SheetMessage = Part | SheetOpen | SheetDraw | SheetView | SheetAck | SheetAlike
+TagMessage = Tag | TagSeen | TagUndo | TagKey
+
 Message = (
     Hello | Ack | Visible | Poll | Play | Restart | StepOnce
     | Arrange | Enlarge | StartFrom | Look
     | Compare | Compared | Keep | Scrub | Resume
+    | SheetMessage | TagMessage
 )  # fmt: skip
 
 _PLAIN: dict[str, Message] = {
@@ -217,10 +332,14 @@ _PLAIN: dict[str, Message] = {
     "play": Play(),
     "restart": Restart(),
     "step": StepOnce(),
+    "alike": SheetAlike(),
+    "part": Part(),
 }
 _FIELDS = {
     "ack": ("n",), "visible": ("on",), "crops": ("least", "cut"), "enlarge": ("id",), "start": ("id",), "look": ("on",),
     "compare": ("what", "values"), "compared": ("n",), "keep": ("what",), "scrub": ("step",), "resume": ("step",),
+    "sheet": ("on",), "draw": ("on",), "view": ("units",), "sheetack": ("n",), "undo": ("again",),
+    "tag": ("layer", "units", "words", "on"), "seen": ("layer", "units", "on"), "key": ("key", "word"),
 }  # fmt: skip
 
 
@@ -271,6 +390,27 @@ def parse(content: Any, buffers: Any = None) -> Message:
         case "compare":
             what = _one_of(COMPARED, content["what"], kind)
             return Compare(what, _values(what, content["values"]))
+        case "sheet":
+            return SheetOpen(_switch(content["on"], kind))
+        case "draw":
+            return SheetDraw(_switch(content["on"], kind))
+        case "view":
+            return SheetView(_units(content["units"], kind))
+        case "sheetack":
+            return SheetAck(_number(content["n"], "A sheetack names a message"))
+        case "undo":
+            return TagUndo(_switch(content["again"], kind))
+        case "tag":
+            return Tag(
+                _text(content["layer"], kind), _units(content["units"], kind), _words(content["words"]),
+                _switch(content["on"], kind),
+            )  # fmt: skip
+        case "seen":
+            return TagSeen(
+                _text(content["layer"], kind), _units(content["units"], kind), _switch(content["on"], kind)
+            )
+        case "key":
+            return TagKey(_letter(content["key"]), _text(content["word"], kind))
     return _PLAIN[kind]
 
 
@@ -301,6 +441,30 @@ def _number(value: Any, what: str) -> int:
 def _switch(value: Any, kind: str) -> bool:
     if not isinstance(value, bool):
         raise ProtocolError(f"{kind} says true or false, not {_short(value)}.")
+    return value
+
+
+def _units(value: Any, kind: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) > _MOST_UNITS:
+        raise ProtocolError(f"{kind} lists at most {_MOST_UNITS} units, not {_short(value)}.")
+    return tuple(_number(unit, f"{kind} names a unit") for unit in value)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > _MOST_WORDS:
+        raise ProtocolError(f"A tag message lists at most {_MOST_WORDS} words, not {_short(value)}.")
+    return tuple(_text(word, "tag") for word in value)
+
+
+def _text(value: Any, kind: str) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        raise ProtocolError(f"{kind} has texts of at most {_LONGEST_TEXT} characters, not {_short(value)}.")
+    return value
+
+
+def _letter(value: Any) -> str:
+    if not isinstance(value, str) or len(value) != 1 or not "a" <= value <= "z":
+        raise ProtocolError(f"A key of the sheet is a letter from a to z, not {_short(value)}.")
     return value
 
 

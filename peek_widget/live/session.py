@@ -259,6 +259,11 @@ class Session:
         thread.join(timeout)
         return not thread.is_alive()
 
+    def touch(self) -> None:
+        """Somebody is there, who asks for no picture: the page took something else."""
+        with self._changed:
+            self._pacer.alive(self._clock())
+
     def watched(self) -> bool:
         """Whether anybody looks or waits."""
         with self._changed:

@@ -261,6 +261,28 @@ class ContactSheet:
         """Draw the batches of these units next, for example those that somebody looks at. From any thread."""
         self._preferred = tuple(units)
 
+    def take(self, batch: Batch, finished: Iterable[SheetUnit], failed: Mapping[int, str] | None = None) -> None:
+        """Take over what somebody else has drawn of a batch of this sheet; kept in the store, where there is one.
+
+        Args:
+            batch: of the plan, or what was left of one.
+            finished: units of it.
+            failed: of those that can't be drawn, why.
+
+        Raises:
+            StoreError: if they can't be kept; they are in :attr:`done` then.
+        """
+        done = list(finished)
+        self.problems.update(failed or {})
+        if batch.draft:
+            self._draft.update((one.unit, one) for one in done)
+            return
+        self._done.update((one.unit, one) for one in done)
+        for one in done:
+            self._draft.pop(one.unit, None)
+        if self._store is not None:
+            self._keep(batch, done)
+
     def _drawing(self) -> Iterator[SheetUnit]:
         """Draw what is missing: drafts, where asked for, and then the units themselves."""
         try:

@@ -295,6 +295,22 @@ class Tags(Mapping[Place, tuple[str, ...]]):
     def __or__(self, other: Tags) -> Tags:
         return self.copy().merge(other) if isinstance(other, Tags) else NotImplemented
 
+    def assign(self, other: Tags) -> None:
+        """Say exactly what the other says, as one edit."""
+        said = dict(other._items())
+        with self._lock:
+            self._edit({**dict.fromkeys(self), **{place: self._joined((), words) for place, words in said.items()}})
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an edit to take back."""
+        return bool(self._undo)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether an edit that was taken back can be made again."""
+        return bool(self._redo)
+
     def undo(self) -> frozenset[Place]:
         """Take the last edit back; returns the (layer, unit) that it changed, none if there is no edit."""
         return self._back(self._undo, self._redo, 0)

@@ -27,6 +27,19 @@ ACCEPTED = [
     ({"kind": "keep", "what": "picture"}, protocol.Keep("picture")),
     ({"kind": "scrub", "step": 9}, protocol.Scrub(9)),
     ({"kind": "resume", "step": 0}, protocol.Resume(0)),
+    ({"kind": "part"}, protocol.Part()),
+    ({"kind": "sheet", "on": True}, protocol.SheetOpen(True)),
+    ({"kind": "draw", "on": False}, protocol.SheetDraw(False)),
+    ({"kind": "view", "units": [9, 0]}, protocol.SheetView((9, 0))),
+    ({"kind": "sheetack", "n": 12}, protocol.SheetAck(12)),
+    ({"kind": "alike"}, protocol.SheetAlike()),
+    (
+        {"kind": "tag", "layer": "a", "units": [1, 2], "words": ["dog"], "on": True},
+        protocol.Tag("a", (1, 2), ("dog",), True),
+    ),
+    ({"kind": "seen", "layer": "", "units": [], "on": False}, protocol.TagSeen("", (), False)),
+    ({"kind": "undo", "again": False}, protocol.TagUndo(False)),
+    ({"kind": "key", "key": "d", "word": "dog"}, protocol.TagKey("d", "dog")),
 ]
 
 
@@ -60,6 +73,17 @@ def test_every_kind_is_covered():
         ({"kind": "crops", "least": True, "cut": "no"}, None, "true or false"),
         ({"kind": "enlarge", "id": -1}, None, "whole number"),
         ({"kind": "start", "id": True}, None, "whole number"),
+        ({"kind": "view", "units": 3}, None, "units"),
+        ({"kind": "view", "units": [0.5]}, None, "whole number"),
+        ({"kind": "view", "units": [0] * 65_537}, None, "65536 units"),
+        ({"kind": "tag", "layer": "a", "units": [1], "words": "dog", "on": True}, None, "words"),
+        ({"kind": "tag", "layer": "a", "units": [1], "words": [1], "on": True}, None, "texts"),
+        ({"kind": "tag", "layer": "a", "units": [1], "words": ["x" * 513], "on": True}, None, "512 characters"),
+        ({"kind": "tag", "layer": 3, "units": [1], "words": ["x"], "on": True}, None, "texts"),
+        ({"kind": "tag", "layer": "a", "units": [1], "words": ["x"] * 17, "on": True}, None, "16 words"),
+        ({"kind": "seen", "layer": "a", "units": [True], "on": True}, None, "whole number"),
+        ({"kind": "key", "key": "D", "word": "dog"}, None, "letter"),
+        ({"kind": "key", "key": "dd", "word": "dog"}, None, "letter"),
         ({"kind": "compare", "what": "models", "values": [0, 1]}, None, "one of"),
         ({"kind": "compare", "what": "seeds", "values": ["a", "b"]}, None, "whole number"),
         ({"kind": "compare", "what": "recipes", "values": [1, 2]}, None, "text"),
@@ -92,7 +116,13 @@ json_values = st.recursive(
 )
 nearly = st.fixed_dictionaries(
     {"kind": st.sampled_from(protocol.INBOUND_KINDS) | json_values},
-    optional=dict.fromkeys(("n", "on", "id", "least", "cut", "what", "values", "other"), json_values),
+    optional=dict.fromkeys(
+        (
+            "n", "on", "id", "least", "cut", "what", "values", "layer", "units", "words", "again", "key", "word",
+            "other",
+        ),
+        json_values,
+    ),
 )
 
 
@@ -106,5 +136,5 @@ def test_anything_is_either_a_message_or_refused(content):
     # what was accepted says exactly what was sent
     assert isinstance(message, protocol.Message)
     sent = {key: value for key, value in content.items() if key != "kind"}
-    assert vars(message) == sent
-    assert all(type(value) in (int, bool) for value in sent.values())
+    assert {key: list(value) if isinstance(value, tuple) else value for key, value in vars(message).items()} == sent
+    assert all(type(value) in (int, bool, str, list) for value in sent.values())

@@ -1,0 +1,217 @@
+import { el, setText } from "../dom";
+import type { View } from "../view";
+import { columnsFor, type Rows, rowsInView, type Selection } from "./math";
+
+const GAP = 6;
+const CAPTION = 18;
+const SPARE = 2;
+
+/** What a tile shows of its unit. */
+export interface Tile {
+  url: string;
+  draft: boolean;
+  words: string;
+  /** Words that are only suggested. */
+  ghost: string;
+  spoken: string;
+  bench: boolean;
+}
+
+export interface SheetGrid {
+  element: HTMLElement;
+  columns: number;
+  /** Rows that fit. */
+  page: number;
+  /** Lays the units out in this order. */
+  lay(units: readonly number[]): void;
+  zoom(tile: number): void;
+  /** Shows again what is in view: something about the units has changed. */
+  refresh(): void;
+  /** Brings a unit into view, and the focus to it if asked. */
+  show(unit: number, focus: boolean): void;
+}
+
+interface Cell {
+  element: HTMLElement;
+  image: HTMLImageElement;
+  number: HTMLElement;
+  words: HTMLElement;
+  ghost: HTMLElement;
+  unit: number;
+}
+
+interface Row {
+  element: HTMLElement;
+  cells: Cell[];
+}
+
+/**
+ * Thousands of tiles, of which only the rows in view are in the page. The row with the focus always is: it would
+ * fall back to the page's body otherwise, and the keys with it.
+ */
+export function sheetGrid(
+  view: View,
+  label: string,
+  selection: Selection,
+  tileOf: (unit: number) => Tile,
+  onView: (units: readonly number[]) => void,
+): SheetGrid {
+  const canvas = el("div", { class: "peek-sheet-canvas", role: "presentation" });
+  const element = el("div", { class: "peek-sheet-grid", role: "grid", "aria-label": label }, canvas);
+  element.setAttribute("aria-multiselectable", "true");
+  const rows = new Map<number, Row>();
+  const spare: Row[] = [];
+  let units: readonly number[] = [];
+  let place = new Map<number, number>();
+  let tile = 96;
+  let columns = 1;
+  let frame = 0;
+  let shown: Rows = { first: 0, end: 0 };
+  const rowHeight = (): number => tile + CAPTION + GAP;
+
+  const newCell = (): Cell => {
+    const image = el("img", { class: "peek-tile-picture", alt: "", draggable: "false", decoding: "async" });
+    const number = el("span", { class: "peek-tile-unit" });
+    const words = el("span", { class: "peek-tile-words" });
+    const ghost = el("span", { class: "peek-tile-ghost" });
+    const caption = el("span", { class: "peek-tile-caption" }, number, words, ghost);
+    return {
+      element: el("div", { class: "peek-tile", role: "gridcell", tabindex: -1 }, image, caption),
+      image,
+      number,
+      words,
+      ghost,
+      unit: -1,
+    };
+  };
+
+  const paint = (cell: Cell): void => {
+    const { unit, element: box, image } = cell;
+    const { url, draft, words, ghost, spoken, bench } = tileOf(unit);
+    if (image.getAttribute("src") !== url) {
+      if (url) image.src = url;
+      else image.removeAttribute("src");
+    }
+    image.hidden = !url;
+    setText(cell.number, String(unit));
+    setText(cell.words, words);
+    setText(cell.ghost, ghost);
+    box.className = `peek-tile${draft ? " peek-tile-draft" : ""}${words ? " peek-tile-tagged" : ""}`;
+    box.title = spoken;
+    box.setAttribute("aria-label", spoken);
+    box.setAttribute("aria-selected", String(selection.units.has(unit)));
+    if (bench) box.setAttribute("aria-current", "true");
+    else box.removeAttribute("aria-current");
+    box.tabIndex = unit === selection.active ? 0 : -1;
+  };
+
+  const fill = (at: number, row: Row): void => {
+    row.element.style.transform = `translateY(${at * rowHeight()}px)`;
+    row.element.setAttribute("aria-rowindex", String(at + 1));
+    while (row.cells.length < columns) {
+      const cell = newCell();
+      cell.element.setAttribute("aria-colindex", String(row.cells.length + 1));
+      row.cells.push(cell);
+      row.element.append(cell.element);
+    }
+    for (const extra of row.cells.splice(columns)) extra.element.remove();
+    row.cells.forEach((cell, column) => {
+      const unit = units[at * columns + column];
+      cell.element.hidden = unit === undefined;
+      cell.unit = unit ?? -1;
+      cell.element.dataset.unit = String(cell.unit);
+      if (unit !== undefined) paint(cell);
+    });
+  };
+
+  const count = (): number => Math.ceil(units.length / columns);
+  const activeRow = (): number => Math.floor((place.get(selection.active) ?? -1) / columns);
+
+  const render = (everything: boolean): void => {
+    const height = element.clientHeight;
+    shown = rowsInView(element.scrollTop, height, rowHeight(), count(), SPARE);
+    const keep = activeRow();
+    for (const [at, row] of rows) {
+      if ((at >= shown.first && at < shown.end) || (at === keep && at < count())) continue;
+      rows.delete(at);
+      row.element.hidden = true;
+      spare.push(row);
+    }
+    const wanted = Array.from({ length: shown.end - shown.first }, (_, each) => shown.first + each);
+    if (keep >= 0 && (keep < shown.first || keep >= shown.end)) wanted.push(keep);
+    for (const at of wanted) {
+      const there = rows.get(at);
+      if (there && !everything) continue;
+      const row = there ?? spare.pop() ?? { element: el("div", { class: "peek-sheet-row", role: "row" }), cells: [] };
+      if (!there) {
+        rows.set(at, row);
+        row.element.hidden = false;
+        if (!row.element.isConnected) canvas.append(row.element);
+      }
+      fill(at, row);
+    }
+    const seen = rowsInView(element.scrollTop, height, rowHeight(), count(), 0);
+    onView(units.slice(seen.first * columns, seen.end * columns));
+  };
+
+  const layOut = (): void => {
+    const width = element.clientWidth - 2 * GAP;
+    columns = columnsFor(width, tile, GAP);
+    element.style.setProperty("--tile", `${tile}px`);
+    canvas.style.height = `${count() * rowHeight()}px`;
+    element.setAttribute("aria-rowcount", String(count()));
+    element.setAttribute("aria-colcount", String(columns));
+    render(true);
+  };
+
+  const soon = (): void => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      render(false);
+    });
+  };
+  element.addEventListener("scroll", soon, { signal: view.signal, passive: true });
+  view.signal.addEventListener("abort", () => cancelAnimationFrame(frame), { once: true });
+  if (typeof ResizeObserver !== "undefined") {
+    const observer = new ResizeObserver(layOut);
+    observer.observe(element);
+    view.signal.addEventListener("abort", () => observer.disconnect(), { once: true });
+  }
+
+  return {
+    element,
+    get columns() {
+      return columns;
+    },
+    get page() {
+      return Math.max(1, Math.floor(element.clientHeight / rowHeight()));
+    },
+    lay(next) {
+      units = next;
+      place = new Map(next.map((unit, at) => [unit, at]));
+      layOut();
+    },
+    zoom(next) {
+      // What was at the top stays there.
+      const top = Math.floor(element.scrollTop / rowHeight()) * columns;
+      tile = next;
+      layOut();
+      element.scrollTop = Math.floor(top / columns) * rowHeight();
+      render(false);
+    },
+    refresh: () => {
+      for (const row of rows.values()) for (const cell of row.cells) if (cell.unit >= 0) paint(cell);
+    },
+    show(unit, focus) {
+      const at = place.get(unit);
+      if (at === undefined) return;
+      const top = Math.floor(at / columns) * rowHeight();
+      const { scrollTop, clientHeight } = element;
+      if (top < scrollTop) element.scrollTop = top;
+      else if (top + rowHeight() > scrollTop + clientHeight) element.scrollTop = top + rowHeight() - clientHeight + GAP;
+      render(true);
+      const cell = rows.get(Math.floor(at / columns))?.cells[at % columns];
+      if (focus) cell?.element.focus({ preventScroll: true });
+    },
+  };
+}

@@ -1,0 +1,131 @@
+"""The whole layer below the bench, all the way through: a real kernel, JupyterLab and Chromium, the bundled network."""
+
+import pytest
+
+MODEL = """
+from peek_widget import Recipe, UnitExplorer
+quick = Recipe.preset("peek").replace(steps=12)
+"""
+SHOW = "explorer = UnitExplorer(recipe=quick, size=64, threads=1)\nexplorer"
+
+
+@pytest.fixture
+def sheet(notebook):
+    """A page whose sheet is open."""
+
+    def start(show=SHOW):
+        book = notebook([MODEL, show])
+        book.run_cell(0)
+        book.run_cell(1)
+        book.until("d.drawn >= 1")
+        assert book.root.locator(".peek-sheet-grid").count() == 0, "nothing before it is opened"
+        book.root.locator("summary", has_text="Whole layer").click()
+        book.page.locator(".peek-sheet-grid").wait_for()
+        return book
+
+    return start
+
+
+def until(book, condition, timeout=60):
+    """Wait until a JavaScript condition on `s`, what the grid says about itself, holds."""
+    book.page.wait_for_function(
+        f"() => {{ const s = document.querySelector('.peek-sheet-grid').dataset; return {condition}; }}",
+        timeout=timeout * 1000,
+    )
+
+
+def tile(book, unit):
+    return book.root.locator(f".peek-sheet-grid [data-unit='{unit}']")
+
+
+def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet):
+    book = sheet()
+    total = book.ask("next(row['channels'] for row in explorer.layer_list if row['name'] == explorer.layer)")
+    until(book, f"s.drawn === '{total}' && s.state === 'done'", 180)
+    assert book.ask("len(explorer.sheet.done)") == total
+    picture = tile(book, 0).locator("img")
+    assert picture.evaluate("i => i.complete && i.naturalWidth") == book.ask("min(128, explorer.sheet[0].image.width)")
+
+    # arrows and Enter
+    tile(book, 0).click()
+    book.page.keyboard.press("ArrowRight")
+    book.page.keyboard.press("Shift+ArrowRight")
+    assert book.root.locator(".peek-tile[aria-selected=true]").count() == 2
+    # a letter without a word asks for one, and tags both
+    book.page.keyboard.press("d")
+    book.root.get_by_label("Tag for the key d").fill("dog <b>bold</b>")
+    book.page.keyboard.press("Enter")
+    until(book, "s.tagged === '2'")
+    word = "dog <b>bold</b>"
+    assert book.ask("explorer.tags") == {book.ask("explorer.layer"): {"1": [word], "2": [word]}}
+    assert book.ask("explorer.tag_keys") == {"d": word}
+    assert tile(book, 1).locator(".peek-tile-words").text_content() == word
+    assert book.root.locator(".peek-tile b, .peek-word b").count() == 0
+    assert "2 of 2, 100.0 % of those looked at" in book.root.locator(".peek-word").text_content()
+    book.root.get_by_role("button", name="The rest too").click()
+    book.page.wait_for_function(
+        f"() => document.querySelector('.peek-word').textContent.endsWith('2 of {total}, {200 / total:.1f} %')"
+    )
+
+    # the same letter takes it off, and undo brings it back
+    tile(book, 1).focus()
+    book.page.keyboard.press("ArrowLeft")
+    book.page.keyboard.press("ArrowRight")
+    book.page.keyboard.press("d")
+    until(book, "s.tagged === '1'")
+    book.page.keyboard.press("Control+z")
+    until(book, "s.tagged === '2'")
+    book.page.keyboard.press("Enter")
+    book.until_kernel("explorer.unit == 1")
+    assert tile(book, 1).get_attribute("aria-current") == "true"
+
+    # a click on the word shows only its units; python's words come too
+    book.root.locator(".peek-word").click()
+    assert book.root.locator(".peek-tile:visible").count() == 2
+    book.ask("setattr(explorer, 'tags', {explorer.layer: {'5': ['cat']}})")
+    until(book, "s.tagged === '1'")
+    book.root.get_by_role("searchbox").fill("cat")
+    book.root.locator(".peek-words-list [aria-pressed=true]").click()
+    book.page.wait_for_function("() => document.querySelectorAll('.peek-tile:not([hidden])').length === 1")
+    assert "tags: cat" in tile(book, 5).get_attribute("aria-label")
+
+
+def test_keys_in_its_boxes_tag_nothing_and_reach_no_notebook(sheet):
+    book = sheet()
+    search = book.root.get_by_role("searchbox")
+    search.focus()
+    book.page.keyboard.type("abxd")
+    assert search.input_value() == "abxd"
+    assert book.ask("explorer.tags") == {}
+    assert book.page.locator(".jp-Cell").count() == 2
+    book.page.keyboard.press("Control+a")
+    book.page.keyboard.press("Delete")
+    until(book, "Number(s.drafts) > 0")
+    tile(book, 3).click()
+    for key in ("x", "Escape", "b", "Escape", "0"):
+        book.page.keyboard.press(key)
+    book.until_kernel("explorer.tags == {explorer.layer: {'3': []}}")
+    assert book.page.locator(".jp-Cell").count() == 2
+
+
+def test_another_layer_is_another_sheet_and_the_first_is_kept(sheet):
+    book = sheet()
+    until(book, "Number(s.drafts) > 3")
+    first = book.ask("explorer.layer")
+    other = book.ask("next(row['name'] for row in explorer.layer_list if row['name'] != explorer.layer)")
+    book.ask(f"setattr(explorer, 'layer', {other!r})")
+    book.until_kernel(f"explorer.sheet.layer == {other!r} and (explorer.sheet.drafts or explorer.sheet.done)")
+    book.ask(f"setattr(explorer, 'layer', {first!r})")
+    until(book, "Number(s.drafts) > 3", 5)
+
+
+def test_put_away_it_draws_nothing(sheet):
+    book = sheet()
+    until(book, "Number(s.drafts) > 0")
+    book.root.locator("summary", has_text="Whole layer").click()
+    book.page.wait_for_timeout(1000)
+    drawn = book.ask("len(explorer.sheet.done) + len(explorer.sheet.drafts)")
+    book.page.wait_for_timeout(1500)
+    assert book.ask("len(explorer.sheet.done) + len(explorer.sheet.drafts)") == drawn
+    book.root.locator("summary", has_text="Whole layer").click()
+    until(book, f"Number(s.drafts) > {drawn}")
