@@ -33,7 +33,9 @@ export class SheetDoor {
     })
       .then(async ([script, style]) => {
         const url = URL.createObjectURL(new Blob([bytesOf(script) ?? ""], { type: "text/javascript" }));
-        const { SheetStore, sheetContents } = await import(/* @vite-ignore */ url).finally(() => URL.revokeObjectURL(url));
+        const { SheetStore, sheetContents } = await import(/* @vite-ignore */ url).finally(() =>
+          URL.revokeObjectURL(url),
+        );
         this.contents = sheetContents;
         this.style = new TextDecoder().decode(bytesOf(style) ?? undefined);
         this.store = new SheetStore(this.send, this.onChange) as SheetStore;

@@ -120,8 +120,8 @@ Of the contact sheet, each with `sheet` (the number of the sheet: another layer,
 - `alike`: `units`, all that have a picture, so that similar ones lie together.
 
 And of its tags: `counts` of a `layer`: `rows` of (word, units, in words), `looked` (units looked at), `total`, `undo`
-and `redo` (whether there is an edit to take back, to make again), `problem`; `suggestions` for a `layer`: `rows` of (unit,
-word, in words), surest first, and `problem`.
+and `redo` (whether there is an edit to take back, to make again), `problem`; `suggestions` for a `layer`: `rows` of
+(unit, word, in words), surest first, and `problem`.
 """
 
 SHEET_STATES = ("waiting", "running", "stopped", "done", "error")

@@ -135,6 +135,7 @@ export function sheetGrid(
       if ((at >= shown.first && at < shown.end) || (at === keep && at < count())) continue;
       rows.delete(at);
       row.element.hidden = true;
+      for (const cell of row.cells) cell.element.removeAttribute("data-unit");
       spare.push(row);
     }
     const wanted = Array.from({ length: shown.end - shown.first }, (_, each) => shown.first + each);

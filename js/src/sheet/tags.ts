@@ -78,7 +78,10 @@ export class LayerTags {
 }
 
 /** Each word with its key and its count; a click shows only the units that have it. */
-export function wordTable(view: View, sheet: SheetStore, tags: LayerTags,
+export function wordTable(
+  view: View,
+  sheet: SheetStore,
+  tags: LayerTags,
   filter: { word: string; choose(word: string): void },
 ): HTMLElement {
   const { session, signal } = view;
@@ -164,7 +167,10 @@ export function wordTable(view: View, sheet: SheetStore, tags: LayerTags,
 }
 
 /** Asks once what a letter shall mean. */
-export function keyForm(view: View, sheet: SheetStore, tags: LayerTags,
+export function keyForm(
+  view: View,
+  sheet: SheetStore,
+  tags: LayerTags,
   done: (word: string | null) => void,
 ): { element: HTMLElement; ask(key: string): void } {
   const { signal } = view;
