@@ -96,7 +96,8 @@ describe("the panel", () => {
     urls = new Set();
     let made = 0;
     vi.spyOn(URL, "createObjectURL").mockImplementation(() => {
-      const url = `blob:${(made += 1)}`;
+      made += 1;
+      const url = `blob:${made}`;
       urls.add(url);
       return url;
     });
