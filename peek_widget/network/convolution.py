@@ -13,8 +13,8 @@ from peek_widget.network.context import full_precision
 __all__ = ["conv2d"]
 
 # Measured on one CPU thread (AVX-512, torch 2.14, oneDNN): at 224 px the 7 x 7 filters of SqueezeNet 1.0, GoogLeNet and
-# the ResNets take 0.25 to 0.4 of the time, AlexNet's 11 x 11 and the patches of ConvNeXt and ViT 0.2 to 0.3. With 3 x 3
-# filters there is nothing to gain, with 8 input channels and more, or a stride of 1, it is slower.
+# the ResNets take 0.25 to 0.5 of the time, AlexNet's 11 x 11 and the patches of ConvNeXt and ViT 0.2 to 0.4. With 3 x 3
+# filters there is little to gain; with 8 input channels and more, or a stride of 1, it is slower.
 _MOST_CHANNELS = 4
 _LEAST_KERNEL = 4
 
