@@ -379,6 +379,7 @@ class UnitExplorer(anywidget.AnyWidget):
             enter=enter,
             beside=(self._errands, self._comparer),
             resume_ascent=lambda target, state: _still_there(me)._resume_ascent(target, state),
+            weights=lambda: _still_there(me)._network.ghost.version(),
         )
         self._live["status"] = self._session.status()
         self._desk = None

@@ -66,6 +66,15 @@ class _Mailbox:
         return self.has_control() and self.look is None
 
 
+GIVE_WAY = 3.0
+"""While the model is trained the worker rests so many times as long as its step took."""
+
+LONGEST_REST = 1.0
+"""Seconds of such a rest at most."""
+
+WEIGHTS_CHANGED = "The weights have changed since this picture began; restart it to draw with them as they are now."
+
+
 class Session:
     """One worker thread, one ascent at a time.
 
@@ -81,6 +90,8 @@ class Session:
         beside: further work for the worker's thread; `nudge` tells of some.
         resume_ascent: makes the ascent of a target that goes on from one of its own earlier `state()`s; called in the
             worker. Left out, no step of a run is kept.
+        weights: a number that changes with the model's weights. While it does, somebody trains the model: the worker
+            rests between steps, and says that the picture is of weights that were.
 
     The thread is a daemon, is started by the first wish, and ends with `close()` or with the
     interpreter.
@@ -99,8 +110,10 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
         beside: Sequence[Beside] = (),
         resume_ascent: Callable[[Target, Any], RunningAscent] | None = None,
+        weights: Callable[[], int] | None = None,
     ) -> None:
         self._beside = tuple(beside)
+        self._weights = weights
         self._make_ascent = make_ascent
         self._resume_ascent = resume_ascent
         self._publish_update = publish
@@ -137,6 +150,7 @@ class Session:
         self._run = 0
         self._reduced: int | None = None
         self._note = ""
+        self._weights_were = 0
         self._facts: dict[str, Any] = {"total": 0, "size": 0, "values": {}, "recipe_values": {}}
         self._state = "starting" if playing else "paused"
         self._error: BaseException | None = None
@@ -454,6 +468,7 @@ class Session:
         self._note = ""
         self._become("starting")
         self._show()
+        self._weights_were = 0 if self._weights is None else self._weights()
         self._ascent = self._made(self._reduced if self._target.size is None else None)
         self._checkpoints = _checkpoints(self._ascent)
 
@@ -537,6 +552,20 @@ class Session:
             )
         if self._playing:
             self._consider_size(ascent)
+        self._give_way(self._step_ended - began)
+
+    def _give_way(self, seconds: float) -> None:
+        """Rest after a step that took so long, if the model was trained on meanwhile."""
+        now = self._weights_were if self._weights is None else self._weights()
+        if now == self._weights_were:
+            return
+        self._weights_were = now
+        self._note, self._news = WEIGHTS_CHANGED, True
+        with self._changed:
+            # whoever wants something wakes it
+            if self._mailbox == _Mailbox() and not self._closed:
+                self._changed.wait(min(GIVE_WAY * seconds, LONGEST_REST))
+        self._step_ended = None
 
     def _consider_size(self, ascent: RunningAscent) -> None:
         """Begin again with a smaller picture where this machine is too slow for this one."""

@@ -114,6 +114,11 @@ class Ghost:
         """Whether the original's parameters live elsewhere now (after ``.to()`` or ``assign=True``): copy anew."""
         return _storages(self.original) != self._storages
 
+    def version(self) -> int:
+        """A number that grows with every change of the original's parameters in place: by a training step, say."""
+        # what was made in inference mode counts no changes
+        return sum(p._version for p in self.original.parameters() if not p.is_inference())
+
     @torch.inference_mode(False)
     def refresh(self) -> None:
         """Take over the original's buffers, and its parameters where the ghost lives on another device."""
