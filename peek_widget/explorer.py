@@ -52,6 +52,7 @@ from peek_widget.live.tagging import TagBook
 from peek_widget.live.target import Start, Target, Update
 from peek_widget.live.threads import set_threads, usual_threads
 from peek_widget.live.thumbs import start_picture
+from peek_widget.live.words import HELP
 from peek_widget.network import OUTPUT, Layer, Network, read
 from peek_widget.sheet import ContactSheet
 
@@ -1106,6 +1107,7 @@ class UnitExplorer(anywidget.AnyWidget):
             "device": str(self._network.ghost.device),
             "devices": devices(),
             "version": peek_widget.__version__,
+            "help": HELP,
         }
 
     def _describe_layers(self, current: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@ import { curvePanel } from "./curve";
 import { el } from "./dom";
 import { keepFocus } from "./focus";
 import { gaugePanel } from "./gauge";
+import { explainLabels } from "./help";
 import { keepPanel } from "./keep";
 import { keepKeys } from "./keys";
 import { knobsPanel } from "./knobs";
@@ -78,6 +79,7 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
     root.dataset.peekCompared = String(session.compared.pictures.filter(Boolean).length);
   });
 
+  explainLabels(view, root);
   // Last, so that every panel has shown what is new when it looks.
   keepFocus(view, root);
 

@@ -67,6 +67,8 @@ export interface About {
   /** All that this machine has. */
   devices?: readonly string[];
   version?: string;
+  /** What a control is and what it does to the picture, by a short name of the control. */
+  help?: Record<string, string>;
 }
 
 export type RunState = (typeof WORDS.states)[number];

@@ -1,5 +1,4 @@
 import { el, icon, setText } from "./dom";
-import { helpFor } from "./help";
 import type { RecipeInfo } from "./protocol";
 import { text } from "./text";
 import { type View, watch } from "./view";
@@ -19,7 +18,6 @@ export function recipePanel(view: View): HTMLElement {
   const list = el("div", { class: "peek-recipe-list", role: "radiogroup", "aria-label": text.recipe, hidden: true });
   const summary = el("p", { class: "peek-recipe-summary" });
   const source = el("p", { class: "peek-help" });
-  const help = helpFor(text.recipe, text.help.recipe, signal);
   const choice = el("div", { class: "peek-recipe" }, button, list);
 
   /** By name, of the radio buttons; a name of their own, for there may be two widgets in a form. */
@@ -99,8 +97,7 @@ export function recipePanel(view: View): HTMLElement {
   return el(
     "div",
     { class: "peek-group peek-recipe-group" },
-    el("div", { class: "peek-inline" }, el("span", { class: "peek-label" }, text.recipe), help.button),
-    help.note,
+    el("span", { class: "peek-label" }, text.recipe),
     choice,
     summary,
     source,

@@ -55,12 +55,6 @@ export const text = {
     }`,
 
   helpOn: (subject: string) => `What is this: ${subject}`,
-  /** What each thing is, and what it does to the picture. */
-  help: {
-    recipe:
-      "The way the picture is drawn: where it begins, how far each step goes, and what holds it together. Another " +
-      "recipe gives another picture of the same unit.",
-  },
 
   activation: "Activation",
   beforeRelu: "before any ReLU",
