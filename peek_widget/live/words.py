@@ -8,12 +8,12 @@ __all__ = ["say", "say_look"]
 
 
 HELP = {
-    "layer": "A layer is one stage of the network. Early ones see a few pixels and like edges and colours; late ones see "
-    "much of the image and like parts of things. Another layer gives another unit, drawn anew.",
+    "layer": "A layer is one stage of the network. Early ones see a few pixels and like edges and colours; late ones "
+    "see much of the image and like parts of things. Another layer gives another unit, drawn anew.",
     "unit": "A unit is one of a layer's channels: one thing that the layer looks for, everywhere in the image. In the "
     "output a unit is a class. Each has a picture of its own.",
-    "objective": "What is asked of the picture: to excite the unit at one place of its map, which gives one clear thing; "
-    "or over the whole map, which fills the picture; or the opposite of what the unit likes.",
+    "objective": "What is asked of the picture: to excite the unit at one place of its map, which gives one clear "
+    "thing; or over the whole map, which fills the picture; or the opposite of what the unit likes.",
     "recipe": "How the picture is drawn: where it begins, how far each step goes, and what holds it together. Another "
     "recipe gives another picture of the same unit.",
     "activation": "How strongly the picture excites the unit, as it was at each step, before any ReLU. It should rise; "
