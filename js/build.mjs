@@ -51,6 +51,7 @@ if (process.argv.includes("--watch")) {
 } else {
   const built = [await esbuild.build(options), await esbuild.build(later)];
   shorten(["widget.css", "sheet.css"].map((file) => join(outdir, file)));
+  shortenClasses(["widget", "sheet"]);
   [LIMIT, LIMIT_LATER].forEach((limit, at) => {
     let total = 0;
     for (const file of Object.keys(built[at].metafile.outputs)) {
@@ -102,5 +103,27 @@ function shorten(paths) {
     }
     const short = (name) => `--p${[...names.add(name)].indexOf(name).toString(36)}`;
     writeFileSync(path, style.replace(/--peek-[a-z0-9-]+/g, short));
+  });
+}
+
+/** Classes get short names, the same ones in all the files, but for those that somebody outside may look for. */
+function shortenClasses(bundles) {
+  const kept = new RegExp(
+    "^peek-(root|ask|canvas|crop|crop-activation|crop-label|crops|error|footer|gauge|gauge-text|hint|knobs|label|" +
+      "large|large-name|mark-drawn|map|pair|pass|picture|real|recipe-button|recipe-list|(sheet|tile|word|shot).*)$",
+  );
+  const name = /peek-[a-z0-9-]+/g;
+  const inStyles = /(?<=\.)peek-[a-z0-9-]+/g;
+  const read = (ending) => bundles.map((one) => readFileSync(join(outdir, `${one}.${ending}`), "utf8"));
+  const [styles, scripts] = [read("css"), read("js")];
+  // The beginnings of names that the scripts put together.
+  const begun = [...new Set(scripts.join("").match(name))].filter((one) => one.endsWith("-"));
+  const names = [...new Set(styles.join("").match(inStyles))].filter(
+    (one) => !kept.test(one) && !begun.some((begin) => one.startsWith(begin)),
+  );
+  const short = (one) => (names.includes(one) ? `_${names.indexOf(one).toString(36)}` : one);
+  bundles.forEach((one, at) => {
+    writeFileSync(join(outdir, `${one}.css`), styles[at].replace(inStyles, short));
+    writeFileSync(join(outdir, `${one}.js`), scripts[at].replace(name, short));
   });
 }

@@ -75,6 +75,58 @@ export function slider(label: string, onInput: (value: number) => void, signal: 
   };
 }
 
+export interface SearchBox {
+  box: HTMLElement;
+  show(names: readonly string[], at: number): void;
+}
+
+/** A list that one searches by typing: any part of a name finds the first that has it; else nothing changes. */
+export function searchBox(label: string, onChoose: (at: number) => void, signal: AbortSignal): SearchBox {
+  const id = `peek-${Math.random()}`;
+  const list = el("datalist", { id });
+  const input = el("input", { class: "peek-select", list: id, autocomplete: "off", "aria-label": label });
+  let names: readonly string[] = [];
+  let shown = "";
+
+  const restore = (): void => {
+    input.value = shown;
+    input.placeholder = "";
+  };
+  // With a name in the box a browser offers that one only.
+  input.addEventListener(
+    "focus",
+    () => {
+      input.placeholder = shown;
+      input.value = "";
+    },
+    { signal },
+  );
+  input.addEventListener("blur", restore, { signal });
+  input.addEventListener(
+    "change",
+    () => {
+      const typed = input.value.trim().toLowerCase();
+      const plain = names.map((name) => name.toLowerCase());
+      const exact = plain.indexOf(typed);
+      const at = exact < 0 && typed ? plain.findIndex((name) => name.includes(typed)) : exact;
+      restore();
+      if (at >= 0) onChoose(at);
+    },
+    { signal },
+  );
+
+  return {
+    box: el("div", { class: "peek-search" }, input, list),
+    show(known, at) {
+      if (known !== names) list.replaceChildren(...known.map((name) => el("option", { value: name })));
+      names = known;
+      shown = names[at] ?? "";
+      if (input.placeholder) input.placeholder = shown;
+      else input.value = shown;
+    },
+  };
+}
+
 export interface NumberBox {
   input: HTMLInputElement;
   show(value: number, maximum: number): void;

@@ -55,6 +55,8 @@ export function curvePanel(view: View): HTMLElement {
     zero,
     line,
   );
+  const looked = svg("line", { class: "peek-curve-zero", y1: 0, y2: HEIGHT, "vector-effect": "non-scaling-stroke" });
+  plot.append(looked);
   const high = el("span");
   const low = el("span");
   const end = el("span");
@@ -66,6 +68,11 @@ export function curvePanel(view: View): HTMLElement {
     const last = points[points.length - 1];
     setText(now, session.status.step > 0 ? formatNumber(session.wire.get("activation")) : "–");
     line.setAttribute("d", extent ? pathOf(points, extent) : "");
+    const { looking, step } = session.status;
+    const x = String((WIDTH * step) / (extent?.end ?? 1));
+    looked.setAttribute("visibility", looking ? "visible" : "hidden");
+    looked.setAttribute("x1", x);
+    looked.setAttribute("x2", x);
     if (!extent || !last) {
       zero.setAttribute("visibility", "hidden");
       setText(high, "");

@@ -7,6 +7,7 @@ import { explainLabels } from "./help";
 import { keepPanel } from "./keep";
 import { keepKeys } from "./keys";
 import { knobsPanel } from "./knobs";
+import { objectivePanel } from "./objective";
 import { headingPanel, pickerPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { hasImages, realPanel } from "./real";
@@ -28,7 +29,7 @@ type Panel = (view: View) => HTMLElement;
 const PLACES: Record<string, readonly Panel[]> = {
   picture: [picturePanel, transportPanel, keepPanel, gaugePanel],
   images: [realPanel],
-  unit: [headingPanel, pickerPanel, curvePanel, statusPanel],
+  unit: [headingPanel, pickerPanel, objectivePanel, curvePanel, statusPanel],
   recipe: [recipePanel, knobsPanel],
   below: [sheetPanel, comparePanel],
 };

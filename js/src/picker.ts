@@ -1,4 +1,4 @@
-import { clamp, numberBox, slider } from "./controls";
+import { clamp, numberBox, searchBox, slider } from "./controls";
 import { el, iconButton, setText } from "./dom";
 import type { LayerInfo } from "./protocol";
 import type { Session } from "./session";
@@ -55,7 +55,15 @@ export function describeLayer(layer: LayerInfo | undefined): string[] {
 /** Layer and unit in one edit: a unit that the new layer lacks must never reach the kernel. */
 export function chooseLayer(session: Session, layer: LayerInfo | undefined): void {
   if (!layer || layer.name === session.wire.get("layer")) return;
-  session.wire.edit({ layer: layer.name, unit: clamp(session.wire.get("unit"), 0, Math.max(0, layer.channels - 1)) });
+  const { wire } = session;
+  const now = wire.get("objective");
+  wire.edit({
+    layer: layer.name,
+    unit: clamp(wire.get("unit"), 0, Math.max(0, layer.channels - 1)),
+    // As Python has it: a place is a place of its own map.
+    objective: now !== "class" && layer.objectives.includes(now) ? now : (layer.objectives[0] ?? now),
+    at: null,
+  });
   session.attention.expectReply();
 }
 
@@ -94,30 +102,24 @@ function layerRow(view: View): HTMLElement {
   const { session, signal } = view;
   const layers = (): LayerInfo[] => session.wire.get("layer_list") ?? [];
 
-  const list = el("select", { class: "peek-select", "aria-label": text.layer });
-  list.addEventListener("change", () => chooseLayer(session, layers()[list.selectedIndex]), { signal });
+  const list = searchBox(text.layer, (at) => chooseLayer(session, layers()[at]), signal);
+  let names: string[] = [];
   const depth = slider(text.layerSlider, (at) => chooseLayer(session, layers()[at]), signal);
 
   watch(view, ["layer_list"], () => {
-    list.replaceChildren(...layers().map((layer) => el("option", { value: layer.name }, text.layerName(layer.name))));
+    names = layers().map((layer) => text.layerName(layer.name));
   });
   watch(view, ["layer", "layer_list"], () => {
     const name = session.wire.get("layer");
     const at = layers().findIndex((layer) => layer.name === name);
-    list.selectedIndex = at;
+    list.show(names, at);
     depth.show({
       maximum: layers().length - 1,
       value: Math.max(0, at),
       spoken: text.layerSpoken(text.layerName(name), at + 1, layers().length),
     });
   });
-  return el(
-    "div",
-    { class: "peek-row" },
-    el("span", { class: "peek-label" }, text.layer),
-    el("div", { class: "peek-inline" }, list),
-    depth.input,
-  );
+  return el("div", { class: "peek-row" }, el("span", { class: "peek-label" }, text.layer), list.box, depth.input);
 }
 
 function unitRow(view: View): HTMLElement {
@@ -136,16 +138,18 @@ function unitRow(view: View): HTMLElement {
     signal,
   );
 
-  const classes = el("select", { class: "peek-select", "aria-label": text.className });
-  classes.addEventListener("change", () => chooseUnit(session, classes.selectedIndex), { signal });
+  const classes = searchBox(text.className, (at) => chooseUnit(session, at), signal);
+  let names: string[] = [];
   watch(view, ["class_names"], () => {
-    classes.replaceChildren(...(session.wire.get("class_names") ?? []).map((name) => el("option", {}, name)));
+    // Two classes of ImageNet are called "crane".
+    const given = session.wire.get("class_names") ?? [];
+    names = given.map((name, at) => (given.indexOf(name) < at ? `${name} (${at})` : name));
   });
 
   watch(view, ["unit", "layer", "layer_list", "class_names"], () => {
     const channels = currentLayer(session)?.channels ?? 0;
-    classes.hidden = currentClass(session) === null;
-    classes.selectedIndex = unit();
+    classes.box.hidden = currentClass(session) === null;
+    classes.show(names, unit());
     box.show(unit(), channels - 1);
     range.show({ maximum: channels - 1, value: unit(), spoken: describeUnit(session) });
     setText(count, text.unitOf(channels));
@@ -158,7 +162,7 @@ function unitRow(view: View): HTMLElement {
     { class: "peek-row" },
     el("span", { class: "peek-label" }, text.unit),
     el("div", { class: "peek-inline" }, box.input, count, el("span", { class: "peek-spring" }), previous, next, random),
-    classes,
+    classes.box,
     range.input,
   );
 }

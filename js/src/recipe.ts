@@ -22,7 +22,7 @@ export function recipePanel(view: View): HTMLElement {
 
   /** By name, of the radio buttons; a name of their own, for there may be two widgets in a form. */
   const radios = new Map<string, HTMLInputElement>();
-  const group = `peek-recipe-${Math.random()}`;
+  const group = `recipe ${Math.random()}`;
   const recipes = (): RecipeInfo[] => {
     const known = wire.get("recipe_list") ?? [];
     const now = wire.get("recipe");

@@ -13,7 +13,18 @@ export const text = {
   restart: "Restart with the same seed",
   seed: "Seed",
   newSeed: "Another seed, by chance",
-  progress: "Progress of the schedule",
+  scrubber: "Step: look back at the run",
+  resume: "Resume from here",
+
+  objective: "Objective",
+  kinds: { neuron: "at one place", channel: "over the whole map", class: "class score" },
+  negative: "what it likes least",
+  map: "Place on the layer's map",
+  placeSpoken: ([row, column]: readonly number[], [rows, columns]: readonly number[]) =>
+    `row ${row} of 0 to ${Number(rows) - 1}, column ${column} of 0 to ${Number(columns) - 1}`,
+  middle: "Back to the middle",
+  sizeBox: "Size in pixels; empty: the recipe's",
+  sizeLabel: "Size",
 
   layer: "Layer",
   layerSlider: "Layer, by depth",

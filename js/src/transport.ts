@@ -1,17 +1,24 @@
-import { numberBox } from "./controls";
-import { el, iconButton, setIcon, setText } from "./dom";
+import { numberBox, slider } from "./controls";
+import { el, iconButton, setIcon, setText, textButton } from "./dom";
 import { anotherOf } from "./picker";
-import { LARGEST_SEED } from "./protocol";
+import { LARGEST_SEED, type Outbound } from "./protocol";
 import { formatFixed, text } from "./text";
-import { type View, watch, watchCalmly } from "./view";
+import { throttled, type View, watch, watchCalmly } from "./view";
 
-/** Play, one step, restart and the seed, with how far the schedule has come. */
+/** The kept step to show when a slider goes from one step to another: a key moves by one, and not every step is kept. */
+export function keptTowards(kept: readonly number[], from: number, to: number): number {
+  const there = to > from ? kept.find((step) => step >= to) : [...kept].reverse().find((step) => step <= to);
+  return there ?? kept[to > from ? kept.length - 1 : 0] ?? to;
+}
+
+/** Play, one step, restart and the seed, with how far the schedule has come, and the way back over it. */
 export function transportPanel(view: View): HTMLElement {
   const { session, signal } = view;
   const { wire, attention } = session;
-  const say = (kind: "play" | "restart" | "step"): void => {
-    if (wire.send({ kind })) attention.expectReply();
+  const tell = (message: Outbound): void => {
+    if (wire.send(message)) attention.expectReply();
   };
+  const say = (kind: "play" | "restart" | "step"): void => tell({ kind });
 
   /** Done or failed: it stands still although `playing` says otherwise. */
   const ended = (): boolean => session.status.state === "done" || session.status.state === "error";
@@ -52,20 +59,35 @@ export function transportPanel(view: View): HTMLElement {
   });
   watch(view, ["seed"], () => seed.show(wire.get("seed"), LARGEST_SEED));
 
-  const bar = el("div", { class: "peek-progress-bar" });
-  const progress = el(
-    "div",
-    { class: "peek-progress", role: "progressbar", "aria-label": text.progress, "aria-valuemin": 0 },
-    bar,
+  let at = 0;
+  const look = throttled(() => tell({ kind: "scrub", step: at }), 60, signal);
+  const scrubber = slider(
+    text.scrubber,
+    (step) => {
+      at = keptTowards(session.status.kept, at, step);
+      scrubber.input.value = String(at);
+      look();
+    },
+    signal,
   );
+  scrubber.input.classList.add("peek-scrubber");
+  const resume = textButton(text.resume, () => tell({ kind: "resume", step: session.status.step }), signal);
   const count = el("span", { class: "peek-count" });
   const rate = el("span", { class: "peek-rate" });
   watchCalmly(view, ["status"], 100, () => {
-    const { step: done, total, rate: speed } = session.status;
-    const share = total > 0 ? Math.min(1, done / total) : 0;
-    bar.style.transform = `scaleX(${share})`;
-    progress.setAttribute("aria-valuemax", String(total));
-    progress.setAttribute("aria-valuenow", String(Math.min(done, total)));
+    const { step: done, total, rate: speed, kept, looking } = session.status;
+    const end = kept[kept.length - 1] ?? 0;
+    at = done;
+    scrubber.show({
+      maximum: end && Math.max(total, end),
+      value: done,
+      spoken: text.stepOf(done, total),
+      // Where the run itself stands.
+      ...(looking ? { mark: end } : {}),
+    });
+    // Hidden, it keeps its place: nothing beside it jumps.
+    resume.style.visibility = looking ? "" : "hidden";
+    rate.hidden = looking;
     setText(count, total > 0 ? text.stepOf(done, total) : "");
     setText(rate, speed > 0 ? text.rate(formatFixed(speed, speed < 100 ? 1 : 0)) : "");
   });
@@ -73,14 +95,14 @@ export function transportPanel(view: View): HTMLElement {
   return el(
     "div",
     { class: "peek-transport" },
-    progress,
+    scrubber.input,
     el(
       "div",
       { class: "peek-inline" },
       play,
       step,
       restart,
-      el("span", { class: "peek-readout" }, count, rate),
+      el("span", { class: "peek-readout" }, count, el("span", { class: "peek-rate-place" }, rate, resume)),
       el("label", { class: "peek-seed" }, el("span", { class: "peek-label" }, text.seed), seed.input),
       dice,
     ),
