@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import operator
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -172,6 +173,7 @@ class ContactSheet:
         self.problems: dict[int | str, str] = {}
         self.trips: list[tuple[str, int]] = []
         self._threads = threads
+        self._crops = crops
         self._best = _best_of(crops, self.layer, self.units, network)
         self._done: dict[int, SheetUnit] = {}
         self._draft: dict[int, SheetUnit] = {}
@@ -470,8 +472,18 @@ class ContactSheet:
         if self._tags is None:
             found = None if self._store is None else self._store.read(TAGS)
             self._tags_were = found or b""
-            self._tags = Tags() if found is None else Tags.from_json(found.decode())
+            self._tags = Tags() if found is None else self._tags_of(found)
         return self._tags
+
+    def _tags_of(self, written: bytes) -> Tags:
+        try:
+            return Tags.from_json(written.decode())
+        except ValueError as error:  # PeekError and a wrong encoding are such
+            name = f"{TAGS}.torn"
+            assert self._store is not None
+            self._store.write(name, written)
+            self._note(TAGS, f"{TAGS} can't be read ({error}); it is left as {name!r}, and tags begin anew.")
+            return Tags()
 
     def save(self) -> None:
         """Write the tags and the index to the store; drawing does it too. Tags of another process are merged in.
@@ -488,6 +500,20 @@ class ContactSheet:
     def to_frame(self) -> pd.DataFrame:
         """A table of the units that are drawn: unit, activation, gauge, seed, recipe, tags; needs pandas."""
         return index.frame(self.layer, self.done.values(), self.recipe_fingerprint, self.tags)
+
+    def to_html(
+        self, path: str | os.PathLike[str], crops: LayerEvidence | Evidence | None = None, **options: Any
+    ) -> Path:
+        """Write the sheet as one page that needs no kernel and no network; see ``peek_widget.sheet.page.to_html``."""
+        from peek_widget.sheet.page import to_html
+
+        return to_html(self, path, self._crops if crops is None else crops, **options)
+
+    def poster(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the sheet as a PDF, PNG or SVG to print; see ``peek_widget.sheet.poster.poster``."""
+        from peek_widget.sheet.poster import poster
+
+        return poster(self, path, **options)
 
     @property
     def recipe_fingerprint(self) -> str:
@@ -508,7 +534,7 @@ class ContactSheet:
         ours = self.tags
         there = store.read(TAGS) or b""
         if there and there != self._tags_were:
-            ours.merge(Tags.from_json(there.decode()))
+            ours.merge(self._tags_of(there))
         written = ours.to_json().encode()
         if written != there and (there or len(ours)):
             store.write(TAGS, written)
