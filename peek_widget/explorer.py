@@ -24,7 +24,7 @@ from PIL import Image
 from traitlets import Bunch, HasTraits, TraitError
 
 import peek_widget
-from peek_widget.ascent import KNOBS, Ascent, Drawing, Objective, Recipe, State, presets, to_pil
+from peek_widget.ascent import KNOBS, Ascent, Drawing, Objective, Recipe, State, presets, save_animation, to_pil
 from peek_widget.ascent.keep import encode as as_png
 from peek_widget.ascent.keep import save as save_picture
 from peek_widget.ascent.pictures import as_picture, in_channels
@@ -553,6 +553,23 @@ class UnitExplorer(anywidget.AnyWidget):
         if note:
             log.warning("%s: %s", path, note)
 
+    def animation(self, path: str | Path, *, rate: float = 15.0, hold: float = 1.5) -> None:
+        """Write the run up to the picture on screen as an animation: a `.gif`, a `.webp` or, with PyAV, an `.mp4`.
+
+        It is made of the steps that the scrubber has: some four dozen of a run at most, evenly over it, fewer of very
+        large pictures. For every step take `peek_widget.save_animation(ascend(...), path)`.
+
+        Args:
+            path: of the file; its name's ending says which of the three.
+            rate: pictures a second, up to 50.
+            hold: seconds that the last one stays.
+
+        Raises:
+            PeekError: if there is no picture yet, or the ending is another.
+            OSError: if the file can't be written.
+        """
+        save_animation(self._session.kept_pictures, path, rate=rate, hold=hold)
+
     def snapshot(self) -> None:
         """Leave the picture on screen in the notebook, in the output of the cell that calls this.
 
@@ -931,8 +948,11 @@ class UnitExplorer(anywidget.AnyWidget):
     def _entries(self, what: dict[str, Any]) -> tuple[list[Entry], str]:
         return entries(
             self._network, self.layer, self.unit, **what, recipe=self._recipe_by_hand(), seed=self.seed,
-            names=self.class_names,
+            names=self.class_names, objective=self._objective_of, negative=self.negative,
         )  # fmt: skip
+
+    def _objective_of(self, unit: int) -> Objective:
+        return objective_of(self._network, dataclasses.replace(self._target(), unit=unit))
 
     def _recipe_by_hand(self) -> Recipe:
         """The recipe with what is set by hand."""
@@ -995,8 +1015,6 @@ class UnitExplorer(anywidget.AnyWidget):
                     buffers = [png(comparison.figure())]
                 case "code":
                     content["text"] = self.code()
-                case "state":
-                    content["text"] = self.state_json()
         except PeekError as error:
             content["problem"] = str(error)
         self._tell(content, buffers)

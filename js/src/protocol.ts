@@ -184,7 +184,7 @@ export interface ComparisonSet {
   items: ComparedPicture[];
 }
 
-export type KeptKind = "picture" | "figure" | "animation" | "code" | "state";
+export type KeptKind = "picture" | "figure" | "code";
 
 /** The answer to `keep`; the buffer is the file. */
 export interface KeptFile {

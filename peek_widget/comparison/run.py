@@ -331,13 +331,15 @@ def entries(
     seed: int = 0,
     names: Sequence[str] = (),
     objective: Callable[[int], Objective] | None = None,
+    negative: bool = False,
     start: Any = None,
 ) -> tuple[list[Entry], str]:
     """What a comparison draws, and its title; see `compare` for the arguments and errors.
 
     Args:
         names: of the units of the layer, where they have some.
-        objective: what to make larger for a unit; left out, its middle place, or the class.
+        objective: a unit's objective; left out, its middle place, or the class.
+        negative: make it smaller instead.
         start: a picture to begin from.
     """
     network.layer(layer)
@@ -364,10 +366,10 @@ def entries(
         captions = [f"seed {value}" for value in begun]
     else:
         captions = [_unit_name(network, layer, value, names) for value in of]
-    made = [
-        Entry(caption, _plain(network, layer, u), (objective or (lambda n: _plain(network, layer, n)))(u), r, s, start)
-        for caption, u, r, s in zip(captions, of, by, begun, strict=True)
-    ]
+    made = []
+    for caption, number, by_recipe, from_seed in zip(captions, of, by, begun, strict=True):
+        plain = objective(number) if objective is not None else _plain(network, layer, number)
+        made.append(Entry(caption, plain, -plain if negative else plain, by_recipe, from_seed, start))
     where = f"layer {layer}" if layer else "the output"
     whose = _unit_name(network, layer, of[0], names)
     title = {

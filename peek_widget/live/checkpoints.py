@@ -84,6 +84,11 @@ class Checkpoints:
         return min(self._points, key=lambda point: abs(point.step - step), default=None)
 
     @property
+    def points(self) -> list[Checkpoint]:
+        """All of them, by rising step."""
+        return list(self._points)
+
+    @property
     def steps(self) -> list[int]:
         """The steps after which a point was kept, rising."""
         return [point.step for point in self._points]

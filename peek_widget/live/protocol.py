@@ -86,7 +86,7 @@ INBOUND_KINDS = (
 COMPARED = ("recipes", "seeds", "units")
 """What the pictures of a comparison can differ in."""
 
-KEPT = ("picture", "figure", "animation", "code", "state")
+KEPT = ("picture", "figure", "code")
 """What a page can ask for to save or copy."""
 
 OUTBOUND_KINDS = (
@@ -107,7 +107,7 @@ one byte a place.
 `compared`), `state` ("" none, "starting", "drawing", "done", "error"), `title`, `text`, `problem`, and a list `items`:
 `caption`, `note`, `activation` (or null), `bar` (its two ends in percent of the scale) and `controls` (that draw it).
 
-`kept`: the answer to `keep`: `what`, `name` (of a file), `text` (code or state to copy), `note` (on the picture), and
+`kept`: the answer to `keep`: `what`, `name` (of a file), `text` (code to copy), `note` (on the picture), and
 `problem` (why there is none, or ""). The buffer is the file.
 
 `part`: the answer to `part`; the buffers are the script and the style sheet of the contact sheet's panel.

@@ -298,6 +298,16 @@ class Session:
         """Whether the worker's thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def kept_pictures(self) -> list[Any]:
+        """The pictures of the run at the steps that are kept, up to the one that is looked at or the newest."""
+        looking, image, made = self._looking, self._image, self._image_made
+        points = self._checkpoints.points
+        if looking is not None:
+            return [point.image for point in points if point.step <= looking.step]
+        end = 0 if made is None else made.step
+        return [point.image for point in points if point.step < end] + ([] if image is None else [image])
+
     def _wish(self, **wishes: Any) -> None:
         with self._changed:
             for name, value in wishes.items():

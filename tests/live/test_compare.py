@@ -7,10 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from peek_widget import Neuron, Recipe, compare, render
+from peek_widget import Channel, Neuron, Recipe, compare, render
 from peek_widget.errors import PeekError, RecipeError, UnitError
+from peek_widget.evidence import measures
 from peek_widget.live.compare import ComparisonDesk
 from peek_widget.live.protocol import KNOB_NAMES
+from peek_widget.network import read
 
 from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny  # noqa: F401
 
@@ -133,6 +135,17 @@ def test_settings_by_hand_hold_for_seeds_and_units(explore):  # noqa: F811
     expected = render(model, Neuron("conv2", 4), SHORT.replace(blur=1.5)).pil()
     assert np.array_equal(np.asarray(explorer._comparer._shown.pictures[1]), np.asarray(expected))
     assert "peek, blur=1.5" in told(explorer)[-1][0]["title"]
+
+
+def test_what_is_drawn_of_a_unit_is_that_of_the_bench(explore):  # noqa: F811
+    model = tiny()
+    explorer = explore(model, layer="conv2", unit=3, objective="channel", negative=True)
+    explorer.compare(units=[3, 4]).wait(60)
+    expected = render(model, -Channel("conv2", 4), SHORT)
+    assert np.array_equal(np.asarray(explorer._comparer._shown.pictures[1]), np.asarray(expected.pil()))
+    # the unit's own activation, whichever way it was drawn
+    own = measures.laid_activation(read(model), Channel("conv2", 4), expected.images[0], SHORT)
+    assert explorer._comparer._shown.activations[1] == pytest.approx(own)
 
 
 def test_a_click_puts_a_picture_on_the_bench(explore):  # noqa: F811

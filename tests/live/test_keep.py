@@ -153,10 +153,9 @@ def test_while_it_draws_too(explore):  # noqa: F811
     assert Image.open(io.BytesIO(data)).size == explorer.image.size
 
 
-def test_the_page_gets_code_and_state_as_text(explore):  # noqa: F811
+def test_the_page_gets_code_as_text(explore):  # noqa: F811
     explorer = explore(layer="conv2", unit=3)
     assert kept(explorer, "code")[0]["text"] == explorer.code()
-    assert kept(explorer, "state")[0]["text"] == explorer.state_json()
     assert "no comparison" in kept(explorer, "figure")[0]["problem"]
 
 
@@ -307,3 +306,40 @@ def test_logging_is_all_that_a_failing_errand_does(caplog):
         errands.turn()
     assert "division" in caplog.text
     assert not errands.wants(True)
+
+
+# -- the run as an animation
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_the_run_so_far_as_an_animation(explore, tmp_path, ending):  # noqa: F811
+    explorer = explore(recipe=LONG, playing=False)
+    for _ in range(7):
+        explorer.step_once()
+    explorer.wait(60)
+    explorer.animation(tmp_path / f"x.{ending}")
+    with Image.open(tmp_path / f"x.{ending}") as film:
+        assert 3 <= film.n_frames <= 7
+        film.seek(film.n_frames - 1)
+        # the last one is what is on screen
+        last = np.asarray(film.convert("RGB")).astype(int)
+    assert np.abs(last - pixels(explorer.image)).mean() < 12
+
+
+def test_a_run_of_any_length_is_kept_in_bounded_memory(explore, tmp_path):  # noqa: F811
+    explorer = explore(recipe=LONG)
+    eventually(lambda: explorer.step > 400)
+    explorer.pause()
+    explorer.wait(60)
+    explorer.animation(tmp_path / "x.gif")
+    with Image.open(tmp_path / "x.gif") as film:
+        assert 12 <= film.n_frames <= 50
+
+
+def test_no_animation_before_the_first_step_nor_of_another_kind(explore, tmp_path):  # noqa: F811
+    explorer = explore(playing=False)
+    with pytest.raises(PeekError, match="no pictures"):
+        explorer.animation(tmp_path / "x.gif")
+    with pytest.raises(FileError, match=r"\.gif, \.webp or \.mp4"):
+        explorer.animation(tmp_path / "x.png")
+    assert list(tmp_path.iterdir()) == []
