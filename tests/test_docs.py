@@ -64,3 +64,16 @@ def test_every_recipe_is_on_the_engines_page() -> None:
     text = ENGINE.read_text()
     for name, one in presets().items():
         assert f"| `{name}` | {one.summary} | {one.source} |" in text
+
+
+@pytest.mark.usefixtures("short")
+def test_the_page_on_comparing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {"model": Net()}
+    page = ROOT / "docs" / "keep.md"
+    # without those for an explorer, which has tests of its own
+    for block in blocks(page):
+        if "explorer" not in block and "load_recipe" not in block:
+            exec(compile(block, str(page), "exec"), names)
+    assert {path.name for path in tmp_path.iterdir()} == {"recipes.png", "unit7.webp"}

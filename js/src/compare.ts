@@ -26,6 +26,7 @@ export class ComparisonStore {
   private waiting: { n: number; buffers: readonly Binary[] } | null = null;
   private decoding = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private newest = 0;
   private disposed = false;
 
   constructor(
@@ -80,8 +81,11 @@ export class ComparisonStore {
   }
 
   private ack(n: number): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.send({ kind: "compared", n }), this.set?.state === "drawing" ? ACK_MS : 0);
+    this.newest = n;
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.send({ kind: "compared", n: this.newest });
+    }, ACK_MS);
   }
 }
 
