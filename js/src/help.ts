@@ -32,6 +32,7 @@ export function explainLabels({ session, signal }: View, root: HTMLElement): voi
   const labels: Record<string, string> = {
     layer: text.layer,
     unit: text.unit,
+    objective: text.objective,
     recipe: text.recipe,
     activation: text.activation,
     images: text.realImages,
