@@ -1,5 +1,5 @@
 // Builds the front end into the Python package: one ES module and one style sheet; and as many again for the contact
-// sheet, which a page gets when it opens it.
+// sheet, which a page gets when it opens it; and for the page that a sheet is written to.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +11,7 @@ const outdir = join(here, "..", "peek_widget", "static");
 // Every saved widget state carries both files of the widget, so that growth must be a decision and not an accident.
 const LIMIT = 60_000;
 const LIMIT_LATER = 24_000;
+const LIMIT_PAGE = 24_000;
 
 /** @type {esbuild.BuildOptions} */
 const options = {
@@ -41,18 +42,28 @@ const later = {
   mangleProps: undefined,
 };
 
+/** @type {esbuild.BuildOptions} */
+const page = {
+  ...options,
+  entryPoints: [
+    { in: "src/page/index.ts", out: "page" },
+    { in: "src/page/page.css", out: "page" },
+  ],
+  mangleProps: undefined,
+};
+
 mkdirSync(outdir, { recursive: true });
 
 if (process.argv.includes("--watch")) {
-  for (const each of [options, later]) {
+  for (const each of [options, later, page]) {
     const context = await esbuild.context({ ...each, minify: false, logLevel: "info" });
     await context.watch();
   }
 } else {
-  const built = [await esbuild.build(options), await esbuild.build(later)];
+  const built = [await esbuild.build(options), await esbuild.build(later), await esbuild.build(page)];
   shorten(["widget.css", "sheet.css"].map((file) => join(outdir, file)));
   shortenClasses(["widget", "sheet"]);
-  [LIMIT, LIMIT_LATER].forEach((limit, at) => {
+  [LIMIT, LIMIT_LATER, LIMIT_PAGE].forEach((limit, at) => {
     let total = 0;
     for (const file of Object.keys(built[at].metafile.outputs)) {
       const bytes = readFileSync(join(here, file)).length;

@@ -1,0 +1,86 @@
+// What a sheet's page holds, as peek_widget/sheet/page.py writes it, and what can be asked of it.
+
+export interface Crop {
+  /** The picture, base64. */
+  readonly p: string;
+  /** What it is: its label or its name. */
+  readonly l: string;
+  /** Its activation, in words. */
+  readonly a: string;
+}
+
+export interface Unit {
+  readonly u: number;
+  readonly p: string;
+  readonly a: number;
+  readonly g: number | null;
+  readonly s: number;
+  readonly t: readonly string[];
+  /** Whether somebody looked at it. */
+  readonly l: boolean;
+  readonly c: readonly Crop[];
+  /** The objective, as one writes it in Python. */
+  readonly o: string;
+}
+
+export interface Sheet {
+  readonly title: string;
+  readonly about: readonly string[];
+  /** Of the pictures and the crops, e.g. image/webp. */
+  readonly kind: string;
+  readonly name: string;
+  readonly side: number;
+  readonly total: number;
+  readonly seen: number;
+  readonly counts: readonly { readonly word: string; readonly units: number; readonly text: string }[];
+  readonly recipe: string;
+  readonly units: readonly Unit[];
+  /** Places in units, like ones together; null where they could not be compared. */
+  readonly likeness: readonly number[] | null;
+}
+
+export type Order = "unit" | "activation" | "tag" | "likeness";
+
+/** What is looked for: a part of a tag or a number; or exactly one tag; or those looked at that have none. */
+export type Query = { readonly part: string } | { readonly tag: string } | "untagged";
+
+export const fold = (words: string): string => words.normalize("NFC").toLowerCase();
+
+export function ordered(sheet: Sheet, order: Order): Unit[] {
+  const units = [...sheet.units];
+  const rank = new Map(sheet.counts.map(({ word }, at) => [word, at]));
+  const last = (unit: Unit): number => Math.min(...unit.t.map((word) => rank.get(word) ?? rank.size), rank.size);
+  switch (order) {
+    case "unit":
+      return units;
+    case "activation":
+      return units.sort((a, b) => b.a - a.a || a.u - b.u);
+    case "tag":
+      return units.sort((a, b) => last(a) - last(b) || Number(b.l) - Number(a.l) || a.u - b.u);
+    case "likeness":
+      return sheet.likeness ? sheet.likeness.flatMap((at) => units[at] ?? []) : units;
+  }
+}
+
+export function fits(unit: Unit, query: Query): boolean {
+  if (query === "untagged") return unit.l && unit.t.length === 0;
+  if ("tag" in query) return unit.t.includes(query.tag);
+  const part = fold(query.part).trim().replace(/\s+/g, " ");
+  if (!part) return true;
+  const range = /^(\d+)\s*[-–]\s*(\d+)$/.exec(part);
+  if (range) return unit.u >= Number(range[1]) && unit.u <= Number(range[2]);
+  return String(unit.u) === part || unit.t.some((word) => fold(word).includes(part));
+}
+
+/** The Python that draws it again. */
+export function recipeOf(sheet: Sheet, unit: Unit): string {
+  return (
+    "from peek_widget import Channel, Logit, Neuron, Recipe, render\n\n" +
+    `recipe = Recipe.from_json(${JSON.stringify(sheet.recipe)})\n` +
+    `render(model, ${unit.o}, recipe, seed=${unit.s}, size=${sheet.side})`
+  );
+}
+
+export function number(value: number): string {
+  return Number(value.toPrecision(3)).toString();
+}

@@ -1,0 +1,115 @@
+// The sheet itself: a tile a unit, decoded when it comes near, one stop for the Tab key.
+import { el } from "../dom";
+import { fits, ordered, type Order, type Query, type Sheet, type Unit } from "./data";
+import { text } from "./text";
+
+/** Pixels past the edge of the window within which pictures are held decoded. */
+const NEAR = 800;
+
+export interface Grid {
+  readonly root: HTMLElement;
+  show(order: Order, query: Query): number;
+  /** The unit so many places after this one on the screen; undefined past an end. */
+  after(unit: Unit, by: number): Unit | undefined;
+  focus(unit: Unit): void;
+}
+
+export interface Watcher {
+  open(unit: Unit): void;
+  /** The pointer or the keyboard is on a tile (null: on none). */
+  near(unit: Unit | null, tile: HTMLElement | null): void;
+}
+
+export function makeGrid(sheet: Sheet, source: (picture: string) => string, watcher: Watcher): Grid {
+  const root = el("div", { class: "grid", role: "group", "aria-label": text.sheet });
+  const tiles = new Map<Unit, HTMLButtonElement>();
+  const units = new Map<Element, Unit>();
+  let shown: Unit[] = [];
+  let current: HTMLElement | undefined;
+
+  const seen = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const image = target.querySelector("img");
+        const unit = units.get(target);
+        if (!image || !unit) continue;
+        // Far ones are let go: 2,048 decoded pictures would take some 200 MB.
+        if (isIntersecting) image.src = source(unit.p);
+        else image.removeAttribute("src");
+      }
+    },
+    { rootMargin: `${NEAR}px` },
+  );
+  for (const unit of sheet.units) {
+    const words = unit.t.join(", ");
+    const tile = el(
+      "button",
+      { type: "button", class: "tile", tabindex: "-1", "aria-label": text.spoken(unit.u, words) },
+      el("img", { alt: "", width: sheet.side, height: sheet.side, decoding: "async" }),
+      el("span", { class: "caption" }, el("b", {}, String(unit.u)), ` ${words}`),
+    );
+    tiles.set(unit, tile);
+    units.set(tile, unit);
+    seen.observe(tile);
+  }
+
+  const tileOf = (event: Event): HTMLElement | null => (event.target as Element).closest<HTMLElement>(".tile");
+  const unitOf = (tile: HTMLElement | null): Unit | null => (tile && units.get(tile)) ?? null;
+  const stop = (tile: HTMLElement): void => {
+    current?.setAttribute("tabindex", "-1");
+    tile.setAttribute("tabindex", "0");
+    current = tile;
+  };
+  root.addEventListener("click", (event) => {
+    const tile = tileOf(event);
+    const unit = unitOf(tile);
+    if (!tile || !unit) return;
+    stop(tile);
+    watcher.open(unit);
+  });
+  root.addEventListener("pointerover", (event) => {
+    if (event.pointerType !== "touch") watcher.near(unitOf(tileOf(event)), tileOf(event));
+  });
+  root.addEventListener("pointerleave", () => watcher.near(null, null));
+  root.addEventListener("focusin", (event) => {
+    const tile = tileOf(event);
+    if (!tile) return;
+    stop(tile);
+    if (tile.matches(":focus-visible")) watcher.near(unitOf(tile), tile);
+  });
+  root.addEventListener("focusout", () => watcher.near(null, null));
+  root.addEventListener("keydown", (event) => {
+    const unit = unitOf(tileOf(event));
+    if (!unit || event.ctrlKey || event.metaKey || event.altKey) return;
+    const columns = getComputedStyle(root).gridTemplateColumns.split(" ").length;
+    const at = shown.indexOf(unit);
+    const row = at - (at % columns);
+    const to = {
+      ArrowLeft: at - 1,
+      ArrowRight: at + 1,
+      ArrowUp: at - columns,
+      ArrowDown: at + columns,
+      PageUp: Math.max(at % columns, at - 4 * columns),
+      PageDown: at + 4 * columns < shown.length ? at + 4 * columns : shown.length - 1,
+      Home: event.shiftKey ? 0 : row,
+      End: event.shiftKey ? shown.length - 1 : Math.min(row + columns, shown.length) - 1,
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = shown[to];
+    if (next) tiles.get(next)?.focus();
+  });
+
+  return {
+    root,
+    show(order, query) {
+      shown = ordered(sheet, order).filter((unit) => fits(unit, query));
+      root.replaceChildren(...shown.flatMap((unit) => tiles.get(unit) ?? []));
+      const first = shown[0] && tiles.get(shown[0]);
+      if (first && !current?.isConnected) stop(first);
+      return shown.length;
+    },
+    after: (unit, by) => shown[shown.indexOf(unit) + by],
+    focus: (unit) => tiles.get(unit)?.focus(),
+  };
+}

@@ -1,0 +1,191 @@
+"""A contact sheet on paper: every unit with its number and its tags, as PDF, PNG or SVG, on a page of the A series."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from peek_widget.errors import FileError, PeekError
+from peek_widget.evidence.need import need
+from peek_widget.sheet.page import SheetLike, layer_of, total_of
+from peek_widget.sheet.tags import Tags
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["PAPERS", "draw", "poster"]
+
+PAPERS = {"A4": (210, 297), "A3": (297, 420), "A2": (420, 594), "A1": (594, 841), "A0": (841, 1189)}
+"""Width and height in mm, upright."""
+
+CELL = 17.0
+"""mm that a unit gets at least, where the paper may be chosen: a caption of 5.5 points still fits."""
+MARGIN, GAP = 10.0, 1.6
+POINT = 25.4 / 72
+SMALLEST = 4.0
+"""Points: no caption is set smaller; with so many units on so small a paper there are none."""
+_WIDE = 0.56  # of a letter's height, on an average, in DejaVu Sans
+
+Paper = Literal["A4", "A3", "A2", "A1", "A0"]
+
+
+def poster(
+    sheet: SheetLike,
+    path: str | os.PathLike[str],
+    *,
+    tags: Tags | None = None,
+    title: str | None = None,
+    paper: Paper | None = None,
+    landscape: bool = False,
+    dpi: int = 200,
+) -> Path:
+    """Write the units that are drawn as one page to print; the name's ending says as what: .pdf, .png or .svg.
+
+    In a PDF the words are text, to be searched for and sharp at any size. Matplotlib sets it, for its fonts and its
+    PDF.
+
+    Args:
+        sheet: a contact sheet.
+        path: of the file, which is written only when all of it is ready.
+        tags: left out, the sheet's own.
+        title: left out, the layer and the model.
+        paper: left out, the smallest on which each unit has 17 mm: nine units and a hundred fit on A4, 512 on A2.
+        landscape: lay the paper on its side.
+        dpi: pixels an inch, of a PNG and of the pictures in the others.
+
+    Returns:
+        The path.
+
+    Raises:
+        PeekError: nothing is drawn yet, there is no such paper, or matplotlib is not installed. FileError: the file
+            can't be written.
+    """
+    path = Path(path)
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ("pdf", "png", "svg"):
+        raise FileError(f"A poster is a .pdf, a .png or a .svg; {path.name!r} was given.")
+    figure = draw(sheet, tags=tags, title=title, paper=paper, landscape=landscape, dpi=dpi)
+    part = path.with_name(path.name + ".part")
+    try:
+        with need("matplotlib").rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
+            figure.savefig(part, format=kind, dpi=dpi)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FileError(f"The poster can't be written to {str(path)!r}: {error.strerror or error}.") from error
+    return path
+
+
+def draw(
+    sheet: SheetLike,
+    *,
+    tags: Tags | None = None,
+    title: str | None = None,
+    paper: Paper | None = None,
+    landscape: bool = False,
+    dpi: int = 200,
+) -> Figure:
+    """The same as a matplotlib Figure of the paper's size."""
+    done = sheet.done
+    if not done:
+        raise PeekError("Nothing of this sheet is drawn yet: call sheet.draw() first.")
+    if paper is not None and paper not in PAPERS:
+        raise PeekError(f"There is no paper {paper!r} here; there are {', '.join(PAPERS)}.")
+    tags = sheet.tags if tags is None else tags
+    width, height, head = _page(paper, landscape, len(done))
+    room = (width - 2 * MARGIN, height - 2 * MARGIN - head)
+    columns, side, points = _grid(len(done), *room)
+    line = points * POINT * 1.25
+    pixels = max(1, round(side / 25.4 * dpi))
+    across, down = side + GAP, side + _caption(side) + GAP
+
+    figure = need("matplotlib.figure").Figure(figsize=(width / 25.4, height / 25.4))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+
+    def write(x: float, y: float, words: str, size: float, **style: Any) -> None:
+        # A tag with two $ in it is no formula.
+        axes.text(x, y, words, fontsize=size, va="top", parse_math=False, **style)
+
+    scale = width / 210
+    name = title or f"{layer_of(sheet)} of {sheet.model_name}"
+    write(MARGIN, MARGIN, _cut(name, room[0], 15 * scale), 15 * scale, weight="bold")
+    for number, words in enumerate((_about(sheet), _counted(sheet, tags, room[0], 8 * scale))):
+        write(MARGIN, MARGIN + (7.5 + 4.2 * number) * scale, _cut(words, room[0], 8 * scale), 8 * scale, color="#444")
+    left = MARGIN + (room[0] - columns * across + GAP) / 2
+    for at, (unit, one) in enumerate(done.items()):
+        x, y = left + at % columns * across, MARGIN + head + at // columns * down
+        # Brought to its size here: matplotlib would do it anew for each format, and slower.
+        image = one.image.convert("RGBA" if one.image.has_transparency_data else "RGB").resize((pixels, pixels))
+        axes.imshow(image, extent=(x, x + side, y + side, y), interpolation="none", aspect="auto")
+        if points < SMALLEST:
+            continue
+        write(x, y + side + 0.4, str(unit), points, weight="bold")
+        words = ", ".join(tags.of(sheet.layer, unit))
+        write(x, y + side + 0.4 + line, _cut(words, side, points), points)
+    axes.set(xlim=(0, width), ylim=(height, 0))  # imshow moves them
+    return figure
+
+
+def _page(paper: Paper | None, landscape: bool, units: int) -> tuple[float, float, float]:
+    """Width, height and the height of the heading, in mm."""
+    for name in (paper,) if paper else PAPERS:
+        width, height = sorted(PAPERS[name], reverse=landscape)
+        head = 18.0 * width / 210
+        side = _grid(units, width - 2 * MARGIN, height - 2 * MARGIN - head)[1]
+        if side >= CELL:
+            break
+    return width, height, head
+
+
+def _grid(units: int, width: float, height: float) -> tuple[int, float, float]:
+    """The number of columns with which the pictures are largest, their side in mm, and the captions' points."""
+    best = (1, 0.0)
+    for columns in range(1, units + 1):
+        rows = math.ceil(units / columns)
+        low, side = 0.0, max(0.0, (width + GAP) / columns - GAP)
+        if side <= best[1]:
+            break
+        if rows * (side + _caption(side) + GAP) - GAP > height:
+            for _ in range(20):
+                middle = (low + side) / 2
+                fits = rows * (middle + _caption(middle) + GAP) - GAP <= height
+                low, side = (middle, side) if fits else (low, middle)
+            side = low
+        if side > best[1]:
+            best = (columns, side)
+    return *best, _points(best[1])
+
+
+def _points(side: float) -> float:
+    return min(side / 17.0 * 5.5, 11.0)
+
+
+def _caption(side: float) -> float:
+    """mm of two lines below a picture."""
+    return 0.4 + 2 * 1.25 * _points(side) * POINT if _points(side) >= SMALLEST else 0.0
+
+
+def _cut(words: str, width: float, points: float) -> str:
+    """As much of it as fits into so many mm."""
+    letters = max(2, int(width / (_WIDE * points * POINT)))
+    return words if len(words) <= letters else words[: letters - 1].rstrip() + "…"
+
+
+def _about(sheet: SheetLike) -> str:
+    drawn, wanted = len(sheet.done), len(sheet.units)
+    many = f"{drawn} units" if drawn == wanted else f"{drawn} of {wanted} units"
+    return f"{many}  ·  recipe {sheet.recipe.name}  ·  seed {sheet.seed}  ·  {sheet.size} × {sheet.size} px"
+
+
+def _counted(sheet: SheetLike, tags: Tags, width: float, points: float) -> str:
+    """The counts, as many as fit on a line whole."""
+    line = ""
+    for count in tags.count(sheet.layer, total_of(sheet, tags)):
+        longer = f"{line}{'  ·  ' if line else ''}{count.word}: {count}"
+        if line and len(longer) * _WIDE * points * POINT > width:
+            break
+        line = longer
+    return line

@@ -1,0 +1,111 @@
+"""The page and the poster of a sheet: what is in the files."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from peek_widget import Recipe
+from peek_widget.errors import FileError, PeekError
+from peek_widget.sheet import SheetUnit, Tags
+from peek_widget.sheet.page import to_html
+from peek_widget.sheet.poster import PAPERS, _grid, _page, poster
+
+HOSTILE = "</script><script>alert(1)</script><!--\u2028"
+
+
+def sheet_of(count: int, side: int = 32, layer: str = "conv5") -> SimpleNamespace:
+    """A sheet of noise, the hardest of pictures to make small."""
+    rng = np.random.default_rng(0)
+    done = {}
+    for unit in range(count):
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).save(file, "PNG")
+        done[unit] = SheetUnit(unit, file.getvalue(), float(unit % 7), random.Random(unit).randrange(2**31))
+    return SimpleNamespace(
+        layer=layer, units=tuple(range(count)), recipe=Recipe.preset("peek"), seed=0, size=side, model_name="Small",
+        done=done, tags=Tags({layer: {"0": ["dog"], "1": []}}),
+    )  # fmt: skip
+
+
+def data_in(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="sheet">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_what_people_wrote_stays_text(tmp_path):
+    sheet = sheet_of(3, layer=HOSTILE)
+    sheet.tags = Tags({HOSTILE: {"2": [HOSTILE]}})
+    page = to_html(sheet, tmp_path / "a.html", title=HOSTILE).read_text("utf-8")
+    assert len(re.findall("<script", page)) == 2
+    assert "<!--" not in page
+    data = data_in(page)
+    assert data["title"] == HOSTILE
+    assert data["units"][2]["t"] == [HOSTILE.strip()]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_nothing_may_be_fetched_and_only_the_page_s_own_script_runs(tmp_path):
+    page = to_html(sheet_of(3), tmp_path / "a.html").read_text("utf-8")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)[1]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert "unsafe" not in policy
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
+
+
+def test_the_counts_and_the_orders_come_along(tmp_path):
+    sheet = sheet_of(5)
+    data = data_in(to_html(sheet, tmp_path / "a.html").read_text("utf-8"))
+    assert data["counts"][0]["text"].startswith("1 of 2, 50.0 % of those looked at")
+    assert (data["seen"], data["total"]) == (2, 5)
+    assert sorted(data["likeness"]) == [0, 1, 2, 3, 4]
+    assert [unit["l"] for unit in data["units"]] == [True, True, False, False, False]
+
+
+@pytest.mark.slow
+def test_512_units_stay_under_15_mb(tmp_path, record_property):
+    """Of noise, which nothing can compress; drawn pictures take less."""
+    size = to_html(sheet_of(512, 160), tmp_path / "a.html").stat().st_size
+    record_property("bytes", size)
+    print(f"\n512 units of noise at 160 px: {size / 1e6:.1f} MB")
+    assert size < 15e6
+
+
+def test_what_can_not_be_written_is_said(tmp_path):
+    with pytest.raises(PeekError, match=r"call sheet\.draw"):
+        to_html(SimpleNamespace(done={}), tmp_path / "a.html")
+    with pytest.raises(FileError, match="can't be written"):
+        to_html(sheet_of(3), tmp_path / "no" / "a.html")
+    with pytest.raises(PeekError, match="crops is a str"):
+        to_html(sheet_of(3), tmp_path / "a.html", crops="photos")
+    with pytest.raises(FileError, match=r"\.pdf, a \.png or a \.svg"):
+        poster(sheet_of(3), tmp_path / "a.doc")
+
+
+@pytest.mark.parametrize("units", [1, 9, 100, 512, 2048])
+@pytest.mark.parametrize("landscape", [False, True])
+def test_a_poster_s_pictures_fit_on_its_paper(units, landscape):
+    width, height, head = _page(None, landscape, units)
+    room = (width - 20, height - 20 - head)
+    columns, side, points = _grid(units, *room)
+    rows = -(-units // columns)
+    assert columns * (side + 1.6) - 1.6 <= room[0] + 1e-6
+    assert rows * side <= room[1]
+    assert points >= 5.5 or (width, height) in {PAPERS["A0"], PAPERS["A0"][::-1]}
+
+
+def test_posters_are_written_with_words_as_text(tmp_path):
+    pytest.importorskip("matplotlib")
+    sheet = sheet_of(9)
+    sheet.tags.add("conv5", 4, "$x$ <b>")
+    svg = poster(sheet, tmp_path / "a.svg").read_text("utf-8")
+    assert "$x$ &lt;b&gt;" in svg
+    assert poster(sheet, tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    with Image.open(poster(sheet, tmp_path / "a.png", dpi=50)) as image:
+        assert image.size == (413, 584)
