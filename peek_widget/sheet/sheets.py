@@ -24,7 +24,7 @@ from peek_widget.ascent.framing import Framing
 from peek_widget.errors import FileError, PeekError
 from peek_widget.evidence.crops import Evidence, LayerEvidence
 from peek_widget.network import Ghost, Network, read
-from peek_widget.sheet import index, page, poster
+from peek_widget.sheet import index
 from peek_widget.sheet.batches import Batch, Kind, check_units, objective_of, plan
 from peek_widget.sheet.claims import Claims
 from peek_widget.sheet.executors import Runner, runner
@@ -496,14 +496,6 @@ class ContactSheet:
         self._keep_unkept("rest")
         self._keep_tags(self._store)
         self._keep_index()
-
-    def to_html(self, path: str | Path, crops: LayerEvidence | Evidence | None = None, **options: Any) -> Path:
-        """Write it as one page that opens from disk; see :func:`peek_widget.sheet.page.to_html`."""
-        return page.to_html(self, path, crops, **options)
-
-    def poster(self, path: str | Path, **options: Any) -> Path:
-        """Write it as a poster, .pdf, .png or .svg; see :func:`peek_widget.sheet.poster.poster`."""
-        return poster.poster(self, path, **options)
 
     def to_frame(self) -> pd.DataFrame:
         """A table of the units that are drawn: unit, activation, gauge, seed, recipe, tags; needs pandas."""
