@@ -90,8 +90,9 @@ class _SubPixel(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         image, weight, _, ctx.stride, ctx.padding = inputs
-        ctx.sides = image.shape[2:]
-        ctx.save_for_backward(weight)
+        # The sides alone would do, but a checkpointed block, which is run again outside of our mode, compares what is
+        # saved with what torch.conv2d saves.
+        ctx.save_for_backward(image, weight)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -100,8 +101,8 @@ class _SubPixel(torch.autograd.Function):
 
     @staticmethod
     def _gradient(ctx: Any, gradient: Tensor) -> Tensor:
-        (weight,) = ctx.saved_tensors
-        s, (top, left), (height, width) = ctx.stride, ctx.padding, ctx.sides
+        image, weight = ctx.saved_tensors
+        s, (top, left), (height, width) = ctx.stride, ctx.padding, image.shape[2:]
         count, channels, down, across = weight.shape
         rows, columns = -(-down // s), -(-across // s)  # taps that fall on pixels of one remainder
         taps = F.pad(weight, (0, columns * s - across, 0, rows * s - down))

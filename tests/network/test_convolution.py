@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from peek_widget.network import read
 from peek_widget.network.convolution import conv2d
@@ -133,3 +134,20 @@ def test_a_network_that_begins_with_one_is_climbed_by_it() -> None:
     other = image.detach().clone().requires_grad_()
     model(other)[0, 1].mean().backward()
     assert torch.allclose(image.grad, other.grad, atol=3e-6 * float(other.grad.abs().max()))
+
+
+def test_a_network_may_checkpoint_it() -> None:
+    class Saving(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.Tanh())
+            self.rest = nn.Conv2d(8, 5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.rest(checkpoint(self.stem, x, use_reentrant=False))
+
+    network = read(Saving(), 33, "none")
+    image = torch.rand(1, 3, 33, 33, requires_grad=True)
+    network.run(image, ["rest"])["rest"][0, 1].mean().backward()
+    assert image.grad is not None
+    assert bool(image.grad.any())
