@@ -207,6 +207,10 @@ class UnitExplorer(anywidget.AnyWidget):
         playing: whether to begin at once.
         blur, jitter, decay, total_variation, step_size: settings that override the recipe's; ranges and
             units are in `peek_widget.ascent.KNOBS`. None: as the recipe says.
+        tags: words on units to begin with, as the `tags` trait has them, or `Tags`.
+        tag_keys: the letters that give a tag in the panel of the whole layer, `{"d": "dog"}`.
+        sheet_store: where the pictures and tags of whole layers are kept and found again: a folder (each sheet has its
+            own in it), or any fsspec address; left out, they are in memory and gone with the explorer.
         state: what `state_json()` gave: all the controls from layer to playing at once, in place of the single ones.
 
     Every control is a trait: `explorer.unit = 12` moves the slider and begins to draw unit 12. `frame`
@@ -226,6 +230,11 @@ class UnitExplorer(anywidget.AnyWidget):
       `high` (99 % are below) and `best` of the images; `over_best`, the one by the other (None where the best is not
       above zero); `text`; and, once the run has ended, `verdict` (`rank` of the unit in its layer on its own picture,
       `units`, `robustness`, `over_best`, `text`). {} before the first image.
+
+    The panel "Whole layer" draws every unit, those in view first, and gives way to the bench; `sheet` is what it has
+    so far. Its tags are the trait `tags`, `{layer: {unit as text: [words]}}`, an empty list for a unit looked at with
+    nothing found: read it, set it, observe it, link it. Pages edit it too, so that its observers may run in another
+    thread than the notebook's; `explorer.sheet.tags` counts, exports and compares (see `peek_widget.Tags`).
 
     An explorer and its copy of the model stay until `close()`, as every widget does; one that nobody can
     see computes nothing.
@@ -398,7 +407,7 @@ class UnitExplorer(anywidget.AnyWidget):
             self._live["evidence"] = {"state": "waiting", "text": "", "problem": ""}
         self._tags_lock = threading.Lock()
         self._book = TagBook(lambda: _still_there(me)._network, lambda: _still_there(me)._show_tags())
-        self._sheets = self._make_sheet_desk(me, Wanted(layer, recipe, seed, size), sheet_store)
+        self._sheets = self._make_sheet_desk(me, Wanted(layer, recipe, seed, size, kind), sheet_store)
         if tags is not None:
             self._book.assign(tags)
         if tag_keys is not None:
@@ -864,7 +873,7 @@ class UnitExplorer(anywidget.AnyWidget):
             if self._desk is not None:
                 self._desk.show(self.layer, self.unit)
         self._session.set_target(self._target())
-        self._sheets.show(Wanted(self.layer, self.recipe, self.seed, self.size))
+        self._sheets.show(Wanted(self.layer, self.recipe, self.seed, self.size, self.objective))
         if change.name == "layer":
             self._tell(self._book.counts(self.layer), [])
 

@@ -224,6 +224,7 @@ export interface SheetOrder {
   sheet: number;
   n: number;
   units: number[];
+  problem: string;
 }
 
 export interface TagCounts {

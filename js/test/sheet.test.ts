@@ -263,7 +263,7 @@ describe("the panel", () => {
     expect(tile(4).getAttribute("aria-current")).toBe("true");
     // and it is no suggestion any more once the unit has it
     await model.receive({ tags: { conv2: { "4": ["fur"] } } });
-    expect(tile(4).querySelector(".peek-tile-ghost")?.textContent).toBe("");
+    expect(tile(4).querySelector(".peek-sheet-tile-ghost")?.textContent).toBe("");
   });
 
   test("counts come in words, and a click shows only the units that have the word", async () => {

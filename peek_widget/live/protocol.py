@@ -117,7 +117,7 @@ Of the contact sheet, each with `sheet` (the number of the sheet: another layer,
 
 - `sheet`: how far it is: `layer`, `total` (units), `open`, `state` (one of `SHEET_STATES`), `text`, `problem`.
 - `thumbs`: `units`, rows of (unit, activation, draft, problem); one JPEG a row, none where `problem` says why.
-- `alike`: `units`, all that have a picture, so that similar ones lie together.
+- `alike`: `units`, all that have a picture, so that similar ones lie together; `problem` where that can't be said.
 
 And of its tags: `counts` of a `layer`: `rows` of (word, units, in words), `looked` (units looked at), `total`, `undo`
 and `redo` (whether there is an edit to take back, to make again), `problem`; `suggestions` for a `layer`: `rows` of

@@ -30,7 +30,8 @@ from peek_widget.errors import PeekError
 from peek_widget.evidence import LayerEvidence, survey
 from peek_widget.network import Network, read
 from peek_widget.sheet import ContactSheet, Tags, contact_sheet
-from peek_widget.sheet.batches import DRAFT_STEPS, Batch, Progress, draw, plan
+from peek_widget.sheet.batches import DRAFT_STEPS, Batch, Kind, Progress, draw, plan
+from peek_widget.sheet.likeness import order
 
 from .gauge import duration
 from .threads import set_threads
@@ -71,6 +72,12 @@ class Wanted:
     recipe: Recipe | str
     seed: int = 0
     size: int | None = None
+    objective: str = "neuron"
+
+    @property
+    def kind(self) -> Kind:
+        """As the sheet has it: a class is its own score either way."""
+        return "channel" if self.objective == "channel" else "neuron"
 
 
 @dataclass
@@ -197,6 +204,8 @@ class SheetDesk:
 
     def show(self, wanted: Wanted) -> None:
         """Another sheet from now on."""
+        if wanted == self._wanted:
+            return
         self._wanted = wanted
         self._wish(start=False, wanted=wanted)
 
@@ -278,7 +287,7 @@ class SheetDesk:
                 ghost = given.ghost
                 network = read(ghost.original, given.input_size, given.preprocess, ghost.device)
                 recipe = as_recipe(wanted.recipe)
-                options = {"seed": wanted.seed, "size": wanted.size}
+                options: dict[str, Any] = {"seed": wanted.seed, "size": wanted.size, "objective": wanted.kind}
                 store = None if self._store is None else f"{self._store.rstrip('/')}/{_folder(wanted, recipe, digits)}"
                 sheet = contact_sheet(network, wanted.layer, recipe, store=store, **options)
                 self._tags.merge(sheet.tags)
@@ -297,10 +306,12 @@ class SheetDesk:
 
     def _net(self) -> Network:
         """A network of the desk's own: a forward at the same time as the worker's must not be one of the same ghost."""
-        if self._network is None or self._network.ghost.stale():
-            given = self._read_network()
+        given = self._read_network()
+        mine = self._network
+        if mine is None or mine.ghost.stale() or mine.ghost.device != given.ghost.device:
             ghost = given.ghost
             self._network = read(ghost.original, given.input_size, given.preprocess, ghost.device)
+        assert self._network is not None
         return self._network
 
     # -- the thread
@@ -491,14 +502,18 @@ class SheetDesk:
         self._tell({"kind": "thumbs", "sheet": now.number, "units": rows}, buffers)
 
     def _send_order(self) -> None:
-        from peek_widget.sheet.likeness import order
-
         now = self._current
         assert now is not None
         self._alike = False
-        units = [*now.sheet.done, *now.sheet.drafts]
-        pictures = [Image.open(io.BytesIO(found[1])) for unit in units if (found := self._thumb(now, unit))]
-        self._tell({"kind": "alike", "sheet": now.number, "units": [units[at] for at in order(pictures)]}, [])
+        units = sorted((*now.sheet.done, *now.sheet.drafts))
+        pictures = [found[1] for unit in units if (found := self._thumb(now, unit))]
+        places, problem = [], ""
+        try:
+            places = order(pictures)
+        except PeekError as error:
+            problem = f"No order by likeness: {error}"
+        message = {"kind": "alike", "sheet": now.number, "units": [units[at] for at in places], "problem": problem}
+        self._tell(message, [])
 
     def _tell(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         self._n += 1
@@ -578,6 +593,6 @@ class SheetDesk:
 
 def _folder(wanted: Wanted, recipe: Recipe, digits: str) -> str:
     """A sheet's folder in the store: a name that one can read, and a few digits that tell sheets of a layer apart."""
-    what = f"{recipe.to_json()}/{wanted.seed}/{wanted.size}/{digits}"
+    what = f"{recipe.to_json()}/{wanted.seed}/{wanted.size}/{wanted.kind}/{digits}"
     name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in wanted.layer) or "output"
     return f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"

@@ -70,13 +70,13 @@ export function sheetGrid(
   const rowHeight = (): number => tile + CAPTION + GAP;
 
   const newCell = (): Cell => {
-    const image = el("img", { class: "peek-tile-picture", alt: "", draggable: "false", decoding: "async" });
-    const number = el("span", { class: "peek-tile-unit" });
-    const words = el("span", { class: "peek-tile-words" });
-    const ghost = el("span", { class: "peek-tile-ghost" });
-    const caption = el("span", { class: "peek-tile-caption" }, number, words, ghost);
+    const image = el("img", { class: "peek-sheet-tile-picture", alt: "", draggable: "false", decoding: "async" });
+    const number = el("span", { class: "peek-sheet-tile-unit" });
+    const words = el("span", { class: "peek-sheet-tile-words" });
+    const ghost = el("span", { class: "peek-sheet-tile-ghost" });
+    const caption = el("span", { class: "peek-sheet-tile-caption" }, number, words, ghost);
     return {
-      element: el("div", { class: "peek-tile", role: "gridcell", tabindex: -1 }, image, caption),
+      element: el("div", { class: "peek-sheet-tile", role: "gridcell", tabindex: -1 }, image, caption),
       image,
       number,
       words,
@@ -96,7 +96,7 @@ export function sheetGrid(
     setText(cell.number, String(unit));
     setText(cell.words, words);
     setText(cell.ghost, ghost);
-    box.className = `peek-tile${draft ? " peek-tile-draft" : ""}${words ? " peek-tile-tagged" : ""}`;
+    box.className = `peek-sheet-tile${draft ? " peek-sheet-tile-draft" : ""}${words ? " peek-sheet-tile-tagged" : ""}`;
     box.title = spoken;
     box.setAttribute("aria-label", spoken);
     box.setAttribute("aria-selected", String(selection.units.has(unit)));

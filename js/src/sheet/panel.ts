@@ -58,6 +58,7 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
   const line = el("span", { class: "peek-pass" });
   const go = textButton("", () => sheet.ask({ kind: "draw", on: go.dataset.on !== "true" }), signal);
   const problem = el("p", { class: "peek-error", role: "status", hidden: true });
+  const note = el("p", { class: "peek-help" });
   const shown = el("span", { class: "peek-of" });
   const sorts: [Sort, string][] = [
     ["unit", text.sortUnit],
@@ -155,6 +156,17 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
     },
     { signal },
   );
+  // The focus may come by another way than by our keys: a screen reader's, say.
+  grid.element.addEventListener(
+    "focusin",
+    (event) => {
+      const unit = unitAt(event);
+      if (unit === null || unit === selection.active) return;
+      selection.active = unit;
+      grid.refresh();
+    },
+    { signal },
+  );
   grid.element.addEventListener("dblclick", (event) => unitAt(event) !== null && open(), { signal });
 
   grid.element.addEventListener(
@@ -198,7 +210,7 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
   );
 
   // -- what comes in
-  watch(view, ["sheet", "layer"], () => {
+  watch(view, ["sheet", "layer", "alike", "suggestions"], () => {
     const { info } = sheet;
     const mine = info?.layer === session.wire.get("layer") ? info : null;
     setText(line, mine?.text || text.waiting);
@@ -206,8 +218,10 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
     go.dataset.on = String(on);
     setText(go, on ? text.stopDrawing : text.goOnDrawing);
     go.hidden = !mine || mine.state === "done";
-    problem.hidden = !mine?.problem;
-    setText(problem, mine?.problem ?? "");
+    const wrong = mine?.problem || (wanted.sort === "alike" && sheet.notice) || "";
+    problem.hidden = !wrong;
+    setText(problem, wrong);
+    setText(note, sheet.suggestions?.problem ?? "");
   });
   let of = "";
   watch(view, ["layer", "layer_list", "sheet"], () => {
@@ -263,6 +277,7 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
       form.element,
     ),
     words,
+    note,
     el("p", { class: "peek-help" }, text.sheetKeys),
   ];
 }

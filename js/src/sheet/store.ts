@@ -30,6 +30,8 @@ export class SheetStore {
   info: SheetInfo | null = null;
   readonly thumbs = new Map<number, Thumb>();
   alike: readonly number[] = [];
+  /** Why there is no order by likeness. */
+  notice = "";
   counts: TagCounts | null = null;
   suggestions: TagSuggestions | null = null;
 
@@ -85,7 +87,9 @@ export class SheetStore {
         if (message.sheet === this.info?.sheet) this.take(message, buffers);
         break;
       case "alike":
-        if (message.sheet === this.info?.sheet) this.alike = message.units;
+        if (message.sheet !== this.info?.sheet) break;
+        this.alike = message.units;
+        this.notice = message.problem;
         break;
       case "counts":
         this.counts = message;
