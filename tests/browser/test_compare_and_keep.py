@@ -57,7 +57,7 @@ def test_compare_draws_in_step_and_a_click_shows_one_above(shown):
     book.root.get_by_role("button", name="unit 4").click()
     book.until_kernel("explorer.unit == 4 and explorer.status['unit'] == 4")
     book.root.get_by_role("button", name="Close").click()
-    book.until("d.compare === '' && d.state === 'running' && d.step > 3")
+    book.until("!d.compare && d.state === 'running' && d.step > 3")
     assert not book.root.locator(".peek-tile").first.is_visible()
 
 
