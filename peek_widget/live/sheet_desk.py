@@ -351,7 +351,7 @@ class SheetDesk:
     def _turn(self, mailbox: _Mailbox) -> None:
         self._take(mailbox)
         if not self._open:
-            self._drop_run()
+            # what is half drawn waits, and is gone on with when the sheet is opened again
             self._save(self._clock())
             self._say()
             return

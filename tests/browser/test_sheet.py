@@ -84,7 +84,9 @@ def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet)
     until(book, "s.tagged === '1'")
     book.root.get_by_role("searchbox").fill("cat")
     book.root.locator(".peek-words-list [aria-pressed=true]").click()
-    book.page.wait_for_function("() => document.querySelectorAll('.peek-sheet-tile:not([hidden])').length === 1")
+    book.page.wait_for_function(
+        "() => document.querySelectorAll('.peek-sheet-grid [data-unit]:not([hidden])').length === 1"
+    )
     assert "tags: cat" in tile(book, 5).get_attribute("aria-label")
 
 
