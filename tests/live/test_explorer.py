@@ -71,14 +71,6 @@ def left_over():
     return [t.name for t in threading.enumerate() if t.name.startswith(("peek_widget", "peek-evidence"))]
 
 
-def until(condition, seconds=30.0):
-    """Wait until the worker has come so far."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it never came"
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def explore():
     made = []
@@ -621,14 +613,14 @@ def test_it_gives_way_to_a_training_and_says_that_the_weights_have_changed(explo
     explorer = explore(model, recipe=LONG)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
     images = torch.rand(2, 3, 32, 32)
-    until(lambda: explorer.step > 5)
+    eventually(lambda: explorer.step > 5)
     assert "weights" not in explorer.status["text"]
     for _ in range(20):
         optimiser.zero_grad()
         model(images).square().sum().backward()
         optimiser.step()
         time.sleep(0.005)
-    until(lambda: "restart it to draw with them as they are now" in explorer.status["text"])
+    eventually(lambda: "restart it to draw with them as they are now" in explorer.status["text"])
     explorer.restart()
-    until(lambda: explorer.step > 2 and "weights" not in explorer.status["text"])
+    eventually(lambda: explorer.step > 2 and "weights" not in explorer.status["text"])
     assert all(p.requires_grad for p in model.parameters())
