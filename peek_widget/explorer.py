@@ -737,6 +737,8 @@ class UnitExplorer(anywidget.AnyWidget):
             case _:
                 if isinstance(message, protocol.Hello | protocol.Visible | protocol.Poll):
                     self._comparer.resend()
+                if isinstance(message, protocol.Poll):
+                    self._answer()
                 self._session.receive(message)
                 self._receive_of_sheet(message)
                 if self._desk is not None:
@@ -768,6 +770,16 @@ class UnitExplorer(anywidget.AnyWidget):
                 desk.resend()
             case protocol.Visible() | protocol.Poll():
                 desk.nudge()
+
+    def _answer(self) -> None:
+        """Say at once, in the thread that was asked, that somebody is here, and how it stands.
+
+        The worker may be in a long step; and a host like Colab hands on nothing that another thread sends.
+        """
+        self._tell({"kind": "here"}, [])
+        # the lock is held for sending too, or something newer might overtake
+        with self._live_lock:
+            self._sender.send(self.comm, {name: self._live[name] for name in protocol.LIVE_TRAITS})
 
     def _receive_of_images(
         self, message: protocol.Arrange | protocol.Enlarge | protocol.Look | protocol.StartFrom

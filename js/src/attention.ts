@@ -2,7 +2,8 @@ import type { Outbound } from "./protocol";
 
 /**
  * `ok`: heard from lately, or nothing expected. `silent`: asked several times, no answer (a busy kernel
- * looks the same as a dead one from here). `gone`: the host itself refuses to send, or said that the line was cut.
+ * looks the same as a dead one from here). `gone`: the host refuses to send, or said that the line was cut, or the
+ * kernel has dealt with a question and nobody there has answered it.
  */
 export type Health = "ok" | "silent" | "gone";
 
@@ -39,11 +40,14 @@ export class Attention {
   private disposed = false;
   private doubted = false;
   private askedAt: number | undefined;
+  /** Number of the last question, and of the last one that was answered. */
+  private question = 0;
+  private answered = 0;
   /** How many of the last things heard were answers to a question, in a row. */
   private answers = 0;
 
   constructor(
-    private readonly send: (message: Outbound) => boolean,
+    private readonly send: (message: Outbound, onDone?: () => void) => boolean,
     private readonly onHealth: (health: Health) => void,
     private readonly onVisible: (on: boolean) => void,
   ) {
@@ -93,9 +97,18 @@ export class Attention {
     this.running = running;
     this.awaiting = false;
     this.heardAt = performance.now();
+    this.answered = this.question;
     const isAnswer = this.askedAt !== undefined && this.heardAt - this.askedAt < ANSWER_MS;
     this.answers = isAnswer ? this.answers + 1 : 0;
     this.askedAt = undefined;
+    this.setHealth("ok");
+    this.armSilence();
+  }
+
+  /** The explorer has heard a question, and may still be in a long step. */
+  here(): void {
+    this.answered = this.question;
+    this.heardAt = performance.now();
     this.setHealth("ok");
     this.armSilence();
   }
@@ -121,7 +134,7 @@ export class Attention {
     if (this.disposed) return;
     this.doubted = true;
     this.setHealth("gone");
-    this.send({ kind: "poll" });
+    this.ask();
   }
 
   dispose(): void {
@@ -171,21 +184,29 @@ export class Attention {
   private armSilence(wait = this.answers > 1 ? ASK_ALWAYS_MS : SILENCE_MS): void {
     clearTimeout(this.silenceTimer);
     this.silenceTimer = undefined;
-    if (this.disposed || !this.visible || !(this.running || this.awaiting)) return;
+    // Of one that is gone nothing is asked: each question would make the kernel complain to the user.
+    if (this.disposed || this.state === "gone" || !this.visible || !(this.running || this.awaiting)) return;
     this.silenceTimer = setTimeout(() => this.askAgain(), wait);
   }
 
   private askAgain(): void {
     const quiet = performance.now() - this.heardAt;
-    const sent = this.send({ kind: "poll" });
-    this.askedAt = performance.now();
-    if (sent && quiet >= UNANSWERED_MS) this.setHealth(this.doubted ? "gone" : "silent");
+    if (this.ask() && quiet >= UNANSWERED_MS) this.setHealth(this.doubted ? "gone" : "silent");
     this.armSilence(quiet >= UNANSWERED_MS ? SLOW_POLL_MS : SILENCE_MS);
+  }
+
+  private ask(): boolean {
+    this.askedAt = performance.now();
+    const question = ++this.question;
+    return this.send({ kind: "poll" }, () => {
+      if (this.answered < question && !this.disposed) this.setHealth("gone");
+    });
   }
 
   private setHealth(health: Health): void {
     if (health === this.state) return;
     this.state = health;
+    if (health === "gone") clearTimeout(this.silenceTimer);
     this.onHealth(health);
   }
 }

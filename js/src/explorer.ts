@@ -85,6 +85,8 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   keepFocus(view, root);
 
   host.append(root);
+  // Jupyter marks a widget that has no line to a kernel: one out of a saved notebook.
+  if (host.closest(".jupyter-widgets-disconnected")) session.attention.cut();
   const unwatch = session.attention.watch(root);
   signal.addEventListener(
     "abort",

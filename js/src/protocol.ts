@@ -24,7 +24,7 @@ export const WORDS = {
     "compare", "compared", "keep", "scrub", "resume",
     "part", "sheet", "draw", "view", "sheetack", "alike", "tag", "seen", "undo", "key"
   ],
-  "outbound": ["crops", "large", "compare", "kept", "part", "sheet", "thumbs", "alike", "counts", "suggestions"]
+  "outbound": ["crops", "large", "compare", "kept", "part", "sheet", "thumbs", "alike", "counts", "suggestions", "here"]
 } as const;
 
 export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
@@ -196,7 +196,12 @@ export interface KeptFile {
   problem: string;
 }
 
-export type Inbound = CropSet | LargeCrop | ComparisonSet | KeptFile;
+/** Somebody has heard a poll; said before the kernel calls the poll done. */
+export interface Here {
+  kind: "here";
+}
+
+export type Inbound = CropSet | LargeCrop | ComparisonSet | KeptFile | Here;
 
 /** How far the contact sheet is. `sheet`: its number; another layer, recipe, seed or size has another. */
 export interface SheetInfo {

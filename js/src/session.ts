@@ -6,6 +6,7 @@ import { Keeper } from "./keep";
 import {
   type Binary,
   bytesOf,
+  type Inbound,
   type Outbound,
   readStatus,
   type Status,
@@ -57,7 +58,7 @@ export class Session {
       },
     );
     this.attention = new Attention(
-      (message) => this.wire.send(message),
+      (message, onDone) => this.wire.send(message, onDone),
       () => this.note("health"),
       (on) => this.store.want(on),
     );
@@ -79,6 +80,7 @@ export class Session {
       (topic) => this.note(topic),
     );
     const told = (content: unknown, buffers?: readonly Binary[]): void => {
+      if ((content as Inbound | null)?.kind === "here") this.attention.here();
       for (const store of [this.crops, this.compared, this.keeper, this.sheet]) store.receive(content, buffers ?? []);
     };
     this.handlers.push(["msg:custom", told]);

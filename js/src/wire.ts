@@ -34,10 +34,17 @@ export class Wire {
     else this.timer = setTimeout(() => this.save(), wait);
   }
 
-  /** Sends a custom message, after any edit still waiting, so that they arrive in the order of the hand. */
-  send(message: Outbound): boolean {
+  /**
+   * Sends a custom message, after any edit still waiting, so that they arrive in the order of the hand. `onDone` is
+   * called when the kernel has dealt with it, in hosts that tell (Jupyter's do).
+   */
+  send(message: Outbound, onDone?: () => void): boolean {
     this.flush();
-    return this.attempt(() => this.model.send(message));
+    if (!onDone) return this.attempt(() => this.model.send(message));
+    const status = (reply: { content?: { execution_state?: string } }): void => {
+      if (reply.content?.execution_state === "idle") onDone();
+    };
+    return this.attempt(() => this.model.send(message, { iopub: { status } }));
   }
 
   /** Saves what waits. Also the last thing done before the wire is dropped. */

@@ -6,6 +6,7 @@ import { installScreen, type Screen } from "./host";
 let sent: Outbound[];
 let health: Health[];
 let alive: boolean;
+let dealtWith: (() => void) | undefined;
 let screen: Screen;
 let attention: Attention;
 
@@ -16,7 +17,8 @@ beforeEach(() => {
   health = [];
   alive = true;
   attention = new Attention(
-    (message) => {
+    (message, onDone) => {
+      dealtWith = onDone;
       if (alive) sent.push(message);
       else attention.refused();
       return alive;
@@ -203,6 +205,29 @@ test("a host that says the line was cut is asked at once, and what comes again m
   // a last frame of the old kernel may still have been under way
   vi.advanceTimersByTime(8000);
   expect(health).toEqual(["gone", "ok", "gone"]);
+});
+
+test("a kernel that has dealt with a question and not answered it has no such explorer any more", () => {
+  look();
+  attention.heard(true);
+  vi.advanceTimersByTime(2000);
+  expect(health).toEqual([]);
+  dealtWith?.();
+  expect(health).toEqual(["gone"]);
+  // nobody is asked in vain, which the kernel would complain about
+  vi.advanceTimersByTime(60_000);
+  expect(of("poll")).toHaveLength(1);
+});
+
+test("an explorer in a long step is not taken for gone, nor for silent", () => {
+  look();
+  attention.heard(true);
+  for (let seconds = 0; seconds < 20; seconds += 2) {
+    vi.advanceTimersByTime(2000);
+    attention.here();
+    dealtWith?.();
+  }
+  expect(health).toEqual([]);
 });
 
 test("after a hello the same frame number is acknowledged anew", () => {

@@ -91,8 +91,12 @@ KEPT = ("picture", "figure", "code")
 
 OUTBOUND_KINDS = (
     "crops", "large", "compare", "kept", "part", "sheet", "thumbs", "alike", "counts", "suggestions",
+    "here",
 )  # fmt: skip
-"""Custom messages to the front end, with images as binary buffers: a set of crops, and one crop large.
+"""Custom messages to the front end, with images as binary buffers: a set of crops, one crop large, and an answer.
+
+`here`: somebody has heard a poll. It is said at once, before the kernel calls the poll done: a front end that hears
+of the one and not of the other knows that its explorer is gone.
 
 `crops`: `layer`, `unit`, `least`, `cut` and a list `crops` of at most nine, best first: `id` (a number, for
 `enlarge` and `start`), `key` (of its picture), `activation`, `name`, `label`, `clipped`, `box` (what the unit

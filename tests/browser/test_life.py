@@ -1,0 +1,308 @@
+"""Life and death: whatever happens to the page, the kernel or the notebook, the picture is told the truth about."""
+
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+
+from .lab import PANEL
+from .test_explorer import LONG, MODEL, SHOW
+from .test_real_images import DATASET
+
+WORKERS = "[t.name for t in __import__('threading').enumerate()].count('peek_widget')"
+
+
+@pytest.fixture
+def drawing(notebook):
+    """A page in which an explorer draws; more cells lie below it."""
+
+    def start(*more, **host):
+        book = notebook([MODEL + LONG + DATASET, SHOW, *more], **host)
+        book.run_cell(0)
+        book.run_cell(1)
+        book.until("d.drawn > 3 && d.state === 'running'")
+        return book
+
+    return start
+
+
+def goes_on(page, view=0):
+    """The picture changes and the steps are counted on."""
+    seen = page.until("d.drawn > 0", view=view)
+    page.until(f"d.drawn > {seen['drawn'] + 5} && d.step > {seen['step'] + 5} && d.health === 'ok'", view=view)
+
+
+def views(page, count):
+    page.page.wait_for_function(
+        "count => document.querySelectorAll('.peek-root').length === count", arg=count, timeout=15_000
+    )
+
+
+# -- the page
+
+
+def test_a_page_reloaded_while_it_draws_shows_the_run_going_on(drawing, notebook_host):
+    book = drawing(host=notebook_host)
+    book.save()
+    step = book.until("true")["step"]
+    run = book.until("true")["run"]
+    book.load()
+    book.until(f"d.drawn > 2 && d.step > {step} && d.run === {run} && d.state === 'running'", timeout=60)
+    goes_on(book)
+
+
+def test_a_closed_tab_lets_the_worker_rest(drawing):
+    book = drawing()
+    kernel = book.kernel
+    book.page.close(run_before_unload=False)
+    book.open_blank()
+    for _ in range(80):
+        if book.ask_beside("explorer.status['state']", kernel) == "idle":
+            break
+        book.page.wait_for_timeout(1000)
+    assert book.ask_beside("explorer.status['state']", kernel) == "idle"
+    step = book.ask_beside("explorer.step", kernel)
+    book.page.wait_for_timeout(1000)
+    assert book.ask_beside("explorer.step", kernel) == step
+
+
+# -- several
+
+
+def test_two_views_of_one_explorer_show_the_same_and_obey_alike(drawing):
+    book = drawing("explorer")
+    book.run_cell(2)
+    views(book, 2)
+    goes_on(book, 0)
+    goes_on(book, 1)
+    slider = book.page.locator(".peek-root").nth(1).get_by_role("slider", name="Unit", exact=True)
+    slider.focus()
+    slider.press("ArrowRight")
+    first = book.page.locator(".peek-root").nth(0).get_by_role("slider", name="Unit", exact=True)
+    book.page.wait_for_function("s => s.value === '1'", arg=first.element_handle(), timeout=10_000)
+    book.page.locator(".peek-root").nth(0).get_by_role("button", name="Pause").click()
+    book.until("d.state === 'paused'", view=1)
+    n = book.ask("explorer.status['n']")
+    book.until(f"d.n === {n} && d.state === 'paused'", view=0)
+    book.until(f"d.n === {n} && d.state === 'paused'", view=1)
+    assert book.pixels(0) == book.pixels(1)
+    assert book.ask(WORKERS) == 1
+
+
+def test_two_explorers_of_one_model_mind_their_own_business(drawing):
+    other = "second = UnitExplorer(model, layer='conv3', unit=5, recipe=long)\nsecond"
+    book = drawing("before = [p.clone() for p in model.parameters()]", other)
+    book.run_cell(2)
+    book.run_cell(3)
+    views(book, 2)
+    goes_on(book, 0)
+    goes_on(book, 1)
+    book.page.locator(".peek-root").nth(0).get_by_role("button", name="Pause").click()
+    book.until("d.state === 'paused'", view=0)
+    goes_on(book, 1)
+    assert book.ask("[explorer.layer, explorer.unit, second.layer, second.unit]") == ["conv2", 0, "conv3", 5]
+    book.ask("second.close()")
+    views(book, 1)
+    book.root.get_by_role("button", name="Play").click()
+    goes_on(book)
+    assert book.ask("all(bool((a == b).all()) for a, b in zip(before, model.parameters()))")
+    assert book.ask("not any(p.requires_grad is False or p.grad is not None for p in model.parameters())")
+
+
+def test_two_explorers_with_real_images_each_find_their_own(notebook):
+    show = "{0} = UnitExplorer(model, layer='{1}', unit=3, recipe=long, dataset=images)\n{0}"
+    book = notebook([MODEL + LONG + DATASET, show.format("first", "conv2"), show.format("second", "conv3")])
+    for cell in range(3):
+        book.run_cell(cell)
+    views(book, 2)
+    book.until("d.evidence === 'done' && d.thumbs === 9 && d.cropsOf === 'conv2/3'", timeout=90, view=0)
+    book.until("d.evidence === 'done' && d.thumbs === 9 && d.cropsOf === 'conv3/3'", timeout=90, view=1)
+    goes_on(book, 0)
+    goes_on(book, 1)
+
+
+def test_close_with_two_views_and_real_images_leaves_no_view_and_no_thread(notebook):
+    show = "explorer = UnitExplorer(model, layer='conv2', unit=3, recipe=long, dataset=images)\nexplorer"
+    before = "import threading\nbefore = set(threading.enumerate())"
+    book = notebook([MODEL + LONG + DATASET + before, show, "explorer"])
+    for cell in range(3):
+        book.run_cell(cell)
+    views(book, 2)
+    book.until("d.drawn > 3 && d.crops > 0", timeout=60)
+    book.ask("explorer.close()")
+    views(book, 0)
+    # what the kernel itself answers the page in is its own
+    left = book.ask("[t.name for t in threading.enumerate() if t not in before]")
+    assert [name for name in left if "subshell" not in name] == []
+
+
+def test_a_cell_run_again_shows_the_new_explorer_and_the_old_one_rests(drawing, notebook_host):
+    book = drawing(host=notebook_host)
+    book.ask("globals().update(old=explorer)")
+    book.run_cell(1)
+    views(book, 1)
+    goes_on(book)
+    book.until_kernel("old.status['state'] == 'idle'")
+    assert book.ask("explorer.status['state']") == "running"
+
+
+# -- the kernel
+
+
+def test_an_interrupt_stops_the_cell_and_not_the_picture(drawing):
+    book = drawing("import time\ntime.sleep(60)", "explorer.wait()")
+    for cell in (2, 3):
+        book.run_cell(cell, wait=False)
+        book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=10_000)
+        book.page.wait_for_timeout(300)
+        book.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.interrupt()", book.name)
+        book.settled()
+        goes_on(book)
+    outputs = book.page.locator(".jp-OutputArea-output").all_inner_texts()
+    assert sum("KeyboardInterrupt" in text for text in outputs) == 2
+    book.root.get_by_role("button", name="Pause").click()
+    book.until("d.state === 'paused'")
+
+
+@pytest.mark.parametrize("by", ["the notebook's own Restart", "somebody else, over REST"])
+def test_a_restarted_kernel_is_said_to_be_gone_within_seconds(drawing, by):
+    book = drawing()
+    if by.startswith("the"):
+        book.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.restart()", book.name)
+    else:
+        book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
+    book.until("d.health === 'gone'", timeout=12)
+    assert "kernel is gone" in book.root.locator(".peek-status").text_content()
+    assert book.root.get_by_role("slider", name="Unit", exact=True).is_disabled()
+    assert book.root.get_by_role("button", name="Pause").is_disabled()
+    # the last picture stays
+    assert len(set(book.pixels())) > 10
+    book.page.wait_for_timeout(1000)
+    assert book.until("true")["health"] == "gone"
+
+
+def test_after_a_restart_the_cells_run_again_show_a_live_one(drawing):
+    book = drawing()
+    book.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.restart()", book.name)
+    book.until("d.health === 'gone'", timeout=12)
+    book.run_cell(0)
+    book.run_cell(1)
+    views(book, 1)
+    goes_on(book)
+
+
+def test_a_kernel_that_dies_is_said_to_be_gone_within_seconds(drawing):
+    book = drawing()
+    book.ask("__import__('threading').Timer(0.5, lambda: __import__('os')._exit(1)).start()")
+    book.until("d.health === 'gone'", timeout=20)
+
+
+def test_a_paused_explorer_of_a_restarted_kernel_says_so_when_it_is_touched(drawing):
+    book = drawing()
+    book.root.get_by_role("button", name="Pause").click()
+    book.until("d.state === 'paused'")
+    book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
+    book.page.wait_for_timeout(3000)
+    book.root.get_by_role("button", name="One step").click()
+    book.until("d.health === 'gone'", timeout=12)
+
+
+# -- a busy kernel
+
+SLEEPS = "import time\nexplorer.unit = 3\ntime.sleep(9)"
+COMPUTES = """
+import time
+explorer.unit = 5
+ends = time.monotonic() + 10
+while time.monotonic() < ends:
+    sum(range(1000))
+"""
+
+
+@pytest.fixture(scope="session")
+def ipykernel(server, request):
+    """`ipykernel(version)` names a kernel of that version: only it is installed, the rest is this environment's."""
+
+    def install(version):
+        if version == "newest":
+            return "python3"
+        folder = request.config.cache.mkdir(f"ipykernel-{version}")
+        if not (folder / "ipykernel").is_dir():
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+            # version 6 needs a package that version 7 no longer does
+            done = subprocess.run([*command, f"ipykernel=={version}", "nest-asyncio"], capture_output=True, text=True)
+            if done.returncode:
+                pytest.fail(f"ipykernel {version} could not be installed: {done.stderr[-400:]}")
+        server.add_kernel(f"ipykernel-{version}", folder)
+        return f"ipykernel-{version}"
+
+    return install
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["6.31.0", "7.3.0", "newest"])
+def test_while_a_cell_is_busy_frames_go_on_and_the_hand_is_obeyed(drawing, ipykernel, version):
+    """On a kernel with sub-shells (7 and later) during the cell, on one without right after it."""
+    book = drawing(SLEEPS, COMPUTES, kernel=ipykernel(version))
+    running = book.ask("__import__('ipykernel').__version__")
+    assert running == (importlib.metadata.version("ipykernel") if version == "newest" else version)
+    subshells = not running.startswith("6.")
+    for cell, unit in ((2, 3), (3, 5)):
+        book.run_cell(cell, wait=False)
+        book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=10_000)
+        run = book.until("d.state === 'running' && d.step > 3")["run"]
+        drawn = book.until("true")["drawn"]
+        book.until(f"d.drawn > {drawn + 10}", timeout=6)
+        assert book.busy(), "the cell had ended already"
+        slider = book.root.get_by_role("slider", name="Unit", exact=True)
+        slider.focus()
+        slider.press("ArrowRight")
+        if subshells:
+            book.until(f"d.run > {run} && d.state === 'running'", timeout=5)
+        book.root.get_by_role("button", name="Pause").click()
+        if subshells:
+            book.until("d.state === 'paused'", timeout=4)
+            assert book.busy(), "the cell had ended already"
+        book.settled()
+        book.until("d.state === 'paused' && d.health === 'ok'", timeout=15)
+        assert book.ask("explorer.unit") == unit + 1
+        book.root.get_by_role("button", name="Play").click()
+        book.until("d.state === 'running'")
+        goes_on(book)
+
+
+# -- the file
+
+
+def test_a_notebook_saved_and_opened_without_its_kernel_shows_the_last_picture_and_says_so(drawing):
+    book = drawing()
+    book.ask("explorer.pause()")
+    book.until("d.state === 'paused'")
+    picture = book.pixels()
+    book.save()
+    book.server.end_kernels()
+    book.load()
+    book.until("d.drawn >= 1", timeout=60)
+    assert book.pixels() == picture
+    book.until("d.health !== 'ok'", timeout=15)
+    book.run_cell(0)
+    book.run_cell(1)
+    views(book, 1)
+    goes_on(book)
+
+
+def test_a_notebook_with_real_images_saved_and_opened_again_goes_on_when_its_cells_are_run(notebook):
+    show = "explorer = UnitExplorer(model, layer='conv2', unit=3, recipe=long, dataset=images)\nexplorer"
+    book = notebook([MODEL + LONG + DATASET, show])
+    book.run_cell(0)
+    book.run_cell(1)
+    book.until("d.thumbs === 9 && d.evidence === 'done'", timeout=90)
+    book.save()
+    book.server.end_kernels()
+    book.load()
+    book.until("d.drawn >= 1", timeout=60)
+    book.run_cell(0)
+    book.run_cell(1)
+    views(book, 1)
+    book.until("d.thumbs === 9 && d.evidence === 'done' && d.state === 'running'", timeout=90)
