@@ -38,8 +38,7 @@ export class Attention {
   private told = false;
   private state: Health = "ok";
   private disposed = false;
-  private doubted = false;
-  private askedAt: number | undefined;
+  private askedAt = -Infinity;
   /** Number of the last question, and of the last one that was answered. */
   private question = 0;
   private answered = 0;
@@ -96,13 +95,9 @@ export class Attention {
   heard(running: boolean): void {
     this.running = running;
     this.awaiting = false;
-    this.heardAt = performance.now();
-    this.answered = this.question;
-    const isAnswer = this.askedAt !== undefined && this.heardAt - this.askedAt < ANSWER_MS;
-    this.answers = isAnswer ? this.answers + 1 : 0;
-    this.askedAt = undefined;
-    this.setHealth("ok");
-    this.armSilence();
+    this.answers = performance.now() - this.askedAt < ANSWER_MS ? this.answers + 1 : 0;
+    this.askedAt = -Infinity;
+    this.here();
   }
 
   /** The explorer has heard a question, and may still be in a long step. */
@@ -132,7 +127,6 @@ export class Attention {
    */
   cut(): void {
     if (this.disposed) return;
-    this.doubted = true;
     this.setHealth("gone");
     this.ask();
   }
@@ -190,16 +184,16 @@ export class Attention {
   }
 
   private askAgain(): void {
-    const quiet = performance.now() - this.heardAt;
-    if (this.ask() && quiet >= UNANSWERED_MS) this.setHealth(this.doubted ? "gone" : "silent");
-    this.armSilence(quiet >= UNANSWERED_MS ? SLOW_POLL_MS : SILENCE_MS);
+    const long = performance.now() - this.heardAt >= UNANSWERED_MS;
+    if (this.ask() && long) this.setHealth("silent");
+    this.armSilence(long ? SLOW_POLL_MS : SILENCE_MS);
   }
 
   private ask(): boolean {
     this.askedAt = performance.now();
     const question = ++this.question;
     return this.send({ kind: "poll" }, () => {
-      if (this.answered < question && !this.disposed) this.setHealth("gone");
+      if (this.answered < question) this.setHealth("gone");
     });
   }
 

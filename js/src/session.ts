@@ -79,22 +79,18 @@ export class Session {
       (message) => void this.wire.send(message),
       (topic) => this.note(topic),
     );
-    const told = (content: unknown, buffers?: readonly Binary[]): void => {
+    const on = (event: string, handler: (...args: never[]) => void): void => {
+      this.handlers.push([event, handler]);
+      model.on(event as never, handler as never);
+    };
+    on("msg:custom", (content: unknown, buffers?: readonly Binary[]) => {
       if ((content as Inbound | null)?.kind === "here") this.attention.here();
       for (const store of [this.crops, this.compared, this.keeper, this.sheet]) store.receive(content, buffers ?? []);
-    };
-    this.handlers.push(["msg:custom", told]);
-    model.on("msg:custom", told);
+    });
     // Jupyter's own event, which says in time what the first refused message would say late.
-    const cut = (): void => this.attention.cut();
-    this.handlers.push(["comm_live_update", cut]);
-    model.on("comm_live_update" as never, cut as never);
+    on("comm_live_update", () => this.attention.cut());
+    for (const name of TRAIT_NAMES) on(`change:${name}`, () => this.note(name));
 
-    for (const name of TRAIT_NAMES) {
-      const handler = (): void => this.note(name);
-      this.handlers.push([`change:${name}`, handler]);
-      model.on(`change:${name}`, handler);
-    }
     // A page that is reloaded finds the last picture in the model already.
     this.takeFrame();
     this.attention.hello();

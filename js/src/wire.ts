@@ -40,11 +40,10 @@ export class Wire {
    */
   send(message: Outbound, onDone?: () => void): boolean {
     this.flush();
-    if (!onDone) return this.attempt(() => this.model.send(message));
     const status = (reply: { content?: { execution_state?: string } }): void => {
-      if (reply.content?.execution_state === "idle") onDone();
+      if (reply.content?.execution_state === "idle") onDone?.();
     };
-    return this.attempt(() => this.model.send(message, { iopub: { status } }));
+    return this.attempt(() => this.model.send(message, onDone && { iopub: { status } }));
   }
 
   /** Saves what waits. Also the last thing done before the wire is dropped. */

@@ -203,7 +203,8 @@ test("a host that says the line was cut is asked at once, and what comes again m
   attention.heard(true);
   expect(health).toEqual(["gone", "ok"]);
   // a last frame of the old kernel may still have been under way
-  vi.advanceTimersByTime(8000);
+  vi.advanceTimersByTime(2000);
+  dealtWith?.();
   expect(health).toEqual(["gone", "ok", "gone"]);
 });
 

@@ -64,18 +64,24 @@ def chromium(browser_type, browser_type_launch_args):
 
 
 @pytest.fixture(scope="session")
-def strangers():
-    """Every address outside this machine that a page asked for."""
+def refused():
     return []
 
 
+@pytest.fixture
+def strangers(refused):
+    """Every address outside this machine that a page of this test asked for."""
+    refused.clear()
+    return refused
+
+
 @pytest.fixture(scope="session")
-def browser_context(chromium, strangers):
+def browser_context(chromium, refused):
     # one for the whole run: its cache halves the time of every later page
     context = chromium.new_context(viewport={"width": 1400, "height": 1000})
 
     def refuse(route):
-        strangers.append(route.request.url)
+        refused.append(route.request.url)
         route.abort()
 
     context.route(ELSEWHERE, refuse)

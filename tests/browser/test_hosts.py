@@ -38,10 +38,12 @@ def test_a_notebook_shows_it_and_obeys(notebook, notebook_host, strangers):
     assert strangers == []
 
 
-def test_a_dashboard_by_voila_shows_it_and_obeys(dashboard):
+def test_a_dashboard_by_voila_shows_it_and_obeys(dashboard, strangers):
     page = dashboard([MODEL + LONG, SHOW])
     use(page)
     assert page.ask("explorer.unit") == 1
+    # Voila's own page asks for fonts and formulas from elsewhere and does without; the widget asks for nothing
+    assert [address for address in strangers if "widget" in address] == []
 
 
 def test_the_app_in_marimo_shows_it_and_obeys(marimo_app, strangers):
