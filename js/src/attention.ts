@@ -126,7 +126,6 @@ export class Attention {
    * the two is not said; an answer tells.
    */
   cut(): void {
-    if (this.disposed) return;
     this.setHealth("gone");
     this.ask();
   }
@@ -179,7 +178,7 @@ export class Attention {
     clearTimeout(this.silenceTimer);
     this.silenceTimer = undefined;
     // Of one that is gone nothing is asked: each question would make the kernel complain to the user.
-    if (this.disposed || this.state === "gone" || !this.visible || !(this.running || this.awaiting)) return;
+    if (this.state === "gone" || !this.visible || !(this.running || this.awaiting)) return;
     this.silenceTimer = setTimeout(() => this.askAgain(), wait);
   }
 

@@ -98,14 +98,6 @@ def test_pause_stands_still_and_shows_the_exact_picture(running):
     book.until(f"d.step > {step + 2} && d.state === 'running'")
 
 
-def test_a_reloaded_page_shows_the_picture_and_the_run_goes_on(running):
-    book = running()
-    book.save()
-    step = book.until("true")["step"]
-    book.load()
-    book.until(f"d.drawn > 2 && d.step > {step} && d.state === 'running'", timeout=60)
-
-
 def test_a_reloaded_page_shows_a_paused_picture(running):
     book = running()
     book.ask("explorer.pause()")
@@ -144,13 +136,6 @@ def test_everything_in_one_go_with_a_sleeping_cell_last(notebook):
     book.settled()
 
 
-def test_close_ends_the_worker_and_takes_the_view_away(running):
-    book = running()
-    book.ask("explorer.close()")
-    book.page.wait_for_function("() => !document.querySelector('.peek-root')", timeout=10_000)
-    assert book.ask("[t.name for t in __import__('threading').enumerate() if t.name == 'peek_widget']") == []
-
-
 def test_an_error_in_the_forward_is_shown_and_survived(notebook):
     broken = """
 class Moody(nn.Module):
@@ -179,17 +164,6 @@ explorer
     book.ask("MOOD.update(good=True)")
     book.ask("setattr(explorer, 'unit', 3)")
     book.until("d.state === 'running' && d.step > 2")
-
-
-def test_an_old_view_of_a_cell_run_again_lets_its_worker_rest(running):
-    book = running()
-    book.ask("globals().update(old=explorer)")
-    book.run_cell(1)
-    book.until("d.drawn > 3 && d.state === 'running'")
-    book.page.wait_for_function("() => document.querySelectorAll('.peek-root').length === 1")
-    # the old model has no view any more
-    book.until_kernel("old.status['state'] == 'idle'")
-    assert book.ask("explorer.status['state']") == "running"
 
 
 def test_a_closed_page_lets_the_worker_rest_and_a_new_one_wakes_it(running):
