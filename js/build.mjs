@@ -9,7 +9,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const outdir = join(here, "..", "peek_widget", "static");
 
 // Every saved widget state carries both files of the widget, so that growth must be a decision and not an accident.
-const LIMIT = 60_000;
+const LIMIT = 60 * 1024;
 const LIMIT_LATER = 24_000;
 const LIMIT_PAGE = 24_000;
 
