@@ -120,8 +120,8 @@ function shorten(paths) {
 /** Classes get short names, the same ones in all the files, but for those that somebody outside may look for. */
 function shortenClasses(bundles) {
   const kept = new RegExp(
-    "^peek-(root|ask|canvas|crop|crop-activation|crop-label|crops|error|footer|gauge|gauge-text|hint|knobs|label|" +
-      "large|large-name|mark-drawn|map|pair|pass|picture|real|recipe-button|recipe-list|(sheet|tile|word|shot).*)$",
+    "^peek-(root|ask|canvas|crop|crop-activation|crop-label|crops|error|footer|gauge|gauge-text|help|hint|keep|knobs|label|" +
+      "large|large-name|mark-drawn|map|pair|pass|picture|real|recipe-button|recipe-list|section|(sheet|tile|word|shot).*)$",
   );
   const name = /peek-[a-z0-9-]+/g;
   const inStyles = /(?<=\.)peek-[a-z0-9-]+/g;
