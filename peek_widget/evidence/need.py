@@ -17,5 +17,5 @@ def need(name: str) -> Any:
     except ImportError as error:
         raise PeekError(
             f"This needs {name.split('.')[0]}, which is not installed: pip install 'peek_widget[survey]' (scipy for "
-            "the tests, pandas for the tables, matplotlib for the chart)."
+            "the tests, pandas for the tables, matplotlib for the chart, pypdf for a poster)."
         ) from error

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from PIL import Image
 
 from peek_widget.errors import FileError, PeekError
 from peek_widget.evidence.need import need
@@ -20,12 +25,15 @@ __all__ = ["PAPERS", "draw", "poster"]
 PAPERS = {"A4": (210, 297), "A3": (297, 420), "A2": (420, 594), "A1": (594, 841), "A0": (841, 1189)}
 """Width and height in mm, upright."""
 
-CELL = 17.0
-"""mm that a unit gets at least, where the paper may be chosen: a caption of 5.5 points still fits."""
+CELL = 16.0
+"""mm that a unit gets at least, where the paper may be chosen: a caption of 5 points still fits."""
 MARGIN, GAP = 10.0, 1.6
 POINT = 25.4 / 72
 SMALLEST = 4.0
 """Points: no caption is set smaller; with so many units on so small a paper there are none."""
+QUALITY = 90
+"""Of the JPEG that the pictures are in a PDF; its colours are not thinned out."""
+_LINES = 3  # of tags below a picture, where the paper leaves room
 _WIDE = 0.56  # of a letter's height, on an average, in DejaVu Sans
 
 Paper = Literal["A4", "A3", "A2", "A1", "A0"]
@@ -43,15 +51,16 @@ def poster(
 ) -> Path:
     """Write the units that are drawn as one page to print; the name's ending says as what: .pdf, .png or .svg.
 
-    In a PDF the words are text, to be searched for and sharp at any size. Matplotlib sets it, for its fonts and its
-    PDF.
+    In a PDF and an SVG the words are text, to be searched for and sharp at any size, and all pictures are one image:
+    a JPEG in the PDF, without loss in the SVG, which is large. Matplotlib sets the page, for its fonts; pypdf puts
+    the JPEG in, which matplotlib can't.
 
     Args:
         sheet: a contact sheet.
         path: of the file, which is written only when all of it is ready.
         tags: left out, the sheet's own.
         title: left out, the layer and the model.
-        paper: left out, the smallest on which each unit has 17 mm: nine units and a hundred fit on A4, 512 on A2.
+        paper: left out, the smallest on which each unit has 16 mm: nine units and a hundred fit on A4, 512 on A2.
         landscape: lay the paper on its side.
         dpi: pixels an inch, of a PNG and of the pictures in the others.
 
@@ -59,8 +68,8 @@ def poster(
         The path.
 
     Raises:
-        PeekError: nothing is drawn yet, there is no such paper, or matplotlib is not installed. FileError: the file
-            can't be written.
+        PeekError: nothing is drawn yet, there is no such paper, or matplotlib or pypdf is not
+            installed. FileError: the file can't be written.
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
@@ -70,7 +79,10 @@ def poster(
     part = path.with_name(path.name + ".part")
     try:
         with need("matplotlib").rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
-            figure.savefig(part, format=kind, dpi=dpi)
+            if kind == "pdf":
+                part.write_bytes(_pdf(figure))
+            else:
+                figure.savefig(part, format=kind, dpi=dpi)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -98,10 +110,19 @@ def draw(
     room = (width - 2 * MARGIN, height - 2 * MARGIN - head)
     columns, side, points = _grid(len(done), *room)
     line = points * POINT * 1.25
-    pixels = max(1, round(side / 25.4 * dpi))
     across, down = side + GAP, side + _caption(side) + GAP
+    # What the rows leave of the paper: between them, but no gap so wide that they fall apart, and the rest around them.
+    rows = math.ceil(len(done) / columns)
+    left_over = max(0.0, room[1] - rows * down + GAP)
+    spread = min(left_over / max(1, rows - 1), 0.2 * side)
+    lines = min(_LINES, 1 + int(spread / line))
+    left = MARGIN + (room[0] - columns * across + GAP) / 2
+    top = MARGIN + head + (left_over - (rows - 1) * spread) / 2
 
-    figure = need("matplotlib.figure").Figure(figsize=(width / 25.4, height / 25.4))
+    figure = need("matplotlib.figure").Figure(figsize=(width / 25.4, height / 25.4), dpi=dpi)
+    mosaic = Image.new("RGB", tuple(map(int, figure.bbox.size)), "white")
+    dot = dpi / 25.4
+    pixels = max(1, round(side * dot))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
 
@@ -109,31 +130,61 @@ def draw(
         # A tag with two $ in it is no formula.
         axes.text(x, y, words, fontsize=size, va="top", parse_math=False, **style)
 
-    scale = width / 210
+    scale = _scale(width, height)
     name = title or f"{layer_of(sheet)} of {sheet.model_name}"
     write(MARGIN, MARGIN, _cut(name, room[0], 15 * scale), 15 * scale, weight="bold")
     for number, words in enumerate((_about(sheet), _counted(sheet, tags, room[0], 8 * scale))):
         write(MARGIN, MARGIN + (7.5 + 4.2 * number) * scale, _cut(words, room[0], 8 * scale), 8 * scale, color="#444")
-    left = MARGIN + (room[0] - columns * across + GAP) / 2
     for at, (unit, one) in enumerate(done.items()):
-        x, y = left + at % columns * across, MARGIN + head + at // columns * down
-        # Brought to its size here: matplotlib would do it anew for each format, and slower.
-        image = one.image.convert("RGBA" if one.image.has_transparency_data else "RGB").resize((pixels, pixels))
-        axes.imshow(image, extent=(x, x + side, y + side, y), interpolation="none", aspect="auto")
+        x, y = left + at % columns * across, top + at // columns * (down + spread)
+        image = one.image.convert("RGBA").resize((pixels, pixels))
+        mosaic.paste(image, (round(x * dot), round(y * dot)), image)
         if points < SMALLEST:
             continue
         write(x, y + side + 0.4, str(unit), points, weight="bold")
-        words = ", ".join(tags.of(sheet.layer, unit))
-        write(x, y + side + 0.4 + line, _cut(words, side, points), points)
+        for number, words in enumerate(_wrapped(", ".join(tags.of(sheet.layer, unit)), side, points, lines), 1):
+            write(x, y + side + 0.4 + number * line, words, points)
+    axes.imshow(mosaic, extent=(0, width, height, 0), interpolation="none", aspect="auto", zorder=0)
     axes.set(xlim=(0, width), ylim=(height, 0))  # imshow moves them
     return figure
+
+
+def _pdf(figure: Figure) -> bytes:
+    """The figure as a PDF with its picture as a JPEG; matplotlib knows only lossless ones, ten times as large."""
+    pypdf = need("pypdf")
+    name = pypdf.generic.NameObject
+    (shown,) = figure.axes[0].images
+    mosaic = Image.fromarray(shown.get_array())
+    shown.set_data(np.array([[[0, 0, 0], [255, 0, 0]]], np.uint8))  # holds its place
+    file = io.BytesIO()
+    figure.savefig(file, format="pdf")
+    jpeg = io.BytesIO()
+    # matplotlib's images in a PDF begin with the last row
+    mosaic.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(jpeg, "JPEG", quality=QUALITY, subsampling=0)
+    writer = pypdf.PdfWriter(clone_from=file)
+    images = [one.get_object() for one in writer.pages[0]["/Resources"]["/XObject"].values()]
+    (placed,) = (one for one in images if one["/Subtype"] == "/Image")
+    pypdf.generic.StreamObject.set_data(placed, jpeg.getvalue())  # as it is: its own class would pack it once more
+    placed.pop("/DecodeParms", None)
+    for key, value in {"/ColorSpace": "/DeviceRGB", "/Filter": "/DCTDecode"}.items():
+        placed[name(key)] = name(value)
+    for key, number in {"/Width": mosaic.width, "/Height": mosaic.height, "/BitsPerComponent": 8}.items():
+        placed[name(key)] = pypdf.generic.NumberObject(number)
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+def _scale(width: float, height: float) -> float:
+    """Of the heading, 1 on A4: on larger paper it grows, and takes less of it."""
+    return math.sqrt(min(width, height) / 210)
 
 
 def _page(paper: Paper | None, landscape: bool, units: int) -> tuple[float, float, float]:
     """Width, height and the height of the heading, in mm."""
     for name in (paper,) if paper else PAPERS:
         width, height = sorted(PAPERS[name], reverse=landscape)
-        head = 18.0 * width / 210
+        head = 18.0 * _scale(width, height)
         side = _grid(units, width - 2 * MARGIN, height - 2 * MARGIN - head)[1]
         if side >= CELL:
             break
@@ -172,6 +223,12 @@ def _cut(words: str, width: float, points: float) -> str:
     """As much of it as fits into so many mm."""
     letters = max(2, int(width / (_WIDE * points * POINT)))
     return words if len(words) <= letters else words[: letters - 1].rstrip() + "…"
+
+
+def _wrapped(words: str, width: float, points: float, lines: int) -> list[str]:
+    """In lines that are so many mm long, the last one cut."""
+    letters = max(2, int(width / (_WIDE * points * POINT)))
+    return textwrap.wrap(words, letters, max_lines=lines, placeholder="…")
 
 
 def _about(sheet: SheetLike) -> str:

@@ -16,7 +16,9 @@ export function makeCounts(sheet: Sheet, show: (query: Query) => void): HTMLElem
     return el("tr", {}, el("th", { scope: "row" }, button(word, { tag: word })), el("td", {}, count, bar));
   });
   if (untagged) {
-    rows.push(el("tr", {}, el("th", { scope: "row" }, button(text.showUntagged, "untagged")), el("td", {}, `${untagged}`)));
+    rows.push(
+      el("tr", {}, el("th", { scope: "row" }, button(text.showUntagged, "untagged")), el("td", {}, `${untagged}`)),
+    );
   }
   const table = el(
     "table",

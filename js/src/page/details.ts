@@ -83,7 +83,12 @@ export function cropsOf(unit: Unit, source: (picture: string) => string): HTMLEl
     "ul",
     { class: "strip" },
     ...unit.c.map((crop) =>
-      el("li", {}, el("img", { src: source(crop.p), alt: "", width: 72, height: 72 }), el("span", { title: crop.a }, crop.l)),
+      el(
+        "li",
+        {},
+        el("img", { src: source(crop.p), alt: "", width: 72, height: 72 }),
+        el("span", { title: crop.a }, crop.l),
+      ),
     ),
   );
 }

@@ -1,6 +1,6 @@
 // The sheet itself: a tile a unit, decoded when it comes near, one stop for the Tab key.
 import { el } from "../dom";
-import { fits, ordered, type Order, type Query, type Sheet, type Unit } from "./data";
+import { fits, type Order, ordered, type Query, type Sheet, type Unit } from "./data";
 import { text } from "./text";
 
 /** Pixels past the edge of the window within which pictures are held decoded. */
