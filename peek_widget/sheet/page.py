@@ -38,6 +38,8 @@ log = logging.getLogger("peek_widget")
 STATIC = Path(__file__).resolve().parents[1] / "static"
 CROP = 96
 """Longer side in pixels of a real image on the page."""
+CROP_QUALITY = 70
+"""Of a real image at most: it is shown small, and there are several to a unit."""
 
 
 class SheetLike(Protocol):
@@ -73,8 +75,8 @@ def to_html(
         tags: left out, the sheet's own.
         title: left out, the layer and the model.
         picture: side in pixels of the pictures on the page; smaller ones stay as they are.
-        quality: of the pictures, WebP, 1 to 100. 512 units of 160 px take about 5 MB, four real images each as much.
-        most: real images of a unit.
+        quality: of the pictures, WebP, 1 to 100; real images have 70 at most.
+        most: real images of a unit. 512 units of 160 px take some MB, nine real images of each 6 to 9 MB more.
 
     Returns:
         The path.
@@ -170,7 +172,7 @@ class _Crops:
     """The real images of units, those that can still be had."""
 
     def __init__(self, evidence: LayerEvidence | None, most: int, quality: int) -> None:
-        self._evidence, self._most, self._quality = evidence, most, quality
+        self._evidence, self._most, self._quality = evidence, most, min(quality, CROP_QUALITY)
         self._shown, self._errors = 0, []
 
     def of(self, unit: int) -> list[dict[str, str]]:

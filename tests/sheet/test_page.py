@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import random
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peek_widget import Recipe
+from peek_widget import Recipe, contact_sheet, survey, top_crops
 from peek_widget.errors import FileError, PeekError
 from peek_widget.sheet import SheetUnit, Tags
 from peek_widget.sheet.page import to_html
 from peek_widget.sheet.poster import PAPERS, _grid, _page, poster
+from peek_widget.zoo import CLASS_NAMES, Images, bundled
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028"
 
@@ -34,6 +36,14 @@ def sheet_of(count: int, side: int = 32, layer: str = "conv5") -> SimpleNamespac
         layer=layer, units=tuple(range(count)), recipe=Recipe.preset("peek"), seed=0, size=side, model_name="Small",
         done=done, tags=Tags({layer: {"0": ["dog"], "1": []}}),
     )  # fmt: skip
+
+
+def real_sheet(store=None, units=range(3)):
+    """A sheet of the bundled network with the real images of a pass, in a few steps."""
+    model = bundled()
+    crops = top_crops(model, "conv3", Images(56), progress=False)
+    recipe = Recipe.preset("peek-fast").replace(steps=4)
+    return contact_sheet(model, "conv3", recipe, units, size=96, crops=crops, store=store, threads=1).draw(), crops
 
 
 def data_in(page: str) -> dict:
@@ -72,8 +82,7 @@ def test_the_counts_and_the_orders_come_along(tmp_path):
 @pytest.mark.slow
 def test_512_units_stay_under_15_mb(tmp_path, record_property):
     """Of twelve drawn pictures of the bundled network, over and over: each is a file's bytes of its own on the page."""
-    from peek_widget.sheet import contact_sheet
-    from peek_widget.zoo import bundled
+    from peek_widget.evidence import LayerEvidence
 
     sheet = sheet_of(512, 4)
     drawn = contact_sheet(bundled(), "conv3", Recipe.preset("peek-fast").replace(steps=20), range(12), size=160).draw()
@@ -81,6 +90,15 @@ def test_512_units_stay_under_15_mb(tmp_path, record_property):
     size = to_html(sheet, tmp_path / "a.html").stat().st_size
     record_property("bytes", size)
     print(f"\n512 units at 160 px: {size / 1e6:.1f} MB")
+    assert size < 15e6
+    # And with nine real images of each: those of the layer's 60 units, over and over.
+    crops = top_crops(bundled(), "conv3", Images(200), progress=False)
+    crops.__class__ = type("Repeated", (LayerEvidence,), {"__getitem__": lambda self, unit: self._unit(unit % 60)})
+    sheet.layer = "conv3"
+    size = to_html(sheet, tmp_path / "b.html", crops, most=9).stat().st_size
+    assert sum(len(unit["c"]) for unit in data_in((tmp_path / "b.html").read_text("utf-8"))["units"]) == 9 * 512
+    record_property("bytes_with_crops", size)
+    print(f"with nine real images of each: {size / 1e6:.1f} MB")
     assert size < 15e6
 
 
@@ -150,3 +168,43 @@ def test_nine_units_fill_their_page(tmp_path):
     with Image.open(poster(sheet_of(9), tmp_path / "a.png", dpi=50)) as image:
         inked = np.flatnonzero((np.asarray(image.convert("L")) < 240).any(axis=1))
     assert inked[-1] > 0.87 * image.height
+
+
+def test_a_real_sheet_writes_its_page_and_its_poster_with_real_images(tmp_path):
+    sheet, crops = real_sheet(tmp_path / "store")
+    sheet.tags.add("conv3", 1, "stripes")
+    data = data_in(sheet.to_html(tmp_path / "a.html", crops=crops, most=9).read_text("utf-8"))
+    assert [unit["u"] for unit in data["units"]] == [0, 1, 2]
+    assert "beside 56 real images" in data["about"]
+    assert data["total"] == len(crops) == 60
+    for unit in data["units"]:
+        assert [crop["l"] for crop in unit["c"]] == [crop.label_name for crop in crops[unit["u"]].top]
+        assert unit["g"] == pytest.approx(sheet[unit["u"]].gauge)
+        with Image.open(io.BytesIO(base64.b64decode(unit["c"][0]["p"]))) as image:
+            assert max(image.size) == 96
+    # Crops that the sheet was made with need not be given again.
+    again = data_in(sheet.to_html(tmp_path / "b.html").read_text("utf-8"))
+    assert [len(unit["c"]) for unit in again["units"]] == [4, 4, 4]
+    with Image.open(sheet.poster(tmp_path / "a.png", dpi=40)) as image:
+        assert image.size == (330, 467)
+
+
+def test_crops_of_another_layer_are_refused(tmp_path):
+    sheet, _ = real_sheet(units=[0])
+    others = top_crops(bundled(), "conv1", Images(8), k=1, progress=False)
+    with pytest.raises(PeekError, match="The crops are of layer 'conv1', and the sheet is of 'conv3'"):
+        sheet.to_html(tmp_path / "a.html", crops=others)
+
+
+def test_a_real_pass_suggests_what_its_units_are_about():
+    """A logit's top images are of its class, so the survey of the output layer must say so."""
+    pytest.importorskip("scipy")
+    found = survey(top_crops(bundled(), "", Images(10 * len(CLASS_NAMES)), progress=False))
+    tags = Tags()
+    said = tags.suggest(found)
+    firsts = {one.unit: one.word for one in reversed(said)}
+    assert sum(word == CLASS_NAMES[unit] for unit, word in firsts.items()) > 0.8 * len(CLASS_NAMES)
+    assert all(one.q <= found.level and one.count <= one.of == 9 for one in said)
+    taken = said[0]
+    tags.add(taken.layer, taken.unit, taken.word)
+    assert tags.suggest(found) == said[1:]
