@@ -102,18 +102,17 @@ export function searchBox(label: string, onChoose: (at: number) => void, signal:
     { signal },
   );
   input.addEventListener("blur", restore, { signal });
-  input.addEventListener(
-    "change",
-    () => {
-      const typed = input.value.trim().toLowerCase();
-      const plain = names.map((name) => name.toLowerCase());
-      const exact = plain.indexOf(typed);
-      const at = exact < 0 && typed ? plain.findIndex((name) => name.includes(typed)) : exact;
-      restore();
-      if (at >= 0) onChoose(at);
-    },
-    { signal },
-  );
+  const settle = (): void => {
+    const typed = input.value.trim().toLowerCase();
+    const plain = names.map((name) => name.toLowerCase());
+    const exact = plain.indexOf(typed);
+    const at = exact < 0 && typed ? plain.findIndex((name) => name.includes(typed)) : exact;
+    input.value = "";
+    if (at >= 0) onChoose(at);
+  };
+  input.addEventListener("change", settle, { signal });
+  // With its list open a browser takes this key for the list, and nothing has changed for it.
+  input.addEventListener("keydown", (event) => event.key === "Enter" && settle(), { signal });
 
   return {
     box: el("div", { class: "peek-search" }, input, list),

@@ -100,6 +100,8 @@ test("a layer is found by a part of its name, and brings its objective and middl
   };
   type("no such layer");
   expect(model.state.layer).toBe("conv2");
+  expect(search.placeholder).toBe("conv2");
+  fire(search, "blur");
   expect(search.value).toBe("conv2");
   model.state.at = [1, 1];
   type("FC");

@@ -1,0 +1,65 @@
+"""Scrubbing and the objective map, by mouse and by keyboard, in a real JupyterLab."""
+
+from .test_explorer import LONG, MODEL, SHOW, running
+
+__all__ = ["LONG", "MODEL", "SHOW", "running"]
+
+
+def test_a_run_is_scrubbed_back_looked_at_and_gone_on_from(notebook):
+    book = notebook([MODEL, "explorer = UnitExplorer(model, layer='conv2')\nexplorer"])
+    book.run_cell(0)
+    book.run_cell(1)
+    book.until("d.state === 'done' && d.step === 150", timeout=120)
+    scrubber = book.root.get_by_role("slider", name="Step: look back at the run")
+    # anywhere but on its own thumb, which is at the end
+    scrubber.click(position={"x": 0.2 * scrubber.bounding_box()["width"], "y": 10})
+    book.until("d.state === 'paused' && d.step < 60")
+    stands = book.ask("explorer.kept_steps[-1]")
+    assert stands == 150
+    assert book.ask("explorer.playing") is False
+    first = book.until("true")["step"]
+    scrubber.focus()
+    scrubber.press("ArrowRight")
+    at = book.until(f"d.state === 'paused' && d.step > {first}")["step"]
+    assert book.ask("explorer.step") == at
+    assert at in book.ask("explorer.kept_steps")
+    assert book.ask("explorer.kept_steps[-1]") == stands
+    run = book.until("true")["run"]
+    book.root.get_by_role("button", name="Resume from here").click()
+    book.until(f"d.run === {run + 1} && d.step > {at}")
+    assert book.ask("explorer.playing") is True
+    assert book.errors == []
+
+
+def test_a_place_is_chosen_on_the_map(running):
+    book = running()
+    rows, columns = book.ask("next(r['size'] for r in explorer.layer_list if r['name'] == 'conv2')")
+    field = book.root.get_by_role("slider", name="Place on the layer's map")
+    run = book.until("true")["run"]
+    box = field.bounding_box()
+    field.click(position={"x": box["width"] * 0.25, "y": box["height"] * 0.75})
+    book.until_kernel("explorer.at is not None")
+    row, column = book.ask("explorer.at")
+    assert abs(row - 0.75 * rows) <= 1
+    assert abs(column - 0.25 * columns) <= 1
+    book.until(f"d.run > {run} && d.state === 'running'")
+    field.press("ArrowUp")
+    field.press("ArrowRight")
+    book.until_kernel(f"explorer.at == ({row - 1}, {column + 1})")
+    book.until_kernel(f"'at row {row - 1}, column {column + 1}' in explorer.status['text']")
+    book.root.get_by_role("button", name="Back to the middle").click()
+    book.until_kernel("explorer.at is None")
+    book.root.get_by_role("combobox", name="Objective").select_option("channel")
+    book.until_kernel("'over its whole map' in explorer.status['text']")
+    assert not field.is_visible()
+    assert book.errors == []
+
+
+def test_a_layer_is_found_by_typing_a_part_of_its_name(running):
+    book = running()
+    search = book.root.get_by_role("combobox", name="Layer", exact=True)
+    search.focus()
+    book.page.keyboard.type("nv1")
+    book.page.keyboard.press("Enter")
+    book.until_kernel("explorer.layer == 'conv1'")
+    assert book.errors == []
