@@ -36,6 +36,7 @@ from benchmarks.stream_source import BLOCK, NUMBER_BITS, VALUE_BITS
 from tests import networks
 from tests.browser.conftest import Server, chromium_path
 from tests.browser.lab import Notebook
+from tests.browser.memory import page_memory
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -286,23 +287,12 @@ def endurance(server: Server, context: BrowserContext, options: Any) -> None:
             wanted = max(200, part * options.frames // 5)
             lab.page.wait_for_function(f"wanted => ({drawn})() >= wanted", arg=wanted, timeout=600_000)
             resident = lab.ask("__import__('psutil').Process().memory_info().rss") / 1e6
-            heap, nodes, listeners = page_memory(lab)
+            heap, nodes, listeners = page_memory(lab.page)
             print(
                 f"  {lab.page.evaluate(drawn):7,} frames: kernel {resident:5.0f} MB, page {heap:5.1f} MB, "
                 f"{nodes:,.0f} nodes, {listeners:,.0f} listeners",
                 flush=True,
             )
-
-
-def page_memory(lab: Notebook) -> tuple[float, float, float]:
-    """Script memory of a page in MB, its nodes and its listeners, all garbage collected."""
-    cdp = lab.page.context.new_cdp_session(lab.page)
-    cdp.send("HeapProfiler.enable")
-    cdp.send("HeapProfiler.collectGarbage")
-    cdp.send("Performance.enable")
-    found = {row["name"]: row["value"] for row in cdp.send("Performance.getMetrics")["metrics"]}
-    cdp.detach()
-    return found["JSHeapUsedSize"] / 1e6, found["Nodes"], found["JSEventListeners"]
 
 
 def until(lab: Notebook, condition: str) -> float:

@@ -31,8 +31,9 @@ _NO_CONVOLUTION = (
     "A {kind} runs no convolution on its image, so it has no channels to look into: give a convolutional network."
 )
 
+_WORTH_CUTTING = 0.9  # of a side: a part that is larger is not worth cutting out
+
 # Autograd nodes whose output has units of its own, whatever goes in.
-_WORTH_CUTTING = 0.9  # of a side: what is larger is not worth cutting out
 _MAKERS = ("Convolution", "MkldnnConvolution", "Addmm", "Mm", "Bmm", "Linear")
 # And those that only shift and rescale the units that went in.
 _NORMS = ("NativeBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "CudnnBatchNorm", "MiopenBatchNorm", "FusedRmsNorm")

@@ -5,19 +5,8 @@ import io
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-MODEL = """
-import torch
-from torch import nn
-from peek_widget import Recipe, UnitExplorer
-
-torch.manual_seed(0)
-model = nn.Sequential()
-model.add_module("conv1", nn.Conv2d(3, 8, 5, stride=2))
-model.add_module("relu1", nn.ReLU())
-model.add_module("conv2", nn.Conv2d(8, 16, 3, stride=2))
-model.add_module("relu2", nn.ReLU())
-model.add_module("conv3", nn.Conv2d(16, 32, 3))
-"""
+from .memory import page_memory
+from .test_explorer import LONG, MODEL
 
 CHANGES = 1000
 
@@ -63,17 +52,6 @@ MONKEY = """async ([seed, changes, apart]) => {
   }
   return Object.fromEntries(said);
 }"""
-
-
-def heap(book):
-    """The page's script memory in use and its count of nodes and listeners, all garbage collected."""
-    cdp = book.page.context.new_cdp_session(book.page)
-    cdp.send("HeapProfiler.enable")
-    cdp.send("HeapProfiler.collectGarbage")
-    cdp.send("Performance.enable")
-    found = {row["name"]: row["value"] for row in cdp.send("Performance.getMetrics")["metrics"]}
-    cdp.detach()
-    return found["JSHeapUsedSize"] / 1e6, found["Nodes"], found["JSEventListeners"]
 
 
 def resident(book):
@@ -126,17 +104,17 @@ def agree(book):
 @pytest.mark.slow
 def test_a_thousand_changes_in_a_minute(notebook, capsys):
     show = "explorer = UnitExplorer(model, layer='conv2', recipe='peek-fast', threads=1, size=96)\nexplorer"
-    book = notebook([MODEL, "import threading\nbefore = threading.active_count()", show])
+    book = notebook([MODEL + LONG, "import threading\nbefore = threading.active_count()", show])
     book.run_all()
     book.until("d.drawn > 3")
     book.page.evaluate(MONKEY, [1, CHANGES // 5, 55])
-    kernel, page = resident(book), heap(book)
+    kernel, page = resident(book), page_memory(book.page)
     kinds = book.page.evaluate(MONKEY, [2, CHANGES - CHANGES // 5, 55])
     assert sum(kinds.values()) == CHANGES - CHANGES // 5
     if book.root.get_by_role("button", name="Pause").count():
         book.root.get_by_role("button", name="Pause").click()
     agree(book)
-    after_kernel, after_page = resident(book), heap(book)
+    after_kernel, after_page = resident(book), page_memory(book.page)
     with capsys.disabled():
         print(
             f"\n{CHANGES} changes ({kinds}): the kernel went from {kernel:.0f} to {after_kernel:.0f} MB, "
@@ -160,7 +138,7 @@ def test_eight_explorers_on_one_page_are_all_alive(notebook):
         "for one in eight: one.layout.height = '150px'; one.layout.overflow = 'hidden'\n"
         "ipywidgets.GridBox(eight, layout=ipywidgets.Layout(grid_template_columns='repeat(4, 1fr)'))"
     )
-    book = notebook([MODEL, show])
+    book = notebook([MODEL + LONG, show])
     book.run_all()
     states = """() => [...document.querySelectorAll('.peek-root')].map(root => Number(root.dataset.peekDrawn))"""
     book.page.wait_for_function(f"() => {{ const d = ({states})(); return d.length === 8 && d.every(n => n > 2) }}",
