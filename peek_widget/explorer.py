@@ -175,7 +175,7 @@ class _RecipeChoice(_Locked, traitlets.TraitType):
 
     def validate(self, obj: Any, value: Any) -> Any:
         try:
-            return _checked_recipe(value)
+            return _checked_recipe(value, obj._offered)
         except PeekError as error:
             raise TraitError(str(error)) from error
 
@@ -194,6 +194,7 @@ class UnitExplorer(anywidget.AnyWidget):
         labels: names of the output's units, for the class list; left out, `model.class_names`.
         image_labels: a label for each image of `dataset`, as `top_crops` takes them; left out, the dataset's own.
         recipe: the name of a preset or a `Recipe`.
+        recipes: the presets that can be chosen, by name, the first being the usual one; left out, all.
         seed: where the randomness begins, 0 to 2**31 - 1.
         size: side of the picture in pixels; left out, the recipe's or the model's.
         preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
@@ -310,6 +311,7 @@ class UnitExplorer(anywidget.AnyWidget):
         tags: Any = None,
         tag_keys: Any = None,
         sheet_store: str | Path | None = None,
+        recipes: Iterable[str] | None = None,
     ) -> None:
         if state is not None:
             # all that was on screen, from the one place that says it
@@ -348,7 +350,8 @@ class UnitExplorer(anywidget.AnyWidget):
         self._network = read(self._model, input_size, preprocess, device)
         if layer is None:
             layer = _good_layer(self._network)
-        recipe = _checked_recipe("peek" if recipe is None else recipe)
+        self._offered = _checked_offer(recipes)
+        recipe = _checked_recipe(self._offered[0] if recipe is None else recipe, self._offered)
         self._network.check_unit(layer, unit)
         kind = usual_kind(self._network.layer(layer)) if objective is None else objective
         check_kind(self._network.layer(layer), kind)
@@ -417,7 +420,7 @@ class UnitExplorer(anywidget.AnyWidget):
             layer=layer, unit=unit, recipe=recipe, seed=seed, size=size, objective=kind, at=at,
             negative=bool(negative), device=str(self._network.ghost.device), playing=bool(playing), **given,
             layer_list=rows,
-            recipe_list=_describe_recipes(recipe),
+            recipe_list=_describe_recipes(recipe, self._offered),
             knobs=_describe_knobs(),
             class_names=names,
             about=self._describe(),
@@ -876,7 +879,7 @@ class UnitExplorer(anywidget.AnyWidget):
                 self._tell_traits(layer_list=self._describe_layers(self.layer))
             self._follow_layer()
         if change.name == "recipe" and _name_of(self.recipe) not in [row["name"] for row in self.recipe_list]:
-            self._tell_traits(recipe_list=_describe_recipes(self.recipe))
+            self._tell_traits(recipe_list=_describe_recipes(self.recipe, self._offered))
         if change.name == "device":
             self._device = self.device
             self._tell_traits(about={**self.about, "device": self.device})
@@ -1206,11 +1209,25 @@ def _name_of(recipe: Any) -> str:
     return recipe.name if isinstance(recipe, Recipe) else str(recipe)
 
 
-def _checked_recipe(recipe: Any) -> Any:
+def _checked_offer(names: Iterable[str] | None) -> tuple[str, ...]:
+    """The names of the presets that can be chosen, at least one."""
+    if names is None:
+        return tuple(presets())
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if not names:
+        raise RecipeError(f"recipes= is empty: name at least one of {', '.join(presets())}, or leave it out for all.")
+    for name in names:
+        Recipe.preset(name)
+    return names
+
+
+def _checked_recipe(recipe: Any, offered: tuple[str, ...]) -> Any:
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, str):
         Recipe.preset(recipe)
+        if recipe not in offered:
+            raise RecipeError(f"The recipe {recipe!r} is not offered here; possible are {', '.join(offered)}.")
         return recipe
     raise RecipeError(
         f"A recipe is the name of a preset ({', '.join(Recipe.presets())}) or a Recipe, not a {type(recipe).__name__}."
@@ -1280,8 +1297,9 @@ def _name_of_unit(rows: list[dict[str, Any]], names: list[str], layer: str, unit
     return ""
 
 
-def _describe_recipes(current: Any) -> list[dict[str, str]]:
-    rows = [{"name": name, "summary": preset.summary, "source": preset.source} for name, preset in presets().items()]
+def _describe_recipes(current: Any, offered: tuple[str, ...]) -> list[dict[str, str]]:
+    known = [(name, presets()[name]) for name in offered]
+    rows = [{"name": name, "summary": preset.summary, "source": preset.source} for name, preset in known]
     if isinstance(current, Recipe) and current.name not in presets():
         rows.append({"name": current.name, "summary": "Your own.", "source": "Given in Python."})
     return rows

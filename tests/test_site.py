@@ -19,7 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 
 # Run with their own surroundings elsewhere.
-ELSEWHERE = {"engine.md": "tests/test_docs.py", "evidence.md": "tests/evidence/test_page.py"}
+ELSEWHERE = {
+    "engine.md": "tests/test_docs.py",
+    "evidence.md": "tests/evidence/test_page.py",
+    "keep.md": "tests/test_docs.py",
+}
 
 
 def blocks(path: Path) -> list[str]:

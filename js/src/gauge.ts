@@ -42,7 +42,7 @@ export function gaugePanel(view: View): HTMLElement {
   const drawn = el("span", { class: "peek-mark-drawn" });
   const times = el("div", { class: "peek-times", "aria-hidden": "true" });
   const range = el("span", { class: "peek-scale-range" });
-  const scale = el("div", { class: "peek-scale", role: "img" }, range, ...marks, drawn);
+  const scale = el("div", { class: "peek-scale", role: "img", "aria-label": text.gaugeSpoken }, range, ...marks, drawn);
   const legend = ["median", "high", "best", "drawn"].map((kind) => {
     const value = el("b", {});
     const name =
@@ -101,7 +101,7 @@ export function gaugePanel(view: View): HTMLElement {
     });
     setText(words, gauge.text);
     setText(verdict, gauge.verdict?.text ?? "");
-    scale.setAttribute("aria-label", gauge.text);
+    scale.setAttribute("aria-label", gauge.text || text.gaugeSpoken);
     const wanted = gauge.best > 0 ? timesFor(reach) : [];
     if (wanted.join() !== ticks) {
       ticks = wanted.join();

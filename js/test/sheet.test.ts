@@ -187,8 +187,10 @@ describe("the panel", () => {
     const { model } = await open({ tags: { conv2: { "1": ["<b>dog</b>"], "2": [] } } });
     await model.tell(thumbs(1), [bytes(0xff, 0xd8)]);
     await vi.advanceTimersByTimeAsync(200);
-    expect(tile(1).getAttribute("aria-label")).toBe("unit 1 of 512, tags: <b>dog</b>, activation 0.500");
-    expect(tile(2).getAttribute("aria-label")).toContain("looked at, no tag");
+    expect(tile(1).querySelector(".peek-unseen")?.textContent).toBe(
+      "unit 1 of 512, tags: <b>dog</b>, activation 0.500",
+    );
+    expect(tile(2).querySelector(".peek-unseen")?.textContent).toContain("looked at, no tag");
     expect(tile(1).querySelector("b")).toBeNull();
     expect(tile(1).querySelector("img")?.hidden).toBe(false);
     expect(tile(2).querySelector("img")?.hidden).toBe(true);

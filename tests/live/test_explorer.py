@@ -624,3 +624,19 @@ def test_it_gives_way_to_a_training_and_says_that_the_weights_have_changed(explo
     explorer.restart()
     eventually(lambda: explorer.step > 2 and "weights" not in explorer.status["text"])
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_only_the_recipes_that_are_offered_can_be_chosen(explore):
+    explorer = explore(recipe=None, recipes=["peek-fast", "oygard-2016"], playing=False)
+    assert explorer.recipe == "peek-fast"
+    assert [row["name"] for row in explorer.recipe_list] == ["peek-fast", "oygard-2016"]
+    with pytest.raises(TraitError, match="not offered here; possible are peek-fast, oygard-2016"):
+        explorer.recipe = "peek"
+    explorer.comm.receive({"method": "update", "state": {"recipe": "maco-2023"}})
+    assert explorer.recipe == "peek-fast"
+    with pytest.raises(RecipeError, match="not offered"):
+        UnitExplorer(tiny(), recipe="peek", recipes=["peek-fast"])
+    with pytest.raises(RecipeError, match="empty"):
+        UnitExplorer(tiny(), recipes=[])
+    with pytest.raises(RecipeError, match="no recipe"):
+        UnitExplorer(tiny(), recipes=["pek"])

@@ -162,7 +162,8 @@ def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(tmp_path, kill, mon
 
 @pytest.mark.slow
 def test_kill_9_at_random_moments(tmp_path):
-    steps, chance = 60, random.Random(6)
+    # long enough that also a quick machine is at work when it is killed
+    steps, chance = 240, random.Random(6)
     whole = pngs(sheet(recipe=QUICK.replace(steps=steps)).draw())
     kept: dict[str, int] = {}
     killed = 0

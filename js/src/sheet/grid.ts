@@ -33,6 +33,7 @@ export interface SheetGrid {
 
 interface Cell {
   element: HTMLElement;
+  spoken: HTMLElement;
   image: HTMLImageElement;
   number: HTMLElement;
   words: HTMLElement;
@@ -74,9 +75,11 @@ export function sheetGrid(
     const number = el("span", { class: "peek-sheet-tile-unit" });
     const words = el("span", { class: "peek-sheet-tile-words" });
     const ghost = el("span", { class: "peek-sheet-tile-ghost" });
-    const caption = el("span", { class: "peek-sheet-tile-caption" }, number, words, ghost);
+    const caption = el("span", { class: "peek-sheet-tile-caption", "aria-hidden": "true" }, number, words, ghost);
+    const spoken = el("span", { class: "peek-unseen" });
     return {
-      element: el("div", { class: "peek-sheet-tile", role: "gridcell", tabindex: -1 }, image, caption),
+      element: el("div", { class: "peek-sheet-tile", role: "gridcell", tabindex: -1 }, spoken, image, caption),
+      spoken,
       image,
       number,
       words,
@@ -98,7 +101,7 @@ export function sheetGrid(
     setText(cell.ghost, ghost);
     box.className = `peek-sheet-tile${draft ? " peek-sheet-tile-draft" : ""}${words ? " peek-sheet-tile-tagged" : ""}`;
     box.title = spoken;
-    box.setAttribute("aria-label", spoken);
+    setText(cell.spoken, spoken);
     box.setAttribute("aria-selected", String(selection.units.has(unit)));
     if (bench) box.setAttribute("aria-current", "true");
     else box.removeAttribute("aria-current");
