@@ -97,6 +97,14 @@ def test_real_images_are_shown_under_the_pointer_and_on_the_keyboard(chromium, r
         assert card.is_visible()
         page.mouse.move(999, 699)
         card.wait_for(state="hidden")
+        page.set_viewport_size({"width": 700, "height": 500})  # room neither below nor above
+        page.hover(".tile >> nth=1")
+        card.wait_for()
+        box = card.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 500
+        page.mouse.move(699, 1)
+        card.wait_for(state="hidden")
         page.keyboard.press("Tab")
         while not page.evaluate("document.activeElement.matches('.tile')"):
             page.keyboard.press("Tab")

@@ -131,8 +131,13 @@ function makeCard(source: (picture: string) => string): (unit: Unit | null, tile
     );
     card.hidden = false;
     const at = tile.getBoundingClientRect();
-    const below = at.bottom + card.offsetHeight + 8 < innerHeight || at.top < card.offsetHeight + 8;
-    card.style.insetBlockStart = `${below ? at.bottom + 4 : at.top - card.offsetHeight - 4}px`;
-    card.style.insetInlineStart = `${Math.max(4, Math.min(at.left, document.documentElement.clientWidth - card.offsetWidth - 4))}px`;
+    const [width, height] = [card.offsetWidth + 4, card.offsetHeight + 4];
+    const below = at.bottom + height < innerHeight;
+    const above = at.top > height;
+    // In a low window with room neither below nor above, beside the tile.
+    const top = below ? at.bottom + 4 : above ? at.top - height : innerHeight - height;
+    const left = below || above ? at.left : at.right + 4;
+    card.style.insetBlockStart = `${Math.max(4, top)}px`;
+    card.style.insetInlineStart = `${Math.max(4, Math.min(left, document.documentElement.clientWidth - width))}px`;
   };
 }
