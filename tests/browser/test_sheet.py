@@ -129,3 +129,23 @@ def test_put_away_it_draws_nothing(sheet):
     assert book.ask("len(explorer.sheet.done) + len(explorer.sheet.drafts)") == drawn
     book.root.locator("summary", has_text="Whole layer").click()
     until(book, f"Number(s.drafts) > {drawn}")
+
+
+def test_what_the_real_images_suggest_is_taken_with_one_key(sheet):
+    images = "from peek_widget.zoo import Images\n"
+    show = images + SHOW.replace("UnitExplorer(", "UnitExplorer(layer='conv6', dataset=Images(336, seed=4), ")
+    book = sheet(show)
+    book.until("d.evidence === 'done'", timeout=120)
+    ghosts = book.root.locator(".peek-sheet-tile-ghost:not(:empty)")
+    ghosts.first.wait_for(timeout=60_000)
+    suggested = ghosts.first.text_content()
+    unit = ghosts.first.evaluate("ghost => Number(ghost.closest('[data-unit]').dataset.unit)")
+    tile(book, unit).click()
+    book.page.keyboard.press(".")
+    book.until_kernel(f"explorer.tags == {{'conv6': {{'{unit}': [{suggested!r}]}}}}")
+    assert tile(book, unit).locator(".peek-sheet-tile-words").text_content() == suggested
+    # the bench goes there, and its best real images say why
+    book.page.keyboard.press("Enter")
+    book.until_kernel(f"explorer.unit == {unit} and explorer.crops is not None")
+    labels = book.ask("[crop.label_name for crop in explorer.crops.top]")
+    assert labels.count(suggested) == max(map(labels.count, labels))
