@@ -9,6 +9,7 @@
     crops     units of the bundled network, drawn, beside their top and bottom crops
     survey    what the bundled network's units are about: the counts and a chart
     real      the counts on SqueezeNet and the 250 real images (numbers only)
+    recipes   the same three of the bundled network under every recipe, and the page that shows them
 
 The real network and images are found by PEEK_SHARED or at ../shared; `crops` and `survey` need nothing but the package.
 """
@@ -31,7 +32,7 @@ OUT = ROOT / "docs" / "img"
 sys.path.insert(0, str(ROOT))
 
 from peek_widget import Logit, Neuron, ascend, render
-from peek_widget.ascent import Objective, to_pil
+from peek_widget.ascent import Objective, presets, to_pil
 from peek_widget.evidence import LayerEvidence, survey, top_crops
 from peek_widget.network import read
 from peek_widget.zoo import Images, bundled
@@ -251,7 +252,38 @@ def survey_real() -> None:
     print("\nunits about anything, labels dealt anew 20 times:", chances)
 
 
+# -- every recipe
+
+SUBJECTS = {"unit 20 of conv4": Neuron("conv4", 20), "unit 20 of conv6": Neuron("conv6", 20), "butterfly": Logit(25)}
+
+
+def recipes() -> None:
+    """One picture for each recipe: the same three things under it; and docs/recipes.md round them."""
+    folder = OUT / "recipes"
+    folder.mkdir(exist_ok=True)
+    network = read(bundled())
+    lines = [
+        "# The recipes",
+        "",
+        f"The same three under every recipe, drawn from the bundled network with seed 0: {', '.join(SUBJECTS)}. What "
+        "stays when the recipe changes belongs to the unit. Each is as published; networks of another scale than a "
+        "recipe was made for may stay grey under it, and are shown so. Made by `python docs/make_images.py recipes`.",
+        "",
+    ]
+    for name, preset in presets().items():
+        pictures = [render(network, one, name).images[0] for one in SUBJECTS.values()]
+        contact(pictures, 3, 224).save(folder / f"{name}.webp", quality=82)
+        recipe = preset.recipe
+        lines += [
+            f"## {name}", "", f"{preset.summary} {recipe.steps} steps. Source: {preset.source}", "",
+            f"![{', '.join(SUBJECTS)} under {name}](img/recipes/{name}.webp)", "",
+        ]  # fmt: skip
+        print(name, flush=True)
+    (ROOT / "docs" / "recipes.md").write_text("\n".join(lines), encoding="utf-8")
+
+
 PARTS = {
+    "recipes": recipes,
     "screens": screens,
     "drawing": drawing,
     "sheets": sheets,
