@@ -96,11 +96,15 @@ def drawing() -> None:
 
 @dataclass
 class Scene:
-    """A cell whose last line shows an explorer, and what is done before the picture is taken: in Python, by clicks."""
+    """A cell whose last line shows an explorer, and what is done before the picture is taken.
+
+    In Python, by clicks; and what has to be true of the page then.
+    """
 
     cell: str
     ask: str = ""
     click: tuple[str, ...] = ()
+    until: str = ""
 
 
 SCENES = {
@@ -122,7 +126,18 @@ from peek_widget.zoo import Images
 explorer = UnitExplorer(layer="conv5", unit=33, dataset=Images(700, seed=7))
 explorer"""
     ),
-}
+    "explorer-sheet": Scene(
+        """from peek_widget import Recipe, UnitExplorer
+
+quick = Recipe.preset("peek-fast").replace(steps=40, size=128)
+words = {"eye": [12, 23, 33], "spiral": [2, 24, 59], "tip": [5, 7, 20, 41]}
+tags = {"conv5": {str(unit): [word] for word, units in words.items() for unit in units}}
+explorer = UnitExplorer(layer="conv5", unit=33, recipe=quick, tags=tags, tag_keys={word[0]: word for word in words})
+explorer"""
+        , click=("summary:has-text('Whole layer')",),
+        until="document.querySelector('.peek-sheet-grid')?.dataset.state === 'done'",
+    ),
+}  # fmt: skip
 WIDTHS = {1400: "", 700: "-narrow"}
 THEMES = {"Light": "", "Dark": "-dark"}
 
@@ -139,7 +154,7 @@ def screens() -> None:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=flags)
         try:
-            context = browser.new_context(viewport={"width": 1520, "height": 1500}, device_scale_factor=1)
+            context = browser.new_context(viewport={"width": 1520, "height": 2500}, device_scale_factor=1)
             for name, scene in SCENES.items():
                 book = Notebook(server, context, f"{name}.ipynb", [scene.cell])
                 book.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
@@ -150,6 +165,8 @@ def screens() -> None:
                 book.until_kernel("explorer.evidence.get('state', 'done') == 'done'", timeout=240)
                 for selector in scene.click:
                     book.root.locator(selector).first.click()
+                if scene.until:
+                    book.page.wait_for_function(f"() => {scene.until}", timeout=400_000)
                 for theme, dark in THEMES.items():
                     command = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
                     book.page.evaluate(command, f"JupyterLab {theme}")
