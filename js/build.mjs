@@ -121,7 +121,7 @@ function shorten(paths) {
 function shortenClasses(bundles) {
   const kept = new RegExp(
     "^peek-(root|ask|canvas|crop|crop-activation|crop-label|crops|error|footer|gauge|gauge-text|help|hint|keep|knobs|label|" +
-      "large|large-name|mark-drawn|map|pair|pass|picture|real|recipe-button|recipe-list|section|(sheet|tile|word|shot).*)$",
+      "large|large-name|mark-drawn|map|pair|pass|picture|real|recipe-button|recipe-list|section|status|(sheet|tile|word|shot).*)$",
   );
   const name = /peek-[a-z0-9-]+/g;
   const inStyles = /(?<=\.)peek-[a-z0-9-]+/g;

@@ -139,9 +139,9 @@ def test_close_with_two_views_and_real_images_leaves_no_view_and_no_thread(noteb
     book.until("d.drawn > 3 && d.crops > 0", timeout=60)
     book.ask("explorer.close()")
     views(book, 0)
-    # what the kernel itself answers the page in is its own
+    # what the kernel itself begins beside us is its own
     left = book.ask("[t.name for t in threading.enumerate() if t not in before]")
-    assert [name for name in left if "subshell" not in name] == []
+    assert [name for name in left if name.startswith("peek")] == []
 
 
 def test_a_cell_run_again_shows_the_new_explorer_and_the_old_one_rests(drawing, notebook_host):
