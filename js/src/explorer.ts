@@ -83,6 +83,14 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   explainLabels(view, root);
   // Last, so that every panel has shown what is new when it looks.
   keepFocus(view, root);
+  // From wherever in the widget: the large image lies open until it is put away.
+  root.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key === "Escape" && !event.defaultPrevented && session.crops.opened) session.crops.open(0);
+    },
+    { signal },
+  );
 
   host.append(root);
   // Jupyter marks a widget that has no line to a kernel: one out of a saved notebook.
