@@ -211,11 +211,11 @@ def test_a_paused_explorer_of_a_restarted_kernel_says_so_when_it_is_touched(draw
 
 # -- a busy kernel
 
-SLEEPS = "import time\nexplorer.unit = 3\ntime.sleep(9)"
+SLEEPS = "import time\nexplorer.unit = 3\ntime.sleep(20)"
 COMPUTES = """
 import time
 explorer.unit = 5
-ends = time.monotonic() + 10
+ends = time.monotonic() + 20
 while time.monotonic() < ends:
     sum(range(1000))
 """
@@ -254,7 +254,7 @@ def test_while_a_cell_is_busy_frames_go_on_and_the_hand_is_obeyed(drawing, ipyke
         book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=10_000)
         run = book.until("d.state === 'running' && d.step > 3")["run"]
         drawn = book.until("true")["drawn"]
-        book.until(f"d.drawn > {drawn + 10}", timeout=6)
+        book.until(f"d.drawn > {drawn + 10}", timeout=12)
         assert book.busy(), "the cell had ended already"
         slider = book.root.get_by_role("slider", name="Unit", exact=True)
         slider.focus()
