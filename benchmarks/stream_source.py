@@ -104,6 +104,11 @@ class Precomputed:
     def values(self) -> dict[str, float]:
         return {}
 
+    recipe_values = values
+
+    def state(self) -> None:
+        """Nobody goes back to an earlier step here."""
+
 
 class Explorer(UnitExplorer):
     """The explorer itself, but for where its pictures come from."""
