@@ -970,10 +970,14 @@ class UnitExplorer(anywidget.AnyWidget):
         return values
 
     def _entries(self, what: dict[str, Any]) -> tuple[list[Entry], str]:
-        return entries(
+        found = entries(
             self._network, self.layer, self.unit, **what, recipe=self._recipe_by_hand(), seed=self.seed,
             names=self.class_names, objective=self._objective_of, negative=self.negative,
         )  # fmt: skip
+        # what can't be chosen on the bench can't be had beside it either
+        for recipe in what.get("recipes", ()):
+            _checked_recipe(recipe, self._offered)
+        return found
 
     def _objective_of(self, unit: int) -> Objective:
         return objective_of(self._network, dataclasses.replace(self._target(), unit=unit))

@@ -117,6 +117,15 @@ def test_what_is_not_possible_is_told_to_the_page(explore, what, values, words):
     eventually(lambda: explorer.step > step)
 
 
+def test_a_recipe_that_is_not_offered_is_not_compared_either(explore):  # noqa: F811
+    explorer = explore(layer="conv2", recipe=None, recipes=["peek-fast", "oygard-2016"])
+    say(explorer, kind="compare", what="recipes", values=["peek-fast", "maco-2023"])
+    eventually(lambda: told(explorer) and told(explorer)[-1][0]["state"] == "error")
+    assert "possible are peek-fast, oygard-2016" in told(explorer)[-1][0]["problem"]
+    with pytest.raises(RecipeError, match="not offered"):
+        explorer.compare(recipes=["peek-fast", "maco-2023"])
+
+
 def test_in_python_it_is_raised(explore):  # noqa: F811
     explorer = explore(layer="conv2")
     with pytest.raises(UnitError):
