@@ -16,7 +16,7 @@ import pytest
 from .lab import Notebook, Notebook7
 from .marimo import App, MarimoServer
 from .ports import free_port
-from .voila import Dashboard
+from .voila import Dashboard, Visitor, VoilaServer
 
 ELSEWHERE = re.compile(r"^(?!http://127\.0\.0\.1|ws://127\.0\.0\.1|data:|blob:)")
 START_SECONDS = 60
@@ -78,6 +78,13 @@ def strangers(refused):
 @pytest.fixture(scope="session")
 def browser_context(chromium, refused):
     # one for the whole run: its cache halves the time of every later page
+    context = new_context(chromium, refused)
+    yield context
+    context.close()
+
+
+def new_context(chromium, refused):
+    """A browser of somebody's own, as good as: cookies, cache and storage; nothing outside this machine answers."""
     context = chromium.new_context(viewport={"width": 1400, "height": 1000})
 
     def refuse(route):
@@ -85,8 +92,7 @@ def browser_context(chromium, refused):
         route.abort()
 
     context.route(ELSEWHERE, refuse)
-    yield context
-    context.close()
+    return context
 
 
 class Server:
@@ -206,7 +212,7 @@ def pages(server, request):
     yield keep
     failed = getattr(request.node, "failed", False)
     for number, each in enumerate(opened):
-        if failed:
+        if failed and not each.page.is_closed():
             folder = Path("test-results")
             folder.mkdir(exist_ok=True)
             each.page.screenshot(path=folder / f"{short_name(request)}-{number}.png")
@@ -242,6 +248,42 @@ def dashboard(server, browser_context, request, pages):
         return pages(Dashboard(server, browser_context, name, cells=cells, path=path))
 
     return open_dashboard
+
+
+@pytest.fixture
+def voila(tmp_path):
+    """`voila(path)` serves that notebook by Voila's own server; the same one for the whole test."""
+    servers = []
+
+    def serve(path):
+        if not servers:
+            servers.append(VoilaServer(tmp_path, path))
+        return servers[0]
+
+    yield serve
+    for each in servers:
+        each.stop()
+
+
+@pytest.fixture
+def contexts(chromium, refused):
+    """`contexts()` is another person's browser."""
+    opened = []
+
+    def another():
+        opened.append(new_context(chromium, refused))
+        return opened[-1]
+
+    yield another
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def visit(voila, contexts, pages):
+    """`visit(path)` is a visitor who sets out for that notebook on a Voila server; each next one goes to the same."""
+    # `pages` comes last, so that it looks at them while their browsers are open
+    return lambda path: pages(Visitor(voila(path), contexts()))
 
 
 @pytest.fixture(params=["JupyterLab", "Notebook 7"])
