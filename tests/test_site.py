@@ -41,8 +41,9 @@ def explorers(monkeypatch):
     init = peek_widget.UnitExplorer.__init__
 
     def remember(self, *args: Any, **options: Any) -> None:
-        made.append(self)
         init(self, *args, **{"threads": 1, **options})
+        # one that was refused is none
+        made.append(self)
 
     monkeypatch.setattr(peek_widget.UnitExplorer, "__init__", remember)
     yield made
@@ -76,6 +77,21 @@ def test_the_reference_names_all_that_is_public():
 def test_every_page_is_in_the_menu():
     menu = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert [path.name for path in DOCS.glob("*.md") if f" {path.name}\n" not in menu] == []
+
+
+def test_every_recipe_has_its_picture_of_the_same_units():
+    text = (DOCS / "recipes.md").read_text("utf-8")
+    shown = re.findall(r"^## (.+)$", text, flags=re.M)
+    pictures = re.findall(r"!\[(.+) under (.+)\]\((.+)\)", text)
+    assert shown == [name for _, name, _ in pictures] == list(peek_widget.Recipe.presets())
+    assert len({subject for subject, _, _ in pictures}) == 1
+    assert all((DOCS / path).exists() for _, _, path in pictures)
+
+
+@pytest.mark.parametrize("symptom", ["grey", "Module anywidget ... not registered", "Nothing moves", "Out of memory"])
+def test_a_symptom_is_found_by_its_own_words(symptom):
+    headings = re.findall(r"^\*\*(.+?)\*\*", (DOCS / "troubleshooting.md").read_text("utf-8"), flags=re.M | re.S)
+    assert any(symptom in " ".join(heading.split()) for heading in headings)
 
 
 @pytest.mark.slow
