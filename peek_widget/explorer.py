@@ -754,9 +754,10 @@ class UnitExplorer(anywidget.AnyWidget):
         desk = self._sheets
         match message:
             case protocol.Part():
-                self._tell({"kind": "part"}, [_static(name).encode() for name in ("sheet.js", "sheet.css")])
-                # a page that asks for it knows nothing of the sheet yet
+                self._tell({"kind": "part"}, [_static(name).encode() for name in ("later.js", "later.css")])
+                # a page that asks for it knows nothing yet of what is shown there
                 desk.resend()
+                self._comparer.resend()
             case protocol.SheetOpen(on):
                 desk.open(on)
                 self._tell(self._book.counts(self.layer), [])

@@ -1,19 +1,17 @@
-import { comparePanel } from "./compare";
 import { curvePanel } from "./curve";
 import { el } from "./dom";
 import { keepFocus } from "./focus";
-import { gaugePanel } from "./gauge";
 import { explainLabels } from "./help";
 import { keepPanel } from "./keep";
 import { keepKeys } from "./keys";
 import { knobsPanel } from "./knobs";
+import { comparePanel, gaugePanel, sheetPanel } from "./later";
 import { objectivePanel } from "./objective";
 import { headingPanel, pickerPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { hasImages, realPanel } from "./real";
 import { recipePanel } from "./recipe";
 import type { Session } from "./session";
-import { sheetPanel } from "./sheet";
 import { footerPanel, statusPanel } from "./status";
 import { text } from "./text";
 import { transportPanel } from "./transport";
@@ -24,7 +22,7 @@ type Panel = (view: View) => HTMLElement;
 /**
  * The places of the bench in reading order, and the panels in each. A new panel is named here and has a style sheet
  * of its own in css/; where the places lie at which width is css/layout.css. What opens only when it is wanted is a
- * `section` of section.ts and belongs in `below`.
+ * section of later.ts and belongs in `below`.
  */
 const PLACES: Record<string, readonly Panel[]> = {
   picture: [picturePanel, transportPanel, keepPanel, gaugePanel],
@@ -76,8 +74,9 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   });
 
   watch(view, ["compared"], () => {
-    root.dataset.peekCompare = session.compared.set?.state ?? "";
-    root.dataset.peekCompared = String(session.compared.pictures.filter(Boolean).length);
+    const compared = session.later.parts?.compared;
+    root.dataset.peekCompare = compared?.set?.state ?? "";
+    root.dataset.peekCompared = String(compared?.pictures.filter(Boolean).length ?? 0);
   });
 
   explainLabels(view, root);

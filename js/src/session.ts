@@ -1,8 +1,8 @@
 import type { AnyModel } from "@anywidget/types";
 import { Attention } from "./attention";
-import { ComparisonStore } from "./compare";
 import { CropStore } from "./crops";
 import { Keeper } from "./keep";
+import { Later, type LaterTopic } from "./later";
 import {
   type Binary,
   bytesOf,
@@ -15,12 +15,11 @@ import {
   type Traits,
   WIRE,
 } from "./protocol";
-import { SheetDoor, type SheetTopic } from "./sheet";
 import { FrameStore } from "./store";
 import { Wire } from "./wire";
 
 /** What a view can wait for: a trait, or one of the things only the front end knows. */
-export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | "compared" | SheetTopic;
+export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | LaterTopic;
 type Listener = (changed: ReadonlySet<Topic>) => void;
 
 const LIVE: ReadonlySet<Topic> = new Set(WIRE.live);
@@ -31,9 +30,8 @@ export class Session {
   readonly store: FrameStore;
   readonly attention: Attention;
   readonly crops: CropStore;
-  readonly compared: ComparisonStore;
   readonly keeper: Keeper;
-  readonly sheet: SheetDoor;
+  readonly later: Later;
   /** True after a picture could not be decoded, until one can. */
   undecodable = false;
   status: Status;
@@ -69,14 +67,10 @@ export class Session {
       return sent;
     };
     this.crops = new CropStore(ask, (topic) => this.note(topic));
-    this.compared = new ComparisonStore(
-      // An ack is no question.
-      (message) => (message.kind === "compared" ? this.wire.send(message) : ask(message)),
-      () => this.note("compared"),
-    );
     this.keeper = new Keeper(ask);
-    this.sheet = new SheetDoor(
-      (message) => void this.wire.send(message),
+    this.later = new Later(
+      // An ack is no question; nor is what the sheet says, where a long step may stand before an answer.
+      (message) => (message.kind === "compare" ? ask(message) : this.wire.send(message)),
       (topic) => this.note(topic),
     );
     const on = (event: string, handler: (...args: never[]) => void): void => {
@@ -85,7 +79,7 @@ export class Session {
     };
     on("msg:custom", (content: unknown, buffers?: readonly Binary[]) => {
       if ((content as Inbound | null)?.kind === "here") this.attention.here();
-      for (const store of [this.crops, this.compared, this.keeper, this.sheet]) store.receive(content, buffers ?? []);
+      for (const store of [this.crops, this.keeper, this.later]) store.receive(content, buffers ?? []);
     });
     // Jupyter's own event, which says in time what the first refused message would say late.
     on("comm_live_update", () => this.attention.cut());
@@ -112,8 +106,7 @@ export class Session {
     this.attention.dispose();
     this.store.dispose();
     this.crops.dispose();
-    this.compared.dispose();
-    this.sheet.dispose();
+    this.later.dispose();
   }
 
   get isDisposed(): boolean {

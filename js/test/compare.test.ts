@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import createWidget from "../src/index";
 import type { ComparisonSet, KeptFile } from "../src/protocol";
-import { FakeModel, frame, installScreen, type Screen, settle, traits } from "./host";
+import { FakeModel, frame, installLater, installScreen, openSection, type Screen, settle, traits } from "./host";
 
 let screen: Screen;
 let host: HTMLElement;
@@ -9,6 +9,7 @@ let host: HTMLElement;
 beforeEach(() => {
   vi.useFakeTimers();
   screen = installScreen();
+  installLater();
   host = document.body.appendChild(document.createElement("div"));
 });
 
@@ -38,7 +39,7 @@ async function open(): Promise<{ model: FakeModel; find: <E extends HTMLElement>
   widget.initialize({ model: model.asModel, signal: view.signal } as never);
   widget.render({ model: model.asModel, el: host, signal: view.signal } as never);
   screen.show(true);
-  await settle();
+  await openSection(host, "Compare");
   return { model, find: (what) => [...host.querySelectorAll<never>(what)], end: () => view.abort() };
 }
 

@@ -2,6 +2,8 @@
 // neither pictures nor an IntersectionObserver, so those are stood in for here; Chromium has its own tests.
 import type { AnyModel } from "@anywidget/types";
 import { vi } from "vitest";
+import { Later } from "../src/later";
+import * as later from "../src/later/index";
 import type { LayerInfo, Outbound, Status, Traits } from "../src/protocol";
 
 export const LAYERS: LayerInfo[] = [layer("conv1", 64, 112), layer("conv2", 512, 14), layer("fc", 10, 1)];
@@ -226,4 +228,18 @@ export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
     putImageData: () => undefined,
   } as never);
   return screen;
+}
+
+/** What the kernel sends when a panel is opened for the first time, sent at once: here no script can be imported from an address. */
+export function installLater(): void {
+  vi.spyOn(Later.prototype, "fetch").mockImplementation(async () => ({ module: later, style: "" }));
+}
+
+/** Opens a section as a click on its title does. */
+export async function openSection(host: HTMLElement, title: string): Promise<HTMLDetailsElement> {
+  const panel = [...host.querySelectorAll("details")].find((one) => one.firstElementChild?.textContent === title)!;
+  panel.open = true;
+  panel.dispatchEvent(new Event("toggle"));
+  await settle();
+  return panel;
 }

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { positionOn, reachFor, timesFor } from "../src/gauge";
 import createWidget from "../src/index";
+import { positionOn, reachFor, timesFor } from "../src/later/gauge";
 import type { CropInfo, CropSet, Gauge, LargeCrop } from "../src/protocol";
-import { bytes, FakeModel, frame, installScreen, type Screen, settle, status, traits } from "./host";
+import { bytes, FakeModel, frame, installLater, installScreen, type Screen, settle, status, traits } from "./host";
 
 let screen: Screen;
 let host: HTMLElement;
@@ -10,6 +10,7 @@ let host: HTMLElement;
 beforeEach(() => {
   vi.useFakeTimers();
   screen = installScreen();
+  installLater();
   host = document.body.appendChild(document.createElement("div"));
 });
 

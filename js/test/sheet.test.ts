@@ -2,9 +2,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Session } from "../src/session";
 import { letterOf, moved, ordered, rowsInView, Selection, UNSEEN } from "../src/sheet/math";
 import { sheetContents } from "../src/sheet/panel";
-import { SheetStore } from "../src/sheet/store";
 import type { View } from "../src/view";
-import { bytes, FakeModel, installScreen, settle, traits } from "./host";
+import { bytes, FakeModel, installLater, installScreen, settle, traits } from "./host";
 
 describe("what is in view", () => {
   test("a few rows more than can be seen, never past an end", () => {
@@ -93,6 +92,7 @@ describe("the panel", () => {
   beforeEach(() => {
     vi.useFakeTimers();
     installScreen();
+    installLater();
     urls = new Set();
     let made = 0;
     vi.spyOn(URL, "createObjectURL").mockImplementation(() => {
@@ -117,9 +117,7 @@ describe("the panel", () => {
   async function open(changes = {}) {
     const model = new FakeModel(traits({ unit: 3, ...changes }));
     const session = new Session(model.asModel);
-    const send = (message: Parameters<typeof session.wire.send>[0]): void => void session.wire.send(message);
-    const store = new SheetStore(send, (topic) => (session as unknown as { note(topic: string): void }).note(topic));
-    session.sheet.store = store;
+    const { sheet: store } = await session.later.load();
     const view: View = { session, signal: end.signal };
     host.append(...sheetContents(view, store));
     store.open(view, true);

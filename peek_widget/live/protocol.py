@@ -114,7 +114,7 @@ one byte a place.
 `kept`: the answer to `keep`: `what`, `name` (of a file), `text` (code to copy), `note` (on the picture), and
 `problem` (why there is none, or ""). The buffer is the file.
 
-`part`: the answer to `part`; the buffers are the script and the style sheet of the contact sheet's panel.
+`part`: the answer to `part`; the buffers are the script and the style sheet of the panels that come later.
 
 Of the contact sheet, each with `sheet` (the number of the sheet: another layer, recipe, seed or size has another) and
 `n` (to be acknowledged by `sheetack`):
@@ -229,7 +229,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Part:
-    """The page wants the part of the front end that shows the contact sheet; saved notebooks go without."""
+    """The page wants the part of the front end that not everybody opens; saved notebooks go without."""
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import type { SheetTopic } from "../later";
 import {
   type Binary,
   bytesOf,
@@ -8,7 +9,6 @@ import {
   type TagCounts,
   type TagSuggestions,
 } from "../protocol";
-import type { SheetTopic } from "../sheet";
 
 /** One unit of the sheet as far as it is drawn. `url`: of its picture; "" where `problem` says why there is none. */
 export interface Thumb {

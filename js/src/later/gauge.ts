@@ -1,8 +1,8 @@
-import { el, setText } from "./dom";
-import type { Gauge } from "./protocol";
-import { hasImages } from "./real";
-import { formatNumber, text } from "./text";
-import { type View, watch } from "./view";
+import { el, setText } from "../dom";
+import type { Gauge } from "../protocol";
+import { formatNumber } from "../text";
+import { type View, watch } from "../view";
+import { text } from "./text";
 
 /**
  * Where a value lies on the scale, 0 to 1. The best real image is always in the middle: left of it the real
@@ -33,8 +33,8 @@ function lowEnd({ lowest, best }: Gauge): number {
   return Math.min(best > 0 ? 0 : lowest, lowest);
 }
 
-/** The drawn picture and the real images on one scale. */
-export function gaugePanel(view: View): HTMLElement {
+/** What `panel` shows: the drawn picture and the real images on one scale. */
+export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
   const { session } = view;
   const words = el("p", { class: "peek-gauge-text", "aria-live": "off" });
   const verdict = el("p", { class: "peek-help" });
@@ -56,24 +56,15 @@ export function gaugePanel(view: View): HTMLElement {
     );
     return { item, value };
   });
-  const panel = el(
-    "section",
-    { class: "peek-gauge", "aria-label": text.gaugeSpoken },
-    words,
-    el("div", { class: "peek-scale-box" }, scale, times),
-    el("div", { class: "peek-legend" }, ...legend.map(({ item }) => item)),
-    verdict,
-  );
   let reach = 10;
   let of = "";
   let ticks = "";
 
-  watch(view, ["gauge", "evidence", "unit", "layer"], () => {
+  watch(view, ["gauge", "unit", "layer"], () => {
     const raw = session.wire.get("gauge") ?? {};
     const gauge = raw as Gauge;
     const empty =
       raw.best === undefined || raw.unit !== session.wire.get("unit") || raw.layer !== session.wire.get("layer");
-    panel.hidden = !hasImages(session);
     panel.classList.toggle("peek-gauge-empty", empty);
     if (empty) {
       setText(words, "");
@@ -114,7 +105,12 @@ export function gaugePanel(view: View): HTMLElement {
       );
     }
   });
-  return panel;
+  return [
+    words,
+    el("div", { class: "peek-scale-box" }, scale, times),
+    el("div", { class: "peek-legend" }, ...legend.map(({ item }) => item)),
+    verdict,
+  ];
 }
 
 /** Which ratios are written under the right half. */

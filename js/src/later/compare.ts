@@ -1,7 +1,7 @@
-import { clamp, numberBox } from "./controls";
-import { decoded } from "./crops";
-import { el, setText, textButton } from "./dom";
-import { saved } from "./keep";
+import { clamp, numberBox } from "../controls";
+import { decoded } from "../crops";
+import { el, setText, textButton } from "../dom";
+import { saved } from "../keep";
 import {
   type Binary,
   type ComparisonSet,
@@ -9,10 +9,10 @@ import {
   type Inbound,
   LARGEST_SEED,
   type Outbound,
-} from "./protocol";
-import { section } from "./section";
-import { formatNumber, text } from "./text";
-import { type View, watch } from "./view";
+} from "../protocol";
+import { formatNumber } from "../text";
+import { type View, watch } from "../view";
+import { text } from "./text";
 
 const FEWEST = 2;
 const MOST = 6;
@@ -92,9 +92,9 @@ export class ComparisonStore {
 type What = keyof typeof text.compareKinds;
 
 /** What to set beside each other, and the pictures in step. */
-export function comparePanel(view: View): HTMLElement {
+export function compareContents(view: View, compared: ComparisonStore): HTMLElement[] {
   const { session, signal } = view;
-  const { wire, compared } = session;
+  const { wire } = session;
   let count = 3;
 
   const kind = el(
@@ -102,7 +102,7 @@ export function comparePanel(view: View): HTMLElement {
     { class: "peek-select", "aria-label": text.compareWhat },
     ...Object.entries(text.compareKinds).map(([value, words]) => el("option", { value }, words)),
   );
-  const boxes = el("div", { class: "peek-choices", role: "group", "aria-label": text.recipe });
+  const boxes = el("div", { class: "peek-choices", role: "group", "aria-label": text.compareRecipes });
   const number = numberBox(
     text.compareCount,
     (value) => {
@@ -166,15 +166,9 @@ export function comparePanel(view: View): HTMLElement {
     grid,
     line,
   );
-  const panel = section(text.compare, el("div", { class: "peek-choices" }, kind, boxes, number.input, draw), shown);
-
-  let before = "";
   watch(view, ["compared"], () => {
     const { set, pictures } = compared;
     const state = set?.state ?? "";
-    // Asked for in Python it opens by itself.
-    if (state && !before) panel.open = true;
-    before = state;
     shown.hidden = !state;
     setText(title, set?.title ?? "");
     setText(line, set?.text ?? "");
@@ -188,7 +182,7 @@ export function comparePanel(view: View): HTMLElement {
     tiles.forEach((each, at) => each.show(set?.items[at], pictures[at] ?? null));
     grid.style.setProperty("--count", String(set?.items.length ?? 0));
   });
-  return panel;
+  return [el("div", { class: "peek-choices" }, kind, boxes, number.input, draw), shown];
 }
 
 interface Tile {
