@@ -43,7 +43,11 @@ export class Session {
   private disposed = false;
 
   constructor(private readonly model: AnyModel<Traits>) {
-    this.wire = new Wire(model, () => this.attention.refused());
+    this.wire = new Wire(
+      model,
+      () => this.attention.refused(),
+      () => this.store.hurry(),
+    );
     this.store = new FrameStore(
       (n) => {
         this.undecodable = false;

@@ -6,16 +6,27 @@ interface Frame {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
+interface Decoded {
+  n: number;
+  picture: ImageBitmap;
+}
+
 /** Python sends JPEG while it runs and PNG when it stops; the first bytes say which. */
 export function mimeType(bytes: Uint8Array): string {
   return bytes[0] === 0x89 && bytes[1] === 0x50 ? "image/png" : "image/jpeg";
 }
+
+/** How long after a control was used the newest picture goes before an even pace. */
+const HURRY_MS = 400;
 
 /**
  * The frames of one model: decoded once, drawn in all its views.
  *
  * One decode at a time and one slot for what comes next: a frame that is overtaken while it waits is
  * never decoded, so a slow browser falls behind by one picture and not by a queue.
+ *
+ * The way from the kernel holds frames back and lets them go in pairs. Of two that come between two repaints the first
+ * would never be seen: so the second waits for the next one, but for when somebody has just used a control.
  */
 export class FrameStore {
   received = 0;
@@ -26,6 +37,9 @@ export class FrameStore {
   private pending: Frame | null = null;
   private decoding = false;
   private current: ImageBitmap | null = null;
+  private held: Decoded | null = null;
+  private repaint = 0;
+  private hurried = -Infinity;
   private wanted = false;
   private disposed = false;
   private readonly sinks = new Set<Sink>();
@@ -47,6 +61,11 @@ export class FrameStore {
     void this.pump();
   }
 
+  /** A control was used: what shows its effect must not wait. */
+  hurry(): void {
+    this.hurried = performance.now();
+  }
+
   attach(sink: Sink): () => void {
     this.sinks.add(sink);
     if (this.current) sink(this.current);
@@ -57,8 +76,10 @@ export class FrameStore {
     this.disposed = true;
     this.pending = null;
     this.sinks.clear();
+    cancelAnimationFrame(this.repaint);
+    this.held?.picture.close();
     this.current?.close();
-    this.current = null;
+    this.held = this.current = null;
   }
 
   private async pump(): Promise<void> {
@@ -70,7 +91,7 @@ export class FrameStore {
         this.pending = null;
         try {
           const blob = new Blob([frame.bytes], { type: mimeType(frame.bytes) });
-          this.show(frame.n, await createImageBitmap(blob));
+          this.present({ n: frame.n, picture: await createImageBitmap(blob) });
         } catch (error) {
           this.onError(error);
         }
@@ -80,11 +101,27 @@ export class FrameStore {
     }
   }
 
-  private show(n: number, picture: ImageBitmap): void {
+  /** Shows it, or keeps it for the next repaint where this one has its picture. */
+  private present(frame: Decoded): void {
+    this.held?.picture.close();
+    this.held = null;
     if (this.disposed) {
-      picture.close();
-      return;
+      frame.picture.close();
+    } else if (this.repaint && performance.now() - this.hurried > HURRY_MS) {
+      this.held = frame;
+    } else {
+      this.show(frame);
+      this.repaint ||= requestAnimationFrame(() => {
+        this.repaint = 0;
+        if (!this.held) return;
+        const next = this.held;
+        this.held = null;
+        this.present(next);
+      });
     }
+  }
+
+  private show({ n, picture }: Decoded): void {
     this.current?.close();
     this.current = picture;
     this.n = n;

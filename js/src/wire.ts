@@ -17,6 +17,7 @@ export class Wire {
   constructor(
     private readonly model: AnyModel<Traits>,
     private readonly onRefused: (error: unknown) => void,
+    private readonly onEdit: () => void = () => undefined,
   ) {}
 
   get<K extends TraitName>(name: K): Traits[K] {
@@ -28,6 +29,7 @@ export class Wire {
     for (const [name, value] of Object.entries(values)) {
       this.model.set(name as TraitName, value as never);
     }
+    this.onEdit();
     if (this.timer !== undefined) return;
     const wait = this.lastSave + SAVE_INTERVAL_MS - performance.now();
     if (wait <= 0) this.save();

@@ -33,10 +33,49 @@ test("only the newest of the frames that come during a decode is decoded", async
   waiting[0]?.end();
   await settle();
   waiting[1]?.end();
-  await settle();
+  await repainted();
   expect(drawn).toEqual([1, 4]);
   expect(screen.decodes).toBe(2);
   expect([store.received, store.drawn, store.n]).toEqual([4, 2, 4]);
+});
+
+const repainted = async (): Promise<void> => {
+  await settle();
+  await new Promise(requestAnimationFrame);
+};
+
+test("of frames that come together one is shown at a repaint, of three the newest and none in between", async () => {
+  const screen = installScreen();
+  const { store, drawn } = makeStore();
+  for (const n of [1, 2, 3]) {
+    store.offer(n, jpeg(n));
+    await settle();
+  }
+  expect(drawn).toEqual([1]);
+  await repainted();
+  expect(drawn).toEqual([1, 3]);
+  // What came last is no reason to wait once a repaint has passed without another.
+  await repainted();
+  store.offer(4, jpeg(4));
+  await settle();
+  expect(drawn).toEqual([1, 3, 4]);
+  store.offer(5, jpeg(5));
+  await settle();
+  store.dispose();
+  await repainted();
+  expect(drawn).toEqual([1, 3, 4]);
+  expect(screen.bitmapsOpen).toBe(0);
+});
+
+test("what follows a control is shown at once", async () => {
+  installScreen();
+  const { store, drawn } = makeStore();
+  store.hurry();
+  for (const n of [1, 2, 3]) {
+    store.offer(n, jpeg(n));
+    await settle();
+  }
+  expect(drawn).toEqual([1, 2, 3]);
 });
 
 test("a frame is decoded once and drawn in every view, also in one that joins later", async () => {
@@ -78,7 +117,7 @@ test("one bitmap is kept, none after the end, also when the end comes during a d
     store.offer(n, jpeg(n));
     await settle();
     waiting[n - 1]?.end();
-    await settle();
+    await repainted();
   }
   expect(screen.bitmapsOpen).toBe(1);
   store.offer(4, jpeg(4));

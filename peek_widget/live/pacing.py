@@ -29,6 +29,10 @@ PROBE_RATE = 1.0
 LIFE = 60.0
 """Seconds without any sign of life after which nobody is taken to be there."""
 
+AT_ONCE = 2
+"""Frames that go at once when somebody asks: a server's socket holds the end of a small one back until more follows
+(Nagle's algorithm; jupyter_server leaves it on), so the second pushes the first one through."""
+
 GRACE = 1.0
 """Seconds between "no view can be seen" and rest: scrolling past must not stop the run."""
 
@@ -61,7 +65,7 @@ class Pacer:
         self._waiting_since: float | None = None
         self._last_life = now
         self._hidden_since: float | None = None
-        self._now_please = False
+        self._at_once = 0
 
     # -- what comes in
 
@@ -71,7 +75,7 @@ class Pacer:
         self._waiting_since = None
         self._hidden_since = None
         self._last_life = now
-        self._now_please = True
+        self._at_once = AT_ONCE
 
     def ack(self, n: int, now: float) -> None:
         """Every frame up to `n` was drawn. Acks of several pages mix: the furthest one counts."""
@@ -86,14 +90,14 @@ class Pacer:
         self._last_life = now
         if on:
             self._hidden_since = None
-            self._now_please = True
+            self._at_once = AT_ONCE
         elif self._hidden_since is None:
             self._hidden_since = now
 
     def poke(self, now: float) -> None:
-        """Somebody changed a control or asked: the next frame goes at once, window or not."""
+        """Somebody changed a control or asked: the next frames go at once, window or not."""
         self._last_life = now
-        self._now_please = True
+        self._at_once = AT_ONCE
 
     def alive(self, now: float) -> None:
         """Somebody is there (a script that waits, say), without asking for a frame."""
@@ -106,7 +110,7 @@ class Pacer:
         # 20 ms steps would make 25 frames a second out of 30
         self._beat = max(self._beat + 1.0 / self.rate, now - 0.5 / self.rate)
         self._last_sent = now
-        self._now_please = False
+        self._at_once = max(0, self._at_once - 1)
         if self._waiting_since is None and self._acked < self._sent:
             self._waiting_since = now
 
@@ -132,7 +136,7 @@ class Pacer:
         """
         if not self.attention(now).watched:
             return math.inf
-        if self._now_please:
+        if self._at_once:
             return now
         if self._waiting_since is not None and now - self._waiting_since >= SILENCE:
             silent = now - self._waiting_since - SILENCE
