@@ -5,7 +5,7 @@ any monotonic clock). Only one thread may use a `Pacer` at a time: its owner hol
 
 The figures come from measurements in JupyterLab: an answer per frame halves the frame rate, because
 every message to the kernel repaints the notebook's busy light, so answers are few and cumulative,
-and the window spans about half a second.
+and the window spans about half a second. A page that falls behind by half of it is sent fewer.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ AT_ONCE = 2
 """Frames that go at once when somebody asks: a server's socket holds the end of a small one back until more follows
 (Nagle's algorithm; jupyter_server leaves it on), so the second pushes the first one through."""
 
+SLOWEST = 4.0
+"""Frames a second that a slow page gets at the least."""
+
+EASE, GROW, EASE_EVERY = 0.7, 1.05, 0.5
+"""A page that falls behind gets `EASE` of its rate, once in `EASE_EVERY` seconds (answers that were held up come all
+at once), and by each answer in time a little more again: what it can't draw would keep it from obeying the hand."""
+
 GRACE = 1.0
 """Seconds between "no view can be seen" and rest: scrolling past must not stop the run."""
 
@@ -48,6 +55,8 @@ class Attention:
 class Pacer:
     """Flow control for one stream of numbered frames; the newest frame wins.
 
+    `pace` is the rate now, at most `rate`: less for a page that can't draw so many.
+
     Args:
         rate: frames a second to aim at, above 0; held to at most 60.
         now: the time at which the stream begins.
@@ -58,6 +67,8 @@ class Pacer:
             raise ValueError(f"The frame rate must be above 0 frames a second; {rate} was given.")
         self.rate = min(float(rate), MAX_RATE)
         self.window = max(2, round(self.rate / 2))
+        self.pace = self.rate
+        self._eased = now
         self._sent = 0
         self._acked = 0
         self._last_sent = -math.inf
@@ -72,6 +83,7 @@ class Pacer:
     def hello(self, now: float) -> None:
         """A front end has (re)connected: what an earlier one left unanswered no longer counts."""
         self._acked = self._sent
+        self.pace = self.rate
         self._waiting_since = None
         self._hidden_since = None
         self._last_life = now
@@ -83,6 +95,11 @@ class Pacer:
         # only a view that can be seen acknowledges
         self._hidden_since = None
         self._acked = max(self._acked, min(n, self._sent))
+        if self.outstanding > self.window / 2:
+            if now - self._eased >= EASE_EVERY:
+                self.pace, self._eased = max(min(SLOWEST, self.rate), EASE * self.pace), now
+        elif self.outstanding <= self.window / 4:
+            self.pace = min(self.rate, GROW * self.pace)
         self._waiting_since = None if self._acked == self._sent else now
 
     def visible(self, on: bool, now: float) -> None:
@@ -108,7 +125,7 @@ class Pacer:
         self._sent = max(self._sent, n)
         # a producer is seldom ready on the beat: what one frame was late, the next may be early, or
         # 20 ms steps would make 25 frames a second out of 30
-        self._beat = max(self._beat + 1.0 / self.rate, now - 0.5 / self.rate)
+        self._beat = max(self._beat + 1.0 / self.pace, now - 0.5 / self.pace)
         self._last_sent = now
         self._at_once = max(0, self._at_once - 1)
         if self._waiting_since is None and self._acked < self._sent:
@@ -140,7 +157,7 @@ class Pacer:
             return now
         if self._waiting_since is not None and now - self._waiting_since >= SILENCE:
             silent = now - self._waiting_since - SILENCE
-            return self._last_sent + 1.0 / min(self.rate, PATIENT_RATE if silent < PATIENCE else PROBE_RATE)
+            return self._last_sent + 1.0 / min(self.pace, PATIENT_RATE if silent < PATIENCE else PROBE_RATE)
         if self.outstanding >= self.window:
             return self._waiting_since + SILENCE if self._waiting_since is not None else now
-        return self._beat + 1.0 / self.rate
+        return self._beat + 1.0 / self.pace

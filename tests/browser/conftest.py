@@ -1,5 +1,6 @@
 """A real JupyterLab with a real kernel, and a real Chromium that may talk to nothing else."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 
 from .lab import Notebook, Notebook7
 from .marimo import App, MarimoServer
@@ -215,7 +217,9 @@ def pages(server, request):
         if failed and not each.page.is_closed():
             folder = Path("test-results")
             folder.mkdir(exist_ok=True)
-            each.page.screenshot(path=folder / f"{short_name(request)}-{number}.png")
+            # a page that hangs has none to give, and must not hide why the test failed
+            with contextlib.suppress(PlaywrightError):
+                each.page.screenshot(path=folder / f"{short_name(request)}-{number}.png")
         errors = each.errors
         each.page.close()
         if not failed:

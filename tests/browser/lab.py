@@ -121,7 +121,7 @@ class Notebook(Page):
         """Whether a cell runs."""
         return any("*" in prompt for prompt in self.page.locator(".jp-InputPrompt").all_text_contents())
 
-    def until_kernel(self, condition, timeout=15):
+    def until_kernel(self, condition, timeout=60):
         """Wait until an expression in the kernel is true: the page shows a control's new value before Python has it."""
         for _ in range(timeout * 10):
             if self.ask(f"bool({condition})"):

@@ -51,8 +51,11 @@ class Page:
         """What the widget says about itself."""
         return self.root.evaluate("root => ({...root.dataset})")
 
-    def until(self, condition, timeout=30, view=0):
-        """Wait until a JavaScript condition on `d`, what the view's root says about itself, holds; give `d`."""
+    def until(self, condition, timeout=60, view=0):
+        """Wait until a JavaScript condition on `d`, what the view's root says about itself, holds; give `d`.
+
+        The limit is there to end a test that hangs, and is no measure of speed: a loaded machine must pass too.
+        """
         handle = self.page.wait_for_function(
             f"""view => {{
               const root = view ? document.querySelectorAll('{ROOT}')[view] : ({FIND})('{ROOT}');

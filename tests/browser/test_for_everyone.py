@@ -181,7 +181,7 @@ def test_what_a_screen_reader_is_told(everything):
     # but what somebody does is answered
     unit.focus()
     unit.press("ArrowRight")
-    book.page.wait_for_function("() => window.said.some(each => each.includes('unit 18'))", timeout=15_000)
+    book.page.wait_for_function("() => window.said.some(each => each.includes('unit 18'))", timeout=60_000)
 
 
 def test_reduced_motion_is_honoured(everything):

@@ -57,7 +57,7 @@ def test_the_app_in_marimo_shows_it_and_obeys(marimo_app, strangers):
     slider.press("ArrowRight")
     app.until("d.run > 1 && d.state === 'paused'")
     # Python has it too: this cell runs again when a control is moved
-    app.page.get_by_text("Unit 1 of conv5, by the recipe peek").wait_for(timeout=15_000)
+    app.page.get_by_text("Unit 1 of conv5, by the recipe peek").wait_for(timeout=60_000)
     seen = app.until("true")
     app.root.get_by_role("button", name="Play").click()
     app.until(f"d.state === 'running' && d.step > {seen['step'] + 3} && d.health === 'ok'")
@@ -104,5 +104,5 @@ def test_the_dashboard_lets_go_of_its_network_when_nobody_touches_it(dashboard, 
     assert impatient.read_text() != text
     page = dashboard(path=impatient)
     page.page.get_by_text("so it let go of its network").wait_for(timeout=90_000)
-    page.page.wait_for_function("() => !document.querySelector('.peek-root')", timeout=10_000)
+    page.page.wait_for_function("() => !document.querySelector('.peek-root')", timeout=60_000)
     assert page.ask("[t.name for t in __import__('threading').enumerate()].count('peek_widget')") == 0

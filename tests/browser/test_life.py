@@ -42,7 +42,7 @@ def goes_on(page, view=0):
 
 def views(page, count):
     page.page.wait_for_function(
-        "count => document.querySelectorAll('.peek-root').length === count", arg=count, timeout=15_000
+        "count => document.querySelectorAll('.peek-root').length === count", arg=count, timeout=60_000
     )
 
 
@@ -87,7 +87,7 @@ def test_two_views_of_one_explorer_show_the_same_and_obey_alike(drawing):
     slider.focus()
     slider.press("ArrowRight")
     first = book.page.locator(".peek-root").nth(0).get_by_role("slider", name="Unit", exact=True)
-    book.page.wait_for_function("s => s.value === '1'", arg=first.element_handle(), timeout=10_000)
+    book.page.wait_for_function("s => s.value === '1'", arg=first.element_handle(), timeout=60_000)
     book.page.locator(".peek-root").nth(0).get_by_role("button", name="Pause").click()
     book.until("d.state === 'paused'", view=1)
     n = book.ask("explorer.status['n']")
@@ -161,7 +161,7 @@ def test_an_interrupt_stops_the_cell_and_not_the_picture(drawing):
     book = drawing("import time\ntime.sleep(60)", "explorer.wait()")
     for cell in (2, 3):
         book.run_cell(cell, wait=False)
-        book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=10_000)
+        book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=60_000)
         book.page.wait_for_timeout(300)
         book.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.interrupt()", book.name)
         book.settled()
@@ -179,7 +179,8 @@ def test_a_restarted_kernel_is_said_to_be_gone_within_seconds_and_its_cells_run_
         book.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.restart()", book.name)
     else:
         book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
-    book.until("d.health === 'gone'", timeout=12)
+    # a restart by others is known once the new kernel answers: it must have started
+    book.until("d.health === 'gone'", timeout=12 if by.startswith("the") else 40)
     assert "kernel is gone" in book.root.locator(".peek-status").text_content()
     assert book.root.get_by_role("slider", name="Unit", exact=True).is_disabled()
     assert book.root.get_by_role("button", name="Pause").is_disabled()
@@ -206,7 +207,7 @@ def test_a_paused_explorer_of_a_restarted_kernel_says_so_when_it_is_touched(draw
     book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
     book.page.wait_for_timeout(3000)
     book.root.get_by_role("button", name="One step").click()
-    book.until("d.health === 'gone'", timeout=12)
+    book.until("d.health === 'gone'", timeout=40)
 
 
 # -- a busy kernel
@@ -251,7 +252,7 @@ def test_while_a_cell_is_busy_frames_go_on_and_the_hand_is_obeyed(drawing, ipyke
     subshells = not running.startswith("6.")
     for cell, unit in ((2, 3), (3, 5)):
         book.run_cell(cell, wait=False)
-        book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=10_000)
+        book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=60_000)
         run = book.until("d.state === 'running' && d.step > 3")["run"]
         drawn = book.until("true")["drawn"]
         book.until(f"d.drawn > {drawn + 10}", timeout=12)

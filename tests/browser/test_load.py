@@ -1,6 +1,7 @@
 """Under many hands: a thousand changes in a minute, and eight explorers on one page."""
 
 import io
+import time
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
@@ -82,8 +83,13 @@ def agree(book):
     assert book.ask("explorer.status['layer']") == name
     assert name in book.root.text_content()
     assert book.ask("explorer.recipe") in book.root.locator(".peek-recipe-button").text_content()
-    step, n = book.ask("[explorer.step, explorer.status['n']]")
-    book.until(f"d.step === {step} && d.n === {n}", timeout=30)
+    # asked again, because what the last change began may just be ending
+    ends = time.monotonic() + 60
+    while (said := book.ask("[explorer.step, explorer.status['n']]")) != [
+        int(book.peek()[key]) for key in ("peekStep", "peekN")
+    ]:
+        assert time.monotonic() < ends, f"Python is at step and picture {said}, the page says {book.peek()}"
+        book.page.wait_for_timeout(200)
     # the knobs stand where the run has them
     rows = book.ask("explorer.knobs")
     values = book.ask("explorer.status['values']")

@@ -57,7 +57,7 @@ def test_crops_appear_while_it_draws_and_while_the_pass_goes_on(beside):
     book.page.wait_for_function(
         "label => document.querySelector('.peek-crop-label').textContent === label",
         arg=book.ask("explorer.crops.top[0].label_name"),
-        timeout=10_000,
+        timeout=60_000,
     )
 
 
@@ -149,7 +149,7 @@ def test_the_gauge_says_it_and_the_verdict_comes_at_the_end(beside):
     show = SHOW.replace("recipe=long", "recipe=long.replace(steps=60)")
     book = beside(show, "d.evidence === 'done' && d.state === 'done'")
     book.page.wait_for_function(
-        "() => document.querySelector('.peek-gauge').textContent.includes('Checked at the end')", timeout=20_000
+        "() => document.querySelector('.peek-gauge').textContent.includes('Checked at the end')", timeout=60_000
     )
     assert "the best of 60 real images" in book.root.locator(".peek-gauge-text").text_content()
     assert book.root.locator(".peek-mark-drawn").is_visible()

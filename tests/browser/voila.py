@@ -34,7 +34,7 @@ class KernelOfAPage(Page):
         """Evaluate an expression in this visitor's kernel; its value must be JSON."""
         return ask_kernel(self.server, self.kernel, code)
 
-    def until_kernel(self, condition, timeout=15):
+    def until_kernel(self, condition, timeout=60):
         """Wait until an expression in the kernel is true."""
         for _ in range(timeout * 4):
             if self.ask(f"bool({condition})"):

@@ -52,6 +52,42 @@ def test_a_producer_off_the_beat_still_gets_the_rate_asked_for():
     assert sent == pytest.approx(300, abs=5)
 
 
+def test_a_page_too_slow_for_the_rate_gets_about_what_it_can_draw_and_all_again_when_it_can():
+    page, drawn, can = Page(30), 0.0, 8.0
+
+    def run(seconds):
+        nonlocal drawn
+        before, queues = len(page.sent), []
+        for tick in range(round(seconds / 0.005)):
+            page.run(0.005)
+            drawn = min(len(page.sent), drawn + can * 0.005)
+            queues.append(len(page.sent) - drawn)
+            if tick % 50 == 0:
+                page.pacer.ack(int(drawn), page.now)
+        return (len(page.sent) - before) / seconds, sum(queues) / len(queues)
+
+    run(5)
+    rate, queue = run(20)
+    assert 0.6 * can < rate <= 1.05 * can
+    # most of the time nothing waits, so that the page has time for its user
+    assert queue < 4
+    can = 60.0
+    run(10)
+    assert run(5)[0] == pytest.approx(30, abs=2)
+
+
+def test_answers_that_were_held_up_and_come_together_slow_the_stream_once():
+    page = Page(30)
+    page.run(3)
+    sent = len(page.sent)
+    for n in range(1, sent // 2):
+        page.pacer.ack(n, page.now)
+    assert page.pacer.pace >= pacing.EASE * 30
+    page.pacer.ack(sent, page.now)
+    page.run(3, ack_every=0.25)
+    assert page.run(5, ack_every=0.25) == pytest.approx(150, abs=8)
+
+
 def test_the_rate_is_capped():
     assert Pacer(1000, now=0).rate == pacing.MAX_RATE
     # the first frame leaves at time 0
