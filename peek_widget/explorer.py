@@ -758,6 +758,7 @@ class UnitExplorer(anywidget.AnyWidget):
                 # a page that asks for it knows nothing yet of what is shown there
                 desk.resend()
                 self._comparer.resend()
+                self._session.nudge()
             case protocol.SheetOpen(on):
                 desk.open(on)
                 self._tell(self._book.counts(self.layer), [])

@@ -28,6 +28,8 @@ export class Later {
   /** What the kernel is already at, as it told this page before it had a panel for that: a page loaded again. */
   readonly wanted = new Set<LaterTopic>();
   private loading: Promise<Loaded> | undefined;
+  /** What came while it was loaded: the kernel goes on at once. */
+  private backlog: [unknown, readonly Binary[]][] = [];
   private arrived: (buffers: readonly Binary[]) => void = () => undefined;
   private disposed = false;
 
@@ -44,6 +46,8 @@ export class Later {
         const compared = new module.ComparisonStore(this.send, () => this.onChange("compared"));
         this.parts = { ...module, style, sheet, compared };
         this.wanted.clear();
+        for (const each of this.backlog) this.receive(...each);
+        this.backlog = [];
         if (this.disposed) this.dispose();
         return this.parts;
       })
@@ -69,8 +73,11 @@ export class Later {
     const message = content as { kind?: string; open?: boolean; state?: string } | null;
     if (message?.kind === "part") this.arrived(buffers);
     else if (this.parts) for (const store of [this.parts.sheet, this.parts.compared]) store.receive(content, buffers);
-    else if (message?.kind === "sheet" && message.open) this.want("sheet");
-    else if (message?.kind === "compare" && message.state) this.want("compared");
+    else {
+      if (this.loading) this.backlog.push([content, buffers]);
+      if (message?.kind === "sheet" && message.open) this.want("sheet");
+      if (message?.kind === "compare" && message.state) this.want("compared");
+    }
   }
 
   dispose(): void {

@@ -1,7 +1,7 @@
 import { clamp, readWhole } from "./controls";
 import { el, iconButton, setText } from "./dom";
 import { currentLayer } from "./picker";
-import type { ControlValues, ObjectiveKind } from "./protocol";
+import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "./protocol";
 import { text } from "./text";
 import { type View, watch } from "./view";
 
@@ -57,8 +57,14 @@ export function objectivePanel(view: View): HTMLElement {
   const middle = iconButton("undo", text.middle, () => edit({ at: null }), signal);
   const mapRow = el("div", { class: "peek-inline" }, map, where, middle);
 
-  const size = el("input", { type: "number", class: "peek-number", min: 1, max: 4096, "aria-label": text.sizeBox });
-  on(size, "change", () => edit({ size: readWhole(size.value, 1, 4096) }));
+  const size = el("input", {
+    type: "number",
+    class: "peek-number",
+    min: SMALLEST_SIZE,
+    max: LARGEST_SIZE,
+    "aria-label": text.sizeBox,
+  });
+  on(size, "change", () => edit({ size: readWhole(size.value, SMALLEST_SIZE, LARGEST_SIZE) }));
   const device = el("select", { class: "peek-select", "aria-label": text.aboutDevice });
   on(device, "change", () => edit({ device: device.value }));
 

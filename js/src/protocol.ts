@@ -324,6 +324,8 @@ export type Outbound =
   | { kind: "key"; key: string; word: string };
 
 export const LARGEST_SEED = 2 ** 31 - 1;
+/** Pixels of a side, as recipes have it. */
+export const [SMALLEST_SIZE, LARGEST_SIZE] = [8, 2048] as const;
 
 export const TRAIT_NAMES: readonly TraitName[] = [
   ...WIRE.control,

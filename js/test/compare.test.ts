@@ -196,3 +196,23 @@ test("an answer that nobody here has asked for is another page's", async () => {
   await model.tell(kept("picture"), [frame()]);
   expect(host.querySelector(".peek-keep p")?.textContent).toBe("");
 });
+
+test("what was asked for in Python opens the panel by itself, and nothing is lost while the panel comes", async () => {
+  const model = new FakeModel(traits({ recipe_list: RECIPES }));
+  let come: () => void = () => undefined;
+  const waits = new Promise<void>((resolve) => (come = resolve));
+  installLater(waits);
+  const widget = createWidget();
+  widget.render({ model: model.asModel, el: host } as never);
+  screen.show(true);
+  await settle();
+  await model.tell(set(1, 0, { state: "starting", title: "" }), []);
+  const panel = [...host.querySelectorAll("details")].at(-1)!;
+  expect(panel.open).toBe(true);
+  vi.advanceTimersByTime(0);
+  await settle();
+  await model.tell(set(2, 0, { state: "error", problem: "No such unit." }), []);
+  come();
+  await settle();
+  expect(panel.querySelector(".peek-error")?.textContent).toBe("No such unit.");
+});

@@ -230,9 +230,9 @@ export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
   return screen;
 }
 
-/** What the kernel sends when a panel is opened for the first time, sent at once: here no script can be imported from an address. */
-export function installLater(): void {
-  vi.spyOn(Later.prototype, "fetch").mockImplementation(async () => ({ module: later, style: "" }));
+/** What the kernel sends when a panel is opened for the first time, sent at once or `after` something: here no script can be imported from an address. */
+export function installLater(after: Promise<void> = Promise.resolve()): void {
+  vi.spyOn(Later.prototype, "fetch").mockImplementation(() => after.then(() => ({ module: later, style: "" })));
 }
 
 /** Opens a section as a click on its title does. */

@@ -63,3 +63,53 @@ def test_a_layer_is_found_by_typing_a_part_of_its_name(running):
     book.page.keyboard.press("Enter")
     book.until_kernel("explorer.layer == 'conv1'")
     assert book.errors == []
+
+
+def test_a_class_is_found_by_typing_a_part_of_its_name(notebook):
+    show = "explorer = UnitExplorer(layer='', recipe='peek-fast', size=96)\nexplorer"
+    book = notebook(["from peek_widget import UnitExplorer", show])
+    book.run_all()
+    book.until("d.drawn > 0")
+    names = book.ask("explorer.class_names")
+    search = book.root.get_by_role("combobox", name="Class", exact=True)
+    search.focus()
+    book.page.keyboard.type(names[7][1:-1])
+    book.page.keyboard.press("Enter")
+    book.until_kernel("explorer.unit == 7")
+    book.until("d.drawn > 0 && d.state !== 'starting'")
+    assert names[7] in book.root.locator(".peek-heading").text_content()
+    assert book.errors == []
+
+
+def test_a_size_is_typed_and_an_empty_one_is_the_recipes_again(running):
+    book = running()
+    size = book.root.get_by_role("spinbutton", name="Size in pixels")
+    recipes = book.ask("explorer.status['size']")
+    for typed, wanted in (("80", 80), ("", recipes)):
+        run = book.until("true")["run"]
+        size.fill(typed)
+        size.press("Enter")
+        book.until(f"d.run > {run} && d.state === 'running'")
+        book.until_kernel(f"explorer.size == {typed or None} and explorer.status['size'] == {wanted}")
+        book.page.wait_for_function(f"() => document.querySelector('canvas.peek-canvas').width === {wanted}")
+    assert size.get_attribute("placeholder") == str(recipes)
+    # what no picture can have becomes the nearest that one can
+    size.fill("1")
+    size.press("Enter")
+    book.until_kernel("explorer.size == 8")
+    size.fill("99999")
+    size.press("Enter")
+    book.until_kernel("explorer.size == 2048")
+    assert book.errors == []
+
+
+def test_another_device_is_offered_where_there_is_one(running):
+    book = running()
+    chooser = book.root.get_by_role("combobox", name="Device")
+    devices = book.ask("explorer.about['devices']")
+    if len(devices) < 2:
+        assert not chooser.is_visible()
+        return
+    chooser.select_option(devices[-1])
+    book.until_kernel(f"explorer.device == {devices[-1]!r} and explorer.status['state'] == 'running'")
+    assert book.errors == []
