@@ -13,9 +13,9 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anywidget
 import torch
@@ -58,16 +58,24 @@ from peek_widget.sheet import ContactSheet
 
 __all__ = ["UnitExplorer"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 STATIC = Path(__file__).parent / "static"
 LARGEST_SEED = 2**31 - 1
 _USUAL = {"unit": 0, "seed": 0, "negative": False, "playing": True}
 
+_Got = TypeVar("_Got")
+_Set = TypeVar("_Set")
+
+if TYPE_CHECKING:
+    _Dict = traitlets.Dict[str, Any]
+else:
+    _Dict = traitlets.Dict  # generic to a type checker only
+
 _CLOSED = "This explorer is closed: make a new one with UnitExplorer(model, ...)."
 
 
-class _Locked(traitlets.TraitType):
+class _Locked(traitlets.TraitType[_Got, _Set]):
     """A control: set by one thread at a time.
 
     traitlets swaps methods of the widget while it takes a message of the front end (which may come on
@@ -81,7 +89,7 @@ class _Locked(traitlets.TraitType):
             super().set(obj, value)
 
 
-class _Told(traitlets.TraitType):
+class _Told(traitlets.TraitType[_Got, _Got]):
     """What the explorer says about itself, for the front end: set by its own code only."""
 
     def set(self, obj: Any, value: Any) -> None:
@@ -93,7 +101,7 @@ class _Told(traitlets.TraitType):
         super().set(obj, value)
 
 
-class _Live(traitlets.TraitType):
+class _Live(traitlets.TraitType[_Got, _Got]):
     """What the explorer's own threads show: read, observed and linked like a trait, written by them only.
 
     Its value lives outside traitlets, so that the worker never enters traitlets' or ipywidgets' own
@@ -110,7 +118,7 @@ class _Live(traitlets.TraitType):
         )
 
 
-class _Kept(_Live):
+class _Kept(_Live[_Got]):
     """As `_Live`, but Python may set it: what it then is, the explorer's tag book says."""
 
     def set(self, obj: Any, value: Any) -> None:
@@ -120,15 +128,15 @@ class _Kept(_Live):
             raise TraitError(str(error)) from error
 
 
-class _Text(_Locked, traitlets.Unicode):
+class _Text(_Locked[str, str | bytes], traitlets.Unicode[str, str | bytes]):
     pass
 
 
-class _Switch(_Locked, traitlets.Bool):
+class _Switch(_Locked[bool, bool | int], traitlets.Bool[bool, bool | int]):
     pass
 
 
-class _Whole(_Locked, traitlets.Int):
+class _Whole(_Locked[_Got, _Got], traitlets.Int[_Got, _Got]):
     def validate(self, obj: Any, value: Any) -> Any:
         if isinstance(value, bool):
             # here and not later: to traitlets False is an equal of 0, and so no change that would be looked at
@@ -136,15 +144,15 @@ class _Whole(_Locked, traitlets.Int):
         return super().validate(obj, value)
 
 
-class _Rows(_Told, traitlets.List):
+class _Rows(_Told[list[_Got]], traitlets.List[_Got]):
     pass
 
 
-class _Facts(_Told, traitlets.Dict):
+class _Facts(_Told[dict[str, Any]], _Dict):
     pass
 
 
-class _Place(_Locked):
+class _Place(_Locked[tuple[int, int] | None, Sequence[int] | None]):
     """A place on the layer's map, or None for its middle; a list on the wire."""
 
     def __init__(self) -> None:
@@ -152,7 +160,7 @@ class _Place(_Locked):
         self.tag(sync=True, to_json=lambda value, _: None if value is None else list(value))
 
 
-class _Setting(_Locked, traitlets.Float):
+class _Setting(_Locked[float | None, float | None], traitlets.Float[float | None, float | None]):
     """A knob: a number in the range that `KNOBS` gives, or None for what the recipe says."""
 
     def __init__(self) -> None:
@@ -166,7 +174,7 @@ class _Setting(_Locked, traitlets.Float):
             raise TraitError(str(error)) from error
 
 
-class _RecipeChoice(_Locked, traitlets.TraitType):
+class _RecipeChoice(_Locked[Recipe | str, Recipe | str]):
     """The name of a preset, or a `Recipe`; on the wire its name."""
 
     def __init__(self, default: str) -> None:
@@ -248,39 +256,39 @@ class UnitExplorer(anywidget.AnyWidget):
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
 
-    layer = _Text("").tag(sync=True)
-    unit = _Whole(0).tag(sync=True)
-    recipe = _RecipeChoice("peek")
-    blur = _Setting()
-    jitter = _Setting()
-    decay = _Setting()
-    total_variation = _Setting()
-    step_size = _Setting()
-    seed = _Whole(0).tag(sync=True)
-    size = _Whole(None, allow_none=True).tag(sync=True)
-    objective = _Text("neuron").tag(sync=True)
-    at = _Place()
-    negative = _Switch(False).tag(sync=True)
-    device = _Text("cpu").tag(sync=True)
-    playing = _Switch(True).tag(sync=True)
+    layer: _Text = _Text("").tag(sync=True)
+    unit: _Whole[int] = _Whole(0).tag(sync=True)
+    recipe: _RecipeChoice = _RecipeChoice("peek")
+    blur: _Setting = _Setting()
+    jitter: _Setting = _Setting()
+    decay: _Setting = _Setting()
+    total_variation: _Setting = _Setting()
+    step_size: _Setting = _Setting()
+    seed: _Whole[int] = _Whole(0).tag(sync=True)
+    size: _Whole[int | None] = _Whole(None, allow_none=True).tag(sync=True)
+    objective: _Text = _Text("neuron").tag(sync=True)
+    at: _Place = _Place()
+    negative: _Switch = _Switch(False).tag(sync=True)
+    device: _Text = _Text("cpu").tag(sync=True)
+    playing: _Switch = _Switch(True).tag(sync=True)
 
-    layer_list = _Rows().tag(sync=True)
-    recipe_list = _Rows().tag(sync=True)
-    knobs = _Rows().tag(sync=True)
-    class_names = _Rows(traitlets.Unicode()).tag(sync=True)
-    about = _Facts().tag(sync=True)
+    layer_list: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
+    recipe_list: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
+    knobs: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
+    class_names: _Rows[str] = _Rows(traitlets.Unicode()).tag(sync=True)
+    about: _Facts = _Facts().tag(sync=True)
 
-    evidence = _Live({}).tag(sync=True)
-    gauge = _Live({}).tag(sync=True)
+    evidence: _Live[dict[str, Any]] = _Live({}).tag(sync=True)
+    gauge: _Live[dict[str, Any]] = _Live({}).tag(sync=True)
 
-    tags = _Kept({}).tag(sync=True)
-    tag_keys = _Kept({}).tag(sync=True)
+    tags: _Kept[dict[str, dict[str, list[str]]]] = _Kept({}).tag(sync=True)
+    tag_keys: _Kept[dict[str, str]] = _Kept({}).tag(sync=True)
 
-    frame = _Live(b"").tag(sync=True)
-    activation = _Live(0.0).tag(sync=True)
-    step = _Live(0).tag(sync=True)
-    history = _Live(b"").tag(sync=True)
-    status = _Live({}).tag(sync=True)
+    frame: _Live[bytes] = _Live(b"").tag(sync=True)
+    activation: _Live[float] = _Live(0.0).tag(sync=True)
+    step: _Live[int] = _Live(0).tag(sync=True)
+    history: _Live[bytes] = _Live(b"").tag(sync=True)
+    status: _Live[dict[str, Any]] = _Live({}).tag(sync=True)
 
     def __init__(
         self,

@@ -22,12 +22,12 @@ from peek_widget.ascent.result import Origin, Result, Step
 from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
 from peek_widget.ascent.state import State
 from peek_widget.errors import AscentError, PeekError, RecipeError
-from peek_widget.network import Ghost, Network, read
+from peek_widget.network import Ghost, Network, Preprocess, read
 from peek_widget.network.context import full_precision, undisturbed
 
 __all__ = ["Ascent", "ascend", "render"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 # A batch's first steps go through the network one picture at a time. Convolutions of another batch size round
 # differently, and a picture that is still nearly flat is full of ties that a rounding decides. On a CPU pictures
@@ -90,25 +90,25 @@ class Ascent(Iterator[Step]):
         start: Any = None,
         spectrum: Tensor | None = None,
     ) -> None:
-        self.network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
-        self.recipe = as_recipe(recipe)
+        self.network: Network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
+        self.recipe: Recipe = as_recipe(recipe)
         if spectrum is not None and self.recipe.image != "maco":
             raise RecipeError(
                 f"spectrum= is what image='maco' is held to, and this recipe has image={self.recipe.image!r}: leave it "
                 "out, or take the recipe 'maco-2023'."
             )
-        self.objectives = _objectives(objective)
+        self.objectives: tuple[Objective, ...] = _objectives(objective)
         self._bound = self._bind(self.objectives)
-        self.seeds = _seeds(seed, len(self.objectives))
-        self.preprocess = self.network.preprocess
-        self.device = self.network.ghost.device
-        self.index = 0
-        self.steps = self.recipe.steps
+        self.seeds: tuple[int, ...] = _seeds(seed, len(self.objectives))
+        self.preprocess: Preprocess = self.network.preprocess
+        self.device: torch.device = self.network.ghost.device
+        self.index: int = 0
+        self.steps: int = self.recipe.steps
         self._asked_size = size
         self._spectrum = spectrum
         self._overrides: dict[str, float] = {}
         self._framing = Framing(self.network, self.recipe, size)
-        self.size = self._framing.sides[0]
+        self.size: int = self._framing.sides[0]
         self._groups = self._make_groups()
         self._generators = [Generator().manual_seed(s) for s in self.seeds]
         with undisturbed(self.device):

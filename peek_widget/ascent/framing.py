@@ -48,7 +48,7 @@ class Framing:
                 f"From the model's {network.input_size} px the octaves grow {grown:g} times, to {self.sides[-1]} px; "
                 f"at most {MAXIMUM_SIZE} are possible: give size=, or octaves of smaller scales."
             )
-        self.window = self.sides[0]
+        self.window: int = self.sides[0]
 
     def frame(self, objective: Objective) -> Frame:
         """How the picture is laid before the network for an objective.

@@ -56,7 +56,7 @@ class Pixels(Image):
     """
 
     def __init__(self, start: Tensor) -> None:
-        self.parameter = start.clamp(0.0, 255.0).requires_grad_()
+        self.parameter: Tensor = start.clamp(0.0, 255.0).requires_grad_()
 
     @classmethod
     def of(cls, pictures: Tensor) -> Pixels:
@@ -117,7 +117,7 @@ class Fourier(Image):
 
     def _set(self, spectrum: Tensor, side: int) -> None:
         self._side = side
-        self.parameter = spectrum.requires_grad_()
+        self.parameter: Tensor = spectrum.requires_grad_()
         # In double precision and then rounded: the same table on every machine.
         frequency = frequencies(side)
         # Lucid's at the lowest frequency, and in cycles a picture: the same recipe at any size.
@@ -125,7 +125,7 @@ class Fourier(Image):
         # Never without the lowest ones: a picture of one colour would be left.
         held = side * frequency <= self._bands.double().clamp(min=1.5).view(-1, 1, 1, 1)
         scale = scale * held
-        self.frequency = frequency.float().to(spectrum.device)
+        self.frequency: Tensor = frequency.float().to(spectrum.device)
         self._scale = scale.float().to(spectrum.device)
         self._colour = _COLOUR.to(spectrum.device) if spectrum.shape[1] == 3 else None
 
@@ -169,10 +169,10 @@ class Maco(Image):
     def __init__(self, phases: Tensor, magnitude: Tensor, side: int) -> None:
         self._side = side
         self._magnitude = at_side(magnitude, side).to(phases.device)
-        self.frequency = frequencies(side).float().to(phases.device)
+        self.frequency: Tensor = frequencies(side).float().to(phases.device)
         self._transfer: Tensor | None = None
-        self.blurred = 0.0
-        self.parameter = phases.requires_grad_()
+        self.blurred: float = 0.0
+        self.parameter: Tensor = phases.requires_grad_()
 
     def blur(self, sigma: float) -> None:
         """From now on the magnitudes are those of natural images blurred by ``sigma`` pixels."""

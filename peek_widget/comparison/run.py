@@ -23,7 +23,7 @@ from peek_widget.network import OUTPUT, Ghost, Network, read
 
 __all__ = ["FEWEST", "MOST", "Comparison", "ComparisonStep", "Entry", "compare", "entries"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 FEWEST, MOST = 2, 6
 """Of pictures side by side: fewer are no comparison, and more are too small to look at."""
@@ -96,7 +96,9 @@ class Comparison(Iterator[ComparisonStep]):
     """
 
     def __init__(self, network: Network, entries: Sequence[Entry], title: str = "", *, size: int | None = None) -> None:
-        self.network, self.entries, self.title = network, tuple(entries), title
+        self.network: Network = network
+        self.entries: tuple[Entry, ...] = tuple(entries)
+        self.title: str = title
         groups: dict[tuple[Recipe, int], list[int]] = {}
         for number, entry in enumerate(self.entries):
             groups.setdefault((entry.recipe, id(entry.start)), []).append(number)
@@ -114,9 +116,9 @@ class Comparison(Iterator[ComparisonStep]):
             )
             for (recipe, _), members in groups.items()
         ]
-        self.index = 0
-        self.total = max(ascent.steps for ascent, _ in self._groups)
-        self.interrupted = False
+        self.index: int = 0
+        self.total: int = max(ascent.steps for ascent, _ in self._groups)
+        self.interrupted: bool = False
         self._activations = [math.nan] * len(self.entries)
         self._history: list[list[Tensor]] = [[] for _ in self._groups]
 

@@ -187,7 +187,8 @@ class LayerEvidence(Sequence[UnitEvidence]):
     """
 
     def __init__(self, name: str, findings: Findings) -> None:
-        self.name, self._findings = name, findings
+        self.name: str = name
+        self._findings = findings
         self._index = findings.indices[name]
 
     def __len__(self) -> int:

@@ -108,7 +108,7 @@ class Folder(Source):
     """
 
     def __init__(self, path: str | Path, labels: Any = None) -> None:
-        self.path = Path(path).expanduser()
+        self.path: Path = Path(path).expanduser()
         if not self.path.is_dir():
             what = "a file" if self.path.exists() else "not there"
             raise DatasetError(
@@ -120,10 +120,10 @@ class Folder(Source):
                 f"The folder {str(path)!r} is empty: there is no file in it or in its sub-folders. Give one that "
                 "holds images (any that Pillow reads, such as JPEG, PNG or WebP)."
             )
-        self.described = f"the folder {self.path}"
+        self.described: str = f"the folder {self.path}"
         classes = sorted({name.split("/")[0] for name in self._files})
         if labels is None and all("/" in name for name in self._files):
-            self.class_names = tuple(classes)
+            self.class_names: tuple[str, ...] = tuple(classes)
             self._label: Callable[[int], Any] = lambda index: self._files[index].split("/")[0]
         else:
             self._label = _labeller(labels, len(self._files), self.name, "file name")
@@ -194,13 +194,14 @@ class Items(Source):
             )
         if count == 0:
             raise DatasetError(f"The dataset ({type(items).__name__}) is empty: give one with at least one image.")
-        self.items, self._count = items, count
-        self.described = f"a {type(items).__name__} of {count:,} images"
+        self.items: Any = items
+        self._count = count
+        self.described: str = f"a {type(items).__name__} of {count:,} images"
         # What somebody's own Dataset does in two threads at once, nobody knows.
-        self.concurrent = isinstance(items, (list, tuple, np.ndarray, Tensor))
+        self.concurrent: bool = isinstance(items, (list, tuple, np.ndarray, Tensor))
         names = getattr(items, "classes", None) or getattr(items, "class_names", None)
         if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
-            self.class_names = tuple(names)
+            self.class_names: tuple[str, ...] = tuple(names)
         self._label = None if labels is None else _labeller(labels, count, int, "index")
 
     def __len__(self) -> int:

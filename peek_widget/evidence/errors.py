@@ -29,4 +29,4 @@ class EvidenceError(PeekError):
     def __init__(self, message: str, found: Evidence, plain: str = "") -> None:
         super().__init__(message)
         self.found = found
-        self.plain = plain or message
+        self.plain: str = plain or message

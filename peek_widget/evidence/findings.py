@@ -26,7 +26,8 @@ class Seen:
     """Which images have been seen: all below a number, and single ones beyond."""
 
     def __init__(self, upto: int = 0, others: Iterable[int] = ()) -> None:
-        self.upto, self.others = upto, set(others)
+        self.upto: int = upto
+        self.others: set[int] = set(others)
         self._settle()
 
     def __contains__(self, identity: int) -> bool:
@@ -85,13 +86,17 @@ class Findings:
         class_names: Sequence[str] = (),
         source: Source | None = None,
     ) -> None:
-        self.indices, self.fields, self.preparer = indices, fields, preparer
-        self.described, self.fingerprint, self.source = described, fingerprint, source
-        self.class_names = tuple(class_names)
-        self.lock = threading.RLock()
-        self.seen = Seen()
-        self.count = 0
-        self.passed_over = 0
+        self.indices: dict[str, LayerIndex] = indices
+        self.fields: dict[str, FieldMap] = fields
+        self.preparer: Preparer = preparer
+        self.described: str = described
+        self.fingerprint: str | None = fingerprint
+        self.source: Source | None = source
+        self.class_names: tuple[str, ...] = tuple(class_names)
+        self.lock: threading.RLock = threading.RLock()
+        self.seen: Seen = Seen()
+        self.count: int = 0
+        self.passed_over: int = 0
         self.reasons: dict[str, str] = {}
         self.label_counts: Counter[Label] = Counter()
         self.details: dict[int, Detail] = {}

@@ -39,9 +39,9 @@ class Extremes:
 
     def __init__(self, units: int, k: int, sign: int = 1, device: torch.device | str = "cpu") -> None:
         self.sign = sign
-        self.value = torch.full((units, k), -sign * torch.inf, device=device)
-        self.image = torch.full((units, k), _NONE, dtype=torch.int64, device=device)
-        self.place = torch.full((units, k), _NONE, dtype=torch.int64, device=device)
+        self.value: Tensor = torch.full((units, k), -sign * torch.inf, device=device)
+        self.image: Tensor = torch.full((units, k), _NONE, dtype=torch.int64, device=device)
+        self.place: Tensor = torch.full((units, k), _NONE, dtype=torch.int64, device=device)
 
     def update(self, places: Tensor, best: Tensor, images: Tensor, per_image: bool = True) -> Tensor:
         """Take in a batch; returns ``[N]`` bool: which images are among the ``k`` of some unit now.
@@ -233,11 +233,16 @@ class LayerIndex:
         per_image: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.units, self.size, self.k, self.per_image = units, size, k, per_image
-        self.top, self.bottom = Extremes(units, k, 1, device), Extremes(units, k, -1, device)
-        self.places, self.best = Histogram(units, device), Histogram(units, device)
-        self.active = torch.zeros(units, dtype=torch.int64, device=device)
-        self.counted = torch.zeros(units, dtype=torch.int64, device=device)
+        self.units: int = units
+        self.size: tuple[int, int] = size
+        self.k: int = k
+        self.per_image: bool = per_image
+        self.top: Extremes = Extremes(units, k, 1, device)
+        self.bottom: Extremes = Extremes(units, k, -1, device)
+        self.places: Histogram = Histogram(units, device)
+        self.best: Histogram = Histogram(units, device)
+        self.active: Tensor = torch.zeros(units, dtype=torch.int64, device=device)
+        self.counted: Tensor = torch.zeros(units, dtype=torch.int64, device=device)
 
     @torch.inference_mode()
     def update(self, values: Tensor, images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import nn
 from peek_widget.ascent.identity import fingerprint as fingerprint_of
 from peek_widget.errors import PeekError
 from peek_widget.evidence.crops import Evidence, LayerEvidence, UnitEvidence
-from peek_widget.evidence.dataset import read_source
+from peek_widget.evidence.dataset import Source, read_source
 from peek_widget.evidence.errors import DatasetError, EvidenceError, StoreError
 from peek_widget.evidence.fields import field_map
 from peek_widget.evidence.findings import Findings
@@ -145,14 +145,14 @@ class EvidencePass:
                 raise PeekError(f"{name}={value!r}: give a whole number from {least} to {most}.")
         if not 0.0 < duty <= 1.0:
             raise PeekError(f"duty={duty!r}: give the share of the time that the pass may take, above 0 and up to 1.")
-        self.source = read_source(dataset, labels)
-        self.network = _own(model, input_size, preprocess, device)
+        self.source: Source = read_source(dataset, labels)
+        self.network: Network = _own(model, input_size, preprocess, device)
         names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
         if not names:
             raise PeekError("layers is empty: name at least one that layers(model) lists.")
         for name in names:
             self.network.layer(name)  # raises where there is none
-        self.layers = tuple(names)
+        self.layers: tuple[str, ...] = tuple(names)
         self._batch_size, self._workers, self._processes, self._threads = batch_size, workers, processes, threads
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
@@ -172,11 +172,12 @@ class EvidencePass:
         if fingerprint is None and (self._store is not None or earlier is not None):
             # What is gone on with must be of the same weights; a model trained on is another one.
             fingerprint = fingerprint_of(self.network)
+        self.findings: Findings
         if earlier is None:
             self.findings = self._begin(k, per_image, preparer, fingerprint)
         else:
             self.findings = self._go_on(earlier.findings, k, per_image, preparer, fingerprint)
-        self.evidence = Evidence(self.findings)
+        self.evidence: Evidence = Evidence(self.findings)
         self.error: BaseException | None = None
         self._stop = threading.Event()
         # Not Thread.join: interrupted from the keyboard, it takes a thread that runs on for ended (Python < 3.13).

@@ -23,7 +23,7 @@ class GuessingGame(ipywidgets.VBox):
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self.game = Guessing(*args, **options)
+        self.game: Guessing = Guessing(*args, **options)
         self._references = ipywidgets.Box(layout=ipywidgets.Layout(flex_flow="row wrap", width="340px"))
         self._asked = ipywidgets.Label("Which of the two excites the unit more?")
         self._pair = [ipywidgets.Image(format="png", width=LARGE, height=LARGE) for _ in range(2)]

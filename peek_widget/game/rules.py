@@ -115,7 +115,7 @@ class Guessing:
             self._network.check_unit(crops.name, unit)
         self._left: list[int] = []
         self._right = self._of = 0
-        self.question = self._ask()
+        self.question: Question = self._ask()
 
     @property
     def score(self) -> Score:

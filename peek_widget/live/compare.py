@@ -27,7 +27,7 @@ from .pacing import Pacer
 
 __all__ = ["ComparisonDesk", "LiveComparison"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 RATE = 15.0
 """Sets of pictures a second at most: each is up to six pictures."""

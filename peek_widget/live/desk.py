@@ -42,7 +42,7 @@ from .threads import set_threads
 
 __all__ = ["Drawn", "ImageDesk"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 BEAT = 0.35
 """Seconds between two looks at what the pass has found and at what the drawn picture has become."""

@@ -24,7 +24,7 @@ from .target import Made
 
 __all__ = ["Errands", "Kept", "code", "drawing_of", "file_name", "read_state", "state_json"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 FORMAT = 1
 LONGEST_STATE = 1024 * 1024

@@ -65,9 +65,9 @@ class Pacer:
     def __init__(self, rate: float = 30.0, *, now: float) -> None:
         if not rate > 0:
             raise ValueError(f"The frame rate must be above 0 frames a second; {rate} was given.")
-        self.rate = min(float(rate), MAX_RATE)
-        self.window = max(2, round(self.rate / 2))
-        self.pace = self.rate
+        self.rate: float = min(float(rate), MAX_RATE)
+        self.window: int = max(2, round(self.rate / 2))
+        self.pace: float = self.rate
         self._eased = now
         self._sent = 0
         self._acked = 0

@@ -28,7 +28,7 @@ from .words import say, say_look
 
 __all__ = ["Session"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 JOIN_TIMEOUT = 5.0
 

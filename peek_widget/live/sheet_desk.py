@@ -39,7 +39,7 @@ from .thumbs import THUMB, jpeg
 
 __all__ = ["SheetDesk", "Wanted", "next_batch"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 DUTY = 0.15
 """The share of the time that the sheet takes while the bench draws; as a pass over images."""

@@ -34,7 +34,7 @@ class TagBook:
     """
 
     def __init__(self, network: Callable[[], Network], changed: Callable[[], None]) -> None:
-        self.tags = Tags()
+        self.tags: Tags = Tags()
         self._network, self._changed = network, changed
         self._keys: dict[str, str] = {}
         self._problem = ""

@@ -100,7 +100,7 @@ class Squashers:
     """Finds the :class:`Lift` of every tensor from the calls reported to it."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls: int = 0
         self.rectifiers: set[int] = set()
         # By id, and keeping the tensor: a collected tensor's id would be given to another.
         self._lifts: dict[int, tuple[Tensor, Lift]] = {}
@@ -183,7 +183,7 @@ class ForwardMode(TorchFunctionMode):
 
     def __init__(self, lifts: Iterable[Lift] | None) -> None:
         super().__init__()
-        self.calls = 0
+        self.calls: int = 0
         self._all = lifts is None
         lifts = list(lifts or ())
         last = frozenset().union(*(lift.last for lift in lifts))

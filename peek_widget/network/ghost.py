@@ -65,11 +65,11 @@ class Ghost:
         model = _unwrapped(model)
         _refuse(model)
         self.original = model
-        self.module = _copy(model)
+        self.module: nn.Module = _copy(model)
         self._storages = _storages(model)
         own = next((p.device for p in model.parameters()), torch.device("cpu"))
         try:
-            self.device = own if device is None else torch.device(device)
+            self.device: torch.device = own if device is None else torch.device(device)
             if self.device.type == "meta":
                 raise ModelError(_META.format(what=f"device={str(device)!r}"))
             self._moved = self.device != own
@@ -79,7 +79,7 @@ class Ghost:
             raise ModelError(
                 f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
             ) from error
-        self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        self.dtype: torch.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         # Convolutions on a CPU are a third faster so; a forward that takes views of its maps can't always have it.
         self._layout = torch.channels_last
         self.module.eval()

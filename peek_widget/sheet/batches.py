@@ -29,7 +29,7 @@ from peek_widget.sheet.unit import SheetUnit, to_png
 
 __all__ = ["LARGEST", "Batch", "Kind", "Progress", "check_units", "draft_of", "draw", "objective_of", "plan"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 Kind = Literal["neuron", "channel"]
 

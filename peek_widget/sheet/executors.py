@@ -26,7 +26,7 @@ from peek_widget.sheet.unit import SheetUnit
 
 __all__ = ["Drawn", "Here", "Pool", "Runner", "runner"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 LOOK = 0.25
 """Seconds after which somebody who waits for a batch is given the word again."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["frame", "keep", "rows"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 
 def rows(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SheetLike", "layer_of", "to_html", "total_of"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
 CROP = 96

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ContactSheet", "NotDrawnError", "contact_sheet"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 POLL = 0.5
 """Seconds between two looks at a store whose last batches another process draws."""
@@ -153,9 +153,9 @@ class ContactSheet:
     ) -> None:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise PeekError(f"threads={threads!r}: give a whole number from 1, or leave it out.")
-        self.network = network
-        self.layer = network.layer(layer).name
-        self.units = check_units(network, self.layer, units)
+        self.network: Network = network
+        self.layer: str = network.layer(layer).name
+        self.units: tuple[int, ...] = check_units(network, self.layer, units)
         self.batches: tuple[Batch, ...] = tuple(
             plan(network, self.layer, recipe, self.units, seed=seed, size=size, objective=objective, batch=batch)
         )
@@ -166,10 +166,13 @@ class ContactSheet:
             )
             if drafts else []
         )  # fmt: skip
-        self.recipe, self.objective, self.seed, self.executor = recipe, objective, operator.index(seed), executor
-        self.size = Framing(network, recipe, size).sides[-1]
-        self.model_name = type(network.ghost.original).__name__
-        self.fingerprint = fingerprint(network)
+        self.recipe: Recipe = recipe
+        self.objective: Kind = objective
+        self.seed: int = operator.index(seed)
+        self.executor: Executor | None = executor
+        self.size: int = Framing(network, recipe, size).sides[-1]
+        self.model_name: str = type(network.ghost.original).__name__
+        self.fingerprint: str = fingerprint(network)
         self.problems: dict[int | str, str] = {}
         self.trips: list[tuple[str, int]] = []
         self._threads = threads

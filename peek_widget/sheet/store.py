@@ -36,7 +36,7 @@ from peek_widget.sheet.unit import KEYWORD, SheetUnit
 
 __all__ = ["HEADER", "INDEX", "TAGS", "Store", "StoreError", "name_of"]
 
-log = logging.getLogger("peek_widget")
+log: logging.Logger = logging.getLogger("peek_widget")
 
 HEADER, INDEX, TAGS = "sheet.json", "index.parquet", "tags.json"
 WORK = "in-progress"
@@ -73,7 +73,7 @@ class Store:
         import fsspec
         from fsspec.implementations.local import LocalFileSystem
 
-        self.address = str(address)
+        self.address: str = str(address)
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError, OSError) as error:

@@ -36,7 +36,7 @@ class Parcel:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.key = hashlib.sha256(data).hexdigest()
+        self.key: str = hashlib.sha256(data).hexdigest()
 
 
 def pack(network: Network) -> Parcel:

@@ -27,7 +27,7 @@ def _box(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]
 
 
 @_thing("almond", "wide open", "lashes", "slit pupil", "lidded", turn=25)
-def eye(rng, variant, pen: Pen):
+def eye(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """An opening of two arcs with an iris and a pupil in it."""
     high = {"wide open": 0.66, "lidded": 0.48}.get(variant, 0.52) * rng.uniform(0.92, 1.1)
     t = np.linspace(-1, 1, 25)
@@ -51,7 +51,7 @@ def eye(rng, variant, pen: Pen):
 
 
 @_thing("smile", "open mouth", "frown", "nose", "square head", turn=25)
-def face(rng, variant, pen: Pen):
+def face(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """A head with two eyes above a mouth."""
     if variant == "square head":
         half = [(0, -0.9), (0.8, -0.85), (0.85, 0), (0.8, 0.85), (0, 0.9)]
@@ -76,7 +76,7 @@ def face(rng, variant, pen: Pen):
 
 
 @_thing("five petals", "daisy", "on a stem", "pointed petals", "two rounds", turn=30)
-def flower(rng, variant, pen: Pen):
+def flower(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """Petals round a middle."""
     n = {"daisy": 10, "pointed petals": 8, "two rounds": 7}.get(variant, int(rng.integers(5, 7)))
     cy, r = 0.0, 1.0
@@ -101,7 +101,7 @@ def flower(rng, variant, pen: Pen):
 
 
 @_thing("spokes", "cart wheel", "tyre", "steering wheel", turn=180)
-def wheel(rng, variant, pen: Pen):
+def wheel(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """A rim, a hub and spokes between them."""
     spokes = {"spokes": 8, "cart wheel": 6, "tyre": 5, "steering wheel": 3}[variant] + int(rng.integers(0, 2))
     rim = {"spokes": 0.12, "cart wheel": 0.22, "tyre": 0.34, "steering wheel": 0.2}[variant]
@@ -117,7 +117,7 @@ def wheel(rng, variant, pen: Pen):
 
 
 @_thing("gable", "hipped", "chimney", "two floors", "barn", turn=20)
-def house(rng, variant, pen: Pen):
+def house(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """Walls under a roof, with a door or windows."""
     w = rng.uniform(0.62, 0.78)
     eaves = -0.3 if variant == "two floors" else rng.uniform(-0.15, 0.0)
@@ -139,7 +139,7 @@ def house(rng, variant, pen: Pen):
 
 
 @_thing("fir", "round crown", "cloud crown", "bare", "poplar", turn=18)
-def tree(rng, variant, pen: Pen):
+def tree(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """A trunk below a crown."""
     trunk = rng.uniform(0.11, 0.17)
     if variant == "bare":
@@ -165,7 +165,7 @@ def tree(rng, variant, pen: Pen):
 
 
 @_thing("oval", "lens", "striped", "finned", "round", turn=25)
-def fish(rng, variant, pen: Pen):
+def fish(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """A body that ends in a tail fin, with an eye at the other end."""
     hand = 1 if rng.random() < 0.5 else -1
     pen = pen.moved(np.diag([hand, 1.0]), np.zeros(2))
@@ -191,7 +191,7 @@ def fish(rng, variant, pen: Pen):
 
 
 @_thing("rounded", "pointed", "spotted", "swallowtail", turn=40)
-def butterfly(rng, variant, pen: Pen):
+def butterfly(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """Two pairs of wings, mirrored about a thin body."""
     up, out = rng.uniform(0.5, 0.62), rng.uniform(0.48, 0.55)
     for side in (-1, 1):
@@ -210,7 +210,7 @@ def butterfly(rng, variant, pen: Pen):
 
 
 @_thing("one sail", "two sails", "square sail", "pennant", turn=20)
-def boat(rng, variant, pen: Pen):
+def boat(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """A hull under sail."""
     deck = rng.uniform(0.38, 0.5)
     pen.fill([(-0.95, deck), (0.95, deck), (0.6, 0.95), (-0.6, 0.95)], 1)
@@ -227,7 +227,7 @@ def boat(rng, variant, pen: Pen):
 
 
 @_thing("round cap", "pointed cap", "flat cap", "spotted", turn=22)
-def mushroom(rng, variant, pen: Pen):
+def mushroom(rng: np.random.Generator, variant: str, pen: Pen) -> None:
     """A cap on a stalk."""
     w = rng.uniform(0.17, 0.25)
     pen.fill([(-w, 0), (w, 0), (w * 1.4, 0.95), (-w * 1.4, 0.95)], 1)

@@ -19,6 +19,7 @@ from peek_widget.errors import PeekError, SizeError
 from peek_widget.zoo.composed import COMPOSED
 from peek_widget.zoo.scene import paint
 from peek_widget.zoo.shapes import SHAPES
+from peek_widget.zoo.subject import Subject
 from peek_widget.zoo.textures import TEXTURES
 
 __all__ = ["CLASS_NAMES", "KINDS", "MAX_SIZE", "MIN_SIZE", "SUBJECTS", "Images", "draw"]
@@ -70,14 +71,14 @@ def _subject(name: str):
     return SUBJECTS[name]
 
 
-def _paint(subject, variant: str | None, size: int, seed: int, index: int) -> np.ndarray:
+def _paint(subject: Subject, variant: str | None, size: int, seed: int, index: int) -> np.ndarray:
     # A stream of its own for each image: any of them can be drawn alone, in any order, in any process.
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, index))))
     drawn = subject.variants[rng.integers(len(subject.variants))]
     return paint(rng, subject, drawn if variant is None else variant, size)
 
 
-def draw(class_name: str, *, variant: str | None = None, size: int = 64, seed: int = 0, index: int = 0):
+def draw(class_name: str, *, variant: str | None = None, size: int = 64, seed: int = 0, index: int = 0) -> torch.Tensor:
     """One image of a class, float32 ``[3, size, size]`` in [0, 1].
 
     ``variant`` is one of ``SUBJECTS[class_name].variants``; left out, it is drawn from the seed. ``size`` is
@@ -96,7 +97,7 @@ def draw(class_name: str, *, variant: str | None = None, size: int = 64, seed: i
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-class Images(torch.utils.data.Dataset):
+class Images(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
     """An indexable dataset of ``length`` drawn images: ``images[i]`` is ``(image, label)``.
 
     The image is float32 ``[3, size, size]`` in [0, 1], the label an int. Nothing is stored: image ``i`` is
@@ -105,16 +106,16 @@ class Images(torch.utils.data.Dataset):
     """
 
     def __init__(self, length: int, size: int = 64, seed: int = 0, classes: Sequence[str] | None = None):
-        self.length = _checked_count("length", length)
-        self.size = _checked_size(size)
-        self.seed = _checked_count("seed", seed)
+        self.length: int = _checked_count("length", length)
+        self.size: int = _checked_size(size)
+        self.seed: int = _checked_count("seed", seed)
         if isinstance(classes, str):
             classes = [classes]
-        self.class_names = CLASS_NAMES if classes is None else tuple(classes)
+        self.class_names: tuple[str, ...] = CLASS_NAMES if classes is None else tuple(classes)
         self._subjects = [_subject(name) for name in self.class_names]
         if not self._subjects:
             raise PeekError(f"classes is empty; name at least one of: {', '.join(CLASS_NAMES)}.")
-        self.kinds = tuple(subject.kind for subject in self._subjects)
+        self.kinds: tuple[str, ...] = tuple(subject.kind for subject in self._subjects)
 
     def __len__(self) -> int:
         return self.length

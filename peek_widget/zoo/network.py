@@ -15,12 +15,16 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from peek_widget.errors import ModelError
+
+if TYPE_CHECKING:
+    from peek_widget.network import Preprocess
 
 __all__ = ["TRAINED_SIZE", "WEIGHTS", "SmallNet", "bundled", "load"]
 
@@ -63,11 +67,11 @@ class SmallNet(nn.Sequential):
         ]
         super().__init__(OrderedDict(parts))
         self.width = width
-        self.class_names = tuple(class_names)
+        self.class_names: tuple[str, ...] = tuple(class_names)
         self.input_size = TRAINED_SIZE
 
     @property
-    def preprocess(self):
+    def preprocess(self) -> Preprocess:
         """What has to be done to an image in [0, 1] before this network sees it."""
         # Here and not at the top: the loader itself needs nothing of the engine.
         from peek_widget.network import Preprocess

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 __all__ = ["PAPER", "Pen", "arc", "ellipse", "mirrored", "spline"]
@@ -65,8 +66,8 @@ class Pen:
 
     def __init__(self, size: int, matrix: np.ndarray | None = None, shift: np.ndarray | None = None):
         self.size = size
-        self.matrix = np.eye(2) if matrix is None else matrix
-        self.shift = np.zeros(2) if shift is None else shift
+        self.matrix: np.ndarray = np.eye(2) if matrix is None else matrix
+        self.shift: np.ndarray = np.zeros(2) if shift is None else shift
         self._fine = Image.new("P", (size * FINE, size * FINE), PAPER)
         self._draw = ImageDraw.Draw(self._fine)
         # Determinant, not one axis: a stroke keeps its weight when the form is squeezed.
@@ -81,11 +82,11 @@ class Pen:
         other._scale = self._scale * math.sqrt(abs(np.linalg.det(matrix)))
         return other
 
-    def _pixels(self, points) -> list[tuple[float, float]]:
+    def _pixels(self, points: ArrayLike) -> list[tuple[float, float]]:
         p = np.asarray(points, float) @ self.matrix.T + self.shift
         return list(map(tuple, ((p + 1) * (self.size * FINE / 2)).tolist()))
 
-    def fill(self, points, ink: int) -> None:
+    def fill(self, points: ArrayLike, ink: int) -> None:
         """Fill the polygon through ``points`` (``[n, 2]``)."""
         self._draw.polygon(self._pixels(points), fill=ink)
 
@@ -93,7 +94,7 @@ class Pen:
         """Fill a round spot."""
         self.fill(ellipse(cx, cy, r, r), ink)
 
-    def line(self, points, width: float, ink: int, closed: bool = False) -> None:
+    def line(self, points: ArrayLike, width: float, ink: int, closed: bool = False) -> None:
         """Stroke a line through ``points`` with round ends and corners."""
         dots = self._pixels(points)
         if closed:

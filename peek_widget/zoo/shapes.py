@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from peek_widget.zoo.pen import PAPER, Pen, arc, mirrored
 from peek_widget.zoo.subject import Subject, subject
@@ -18,9 +19,11 @@ __all__ = ["SHAPES"]
 
 SHAPES: dict[str, Subject] = {}
 
+_Outline = Callable[[np.random.Generator, str], ArrayLike]
 
-def _shape(*variants: str, turn: float):
-    def enter(outline: Callable) -> Callable:
+
+def _shape(*variants: str, turn: float) -> Callable[[_Outline], _Outline]:
+    def enter(outline: _Outline) -> _Outline:
         def draw(rng: np.random.Generator, variant: str, pen: Pen) -> None:
             _ink(rng, pen, np.asarray(outline(rng, variant), float))
 
@@ -55,7 +58,7 @@ def _fan(n: int, radii, start: float = -90) -> np.ndarray:
 
 
 @_shape("five points", "fat five", "six points", "four points", "eight points", turn=180)
-def star(rng, variant):
+def star(rng: np.random.Generator, variant: str) -> ArrayLike:
     """Points that stand out all round."""
     n, inner = {
         "five points": (5, 0.4),
@@ -68,7 +71,7 @@ def star(rng, variant):
 
 
 @_shape("round", "long", "wide", "straight-sided", turn=35)
-def heart(rng, variant):
+def heart(rng: np.random.Generator, variant: str) -> ArrayLike:
     """Two lobes above, one point below."""
     if variant == "straight-sided":
         left, right = arc(-0.45, -0.3, 0.46, 0.46, 140, 360, 20), arc(0.45, -0.3, 0.46, 0.46, 180, 400, 20)
@@ -81,7 +84,7 @@ def heart(rng, variant):
 
 
 @_shape("thin", "thick", "half moon", "long horns", turn=180)
-def crescent(rng, variant):
+def crescent(rng: np.random.Generator, variant: str) -> ArrayLike:
     """A moon: a disc with a bite from the side."""
     # The bite is a second circle; the angles are where the two cross.
     bite, off = {
@@ -101,7 +104,7 @@ def crescent(rng, variant):
 
 
 @_shape("thick", "thin", "long foot", "flared", "rounded", turn=180)
-def cross(rng, variant):
+def cross(rng: np.random.Generator, variant: str) -> ArrayLike:
     """Four arms at right angles."""
     if variant == "flared":
         a, b = rng.uniform(0.12, 0.2), rng.uniform(0.42, 0.55)
@@ -125,7 +128,7 @@ def cross(rng, variant):
 
 
 @_shape("block", "long", "barbed", "two heads", "feathered", turn=180)
-def arrow(rng, variant):
+def arrow(rng: np.random.Generator, variant: str) -> ArrayLike:
     """A shaft with a pointed head."""
     w = rng.uniform(0.16, 0.26)
     if variant == "two heads":
@@ -146,7 +149,7 @@ def arrow(rng, variant):
 
 
 @_shape("equal sides", "tall", "right-angled", "rounded", turn=180)
-def triangle(rng, variant):
+def triangle(rng: np.random.Generator, variant: str) -> ArrayLike:
     """Three corners."""
     if variant == "equal sides":
         return _fan(3, [1])
@@ -160,7 +163,7 @@ def triangle(rng, variant):
 
 
 @_shape("classic", "three bends", "narrow", "wide", turn=40)
-def bolt(rng, variant):
+def bolt(rng: np.random.Generator, variant: str) -> ArrayLike:
     """Lightning: a bent flash that ends in a point."""
     if variant == "three bends":
         points = [
@@ -184,7 +187,7 @@ def bolt(rng, variant):
 
 
 @_shape("round", "slender", "flowing", "sharp", turn=40)
-def drop(rng, variant):
+def drop(rng: np.random.Generator, variant: str) -> ArrayLike:
     """A drop of water: round below, a point above."""
     if variant == "sharp":
         return np.concatenate([[(0, -1)], arc(0, 0.32, 0.62, 0.62, -28, 208, 30)])

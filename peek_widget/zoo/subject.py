@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 __all__ = ["Subject", "subject"]
+
+_Draw = TypeVar("_Draw", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,18 @@ class Subject:
     name: str
     kind: str
     variants: tuple[str, ...]
-    draw: Callable
+    draw: Callable[..., Any]
     summary: str
     turn: float
     period: tuple[float, float] | None = None
 
 
-def subject(registry: dict[str, Subject], kind: str, variants: tuple[str, ...], **settings):
+def subject(
+    registry: dict[str, Subject], kind: str, variants: tuple[str, ...], **settings: Any
+) -> Callable[[_Draw], _Draw]:
     """Enter the decorated drawing function into ``registry`` under its own name."""
 
-    def enter(draw: Callable) -> Callable:
+    def enter(draw: _Draw) -> _Draw:
         summary = (draw.__doc__ or "").strip()
         registry[draw.__name__] = Subject(draw.__name__, kind, variants, draw, summary, **settings)
         return draw

@@ -39,7 +39,7 @@ def _noise(rng: np.random.Generator, *cells: np.ndarray) -> np.ndarray:
 
 
 @_texture("even", "thin and thick", "graded", "dashed", "pairs", period=(0.28, 0.55))
-def stripes(rng, variant, u, v, duty):
+def stripes(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Straight parallel lines."""
     if variant == "even":
         return _band(u, duty)
@@ -57,7 +57,7 @@ def stripes(rng, variant, u, v, duty):
 
 
 @_texture("chessboard", "gingham", "lozenges", "windows", period=(0.42, 0.75))
-def checks(rng, variant, u, v, duty):
+def checks(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Squares of two tones in turn."""
     if variant == "lozenges":
         v = v * 0.6
@@ -75,7 +75,7 @@ def checks(rng, variant, u, v, duty):
 
 
 @_texture("square grid", "packed", "two sizes", "circles", "scattered", period=(0.32, 0.6))
-def dots(rng, variant, u, v, duty):
+def dots(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Round spots, apart from each other."""
     r = 0.22 + 0.2 * duty
     if variant == "packed":
@@ -95,7 +95,7 @@ def dots(rng, variant, u, v, duty):
 
 
 @_texture("even", "thin", "widening", "oval", "target", period=(0.3, 0.5))
-def rings(rng, variant, u, v, duty):
+def rings(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Closed circles, one round the other."""
     if variant == "oval":
         v = v * rng.uniform(1.3, 1.8)
@@ -110,7 +110,7 @@ def rings(rng, variant, u, v, duty):
 
 
 @_texture("one arm", "two arms", "growing", "square", "thin", period=(0.34, 0.6), turn=180)
-def spiral(rng, variant, u, v, duty):
+def spiral(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """A line that winds out from a middle and never closes."""
     hand = 1 if rng.random() < 0.5 else -1
     angle = hand * np.arctan2(v, u) / (2 * np.pi)
@@ -125,7 +125,7 @@ def spiral(rng, variant, u, v, duty):
 
 
 @_texture("running", "third", "long and short", "herringbone", "stones", period=(0.3, 0.5), turn=180)
-def bricks(rng, variant, u, v, duty):
+def bricks(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Oblong blocks laid in bond, with mortar between."""
     gap = 0.08 + 0.08 * duty
     row = np.floor(v)
@@ -155,7 +155,7 @@ def bricks(rng, variant, u, v, duty):
 
 
 @_texture("outlined", "two tones", "pointed", "ridged", "filled", period=(0.48, 0.8), turn=180)
-def scales(rng, variant, u, v, duty):
+def scales(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Rounded plates that overlap, row on row, as on a fish or a roof."""
     step, reach = 0.5, 0.52
     first = np.floor(v / step) - 1
@@ -182,7 +182,7 @@ def scales(rng, variant, u, v, duty):
 
 
 @_texture("sharp", "steep", "flat", "pairs", "thin", period=(0.38, 0.65))
-def zigzag(rng, variant, u, v, duty):
+def zigzag(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Lines that turn in sharp corners, to and fro."""
     slope = {"steep": 1.9, "flat": 0.85}.get(variant, 1.3)
     x = u + slope * np.abs(_wrap(v / 1.5)) * 1.5 / 1.2
@@ -193,7 +193,7 @@ def zigzag(rng, variant, u, v, duty):
 
 
 @_texture("even", "high", "thin", "ripples", "pairs", period=(0.38, 0.65))
-def waves(rng, variant, u, v, duty):
+def waves(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Lines that swing softly, to and fro."""
     height = {"high": 0.42, "ripples": 0.22}.get(variant, 0.33)
     length = {"ripples": 1.4}.get(variant, 2.0)
@@ -205,7 +205,7 @@ def waves(rng, variant, u, v, duty):
 
 
 @_texture("walls", "cells", "drawn out", "filled", "double walls", period=(0.42, 0.7))
-def honeycomb(rng, variant, u, v, duty):
+def honeycomb(rng: np.random.Generator, variant: str, u: np.ndarray, v: np.ndarray, duty: float) -> np.ndarray:
     """Six-sided cells without a gap."""
     if variant == "drawn out":
         v = v * 0.72

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -96,8 +97,8 @@ def train(
     rate: float = 0.1,
     reach: float = 2.0,
     bf16: bool | None = None,
-    say=print,
-) -> Iterator[tuple[SmallNet, dict]]:
+    say: Callable[[str], None] = print,
+) -> Iterator[tuple[SmallNet, dict[str, Any]]]:
     """Train; after each epoch, give the network (with its normalisation) and figures on it.
 
     ``reach`` is the greatest length (L2, pixels in [0, 1]) of the misleading change to an image: none in the
@@ -169,7 +170,7 @@ def train(
         yield network, {"epoch": epoch + 1, "seconds": time.monotonic() - began, "bf16": bf16}
 
 
-def write(path: Path, network: SmallNet, facts: dict) -> None:
+def write(path: Path, network: SmallNet, facts: dict[str, Any]) -> None:
     """Save a folded network as safetensors (float32), ``facts`` and the class names in its metadata."""
     notes = {name: str(value) for name, value in facts.items()} | {"classes": json.dumps(network.class_names)}
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from peek_widget.zoo.caffe import fill, read_caffe
+
+if TYPE_CHECKING:
+    from peek_widget.network import Preprocess
 
 __all__ = ["VGGS", "vgg_s"]
 
@@ -58,7 +62,7 @@ class VGGS(nn.Sequential):
         )
 
     @property
-    def preprocess(self):
+    def preprocess(self) -> Preprocess:
         """What has to be done to an RGB image in [0, 1] before this network sees it."""
         from peek_widget.network import Preprocess
 
