@@ -9,7 +9,7 @@
     crops     units of the bundled network, drawn, beside their top and bottom crops
     survey    what the bundled network's units are about: the counts and a chart
     real      the counts on SqueezeNet and the 250 real images (numbers only)
-    recipes   the same three of the bundled network under every recipe, and the page that shows them
+    recipes   the same three of the bundled network under every recipe that has no picture yet, and the page of all
 
 The real network and images are found by PEEK_SHARED or at ../shared; `crops` and `survey` need nothing but the package.
 """
@@ -275,7 +275,7 @@ SUBJECTS = {"unit 20 of conv4": Neuron("conv4", 20), "unit 20 of conv6": Neuron(
 
 
 def recipes() -> None:
-    """One picture for each recipe: the same three things under it; and docs/recipes.md round them."""
+    """One picture for each recipe that has none: the same three things under it; and docs/recipes.md round all."""
     folder = OUT / "recipes"
     folder.mkdir(exist_ok=True)
     network = read(bundled())
@@ -288,8 +288,11 @@ def recipes() -> None:
         "",
     ]
     for name, preset in presets().items():
-        pictures = [render(network, one, name).images[0] for one in SUBJECTS.values()]
-        contact(pictures, 3, 224).save(folder / f"{name}.webp", quality=82)
+        path = folder / f"{name}.webp"
+        if not path.exists():
+            # most take minutes, and a new one beside them changes none
+            pictures = [render(network, one, name).images[0] for one in SUBJECTS.values()]
+            contact(pictures, 3, 224).save(path, quality=82)
         recipe = preset.recipe
         lines += [
             f"## {name}", "", f"{preset.summary} {recipe.steps} steps. Source: {preset.source}", "",
