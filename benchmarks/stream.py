@@ -8,9 +8,9 @@ the same 512 px pictures made beforehand. In the page a probe looks at every rep
 Chromium.
 
 Then a real ascent (SqueezeNet with its ImageNet weights where PEEK_SHARED or ../shared has it, else the bundled
-network): its steps a second while it is watched, by those while nobody sees it, in turns; once with the kernel and
-the browser on a core each, once as the system likes it. Then how long one waits for a picture; last, memory while
-10,000 frames pass.
+network): its steps a second while it is watched, by those while nobody sees it, in turns; once with the kernel on
+one core and all that shows it (server and browser) on the other, once as the system likes it. Then how long one
+waits for a picture; last, memory while 10,000 frames pass.
 """
 
 from __future__ import annotations
@@ -189,8 +189,9 @@ def pin(pids: list[int], cores: set[int]) -> None:
                 continue
 
 
-def browsers() -> list[int]:
-    return [child.pid for child in psutil.Process().children(recursive=True) if "chrom" in child.name().lower()]
+def watchers(kernel: int) -> list[int]:
+    """All that shows what the kernel draws: the server, the browser and what drives it."""
+    return [child.pid for child in psutil.Process().children(recursive=True) if child.pid != kernel]
 
 
 def watched_share(server: Server, context: BrowserContext, options: Any) -> None:
@@ -217,7 +218,7 @@ def watched_share(server: Server, context: BrowserContext, options: Any) -> None
                     continue
                 kernel = lab.ask("os.getpid()")
                 pin([kernel], {cores[0]} if pinned else set(cores))
-                pin(browsers(), {cores[1]} if pinned else set(cores))
+                pin(watchers(kernel), {cores[1]} if pinned else set(cores))
                 shares, rates = [], []
                 for _ in range(options.rounds):
                     rate = {}
@@ -261,7 +262,7 @@ def waits(server: Server, context: BrowserContext, options: Any) -> None:
                 until(lab, "d.peekState === 'done'")
                 lab.page.evaluate(
                     """() => {
-                      const input = document.querySelector('input[type=range][max]:not(.peek-knobs input)');
+                      const input = document.querySelector('input[type=range][aria-label="Unit"]');
                       window.peekBegan = performance.now();
                       input.value = String(7);
                       input.dispatchEvent(new Event('input', { bubbles: true }));
