@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+NO_TESTS = 5
+"""pytest's exit code where none was selected."""
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -82,8 +84,19 @@ def main() -> None:
     set_up_chromium()
     say("style")
     run(PYTHON, "-m", "ruff", "check", ".")
-    say("all tests: engine, session, front end, packaging, notebooks in a real browser")
-    run(PYTHON, "-m", "pytest", *options.pytest)
+    say("the engine, the session, the front end, the packages, the notebooks: two files at a time")
+    codes = [pytest("-m", "not browser", "-n", "2", "--dist", "loadfile", *options.pytest)]
+    # one at a time: these look at what a page shows while a kernel computes
+    say("in a real browser")
+    codes.append(pytest("-m", "browser", *options.pytest))
+    wrong = [code for code in codes if code not in (0, NO_TESTS)]
+    if wrong or set(codes) == {NO_TESTS}:
+        sys.exit(f"The tests failed, or none was found: pytest said {codes}.")
+
+
+def pytest(*arguments: str) -> int:
+    """Run tests; pytest's exit code."""
+    return subprocess.run([str(PYTHON), "-m", "pytest", *arguments], cwd=ROOT).returncode
 
 
 if __name__ == "__main__":
