@@ -1,6 +1,6 @@
 """How quickly pictures reach the screen, beside jupyter_rfb; and what being watched costs the ascent.
 
-    python benchmarks/stream.py [--rounds 3] [--seconds 8] [--rate 60]
+    python benchmarks/stream.py [--rounds 3] [--seconds 8] [--rate 60] [--slower 2]
 
 In one JupyterLab and one Chromium, taking turns: our explorer and jupyter_rfb 1.x, drawing continuously, both fed by
 the same 512 px pictures made beforehand. In the page a probe looks at every repaint which picture is on the screen
@@ -136,6 +136,9 @@ def measure(server: Server, context: BrowserContext, side: str, round_: int, opt
     with notebook(server, context, f"{side}-{round_}", [CELLS[side].format(rate=options.rate)]) as lab:
         lab.run_all(wait=False)
         lab.page.wait_for_selector(PLACE[side], timeout=60_000)
+        if options.slower != 1:
+            devtools = context.new_cdp_session(lab.page)
+            devtools.send("Emulation.setCPUThrottlingRate", {"rate": options.slower})
         lab.page.evaluate(PROBE, [PLACE[side], BLOCK, NUMBER_BITS, VALUE_BITS])
         lab.page.wait_for_function("() => window.peekProbe.frames.length > 30", timeout=60_000)
         first = lab.page.evaluate("() => performance.now()")
@@ -159,7 +162,8 @@ def against_rfb(server: Server, context: BrowserContext, options: Any) -> None:
         for side in (OURS, THEIRS) if round_ % 2 == 0 else (THEIRS, OURS):
             found[side].append(measure(server, context, side, round_, options))
             print(f"  round {round_ + 1}, {side}: {found[side][-1]['rate']:.1f} frames/s", flush=True)
-    print(f"\n512 px, {options.rounds} rounds in turns, {options.moves} moves each, our aim {options.rate:g} frames/s")
+    print(f"\n512 px, {options.rounds} rounds in turns, {options.moves} moves each, our aim {options.rate:g} frames/s"
+          + (f", the page slowed down {options.slower:g} times" if options.slower != 1 else ""))  # fmt: skip
     print(f"{'':14}{'frames/s':>10}{'lag p50':>10}{'lag p95':>10}{'kB a frame':>12}")
     lines = {}
     for side, rounds in found.items():
@@ -324,6 +328,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--moves", type=int, default=30)
     parser.add_argument("--rate", type=float, default=60.0, help="frames a second that we aim at (the widget's: 30)")
+    parser.add_argument("--slower", type=float, default=1.0, help="how many times slower the page's processor is made")
     parser.add_argument("--frames", type=int, default=10_000, help="of the last part")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     options = parser.parse_args()

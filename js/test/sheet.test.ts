@@ -242,6 +242,16 @@ describe("the panel", () => {
     expect(model.sent).toEqual([]);
   });
 
+  test("what is taken off several units at once is one edit", async () => {
+    const { model } = await open({ tags: { conv2: { "3": ["dog"], "4": ["dog", "fur"], "5": [] } } });
+    tile(3).click();
+    for (let more = 0; more < 3; more += 1) press("ArrowRight", { shiftKey: true });
+    press("Delete");
+    expect(model.sent.filter(({ kind }) => kind === "tag")).toEqual([
+      { kind: "tag", layer: "conv2", units: [3, 4], words: ["dog", "fur"], on: false },
+    ]);
+  });
+
   test("Enter opens the unit on the bench, a full stop takes its suggestion", async () => {
     const { model } = await open();
     await model.tell({

@@ -132,7 +132,7 @@ SHEET_STATES = ("waiting", "running", "stopped", "done", "error")
 """What a sheet can be: `waiting` for somebody to look, `running`, `stopped` by hand, `done`, `error`."""
 
 _MOST_UNITS = 65_536
-_MOST_WORDS = 16
+_MOST_WORDS = 1000
 _LONGEST_TEXT = 512
 
 # A front end counts in doubles: past this a frame number could not be told from its neighbour.
@@ -410,9 +410,7 @@ def parse(content: Any, buffers: Any = None) -> Message:
                 _switch(content["on"], kind),
             )  # fmt: skip
         case "seen":
-            return TagSeen(
-                _text(content["layer"], kind), _units(content["units"], kind), _switch(content["on"], kind)
-            )
+            return TagSeen(_text(content["layer"], kind), _units(content["units"], kind), _switch(content["on"], kind))
         case "key":
             return TagKey(_letter(content["key"]), _text(content["word"], kind))
     return _PLAIN[kind]

@@ -390,6 +390,8 @@ class SheetDesk:
             self._flying.clear()
             self._said = self._surveyed = None
             if self._current is not None:
+                # first of which sheet they are: the page lets go of pictures of one that it does not know
+                self._say()
                 self._send_all(self._current)
         self._alike |= mailbox.alike
 

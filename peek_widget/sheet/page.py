@@ -130,8 +130,9 @@ def layer_of(sheet: SheetLike) -> str:
 def total_of(sheet: SheetLike, tags: Tags) -> int:
     """How many units the layer has, as far as the sheet knows: a sheet may be of a few of them."""
     network = getattr(sheet, "network", None)
-    known = network.layer(sheet.layer).channels if network is not None else 0
-    return max(known, *(unit + 1 for unit in (*sheet.units, *tags.looked_at(sheet.layer))), 0)
+    if network is not None:
+        return network.layer(sheet.layer).channels
+    return max((unit + 1 for unit in (*sheet.units, *tags.looked_at(sheet.layer))), default=0)
 
 
 def _objective(sheet: SheetLike, unit: int) -> str:

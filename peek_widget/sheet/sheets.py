@@ -471,21 +471,26 @@ class ContactSheet:
 
     @property
     def tags(self) -> Tags:
-        """The user's words on the units; kept in the store, where there is one, by :meth:`save`."""
+        """The user's words on the units; kept in the store, where there is one, by :meth:`save` and by drawing.
+
+        A layer or a unit that the model does not have is refused.
+        """
         if self._tags is None:
             found = None if self._store is None else self._store.read(TAGS)
             self._tags_were = found or b""
             self._tags = Tags() if found is None else self._tags_of(found)
+            self._tags.check(self.network.check_unit)
         return self._tags
 
     def _tags_of(self, written: bytes) -> Tags:
         try:
             return Tags.from_json(written.decode())
         except ValueError as error:  # PeekError and a wrong encoding are such
-            name = f"{TAGS}.torn"
+            name = f"{TAGS}.{hashlib.sha256(written).hexdigest()[:8]}.torn"
             assert self._store is not None
             self._store.write(name, written)
-            self._note(TAGS, f"{TAGS} can't be read ({error}); it is left as {name!r}, and tags begin anew.")
+            self._store.remove(TAGS)
+            self._note(TAGS, f"{TAGS} can't be read ({error}); it is kept as {name!r}, and tags begin anew.")
             return Tags()
 
     def save(self) -> None:

@@ -74,6 +74,8 @@ class Store:
         from fsspec.implementations.local import LocalFileSystem
 
         self.address: str = str(address)
+        if not self.address.strip():
+            raise StoreError("store='' names no place: give the path of a folder for the sheet, '.' for this one.")
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError, OSError) as error:

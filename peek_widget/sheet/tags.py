@@ -160,6 +160,7 @@ class Tags(Mapping[Place, tuple[str, ...]]):
         self._undo: list[dict[Place, tuple[Any, Any]]] = []
         self._redo: list[dict[Place, tuple[Any, Any]]] = []
         self._observers: list[Callable[[frozenset[Place]], object]] = []
+        self._check: Callable[[str, int], object] | None = None
         self._lock = threading.RLock()
         for place, words in _read(given or {}):
             self._put(place, self._joined(self._at(place) or (), words))
@@ -206,7 +207,8 @@ class Tags(Mapping[Place, tuple[str, ...]]):
             seen = dict(self._of.get(layer, {}))
             words = self.words(layer)
         if seen and max(seen) >= total:
-            raise TagError(f"{layer or 'the output'} is said to have {total} units, but unit {max(seen)} is tagged.")
+            raise TagError(f"{layer or 'the output'} is said to have {total} units, but unit {max(seen)} is tagged: "
+                           f"take that back with tags.forget({layer!r}, {max(seen)}).")  # fmt: skip
         uses = Counter(word for has in seen.values() for word in has)
         n = len(seen)
         return [
@@ -235,11 +237,15 @@ class Tags(Mapping[Place, tuple[str, ...]]):
 
     # editing
 
+    def check(self, function: Callable[[str, int], object]) -> None:
+        """Ask this of each layer and unit that is to be tagged from now on; what it raises refuses the edit."""
+        self._check = function
+
     def add(self, layer: str, units: Units, *words: str) -> None:
         """Tag a unit, or several at once, with each of the words; those it has stay where they are."""
         words = tuple(map(clean, words))
         with self._lock:
-            self._edit({place: self._joined(self._at(place) or (), words) for place in _places(layer, units)})
+            self._edit({place: self._joined(self._at(place) or (), words) for place in self._checked(layer, units)})
 
     def remove(self, layer: str, units: Units, *words: str) -> None:
         """Take tags off; the units stay looked at. A unit that doesn't carry the tag, or wasn't seen, is left."""
@@ -253,7 +259,7 @@ class Tags(Mapping[Place, tuple[str, ...]]):
     def replace(self, layer: str, unit: int, *words: str) -> None:
         """Give a unit exactly these tags; none says that it was looked at and nothing was found."""
         with self._lock:
-            self._edit({place: self._joined((), map(clean, words)) for place in _places(layer, unit)})
+            self._edit({place: self._joined((), map(clean, words)) for place in self._checked(layer, unit)})
 
     def rename(self, word: str, new: str, layer: str | None = None) -> None:
         """Spell a tag otherwise wherever it is (in one layer); if the new one is in use, the two become one."""
@@ -272,7 +278,7 @@ class Tags(Mapping[Place, tuple[str, ...]]):
     def look(self, layer: str, units: Units) -> None:
         """Say that units were looked at; those without a tag count as "nothing found"."""
         with self._lock:
-            self._edit({place: self._at(place) or () for place in _places(layer, units)})
+            self._edit({place: self._at(place) or () for place in self._checked(layer, units)})
 
     def forget(self, layer: str, units: Units) -> None:
         """Take back that units were looked at, with their tags."""
@@ -377,9 +383,12 @@ class Tags(Mapping[Place, tuple[str, ...]]):
             TagError: in a sentence, if it can't be read, isn't JSON or says something else than tags.
         """
         try:
-            given = json.loads(_text(source, "{"), object_pairs_hook=_once)
+            given = json.loads(_text(source, _is_json), object_pairs_hook=_once)
         except (json.JSONDecodeError, RecursionError) as error:
             raise TagError(f"These tags are not JSON: {error}. Give what Tags.to_json wrote.") from error
+        if not isinstance(given, dict):
+            kind = type(given).__name__
+            raise TagError(f"These tags are a {kind}, not a dict of layers: give what Tags.to_json wrote.")
         return cls(given)
 
     @classmethod
@@ -393,7 +402,7 @@ class Tags(Mapping[Place, tuple[str, ...]]):
         Raises:
             TagError: in a sentence, with the column or the line that is wrong.
         """
-        text = _text(source, "\n")
+        text = _text(source, lambda text: "\n" in text)
         head = text.partition("\n")[0]
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True)
         tags = cls()
@@ -460,6 +469,12 @@ class Tags(Mapping[Place, tuple[str, ...]]):
         for word in (*has, *words):
             found.setdefault(same(word), self._spelling.get(same(word), word))
         return tuple(found.values())
+
+    def _checked(self, layer: str, units: Units) -> list[Place]:
+        places = _places(layer, units)
+        for place in places if self._check else ():
+            self._check(*place)
+        return places
 
     def _put(self, place: Place, words: tuple[str, ...] | None) -> None:
         layer, unit = place
@@ -568,12 +583,24 @@ def _bare(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def _text(source: Any, sign: str) -> str:
-    """The text of a source: itself if the sign is in it, else what the file holds."""
+def _is_json(text: str) -> bool:
+    if "{" in text:
+        return True
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(source: Any, is_text: Callable[[str], bool]) -> str:
+    """The text of a source: itself if it looks like that, else what the file of that name holds."""
     if hasattr(source, "read"):
         text = source.read()
         return (text.decode("utf-8-sig") if isinstance(text, bytes) else text).removeprefix("\ufeff")
-    if isinstance(source, str) and sign in source:
+    if isinstance(source, str) and "\n" not in source and not source.strip():
+        raise TagError("There are no tags in an empty text: give a path, an open file, or what Tags wrote.")
+    if isinstance(source, str) and is_text(source):
         return source.removeprefix("\ufeff")
     if not isinstance(source, (str, os.PathLike)):
         raise TagError(f"Tags are read from a path, an open file or text; a {type(source).__name__} was given.")

@@ -119,6 +119,21 @@ def test_another_layer_is_another_sheet_and_the_first_is_kept(sheet):
     until(book, "Number(s.drafts) > 3", 5)
 
 
+def test_a_page_that_is_loaded_again_shows_every_picture_again(sheet):
+    book = sheet("explorer = UnitExplorer(layer='conv1', recipe=quick, size=64, threads=1)\nexplorer")
+    total = book.ask("len(explorer.sheet)")
+    until(book, f"s.drawn === '{total}' && s.state === 'done'", 180)
+    book.save()
+    book.load()
+    # it was open, so it opens by itself
+    book.page.locator(".peek-sheet-grid").wait_for(timeout=60_000)
+    until(book, f"s.drawn === '{total}' && s.state === 'done'")
+    book.page.wait_for_function(
+        """() => [...document.querySelectorAll('.peek-sheet-tile:not([hidden]) img')]
+          .every(image => image.complete && image.naturalWidth > 0)"""
+    )
+
+
 def test_put_away_it_draws_nothing(sheet):
     book = sheet()
     until(book, "Number(s.drafts) > 0")

@@ -79,5 +79,3 @@ def test_a_new_run_begins_without_the_note(monkeypatch):
     assert bench.session.wait(10) == "done"
     assert rules.WEIGHTS_CHANGED not in bench.last.status["text"]
     bench.session.close()
-
-

@@ -209,6 +209,8 @@ def test_a_page_that_comes_again_gets_all(explore, page):
     ask(explorer, "hello")
     eventually(lambda: told(explorer, "sheet") and len(watching.thumbs()) == 16)
     assert watching.state()["open"]
+    # of which sheet the pictures are is said before them, or the page would let them go
+    assert told(explorer, "sheet")[0][0]["n"] < told(explorer, "thumbs")[0][0]["n"]
 
 
 def test_what_cannot_be_drawn_says_why_and_the_bench_goes_on(explore, page):

@@ -97,7 +97,7 @@ def test_a_unit_is_drawn_as_in_the_explorer():
 
 
 def test_large_views_on_a_cpu_give_the_same_bytes_in_any_batch(large):
-    four, = plan(large, "", LARGE, range(4), batch=4)
+    (four,) = plan(large, "", LARGE, range(4), batch=4)
     assert not four.together
     whole = pictures(large, four)
     for company in ((0,), (2, 1), (3, 0, 2)):
@@ -111,7 +111,7 @@ def test_large_views_on_a_cpu_give_the_same_bytes_in_any_batch(large):
 
 
 def test_of_small_views_what_is_missing_is_drawn_as_it_was_in_its_batch(network):
-    batch, = plan(network, "forms", QUICK)
+    (batch,) = plan(network, "forms", QUICK)
     assert batch.together
     whole = pictures(network, batch)
     rest = batch.missing([0, 1, 3])
@@ -145,7 +145,7 @@ class Greedy(torch.nn.Module):
 )
 def test_a_batch_is_halved_when_memory_runs_out(error, caplog):
     network = read(Greedy(3, error), input_size=32)
-    batch, = plan(network, "inner.forms", QUICK)
+    (batch,) = plan(network, "inner.forms", QUICK)
     finished, failed = finish(draw(network, batch))
     assert not failed
     assert sorted(one.unit for one in finished) == list(range(8))
@@ -184,7 +184,7 @@ def test_a_dead_unit_does_not_keep_the_others_from_being_drawn():
 
 
 def test_every_step_is_given_back(network):
-    batch, = plan(network, "forms", QUICK)
+    (batch,) = plan(network, "forms", QUICK)
     steps = list(draw(network, batch))
     assert [one.step for one in steps] == list(range(1, 7))
     assert not any(one.finished for one in steps[:-1])

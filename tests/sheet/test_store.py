@@ -496,3 +496,34 @@ def test_an_address_without_rename_or_locks_works_too(scheme, right):
 def test_a_sheet_without_a_store_has_nothing_to_save():
     with pytest.raises(PeekError, match="no store"):
         sheet(units=[0]).save()
+
+
+def test_torn_tags_are_put_aside_whole_and_told_once(tmp_path, caplog):
+    sheet(tmp_path).draw()
+    for torn in (b"[1, 2]", b'{"conv2": '):
+        (tmp_path / "tags.json").write_bytes(torn)
+        caplog.clear()
+        one = sheet(tmp_path)
+        assert len(one.tags) == 0
+        assert "tags.json can't be read" in caplog.text
+        caplog.clear()
+        assert len(sheet(tmp_path).draw().tags) == 0
+        assert caplog.text == ""
+    assert {path.read_bytes() for path in tmp_path.glob("tags.json.*.torn")} == {b"[1, 2]", b'{"conv2": '}
+
+
+def test_an_address_that_names_no_place_is_refused():
+    with pytest.raises(StoreError, match="names no place"):
+        sheet("").draw()
+
+
+def test_tags_of_a_sheet_are_of_units_that_there_are():
+    tags = sheet().tags
+    for wrong in (lambda: tags.add(sheet().layer, [1, 99], "x"), lambda: tags.look("nowhere", 0)):
+        with pytest.raises(PeekError):
+            wrong()
+    assert len(tags) == 0
+    # a table from elsewhere may hold some: what counts them says how to take them off
+    tags.merge(Tags({sheet().layer: {99: ["x"]}}))
+    with pytest.raises(PeekError, match="forget"):
+        tags.count(sheet().layer, 8)

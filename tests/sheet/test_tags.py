@@ -239,6 +239,14 @@ def test_json_that_is_wrong_is_refused(text, says):
         Tags.from_json(text)
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", "[]", "null", "1", "", " "])
+def test_text_that_is_no_table_is_not_taken_for_a_path(text):
+    for read in (Tags.from_json, Tags.from_csv) if not text.strip() else (Tags.from_json,):
+        with pytest.raises(TagError) as refused:
+            read(text)
+        assert "can't be read" not in str(refused.value)
+
+
 def test_files_that_can_not_be_read_or_written_are_named(tmp_path):
     with pytest.raises(TagError, match="nowhere"):
         Tags.from_csv(tmp_path / "nowhere.csv")

@@ -20,7 +20,7 @@ from tests.networks import tiny
 @pytest.fixture(scope="module")
 def one():
     network = read(tiny(), input_size=32)
-    batch, = plan(network, "forms", Recipe.preset("peek").replace(steps=4, size=32), [3])
+    (batch,) = plan(network, "forms", Recipe.preset("peek").replace(steps=4, size=32), [3])
     return finish(draw(network, batch, best={3: 0.5}))[0][0]
 
 

@@ -252,9 +252,7 @@ def test_a_file_of_the_full_size_is_read(kind, untrained, tmp_path):
                 arrays = [parameter.detach().numpy() for parameter in (module.weight, module.bias)]
                 file.write(LAYERS[kind](name.encode(), *arrays))
     read = vgg_s(path)
-    assert all(
-        torch.equal(one, other) for one, other in zip(read.parameters(), untrained.parameters(), strict=True)
-    )
+    assert all(torch.equal(one, other) for one, other in zip(read.parameters(), untrained.parameters(), strict=True))
     path.unlink()
 
 

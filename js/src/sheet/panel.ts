@@ -195,8 +195,8 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
         } else if (key === "0") tags.see(selection.targets);
         else if (key === ".") tags.accept(selection.targets);
         else if (key === "Delete" || key === "Backspace") {
-          for (const unit of selection.targets)
-            if (tags.of(unit)?.length) tags.put([unit], [...(tags.of(unit) ?? [])], false);
+          const tagged = selection.targets.filter((unit) => tags.of(unit)?.length);
+          if (tagged.length > 0) tags.put(tagged, [...new Set(tagged.flatMap((unit) => tags.of(unit) ?? []))], false);
         } else if (letter && !event.shiftKey) {
           const word = tags.wordOf(letter);
           if (word) tags.toggle(selection.targets, word);
