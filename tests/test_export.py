@@ -19,9 +19,10 @@ from torch import nn
 from peek_widget import UnitExplorer
 torch.set_num_threads(1)
 torch.manual_seed(0)
-explorer = UnitExplorer(nn.Sequential(nn.Conv2d(3, 8, 5, stride=2)), layer="0", recipe="peek-fast", size=64)
+explorer = UnitExplorer(nn.Sequential(nn.Conv2d(3, 8, 5, stride=2)), layer="0", recipe="peek-fast", size=64,
+                        playing=False)
 """
-LAST = "explorer.wait(60); explorer.image.getpixel((5, 5))"
+LAST = "explorer.play(); explorer.wait(60); explorer.image.getpixel((5, 5))"
 
 
 @pytest.fixture(scope="module")
