@@ -175,7 +175,7 @@ class Server:
 
     def ask(self, method, path):
         request = urllib.request.Request(self.url + path, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
     def end_kernels(self):

@@ -180,7 +180,7 @@ def test_a_restarted_kernel_is_said_to_be_gone_within_seconds_and_its_cells_run_
     else:
         book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
     # a restart by others is known once the new kernel answers: it must have started
-    book.until("d.health === 'gone'", timeout=12 if by.startswith("the") else 40)
+    book.until("d.health === 'gone'", timeout=12 if by.startswith("the") else 60)
     assert "kernel is gone" in book.root.locator(".peek-status").text_content()
     assert book.root.get_by_role("slider", name="Unit", exact=True).is_disabled()
     assert book.root.get_by_role("button", name="Pause").is_disabled()
@@ -207,7 +207,7 @@ def test_a_paused_explorer_of_a_restarted_kernel_says_so_when_it_is_touched(draw
     book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
     book.page.wait_for_timeout(3000)
     book.root.get_by_role("button", name="One step").click()
-    book.until("d.health === 'gone'", timeout=40)
+    book.until("d.health === 'gone'", timeout=60)
 
 
 # -- a busy kernel
