@@ -644,6 +644,10 @@ class Session:
         self._news = False
         ascent, looking = self._ascent, self._looking
         image = self._image if looking is None else looking.image
+        status = self.status()
+        if status["state"] == "closed":
+            # whoever closed it says so; at the interpreter's end nobody does, and the page finds the kernel gone
+            return
         self._publish_update(
             Update(
                 image=image if with_image else None,
@@ -652,7 +656,7 @@ class Session:
                 step=looking.step if looking is not None else 0 if ascent is None else int(ascent.index),
                 activation=self._activation if looking is None else looking.activation,
                 history=self._history.packed(),
-                status=self.status(),
+                status=status,
                 target=self._target,
                 made=(self._image_made if looking is None else looking.more) if with_image else None,
             )

@@ -63,7 +63,10 @@ def resident(book):
 
     Nor is what the allocator has got back and not yet given to the system.
     """
-    book.ask("[explorer.end_comparison(), explorer.pause(), setattr(explorer, 'size', 96), explorer.restart()] and 0")
+    same = {"layer": "conv2", "recipe": "peek-fast", "objective": "neuron", "at": None, "negative": False, "size": 96}
+    changes = f"*(setattr(explorer, *one) for one in {list(same.items())})"
+    book.ask(f"[explorer.end_comparison(), explorer.pause(), {changes}] and 0")
+    book.ask("explorer.restart()")
     book.until_kernel("explorer.status['size'] == 96 and explorer.status['step'] == 1")
     trim = "__import__('ctypes').CDLL('libc.so.6').malloc_trim(0)" if sys.platform == "linux" else "0"
     book.ask(f"[__import__('gc').collect(), {trim}]")

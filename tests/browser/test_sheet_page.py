@@ -66,7 +66,7 @@ def test_it_is_searched_ordered_and_gone_through_by_keyboard(page):
     page.keyboard.press("ArrowRight")
     assert heading.inner_text() == "Unit 30"
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement.textContent").startswith("30 ")
+    page.wait_for_function("() => document.activeElement.textContent.startsWith('30 ')")
     page.get_by_role("button", name="Show all").click()
     page.locator("#order").select_option("activation")
     assert tiles.first.get_attribute("aria-label").startswith("Unit 6")

@@ -446,6 +446,16 @@ def test_close_ends_the_thread_and_later_wishes_are_harmless(bench):
     assert len(b.updates) == count
 
 
+def test_closed_within_a_step_it_tells_nothing_more(bench):
+    """At the end of its interpreter nobody closed it: a page told that would not look whether the kernel is gone."""
+    b = bench(steps=1_000_000, seconds=0.2)
+    b.until(lambda u: u.step >= 1)
+    time.sleep(0.05)
+    assert b.session.close()
+    assert "closed" not in {update.status["state"] for update in b.updates}
+    assert b.session.status()["state"] == "closed"
+
+
 def test_a_session_that_never_began_has_no_thread():
     session = Session(lambda target: None, lambda update: None, target=Target("conv", 0), playing=False)
     assert not session.alive
