@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib
 import io
 import logging
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["frame", "keep", "rows"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
+
+REST = 0.3
+"""Seconds before the interpreter ends."""
 
 
 def rows(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> list[dict[str, Any]]:
@@ -51,6 +57,7 @@ def keep(store: Store, name: str, layer: str, units: Iterable[SheetUnit], recipe
     try:
         table = _frame(ours)
         importlib.import_module("pyarrow")
+        _let_end()
     except (PeekError, ImportError):
         log.info("Without pandas and pyarrow the store has no index: pip install 'peek_widget[sheet]'.")
         return
@@ -72,6 +79,12 @@ def _frame(found: list[dict[str, Any]]) -> pd.DataFrame:
         ) from error
     table = pandas.DataFrame(found, columns=["unit", "activation", "gauge", "seed", "recipe", "tags"])
     return table.astype({"unit": "int64", "activation": "float64", "gauge": "float64", "seed": "int64"})
+
+
+@functools.cache
+def _let_end() -> None:
+    """Let pyarrow's threads come to rest before the interpreter ends: just begun, they end a script with "Aborted"."""
+    atexit.register(time.sleep, REST)
 
 
 def _same(there: bytes, ours: list[dict[str, Any]]) -> bool:
