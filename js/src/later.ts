@@ -53,6 +53,7 @@ export class Later {
       })
       .catch((error) => {
         this.loading = undefined;
+        this.backlog = [];
         throw error;
       });
     return this.loading;

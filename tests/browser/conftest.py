@@ -5,10 +5,7 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -17,11 +14,10 @@ from playwright.sync_api import Error as PlaywrightError
 
 from .lab import Notebook, Notebook7
 from .marimo import App, MarimoServer
-from .ports import free_port
+from .serving import Served, jupyters_own
 from .voila import Dashboard, Visitor, VoilaServer
 
 ELSEWHERE = re.compile(r"^(?!http://127\.0\.0\.1|ws://127\.0\.0\.1|data:|blob:)")
-START_SECONDS = 60
 
 
 def pytest_collection_modifyitems(items):
@@ -97,17 +93,15 @@ def new_context(chromium, refused):
     return context
 
 
-class Server:
+class Server(Served):
     """A jupyter-lab of the test's own, in a folder of the test's own."""
 
     def __init__(self, folder):
+        super().__init__(folder)
         self.root = folder / "notebooks"
         self.root.mkdir()
-        self.log = folder / "server.log"
         self.runtime = folder / "runtime"
         self.share = folder / "share"
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
         self.settings = folder / "settings"
         self.set("@jupyterlab/apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False})
         self.save_state(True)
@@ -120,33 +114,19 @@ class Server:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
         environment = {
-            **os.environ,
-            "HOME": str(folder),
-            "JUPYTER_CONFIG_DIR": str(folder / "config"),
-            "JUPYTER_DATA_DIR": str(folder / "data"),
-            "JUPYTER_RUNTIME_DIR": str(self.runtime),
+            **jupyters_own(folder),
             "JUPYTER_PATH": str(self.share),
             "JUPYTERLAB_SETTINGS_DIR": str(self.settings),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-            "IPYTHONDIR": str(folder / "ipython"),
-            "XDG_CACHE_HOME": str(folder / "cache"),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONWARNINGS": "ignore",
         }
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.root, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-        ends = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.ask("GET", "/api/status")
-                return
-            except OSError as error:
-                if self.process.poll() is not None or time.monotonic() > ends:
-                    self.stop()
-                    pytest.fail(f"jupyter-lab did not start: {error}\n{self.log.read_text()[-2000:]}")
-                time.sleep(0.1)
+        self.start(command, self.root, environment, self._answers)
+
+    def _answers(self):
+        try:
+            self.ask("GET", "/api/status")
+        except OSError:
+            return False
+        return True
 
     def set(self, plugin, values):
         """Settings of JupyterLab, for pages opened from now on."""
@@ -183,15 +163,6 @@ class Server:
             self.ask("DELETE", f"/api/sessions/{session['id']}")
         for kernel in self.ask("GET", "/api/kernels"):
             self.ask("DELETE", f"/api/kernels/{kernel['id']}")
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 @pytest.fixture(scope="session")

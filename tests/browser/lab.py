@@ -121,14 +121,6 @@ class Notebook(Page):
         """Whether a cell runs."""
         return any("*" in prompt for prompt in self.page.locator(".jp-InputPrompt").all_text_contents())
 
-    def until_kernel(self, condition, timeout=60):
-        """Wait until an expression in the kernel is true: the page shows a control's new value before Python has it."""
-        for _ in range(timeout * 10):
-            if self.ask(f"bool({condition})"):
-                return
-            self.page.wait_for_timeout(100)
-        raise AssertionError(f"{condition} is still false in the kernel after {timeout} s")
-
 
 class Notebook7(Notebook):
     """The same in Notebook 7, which is one page for one notebook and has the same application object."""

@@ -71,6 +71,17 @@ class Page:
         )
         return handle.json_value()
 
+    def until_kernel(self, condition, timeout=60):
+        """Wait until an expression in the kernel is true: the page shows a control's new value before Python has it.
+
+        For pages that can `ask` their kernel.
+        """
+        for _ in range(timeout * 10):
+            if self.ask(f"bool({condition})"):
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"{condition} is still false in the kernel after {timeout} s")
+
     def pixels(self, view=0):
         """The picture on the canvas, as one number for each pixel and channel."""
         return (

@@ -65,17 +65,6 @@ def choose_unit(visitor, number):
     visitor.until_kernel(f"explorer.unit == {number}", timeout=30)
 
 
-def choose_network(visitor, label):
-    was = visitor.root.locator(".peek-footer").inner_text()
-    visitor.page.get_by_label("Network", exact=True).select_option(label=label)
-    visitor.page.wait_for_function(
-        "was => document.querySelectorAll('.peek-root').length === 1"
-        " && document.querySelector('.peek-footer').innerText !== was",
-        arg=was,
-        timeout=120_000,
-    )
-
-
 def choose_recipe(visitor, name):
     visitor.root.locator(".peek-recipe-button").click()
     visitor.root.locator(".peek-recipe-list").get_by_text(name, exact=True).click()
@@ -114,7 +103,7 @@ def test_three_visitors_at_once_have_each_their_own(visit):
 
     first, second, third = three
     choose_layer(first, "conv5")
-    choose_network(second, UNTRAINED)
+    second.choose_network(UNTRAINED)
     choose_layer(third, "conv2")
     wanted = {first: ("conv5", 1), second: (second.ask("explorer.layer"), 2), third: ("conv2", 3)}
     for each, (_, unit) in wanted.items():

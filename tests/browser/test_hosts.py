@@ -69,15 +69,7 @@ def test_the_dashboard_shows_no_code_and_lets_a_visitor_choose_a_network(dashboa
     page.until("d.drawn > 3", timeout=90)
     assert "import asyncio" not in page.page.locator("body").inner_text()
     assert page.page.locator(".jp-InputArea-editor, .cm-editor").count() == 0
-    bundled = page.root.locator(".peek-footer").inner_text()
-    untrained = "SqueezeNet 1.1 with random weights: untrained, to compare with"
-    page.page.get_by_label("Network", exact=True).select_option(label=untrained)
-    page.page.wait_for_function(
-        "was => document.querySelectorAll('.peek-root').length === 1"
-        " && document.querySelector('.peek-footer').innerText !== was",
-        arg=bundled,
-        timeout=60_000,
-    )
+    page.choose_network("SqueezeNet 1.1 with random weights: untrained, to compare with")
     page.until("d.drawn > 3", timeout=60)
     assert page.ask("[t.name for t in __import__('threading').enumerate()].count('peek_widget')") == 1
 

@@ -1,11 +1,8 @@
 """Dashboards by Voila: on the same Jupyter server as the notebooks, and on a server of Voila's own."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -14,9 +11,7 @@ import psutil
 from .kernels import ask_kernel
 from .lab import notebook_of
 from .page import Page
-from .ports import free_port
-
-START_SECONDS = 60
+from .serving import Served, jupyters_own
 
 # as docs/hosts.md says to serve it (a test compares)
 OPTIONS = (
@@ -34,13 +29,16 @@ class KernelOfAPage(Page):
         """Evaluate an expression in this visitor's kernel; its value must be JSON."""
         return ask_kernel(self.server, self.kernel, code)
 
-    def until_kernel(self, condition, timeout=60):
-        """Wait until an expression in the kernel is true."""
-        for _ in range(timeout * 4):
-            if self.ask(f"bool({condition})"):
-                return
-            self.page.wait_for_timeout(250)
-        raise AssertionError(f"{condition} is still false in the kernel after {timeout} s")
+    def choose_network(self, label):
+        """Choose another network of the dashboard, and wait until its explorer stands in the old one's place."""
+        was = self.root.locator(".peek-footer").inner_text()
+        self.page.get_by_label("Network", exact=True).select_option(label=label)
+        self.page.wait_for_function(
+            "was => document.querySelectorAll('.peek-root').length === 1"
+            " && document.querySelector('.peek-footer').innerText !== was",
+            arg=was,
+            timeout=120_000,
+        )
 
 
 class Dashboard(KernelOfAPage):
@@ -65,13 +63,11 @@ class Dashboard(KernelOfAPage):
         return {kernel["id"] for kernel in self.server.ask("GET", "/api/kernels")}
 
 
-class VoilaServer:
+class VoilaServer(Served):
     """`voila` on one notebook, with the options that the documentation gives: what strangers are let in to."""
 
     def __init__(self, folder, notebook):
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / "voila.log"
+        super().__init__(folder)
         self.root = folder / "served"
         self.root.mkdir()
         shutil.copy(notebook, self.root)
@@ -81,28 +77,8 @@ class VoilaServer:
             sys.executable, "-m", "voila", str(self.root / notebook.name), *OPTIONS, "--no-browser",
             "--Voila.ip=127.0.0.1", f"--port={self.port}", f"--Voila.connection_dir_root={self.connections}",
         ]  # fmt: skip
-        environment = {
-            **os.environ,
-            "HOME": str(folder),
-            "JUPYTER_CONFIG_DIR": str(folder / "config"),
-            "JUPYTER_DATA_DIR": str(folder / "data"),
-            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-            "IPYTHONDIR": str(folder / "ipython"),
-            "XDG_CACHE_HOME": str(folder / "cache"),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONWARNINGS": "ignore",
-        }
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.root, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-        ends = time.monotonic() + START_SECONDS
         # whatever it answers: its page would begin a kernel
-        while self.answer("/voila/files/none") is None:
-            if self.process.poll() is not None or time.monotonic() > ends:
-                self.stop()
-                raise AssertionError(f"voila did not start\n{self.log.read_text()[-2000:]}")
-            time.sleep(0.1)
+        self.start(command, self.root, jupyters_own(folder), lambda: self.answer("/voila/files/none") is not None)
 
     def answer(self, path):
         """The status of the answer to a visitor who asks for this path; None where nobody answers."""
@@ -123,15 +99,6 @@ class VoilaServer:
         """How many kernels run: processes, whatever the server thinks of them."""
         lines = [" ".join(child.cmdline()) for child in psutil.Process(self.process.pid).children()]
         return sum("ipykernel_launcher" in line for line in lines)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
 
 class Visitor(KernelOfAPage):

@@ -6,7 +6,7 @@ import _thread
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 
 import pytest
@@ -59,30 +59,23 @@ def brute(model: nn.Module, name: str, images: torch.Tensor) -> torch.Tensor:
     return found[0]
 
 
-def rounded(value: object) -> object:
-    """The last digits of an activation depend on how many images went through the network together."""
+def said(value: object, number: Callable[[float], object]) -> object:
+    """What evidence says, as plain values, its numbers as `number` gives them."""
     match value:
         case float():
-            return pytest.approx(value, rel=1e-4, abs=1e-5)
+            return number(value)
         case tuple():
-            return tuple(map(rounded, value))
+            return tuple(said(each, number) for each in value)
         case Mapping():
-            return {key: rounded(each) for key, each in value.items()}
+            return {key: said(each, number) for key, each in value.items()}
         case Crop() | UnitEvidence():
-            return {each.name: rounded(getattr(value, each.name)) for each in fields(value) if each.compare}
+            return {each.name: said(getattr(value, each.name), number) for each in fields(value) if each.compare}
     return value
 
 
-def plain(value: object) -> object:
-    """As `rounded`, with the numbers themselves."""
-    match value:
-        case tuple():
-            return tuple(map(plain, value))
-        case Mapping():
-            return {key: plain(each) for key, each in value.items()}
-        case Crop() | UnitEvidence():
-            return {each.name: plain(getattr(value, each.name)) for each in fields(value) if each.compare}
-    return value
+def about(value: float) -> object:
+    """The last digits of an activation depend on how many images went through the network together."""
+    return pytest.approx(value, rel=1e-4, abs=1e-5)
 
 
 def same(one: Evidence, other: Evidence) -> None:
@@ -90,7 +83,7 @@ def same(one: Evidence, other: Evidence) -> None:
     for name in one:
         assert (one[name].images, one[name].label_counts) == (other[name].images, other[name].label_counts)
         for mine, theirs in zip(one[name], other[name], strict=True):
-            assert plain(mine) == rounded(theirs)
+            assert said(mine, float) == said(theirs, about)
 
 
 def run(dataset, layers=("edges", "forms"), k=4, **options) -> Evidence:
