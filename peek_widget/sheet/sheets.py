@@ -488,9 +488,10 @@ class ContactSheet:
         except ValueError as error:  # PeekError and a wrong encoding are such
             name = f"{TAGS}.{hashlib.sha256(written).hexdigest()[:8]}.torn"
             assert self._store is not None
-            self._store.write(name, written)
-            self._store.remove(TAGS)
-            self._note(TAGS, f"{TAGS} can't be read ({error}); it is kept as {name!r}, and tags begin anew.")
+            # told once; and left where it is, since another process may be writing good ones there now
+            if self._store.read(name) is None:
+                self._store.write(name, written)
+                self._note(TAGS, f"{TAGS} can't be read ({error}); it is kept as {name!r}, and tags begin anew.")
             return Tags()
 
     def save(self) -> None:
