@@ -97,8 +97,15 @@ class VoilaServer(Served):
 
     def kernels(self):
         """How many kernels run: processes, whatever the server thinks of them."""
-        lines = [" ".join(child.cmdline()) for child in psutil.Process(self.process.pid).children()]
-        return sum("ipykernel_launcher" in line for line in lines)
+        return sum(map(is_kernel, psutil.Process(self.process.pid).children()))
+
+
+def is_kernel(process):
+    try:
+        return any("ipykernel_launcher" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        # it ended between being listed and being asked (a zombie counts as that)
+        return False
 
 
 class Visitor(KernelOfAPage):
