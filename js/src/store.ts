@@ -1,3 +1,5 @@
+import { Decoder } from "./decode";
+
 /** Where a view draws: called with the newest picture, at once when it joins and after each decode. */
 export type Sink = (picture: ImageBitmap) => void;
 
@@ -6,39 +8,27 @@ interface Frame {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Through WebCodecs where there are any: a Blob goes through another process first, which takes as long again. */
-async function decode(bytes: Uint8Array<ArrayBuffer>): Promise<ImageBitmap> {
-  const type = mimeType(bytes);
-  if (typeof ImageDecoder === "undefined") return createImageBitmap(new Blob([bytes], { type }));
-  const decoder = new ImageDecoder({ data: bytes, type });
-  try {
-    const { image } = await decoder.decode();
-    const picture = await createImageBitmap(image);
-    image.close();
-    return picture;
-  } finally {
-    decoder.close();
-  }
-}
-
 interface Decoded {
   n: number;
+  /** When its decoding began, counted. */
+  turn: number;
   picture: ImageBitmap;
 }
 
-/** Python sends JPEG while it runs and PNG when it stops; the first bytes say which. */
-export function mimeType(bytes: Uint8Array): string {
-  return bytes[0] === 0x89 && bytes[1] === 0x50 ? "image/png" : "image/jpeg";
-}
+/** Pictures that wait for a repaint each: what came in a bunch is shown one by one, as it was drawn. */
+const HELD = 2;
 
 /** How long after a control was used the newest picture goes before an even pace. */
 const HURRY_MS = 400;
 
+/** On a busy page the way to the worker and back takes longer than the decoding: the next goes out meanwhile. */
+const DECODES_AT_ONCE = 2;
+
 /**
  * The frames of one model: decoded once, drawn in all its views.
  *
- * One decode at a time and one slot for what comes next: a frame that is overtaken while it waits is
- * never decoded, so a slow browser falls behind by one picture and not by a queue.
+ * Few decodes at a time and one slot for what comes next: a frame that is overtaken while it waits is
+ * never decoded, so a slow browser falls behind by two pictures and not by a queue.
  *
  * The way from the kernel holds frames back and lets them go in pairs. Of two that come between two repaints the first
  * would never be seen: so the second waits for the next one, but for when somebody has just used a control.
@@ -50,14 +40,17 @@ export class FrameStore {
   n = -1;
 
   private pending: Frame | null = null;
-  private decoding = false;
+  private decoding = 0;
+  private turn = 0;
+  private presented = 0;
   private current: ImageBitmap | null = null;
-  private held: Decoded | null = null;
+  private held: Decoded[] = [];
   private repaint = 0;
   private hurried = -Infinity;
   private wanted = false;
   private disposed = false;
   private readonly sinks = new Set<Sink>();
+  private readonly decoder = new Decoder();
 
   constructor(
     private readonly onDrawn: (n: number) => void,
@@ -91,48 +84,48 @@ export class FrameStore {
     this.disposed = true;
     this.pending = null;
     this.sinks.clear();
+    this.decoder.end();
     cancelAnimationFrame(this.repaint);
-    this.held?.picture.close();
+    this.dropHeld();
     this.current?.close();
-    this.held = this.current = null;
+    this.current = null;
   }
 
   private async pump(): Promise<void> {
-    if (this.decoding) return;
-    this.decoding = true;
-    try {
-      while (this.pending && this.wanted && !this.disposed) {
-        const frame = this.pending;
-        this.pending = null;
-        try {
-          this.present({ n: frame.n, picture: await decode(frame.bytes) });
-        } catch (error) {
-          this.onError(error);
-        }
+    if (this.decoding === DECODES_AT_ONCE) return;
+    this.decoding += 1;
+    while (this.pending && this.wanted && !this.disposed) {
+      const { n, bytes } = this.pending;
+      const turn = ++this.turn;
+      this.pending = null;
+      try {
+        this.present({ n, turn, picture: await this.decoder.decode(bytes) });
+      } catch (error) {
+        this.onError(error);
       }
-    } finally {
-      this.decoding = false;
     }
+    this.decoding -= 1;
   }
 
-  /** Shows it, or keeps it for the next repaint where this one has its picture. */
+  /** Shows it, or keeps it for a later repaint where this one has its picture. */
   private present(frame: Decoded): void {
-    this.held?.picture.close();
-    this.held = null;
-    if (this.disposed) {
+    if (this.disposed || frame.turn < this.presented) {
       frame.picture.close();
-    } else if (this.repaint && performance.now() - this.hurried > HURRY_MS) {
-      this.held = frame;
-    } else {
-      this.show(frame);
-      this.repaint ||= requestAnimationFrame(() => {
-        this.repaint = 0;
-        if (!this.held) return;
-        const next = this.held;
-        this.held = null;
-        this.present(next);
-      });
+      return;
     }
+    this.presented = frame.turn;
+    if (this.repaint && performance.now() - this.hurried > HURRY_MS) {
+      this.held.push(frame);
+      if (this.held.length > HELD) this.held.shift()?.picture.close();
+      return;
+    }
+    this.dropHeld();
+    this.show(frame);
+  }
+
+  private dropHeld(): void {
+    for (const { picture } of this.held) picture.close();
+    this.held = [];
   }
 
   private show({ n, picture }: Decoded): void {
@@ -142,5 +135,10 @@ export class FrameStore {
     this.drawn += 1;
     for (const sink of this.sinks) sink(picture);
     this.onDrawn(n);
+    this.repaint ||= requestAnimationFrame(() => {
+      this.repaint = 0;
+      const next = this.held.shift();
+      if (next) this.show(next);
+    });
   }
 }

@@ -1,5 +1,5 @@
 import { numberBox, slider } from "./controls";
-import { el, iconButton, setIcon, setText, textButton } from "./dom";
+import { el, iconButton, put, setIcon, setText, textButton } from "./dom";
 import { anotherOf } from "./picker";
 import { LARGEST_SEED, type Outbound } from "./protocol";
 import { formatFixed, text } from "./text";
@@ -55,7 +55,7 @@ export function transportPanel(view: View): HTMLElement {
       play.title = label;
       play.setAttribute("aria-label", label);
     }
-    step.disabled = wire.get("playing");
+    put(step, "disabled", wire.get("playing"));
   });
   watch(view, ["seed"], () => seed.show(wire.get("seed"), LARGEST_SEED));
 
@@ -87,7 +87,7 @@ export function transportPanel(view: View): HTMLElement {
     });
     // Hidden, it keeps its place: nothing beside it jumps.
     resume.style.visibility = looking ? "" : "hidden";
-    rate.hidden = looking;
+    put(rate, "hidden", looking);
     setText(count, total > 0 ? text.stepOf(done, total) : "");
     setText(rate, speed > 0 ? text.rate(formatFixed(speed, speed < 100 ? 1 : 0)) : "");
   });

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 __all__ = ["Attention", "Pacer"]
 
-MAX_RATE = 60.0
+MAX_RATE = 120.0
 
 SILENCE = 1.5
 """Seconds without an ack, frames being out, until the front end counts as not answering."""
