@@ -3,6 +3,7 @@
 import importlib.metadata
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -57,6 +58,33 @@ def test_a_page_reloaded_while_it_draws_shows_the_run_going_on(drawing, notebook
     book.load()
     book.until(f"d.drawn > 2 && d.step > {step} && d.run === {run} && d.state === 'running'", timeout=60)
     goes_on(book)
+
+
+def test_a_page_decodes_in_a_worker_and_ends_it(drawing):
+    book = drawing()
+    # JupyterLab has none of its own
+    assert len(book.page.workers) == 1
+    book.ask("explorer.close()")
+    views(book, 0)
+    ends = time.monotonic() + 30
+    while book.page.workers and time.monotonic() < ends:
+        book.page.wait_for_timeout(50)
+    assert book.page.workers == []
+
+
+def test_a_page_whose_policy_forbids_workers_draws_all_the_same(notebook):
+    book = notebook([MODEL + LONG, SHOW])
+    book.page.evaluate(
+        """() => {
+          const policy = Object.assign(document.createElement('meta'), { content: "worker-src 'none'" });
+          policy.httpEquiv = 'Content-Security-Policy';
+          document.head.append(policy);
+        }"""
+    )
+    book.run_cell(0)
+    book.run_cell(1)
+    goes_on(book)
+    assert book.page.workers == []
 
 
 def test_a_closed_tab_lets_the_worker_rest(drawing):
