@@ -58,7 +58,7 @@ class Pacer:
     `pace` is the rate now, at most `rate`: less for a page that can't draw so many.
 
     Args:
-        rate: frames a second to aim at, above 0; held to at most 60.
+        rate: frames a second to aim at, above 0; held to at most 120 (of a quick screen).
         now: the time at which the stream begins.
     """
 
