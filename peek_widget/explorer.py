@@ -1106,9 +1106,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
     # -- the whole layer, and its tags
 
-    def _make_sheet_desk(
-        self, me: weakref.ref[UnitExplorer], wanted: Wanted, store: str | Path | None
-    ) -> SheetDesk:
+    def _make_sheet_desk(self, me: weakref.ref[UnitExplorer], wanted: Wanted, store: str | Path | None) -> SheetDesk:
         session, images = self._session, self._desk
         return SheetDesk(
             wanted,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import importlib
 import io
 import logging
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["frame", "keep", "rows"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
-
-REST = 0.3
-"""Seconds before the interpreter ends."""
 
 
 def rows(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> list[dict[str, Any]]:
@@ -57,7 +51,6 @@ def keep(store: Store, name: str, layer: str, units: Iterable[SheetUnit], recipe
     try:
         table = _frame(ours)
         importlib.import_module("pyarrow")
-        _let_end()
     except (PeekError, ImportError):
         log.info("Without pandas and pyarrow the store has no index: pip install 'peek_widget[sheet]'.")
         return
@@ -81,18 +74,16 @@ def _frame(found: list[dict[str, Any]]) -> pd.DataFrame:
     return table.astype({"unit": "int64", "activation": "float64", "gauge": "float64", "seed": "int64"})
 
 
-@functools.cache
-def _let_end() -> None:
-    """Let pyarrow's threads come to rest before the interpreter ends: just begun, they end a script with "Aborted"."""
-    atexit.register(time.sleep, REST)
-
-
 def _same(there: bytes, ours: list[dict[str, Any]]) -> bool:
     """Whether a Parquet file says these rows; False for one that is torn, or has other columns."""
     import pyarrow
     from pyarrow import parquet
 
+    # In Arrow's own memory: what reads ahead is a thread of Arrow's that may let go of the file only as the interpreter
+    # ends, and of Python's memory none can then (apache/arrow#34314: "Aborted")
+    file = pyarrow.BufferOutputStream()
+    file.write(there)
     try:
-        return parquet.read_table(io.BytesIO(there)).to_pylist() == ours
+        return parquet.read_table(pyarrow.BufferReader(file.getvalue())).to_pylist() == ours
     except (pyarrow.ArrowException, OSError, ValueError):
         return False

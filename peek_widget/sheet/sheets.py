@@ -257,9 +257,7 @@ class ContactSheet:
             for _ in self._drawing():
                 pass
         except KeyboardInterrupt:
-            log.warning(
-                "Interrupted: %d of %d units are drawn and kept; draw() goes on.", len(self._done), len(self)
-            )
+            log.warning("Interrupted: %d of %d units are drawn and kept; draw() goes on.", len(self._done), len(self))
         return self
 
     def prefer(self, units: Iterable[int]) -> None:
