@@ -12,15 +12,18 @@ interface Answer {
 /** Runs in a worker, from its own text: nothing outside it is known there. */
 async function serve({ data: { id, bytes, type } }: MessageEvent<Task>): Promise<void> {
   let picture: ImageBitmap | null = null;
-  const decoder = new ImageDecoder({ data: bytes, type });
+  let decoder: ImageDecoder | undefined;
+  let image: VideoFrame | undefined;
   try {
-    const { image } = await decoder.decode();
+    decoder = new ImageDecoder({ data: bytes, type });
+    image = (await decoder.decode()).image;
     picture = await createImageBitmap(image);
-    image.close();
   } catch {
     // the page decodes it once more, and tells what is wrong with it
+  } finally {
+    image?.close();
+    decoder?.close();
   }
-  decoder.close();
   postMessage({ id, picture } satisfies Answer, { transfer: picture ? [picture] : [] });
 }
 
@@ -40,9 +43,11 @@ export class Decoder {
   private works = typeof ImageDecoder !== "undefined" && typeof Worker !== "undefined";
   private worker: Worker | undefined;
   private asked = 0;
+  private resting = false;
   private readonly waiting = new Map<number, (picture: ImageBitmap | null) => void>();
 
   async decode(bytes: Uint8Array<ArrayBuffer>): Promise<ImageBitmap> {
+    this.resting = false;
     const type = mimeType(bytes);
     const made = this.works ? await this.ask(bytes.slice(), type) : null;
     if (made) return made;
@@ -52,11 +57,16 @@ export class Decoder {
     return picture;
   }
 
-  /** Ends the worker; what is being decoded is decoded without it. */
+  /** Lets the worker go as soon as nothing waits for it; the next picture gets a new one. */
+  rest(): void {
+    this.resting = true;
+    this.stopIfIdle();
+  }
+
+  /** No worker from now on: what is being decoded is decoded without one. */
   end(): void {
     this.works = false;
-    this.worker?.terminate();
-    this.worker = undefined;
+    this.stop();
     for (const id of [...this.waiting.keys()]) this.answer({ id, picture: null });
   }
 
@@ -75,16 +85,31 @@ export class Decoder {
   }
 
   private answer({ id, picture }: Answer): void {
-    this.waiting.get(id)?.(picture);
+    const waiter = this.waiting.get(id);
+    if (waiter) waiter(picture);
+    else picture?.close();
     this.waiting.delete(id);
+    this.stopIfIdle();
+  }
+
+  private stopIfIdle(): void {
+    if (this.resting && this.waiting.size === 0) this.stop();
+  }
+
+  private stop(): void {
+    this.worker?.terminate();
+    this.worker = undefined;
   }
 
   private start(): Worker {
     const url = URL.createObjectURL(new Blob([`onmessage=${serve}`], { type: "text/javascript" }));
-    const worker = new Worker(url);
-    URL.revokeObjectURL(url);
-    worker.onmessage = ({ data }: MessageEvent<Answer>) => this.answer(data);
-    worker.onerror = () => this.end();
-    return worker;
+    try {
+      const worker = new Worker(url);
+      worker.onmessage = ({ data }: MessageEvent<Answer>) => this.answer(data);
+      worker.onerror = worker.onmessageerror = () => this.end();
+      return worker;
+    } finally {
+      URL.revokeObjectURL(url);
+    }
   }
 }

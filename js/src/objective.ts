@@ -92,6 +92,8 @@ export function objectivePanel(view: View): HTMLElement {
   watch(view, ["size", "status"], () => {
     put(size, "placeholder", String(session.status.size || ""));
     const root = size.getRootNode() as Document | ShadowRoot;
+    // text that is no number reads as "", and stands there until something is written
+    if (root.activeElement !== size && size.validity.badInput) size.value = "";
     if (root.activeElement !== size) put(size, "value", String(wire.get("size") ?? ""));
   });
   watch(view, ["about", "device"], () => {

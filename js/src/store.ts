@@ -1,6 +1,6 @@
 import { Decoder } from "./decode";
 
-/** Where a view draws: called with the newest picture, at once when it joins and after each decode. */
+/** Where a view draws: called with the picture shown last when it joins, and with each that is shown. */
 export type Sink = (picture: ImageBitmap) => void;
 
 interface Frame {
@@ -18,7 +18,7 @@ interface Decoded {
 /** Pictures that wait for a repaint each: what came in a bunch is shown one by one, as it was drawn. */
 const HELD = 2;
 
-/** How long after a control was used the newest picture goes before an even pace. */
+/** How long after a control was used the newest picture is shown at once, and none waits. */
 const HURRY_MS = 400;
 
 /** On a busy page the way to the worker and back takes longer than the decoding: the next goes out meanwhile. */
@@ -28,10 +28,10 @@ const DECODES_AT_ONCE = 2;
  * The frames of one model: decoded once, drawn in all its views.
  *
  * Few decodes at a time and one slot for what comes next: a frame that is overtaken while it waits is
- * never decoded, so a slow browser falls behind by two pictures and not by a queue.
+ * never decoded, so a slow browser falls behind by a few pictures and not by a queue.
  *
- * The way from the kernel holds frames back and lets them go in pairs. Of two that come between two repaints the first
- * would never be seen: so the second waits for the next one, but for when somebody has just used a control.
+ * The way from the kernel holds frames back and lets them go in bunches. Of two that were drawn before one repaint the
+ * first would never be seen: so each has a repaint of its own, but for when somebody has just used a control.
  */
 export class FrameStore {
   received = 0;
@@ -66,7 +66,8 @@ export class FrameStore {
   /** While nobody can see a view, frames are kept but not decoded. */
   want(on: boolean): void {
     this.wanted = on;
-    void this.pump();
+    if (on) void this.pump();
+    else this.decoder.rest();
   }
 
   /** A control was used: what shows its effect must not wait. */
@@ -101,27 +102,34 @@ export class FrameStore {
       try {
         this.present({ n, turn, picture: await this.decoder.decode(bytes) });
       } catch (error) {
-        this.onError(error);
+        if (turn > this.presented) this.onError(error);
       }
     }
     this.decoding -= 1;
   }
 
-  /** Shows it, or keeps it for a later repaint where this one has its picture. */
+  /** At the next repaint that has no other; at once where the hand waits for it. */
   private present(frame: Decoded): void {
     if (this.disposed || frame.turn < this.presented) {
       frame.picture.close();
       return;
     }
     this.presented = frame.turn;
-    if (this.repaint && performance.now() - this.hurried > HURRY_MS) {
-      this.held.push(frame);
-      if (this.held.length > HELD) this.held.shift()?.picture.close();
+    if (performance.now() - this.hurried < HURRY_MS) {
+      this.dropHeld();
+      this.show(frame);
       return;
     }
-    this.dropHeld();
-    this.show(frame);
+    this.held.push(frame);
+    if (this.held.length > HELD) this.held.shift()?.picture.close();
+    this.repaint ||= requestAnimationFrame(this.showNext);
   }
+
+  private readonly showNext = (): void => {
+    const next = this.held.shift();
+    this.repaint = this.held.length > 0 ? requestAnimationFrame(this.showNext) : 0;
+    if (next) this.show(next);
+  };
 
   private dropHeld(): void {
     for (const { picture } of this.held) picture.close();
@@ -135,10 +143,5 @@ export class FrameStore {
     this.drawn += 1;
     for (const sink of this.sinks) sink(picture);
     this.onDrawn(n);
-    this.repaint ||= requestAnimationFrame(() => {
-      this.repaint = 0;
-      const next = this.held.shift();
-      if (next) this.show(next);
-    });
   }
 }

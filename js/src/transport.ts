@@ -16,6 +16,7 @@ export function transportPanel(view: View): HTMLElement {
   const { session, signal } = view;
   const { wire, attention } = session;
   const tell = (message: Outbound): void => {
+    session.store.hurry();
     if (wire.send(message)) attention.expectReply();
   };
   const say = (kind: "play" | "restart" | "step"): void => tell({ kind });

@@ -21,8 +21,8 @@ function installWorkers(make: () => void = () => undefined) {
       make();
       workers.push(this);
     }
-    postMessage(task: Task): void {
-      this.tasks.push(task);
+    postMessage(task: Task, transfer: Transferable[]): void {
+      this.tasks.push(structuredClone(task, { transfer }));
     }
     terminate(): void {
       this.ended = true;
@@ -48,8 +48,8 @@ test("a worker decodes, several at once in any order, and gets a copy: the bytes
   await settle();
   const [worker] = workers;
   expect(workers).toHaveLength(1);
-  expect(worker?.tasks[0]?.bytes).toEqual(jpeg);
-  expect(worker?.tasks[0]?.bytes).not.toBe(jpeg);
+  expect([...(worker?.tasks[0]?.bytes ?? [])]).toEqual([...jpeg]);
+  expect(jpeg).toHaveLength(4);
   worker?.tell(worker.tasks[1], "second");
   worker?.tell(worker.tasks[0], "first");
   expect(await Promise.all(both)).toEqual(["first", "second"]);
@@ -60,11 +60,15 @@ test("a worker decodes, several at once in any order, and gets a copy: the bytes
 
 test("where a worker can't be made, or breaks, pictures are decoded without one from then on", async () => {
   const screen = installScreen();
+  let made = 0;
   installWorkers(() => {
+    made += 1;
     throw new DOMException("The policy of this page forbids it.", "SecurityError");
   });
   const refused = new Decoder();
   expect(await refused.decode(jpeg)).toMatchObject({ width: 8 });
+  expect(await refused.decode(jpeg)).toMatchObject({ width: 8 });
+  expect(made).toBe(1);
 
   const workers = installWorkers();
   const broken = new Decoder();
@@ -75,7 +79,27 @@ test("where a worker can't be made, or breaks, pictures are decoded without one 
   expect(await broken.decode(jpeg)).toMatchObject({ width: 8 });
   expect(workers).toHaveLength(1);
   expect(workers[0]?.ended).toBe(true);
-  expect(screen.decodes).toBe(3);
+  expect(screen.decodes).toBe(4);
+});
+
+test("while nobody looks there is no worker, once it has done what it was given", async () => {
+  installScreen();
+  const workers = installWorkers();
+  const decoder = new Decoder();
+  const first = decoder.decode(jpeg);
+  await settle();
+  decoder.rest();
+  expect(workers[0]?.ended).toBe(false);
+  workers[0]?.tell(workers[0].tasks[0], "first");
+  expect(await first).toBe("first");
+  expect(workers[0]?.ended).toBe(true);
+  const second = decoder.decode(jpeg);
+  await settle();
+  workers[1]?.tell(workers[1].tasks[0], "second");
+  expect(await second).toBe("second");
+  expect(workers[1]?.ended).toBe(false);
+  decoder.rest();
+  expect(workers[1]?.ended).toBe(true);
 });
 
 test("a file that nobody can decode is told of, and its worker goes on", async () => {

@@ -34,6 +34,7 @@ test("two frames are decoded at a time, and of those that come meanwhile only th
   await settle();
   expect(screen.decodes).toBe(3);
   waiting[1]?.end();
+  await repainted();
   waiting[2]?.end();
   await repainted();
   await repainted();
@@ -62,29 +63,42 @@ const repainted = async (): Promise<void> => {
   await new Promise(requestAnimationFrame);
 };
 
-test("of frames that come together one is shown at a repaint, of many the newest two", async () => {
+test("of frames that come together each has a repaint of its own, the newest two of many", async () => {
   const screen = installScreen();
   const { store, drawn } = makeStore();
-  for (const n of [1, 2, 3, 4, 5]) {
+  for (const n of [1, 2, 3, 4]) {
     store.offer(n, jpeg(n));
     await settle();
   }
-  expect(drawn).toEqual([1]);
+  // What is drawn before a repaint is seen only if nothing is drawn over it before that repaint.
+  expect(drawn).toEqual([]);
   await repainted();
-  expect(drawn).toEqual([1, 4]);
+  expect(drawn).toEqual([3]);
   await repainted();
-  expect(drawn).toEqual([1, 4, 5]);
-  // What came last is no reason to wait once a repaint has passed without another.
+  expect(drawn).toEqual([3, 4]);
   await repainted();
+  store.offer(5, jpeg(5));
+  await repainted();
+  expect(drawn).toEqual([3, 4, 5]);
   store.offer(6, jpeg(6));
-  await settle();
-  expect(drawn).toEqual([1, 4, 5, 6]);
-  store.offer(7, jpeg(7));
   await settle();
   store.dispose();
   await repainted();
-  expect(drawn).toEqual([1, 4, 5, 6]);
+  expect(drawn).toEqual([3, 4, 5]);
   expect(screen.bitmapsOpen).toBe(0);
+});
+
+test("an older frame that cannot be decoded is no matter once a later one is there", async () => {
+  const { waiting } = slowDecoder();
+  const { store, drawn, errors } = makeStore();
+  store.offer(1, jpeg(1));
+  store.offer(2, jpeg(2));
+  await settle();
+  waiting[1]?.end();
+  await settle();
+  waiting[0]?.fail();
+  await repainted();
+  expect([drawn, errors]).toEqual([[2], []]);
 });
 
 test("what follows a control is shown at once, and what waited no more", async () => {
@@ -100,7 +114,7 @@ test("what follows a control is shown at once, and what waited no more", async (
     await settle();
   }
   await repainted();
-  expect(drawn).toEqual([1, 3, 4]);
+  expect(drawn).toEqual([3, 4]);
   expect(screen.bitmapsOpen).toBe(1);
 });
 
@@ -112,14 +126,14 @@ test("a frame is decoded once and drawn in every view, also in one that joins la
   store.attach(first);
   store.attach(second);
   store.offer(1, jpeg(1));
-  await settle();
+  await repainted();
   expect([first.mock.calls.length, second.mock.calls.length, screen.decodes]).toEqual([1, 1, 1]);
   const late = vi.fn();
   const leave = store.attach(late);
   expect(late).toHaveBeenCalledOnce();
   leave();
   store.offer(2, jpeg(2));
-  await settle();
+  await repainted();
   expect(late).toHaveBeenCalledOnce();
 });
 
@@ -132,7 +146,7 @@ test("nothing is decoded while nobody looks, and the newest is as soon as somebo
   await settle();
   expect(screen.decodes).toBe(0);
   store.want(true);
-  await settle();
+  await repainted();
   expect(drawn).toEqual([2]);
 });
 
@@ -166,6 +180,6 @@ test("a frame that cannot be decoded is reported and does not stop the next", as
   store.offer(2, jpeg(2));
   await settle();
   waiting[1]?.end();
-  await settle();
+  await repainted();
   expect(drawn).toEqual([2]);
 });

@@ -47,6 +47,14 @@ def views(page, count):
     )
 
 
+def workers(page, count):
+    """Wait until the page has so many threads of its own."""
+    ends = time.monotonic() + 60
+    while len(page.page.workers) != count and time.monotonic() < ends:
+        page.page.wait_for_timeout(50)
+    assert len(page.page.workers) == count
+
+
 # -- the page
 
 
@@ -63,13 +71,10 @@ def test_a_page_reloaded_while_it_draws_shows_the_run_going_on(drawing, notebook
 def test_a_page_decodes_in_a_worker_and_ends_it(drawing):
     book = drawing()
     # JupyterLab has none of its own
-    assert len(book.page.workers) == 1
+    workers(book, 1)
     book.ask("explorer.close()")
     views(book, 0)
-    ends = time.monotonic() + 30
-    while book.page.workers and time.monotonic() < ends:
-        book.page.wait_for_timeout(50)
-    assert book.page.workers == []
+    workers(book, 0)
 
 
 def test_a_page_whose_policy_forbids_workers_draws_all_the_same(notebook):
@@ -178,6 +183,7 @@ def test_a_cell_run_again_shows_the_new_explorer_and_the_old_one_rests(drawing, 
     book.run_cell(1)
     views(book, 1)
     goes_on(book)
+    workers(book, 1)
     book.until_kernel("old.status['state'] == 'idle'")
     assert book.ask("explorer.status['state']") == "running"
 
