@@ -1,5 +1,5 @@
 import { clamp, readWhole } from "./controls";
-import { el, iconButton, put, setText } from "./dom";
+import { el, iconButton, setText } from "./dom";
 import { currentLayer } from "./picker";
 import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "./protocol";
 import { text } from "./text";
@@ -90,11 +90,9 @@ export function objectivePanel(view: View): HTMLElement {
     setText(where, text.placeSpoken([row, column], shape));
   });
   watch(view, ["size", "status"], () => {
-    put(size, "placeholder", String(session.status.size || ""));
+    size.placeholder = String(session.status.size || "");
     const root = size.getRootNode() as Document | ShadowRoot;
-    // text that is no number reads as "", and stands there until something is written
-    if (root.activeElement !== size && size.validity.badInput) size.value = "";
-    if (root.activeElement !== size) put(size, "value", String(wire.get("size") ?? ""));
+    if (root.activeElement !== size) size.value = String(wire.get("size") ?? "");
   });
   watch(view, ["about", "device"], () => {
     const devices = wire.get("about")?.devices ?? [];

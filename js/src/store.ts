@@ -1,6 +1,4 @@
-import { Decoder } from "./decode";
-
-/** Where a view draws: called with the picture shown last when it joins, and with each that is shown. */
+/** Where a view draws: called with the newest picture, at once when it joins and after each decode. */
 export type Sink = (picture: ImageBitmap) => void;
 
 interface Frame {
@@ -8,30 +6,42 @@ interface Frame {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** Through WebCodecs where there are any: a Blob goes through another process first, which takes as long again. */
+async function decode(bytes: Uint8Array<ArrayBuffer>): Promise<ImageBitmap> {
+  const type = mimeType(bytes);
+  if (typeof ImageDecoder === "undefined") return createImageBitmap(new Blob([bytes], { type }));
+  const decoder = new ImageDecoder({ data: bytes, type });
+  try {
+    const { image } = await decoder.decode();
+    const picture = await createImageBitmap(image);
+    image.close();
+    return picture;
+  } finally {
+    decoder.close();
+  }
+}
+
 interface Decoded {
   n: number;
-  /** When its decoding began, counted. */
-  turn: number;
   picture: ImageBitmap;
 }
 
-/** Pictures that wait for a repaint each: what came in a bunch is shown one by one, as it was drawn. */
-const HELD = 2;
+/** Python sends JPEG while it runs and PNG when it stops; the first bytes say which. */
+export function mimeType(bytes: Uint8Array): string {
+  return bytes[0] === 0x89 && bytes[1] === 0x50 ? "image/png" : "image/jpeg";
+}
 
-/** How long after a control was used the newest picture is shown at once, and none waits. */
+/** How long after a control was used the newest picture goes before an even pace. */
 const HURRY_MS = 400;
-
-/** On a busy page the way to the worker and back takes longer than the decoding: the next goes out meanwhile. */
-const DECODES_AT_ONCE = 2;
 
 /**
  * The frames of one model: decoded once, drawn in all its views.
  *
- * Few decodes at a time and one slot for what comes next: a frame that is overtaken while it waits is
- * never decoded, so a slow browser falls behind by a few pictures and not by a queue.
+ * One decode at a time and one slot for what comes next: a frame that is overtaken while it waits is
+ * never decoded, so a slow browser falls behind by one picture and not by a queue.
  *
- * The way from the kernel holds frames back and lets them go in bunches. Of two that were drawn before one repaint the
- * first would never be seen: so each has a repaint of its own, but for when somebody has just used a control.
+ * The way from the kernel holds frames back and lets them go in pairs. Of two that come between two repaints the first
+ * would never be seen: so the second waits for the next one, but for when somebody has just used a control.
  */
 export class FrameStore {
   received = 0;
@@ -40,17 +50,14 @@ export class FrameStore {
   n = -1;
 
   private pending: Frame | null = null;
-  private decoding = 0;
-  private turn = 0;
-  private presented = 0;
+  private decoding = false;
   private current: ImageBitmap | null = null;
-  private held: Decoded[] = [];
+  private held: Decoded | null = null;
   private repaint = 0;
   private hurried = -Infinity;
   private wanted = false;
   private disposed = false;
   private readonly sinks = new Set<Sink>();
-  private readonly decoder = new Decoder();
 
   constructor(
     private readonly onDrawn: (n: number) => void,
@@ -66,8 +73,7 @@ export class FrameStore {
   /** While nobody can see a view, frames are kept but not decoded. */
   want(on: boolean): void {
     this.wanted = on;
-    if (on) void this.pump();
-    else this.decoder.rest();
+    void this.pump();
   }
 
   /** A control was used: what shows its effect must not wait. */
@@ -85,55 +91,48 @@ export class FrameStore {
     this.disposed = true;
     this.pending = null;
     this.sinks.clear();
-    this.decoder.end();
     cancelAnimationFrame(this.repaint);
-    this.dropHeld();
+    this.held?.picture.close();
     this.current?.close();
-    this.current = null;
+    this.held = this.current = null;
   }
 
   private async pump(): Promise<void> {
-    if (this.decoding === DECODES_AT_ONCE) return;
-    this.decoding += 1;
-    while (this.pending && this.wanted && !this.disposed) {
-      const { n, bytes } = this.pending;
-      const turn = ++this.turn;
-      this.pending = null;
-      try {
-        this.present({ n, turn, picture: await this.decoder.decode(bytes) });
-      } catch (error) {
-        if (turn > this.presented) this.onError(error);
+    if (this.decoding) return;
+    this.decoding = true;
+    try {
+      while (this.pending && this.wanted && !this.disposed) {
+        const frame = this.pending;
+        this.pending = null;
+        try {
+          this.present({ n: frame.n, picture: await decode(frame.bytes) });
+        } catch (error) {
+          this.onError(error);
+        }
       }
+    } finally {
+      this.decoding = false;
     }
-    this.decoding -= 1;
   }
 
-  /** At the next repaint that has no other; at once where the hand waits for it. */
+  /** Shows it, or keeps it for the next repaint where this one has its picture. */
   private present(frame: Decoded): void {
-    if (this.disposed || frame.turn < this.presented) {
+    this.held?.picture.close();
+    this.held = null;
+    if (this.disposed) {
       frame.picture.close();
-      return;
-    }
-    this.presented = frame.turn;
-    if (performance.now() - this.hurried < HURRY_MS) {
-      this.dropHeld();
+    } else if (this.repaint && performance.now() - this.hurried > HURRY_MS) {
+      this.held = frame;
+    } else {
       this.show(frame);
-      return;
+      this.repaint ||= requestAnimationFrame(() => {
+        this.repaint = 0;
+        if (!this.held) return;
+        const next = this.held;
+        this.held = null;
+        this.present(next);
+      });
     }
-    this.held.push(frame);
-    if (this.held.length > HELD) this.held.shift()?.picture.close();
-    this.repaint ||= requestAnimationFrame(this.showNext);
-  }
-
-  private readonly showNext = (): void => {
-    const next = this.held.shift();
-    this.repaint = this.held.length > 0 ? requestAnimationFrame(this.showNext) : 0;
-    if (next) this.show(next);
-  };
-
-  private dropHeld(): void {
-    for (const { picture } of this.held) picture.close();
-    this.held = [];
   }
 
   private show({ n, picture }: Decoded): void {

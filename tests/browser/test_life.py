@@ -3,7 +3,6 @@
 import importlib.metadata
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -47,14 +46,6 @@ def views(page, count):
     )
 
 
-def workers(page, count):
-    """Wait until the page has so many threads of its own."""
-    ends = time.monotonic() + 60
-    while len(page.page.workers) != count and time.monotonic() < ends:
-        page.page.wait_for_timeout(50)
-    assert len(page.page.workers) == count
-
-
 # -- the page
 
 
@@ -66,30 +57,6 @@ def test_a_page_reloaded_while_it_draws_shows_the_run_going_on(drawing, notebook
     book.load()
     book.until(f"d.drawn > 2 && d.step > {step} && d.run === {run} && d.state === 'running'", timeout=60)
     goes_on(book)
-
-
-def test_a_page_decodes_in_a_worker_and_ends_it(drawing):
-    book = drawing()
-    # JupyterLab has none of its own
-    workers(book, 1)
-    book.ask("explorer.close()")
-    views(book, 0)
-    workers(book, 0)
-
-
-def test_a_page_whose_policy_forbids_workers_draws_all_the_same(notebook):
-    book = notebook([MODEL + LONG, SHOW])
-    book.page.evaluate(
-        """() => {
-          const policy = Object.assign(document.createElement('meta'), { content: "worker-src 'none'" });
-          policy.httpEquiv = 'Content-Security-Policy';
-          document.head.append(policy);
-        }"""
-    )
-    book.run_cell(0)
-    book.run_cell(1)
-    goes_on(book)
-    assert book.page.workers == []
 
 
 def test_a_closed_tab_lets_the_worker_rest(drawing):
@@ -183,7 +150,6 @@ def test_a_cell_run_again_shows_the_new_explorer_and_the_old_one_rests(drawing, 
     book.run_cell(1)
     views(book, 1)
     goes_on(book)
-    workers(book, 1)
     book.until_kernel("old.status['state'] == 'idle'")
     assert book.ask("explorer.status['state']") == "running"
 
