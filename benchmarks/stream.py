@@ -1,6 +1,6 @@
 """How quickly pictures reach the screen, beside jupyter_rfb; and what being watched costs the ascent.
 
-    python benchmarks/stream.py [--rounds 3] [--seconds 8] [--rate 60] [--slower 2] [--unlimited]
+    python benchmarks/stream.py [--rounds 3] [--seconds 8] [--rate 60] [--slower 2]
 
 In one JupyterLab and one Chromium, taking turns: our explorer and jupyter_rfb 1.x, drawing continuously, both fed by
 the same 512 px pictures made beforehand. In the page a probe looks at every repaint which picture is on the screen
@@ -42,7 +42,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
-UNLIMITED = ["--disable-frame-rate-limit", "--disable-gpu-vsync"]
+
 
 
 def real_weights() -> bool:
@@ -163,8 +163,7 @@ def against_rfb(server: Server, context: BrowserContext, options: Any) -> None:
             found[side].append(measure(server, context, side, round_, options))
             print(f"  round {round_ + 1}, {side}: {found[side][-1]['rate']:.1f} frames/s", flush=True)
     print(f"\n512 px, {options.rounds} rounds in turns, {options.moves} moves each, our aim {options.rate:g} frames/s"
-          + (f", the page slowed down {options.slower:g} times" if options.slower != 1 else "")
-          + (", as many repaints as the page can do" if options.unlimited else ""))  # fmt: skip
+          + (f", the page slowed down {options.slower:g} times" if options.slower != 1 else ""))  # fmt: skip
     print(f"{'':14}{'frames/s':>10}{'lag p50':>10}{'lag p95':>10}{'kB a frame':>12}")
     lines = {}
     for side, rounds in found.items():
@@ -330,7 +329,6 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=30)
     parser.add_argument("--rate", type=float, default=60.0, help="frames a second that we aim at (the widget's: 30)")
     parser.add_argument("--slower", type=float, default=1.0, help="how many times slower the page's processor is made")
-    parser.add_argument("--unlimited", action="store_true", help="repaint as often as can be, not 60 times a second")
     parser.add_argument("--frames", type=int, default=10_000, help="of the last part")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
     options = parser.parse_args()
@@ -341,8 +339,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = Server(Path(folder))
         path = chromium_path()
-        flags = FLAGS + UNLIMITED * options.unlimited
-        browser = playwright.chromium.launch(headless=True, args=flags, **({"executable_path": path} if path else {}))
+        browser = playwright.chromium.launch(headless=True, args=FLAGS, **({"executable_path": path} if path else {}))
         try:
             context = browser.new_context(viewport={"width": 1400, "height": 1000})
             for part in options.parts.split(","):

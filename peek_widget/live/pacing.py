@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 __all__ = ["Attention", "Pacer"]
 
-MAX_RATE = 120.0
-"""Of a quick screen. A session aims at 30; more serves to measure."""
+MAX_RATE = 60.0
 
 SILENCE = 1.5
 """Seconds without an ack, frames being out, until the front end counts as not answering."""
@@ -59,7 +58,7 @@ class Pacer:
     `pace` is the rate now, at most `rate`: less for a page that can't draw so many.
 
     Args:
-        rate: frames a second to aim at, above 0; held to at most 120.
+        rate: frames a second to aim at, above 0; held to at most 60.
         now: the time at which the stream begins.
     """
 
