@@ -449,6 +449,8 @@ class Session:
             # all of them: a change that the recipe refused may have left some behind
             self._ascent.override(**self._knobs)
             self._turned |= self._ascent.index > 0
+            # while it stands still no step tells it
+            self._news = True
         if mailbox.look is not None and not new_run:
             self._look(mailbox.look)
         if self._looking is not None and steps and not self._playing:

@@ -172,6 +172,19 @@ def test_knobs_reach_the_running_ascent_and_the_next_one(bench):
     b.until(lambda u: u.status["values"].get("blur") == 0.0)
 
 
+def test_a_knob_turned_while_it_stands_still_is_told_at_once(bench):
+    """Or the page would show what was set by hand as the recipe's, once it is given back."""
+    b = bench(steps=10_000)
+    b.until(lambda u: u.step >= 2)
+    b.session.set_playing(False)
+    b.session.wait(5)
+    for given, told in ((1.5, 1.5), (None, 0.0)):
+        b.session.set_knobs(blur=given)
+        assert b.session.wait(5) == "paused"
+        assert b.last.status["values"]["blur"] == told
+        assert b.last.image is None, "the picture has not changed"
+
+
 def test_a_knob_turned_after_the_end_prolongs_the_run(bench):
     b = bench()
     b.session.wait(5)
