@@ -1,4 +1,4 @@
-import { el } from "./dom";
+import { el, put } from "./dom";
 
 export function clamp(value: number, minimum: number, maximum: number): number {
   return Math.min(Math.max(value, minimum), maximum);
@@ -34,9 +34,9 @@ export function slider(label: string, onInput: (value: number) => void, signal: 
   let waiting: SliderState | null = null;
 
   const apply = (state: SliderState): void => {
-    input.max = String(Math.max(0, state.maximum));
-    input.value = String(state.value);
-    input.disabled = state.maximum <= 0;
+    put(input, "max", String(Math.max(0, state.maximum)));
+    put(input, "value", String(state.value));
+    put(input, "disabled", state.maximum <= 0);
     input.classList.toggle("peek-marked", state.mark !== undefined);
     if (state.mark !== undefined) input.style.setProperty("--mark", String(state.mark / state.maximum));
     fill();

@@ -36,6 +36,11 @@ function setAttributes(element: Element, props: Props): void {
   }
 }
 
+/** Sets a property only when it differs: an equal `hidden` or `value` still costs style and layout at each frame. */
+export function put<E extends Element, K extends keyof E>(element: E, name: K, value: E[K]): void {
+  if (element[name] !== value) element[name] = value;
+}
+
 /** Writes text only when it differs: an equal write would still repaint and disturb a selection. */
 export function setText(element: Element, value: string): void {
   if (element.textContent !== value) element.textContent = value;

@@ -1,5 +1,5 @@
 import { clamp, readWhole } from "./controls";
-import { el, iconButton, setText } from "./dom";
+import { el, iconButton, put, setText } from "./dom";
 import { currentLayer } from "./picker";
 import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "./protocol";
 import { text } from "./text";
@@ -90,9 +90,11 @@ export function objectivePanel(view: View): HTMLElement {
     setText(where, text.placeSpoken([row, column], shape));
   });
   watch(view, ["size", "status"], () => {
-    size.placeholder = String(session.status.size || "");
+    put(size, "placeholder", String(session.status.size || ""));
     const root = size.getRootNode() as Document | ShadowRoot;
-    if (root.activeElement !== size) size.value = String(wire.get("size") ?? "");
+    // text that is no number reads as "", and stands there until something is written
+    if (root.activeElement !== size && size.validity.badInput) size.value = "";
+    if (root.activeElement !== size) put(size, "value", String(wire.get("size") ?? ""));
   });
   watch(view, ["about", "device"], () => {
     const devices = wire.get("about")?.devices ?? [];

@@ -1,4 +1,4 @@
-import { el, setText } from "./dom";
+import { el, put, setText } from "./dom";
 import { describeUnit } from "./picker";
 import { text } from "./text";
 import { type View, watch, watchCalmly } from "./view";
@@ -19,8 +19,8 @@ export function picturePanel(view: View): HTMLElement {
 
   watch(view, ["drawn", "undecodable"], () => {
     const empty = session.store.n < 0;
-    canvas.hidden = empty;
-    note.hidden = !empty && !session.undecodable;
+    put(canvas, "hidden", empty);
+    put(note, "hidden", !empty && !session.undecodable);
     setText(note, session.undecodable ? text.undecodable : text.waiting);
   });
   watchCalmly(view, ["status"], 1000, () => {

@@ -1,4 +1,4 @@
-import { el, setText, textButton } from "./dom";
+import { el, put, setText, textButton } from "./dom";
 import { describeUnit } from "./picker";
 import { hasImages } from "./real";
 import { text } from "./text";
@@ -27,7 +27,7 @@ export function statusPanel(view: View): HTMLElement {
     const { error } = session.status;
     // Setting the same text again would make a screen reader say it again.
     if (error) setText(alert, error);
-    alert.hidden = !error;
+    put(alert, "hidden", !error);
   });
 
   // What is said aloud changes with the kind of news only, not with every step that is counted.
@@ -43,7 +43,7 @@ export function statusPanel(view: View): HTMLElement {
   watch(view, ["health"], () => line.classList.toggle("peek-warning", session.attention.health !== "ok"));
   const ownStart = textButton(text.ownStart, () => session.crops.startFrom(0), signal);
   watch(view, ["status"], () => {
-    ownStart.hidden = !session.status.start;
+    put(ownStart, "hidden", !session.status.start);
   });
   return el("div", { class: "peek-news" }, line, ownStart, alert, spoken);
 }

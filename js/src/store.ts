@@ -1,4 +1,4 @@
-/** Where a view draws: called with the newest picture, at once when it joins and after each decode. */
+/** Where a view draws: called with the picture shown last when it joins, and with each that is shown. */
 export type Sink = (picture: ImageBitmap) => void;
 
 interface Frame {
@@ -31,17 +31,20 @@ export function mimeType(bytes: Uint8Array): string {
   return bytes[0] === 0x89 && bytes[1] === 0x50 ? "image/png" : "image/jpeg";
 }
 
-/** How long after a control was used the newest picture goes before an even pace. */
+/** Pictures that wait for a repaint each: what came in a bunch is shown one by one, as it was drawn. */
+const HELD = 2;
+
+/** How long after a control was used the newest picture is shown at once, and none waits. */
 const HURRY_MS = 400;
 
 /**
  * The frames of one model: decoded once, drawn in all its views.
  *
  * One decode at a time and one slot for what comes next: a frame that is overtaken while it waits is
- * never decoded, so a slow browser falls behind by one picture and not by a queue.
+ * never decoded, so a slow browser falls behind by a few pictures and not by a queue.
  *
- * The way from the kernel holds frames back and lets them go in pairs. Of two that come between two repaints the first
- * would never be seen: so the second waits for the next one, but for when somebody has just used a control.
+ * The way from the kernel holds frames back and lets them go in bunches. Of two that were drawn before one repaint the
+ * first would never be seen: so each has a repaint of its own, but for when somebody has just used a control.
  */
 export class FrameStore {
   received = 0;
@@ -52,7 +55,7 @@ export class FrameStore {
   private pending: Frame | null = null;
   private decoding = false;
   private current: ImageBitmap | null = null;
-  private held: Decoded | null = null;
+  private held: Decoded[] = [];
   private repaint = 0;
   private hurried = -Infinity;
   private wanted = false;
@@ -92,9 +95,9 @@ export class FrameStore {
     this.pending = null;
     this.sinks.clear();
     cancelAnimationFrame(this.repaint);
-    this.held?.picture.close();
+    this.dropHeld();
     this.current?.close();
-    this.held = this.current = null;
+    this.current = null;
   }
 
   private async pump(): Promise<void> {
@@ -115,24 +118,29 @@ export class FrameStore {
     }
   }
 
-  /** Shows it, or keeps it for the next repaint where this one has its picture. */
+  /** At the next repaint that has no other; at once where the hand waits for it. */
   private present(frame: Decoded): void {
-    this.held?.picture.close();
-    this.held = null;
     if (this.disposed) {
       frame.picture.close();
-    } else if (this.repaint && performance.now() - this.hurried > HURRY_MS) {
-      this.held = frame;
-    } else {
+    } else if (performance.now() - this.hurried < HURRY_MS) {
+      this.dropHeld();
       this.show(frame);
-      this.repaint ||= requestAnimationFrame(() => {
-        this.repaint = 0;
-        if (!this.held) return;
-        const next = this.held;
-        this.held = null;
-        this.present(next);
-      });
+    } else {
+      this.held.push(frame);
+      if (this.held.length > HELD) this.held.shift()?.picture.close();
+      this.repaint ||= requestAnimationFrame(this.showNext);
     }
+  }
+
+  private readonly showNext = (): void => {
+    const next = this.held.shift();
+    this.repaint = this.held.length > 0 ? requestAnimationFrame(this.showNext) : 0;
+    if (next) this.show(next);
+  };
+
+  private dropHeld(): void {
+    for (const { picture } of this.held) picture.close();
+    this.held = [];
   }
 
   private show({ n, picture }: Decoded): void {

@@ -1,5 +1,5 @@
 import { numberBox, slider } from "./controls";
-import { el, iconButton, setIcon, setText, textButton } from "./dom";
+import { el, iconButton, put, setIcon, setText, textButton } from "./dom";
 import { anotherOf } from "./picker";
 import { LARGEST_SEED, type Outbound } from "./protocol";
 import { formatFixed, text } from "./text";
@@ -16,6 +16,7 @@ export function transportPanel(view: View): HTMLElement {
   const { session, signal } = view;
   const { wire, attention } = session;
   const tell = (message: Outbound): void => {
+    session.store.hurry();
     if (wire.send(message)) attention.expectReply();
   };
   const say = (kind: "play" | "restart" | "step"): void => tell({ kind });
@@ -55,7 +56,7 @@ export function transportPanel(view: View): HTMLElement {
       play.title = label;
       play.setAttribute("aria-label", label);
     }
-    step.disabled = wire.get("playing");
+    put(step, "disabled", wire.get("playing"));
   });
   watch(view, ["seed"], () => seed.show(wire.get("seed"), LARGEST_SEED));
 
@@ -87,7 +88,7 @@ export function transportPanel(view: View): HTMLElement {
     });
     // Hidden, it keeps its place: nothing beside it jumps.
     resume.style.visibility = looking ? "" : "hidden";
-    rate.hidden = looking;
+    put(rate, "hidden", looking);
     setText(count, total > 0 ? text.stepOf(done, total) : "");
     setText(rate, speed > 0 ? text.rate(formatFixed(speed, speed < 100 ? 1 : 0)) : "");
   });

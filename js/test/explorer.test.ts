@@ -45,9 +45,12 @@ test("initialize greets the kernel and waits for nothing", () => {
   expect(model.sent).toEqual([{ kind: "hello" }]);
 });
 
+const repainted = (): Promise<unknown> => vi.advanceTimersByTimeAsync(20);
+
 test("a frame is drawn, acknowledged and counted on the root element", async () => {
   const { model } = await open();
   await model.receive({ frame: frame(1), status: status({ n: 8, run: 2, step: 5 }), step: 5 });
+  await repainted();
   expect(root()).toMatchObject({
     peekReceived: "1",
     peekDrawn: "1",
@@ -71,6 +74,7 @@ test("a change of the status alone is no new frame", async () => {
 
 test("a page that is loaded again shows the picture that the model still has", async () => {
   await open(new FakeModel(traits({ frame: frame(1), status: status({ n: 40 }) })));
+  await repainted();
   expect(root()).toMatchObject({ peekDrawn: "1", peekN: "40" });
 });
 
@@ -79,6 +83,7 @@ test("two views of one model: one decode, one greeting, both drawn", async () =>
   const second = document.body.appendChild(document.createElement("div"));
   const leave = widget.render({ model: model.asModel, el: second });
   await model.receive({ frame: frame(1), status: status() });
+  await repainted();
   expect(screen.decodes).toBe(1);
   expect(model.kinds().filter((kind) => kind === "hello")).toHaveLength(1);
   for (const place of [host, second]) expect(place.querySelector("canvas")?.width).toBe(8);

@@ -34,6 +34,7 @@ test("only the newest of the frames that come during a decode is decoded", async
   await settle();
   waiting[1]?.end();
   await repainted();
+  await repainted();
   expect(drawn).toEqual([1, 4]);
   expect(screen.decodes).toBe(2);
   expect([store.received, store.drawn, store.n]).toEqual([4, 2, 4]);
@@ -44,38 +45,46 @@ const repainted = async (): Promise<void> => {
   await new Promise(requestAnimationFrame);
 };
 
-test("of frames that come together one is shown at a repaint, of three the newest and none in between", async () => {
+test("of frames that come together each has a repaint of its own, the newest two of many", async () => {
   const screen = installScreen();
   const { store, drawn } = makeStore();
-  for (const n of [1, 2, 3]) {
+  for (const n of [1, 2, 3, 4]) {
     store.offer(n, jpeg(n));
     await settle();
   }
-  expect(drawn).toEqual([1]);
+  // What is drawn before a repaint is seen only if nothing is drawn over it before that repaint.
+  expect(drawn).toEqual([]);
   await repainted();
-  expect(drawn).toEqual([1, 3]);
-  // What came last is no reason to wait once a repaint has passed without another.
+  expect(drawn).toEqual([3]);
   await repainted();
-  store.offer(4, jpeg(4));
-  await settle();
-  expect(drawn).toEqual([1, 3, 4]);
+  expect(drawn).toEqual([3, 4]);
+  await repainted();
   store.offer(5, jpeg(5));
+  await repainted();
+  expect(drawn).toEqual([3, 4, 5]);
+  store.offer(6, jpeg(6));
   await settle();
   store.dispose();
   await repainted();
-  expect(drawn).toEqual([1, 3, 4]);
+  expect(drawn).toEqual([3, 4, 5]);
   expect(screen.bitmapsOpen).toBe(0);
 });
 
-test("what follows a control is shown at once", async () => {
-  installScreen();
+test("what follows a control is shown at once, and what waited no more", async () => {
+  const screen = installScreen();
   const { store, drawn } = makeStore();
-  store.hurry();
-  for (const n of [1, 2, 3]) {
+  for (const n of [1, 2]) {
     store.offer(n, jpeg(n));
     await settle();
   }
-  expect(drawn).toEqual([1, 2, 3]);
+  store.hurry();
+  for (const n of [3, 4]) {
+    store.offer(n, jpeg(n));
+    await settle();
+  }
+  await repainted();
+  expect(drawn).toEqual([3, 4]);
+  expect(screen.bitmapsOpen).toBe(1);
 });
 
 test("a frame is decoded once and drawn in every view, also in one that joins later", async () => {
@@ -86,14 +95,14 @@ test("a frame is decoded once and drawn in every view, also in one that joins la
   store.attach(first);
   store.attach(second);
   store.offer(1, jpeg(1));
-  await settle();
+  await repainted();
   expect([first.mock.calls.length, second.mock.calls.length, screen.decodes]).toEqual([1, 1, 1]);
   const late = vi.fn();
   const leave = store.attach(late);
   expect(late).toHaveBeenCalledOnce();
   leave();
   store.offer(2, jpeg(2));
-  await settle();
+  await repainted();
   expect(late).toHaveBeenCalledOnce();
 });
 
@@ -106,7 +115,7 @@ test("nothing is decoded while nobody looks, and the newest is as soon as somebo
   await settle();
   expect(screen.decodes).toBe(0);
   store.want(true);
-  await settle();
+  await repainted();
   expect(drawn).toEqual([2]);
 });
 
@@ -140,7 +149,7 @@ test("a frame that cannot be decoded is reported and does not stop the next", as
   store.offer(2, jpeg(2));
   await settle();
   waiting[1]?.end();
-  await settle();
+  await repainted();
   expect(drawn).toEqual([2]);
 });
 
