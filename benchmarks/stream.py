@@ -59,32 +59,40 @@ REAL = real_weights()
 OURS, THEIRS = "peek_widget", "jupyter_rfb"
 PLACE = {OURS: "canvas.peek-canvas", THEIRS: ".renderview-wrapper img"}
 
-# Looks at every repaint; reading 32 pixels of the picture costs it next to nothing.
+# Looks in every frame at what is about to be painted. A canvas counts as the frame's animation callbacks have left it: a
+# resize observer is told after them all. An <img> counts as it stood before them: given a new source, it is painted
+# as before until that has been loaded, which no callback waits for. Reading 32 pixels costs next to nothing.
 PROBE = """([place, block, numberBits, valueBits]) => {
   const bits = numberBits + valueBits;
   const small = new OffscreenCanvas(bits, 1);
   const context = small.getContext('2d', { willReadFrequently: true });
   context.imageSmoothingEnabled = false;
-  const probe = { frames: [], turned: [], number: -1, value: -1, on: true };
-  const look = () => {
-    if (!probe.on) return;
+  const probe = { frames: [], turned: [], number: -1, value: -1 };
+  const look = (kind) => {
     const picture = document.querySelector(place);
-    if (picture && (picture.naturalWidth ?? picture.width) > bits) {
-      context.drawImage(picture, 0, 0, bits * block, block, 0, 0, bits, 1);
-      const data = context.getImageData(0, 0, bits, 1).data;
-      const read = (first, count) => {
-        let value = 0;
-        for (let place = 0; place < count; place++) value += data[4 * (first + place)] > 127 ? 2 ** place : 0;
-        return value;
-      };
-      const now = performance.now();
-      const number = read(0, numberBits), value = read(numberBits, valueBits);
-      if (number !== probe.number) { probe.number = number; probe.frames.push(now); }
-      if (value !== probe.value) { probe.value = value; probe.turned.push(now); }
-    }
-    requestAnimationFrame(look);
+    if (picture?.localName !== kind || (picture.naturalWidth ?? picture.width) <= bits) return;
+    context.drawImage(picture, 0, 0, bits * block, block, 0, 0, bits, 1);
+    const data = context.getImageData(0, 0, bits, 1).data;
+    const read = (first, count) => {
+      let value = 0;
+      for (let place = 0; place < count; place++) value += data[4 * (first + place)] > 127 ? 2 ** place : 0;
+      return value;
+    };
+    const now = performance.now();
+    const number = read(0, numberBits), value = read(numberBits, valueBits);
+    if (number !== probe.number) { probe.number = number; probe.frames.push(now); }
+    if (value !== probe.value) { probe.value = value; probe.turned.push(now); }
   };
-  requestAnimationFrame(look);
+  const beat = document.createElement('div');
+  beat.style.cssText = 'position: fixed; contain: strict; visibility: hidden; width: 1px; height: 1px';
+  document.body.append(beat);
+  new ResizeObserver(() => look('canvas')).observe(beat);
+  const frame = () => {
+    look('img');
+    beat.style.width = beat.style.width === '1px' ? '2px' : '1px';
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
   window.peekProbe = probe;
 }"""
 

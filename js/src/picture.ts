@@ -11,8 +11,10 @@ export function picturePanel(view: View): HTMLElement {
   const stage = el("div", { class: "peek-stage" }, canvas, note);
 
   const detach = session.store.attach((picture) => {
-    if (canvas.width !== picture.width) canvas.width = picture.width;
-    if (canvas.height !== picture.height) canvas.height = picture.height;
+    const [width, height] =
+      "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.width, picture.height];
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
     canvas.getContext("2d")?.drawImage(picture, 0, 0);
   });
   signal.addEventListener("abort", detach, { once: true });

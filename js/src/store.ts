@@ -1,5 +1,8 @@
+/** Drawn as the decoder gave it: to make a bitmap of a frame first turns its colours on the page's thread, and waits. */
+export type Picture = ImageBitmap | VideoFrame;
+
 /** Where a view draws: called with the picture shown last when it joins, and with each that is shown. */
-export type Sink = (picture: ImageBitmap) => void;
+export type Sink = (picture: Picture) => void;
 
 interface Frame {
   n: number;
@@ -7,15 +10,12 @@ interface Frame {
 }
 
 /** Through WebCodecs where there are any: a Blob goes through another process first, which takes as long again. */
-async function decode(bytes: Uint8Array<ArrayBuffer>): Promise<ImageBitmap> {
+async function decode(bytes: Uint8Array<ArrayBuffer>): Promise<Picture> {
   const type = mimeType(bytes);
   if (typeof ImageDecoder === "undefined") return createImageBitmap(new Blob([bytes], { type }));
   const decoder = new ImageDecoder({ data: bytes, type });
   try {
-    const { image } = await decoder.decode();
-    const picture = await createImageBitmap(image);
-    image.close();
-    return picture;
+    return (await decoder.decode()).image;
   } finally {
     decoder.close();
   }
@@ -23,7 +23,7 @@ async function decode(bytes: Uint8Array<ArrayBuffer>): Promise<ImageBitmap> {
 
 interface Decoded {
   n: number;
-  picture: ImageBitmap;
+  picture: Picture;
 }
 
 /** Python sends JPEG while it runs and PNG when it stops; the first bytes say which. */
@@ -54,7 +54,7 @@ export class FrameStore {
 
   private pending: Frame | null = null;
   private decoding = false;
-  private current: ImageBitmap | null = null;
+  private current: Picture | null = null;
   private held: Decoded[] = [];
   private repaint = 0;
   private hurried = -Infinity;

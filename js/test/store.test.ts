@@ -138,6 +138,41 @@ test("one bitmap is kept, none after the end, also when the end comes during a d
   expect(drawn).toEqual([1, 2, 3]);
 });
 
+test("where the browser has WebCodecs, its frames are drawn as they are, and each is closed once", async () => {
+  const screen = installScreen();
+  const closed: number[] = [];
+  let decoders = 0;
+  vi.stubGlobal(
+    "ImageDecoder",
+    class {
+      private readonly id: number;
+      constructor(init: { data: Uint8Array; type: string }) {
+        expect(init.type).toBe("image/jpeg");
+        this.id = init.data[3] ?? -1;
+        decoders += 1;
+      }
+      decode = async () => ({ image: { id: this.id, close: () => closed.push(this.id) } });
+      close = () => (decoders -= 1);
+    },
+  );
+  try {
+    const { store } = makeStore();
+    const shown: unknown[] = [];
+    store.attach((picture) => shown.push((picture as unknown as { id: number }).id));
+    for (const n of [1, 2, 3]) {
+      store.offer(n, jpeg(n));
+      await repainted();
+    }
+    expect(shown).toEqual([1, 2, 3]);
+    expect(closed).toEqual([1, 2]);
+    store.dispose();
+    expect(closed).toEqual([1, 2, 3]);
+    expect([decoders, screen.decodes]).toEqual([0, 0]);
+  } finally {
+    vi.unstubAllGlobals();
+  }
+});
+
 test("a frame that cannot be decoded is reported and does not stop the next", async () => {
   const { waiting } = slowDecoder();
   const { store, drawn, errors } = makeStore();

@@ -5,12 +5,15 @@ any monotonic clock). Only one thread may use a `Pacer` at a time: its owner hol
 
 The figures come from measurements in JupyterLab: an answer per frame halves the frame rate, because
 every message to the kernel repaints the notebook's busy light, so answers are few and cumulative,
-and the window spans about half a second. A page that falls behind by half of it is sent fewer.
+and the window spans about half a second. A page that takes longer and longer to show what it is
+sent has a queue, and is sent less: by how long a frame's answer takes, not by how many frames are
+out, so that a slow page obeys the hand as a quick one does (so LEDBAT keeps queues short, RFC 6817).
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 __all__ = ["Attention", "Pacer"]
@@ -36,9 +39,16 @@ AT_ONCE = 2
 SLOWEST = 4.0
 """Frames a second that a slow page gets at the least."""
 
+LATE = 0.05
+"""Seconds by which a frame may be longer on its way, there and its answer back, than the quickest was, before that says
+that the page has a queue."""
+
+FORGET = 0.004
+"""Seconds a second by which the quickest way is forgotten: the network is another, or a processor is busy for good."""
+
 EASE, GROW, EASE_EVERY = 0.7, 1.05, 0.5
-"""A page that falls behind gets `EASE` of its rate, once in `EASE_EVERY` seconds (answers that were held up come all
-at once), and by each answer in time a little more again: what it can't draw would keep it from obeying the hand."""
+"""A page with a queue gets `EASE` of its rate, once in `EASE_EVERY` seconds (answers that were held up come all at
+once), and by each answer in time a little more again: what it can't draw would keep it from obeying the hand."""
 
 GRACE = 1.0
 """Seconds between "no view can be seen" and rest: scrolling past must not stop the run."""
@@ -71,6 +81,9 @@ class Pacer:
         self._eased = now
         self._sent = 0
         self._acked = 0
+        self._sent_at: deque[tuple[int, float]] = deque(maxlen=2 * self.window)
+        self._quickest = math.inf
+        self._last_ack = now
         self._last_sent = -math.inf
         self._beat = -math.inf
         self._waiting_since: float | None = None
@@ -83,6 +96,8 @@ class Pacer:
     def hello(self, now: float) -> None:
         """A front end has (re)connected: what an earlier one left unanswered no longer counts."""
         self._acked = self._sent
+        self._sent_at.clear()
+        self._quickest = math.inf
         self.pace = self.rate
         self._waiting_since = None
         self._hidden_since = None
@@ -94,13 +109,26 @@ class Pacer:
         self._last_life = now
         # only a view that can be seen acknowledges
         self._hidden_since = None
-        self._acked = max(self._acked, min(n, self._sent))
-        if self.outstanding > self.window / 2:
+        if n > self._acked:
+            self._quickest += FORGET * (now - self._last_ack)
+            self._last_ack = now
+            self._judge(n, now)
+            self._acked = min(n, self._sent)
+        self._waiting_since = None if self._acked == self._sent else now
+
+    def _judge(self, n: int, now: float) -> None:
+        """Set the pace by how long the oldest frame that `n` leaves out has been on its way.
+
+        Not by how long `n` was: its answer may have waited for its turn, and for a slow producer's next frame.
+        """
+        while self._sent_at and self._sent_at[0][0] <= n:
+            self._quickest = min(self._quickest, now - self._sent_at.popleft()[1])
+        late = now - self._sent_at[0][1] - self._quickest if self._sent_at else 0.0
+        if late > LATE:
             if now - self._eased >= EASE_EVERY:
                 self.pace, self._eased = max(min(SLOWEST, self.rate), EASE * self.pace), now
-        elif self.outstanding <= self.window / 4:
+        elif late <= LATE / 2:
             self.pace = min(self.rate, GROW * self.pace)
-        self._waiting_since = None if self._acked == self._sent else now
 
     def visible(self, on: bool, now: float) -> None:
         """Some view became visible, or none is any more."""
@@ -123,6 +151,7 @@ class Pacer:
     def sent(self, n: int, now: float) -> None:
         """Frame `n` has left."""
         self._sent = max(self._sent, n)
+        self._sent_at.append((n, now))
         # a producer is seldom ready on the beat: what one frame was late, the next may be early, or
         # 20 ms steps would make 25 frames a second out of 30
         self._beat = max(self._beat + 1.0 / self.pace, now - 0.5 / self.pace)

@@ -76,6 +76,62 @@ def test_a_page_too_slow_for_the_rate_gets_about_what_it_can_draw_and_all_again_
     assert run(5)[0] == pytest.approx(30, abs=2)
 
 
+def test_a_page_that_draws_a_third_shows_what_is_new_within_a_few_frames():
+    page, shown, can, waited = Page(60), 0, 20.0, []
+    for tick in range(round(30 / 0.005)):
+        page.run(0.005)
+        if tick % round(1 / can / 0.005) == 0 and shown < len(page.sent):
+            shown += 1
+            waited.append(page.now - page.sent[shown - 1])
+        if tick % 50 == 0:
+            page.pacer.ack(shown, page.now)
+    settled = waited[len(waited) // 3 :]
+    assert len(settled) / 20 > 0.8 * can
+    assert sum(settled) / len(settled) < 0.12
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.1, 0.2])
+def test_a_long_way_alone_slows_nothing(delay):
+    page = Page(30)
+    page.run(3, ack_every=0.25, delay=delay)
+    assert page.run(10, ack_every=0.25, delay=delay) == pytest.approx(300, abs=20)
+    assert page.pacer.pace == 30
+
+
+def test_a_way_that_became_longer_for_good_slows_it_for_a_while():
+    page = Page(30)
+    page.run(5, ack_every=0.25, delay=0.02)
+    page.run(2, ack_every=0.25, delay=0.2)
+    assert page.pacer.pace < 30
+    page.run(60, ack_every=0.25, delay=0.2)
+    assert page.pacer.pace == 30
+
+
+@pytest.mark.parametrize("frames", [2, 5, 8, 12, 25])
+def test_a_slow_producer_is_no_slow_page(frames):
+    """What it draws next, and the answer whose turn comes four times a second, are not waited for by the page."""
+    page = Page(30)
+    shown = 0
+    for tick in range(200 * 20):
+        page.now += 0.005
+        if tick % (200 // frames) == 0 and page.pacer.due(page.now) <= page.now:
+            page.sent.append(page.now)
+            page.pacer.sent(len(page.sent), page.now)
+        drawn = sum(1 for t in page.sent if t <= page.now - 0.06)
+        if tick % 50 == 0 and drawn > shown:
+            shown = drawn
+            page.pacer.ack(shown, page.now)
+    assert page.pacer.pace == 30
+
+
+def test_a_second_page_that_is_slower_does_not_hold_up_the_first():
+    page = Page(30)
+    for _ in range(40):
+        page.run(0.25, ack_every=0.24)
+        page.pacer.ack(max(0, len(page.sent) - 12), page.now)
+    assert page.pacer.pace == 30
+
+
 def test_answers_that_were_held_up_and_come_together_slow_the_stream_once():
     page = Page(30)
     page.run(3)
