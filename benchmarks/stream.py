@@ -44,7 +44,6 @@ FLAGS = [
 ]  # fmt: skip
 
 
-
 def real_weights() -> bool:
     """Whether SqueezeNet's ImageNet weights are at hand."""
     try:
@@ -59,8 +58,8 @@ REAL = real_weights()
 OURS, THEIRS = "peek_widget", "jupyter_rfb"
 PLACE = {OURS: "canvas.peek-canvas", THEIRS: ".renderview-wrapper img"}
 
-# Looks in every frame at what is about to be painted. A canvas counts as the frame's animation callbacks have left it: a
-# resize observer is told after them all. An <img> counts as it stood before them: given a new source, it is painted
+# Looks in every frame at what is about to be painted. A canvas counts as the frame's animation callbacks have left it:
+# a resize observer is told after them all. An <img> counts as it stood before them: given a new source, it is painted
 # as before until that has been loaded, which no callback waits for. Reading 32 pixels costs next to nothing.
 PROBE = """([place, block, numberBits, valueBits]) => {
   const bits = numberBits + valueBits;
