@@ -40,11 +40,14 @@ SLOWEST = 4.0
 """Frames a second that a slow page gets at the least."""
 
 LATE = 0.05
-"""Seconds by which a frame may be longer on its way, there and its answer back, than the quickest was, before that says
-that the page has a queue."""
+"""Seconds by which a frame may be longer on its way (there, and its answer back) than the quickest was. One that is
+later waits in a queue of the page's, or else a single answer was held up: by a cell in the kernel, by the network."""
 
-FORGET = 0.004
-"""Seconds a second by which the quickest way is forgotten: the network is another, or a processor is busy for good."""
+LOOKED_AT = 3
+"""Answers in a row that must all be late before that is taken for a queue."""
+
+FORGET = 0.02
+"""Seconds a second by which the quickest way is forgotten, because the way can become longer for good."""
 
 EASE, GROW, EASE_EVERY = 0.7, 1.05, 0.5
 """A page with a queue gets `EASE` of its rate, once in `EASE_EVERY` seconds (answers that were held up come all at
@@ -83,6 +86,7 @@ class Pacer:
         self._acked = 0
         self._sent_at: deque[tuple[int, float]] = deque(maxlen=2 * self.window)
         self._quickest = math.inf
+        self._late: deque[float] = deque(maxlen=LOOKED_AT)
         self._last_ack = now
         self._last_sent = -math.inf
         self._beat = -math.inf
@@ -96,8 +100,7 @@ class Pacer:
     def hello(self, now: float) -> None:
         """A front end has (re)connected: what an earlier one left unanswered no longer counts."""
         self._acked = self._sent
-        self._sent_at.clear()
-        self._quickest = math.inf
+        self._measure_anew()
         self.pace = self.rate
         self._waiting_since = None
         self._hidden_since = None
@@ -109,11 +112,13 @@ class Pacer:
         self._last_life = now
         # only a view that can be seen acknowledges
         self._hidden_since = None
+        if n > self._sent:
+            # another stream's number, which measures nothing of this one
+            self._measure_anew()
+            n = self._sent
         if n > self._acked:
-            self._quickest += FORGET * (now - self._last_ack)
-            self._last_ack = now
             self._judge(n, now)
-            self._acked = min(n, self._sent)
+            self._acked = n
         self._waiting_since = None if self._acked == self._sent else now
 
     def _judge(self, n: int, now: float) -> None:
@@ -121,18 +126,27 @@ class Pacer:
 
         Not by how long `n` was: its answer may have waited for its turn, and for a slow producer's next frame.
         """
+        self._quickest += FORGET * (now - self._last_ack)
+        self._last_ack = now
         while self._sent_at and self._sent_at[0][0] <= n:
             self._quickest = min(self._quickest, now - self._sent_at.popleft()[1])
-        late = now - self._sent_at[0][1] - self._quickest if self._sent_at else 0.0
-        if late > LATE:
-            if now - self._eased >= EASE_EVERY:
-                self.pace, self._eased = max(min(SLOWEST, self.rate), EASE * self.pace), now
-        elif late <= LATE / 2:
+        self._late.append(now - self._sent_at[0][1] - self._quickest if self._sent_at else 0.0)
+        late = min(self._late)
+        if late <= LATE / 2:
             self.pace = min(self.rate, GROW * self.pace)
+        elif late > LATE and len(self._late) == LOOKED_AT and now - self._eased >= EASE_EVERY:
+            self.pace, self._eased = max(min(SLOWEST, self.rate), EASE * self.pace), now
+
+    def _measure_anew(self) -> None:
+        """Who looks, and over which way, may have changed."""
+        self._sent_at.clear()
+        self._late.clear()
+        self._quickest = math.inf
 
     def visible(self, on: bool, now: float) -> None:
         """Some view became visible, or none is any more."""
         self._last_life = now
+        self._measure_anew()
         if on:
             self._hidden_since = None
             self._at_once = AT_ONCE
@@ -150,11 +164,13 @@ class Pacer:
 
     def sent(self, n: int, now: float) -> None:
         """Frame `n` has left."""
-        self._sent = max(self._sent, n)
-        self._sent_at.append((n, now))
-        # a producer is seldom ready on the beat: what one frame was late, the next may be early, or
-        # 20 ms steps would make 25 frames a second out of 30
-        self._beat = max(self._beat + 1.0 / self.pace, now - 0.5 / self.pace)
+        # the same one again, for a page that has come, is no new one on its way
+        if n > self._sent:
+            self._sent_at.append((n, now))
+            self._sent = n
+        # a producer is seldom ready on the beat: what one frame was late, the next may be early, or 20 ms steps would
+        # make 25 frames a second out of 30. What went at once before its time is not held against those after it.
+        self._beat = min(max(self._beat + 1.0 / self.pace, now - 0.5 / self.pace), now)
         self._last_sent = now
         self._at_once = max(0, self._at_once - 1)
         if self._waiting_since is None and self._acked < self._sent:

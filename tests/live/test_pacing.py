@@ -1,6 +1,8 @@
 """Flow control, with a clock of the test's own."""
 
+import itertools
 import math
+import random
 
 import pytest
 from hypothesis import settings
@@ -87,7 +89,7 @@ def test_a_page_that_draws_a_third_shows_what_is_new_within_a_few_frames():
             page.pacer.ack(shown, page.now)
     settled = waited[len(waited) // 3 :]
     assert len(settled) / 20 > 0.8 * can
-    assert sum(settled) / len(settled) < 0.12
+    assert sum(settled) / len(settled) < 0.2
 
 
 @pytest.mark.parametrize("delay", [0.02, 0.1, 0.2])
@@ -101,9 +103,52 @@ def test_a_long_way_alone_slows_nothing(delay):
 def test_a_way_that_became_longer_for_good_slows_it_for_a_while():
     page = Page(30)
     page.run(5, ack_every=0.25, delay=0.02)
-    page.run(2, ack_every=0.25, delay=0.2)
+    page.run(4, ack_every=0.25, delay=0.2)
     assert page.pacer.pace < 30
-    page.run(60, ack_every=0.25, delay=0.2)
+    page.run(25, ack_every=0.25, delay=0.2)
+    assert page.pacer.pace == 30
+    assert Page(30).run(5, ack_every=0.25, delay=0.2) > 120
+
+
+def test_a_quick_page_that_leaves_is_no_measure_for_a_slow_one_that_stays():
+    page = Page(30)
+    page.run(5, ack_every=0.25, delay=0.02)
+    page.pacer.visible(False, page.now)
+    page.run(5, ack_every=0.25, delay=0.2)
+    assert page.pacer.pace == 30
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_answers_held_up_now_and_then_by_a_cell_or_a_network_slow_nothing(seed):
+    """Of a page with no queue every other answer comes up to 0.2 s late."""
+    page, late = Page(30), random.Random(seed)
+    page.run(2, ack_every=0.25)
+    for _ in range(40):
+        drawn = len(page.sent)
+        held = 0.2 * late.random()
+        page.run(held)
+        page.pacer.ack(drawn, page.now)
+        page.run(0.25, ack_every=0.24)
+    assert page.pacer.pace == 30
+
+
+def test_a_drag_is_not_followed_by_a_standstill():
+    page = Page(30)
+    for _ in range(60):
+        page.pacer.poke(page.now)
+        page.run(0.05, ack_every=0.04)
+    before = len(page.sent)
+    page.run(1, ack_every=0.24)
+    gaps = [b - a for a, b in itertools.pairwise(page.sent[before - 1 :])]
+    assert max(gaps) < 0.1 and len(gaps) > 25
+
+
+def test_a_picture_sent_again_and_a_number_from_nowhere_measure_nothing():
+    page = Page(30)
+    page.run(3, ack_every=0.25, delay=0.2)
+    page.pacer.sent(len(page.sent), page.now)
+    page.pacer.ack(10**9, page.now)
+    page.run(5, ack_every=0.25, delay=0.2)
     assert page.pacer.pace == 30
 
 
