@@ -36,18 +36,19 @@ AT_ONCE = 2
 """Frames that go at once when somebody asks: a server's socket holds the end of a small one back until more follows
 (Nagle's algorithm; jupyter_server leaves it on), so the second pushes the first one through."""
 
-SLOWEST = 4.0
-"""Frames a second that a slow page gets at the least."""
+SLOWEST = 1.0
+"""Frames a second that the slowest page, or the narrowest way to it, gets at the least."""
 
 LATE = 0.05
-"""Seconds by which a frame may be longer on its way (there, and its answer back) than the quickest was. One that is
-later waits in a queue of the page's, or else a single answer was held up: by a cell in the kernel, by the network."""
+"""Seconds by which a frame may be longer on its way (there, and its answer back) than the quickest one was. One that is
+later has waited: in a queue of the page's, or only its answer, for a cell in the kernel or for the network."""
 
 LOOKED_AT = 3
-"""Answers in a row that must all be late before that is taken for a queue."""
+"""Answers in a row that must all say so before it is taken for a queue: a single one may have been held up."""
 
 FORGET = 0.02
-"""Seconds a second by which the quickest way is forgotten, because the way can become longer for good."""
+"""Seconds by which the quickest way known grows in each second without a quicker one: the way itself can become longer
+for good, and that is no queue."""
 
 EASE, GROW, EASE_EVERY = 0.7, 1.05, 0.5
 """A page with a queue gets `EASE` of its rate, once in `EASE_EVERY` seconds (answers that were held up come all at
@@ -79,7 +80,6 @@ class Pacer:
         if not rate > 0:
             raise ValueError(f"The frame rate must be above 0 frames a second; {rate} was given.")
         self.rate: float = min(float(rate), MAX_RATE)
-        self.window: int = max(2, round(self.rate / 2))
         self.pace: float = self.rate
         self._eased = now
         self._sent = 0
@@ -177,6 +177,11 @@ class Pacer:
             self._waiting_since = now
 
     # -- what follows from it
+
+    @property
+    def window(self) -> int:
+        """Frames that may be out: half a second of them; of a page that gets few, two seconds."""
+        return max(2, round(min(self.rate / 2, 2 * self.pace)))
 
     @property
     def outstanding(self) -> int:
