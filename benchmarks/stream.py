@@ -3,9 +3,9 @@
     python benchmarks/stream.py [--rounds 3] [--seconds 8] [--rate 60] [--slower 2]
 
 In one JupyterLab and one Chromium, taking turns: our explorer and jupyter_rfb 1.x, drawing continuously, both fed by
-the same 512 px pictures made beforehand. In the page a probe looks at every repaint which picture is on the screen
-(its number stands in its first row) and when a moved control shows in it. Needs the extras `test` and `bench`, and a
-Chromium.
+the same 512 px pictures made beforehand. In the page a probe looks before every repaint which picture is about to be
+painted (its number stands in its first row) and whether a moved control shows in it. Needs the extras `test` and
+`bench`, and a Chromium.
 
 Then a real ascent (SqueezeNet with its ImageNet weights where PEEK_SHARED or ../shared has it, else the bundled
 network): its steps a second while it is watched, by those while nobody sees it, in turns; once with the kernel on
@@ -67,6 +67,7 @@ PROBE = """([place, block, numberBits, valueBits]) => {
   const context = small.getContext('2d', { willReadFrequently: true });
   context.imageSmoothingEnabled = false;
   const probe = { frames: [], turned: [], number: -1, value: -1 };
+  let now = 0;
   const look = (kind) => {
     const picture = document.querySelector(place);
     if (picture?.localName !== kind || (picture.naturalWidth ?? picture.width) <= bits) return;
@@ -77,7 +78,6 @@ PROBE = """([place, block, numberBits, valueBits]) => {
       for (let place = 0; place < count; place++) value += data[4 * (first + place)] > 127 ? 2 ** place : 0;
       return value;
     };
-    const now = performance.now();
     const number = read(0, numberBits), value = read(numberBits, valueBits);
     if (number !== probe.number) { probe.number = number; probe.frames.push(now); }
     if (value !== probe.value) { probe.value = value; probe.turned.push(now); }
@@ -87,6 +87,7 @@ PROBE = """([place, block, numberBits, valueBits]) => {
   document.body.append(beat);
   new ResizeObserver(() => look('canvas')).observe(beat);
   const frame = () => {
+    now = performance.now();
     look('img');
     beat.style.width = beat.style.width === '1px' ? '2px' : '1px';
     requestAnimationFrame(frame);
@@ -116,6 +117,19 @@ MOVES = {
     }""",
 }
 
+# The same moves as quickly as a hand on a mouse makes them; resolves to when the last of them was made.
+DRAG = """seconds => new Promise(done => {
+  const move = MOVE;
+  const until = performance.now() + 1000 * seconds;
+  let moves = 0;
+  const again = setInterval(() => {
+    const at = move(3 * (moves++ % 40));
+    if (at < until) return;
+    clearInterval(again);
+    done(at);
+  }, 16);
+})"""
+
 CELLS = {
     OURS: "from stream_source import *\nsource = Source()\nshown = Explorer(source, {rate})\nshown",
     THEIRS: "from stream_source import *\nsource = Source()\nshown = Buffer(source)\nshown.request_draw()\nshown",
@@ -138,7 +152,7 @@ def notebook(server: Server, context: BrowserContext, name: str, cells: list[str
 
 
 def measure(server: Server, context: BrowserContext, side: str, round_: int, options: Any) -> dict[str, Any]:
-    """Frames a second on the screen, and how long the screen takes to follow a control."""
+    """Frames a second on the screen, and how long it takes to follow a control: one move, and the end of a drag."""
     moves = random.Random(round_)
     with notebook(server, context, f"{side}-{round_}", [CELLS[side].format(rate=options.rate)]) as lab:
         lab.run_all(wait=False)
@@ -159,8 +173,13 @@ def measure(server: Server, context: BrowserContext, side: str, round_: int, opt
             lab.page.wait_for_function("() => window.peekProbe.turned.length > 0", timeout=20_000)
             lags.append(lab.page.evaluate("() => window.peekProbe.turned[0]") - at)
             lab.page.wait_for_timeout(250 + 200 * moves.random())
+        drags = []
+        for _ in range(options.drags):
+            at = lab.page.evaluate(DRAG.replace("MOVE", MOVES[side]), 1 + moves.random())
+            lab.page.wait_for_timeout(1500)
+            drags.append(lab.page.evaluate("() => window.peekProbe.turned.at(-1)") - at)
         sent = lab.ask("shown.bytes_sent[-200:]")
-    return {"rate": len(seen) / ((last - first) / 1000), "lags": lags, "bytes": statistics.median(sent)}
+    return {"rate": len(seen) / ((last - first) / 1000), "lags": lags, "drags": drags, "bytes": statistics.median(sent)}
 
 
 def against_rfb(server: Server, context: BrowserContext, options: Any) -> None:
@@ -171,15 +190,16 @@ def against_rfb(server: Server, context: BrowserContext, options: Any) -> None:
             print(f"  round {round_ + 1}, {side}: {found[side][-1]['rate']:.1f} frames/s", flush=True)
     print(f"\n512 px, {options.rounds} rounds in turns, {options.moves} moves each, our aim {options.rate:g} frames/s"
           + (f", the page slowed down {options.slower:g} times" if options.slower != 1 else ""))  # fmt: skip
-    print(f"{'':14}{'frames/s':>10}{'lag p50':>10}{'lag p95':>10}{'kB a frame':>12}")
+    print(f"{'':14}{'frames/s':>10}{'lag p50':>10}{'lag p95':>10}{'drag p50':>10}{'kB a frame':>12}")
     lines = {}
     for side, rounds in found.items():
-        lags = [lag for each in rounds for lag in each["lags"]]
-        line = [statistics.median(each["rate"] for each in rounds), percentile(lags, 0.5), percentile(lags, 0.95)]
-        lines[side] = [*line, statistics.median(each["bytes"] for each in rounds) / 1000]
-        print(f"{side:14}{line[0]:10.1f}{line[1]:7.0f} ms{line[2]:7.0f} ms{lines[side][3]:12.1f}")
-    ours, theirs = lines[OURS], lines[THEIRS]
-    print(f"{'ratio':14}" + "".join(f"{one / other:10.2f}" for one, other in zip(ours[:3], theirs[:3], strict=True)))
+        lags, drags = ([lag for each in rounds for lag in each[what]] for what in ("lags", "drags"))
+        frames = statistics.median(each["rate"] for each in rounds)
+        waited = [percentile(lags, 0.5), percentile(lags, 0.95), percentile(drags, 0.5)]
+        lines[side] = [frames, *waited]
+        size = statistics.median(each["bytes"] for each in rounds) / 1000
+        print(f"{side:14}{frames:10.1f}" + "".join(f"{lag:7.0f} ms" for lag in waited) + f"{size:12.1f}")
+    print(f"{'ratio':14}" + "".join(f"{one / other:10.2f}" for one, other in zip(*lines.values(), strict=True)))
     print("wanted            >= 2.5   <= 0.60   <= 0.60")
 
 
@@ -289,6 +309,12 @@ def waits(server: Server, context: BrowserContext, options: Any) -> None:
         )
 
 
+def page_process() -> int:
+    """Bytes resident of the browser's largest renderer: with one page open, the page's."""
+    children = psutil.Process().children(recursive=True)
+    return max(child.memory_info().rss for child in children if "--type=renderer" in child.cmdline())
+
+
 def endurance(server: Server, context: BrowserContext, options: Any) -> None:
     """Memory of the kernel and of the page while ten thousand frames pass."""
     print(f"\nmemory over {options.frames:,} frames of 512 px (kernel: resident; page: script heap after a collection)")
@@ -301,8 +327,8 @@ def endurance(server: Server, context: BrowserContext, options: Any) -> None:
             resident = lab.ask("__import__('psutil').Process().memory_info().rss") / 1e6
             heap, nodes, listeners = page_memory(lab.page)
             print(
-                f"  {lab.page.evaluate(drawn):7,} frames: kernel {resident:5.0f} MB, page {heap:5.1f} MB, "
-                f"{nodes:,.0f} nodes, {listeners:,.0f} listeners",
+                f"  {lab.page.evaluate(drawn):7,} frames: kernel {resident:5.0f} MB, page {heap:5.1f} MB "
+                f"(its process {page_process() / 1e6:,.0f} MB), {nodes:,.0f} nodes, {listeners:,.0f} listeners",
                 flush=True,
             )
 
@@ -334,6 +360,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--moves", type=int, default=30)
+    parser.add_argument("--drags", type=int, default=6)
     parser.add_argument("--rate", type=float, default=60.0, help="frames a second that we aim at (the widget's: 30)")
     parser.add_argument("--slower", type=float, default=1.0, help="how many times slower the page's processor is made")
     parser.add_argument("--frames", type=int, default=10_000, help="of the last part")
