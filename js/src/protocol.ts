@@ -297,7 +297,7 @@ export type ControlValues = Partial<Pick<Traits, (typeof WIRE.control)[number]>>
 
 export type Outbound =
   | { kind: "hello" }
-  | { kind: "ack"; n: number }
+  | { kind: "ack"; n: number; at: number }
   | { kind: "visible"; on: boolean }
   | { kind: "poll" }
   | { kind: "play" }

@@ -60,14 +60,24 @@ test("acks are cumulative and at most one in 250 ms", () => {
   const acks = of("ack");
   expect(acks.length).toBeLessThanOrEqual(6);
   expect(acks.length).toBeGreaterThanOrEqual(4);
-  expect(acks[acks.length - 1]).toEqual({ kind: "ack", n: 60 });
+  expect(acks[acks.length - 1]).toEqual({ kind: "ack", n: 60, at: expect.any(Number) });
 });
 
 test("an ack is not repeated when nothing new was drawn", () => {
   look();
   attention.drawn(7);
   vi.advanceTimersByTime(5000);
-  expect(of("ack")).toEqual([{ kind: "ack", n: 7 }]);
+  expect(of("ack")).toEqual([{ kind: "ack", n: 7, at: expect.any(Number) }]);
+});
+
+test("an ack says when it was sent, in whole milliseconds of the page", () => {
+  look();
+  vi.advanceTimersByTime(1234.5);
+  attention.drawn(1);
+  vi.advanceTimersByTime(300);
+  const [ack] = of("ack") as { at: number }[];
+  expect(Number.isInteger(ack?.at)).toBe(true);
+  expect(Math.abs(performance.now() - 300 - (ack?.at ?? 0))).toBeLessThanOrEqual(1);
 });
 
 test("no ack while no view can be seen, one when a view can again", () => {
@@ -78,7 +88,7 @@ test("no ack while no view can be seen, one when a view can again", () => {
   expect(of("ack")).toEqual([]);
   look();
   vi.advanceTimersByTime(1000);
-  expect(of("ack")).toEqual([{ kind: "ack", n: 3 }]);
+  expect(of("ack")).toEqual([{ kind: "ack", n: 3, at: expect.any(Number) }]);
 });
 
 test("an ack that waits for its time is not sent once the view is out of sight", () => {
@@ -88,7 +98,7 @@ test("an ack that waits for its time is not sent once the view is out of sight",
   attention.drawn(2);
   leave();
   vi.advanceTimersByTime(1000);
-  expect(of("ack")).toEqual([{ kind: "ack", n: 1 }]);
+  expect(of("ack")).toEqual([{ kind: "ack", n: 1, at: expect.any(Number) }]);
 });
 
 test("visible is said on the change from none to some and back, not for each view", () => {

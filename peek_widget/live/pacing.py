@@ -41,14 +41,15 @@ SLOWEST = 1.0
 
 LATE = 0.05
 """Seconds by which a frame may be longer on its way (there, and its answer back) than the quickest one was. One that is
-later has waited: in a queue of the page's, or only its answer, for a cell in the kernel or for the network."""
+later waits in a queue of the page's."""
 
-LOOKED_AT = 3
-"""Answers in a row that must all say so before it is taken for a queue: a single one may have been held up."""
+HEARD = 8
+"""Answers, of the newest, among which the quickest back says how long another was held up: by a cell in the kernel, by
+the network. That is no queue of the page's."""
 
-FORGET = 0.02
+FORGET = 0.008
 """Seconds by which the quickest way known grows in each second without a quicker one: the way itself can become longer
-for good, and that is no queue."""
+for good, and that is no queue either."""
 
 EASE, GROW, EASE_EVERY = 0.7, 1.05, 0.5
 """A page with a queue gets `EASE` of its rate, once in `EASE_EVERY` seconds (answers that were held up come all at
@@ -86,7 +87,7 @@ class Pacer:
         self._acked = 0
         self._sent_at: deque[tuple[int, float]] = deque(maxlen=2 * self.window)
         self._quickest = math.inf
-        self._late: deque[float] = deque(maxlen=LOOKED_AT)
+        self._back: deque[float] = deque(maxlen=HEARD)
         self._last_ack = now
         self._last_sent = -math.inf
         self._beat = -math.inf
@@ -107,8 +108,11 @@ class Pacer:
         self._last_life = now
         self._at_once = AT_ONCE
 
-    def ack(self, n: int, now: float) -> None:
-        """Every frame up to `n` was drawn. Acks of several pages mix: the furthest one counts."""
+    def ack(self, n: int, now: float, at: float | None = None) -> None:
+        """Every frame up to `n` was drawn. Acks of several pages mix: the furthest one counts.
+
+        `at` is when the page said so, in seconds of its own clock, whose zero is nobody's business.
+        """
         self._last_life = now
         # only a view that can be seen acknowledges
         self._hidden_since = None
@@ -117,30 +121,36 @@ class Pacer:
             self._measure_anew()
             n = self._sent
         if n > self._acked:
-            self._judge(n, now)
+            self._judge(n, now, now - self._held_up(now, at))
             self._acked = n
         self._waiting_since = None if self._acked == self._sent else now
 
-    def _judge(self, n: int, now: float) -> None:
-        """Set the pace by how long the oldest frame that `n` leaves out has been on its way.
+    def _held_up(self, now: float, at: float | None) -> float:
+        """Seconds that an answer of `at` waited on its way back."""
+        if at is None:
+            return 0.0
+        self._back.append(now - at)
+        return self._back[-1] - min(self._back)
+
+    def _judge(self, n: int, now: float, heard: float) -> None:
+        """Set the pace by how long the oldest frame that `n` leaves out has been on its way, when that was `heard`.
 
         Not by how long `n` was: its answer may have waited for its turn, and for a slow producer's next frame.
         """
         self._quickest += FORGET * (now - self._last_ack)
         self._last_ack = now
         while self._sent_at and self._sent_at[0][0] <= n:
-            self._quickest = min(self._quickest, now - self._sent_at.popleft()[1])
-        self._late.append(now - self._sent_at[0][1] - self._quickest if self._sent_at else 0.0)
-        late = min(self._late)
+            self._quickest = min(self._quickest, heard - self._sent_at.popleft()[1])
+        late = heard - self._sent_at[0][1] - self._quickest if self._sent_at else 0.0
         if late <= LATE / 2:
             self.pace = min(self.rate, GROW * self.pace)
-        elif late > LATE and len(self._late) == LOOKED_AT and now - self._eased >= EASE_EVERY:
+        elif late > LATE and now - self._eased >= EASE_EVERY:
             self.pace, self._eased = max(min(SLOWEST, self.rate), EASE * self.pace), now
 
     def _measure_anew(self) -> None:
         """Who looks, and over which way, may have changed."""
         self._sent_at.clear()
-        self._late.clear()
+        self._back.clear()
         self._quickest = math.inf
 
     def visible(self, on: bool, now: float) -> None:

@@ -151,9 +151,10 @@ class Hello:
 
 @dataclass(frozen=True)
 class Ack:
-    """Every frame up to number `n` has been drawn or passed over."""
+    """Every frame up to number `n` has been drawn or passed over; said `at` this many ms of the page's clock."""
 
     n: int
+    at: int
 
 
 @dataclass(frozen=True)
@@ -340,9 +341,9 @@ _PLAIN: dict[str, Message] = {
     "part": Part(),
 }
 _FIELDS = {
-    "ack": ("n",), "visible": ("on",), "crops": ("least", "cut"), "enlarge": ("id",), "start": ("id",), "look": ("on",),
-    "compare": ("what", "values"), "compared": ("n",), "keep": ("what",), "scrub": ("step",), "resume": ("step",),
-    "sheet": ("on",), "draw": ("on",), "view": ("units",), "sheetack": ("n",), "undo": ("again",),
+    "ack": ("n", "at"), "visible": ("on",), "crops": ("least", "cut"), "enlarge": ("id",), "start": ("id",),
+    "look": ("on",), "compare": ("what", "values"), "compared": ("n",), "keep": ("what",), "scrub": ("step",),
+    "resume": ("step",), "sheet": ("on",), "draw": ("on",), "view": ("units",), "sheetack": ("n",), "undo": ("again",),
     "tag": ("layer", "units", "words", "on"), "seen": ("layer", "units", "on"), "key": ("key", "word"),
 }  # fmt: skip
 
@@ -372,7 +373,7 @@ def parse(content: Any, buffers: Any = None) -> Message:
         )
     match kind:
         case "ack":
-            return Ack(_number(content["n"], "An ack names a frame"))
+            return Ack(_number(content["n"], "An ack names a frame"), _number(content["at"], "An ack names a time"))
         case "enlarge":
             return Enlarge(_number(content["id"], "enlarge names a crop"))
         case "start":

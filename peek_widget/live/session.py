@@ -324,8 +324,8 @@ class Session:
         with self._changed:
             now = self._clock()
             match message:
-                case protocol.Ack(n):
-                    self._pacer.ack(n, now)
+                case protocol.Ack(n, at):
+                    self._pacer.ack(n, now, at / 1000)
                 case protocol.Visible(on):
                     self._pacer.visible(on, now)
                     self._mailbox.resend |= on

@@ -236,7 +236,7 @@ def test_acks_alone_do_not_retry(bench):
     b = bench(fail_at=3)
     b.session.wait(5)
     for n in range(20):
-        b.session.receive(protocol.Ack(n))
+        b.session.receive(protocol.Ack(n, 0))
     b.session.receive(protocol.Hello())
     b.until(lambda u: u.status["state"] == "error" and u.image is not None and not u.fresh)
     assert len(b.made) == 1
@@ -341,7 +341,7 @@ def test_frames_keep_to_the_rate(bench):
     acked = threading.Event()
 
     def ack(update):
-        b.session.receive(protocol.Ack(update.status["n"]))
+        b.session.receive(protocol.Ack(update.status["n"], 0))
 
     b.observer = ack
     b.until(lambda u: u.status["n"] >= 2)
@@ -357,7 +357,7 @@ def test_without_acks_no_queue_builds_up(bench):
     time.sleep(0.5)
     assert b.last.status["n"] == 15
     index = b.made[0].index
-    b.session.receive(protocol.Ack(15))
+    b.session.receive(protocol.Ack(15, 0))
     b.until(lambda u: u.status["n"] == 16 and u.step >= index)
 
 
@@ -516,7 +516,7 @@ def test_wishes_from_many_threads_all_count(bench):
                     case 2:
                         b.session.set_playing(bool(random.integers(2)))
                     case 3:
-                        b.session.receive(protocol.Ack(int(random.integers(1000))))
+                        b.session.receive(protocol.Ack(int(random.integers(1000)), int(random.integers(1000))))
                     case 4:
                         b.session.receive(protocol.Visible(bool(random.integers(2))))
                     case 5:
