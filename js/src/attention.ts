@@ -170,7 +170,7 @@ export class Attention {
       if (this.newest === this.acked || !this.visible) return;
       this.acked = this.newest;
       this.lastAck = performance.now();
-      this.send({ kind: "ack", n: this.newest, at: Math.round(this.lastAck) });
+      this.send({ kind: "ack", n: this.newest, at: Date.now() });
     }, wait);
   }
 

@@ -44,7 +44,7 @@ LATE = 0.05
 later waits in a queue of the page's."""
 
 HEARD = 8
-"""Answers, of the newest, among which the quickest back says how long another was held up: by a cell in the kernel, by
+"""Answers, the newest ones, by whose quickest way back it is told how long one was held up: by a cell in the kernel, by
 the network. That is no queue of the page's."""
 
 FORGET = 0.008
@@ -111,7 +111,7 @@ class Pacer:
     def ack(self, n: int, now: float, at: float | None = None) -> None:
         """Every frame up to `n` was drawn. Acks of several pages mix: the furthest one counts.
 
-        `at` is when the page said so, in seconds of its own clock, whose zero is nobody's business.
+        `at` is when the page said so, in seconds of its own clock, which need not agree with that of `now`.
         """
         self._last_life = now
         # only a view that can be seen acknowledges
@@ -121,16 +121,20 @@ class Pacer:
             self._measure_anew()
             n = self._sent
         if n > self._acked:
-            self._judge(n, now, now - self._held_up(now, at))
+            self._judge(n, now, self._heard(n, now, at))
             self._acked = n
         self._waiting_since = None if self._acked == self._sent else now
 
-    def _held_up(self, now: float, at: float | None) -> float:
-        """Seconds that an answer of `at` waited on its way back."""
+    def _heard(self, n: int, now: float, at: float | None) -> float:
+        """When the answer to `n` would have come, had nothing held it up on its way back."""
         if at is None:
-            return 0.0
+            return now
         self._back.append(now - at)
-        return self._back[-1] - min(self._back)
+        heard = now - (self._back[-1] - min(self._back))
+        if heard < next((left for number, left in self._sent_at if number == n), -math.inf):
+            # answered before it left? By another machine's clock then, or by one that was set back
+            return now
+        return heard
 
     def _judge(self, n: int, now: float, heard: float) -> None:
         """Set the pace by how long the oldest frame that `n` leaves out has been on its way, when that was `heard`.

@@ -158,10 +158,49 @@ def test_a_drag_is_not_followed_by_a_standstill():
     assert len(gaps) > 25
 
 
-def test_a_picture_sent_again_and_a_number_from_nowhere_measure_nothing():
+@pytest.mark.parametrize("apart", [0.1, 1000.0])
+def test_two_pages_whose_clocks_differ_slow_nothing(apart):
+    page = Page(30)
+    for turn in range(80):
+        page.run(0.125)
+        page.pacer.ack(len(page.sent) - 1, page.now, page.now - apart * (turn % 2))
+    assert page.pacer.pace == 30
+
+
+@pytest.mark.parametrize("back", [1000.0, -1000.0])
+@pytest.mark.parametrize("greets", [True, False])
+def test_a_page_whose_clock_begins_anew_is_soon_understood(back, greets):
+    page = Page(30)
+    for turn in range(80):
+        page.run(0.25)
+        if greets and turn == 20:
+            page.pacer.hello(page.now)
+        page.pacer.ack(len(page.sent) - 1, page.now, page.now - (back if turn >= 20 else 0))
+    assert page.pacer.pace == 30
+
+
+def test_who_comes_after_another_is_not_measured_by_its_way():
+    page = Page(30)
+    page.run(5, ack_every=0.25, delay=0.02)
+    page.pacer.hello(page.now)
+    page.run(5, ack_every=0.25, delay=0.2)
+    assert page.pacer.pace == 30
+
+
+def test_a_picture_sent_again_is_on_its_way_once():
+    pacer = Pacer(30, now=0)
+    pacer.sent(1, 0)
+    pacer.sent(1, 0.2)
+    pacer.ack(1, 0.21)
+    pacer.sent(2, 1)
+    pacer.sent(3, 1.1)
+    pacer.ack(2, 1.3)
+    assert pacer.pace == 30
+
+
+def test_a_number_from_nowhere_measures_nothing():
     page = Page(30)
     page.run(3, ack_every=0.25, delay=0.2)
-    page.pacer.sent(len(page.sent), page.now)
     page.pacer.ack(10**9, page.now)
     page.run(5, ack_every=0.25, delay=0.2)
     assert page.pacer.pace == 30
