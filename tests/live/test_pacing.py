@@ -379,10 +379,11 @@ class Flow(RuleBasedStateMachine):
             self.pacer.sent(self.n, self.now)
             self.last_sent, self.asked = self.now, max(0, self.asked - 1)
 
-    @rule(back=st.integers(0, 40))
-    def ack(self, back):
+    @rule(back=st.integers(0, 40), at=st.none() | st.floats(0, 1e6))
+    def ack(self, back, at):
+        """From pages whose clocks say what they like."""
         before = self.pacer.outstanding
-        self.pacer.ack(max(0, self.n - back), self.now)
+        self.pacer.ack(max(0, self.n - back), self.now, at)
         assert self.pacer.outstanding == min(before, back, self.n)
         self.last_word = self.now
 
