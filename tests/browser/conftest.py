@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import expect
 
 from .lab import Notebook, Notebook7
 from .marimo import App, MarimoServer
 from .serving import Served, jupyters_own
 from .voila import Dashboard, Visitor, VoilaServer
+
+# ends a test that hangs, and is no measure of speed: a loaded machine must pass too
+expect.set_options(timeout=30_000)
 
 ELSEWHERE = re.compile(r"^(?!http://127\.0\.0\.1|ws://127\.0\.0\.1|data:|blob:)")
 

@@ -87,6 +87,14 @@ class Notebook(Page):
             timeout=120_000,
         )
 
+    def until_busy(self):
+        """Wait until a cell runs."""
+        self.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=60_000)
+
+    def interrupt(self):
+        """What the stop button of the notebook does."""
+        self.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.interrupt()", self.name)
+
     def ask(self, code):
         """Evaluate an expression in the kernel, beside the cells; its value must be JSON."""
         text = self.page.evaluate(

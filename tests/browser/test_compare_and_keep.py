@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from peek_widget import load_recipe
 
@@ -53,20 +54,21 @@ def test_compare_draws_in_step_and_a_click_shows_one_above(shown):
     book.page.wait_for_function(
         "step => document.querySelector('.peek-tile .peek-help').textContent !== step", arg=steps[0]
     )
-    assert pictures(book) != before
+    while pictures(book) == before:  # they may have been looked at after that step
+        book.page.wait_for_timeout(50)
     book.root.get_by_role("button", name="unit 4").click()
     book.until_kernel("explorer.unit == 4 and explorer.status['unit'] == 4")
     book.root.get_by_role("button", name="Close").click()
     book.until("!d.compare && d.state === 'running' && d.step > 3")
-    assert not book.root.locator(".peek-tile").first.is_visible()
+    expect(book.root.locator(".peek-tile").first).to_be_hidden()
 
 
 def test_compare_asked_for_in_python_opens_the_panel_and_outlives_a_reload(shown):
     book = shown()
     book.ask("explorer.compare(recipes=[short, other]) and 0")
     book.until("d.compare === 'done' && d.compared === 2")
-    assert book.root.locator(".peek-tile-label").all_text_contents() == ["peek", "other"]
-    assert book.root.locator(".peek-tile .peek-help").all_text_contents() == ["step 40 of 40", "step 90 of 90"]
+    expect(book.root.locator(".peek-tile-label")).to_have_text(["peek", "other"])
+    expect(book.root.locator(".peek-tile .peek-help")).to_have_text(["step 40 of 40", "step 90 of 90"])
     sums = [len(set(pixels)) for pixels in pictures(book)]
     assert min(sums) > 20
     with book.page.expect_download() as download:
@@ -84,7 +86,7 @@ def test_what_is_not_possible_is_said_in_the_panel(shown):
     book = shown()
     book.ask("explorer._begin_comparison({'units': [1, 999]}) and 0")
     book.until("d.compare === 'error'")
-    assert "999" in book.root.locator(".peek-section .peek-error").first.text_content()
+    expect(book.root.locator(".peek-section .peek-error").first).to_contain_text("999")
 
 
 def test_save_downloads_the_exact_picture_and_its_recipe_draws_it_again(shown):
@@ -100,7 +102,7 @@ def test_save_downloads_the_exact_picture_and_its_recipe_draws_it_again(shown):
         f".pil().tobytes().hex())(__import__('peek_widget').load_recipe({str(path)!r}))"
     )
     assert Image.open(path).tobytes().hex() == again
-    assert "Saved as" in book.root.locator(".peek-keep p").text_content()
+    expect(book.root.locator(".peek-keep p")).to_contain_text("Saved as")
 
 
 def test_copy_and_where_it_is_refused(shown):

@@ -1,5 +1,7 @@
 """Scrubbing and the objective map, by mouse and by keyboard, in a real JupyterLab."""
 
+from playwright.sync_api import expect
+
 from .test_explorer import LONG, MODEL, SHOW, running
 
 __all__ = ["LONG", "MODEL", "SHOW", "running"]
@@ -51,7 +53,7 @@ def test_a_place_is_chosen_on_the_map(running):
     book.until_kernel("explorer.at is None")
     book.root.get_by_role("combobox", name="Objective").select_option("channel")
     book.until_kernel("'over its whole map' in explorer.status['text']")
-    assert not field.is_visible()
+    expect(field).to_be_hidden()
     assert book.errors == []
 
 
@@ -77,7 +79,7 @@ def test_a_class_is_found_by_typing_a_part_of_its_name(notebook):
     book.page.keyboard.press("Enter")
     book.until_kernel("explorer.unit == 7")
     book.until("d.drawn > 0 && d.state !== 'starting'")
-    assert names[7] in book.root.locator(".peek-heading").text_content()
+    expect(book.root.locator(".peek-heading")).to_contain_text(names[7])
     assert book.errors == []
 
 
@@ -92,7 +94,7 @@ def test_a_size_is_typed_and_an_empty_one_is_the_recipes_again(running):
         book.until(f"d.run > {run} && d.state === 'running'")
         book.until_kernel(f"explorer.size == {typed or None} and explorer.status['size'] == {wanted}")
         book.page.wait_for_function(f"() => document.querySelector('canvas.peek-canvas').width === {wanted}")
-    assert size.get_attribute("placeholder") == str(recipes)
+    expect(size).to_have_attribute("placeholder", str(recipes))
     # what no picture can have becomes the nearest that one can
     size.fill("1")
     size.press("Enter")
@@ -108,7 +110,7 @@ def test_another_device_is_offered_where_there_is_one(running):
     chooser = book.root.get_by_role("combobox", name="Device")
     devices = book.ask("explorer.about['devices']")
     if len(devices) < 2:
-        assert not chooser.is_visible()
+        expect(chooser).to_be_hidden()
         return
     chooser.select_option(devices[-1])
     book.until_kernel(f"explorer.device == {devices[-1]!r} and explorer.status['state'] == 'running'")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from peek_widget import load_recipe
 
@@ -120,8 +121,8 @@ def test_three_visitors_at_once_have_each_their_own(visit):
     # each is told of its own, and of nobody else's
     for each, (layer, unit) in wanted.items():
         assert each.ask("[explorer.status['layer'], explorer.status['unit']]") == [layer, unit]
+        expect(each.root).to_contain_text(f"unit {unit} of layer {layer}", use_inner_text=True)
         said = each.root.inner_text()
-        assert f"unit {unit} of layer {layer}" in said
         assert not any(f"of layer {other}" in said for other, _ in wanted.values() if other != layer)
     networks = [each.root.locator(".peek-footer").inner_text() for each in three]
     assert networks[0] == networks[2] != networks[1]
@@ -135,8 +136,7 @@ def test_three_visitors_at_once_have_each_their_own(visit):
         first.page.wait_for_timeout(250)
     assert server.kernels() == 2
     for each, run in runs.items():
-        seen = each.until("true")
-        assert (seen["run"], seen["health"]) == (run, "ok")
+        each.until(f"d.run === {run} && d.health === 'ok'")
         assert draws(each)
     choose_unit(first, 4)
     assert draws(first)

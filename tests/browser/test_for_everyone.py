@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from .axe import violations
 
@@ -231,10 +232,9 @@ def test_what_a_model_is_called_is_text_and_never_markup(notebook, strangers):
     book.page.on("dialog", lambda dialog: pytest.fail("a dialog"))
     book.run_cell(0)
     book.until("d.drawn > 1")
-    seen = book.root.inner_text()
-    assert f"{NASTY} 1" in seen
+    expect(book.root).to_contain_text(f"{NASTY} 1")
     book.root.locator(".peek-recipe-button").click()
-    assert NASTY in book.root.locator(".peek-recipe-list").inner_text()
+    expect(book.root.locator(".peek-recipe-list")).to_contain_text(NASTY)
     book.ask("MOOD.append(1)")
     book.until("d.state === 'error'")
     book.page.wait_for_function(

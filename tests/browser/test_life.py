@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from playwright.sync_api import expect
 
 from .lab import PANEL
 from .page import ROOT
@@ -161,9 +162,9 @@ def test_an_interrupt_stops_the_cell_and_not_the_picture(drawing):
     book = drawing("import time\ntime.sleep(60)", "explorer.wait()")
     for cell in (2, 3):
         book.run_cell(cell, wait=False)
-        book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=60_000)
+        book.until_busy()
         book.page.wait_for_timeout(300)
-        book.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.interrupt()", book.name)
+        book.interrupt()
         book.settled()
         goes_on(book)
     outputs = book.page.locator(".jp-OutputArea-output").all_inner_texts()
@@ -181,9 +182,9 @@ def test_a_restarted_kernel_is_said_to_be_gone_within_seconds_and_its_cells_run_
         book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
     # a restart by others is known once the new kernel answers: it must have started
     book.until("d.health === 'gone'", timeout=12 if by.startswith("the") else 60)
-    assert "kernel is gone" in book.root.locator(".peek-status").text_content()
-    assert book.root.get_by_role("slider", name="Unit", exact=True).is_disabled()
-    assert book.root.get_by_role("button", name="Pause").is_disabled()
+    expect(book.root.locator(".peek-status")).to_contain_text("kernel is gone")
+    expect(book.root.get_by_role("slider", name="Unit", exact=True)).to_be_disabled()
+    expect(book.root.get_by_role("button", name="Pause")).to_be_disabled()
     # the last picture stays
     assert len(set(book.pixels())) > 10
     book.page.wait_for_timeout(1000)
@@ -252,7 +253,7 @@ def test_while_a_cell_is_busy_frames_go_on_and_the_hand_is_obeyed(drawing, ipyke
     subshells = not running.startswith("6.")
     for cell, unit in ((2, 3), (3, 5)):
         book.run_cell(cell, wait=False)
-        book.page.wait_for_function("() => document.body.innerText.includes('[*]')", timeout=60_000)
+        book.until_busy()
         run = book.until("d.state === 'running' && d.step > 3")["run"]
         drawn = book.until("true")["drawn"]
         book.until(f"d.drawn > {drawn + 10}", timeout=12)

@@ -4,6 +4,7 @@ The images are the bundled generator's, drawn when asked for: nothing is downloa
 """
 
 import pytest
+from playwright.sync_api import expect
 
 from .test_explorer import LONG, MODEL
 
@@ -14,10 +15,11 @@ images = Images(60, size=64)
 SHOW = "explorer = UnitExplorer(model, layer='conv2', unit=3, recipe=long, dataset=images)\nexplorer"
 SLOW = """
 import time
+rest = 0.25
 class Slow:
     def __len__(self): return len(images)
     def __getitem__(self, index):
-        time.sleep(0.05)
+        time.sleep(rest)
         return images[index]
 """
 
@@ -50,7 +52,8 @@ def test_crops_appear_while_it_draws_and_while_the_pass_goes_on(beside):
     seen = book.until("d.thumbs > 0 && d.state === 'running'")
     assert seen["images"] < 60
     book.until(f"d.step > {seen['step']} && d.images > {seen['images']} && d.evidence === 'running'")
-    assert "Looking through real images" in book.root.locator(".peek-pass").text_content()
+    expect(book.root.locator(".peek-pass")).to_contain_text("Looking through real images")
+    book.ask("globals().update(rest=0)")
     book.until("d.thumbs === 9 && d.state === 'running'", timeout=60)
     assert len(set(tile_pixels(book))) > 10
     book.until("d.evidence === 'done'", timeout=90)
@@ -66,21 +69,23 @@ def test_stop_and_go_on(beside):
     book.root.get_by_role("button", name="Stop").click()
     stopped = book.until("d.evidence === 'stopped'")
     assert stopped["images"] < 60
+    book.ask("globals().update(rest=0)")
     book.root.get_by_role("button", name="Go on").click()
     book.until("d.evidence === 'done' && d.images === 60", timeout=60)
 
 
 def test_another_unit_has_other_crops(beside):
     book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
-    before = book.root.locator(".peek-crop-activation").all_text_contents()
+    said = book.root.locator(".peek-crop-activation")
+    before = said.all_text_contents()
     slider = book.root.get_by_role("slider", name="Unit", exact=True)
     slider.focus()
     slider.press("ArrowRight")
     book.until("d.cropsOf === 'conv2/4' && d.thumbs === 9")
-    assert book.root.locator(".peek-crop-activation").all_text_contents() != before
+    expect(said).not_to_have_text(before)
     slider.press("ArrowLeft")
     book.until("d.cropsOf === 'conv2/3' && d.thumbs === 9")
-    assert book.root.locator(".peek-crop-activation").all_text_contents() == before
+    expect(said).to_have_text(before)
 
 
 def test_another_layer_is_looked_through_in_turn(beside):
@@ -96,7 +101,7 @@ def test_a_crop_large_with_its_map_by_keyboard_and_back(beside):
     tile.press("Enter")
     book.until("d.large > 0")
     mask = book.root.locator(".peek-large .peek-shot-mask")
-    assert mask.is_visible()
+    expect(mask).to_be_visible()
     alphas = mask.evaluate(
         """c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 === 3)"""
     )
@@ -105,11 +110,11 @@ def test_a_crop_large_with_its_map_by_keyboard_and_back(beside):
     place = book.ask("list(explorer.crops.top[1].place)")
     width = mask.evaluate("c => c.width")
     assert alphas[place[0] * width + place[1]] == 0
-    assert book.ask("explorer.crops.top[1].name") in book.root.locator(".peek-large-name").text_content()
+    expect(book.root.locator(".peek-large-name")).to_contain_text(book.ask("explorer.crops.top[1].name"))
     book.page.keyboard.press("Escape")
     book.until("d.large === 0")
-    assert tile.evaluate("t => t === document.activeElement")
-    assert book.root.locator(".peek-crops").is_visible()
+    expect(tile).to_be_focused()
+    expect(book.root.locator(".peek-crops")).to_be_visible()
 
 
 def test_the_least_and_the_cut_ones(beside):
@@ -118,7 +123,8 @@ def test_the_least_and_the_cut_ones(beside):
     book.root.get_by_role("button", name="Crop", exact=True).click()
     book.page.wait_for_function("() => document.querySelector('.peek-pair [aria-pressed=true]:last-child')")
     book.until("d.thumbs === 9")
-    assert tile_pixels(book) != whole
+    while tile_pixels(book) == whole:
+        book.page.wait_for_timeout(50)
     book.root.get_by_role("button", name="Least").click()
     lowest = book.ask("explorer.crops.bottom[0].activation")
     book.page.wait_for_function(
@@ -151,14 +157,14 @@ def test_the_gauge_says_it_and_the_verdict_comes_at_the_end(beside):
     book.page.wait_for_function(
         "() => document.querySelector('.peek-gauge').textContent.includes('Checked at the end')", timeout=60_000
     )
-    assert "the best of 60 real images" in book.root.locator(".peek-gauge-text").text_content()
-    assert book.root.locator(".peek-mark-drawn").is_visible()
+    expect(book.root.locator(".peek-gauge-text")).to_contain_text("the best of 60 real images")
+    expect(book.root.locator(".peek-mark-drawn")).to_be_visible()
     assert book.ask("explorer.gauge['verdict']['rank']") >= 1
 
 
 def test_a_bad_folder_is_said_and_it_draws_on(beside):
     book = beside(SHOW.replace("dataset=images", "dataset='no/such<b>folder'"), "d.evidence === 'error'")
-    assert "no/such<b>folder' is not there" in book.root.locator(".peek-real .peek-error").text_content()
+    expect(book.root.locator(".peek-real .peek-error")).to_contain_text("no/such<b>folder' is not there")
     step = book.until("true")["step"]
     book.until(f"d.step > {step} && d.state === 'running'")
 
@@ -190,6 +196,6 @@ def test_without_a_dataset_it_is_as_it_was(notebook):
     book.run_cell(0)
     book.run_cell(1)
     book.until("d.drawn > 3 && d.evidence === 'none'")
-    assert not book.root.locator(".peek-real").is_visible()
-    assert not book.root.locator(".peek-gauge").is_visible()
-    assert "dataset=" in book.root.locator(".peek-hint").text_content()
+    expect(book.root.locator(".peek-real")).to_be_hidden()
+    expect(book.root.locator(".peek-gauge")).to_be_hidden()
+    expect(book.root.locator(".peek-hint")).to_contain_text("dataset=")

@@ -1,6 +1,7 @@
 """The whole layer below the bench, all the way through: a real kernel, JupyterLab and Chromium, the bundled network."""
 
 import pytest
+from playwright.sync_api import expect
 
 MODEL = """
 from peek_widget import Recipe, UnitExplorer
@@ -50,18 +51,18 @@ def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet)
     tile(book, 0).click()
     book.page.keyboard.press("ArrowRight")
     book.page.keyboard.press("Shift+ArrowRight")
-    assert book.root.locator(".peek-sheet-tile[aria-selected=true]").count() == 2
+    expect(book.root.locator(".peek-sheet-tile[aria-selected=true]")).to_have_count(2)
     # a letter without a word asks for one, and tags both
     book.page.keyboard.press("d")
     book.root.get_by_label("Tag for the key d").fill("dog <b>bold</b>")
     book.page.keyboard.press("Enter")
     until(book, "s.tagged === '2'")
     word = "dog <b>bold</b>"
-    assert book.ask("explorer.tags") == {book.ask("explorer.layer"): {"1": [word], "2": [word]}}
-    assert book.ask("explorer.tag_keys") == {"d": word}
-    assert tile(book, 1).locator(".peek-sheet-tile-words").text_content() == word
+    book.until_kernel(f"explorer.tags == {{explorer.layer: {{'1': [{word!r}], '2': [{word!r}]}}}}")
+    book.until_kernel(f"explorer.tag_keys == {{'d': {word!r}}}")
+    expect(tile(book, 1).locator(".peek-sheet-tile-words")).to_have_text(word)
     assert book.root.locator(".peek-sheet-tile b, .peek-word b").count() == 0
-    assert "2 of 2, 100.0 % of those looked at" in book.root.locator(".peek-word").text_content()
+    expect(book.root.locator(".peek-word")).to_contain_text("2 of 2, 100.0 % of those looked at")
     book.root.get_by_role("button", name="The rest too").click()
     book.page.wait_for_function(
         f"() => document.querySelector('.peek-word').textContent.endsWith('2 of {total}, {200 / total:.1f} %')"
@@ -75,11 +76,11 @@ def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet)
     until(book, "s.tagged === '2'")
     book.page.keyboard.press("Enter")
     book.until_kernel("explorer.unit == 1")
-    assert tile(book, 1).get_attribute("aria-current") == "true"
+    expect(tile(book, 1)).to_have_attribute("aria-current", "true")
 
     # a click on the word shows only its units; python's words come too
     book.root.locator(".peek-word").click()
-    assert book.root.locator(".peek-sheet-tile:visible").count() == 2
+    expect(book.root.locator(".peek-sheet-tile:visible")).to_have_count(2)
     book.ask("setattr(explorer, 'tags', {explorer.layer: {'5': ['cat']}})")
     until(book, "s.tagged === '1'")
     book.root.get_by_role("searchbox").fill("cat")
@@ -87,7 +88,7 @@ def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet)
     book.page.wait_for_function(
         "() => document.querySelectorAll('.peek-sheet-grid [data-unit]:not([hidden])').length === 1"
     )
-    assert "tags: cat" in tile(book, 5).text_content()
+    expect(tile(book, 5)).to_contain_text("tags: cat")
 
 
 def test_keys_in_its_boxes_tag_nothing_and_reach_no_notebook(sheet):
@@ -158,7 +159,7 @@ def test_what_the_real_images_suggest_is_taken_with_one_key(sheet):
     tile(book, unit).click()
     book.page.keyboard.press(".")
     book.until_kernel(f"explorer.tags == {{'conv6': {{'{unit}': [{suggested!r}]}}}}")
-    assert tile(book, unit).locator(".peek-sheet-tile-words").text_content() == suggested
+    expect(tile(book, unit).locator(".peek-sheet-tile-words")).to_have_text(suggested)
     # the bench goes there, and its best real images say why
     book.page.keyboard.press("Enter")
     book.until_kernel(f"explorer.unit == {unit} and explorer.crops is not None")
