@@ -304,6 +304,12 @@ def test_nothing_is_left_in_the_browser_after_50_mounts(browser_context):
         before = counted()
         left = page.evaluate("() => window.mounts(50)")
         after = counted()
+        # the browser may hold on to the last mount for a moment, as it did once; what leaks is there to stay
+        for _ in range(40):
+            if after["nodes"] <= before["nodes"] + 2:
+                break
+            page.wait_for_timeout(250)
+            after = counted()
         print(f"before {before}, after 50 mounts {after}")
         assert left == 0
         assert after["jsEventListeners"] <= before["jsEventListeners"]
