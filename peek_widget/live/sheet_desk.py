@@ -56,6 +56,9 @@ AT_ONCE = 16
 KEPT_BYTES = 256 * 1024 * 1024
 """What the pictures of all sheets may take; then the sheet that was not shown for longest is forgotten."""
 
+KEPT_SHEETS = 32
+"""How many are kept: each has a structural copy of the model, and every place of a knob is another sheet."""
+
 STILL_THERE = 20.0
 """Seconds after which a page is told the same again while a sheet is drawn."""
 
@@ -298,6 +301,10 @@ class SheetDesk:
                 self._numbers += 1
                 found = self._sheets[wanted, digits] = _Sheet(self._numbers, sheet, drafts)
             self._sheets.move_to_end((wanted, digits))
+            while len(self._sheets) > KEPT_SHEETS:
+                # the one that is missed least: with the fewest finished pictures, of these not shown for longest
+                others = [*self._sheets][:-1]
+                del self._sheets[min(others, key=lambda key: len(self._sheets[key].sheet.done))]
             total = sum(each.bytes() for each in self._sheets.values())
             while len(self._sheets) > 1 and total > KEPT_BYTES:
                 _, old = self._sheets.popitem(last=False)

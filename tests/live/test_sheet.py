@@ -1,8 +1,10 @@
 """The whole layer beside the bench: a real small model, drawn, tagged, counted; what reaches the page."""
 
+import gc
 import io
 import threading
 import time
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -199,6 +201,24 @@ def test_another_layer_and_back_finds_the_first_again(explore, page):
     explorer.seed = 4
     assert explorer.sheet is not first
     assert explorer.sheet.seed == 4
+
+
+def test_a_knob_turned_and_turned_leaves_few_sheets_and_the_finished_one(explore, page, monkeypatch):
+    monkeypatch.setattr("peek_widget.live.sheet_desk.KEPT_SHEETS", 4)
+    explorer = explore(layer="conv2", recipe=SHORT)
+    page(explorer)
+    eventually(lambda: len(explorer.sheet.done) == 16, 60)
+    ask(explorer, "sheet", on=False)
+    eventually(lambda: not told(explorer, "sheet")[-1][0]["open"])
+    first = explorer.sheet
+    sheets = []
+    for seed in range(1, 12):
+        explorer.seed = seed
+        sheets.append(weakref.ref(explorer.sheet))
+    gc.collect()
+    assert sum(sheet() is not None for sheet in sheets) <= 4
+    explorer.seed = 0
+    assert explorer.sheet is first
 
 
 def test_a_page_that_comes_again_gets_all(explore, page):
