@@ -96,6 +96,14 @@ class Page:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"{condition} is still false in the kernel after {timeout} s")
 
+    def until_changed(self, look, before, timeout=60):
+        """Wait until what `look()` gives is no longer `before`."""
+        for _ in range(timeout * 10):
+            if look() != before:
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"nothing has changed in {timeout} s")
+
     def pixels(self, view=0):
         """The picture on the canvas, as one number for each pixel and channel."""
         return (

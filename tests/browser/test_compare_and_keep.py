@@ -54,8 +54,8 @@ def test_compare_draws_in_step_and_a_click_shows_one_above(shown):
     book.page.wait_for_function(
         "step => document.querySelector('.peek-tile .peek-help').textContent !== step", arg=steps[0]
     )
-    while pictures(book) == before:  # they may have been looked at after that step
-        book.page.wait_for_timeout(50)
+    # they may have been looked at after that step
+    book.until_changed(lambda: pictures(book), before)
     book.root.get_by_role("button", name="unit 4").click()
     book.until_kernel("explorer.unit == 4 and explorer.status['unit'] == 4")
     book.root.get_by_role("button", name="Close").click()

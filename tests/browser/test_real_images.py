@@ -123,8 +123,7 @@ def test_the_least_and_the_cut_ones(beside):
     book.root.get_by_role("button", name="Crop", exact=True).click()
     book.page.wait_for_function("() => document.querySelector('.peek-pair [aria-pressed=true]:last-child')")
     book.until("d.thumbs === 9")
-    while tile_pixels(book) == whole:
-        book.page.wait_for_timeout(50)
+    book.until_changed(lambda: tile_pixels(book), whole)
     book.root.get_by_role("button", name="Least").click()
     lowest = book.ask("explorer.crops.bottom[0].activation")
     book.page.wait_for_function(
