@@ -57,8 +57,16 @@ def build(name: str, timm: bool) -> nn.Module:
                 part.copy_(block[: part.numel()] * scale)
         return tensor
 
-    kinds = ("uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_",
-             "xavier_normal_", "orthogonal_")  # fmt: skip
+    kinds = (
+        "uniform_",
+        "normal_",
+        "trunc_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "xavier_uniform_",
+        "xavier_normal_",
+        "orthogonal_",
+    )
     for kind in kinds:
         setattr(nn.init, kind, draw)
     if timm:

@@ -59,10 +59,15 @@ def main() -> None:
     drawn = contact_sheet(bundled(), "conv3", recipe, range(12), size=160, threads=1).draw()
     units = tuple(range(options.units))
     sheet = SimpleNamespace(
-        layer="conv3", units=units, recipe=recipe, seed=0, size=160, model_name="SmallNet",
+        layer="conv3",
+        units=units,
+        recipe=recipe,
+        seed=0,
+        size=160,
+        model_name="SmallNet",
         done={unit: replace(drawn[unit % 12], unit=unit) for unit in units},
         tags=Tags({"conv3": {unit: ["stripes"] if unit % 3 == 0 else [] for unit in units}}),
-    )  # fmt: skip
+    )
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         began = time.perf_counter()
         file = to_html(sheet, Path(folder) / "sheet.html")

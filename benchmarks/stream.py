@@ -39,9 +39,15 @@ from tests.browser.lab import Notebook
 from tests.browser.memory import page_memory
 
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 
 
 def real_weights() -> bool:
@@ -188,8 +194,10 @@ def against_rfb(server: Server, context: BrowserContext, options: Any) -> None:
         for side in (OURS, THEIRS) if round_ % 2 == 0 else (THEIRS, OURS):
             found[side].append(measure(server, context, side, round_, options))
             print(f"  round {round_ + 1}, {side}: {found[side][-1]['rate']:.1f} frames/s", flush=True)
-    print(f"\n512 px, {options.rounds} rounds in turns, {options.moves} moves each, our aim {options.rate:g} frames/s"
-          + (f", the page slowed down {options.slower:g} times" if options.slower != 1 else ""))  # fmt: skip
+    print(
+        f"\n512 px, {options.rounds} rounds in turns, {options.moves} moves each, our aim {options.rate:g} frames/s"
+        + (f", the page slowed down {options.slower:g} times" if options.slower != 1 else "")
+    )
     print(f"{'':14}{'frames/s':>10}{'lag p50':>10}{'lag p95':>10}{'drag p50':>10}{'kB a frame':>12}")
     lines = {}
     for side, rounds in found.items():
@@ -350,9 +358,11 @@ def until(lab: Notebook, condition: str) -> float:
 
 
 PARTS: dict[str, Callable[[Server, BrowserContext, Any], None]] = {
-    "rfb": against_rfb, "watched": watched_share, "waits": waits,
+    "rfb": against_rfb,
+    "watched": watched_share,
+    "waits": waits,
     "endurance": endurance,
-}  # fmt: skip
+}
 
 
 def main() -> None:

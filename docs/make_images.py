@@ -133,11 +133,11 @@ quick = Recipe.preset("peek-fast").replace(steps=40, size=128)
 words = {"eye": [12, 23, 33], "spiral": [2, 24, 59], "tip": [5, 7, 20, 41]}
 tags = {"conv5": {str(unit): [word] for word, units in words.items() for unit in units}}
 explorer = UnitExplorer(layer="conv5", unit=33, recipe=quick, tags=tags, tag_keys={word[0]: word for word in words})
-explorer"""
-        , click=("summary:has-text('Whole layer')",),
+explorer""",
+        click=("summary:has-text('Whole layer')",),
         until="document.querySelector('.peek-sheet-grid')?.dataset.state === 'done'",
     ),
-}  # fmt: skip
+}
 WIDTHS = {1400: "", 700: "-narrow"}
 THEMES = {"Light": "", "Dark": "-dark"}
 
@@ -295,9 +295,13 @@ def recipes() -> None:
             contact(pictures, 3, 224).save(path, quality=82)
         recipe = preset.recipe
         lines += [
-            f"## {name}", "", f"{preset.summary} {recipe.steps} steps. Source: {preset.source}", "",
-            f"![{', '.join(SUBJECTS)} under {name}](img/recipes/{name}.webp)", "",
-        ]  # fmt: skip
+            f"## {name}",
+            "",
+            f"{preset.summary} {recipe.steps} steps. Source: {preset.source}",
+            "",
+            f"![{', '.join(SUBJECTS)} under {name}](img/recipes/{name}.webp)",
+            "",
+        ]
         print(name, flush=True)
     (ROOT / "docs" / "recipes.md").write_text("\n".join(lines), encoding="utf-8")
 

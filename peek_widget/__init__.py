@@ -25,7 +25,7 @@ from peek_widget.ascent import (
     measure_spectrum,
     render,
     save_animation,
-)  # fmt: skip
+)
 from peek_widget.comparison import Comparison, compare
 from peek_widget.errors import PeekError
 from peek_widget.evidence import EvidencePass, load_evidence, survey, top_crops, verdicts
@@ -39,12 +39,44 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Ascent", "Channel", "Comparison", "ContactSheet", "Direction", "Diversity", "Drawing", "EvidencePass",
-    "GuessingGame", "Layer", "Logit", "Neuron", "Objective", "PeekError", "Preprocess", "Recipe", "Result", "SheetUnit",
-    "State", "Step", "Style", "Tags", "UnitExplorer", "ascend", "compare", "contact_sheet", "fingerprint",
-    "interpolate", "layers", "load_evidence", "load_recipe", "measure_spectrum", "render", "save_animation", "survey",
-    "top_crops", "verdicts",
-]  # fmt: skip
+    "Ascent",
+    "Channel",
+    "Comparison",
+    "ContactSheet",
+    "Direction",
+    "Diversity",
+    "Drawing",
+    "EvidencePass",
+    "GuessingGame",
+    "Layer",
+    "Logit",
+    "Neuron",
+    "Objective",
+    "PeekError",
+    "Preprocess",
+    "Recipe",
+    "Result",
+    "SheetUnit",
+    "State",
+    "Step",
+    "Style",
+    "Tags",
+    "UnitExplorer",
+    "ascend",
+    "compare",
+    "contact_sheet",
+    "fingerprint",
+    "interpolate",
+    "layers",
+    "load_evidence",
+    "load_recipe",
+    "measure_spectrum",
+    "render",
+    "save_animation",
+    "survey",
+    "top_crops",
+    "verdicts",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,8 +5,17 @@ Every message says what was given, what is possible and what to do.
 
 from __future__ import annotations
 
-__all__ = ["AscentError", "FileError", "LayerError", "ModelError", "PeekError", "RecipeError", "SizeError", "TagError",
-           "UnitError"]  # fmt: skip
+__all__ = [
+    "AscentError",
+    "FileError",
+    "LayerError",
+    "ModelError",
+    "PeekError",
+    "RecipeError",
+    "SizeError",
+    "TagError",
+    "UnitError",
+]
 
 
 class PeekError(ValueError):

@@ -325,10 +325,21 @@ class UnitExplorer(anywidget.AnyWidget):
             # all that was on screen, from the one place that says it
             restored = {name: value for name, value in keep.read_state(state).items() if value is not None}
             own = {
-                "layer": layer, "unit": unit, "recipe": recipe, "seed": seed, "size": size, "playing": playing,
-                "blur": blur, "jitter": jitter, "decay": decay, "total_variation": total_variation,
-                "step_size": step_size, "objective": objective, "at": at, "negative": negative,
-            }  # fmt: skip
+                "layer": layer,
+                "unit": unit,
+                "recipe": recipe,
+                "seed": seed,
+                "size": size,
+                "playing": playing,
+                "blur": blur,
+                "jitter": jitter,
+                "decay": decay,
+                "total_variation": total_variation,
+                "step_size": step_size,
+                "objective": objective,
+                "at": at,
+                "negative": negative,
+            }
             given = sorted(name for name, value in own.items() if value not in (None, _USUAL.get(name)))
             if given:
                 raise PeekError(
@@ -336,16 +347,35 @@ class UnitExplorer(anywidget.AnyWidget):
                     "beside it: leave the one or the other out, and set what is to differ afterwards."
                 )
             (
-                layer, unit, recipe, seed, size, playing, blur, jitter, decay, total_variation, step_size,
-                objective, at, negative,
-            ) = (restored.get(name, value) for name, value in own.items())  # fmt: skip
+                layer,
+                unit,
+                recipe,
+                seed,
+                size,
+                playing,
+                blur,
+                jitter,
+                decay,
+                total_variation,
+                step_size,
+                objective,
+                at,
+                negative,
+            ) = (restored.get(name, value) for name, value in own.items())
         self._shut = self._obeying = False
         self._telling = True
         self._trait_lock = threading.RLock()
         self._live: dict[str, Any] = {
-            "frame": b"", "activation": 0.0, "step": 0, "history": b"", "status": {}, "evidence": {}, "gauge": {},
-            "tags": {}, "tag_keys": {},
-        }  # fmt: skip
+            "frame": b"",
+            "activation": 0.0,
+            "step": 0,
+            "history": b"",
+            "status": {},
+            "evidence": {},
+            "gauge": {},
+            "tags": {},
+            "tag_keys": {},
+        }
         self._live_lock = threading.Lock()
         self._start: Start | None = None
         self._picture: Image.Image | None = None
@@ -370,14 +400,26 @@ class UnitExplorer(anywidget.AnyWidget):
         _checked_size(size)
         enter = _thread_setter(threads)
         given = {
-            "blur": blur, "jitter": jitter, "decay": decay,
-            "total_variation": total_variation, "step_size": step_size,
-        }  # fmt: skip
+            "blur": blur,
+            "jitter": jitter,
+            "decay": decay,
+            "total_variation": total_variation,
+            "step_size": step_size,
+        }
         given = {name: None if value is None else _checked_knob(name, value) for name, value in given.items()}
         target = Target(
-            layer, unit, recipe, seed, size, None, kind, at, bool(negative), device,
+            layer,
+            unit,
+            recipe,
+            seed,
+            size,
+            None,
+            kind,
+            at,
+            bool(negative),
+            device,
             _name_of_unit(rows, names, layer, unit),
-        )  # fmt: skip
+        )
         if size is not None:
             # only the layer can say whether so small an image reaches it
             self._make_ascent(target)
@@ -425,14 +467,23 @@ class UnitExplorer(anywidget.AnyWidget):
             self._book.assign_keys(tag_keys)
 
         super().__init__(
-            layer=layer, unit=unit, recipe=recipe, seed=seed, size=size, objective=kind, at=at,
-            negative=bool(negative), device=str(self._network.ghost.device), playing=bool(playing), **given,
+            layer=layer,
+            unit=unit,
+            recipe=recipe,
+            seed=seed,
+            size=size,
+            objective=kind,
+            at=at,
+            negative=bool(negative),
+            device=str(self._network.ghost.device),
+            playing=bool(playing),
+            **given,
             layer_list=rows,
             recipe_list=_describe_recipes(recipe, self._offered),
             knobs=_describe_knobs(),
             class_names=names,
             about=self._describe(),
-        )  # fmt: skip
+        )
         self._telling = False
 
         self._end = weakref.finalize(self, self._session.close, 0.0)
@@ -548,8 +599,11 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: what was asked for is not possible, in a sentence.
         """
         what = {"recipes": recipes, "seeds": seeds, "units": units}
-        chosen = {name: list(values) if not isinstance(values, str) else values
-                  for name, values in what.items() if values is not None}  # fmt: skip
+        chosen = {
+            name: list(values) if not isinstance(values, str) else values
+            for name, values in what.items()
+            if values is not None
+        }
         self._entries(chosen)
         return self._begin_comparison(chosen)
 
@@ -741,9 +795,13 @@ class UnitExplorer(anywidget.AnyWidget):
             case protocol.Tag() | protocol.TagSeen() | protocol.TagUndo() | protocol.TagKey():
                 self._book.receive(message)
             case (
-                protocol.Part() | protocol.SheetOpen() | protocol.SheetDraw() | protocol.SheetView()
-                | protocol.SheetAck() | protocol.SheetAlike()
-            ):  # fmt: skip
+                protocol.Part()
+                | protocol.SheetOpen()
+                | protocol.SheetDraw()
+                | protocol.SheetView()
+                | protocol.SheetAck()
+                | protocol.SheetAlike()
+            ):
                 self._receive_of_sheet(message)
             case _:
                 if isinstance(message, protocol.Hello | protocol.Visible | protocol.Poll):
@@ -916,9 +974,18 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def _target(self) -> Target:
         return Target(
-            self.layer, self.unit, self.recipe, self.seed, self.size, self._start, self.objective, self.at,
-            self.negative, self._device, _name_of_unit(self.layer_list, self.class_names, self.layer, self.unit),
-        )  # fmt: skip
+            self.layer,
+            self.unit,
+            self.recipe,
+            self.seed,
+            self.size,
+            self._start,
+            self.objective,
+            self.at,
+            self.negative,
+            self._device,
+            _name_of_unit(self.layer_list, self.class_names, self.layer, self.unit),
+        )
 
     def _tell_traits(self, **values: Any) -> None:
         with self._trait_lock:
@@ -981,9 +1048,16 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def _entries(self, what: dict[str, Any]) -> tuple[list[Entry], str]:
         found = entries(
-            self._network, self.layer, self.unit, **what, recipe=self._recipe_by_hand(), seed=self.seed,
-            names=self.class_names, objective=self._objective_of, negative=self.negative,
-        )  # fmt: skip
+            self._network,
+            self.layer,
+            self.unit,
+            **what,
+            recipe=self._recipe_by_hand(),
+            seed=self.seed,
+            names=self.class_names,
+            objective=self._objective_of,
+            negative=self.negative,
+        )
         # what can't be chosen on the bench can't be had beside it either
         for recipe in what.get("recipes", ()):
             _checked_recipe(recipe, self._offered)
@@ -1083,8 +1157,11 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def _publish(self, update: Update) -> None:
         values = {
-            "activation": update.activation, "step": update.step, "history": update.history, "status": update.status,
-        }  # fmt: skip
+            "activation": update.activation,
+            "step": update.step,
+            "history": update.history,
+            "status": update.status,
+        }
         if update.image is not None:
             picture = to_pil(torch.as_tensor(update.image))
             values["frame"] = encode(picture, lossless=update.lossless)
@@ -1099,10 +1176,19 @@ class UnitExplorer(anywidget.AnyWidget):
         recipe = target.recipe if isinstance(target.recipe, Recipe) else Recipe.preset(target.recipe)
         status = update.status
         return Drawn(
-            target.layer, target.unit, objective_of(self._network, target), update.image, recipe,
-            status["run"], update.step, status["total"], status["state"] == "done", status["values"],
-            negative=target.negative, mean=target.objective == "channel",
-        )  # fmt: skip
+            target.layer,
+            target.unit,
+            objective_of(self._network, target),
+            update.image,
+            recipe,
+            status["run"],
+            update.step,
+            status["total"],
+            status["state"] == "done",
+            status["values"],
+            negative=target.negative,
+            mean=target.objective == "channel",
+        )
 
     # -- the whole layer, and its tags
 

@@ -24,10 +24,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 NEEDED = (
-    "peek_widget/static/widget.js", "peek_widget/static/widget.css", "peek_widget/static/later.js",
-    "peek_widget/static/later.css", "peek_widget/zoo/bundled.safetensors",
-    "peek_widget/py.typed", "peek_widget/explorer.py",
-)  # fmt: skip
+    "peek_widget/static/widget.js",
+    "peek_widget/static/widget.css",
+    "peek_widget/static/later.js",
+    "peek_widget/static/later.css",
+    "peek_widget/zoo/bundled.safetensors",
+    "peek_widget/py.typed",
+    "peek_widget/explorer.py",
+)
 UNWANTED = ("tests/", "shared/", "node_modules/", "js/dev/", "js/test/", "benchmarks/", "__pycache__/", ".venv/")
 
 # In the fresh environment, from another folder: the engine, and the widget without a page.

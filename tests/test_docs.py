@@ -53,8 +53,11 @@ def test_the_engines_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     torch.manual_seed(0)
     photographs = [Images(64, seed=0)[i][0] for i in range(3)]
     names: dict[str, Any] = {
-        "model": Net(), "vector": torch.randn(16), "photographs": photographs, "photograph": photographs[0],
-    }  # fmt: skip
+        "model": Net(),
+        "vector": torch.randn(16),
+        "photographs": photographs,
+        "photograph": photographs[0],
+    }
     for block in blocks(ENGINE):
         exec(compile(block, str(ENGINE), "exec"), names)
     assert {path.name for path in tmp_path.iterdir()} == {"golden.png", "run.safetensors", "unit7.png"}

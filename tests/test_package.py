@@ -56,9 +56,14 @@ def test_both_sides_name_the_same_knobs(protocol_ts):
 def test_python_takes_every_message_the_front_end_can_make(protocol_ts):
     union = re.search(r"export type Outbound =\n(.*?\});\n", protocol_ts, re.DOTALL)[1]
     examples = {
-        "number": 1, "boolean": True, "string": "a", "number[]": [1, 2], "string[]": ["a"],
-        "readonly (string | number)[]": [0, 1], "KeptKind": "code",
-    }  # fmt: skip
+        "number": 1,
+        "boolean": True,
+        "string": "a",
+        "number[]": [1, 2],
+        "string[]": ["a"],
+        "readonly (string | number)[]": [0, 1],
+        "KeptKind": "code",
+    }
     kinds = []
     for body in re.findall(r"\{ (.*?) \}", union):
         kind = re.match(r'kind: "(\w+)"', body)[1]
@@ -214,8 +219,10 @@ def test_sdist_and_wheel_carry_the_front_end_and_nothing_that_is_not_theirs(tmp_
     assert b".peek-root" in style
     assert len(script) + len(style) < 60 * 1024
     record_property("wheel_bytes", wheel.stat().st_size)
-    print(f"\nwheel {wheel.stat().st_size} bytes, sdist {sdist.stat().st_size} bytes, "
-          f"front end {len(script) + len(style)} bytes")  # fmt: skip
+    print(
+        f"\nwheel {wheel.stat().st_size} bytes, sdist {sdist.stat().st_size} bytes, "
+        f"front end {len(script) + len(style)} bytes"
+    )
 
 
 @pytest.mark.slow

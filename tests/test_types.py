@@ -14,9 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Their ancestors are ipywidgets', which has no types; what they add to them is typed.
 OF_IPYWIDGETS = {
-    "peek_widget.UnitExplorer", "peek_widget.explorer.UnitExplorer",
-    "peek_widget.GuessingGame", "peek_widget.game.page.GuessingGame",
-}  # fmt: skip
+    "peek_widget.UnitExplorer",
+    "peek_widget.explorer.UnitExplorer",
+    "peek_widget.GuessingGame",
+    "peek_widget.game.page.GuessingGame",
+}
 ANCESTRY = ("Type of metaclass unknown", "Type of base class unknown")
 
 
@@ -26,8 +28,11 @@ def test_every_public_name_has_a_known_type():
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", "pyright", "--verifytypes", "peek_widget", "--ignoreexternal", "--outputjson"],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+    )
     assert done.stdout.startswith("{"), done.stdout[-2000:] + done.stderr[-2000:]
     symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
     assert sum(one["isExported"] for one in symbols) > 2000

@@ -340,9 +340,16 @@ class Ascent(Iterator[Step]):
             )
         spectrum = state.tensors.get("spectrum") if state.recipe.image == "maco" else None
         ascent = cls(
-            model, objectives, state.recipe, seed=state.seeds, size=state.asked_size, preprocess=preprocess,
-            device=device, input_size=input_size, spectrum=spectrum,
-        )  # fmt: skip
+            model,
+            objectives,
+            state.recipe,
+            seed=state.seeds,
+            size=state.asked_size,
+            preprocess=preprocess,
+            device=device,
+            input_size=input_size,
+            spectrum=spectrum,
+        )
         ascent._take_state(state)
         return ascent
 
@@ -793,9 +800,17 @@ def ascend(
         ``for step in ascend(model, Neuron("features.12", 10)): print(step.index, step.activation)``
     """
     return Ascent(
-        model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size,
-        start=start, spectrum=spectrum,
-    )  # fmt: skip
+        model,
+        objective,
+        recipe,
+        seed=seed,
+        size=size,
+        preprocess=preprocess,
+        device=device,
+        input_size=input_size,
+        start=start,
+        spectrum=spectrum,
+    )
 
 
 def render(
@@ -824,7 +839,15 @@ def render(
         ``render(model, Logit(207)).save("golden.png")``
     """
     ascent = ascend(
-        model, objective, recipe, seed=seed, size=size, preprocess=preprocess, device=device, input_size=input_size,
-        start=start, spectrum=spectrum,
-    )  # fmt: skip
+        model,
+        objective,
+        recipe,
+        seed=seed,
+        size=size,
+        preprocess=preprocess,
+        device=device,
+        input_size=input_size,
+        start=start,
+        spectrum=spectrum,
+    )
     return ascent.run(callback)

@@ -17,9 +17,14 @@ from peek_widget.ascent.image import Fourier, Image, Maco, Pixels
 from peek_widget.ascent.views import Window
 
 __all__ = [
-    "bilateral", "blur", "clip_small_contribution", "clip_small_norm", "decay", "l1_gradient",
+    "bilateral",
+    "blur",
+    "clip_small_contribution",
+    "clip_small_norm",
+    "decay",
+    "l1_gradient",
     "total_variation_gradient",
-]  # fmt: skip
+]
 
 
 def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:

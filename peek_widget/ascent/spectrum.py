@@ -13,8 +13,14 @@ from peek_widget.ascent.pictures import as_picture, fitted
 from peek_widget.errors import PeekError, RecipeError
 
 __all__ = [
-    "at_side", "check_spectrum", "decorrelate", "frequencies", "measure_spectrum", "power_law_spectrum", "recorrelate",
-]  # fmt: skip
+    "at_side",
+    "check_spectrum",
+    "decorrelate",
+    "frequencies",
+    "measure_spectrum",
+    "power_law_spectrum",
+    "recorrelate",
+]
 
 # Xplique's and Horama's recorrelation of ImageNet's colours; rows are the decorrelated axes.
 _AXES = torch.tensor(

@@ -10,8 +10,23 @@ from peek_widget.evidence.survey import Survey, survey
 from peek_widget.evidence.verdicts import verdicts
 
 __all__ = [
-    "IMAGENET_GROUPS", "Crop", "DatasetError", "Evidence", "EvidenceError", "EvidencePass", "FieldMap",
-    "LayerEvidence", "Progress", "StoreError", "Survey", "UnitEvidence", "activation_map", "field_map",
-    "load_evidence", "measured_field", "survey", "top_crops",
+    "IMAGENET_GROUPS",
+    "Crop",
+    "DatasetError",
+    "Evidence",
+    "EvidenceError",
+    "EvidencePass",
+    "FieldMap",
+    "LayerEvidence",
+    "Progress",
+    "StoreError",
+    "Survey",
+    "UnitEvidence",
+    "activation_map",
+    "field_map",
+    "load_evidence",
+    "measured_field",
+    "survey",
+    "top_crops",
     "verdicts",
-]  # fmt: skip
+]

@@ -78,8 +78,10 @@ class Crop:
                 "say where they are with load_evidence(path, dataset=...) or evidence.attach(dataset)."
             )
         if self.index is None:
-            raise DatasetError(f"{self.name!r} is not in {source.described}, so it can't be shown: give the dataset "
-                               "that the pass was made over.")  # fmt: skip
+            raise DatasetError(
+                f"{self.name!r} is not in {source.described}, so it can't be shown: give the dataset "
+                "that the pass was made over."
+            )
         try:
             image, full, _ = source.load(self.index, needed)
         except UnreadableError as error:
@@ -238,10 +240,16 @@ class LayerEvidence(Sequence[UnitEvidence]):
             for row in rows
         )
         return UnitEvidence(
-            self.name, unit, top, bottom,
-            dict(zip(SHARES, quantiles, strict=True)), dict(zip(SHARES, image_quantiles, strict=True)),
-            active, images, places,
-        )  # fmt: skip
+            self.name,
+            unit,
+            top,
+            bottom,
+            dict(zip(SHARES, quantiles, strict=True)),
+            dict(zip(SHARES, image_quantiles, strict=True)),
+            active,
+            images,
+            places,
+        )
 
     def _crop(self, unit: int, value: float, image: int, place: int, detail: Detail, field_map: FieldMap) -> Crop:
         findings = self._findings
@@ -249,9 +257,20 @@ class LayerEvidence(Sequence[UnitEvidence]):
         box = findings.preparer.frame(detail.size).box(seen.box, detail.size)
         index = None if findings.source is None else findings.source.find(image)
         return Crop(
-            self.name, unit, index, value, detail.label, detail.name, divmod(place, self._index.size[1]), box,
-            seen.box, seen.clipped, field_map.kind, detail.size, findings,
-        )  # fmt: skip
+            self.name,
+            unit,
+            index,
+            value,
+            detail.label,
+            detail.name,
+            divmod(place, self._index.size[1]),
+            box,
+            seen.box,
+            seen.clipped,
+            field_map.kind,
+            detail.size,
+            findings,
+        )
 
     @property
     def k(self) -> int:

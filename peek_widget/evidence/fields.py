@@ -72,9 +72,12 @@ class FieldMap:
         clipped = min(top, left) < -1e-6 or max(bottom, right) > side + 1e-6
         # A field that lies in the padding altogether still gets the pixel that is nearest to it.
         return SeenBox(
-            min(max(left, 0.0), side - 1), min(max(top, 0.0), side - 1),
-            max(min(right, side), 1.0), max(min(bottom, side), 1.0), clipped,
-        )  # fmt: skip
+            min(max(left, 0.0), side - 1),
+            min(max(top, 0.0), side - 1),
+            max(min(right, side), 1.0),
+            max(min(bottom, side), 1.0),
+            clipped,
+        )
 
 
 def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:

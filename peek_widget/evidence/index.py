@@ -281,9 +281,11 @@ class LayerIndex:
         self.top.absorb(other.top)
         self.bottom.absorb(other.bottom)
         for mine, theirs in (
-            (self.places.count, other.places.count), (self.best.count, other.best.count),
-            (self.active, other.active), (self.counted, other.counted),
-        ):  # fmt: skip
+            (self.places.count, other.places.count),
+            (self.best.count, other.best.count),
+            (self.active, other.active),
+            (self.counted, other.counted),
+        ):
             mine += theirs.to(mine.device)
 
 

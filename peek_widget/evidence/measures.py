@@ -30,10 +30,25 @@ from peek_widget.errors import PeekError
 from peek_widget.network import Layer, Network
 
 __all__ = [
-    "NATURAL_BAND", "ROBUST_VIEWS", "Band", "Measured", "Natural", "Verdict", "agreement", "as_seen", "degenerate",
-    "in_band", "laid_activation", "measure", "natural_activations", "naturalness", "rank", "retrieval",
-    "robust_activation", "verdict",
-]  # fmt: skip
+    "NATURAL_BAND",
+    "ROBUST_VIEWS",
+    "Band",
+    "Measured",
+    "Natural",
+    "Verdict",
+    "agreement",
+    "as_seen",
+    "degenerate",
+    "in_band",
+    "laid_activation",
+    "measure",
+    "natural_activations",
+    "naturalness",
+    "rank",
+    "retrieval",
+    "robust_activation",
+    "verdict",
+]
 
 ROBUST_VIEWS = 32
 """Number of fixed random views that a robust activation is the mean over."""

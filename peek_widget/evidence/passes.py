@@ -139,8 +139,10 @@ class EvidencePass:
         duty: float = 0.25,
     ) -> None:
         for name, value, least, most in (
-            ("k", k, 1, _MOST_CROPS), ("batch_size", batch_size, 1, 65_536), ("processes", processes, 0, 1024),
-        ):  # fmt: skip
+            ("k", k, 1, _MOST_CROPS),
+            ("batch_size", batch_size, 1, 65_536),
+            ("processes", processes, 0, 1024),
+        ):
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise PeekError(f"{name}={value!r}: give a whole number from {least} to {most}.")
         if not 0.0 < duty <= 1.0:
@@ -235,9 +237,13 @@ class EvidencePass:
         seconds = self._seconds if began is None else time.perf_counter() - began
         rate = self._done_now / seconds if seconds > 0 else 0.0
         return Progress(
-            min(len(findings.seen), len(self.source)), len(self.source), findings.passed_over, seconds, rate,
+            min(len(findings.seen), len(self.source)),
+            len(self.source),
+            findings.passed_over,
+            seconds,
+            rate,
             self._running,
-        )  # fmt: skip
+        )
 
     def for_unit(self, layer: str, unit: int) -> UnitEvidence:
         """What has been found for a unit so far; at any time and from any thread."""
@@ -289,8 +295,10 @@ class EvidencePass:
                 failed_in_a_row = 0 if batch.items else failed_in_a_row + len(batch.passed_over)
                 if failed_in_a_row >= _GIVEN_UP and findings.count:
                     reason = batch.passed_over[-1]
-                    raise self._broken(f"{failed_in_a_row} images in a row could not be read, the last "
-                                      f"({reason.name}) because {reason.reason}")  # fmt: skip
+                    raise self._broken(
+                        f"{failed_in_a_row} images in a row could not be read, the last "
+                        f"({reason.name}) because {reason.reason}"
+                    )
                 if on_progress is not None:
                     on_progress(self.progress)
                 if self._store is not None and time.monotonic() - saved > _SAVED_EVERY and findings.count:

@@ -78,23 +78,37 @@ def save(evidence: Evidence, path: str | Path) -> None:
         for number, (name, index) in enumerate(findings.indices.items()):
             tensors |= {key: t.cpu().contiguous().clone() for key, t in _tensors(number, index).items()}
             seen = findings.fields[name]
-            layers.append({
-                "name": name, "units": index.units, "size": list(index.size), "k": index.k,
-                "per_image": index.per_image,
-                "field": {"kind": seen.kind, "size": seen.size, "stride": seen.stride, "start": seen.start},
-            })  # fmt: skip
+            layers.append(
+                {
+                    "name": name,
+                    "units": index.units,
+                    "size": list(index.size),
+                    "k": index.k,
+                    "per_image": index.per_image,
+                    "field": {"kind": seen.kind, "size": seen.size, "stride": seen.stride, "start": seen.start},
+                }
+            )
         details = sorted(findings.details.items())
         tensors["details"] = torch.tensor([identity for identity, _ in details], dtype=torch.int64)
         tensors["seen"] = torch.tensor(sorted(findings.seen.others), dtype=torch.int64)
         preparer = findings.preparer
         header = {
-            "format": FORMAT, "described": findings.described, "fingerprint": findings.fingerprint,
-            "channels": preparer.channels, "input_size": preparer.size, "resize": preparer.resize,
-            "prepared": preparer.prepared, "count": findings.count, "passed_over": findings.passed_over,
-            "reasons": findings.reasons, "class_names": list(findings.class_names),
-            "seen_upto": findings.seen.upto, "labels": list(map(list, findings.label_counts.items())),
-            "details": [[d.name, d.label, *d.size] for _, d in details], "layers": layers,
-        }  # fmt: skip
+            "format": FORMAT,
+            "described": findings.described,
+            "fingerprint": findings.fingerprint,
+            "channels": preparer.channels,
+            "input_size": preparer.size,
+            "resize": preparer.resize,
+            "prepared": preparer.prepared,
+            "count": findings.count,
+            "passed_over": findings.passed_over,
+            "reasons": findings.reasons,
+            "class_names": list(findings.class_names),
+            "seen_upto": findings.seen.upto,
+            "labels": list(map(list, findings.label_counts.items())),
+            "details": [[d.name, d.label, *d.size] for _, d in details],
+            "layers": layers,
+        }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
@@ -211,10 +225,13 @@ def _read(header: Any, tensors: dict[str, Tensor]) -> Findings:
         indices[name] = _read_index(number, layer, tensors)
         fields[name] = _read_field(layer["field"], indices[name].size, side)
     findings = Findings(
-        indices, fields, preparer, _text(header["described"], "described"),
+        indices,
+        fields,
+        preparer,
+        _text(header["described"], "described"),
         None if fingerprint is None else _text(fingerprint, "fingerprint"),
         [_text(name, "class_names") for name in header["class_names"]],
-    )  # fmt: skip
+    )
     findings.count = _whole(header["count"], "count")
     findings.passed_over = _whole(header["passed_over"], "passed_over")
     findings.reasons = {_text(k, "reasons"): _text(v, "reasons") for k, v in header["reasons"].items()}

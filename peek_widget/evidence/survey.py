@@ -142,10 +142,17 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
         q = stats.false_discovery_control(p, method="bh")
         tables.append(
             pandas.DataFrame(
-                {"unit": np.arange(units), "group": group, "count": count, "of": of,
-                 "expected": of * inside / images, "p": p, "q": q}
+                {
+                    "unit": np.arange(units),
+                    "group": group,
+                    "count": count,
+                    "of": of,
+                    "expected": of * inside / images,
+                    "p": p,
+                    "q": q,
+                }
             )
-        )  # fmt: skip
+        )
         most = int(of.max())
         least = float(stats.hypergeom.sf(min(most, inside) - 1, images, inside, most)) if inside else 1.0
         found = int((q <= level).sum())

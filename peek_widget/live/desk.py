@@ -31,7 +31,7 @@ from peek_widget.evidence import (
     UnitEvidence,
     activation_map,
     measures,
-)  # fmt: skip
+)
 from peek_widget.evidence.dataset import Source, read_source
 from peek_widget.evidence.store import load_evidence
 from peek_widget.network import Network, read
@@ -414,9 +414,16 @@ class ImageDesk:
             if self._source is None or not (watched and self._wanted) or self._holds_back():
                 return
             work = EvidencePass(
-                self._read_network(), layer, self._source, self._k, batch_size=BATCH, workers=1, threads=1,
-                yield_to=self._is_drawing, duty=DUTY,
-            )  # fmt: skip
+                self._read_network(),
+                layer,
+                self._source,
+                self._k,
+                batch_size=BATCH,
+                workers=1,
+                threads=1,
+                yield_to=self._is_drawing,
+                duty=DUTY,
+            )
             looked = self._looked[layer] = _Looked(work.evidence[layer], work)
         work = looked.work
         if work is None:
@@ -522,10 +529,20 @@ class ImageDesk:
         if crop is None:
             return
         message: dict[str, Any] = {
-            "kind": "large", "id": number, "layer": crop.layer, "unit": crop.unit, "name": crop.name,
-            "label": crop.label_name or "", "activation": crop.activation, "clipped": crop.clipped,
-            "box": thumbs.box_share(crop), "size": list(crop.size), "map": [], "area": [], "problem": "",
-        }  # fmt: skip
+            "kind": "large",
+            "id": number,
+            "layer": crop.layer,
+            "unit": crop.unit,
+            "name": crop.name,
+            "label": crop.label_name or "",
+            "activation": crop.activation,
+            "clipped": crop.clipped,
+            "box": thumbs.box_share(crop),
+            "size": list(crop.size),
+            "map": [],
+            "area": [],
+            "problem": "",
+        }
         buffers: list[bytes] = []
         try:
             buffers.append(thumbs.large(crop))
@@ -619,9 +636,15 @@ class ImageDesk:
         layer, unit = self._choice or ("", 0)
         looked = self._looked.get(layer)
         found: dict[str, Any] = {
-            "state": "waiting", "text": "Getting ready to look at real images.", "problem": self._problem,
-            "layer": layer, "unit": unit, "images": 0, "total": 0, "k": self._k,
-        }  # fmt: skip
+            "state": "waiting",
+            "text": "Getting ready to look at real images.",
+            "problem": self._problem,
+            "layer": layer,
+            "unit": unit,
+            "images": 0,
+            "total": 0,
+            "k": self._k,
+        }
         if looked is None:
             if self._problem:
                 found.update(state="error", text="")

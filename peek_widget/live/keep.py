@@ -220,9 +220,15 @@ def code(model: Any, values: Mapping[str, Any], given: Mapping[str, Any]) -> str
 
 
 _USUAL: dict[str, Any] = {
-    "unit": 0, "recipe": "peek", "seed": 0, "size": None, "objective": None, "at": None, "negative": False,
+    "unit": 0,
+    "recipe": "peek",
+    "seed": 0,
+    "size": None,
+    "objective": None,
+    "at": None,
+    "negative": False,
     **dict.fromkeys(KNOBS),
-}  # fmt: skip
+}
 
 
 def _literal(name: str, value: Any) -> str:

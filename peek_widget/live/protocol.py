@@ -56,8 +56,18 @@ __all__ = [
 KNOB_NAMES = ("blur", "jitter", "decay", "total_variation", "step_size")
 
 CONTROL_TRAITS = (
-    "layer", "unit", "recipe", *KNOB_NAMES, "seed", "size", "objective", "at", "negative", "device", "playing",
-)  # fmt: skip
+    "layer",
+    "unit",
+    "recipe",
+    *KNOB_NAMES,
+    "seed",
+    "size",
+    "objective",
+    "at",
+    "negative",
+    "device",
+    "playing",
+)
 """Synced, written by either side."""
 
 DESCRIPTION_TRAITS = ("layer_list", "recipe_list", "knobs", "class_names", "about")
@@ -78,10 +88,33 @@ STATES = ("starting", "running", "paused", "done", "error", "idle", "closed")
 an explorer that was closed."""
 
 INBOUND_KINDS = (
-    "hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look",
-    "compare", "compared", "keep", "scrub", "resume",
-    "part", "sheet", "draw", "view", "sheetack", "alike", "tag", "seen", "undo", "key",
-)  # fmt: skip
+    "hello",
+    "ack",
+    "visible",
+    "poll",
+    "play",
+    "restart",
+    "step",
+    "crops",
+    "enlarge",
+    "start",
+    "look",
+    "compare",
+    "compared",
+    "keep",
+    "scrub",
+    "resume",
+    "part",
+    "sheet",
+    "draw",
+    "view",
+    "sheetack",
+    "alike",
+    "tag",
+    "seen",
+    "undo",
+    "key",
+)
 
 COMPARED = ("recipes", "seeds", "units")
 """What the pictures of a comparison can differ in."""
@@ -90,9 +123,18 @@ KEPT = ("picture", "figure", "code")
 """What a page can ask for to save or copy."""
 
 OUTBOUND_KINDS = (
-    "crops", "large", "compare", "kept", "part", "sheet", "thumbs", "alike", "counts", "suggestions",
+    "crops",
+    "large",
+    "compare",
+    "kept",
+    "part",
+    "sheet",
+    "thumbs",
+    "alike",
+    "counts",
+    "suggestions",
     "here",
-)  # fmt: skip
+)
 """Custom messages to the front end, with images as binary buffers: a set of crops, one crop large, and an answer.
 
 `here`: somebody has heard a poll. It is said at once, before the kernel calls the poll done: a front end that hears
@@ -325,11 +367,25 @@ SheetMessage = Part | SheetOpen | SheetDraw | SheetView | SheetAck | SheetAlike
 TagMessage = Tag | TagSeen | TagUndo | TagKey
 
 Message = (
-    Hello | Ack | Visible | Poll | Play | Restart | StepOnce
-    | Arrange | Enlarge | StartFrom | Look
-    | Compare | Compared | Keep | Scrub | Resume
-    | SheetMessage | TagMessage
-)  # fmt: skip
+    Hello
+    | Ack
+    | Visible
+    | Poll
+    | Play
+    | Restart
+    | StepOnce
+    | Arrange
+    | Enlarge
+    | StartFrom
+    | Look
+    | Compare
+    | Compared
+    | Keep
+    | Scrub
+    | Resume
+    | SheetMessage
+    | TagMessage
+)
 
 _PLAIN: dict[str, Message] = {
     "hello": Hello(),
@@ -341,11 +397,26 @@ _PLAIN: dict[str, Message] = {
     "part": Part(),
 }
 _FIELDS = {
-    "ack": ("n", "at"), "visible": ("on",), "crops": ("least", "cut"), "enlarge": ("id",), "start": ("id",),
-    "look": ("on",), "compare": ("what", "values"), "compared": ("n",), "keep": ("what",), "scrub": ("step",),
-    "resume": ("step",), "sheet": ("on",), "draw": ("on",), "view": ("units",), "sheetack": ("n",), "undo": ("again",),
-    "tag": ("layer", "units", "words", "on"), "seen": ("layer", "units", "on"), "key": ("key", "word"),
-}  # fmt: skip
+    "ack": ("n", "at"),
+    "visible": ("on",),
+    "crops": ("least", "cut"),
+    "enlarge": ("id",),
+    "start": ("id",),
+    "look": ("on",),
+    "compare": ("what", "values"),
+    "compared": ("n",),
+    "keep": ("what",),
+    "scrub": ("step",),
+    "resume": ("step",),
+    "sheet": ("on",),
+    "draw": ("on",),
+    "view": ("units",),
+    "sheetack": ("n",),
+    "undo": ("again",),
+    "tag": ("layer", "units", "words", "on"),
+    "seen": ("layer", "units", "on"),
+    "key": ("key", "word"),
+}
 
 
 def parse(content: Any, buffers: Any = None) -> Message:
@@ -407,9 +478,11 @@ def parse(content: Any, buffers: Any = None) -> Message:
             return TagUndo(_switch(content["again"], kind))
         case "tag":
             return Tag(
-                _text(content["layer"], kind), _units(content["units"], kind), _words(content["words"]),
+                _text(content["layer"], kind),
+                _units(content["units"], kind),
+                _words(content["words"]),
                 _switch(content["on"], kind),
-            )  # fmt: skip
+            )
         case "seen":
             return TagSeen(_text(content["layer"], kind), _units(content["units"], kind), _switch(content["on"], kind))
         case "key":

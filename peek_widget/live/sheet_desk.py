@@ -474,9 +474,12 @@ class SheetDesk:
     def _can_send(self) -> bool:
         now = self._current
         return bool(
-            self._open and now is not None and now.todo and sum(size for _, size in self._flying) < IN_FLIGHT
+            self._open
+            and now is not None
+            and now.todo
+            and sum(size for _, size in self._flying) < IN_FLIGHT
             and self._is_watched()
-        )  # fmt: skip
+        )
 
     def _thumb(self, now: _Sheet, unit: int) -> tuple[bool, bytes] | None:
         one = now.sheet.done.get(unit) or now.sheet.drafts.get(unit)
@@ -561,9 +564,15 @@ class SheetDesk:
             return
         self._said, self._said_at = said, clock
         message = {
-            "kind": "sheet", "sheet": 0 if now is None else now.number, "layer": self._wanted.layer, "total": total,
-            "open": self._open, "state": state, "text": text, "problem": self._problem,
-        }  # fmt: skip
+            "kind": "sheet",
+            "sheet": 0 if now is None else now.number,
+            "layer": self._wanted.layer,
+            "total": total,
+            "open": self._open,
+            "state": state,
+            "text": text,
+            "problem": self._problem,
+        }
         self._tell(message, [])
 
     def _words(self, now: _Sheet | None) -> tuple[str, str]:

@@ -128,9 +128,15 @@ class TagBook:
         except PeekError as error:
             problem = str(error)
         return {
-            "kind": "counts", "layer": layer, "rows": rows, "looked": len(self.tags.looked_at(layer)), "total": total,
-            "undo": self.tags.can_undo, "redo": self.tags.can_redo, "problem": problem,
-        }  # fmt: skip
+            "kind": "counts",
+            "layer": layer,
+            "rows": rows,
+            "looked": len(self.tags.looked_at(layer)),
+            "total": total,
+            "undo": self.tags.can_undo,
+            "redo": self.tags.can_redo,
+            "problem": problem,
+        }
 
     # -- telling
 

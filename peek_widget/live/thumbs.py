@@ -85,10 +85,12 @@ def map_share(crop: Crop) -> list[float]:
     return [
         round(float(share), 4)
         for share in (
-            (left + x) * across / width, (top + y) * down / height,
-            (right + x) * across / width, (bottom + y) * down / height,
+            (left + x) * across / width,
+            (top + y) * down / height,
+            (right + x) * across / width,
+            (bottom + y) * down / height,
         )
-    ]  # fmt: skip
+    ]
 
 
 def start_picture(crop: Crop, channels: int) -> Any:

@@ -26,9 +26,18 @@ _ADAPTIVE = {F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.adaptive_avg_po
 _MIXING = {F.group_norm, F.instance_norm, torch.group_norm, torch.instance_norm, torch.einsum}
 
 # By name, because each is there as torch's and as Tensor's.
-_RESHAPING = frozenset((
-    "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze",
-))  # fmt: skip
+_RESHAPING = frozenset(
+    (
+        "view",
+        "view_as",
+        "reshape",
+        "reshape_as",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "unsqueeze",
+    )
+)
 _TURNING = frozenset(("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t"))
 _CUTTING = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "narrow"))
 _TURNED = {Tensor.T.__get__, Tensor.mT.__get__}

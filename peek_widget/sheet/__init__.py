@@ -7,6 +7,15 @@ from peek_widget.sheet.tags import Count, Suggestion, Tags
 from peek_widget.sheet.unit import SheetUnit
 
 __all__ = [
-    "Agreement", "ContactSheet", "Count", "NotDrawnError", "SheetUnit", "StoreError", "Suggestion", "Tags",
-    "agreement", "contact_sheet", "kappa",
-]  # fmt: skip
+    "Agreement",
+    "ContactSheet",
+    "Count",
+    "NotDrawnError",
+    "SheetUnit",
+    "StoreError",
+    "Suggestion",
+    "Tags",
+    "agreement",
+    "contact_sheet",
+    "kappa",
+]

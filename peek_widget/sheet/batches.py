@@ -239,10 +239,12 @@ def draw(
                 continue
             if why is not None:
                 log.warning(
-                    "Memory ran out for a batch of %d units: it goes on in halves.%s", len(units),
+                    "Memory ran out for a batch of %d units: it goes on in halves.%s",
+                    len(units),
                     " Their last digits may then differ from what a machine with more memory draws."
-                    if batch.together else "",
-                )  # fmt: skip
+                    if batch.together
+                    else "",
+                )
         # Only out here nothing holds on to what the failed run had in memory.
         _free(network)
         middle = len(units) // 2

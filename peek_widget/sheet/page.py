@@ -99,11 +99,18 @@ def to_html(
     shown = _Crops(evidence, most, quality)
     units = [
         {
-            "u": unit, "p": _encoded(image, quality), "a": one.activation, "g": one.gauge, "s": one.seed,
-            "t": tags.of(sheet.layer, unit), "l": unit in seen, "c": shown.of(unit), "o": _objective(sheet, unit),
+            "u": unit,
+            "p": _encoded(image, quality),
+            "a": one.activation,
+            "g": one.gauge,
+            "s": one.seed,
+            "t": tags.of(sheet.layer, unit),
+            "l": unit in seen,
+            "c": shown.of(unit),
+            "o": _objective(sheet, unit),
         }
         for (unit, one), image in zip(sheet.done.items(), images, strict=True)
-    ]  # fmt: skip
+    ]
     shown.tell()
     name = title or f"{layer_of(sheet)} of {sheet.model_name}"
     data = {

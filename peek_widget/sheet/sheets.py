@@ -107,9 +107,20 @@ def contact_sheet(
         model = by_name(model)
     network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
     return ContactSheet(
-        network, layer, as_recipe(recipe), units, seed, size, store, executor, objective=objective, drafts=drafts,
-        crops=crops, batch=batch, threads=threads,
-    )  # fmt: skip
+        network,
+        layer,
+        as_recipe(recipe),
+        units,
+        seed,
+        size,
+        store,
+        executor,
+        objective=objective,
+        drafts=drafts,
+        crops=crops,
+        batch=batch,
+        threads=threads,
+    )
 
 
 class ContactSheet:
@@ -161,11 +172,19 @@ class ContactSheet:
         )
         self._drafts_plan = (
             plan(
-                network, self.layer, recipe, self.units, seed=seed, size=size, objective=objective, draft=True,
+                network,
+                self.layer,
+                recipe,
+                self.units,
+                seed=seed,
+                size=size,
+                objective=objective,
+                draft=True,
                 batch=batch,
             )
-            if drafts else []
-        )  # fmt: skip
+            if drafts
+            else []
+        )
         self.recipe: Recipe = recipe
         self.objective: Kind = objective
         self.seed: int = operator.index(seed)
@@ -459,11 +478,14 @@ class ContactSheet:
             "size": self.size,
             "input_size": self.network.input_size,
             "preprocess": {
-                "mean": list(preprocess.mean), "std": list(preprocess.std), "scale": preprocess.scale,
-                "channels": preprocess.channels, "function": preprocess.function is not None,
+                "mean": list(preprocess.mean),
+                "std": list(preprocess.std),
+                "scale": preprocess.scale,
+                "channels": preprocess.channels,
+                "function": preprocess.function is not None,
             },
             "version": peek_widget.__version__,
-        }  # fmt: skip
+        }
 
     # What is known of it
 

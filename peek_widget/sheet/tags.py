@@ -207,13 +207,13 @@ class Tags(Mapping[Place, tuple[str, ...]]):
             seen = dict(self._of.get(layer, {}))
             words = self.words(layer)
         if seen and max(seen) >= total:
-            raise TagError(f"{layer or 'the output'} is said to have {total} units, but unit {max(seen)} is tagged: "
-                           f"take that back with tags.forget({layer!r}, {max(seen)}).")  # fmt: skip
+            raise TagError(
+                f"{layer or 'the output'} is said to have {total} units, but unit {max(seen)} is tagged: "
+                f"take that back with tags.forget({layer!r}, {max(seen)})."
+            )
         uses = Counter(word for has in seen.values() for word in has)
         n = len(seen)
-        return [
-            Count(word, uses[word], n, total, uses[word] / n, *interval(uses[word], n, total)) for word in words
-        ]  # fmt: skip
+        return [Count(word, uses[word], n, total, uses[word] / n, *interval(uses[word], n, total)) for word in words]
 
     def suggest(self, survey: Survey, level: float | None = None) -> list[Suggestion]:
         """What a survey of real images says the units are about and they aren't tagged with yet.
@@ -271,9 +271,9 @@ class Tags(Mapping[Place, tuple[str, ...]]):
                 self._spelling[key] = new
             else:
                 new = self._spelling.get(same(new), new)
-            self._edit({
-                place: tuple(dict.fromkeys(new if same(w) == key else w for w in has)) for place, has in now.items()
-            })  # fmt: skip
+            self._edit(
+                {place: tuple(dict.fromkeys(new if same(w) == key else w for w in has)) for place, has in now.items()}
+            )
 
     def look(self, layer: str, units: Units) -> None:
         """Say that units were looked at; those without a tag count as "nothing found"."""

@@ -128,9 +128,11 @@ def unpacked(key: str, source: bytes | str | Network | None) -> tuple[Network | 
     loaded = False
     if isinstance(source, Network):
         content = {
-            "module": source.ghost.original, "input_size": source.input_size, "preprocess": source.preprocess,
+            "module": source.ghost.original,
+            "input_size": source.input_size,
+            "preprocess": source.preprocess,
             "device": str(source.ghost.device),
-        }  # fmt: skip
+        }
     else:
         with _lock:
             found = _modules.get(key)

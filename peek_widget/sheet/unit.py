@@ -90,9 +90,14 @@ def to_png(
         how: on what it was drawn (device, threads, version of torch): the same there gives the same pixels.
     """
     note = {
-        "format": FORMAT, "unit": unit, "activation": activation, "gauge": gauge, "draft": draft,
-        "drawn_with": list(drawn_with), **how,
-    }  # fmt: skip
+        "format": FORMAT,
+        "unit": unit,
+        "activation": activation,
+        "gauge": gauge,
+        "draft": draft,
+        "drawn_with": list(drawn_with),
+        **how,
+    }
     png = encode(image, drawing, alpha, {KEYWORD: json.dumps(note)})
     return SheetUnit(unit, png, activation, drawing.seed, gauge, draft, drawn_with)
 
@@ -113,9 +118,14 @@ def from_png(png: bytes, name: str) -> tuple[SheetUnit, Drawing]:
             raise FileError(f"{name} was written by another version of peek_widget, in a way that this one can't read.")
         unit, activation, gauge = _whole(values["unit"]), _number(values["activation"]), values["gauge"]
         found = SheetUnit(
-            unit, png, activation, drawing.seed, None if gauge is None else _number(gauge), bool(values["draft"]),
+            unit,
+            png,
+            activation,
+            drawing.seed,
+            None if gauge is None else _number(gauge),
+            bool(values["draft"]),
             tuple(_whole(v) for v in values["drawn_with"]),
-        )  # fmt: skip
+        )
     except FileError:
         raise
     except (PeekError, KeyError, TypeError, ValueError, RecursionError) as error:

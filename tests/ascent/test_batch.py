@@ -64,9 +64,15 @@ def test_on_the_bundled_network(name: str) -> None:
 @pytest.mark.parametrize("name", ["peek", "peek-fast", "lucid-2017", "maco-2023", "oygard-2016", "yosinski-2015-1"])
 def test_on_a_real_network(name: str) -> None:
     objectives = [
-        Logit(130), Logit(817), Neuron("features.3", 10), Neuron("features.7", 3), Neuron("features.7", 100),
-        Neuron("features.12", 10), Neuron("features.12", 99), Channel("features.5", 2),
-    ]  # fmt: skip
+        Logit(130),
+        Logit(817),
+        Neuron("features.3", 10),
+        Neuron("features.7", 3),
+        Neuron("features.7", 100),
+        Neuron("features.12", 10),
+        Neuron("features.12", 99),
+        Channel("features.5", 2),
+    ]
     start, *steps = drift(read(squeezenet()), objectives, brief(name), 96)
     assert start == 0.0
     assert max(steps) < 1e-5

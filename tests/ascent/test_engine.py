@@ -274,11 +274,17 @@ def test_an_image_too_small_for_the_layer_says_how_large() -> None:
 
 objectives = st.sampled_from(
     [
-        Logit(1), Neuron("forms", 2), Neuron("forms", 2, (3, 1)), Channel("edges", 0), Neuron("classes", 3),
-        -Channel("norm", 1), Direction("forms", [1.0, -2.0, 0.0, 0.5, 3.0, 0.0, 0.0, 1.0], power=2.0),
-        Channel("forms", 1) + 0.5 * Diversity("edges"), 2 * Logit(0) - Neuron("edges", 3),
+        Logit(1),
+        Neuron("forms", 2),
+        Neuron("forms", 2, (3, 1)),
+        Channel("edges", 0),
+        Neuron("classes", 3),
+        -Channel("norm", 1),
+        Direction("forms", [1.0, -2.0, 0.0, 0.5, 3.0, 0.0, 0.0, 1.0], power=2.0),
+        Channel("forms", 1) + 0.5 * Diversity("edges"),
+        2 * Logit(0) - Neuron("edges", 3),
     ]
-)  # fmt: skip
+)
 
 
 def schedules(low: float, high: float) -> st.SearchStrategy:

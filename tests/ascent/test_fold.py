@@ -12,9 +12,16 @@ from peek_widget.ascent.recipe import NUMBERS
 
 PAIR = ((3.0, 1.0), (1.0, 0.5), (0.5, 0.25))
 BASE = Recipe(
-    octaves=((4, 1.0), (3, 1.2), (3, 1.0)), image="pixels", optimiser="plain", normalise="mean", view="window",
-    step_size=PAIR, blur=(1.0, 0.2), start_deviation=8.0, size=32,
-)  # fmt: skip
+    octaves=((4, 1.0), (3, 1.2), (3, 1.0)),
+    image="pixels",
+    optimiser="plain",
+    normalise="mean",
+    view="window",
+    step_size=PAIR,
+    blur=(1.0, 0.2),
+    start_deviation=8.0,
+    size=32,
+)
 
 
 @pytest.fixture(scope="module")

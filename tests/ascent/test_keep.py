@@ -206,7 +206,7 @@ def test_a_picture_can_be_drawn_again_from_its_file(tmp_path: Path, preset: str)
         (png(HEADER), "damaged"),
         (png(), "carries no recipe"),
         (png(chunk(b"tEXt", b"peek_widgets\0{}")), "carries no recipe"),
-        (png(chunk(b"tEXt", KEY + described_as())) [:-40], "cut off"),
+        (png(chunk(b"tEXt", KEY + described_as()))[:-40], "cut off"),
         (png(chunk(b"tEXt", KEY + described_as(), checksum=1)), "checksum"),
         (png(*[chunk(b"tEXt", KEY + described_as())] * 2), "carries 2 recipes"),
         (png(chunk(b"tEXt", KEY + described_as()), chunk(b"iTXt", KEY + b"\0\0\0\0" + described_as())), "2 recipes"),
@@ -249,7 +249,7 @@ def test_a_picture_can_be_drawn_again_from_its_file(tmp_path: Path, preset: str)
         (png(chunk(b"tEXt", KEY + described_as(objective={"kind": "pickle"}))), "kind 'pickle'"),
         (png(chunk(b"tEXt", KEY + described_as(objective="a"))), "a str"),
     ],
-)  # fmt: skip
+)
 def test_a_hostile_file_is_refused_in_a_sentence(tmp_path: Path, content: bytes, words: str) -> None:
     start = time.perf_counter()
     with pytest.raises(PeekError, match=words) as caught:

@@ -357,18 +357,23 @@ def test_the_callers_default_type_has_no_say() -> None:
 # Odd models, extreme numbers
 
 VIEWS = [
-    {"view": "crop"}, {"view": "normal-crop", "views": 3}, {"view": "whole", "padding": 0.2, "jitter": 0.1},
+    {"view": "crop"},
+    {"view": "normal-crop", "views": 3},
+    {"view": "whole", "padding": 0.2, "jitter": 0.1},
     {"view": "window", "image": "pixels", "rotation": 0.0},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("changes", VIEWS)
 @pytest.mark.parametrize("kind", ["half", "bfloat16", "double", "grey", "fixed"])
 def test_odd_models_through_every_view(kind: str, changes: dict[str, Any]) -> None:
     model: nn.Module = {
-        "half": lambda: tiny().half(), "bfloat16": lambda: tiny().bfloat16(), "double": lambda: tiny().double(),
-        "grey": lambda: tiny(channels=1), "fixed": Fixed,
-    }[kind]()  # fmt: skip
+        "half": lambda: tiny().half(),
+        "bfloat16": lambda: tiny().bfloat16(),
+        "double": lambda: tiny().double(),
+        "grey": lambda: tiny(channels=1),
+        "fixed": Fixed,
+    }[kind]()
     conv = "conv" if kind == "fixed" else "forms"
     recipe = SHORT.replace(**changes)
     result = render(model, [Logit(1), Neuron(conv, 2), Channel(conv, 1)], recipe, size=24)

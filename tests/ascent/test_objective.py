@@ -97,9 +97,16 @@ def test_equal_and_hashable() -> None:
     def all_kinds() -> list[Objective]:
         image = np.full((9, 8, 3), 7, np.uint8)
         return [
-            Channel("a", 1), Neuron("a", 1), Neuron("a", 1, at=[2, 3]), Logit(1), Direction("a", [1, 2]),
-            Direction("a", [1, 2], at="centre"), Diversity("a"), Style(["a"], image), Channel("a", 1) - 2 * Logit(3),
-        ]  # fmt: skip
+            Channel("a", 1),
+            Neuron("a", 1),
+            Neuron("a", 1, at=[2, 3]),
+            Logit(1),
+            Direction("a", [1, 2]),
+            Direction("a", [1, 2], at="centre"),
+            Diversity("a"),
+            Style(["a"], image),
+            Channel("a", 1) - 2 * Logit(3),
+        ]
 
     one, other = all_kinds(), all_kinds()
     assert one == other
@@ -134,7 +141,7 @@ def test_equal_and_hashable() -> None:
         (Objective(gram, ["a", ""]), "gram of a and the output"),
         (-Objective(gram, ["a"], words="the texture"), "the least of the texture"),
     ],
-)  # fmt: skip
+)
 def test_words(objective: Objective, words: str) -> None:
     assert objective.words() == words
 
@@ -155,9 +162,15 @@ def test_units_of_maps_and_of_vectors() -> None:
 
 @pytest.mark.parametrize(
     ("at", "words"),
-    [((99, 0), "16 rows and 16 columns"), ((0, -1), "16 rows"), ((0, 1, 2), "two whole numbers"),
-     (3, "two whole numbers"), ((0.5, 1), "two whole numbers"), ((True, 1), "two whole numbers")],
-)  # fmt: skip
+    [
+        ((99, 0), "16 rows and 16 columns"),
+        ((0, -1), "16 rows"),
+        ((0, 1, 2), "two whole numbers"),
+        (3, "two whole numbers"),
+        ((0.5, 1), "two whole numbers"),
+        ((True, 1), "two whole numbers"),
+    ],
+)
 def test_a_place_off_the_map(network: Network, at: object, words: str) -> None:
     for one in (Neuron("forms", 1, at=at), Direction("forms", [1] * 8, at=at)):
         with pytest.raises(UnitError, match=words):
@@ -212,11 +225,22 @@ def test_a_direction_made_ready_is_the_same(network: Network) -> None:
 
 @pytest.mark.parametrize(
     ("vector", "words"),
-    [([0.0, 0.0], "2 zeros"), ([], "without numbers"), ([1.0, math.nan], "NaN"), ([math.inf], "infinite"),
-     ([10**400], "infinite"), ("12", "a str was given"), (3, "a int was given"), (maps(2, 2), "shape \\(2, 2\\)"),
-     (np.zeros((1, 2)), "shape \\(1, 2\\)"), ([[1.0], [2.0]], "real numbers"), ([1j], "real numbers"),
-     ([None], "real numbers"), (torch.tensor(1.0), "shape \\(\\)")],
-)  # fmt: skip
+    [
+        ([0.0, 0.0], "2 zeros"),
+        ([], "without numbers"),
+        ([1.0, math.nan], "NaN"),
+        ([math.inf], "infinite"),
+        ([10**400], "infinite"),
+        ("12", "a str was given"),
+        (3, "a int was given"),
+        (maps(2, 2), "shape \\(2, 2\\)"),
+        (np.zeros((1, 2)), "shape \\(1, 2\\)"),
+        ([[1.0], [2.0]], "real numbers"),
+        ([1j], "real numbers"),
+        ([None], "real numbers"),
+        (torch.tensor(1.0), "shape \\(\\)"),
+    ],
+)
 def test_what_is_no_direction(vector: object, words: str) -> None:
     with pytest.raises(UnitError, match=words):
         Direction("a", vector)
@@ -554,7 +578,7 @@ for _ in range(5):
         ({"kind": "sum", "terms": [{"weight": "1", "objective": {"kind": "logit", "unit": 1}}]}, "finite"),
         (DEEP, "has a sum in it"),
     ],
-)  # fmt: skip
+)
 def test_a_hostile_description_is_refused_in_a_sentence(hostile: object, words: str) -> None:
     with pytest.raises(PeekError, match=f"(?i){words}") as caught:
         objective_from_dict(hostile)

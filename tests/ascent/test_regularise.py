@@ -207,9 +207,14 @@ def test_maco_is_blurred_through_its_spectrum() -> None:
 SIGNS = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
 SIDE = 10
 PLAIN = Recipe(
-    octaves=((5, 1.0),), image="pixels", start="grey", optimiser="plain", view="window", normalise="none",
+    octaves=((5, 1.0),),
+    image="pixels",
+    start="grey",
+    optimiser="plain",
+    view="window",
+    normalise="none",
     step_size=1.0,
-)  # fmt: skip
+)
 
 
 def moved(recipe: Recipe, steps: int = 1) -> Tensor:

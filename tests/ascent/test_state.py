@@ -68,9 +68,17 @@ def test_any_preset_resumes_to_the_same_pixels(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("normalise", ["first", "rms"])
 def test_across_octaves(optimiser: str, image: str, normalise: str, tmp_path: Path) -> None:
     recipe = Recipe(
-        octaves=((3, 1.0), (3, 1.3), (3, 1.2)), image=image, optimiser=optimiser, normalise=normalise, keep="best",
-        step_size=((0.5, 0.3), (0.3, 0.1), (0.1, 0.05)), transparency=True, noise=0.05, flip=0.5, jitter=0.1,
-    )  # fmt: skip
+        octaves=((3, 1.0), (3, 1.3), (3, 1.2)),
+        image=image,
+        optimiser=optimiser,
+        normalise=normalise,
+        keep="best",
+        step_size=((0.5, 0.3), (0.3, 0.1), (0.1, 0.05)),
+        transparency=True,
+        noise=0.05,
+        flip=0.5,
+        jitter=0.1,
+    )
     whole = Ascent(NET, Channel("forms", 1), recipe, size=31)
     states = []
     while not whole.done:
@@ -185,8 +193,12 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def kept(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and header of a good file."""
-    ascent = Ascent(NET, [Logit(1), Neuron("forms", 2)], brief("yosinski-2015-1").replace(optimiser="nadam",
-        normalise="first", transparency=True), size=16)  # fmt: skip
+    ascent = Ascent(
+        NET,
+        [Logit(1), Neuron("forms", 2)],
+        brief("yosinski-2015-1").replace(optimiser="nadam", normalise="first", transparency=True),
+        size=16,
+    )
     ascent.step()
     ascent.override(blur=1.0)
     ascent.state().save(path)
@@ -205,15 +217,38 @@ def write(path: Path, tensors: dict[str, torch.Tensor], header: Any) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"objectives": []}, {"objectives": 3}, {"objectives": [{"kind": "logit"}] * 2}, {"objectives": [{}, {}]},
-        {"objectives": [{"kind": "logit", "unit": -1}] * 2}, {"recipe": {"blur": -1}}, {"recipe": []},
-        {"recipe": {"evil": 1}}, {"seeds": [1]}, {"seeds": [1, -2]}, {"seeds": [1, True]}, {"seeds": [1, 2**64]},
-        {"seeds": "ab"}, {"asked_size": 10**9}, {"asked_size": "16"}, {"side": 10**9}, {"side": 0}, {"side": 17},
-        {"side": -16}, {"side": 16.0}, {"index": -1}, {"index": 1.5}, {"index": 10**30}, {"steps": None},
-        {"overrides": {"blur": 99.0}}, {"overrides": {"evil": 1}}, {"overrides": [1]}, {"overrides": {"blur": "x"}},
-        {"overrides": {"rotation": 5.0}}, {"recipe": {"octaves": [[100000, 4.0]] * 50}},
+        {"objectives": []},
+        {"objectives": 3},
+        {"objectives": [{"kind": "logit"}] * 2},
+        {"objectives": [{}, {}]},
+        {"objectives": [{"kind": "logit", "unit": -1}] * 2},
+        {"recipe": {"blur": -1}},
+        {"recipe": []},
+        {"recipe": {"evil": 1}},
+        {"seeds": [1]},
+        {"seeds": [1, -2]},
+        {"seeds": [1, True]},
+        {"seeds": [1, 2**64]},
+        {"seeds": "ab"},
+        {"asked_size": 10**9},
+        {"asked_size": "16"},
+        {"side": 10**9},
+        {"side": 0},
+        {"side": 17},
+        {"side": -16},
+        {"side": 16.0},
+        {"index": -1},
+        {"index": 1.5},
+        {"index": 10**30},
+        {"steps": None},
+        {"overrides": {"blur": 99.0}},
+        {"overrides": {"evil": 1}},
+        {"overrides": [1]},
+        {"overrides": {"blur": "x"}},
+        {"overrides": {"rotation": 5.0}},
+        {"recipe": {"octaves": [[100000, 4.0]] * 50}},
     ],
-)  # fmt: skip
+)
 def test_hostile_headers_are_refused(changed: dict[str, Any], tmp_path: Path) -> None:
     tensors, header = kept(tmp_path / "good")
     write(tmp_path / "bad", tensors, {**header, **changed})

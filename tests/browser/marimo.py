@@ -13,9 +13,20 @@ class MarimoServer(Served):
     def __init__(self, folder, app):
         super().__init__(folder)
         command = [
-            sys.executable, "-m", "marimo", "--yes", "--quiet", "run", str(app),
-            "--headless", "--no-token", "--host", "127.0.0.1", "--port", str(self.port),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "marimo",
+            "--yes",
+            "--quiet",
+            "run",
+            str(app),
+            "--headless",
+            "--no-token",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
         environment = {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_STATE_HOME": str(folder / "state")}
         self.start(command, folder, environment, self._answers)
 

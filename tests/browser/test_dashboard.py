@@ -192,5 +192,8 @@ def test_nothing_on_the_page_takes_a_file_or_a_path(visitor):
     assert {kind for kind, _ in fields} == {"range", "number", "checkbox", "radio", "text", "search"}
     # where one may type anything it is looked for in a list, or is a word to put on a unit
     assert {name for kind, name in fields if kind in ("text", "search")} == {
-        "Layer", "Class", "Search tags, or a unit", "",
-    }  # fmt: skip
+        "Layer",
+        "Class",
+        "Search tags, or a unit",
+        "",
+    }

@@ -16,9 +16,27 @@ long = Recipe.preset("peek").replace(steps=20000)
 explorer = UnitExplorer(layer="", unit=17, recipe=long, size=64, dataset=Images(60, seed=7))
 """
 KEYS = [
-    "ArrowDown", "ArrowUp", "ArrowRight", "ArrowLeft", "a", "b", "x", "d", "d", "m", "y", "Escape", "Home", "End",
-    "PageUp", "PageDown", "Enter", "Escape", "Space", "Escape",
-]  # fmt: skip
+    "ArrowDown",
+    "ArrowUp",
+    "ArrowRight",
+    "ArrowLeft",
+    "a",
+    "b",
+    "x",
+    "d",
+    "d",
+    "m",
+    "y",
+    "Escape",
+    "Home",
+    "End",
+    "PageUp",
+    "PageDown",
+    "Enter",
+    "Escape",
+    "Space",
+    "Escape",
+]
 
 NOTEBOOK = """path => {
   const panel = [...window.jupyterapp.shell.widgets('main')].find(w => w.context && w.context.path === path);

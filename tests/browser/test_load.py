@@ -177,8 +177,9 @@ def test_eight_explorers_on_one_page_are_all_alive(notebook):
     book = notebook([MODEL + LONG, show])
     book.run_all()
     states = """() => [...document.querySelectorAll('.peek-root')].map(root => Number(root.dataset.peekDrawn))"""
-    book.page.wait_for_function(f"() => {{ const d = ({states})(); return d.length === 8 && d.every(n => n > 2) }}",
-                                timeout=60_000)  # fmt: skip
+    book.page.wait_for_function(
+        f"() => {{ const d = ({states})(); return d.length === 8 && d.every(n => n > 2) }}", timeout=60_000
+    )
     first = book.ask("[one.step for one in eight]")
     drawn = book.page.evaluate(states)
     book.page.wait_for_timeout(8000)

@@ -74,9 +74,16 @@ class VoilaServer(Served):
         self.connections = folder / "connections"
         self.connections.mkdir()
         command = [
-            sys.executable, "-m", "voila", str(self.root / notebook.name), *OPTIONS, "--no-browser",
-            "--Voila.ip=127.0.0.1", f"--port={self.port}", f"--Voila.connection_dir_root={self.connections}",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "voila",
+            str(self.root / notebook.name),
+            *OPTIONS,
+            "--no-browser",
+            "--Voila.ip=127.0.0.1",
+            f"--port={self.port}",
+            f"--Voila.connection_dir_root={self.connections}",
+        ]
         # whatever it answers: its page would begin a kernel
         self.start(command, self.root, jupyters_own(folder), lambda: self.answer("/voila/files/none") is not None)
 

@@ -23,9 +23,13 @@ OTHER = Recipe.preset("oygard-2016").replace(steps=15, size=40)
 def model():
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Conv2d(3, 8, 3),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
         nn.Linear(16, 5),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(autouse=True)

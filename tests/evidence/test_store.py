@@ -169,9 +169,13 @@ def test_foreign_missing_and_cut_files_are_refused_in_a_sentence(kept, tmp_path)
     path = kept[0]
     data = path.read_bytes()
     for name, content in {
-        "empty": b"", "text": b"hello", "pickle": pickle.dumps({"a": 1}), "cut": data[: len(data) // 2],
-        "long": b"\xff" * 100, "zip": b"PK\x03\x04" + data,
-    }.items():  # fmt: skip
+        "empty": b"",
+        "text": b"hello",
+        "pickle": pickle.dumps({"a": 1}),
+        "cut": data[: len(data) // 2],
+        "long": b"\xff" * 100,
+        "zip": b"PK\x03\x04" + data,
+    }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(StoreError, match="can't be read"):
             load_evidence(tmp_path / name)

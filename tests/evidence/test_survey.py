@@ -186,8 +186,13 @@ def test_imagenets_groups_are_what_they_say():
         assert (named(group)[0], named(group)[-1], len(named(group))) == (first, last, count), group
     assert {"ambulance", "cab", "jeep", "school bus", "sports car", "trolleybus"} <= set(named("cars and trucks"))
     assert named("trains") == [
-        "bullet train", "electric locomotive", "freight car", "passenger car", "steam locomotive", "streetcar",
-    ]  # fmt: skip
+        "bullet train",
+        "electric locomotive",
+        "freight car",
+        "passenger car",
+        "steam locomotive",
+        "streetcar",
+    ]
     assert named("aircraft") == ["airliner", "airship", "balloon", "warplane"]
     assert named("two wheels") == ["bicycle-built-for-two", "moped", "motor scooter", "mountain bike"]
     assert {"canoe", "schooner", "speedboat", "yawl", "aircraft carrier", "pirate"} <= set(named("ships and boats"))

@@ -42,8 +42,15 @@ def test_a_row_for_each_unit(network, evidence) -> None:
     )
     assert table.index.tolist() == [3, 0, 7]
     assert list(table.columns) == [
-        "activation", "best", "over_best", "beats", "robustness", "rank", "flaw", "agreement",
-    ]  # fmt: skip
+        "activation",
+        "best",
+        "over_best",
+        "beats",
+        "robustness",
+        "rank",
+        "flaw",
+        "agreement",
+    ]
     assert seen[-1] == (3, 3)
     assert (table["flaw"] == "").all()
     assert (table["rank"] <= 3).all()  # its own picture excites hardly another unit more

@@ -155,9 +155,14 @@ def test_the_status_names_the_class(explore):
 
 @pytest.mark.parametrize(
     ("labels", "words"),
-    [(NAMES[:4], "4 names, and the model's output has 5 units"), (["x"] * 6, "6 names"), ([], "0 names"),
-     ("cat", "list of names"), (7, "list of names")],
-)  # fmt: skip
+    [
+        (NAMES[:4], "4 names, and the model's output has 5 units"),
+        (["x"] * 6, "6 names"),
+        ([], "0 names"),
+        ("cat", "list of names"),
+        (7, "list of names"),
+    ],
+)
 def test_labels_that_do_not_fit_are_refused(explore, labels, words):
     with pytest.raises(PeekError, match=words):
         explore(labels=labels)

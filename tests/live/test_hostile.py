@@ -142,11 +142,16 @@ def test_ten_thousand_malformed_states_leave_only_what_python_would_take(explore
 @pytest.mark.parametrize(
     "data",
     [
-        {}, {"method": None}, {"method": "update"}, {"method": "custom"}, {"method": "update", "state": []},
-        {"method": "update", "state": {"unit": 1}, "buffer_paths": [["unit"]]}, {"method": "no_such"},
+        {},
+        {"method": None},
+        {"method": "update"},
+        {"method": "custom"},
+        {"method": "update", "state": []},
+        {"method": "update", "state": {"unit": 1}, "buffer_paths": [["unit"]]},
+        {"method": "no_such"},
         {"method": "echo_update", "state": {"unit": 3}},
     ],
-)  # fmt: skip
+)
 def test_a_broken_envelope_breaks_no_more_than_its_own_message(explorer, data):
     """These ipywidgets itself takes apart; whatever it raises ends in the kernel's log, and the widget lives on."""
     before = everything(explorer)

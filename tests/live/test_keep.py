@@ -178,9 +178,15 @@ def test_names_of_files_are_harmless():
 
 
 CONTROLS = {
-    "layer": "conv2", "unit": 7, "recipe": SHORT.replace(name="mine", rotation=(0.0, 5.0)), "blur": 1.5, "decay": 0.01,
-    "seed": 9, "size": 48, "playing": False,
-}  # fmt: skip
+    "layer": "conv2",
+    "unit": 7,
+    "recipe": SHORT.replace(name="mine", rotation=(0.0, 5.0)),
+    "blur": 1.5,
+    "decay": 0.01,
+    "seed": 9,
+    "size": 48,
+    "playing": False,
+}
 
 
 def test_a_state_restores_every_control(explore):  # noqa: F811

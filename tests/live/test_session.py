@@ -50,9 +50,24 @@ def test_the_status_has_what_the_protocol_promises(bench):
     b = bench()
     b.session.wait(5)
     assert set(b.last.status) == {
-        "n", "run", "state", "text", "error", "rate", "step", "total", "unit", "layer", "size", "values",
-        "recipe_values", "activation_before_relu", "start", "kept", "looking",
-    }  # fmt: skip
+        "n",
+        "run",
+        "state",
+        "text",
+        "error",
+        "rate",
+        "step",
+        "total",
+        "unit",
+        "layer",
+        "size",
+        "values",
+        "recipe_values",
+        "activation_before_relu",
+        "start",
+        "kept",
+        "looking",
+    }
     for update in b.updates:
         assert update.status["state"] in protocol.STATES
     numbers = [u.status["n"] for u in b.updates]
@@ -122,8 +137,12 @@ def test_a_new_target_is_a_new_run(bench):
     b = bench(steps=10_000)
     first = b.until(lambda u: u.step >= 2)
     for field in (
-        {"unit": 4}, {"layer": "conv2"}, {"recipe": "other"}, {"seed": 9}, {"size": 64},
-    ):  # fmt: skip
+        {"unit": 4},
+        {"layer": "conv2"},
+        {"recipe": "other"},
+        {"seed": 9},
+        {"size": 64},
+    ):
         target = Target(**{"layer": "conv", "unit": 3, **field})
         b.session.set_target(target)
         b.until(lambda u, t=target: u.fresh and u.step < 50 and b.made[-1].target == t)

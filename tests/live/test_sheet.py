@@ -276,15 +276,17 @@ def test_a_store_that_cannot_be_written_says_so_in_the_panel(explore, page, tmp_
 
 def batches(count, length, together=False, draft=False):
     parts = [tuple(range(start, min(start + length, count))) for start in range(0, count, length)]
-    return [
-        Batch(number, "a", units, SHORT, together=together, draft=draft) for number, units in enumerate(parts)
-    ]  # fmt: skip
+    return [Batch(number, "a", units, SHORT, together=together, draft=draft) for number, units in enumerate(parts)]
 
 
 @given(
-    st.integers(1, 40), st.integers(1, 9), st.booleans(), st.booleans(), st.sets(st.integers(0, 39)),
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.booleans(),
+    st.booleans(),
+    st.sets(st.integers(0, 39)),
     st.lists(st.integers(0, 45)),
-)  # fmt: skip
+)
 @settings(deadline=None)
 def test_a_batch_is_of_what_is_missing_and_of_what_is_in_view(count, length, together, draft, there, view):
     plan = batches(count, length, together, draft)
@@ -371,9 +373,10 @@ def test_tags_that_are_none_are_refused_in_a_sentence(explore, tags, words):
 def test_a_page_that_asks_for_what_is_not_possible_is_told_and_changes_nothing(explore):
     explorer = explore(layer="conv2", playing=False)
     for fields in (
-        {"units": [99], "words": ["dog"]}, {"units": [1], "words": ["  "]},
+        {"units": [99], "words": ["dog"]},
+        {"units": [1], "words": ["  "]},
         {"layer": "conv9", "units": [1], "words": ["dog"]},
-    ):  # fmt: skip
+    ):
         ask(explorer, "tag", **{"layer": "conv2", "on": True, **fields})
         assert counts(explorer)["problem"].endswith(".")
     assert explorer.tags == {}

@@ -49,11 +49,21 @@ class Wishes(RuleBasedStateMachine):
         with contextlib.suppress(TraitError):
             self.explorer.at = at
 
-    @rule(state=st.fixed_dictionaries({}, optional={
-        "unit": st.integers(0, 15), "layer": st.sampled_from(["conv1", "conv2", ""]), "at": st.just([1, 2]),
-        "objective": st.sampled_from(["neuron", "class"]), "negative": st.booleans(), "seed": st.integers(0, 3),
-        "blur": st.none() | st.floats(0, 2), "playing": st.booleans(),
-    }))  # fmt: skip
+    @rule(
+        state=st.fixed_dictionaries(
+            {},
+            optional={
+                "unit": st.integers(0, 15),
+                "layer": st.sampled_from(["conv1", "conv2", ""]),
+                "at": st.just([1, 2]),
+                "objective": st.sampled_from(["neuron", "class"]),
+                "negative": st.booleans(),
+                "seed": st.integers(0, 3),
+                "blur": st.none() | st.floats(0, 2),
+                "playing": st.booleans(),
+            },
+        )
+    )
     def turn_controls_on_the_page(self, state):
         # a page knows what it has said itself, and is told only what became something else
         self.explorer.comm.sent.append(("comm_msg", {"method": "update", "state": dict(state)}, []))

@@ -84,8 +84,12 @@ def test_every_call_is_a_layer_with_a_field_of_its_own() -> None:
     before = portrait(model)
     found = layers(model, 32)
     assert [(x.name, x.call) for x in found if x.kind == "Conv2d"] == [
-        ("stem", 1), ("again", 1), ("again@2", 2), ("again@3", 3), ("tied", 1),
-    ]  # fmt: skip
+        ("stem", 1),
+        ("again", 1),
+        ("again@2", 2),
+        ("again@3", 3),
+        ("tied", 1),
+    ]
     by_name = {x.name: x for x in found}
     fields = [by_name[n].receptive_field[0] for n in ("again", "again@2", "again@3", "act@4", "tied")]
     assert fields == [7, 11, 15, 15, 19]

@@ -187,9 +187,17 @@ def test_tokens_are_a_map_of_patches_and_vectors_beside_it() -> None:
     model = transformer()
     found = {layer.name: layer for layer in layers(model, 32)}
     assert [n for n, layer in found.items() if layer.shown] == [
-        "patches", "early", "attention.qkv", "attention.out", "attention.out@class", "attention.out@token1",
-        "late", "late@class", "late@token1", "",
-    ]  # fmt: skip
+        "patches",
+        "early",
+        "attention.qkv",
+        "attention.out",
+        "attention.out@class",
+        "attention.out@token1",
+        "late",
+        "late@class",
+        "late@token1",
+        "",
+    ]
     early, late = found["early"], found["late"]
     assert (early.channels, early.size, early.receptive_field, early.stride) == (6, (3, 5), (4, 4), (4, 4))
     assert not early.sees_all

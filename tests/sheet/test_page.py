@@ -33,9 +33,15 @@ def sheet_of(count: int, side: int = 32, layer: str = "conv5") -> SimpleNamespac
         Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).save(file, "PNG")
         done[unit] = SheetUnit(unit, file.getvalue(), float(unit % 7), random.Random(unit).randrange(2**31))
     return SimpleNamespace(
-        layer=layer, units=tuple(range(count)), recipe=Recipe.preset("peek"), seed=0, size=side, model_name="Small",
-        done=done, tags=Tags({layer: {"0": ["dog"], "1": []}}),
-    )  # fmt: skip
+        layer=layer,
+        units=tuple(range(count)),
+        recipe=Recipe.preset("peek"),
+        seed=0,
+        size=side,
+        model_name="Small",
+        done=done,
+        tags=Tags({layer: {"0": ["dog"], "1": []}}),
+    )
 
 
 def real_sheet(store=None, units=range(3)):

@@ -77,8 +77,10 @@ def test_every_unit_is_a_png_that_carries_its_recipe_and_nothing_else_is_one(tmp
     assert pngs(drawn) == right
     assert on_disk(tmp_path) == {name_of(unit): png for unit, png in right.items()}
     assert {p.name for p in tmp_path.iterdir()} - on_disk(tmp_path).keys() == {
-        "sheet.json", "index.parquet", "in-progress"
-    }  # fmt: skip
+        "sheet.json",
+        "index.parquet",
+        "in-progress",
+    }
     assert not list((tmp_path / "in-progress").iterdir())
     assert load_recipe(tmp_path / "unit-00003.png").seed == drawn[3].seed
     assert json.loads((tmp_path / "sheet.json").read_text())["layer"] == "forms"
@@ -170,8 +172,11 @@ def test_kill_9_at_random_moments(tmp_path):
     for _ in range(10):
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.sheet.helpers", str(tmp_path), str(steps)],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         assert process.stdout is not None
         said = [process.stdout.readline()] if chance.random() < 0.8 else []  # once it is at work; or just anywhere
         time.sleep(chance.random() * (0.8 if said else 6.0))

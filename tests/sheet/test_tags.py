@@ -19,10 +19,32 @@ from peek_widget.errors import TagError
 from peek_widget.sheet.tags import Tags, clean, interval, same
 
 HOSTILE = [
-    "dog", "Dog", "DOG", "a,b", 'say "cheese"', "'tis", "'=1", "''=1", "=cmd|' /C calc'!A0", "+1", "-", "@SUM(A1)",
-    "＝1", "<script>alert(1)</script>", "&lt;", "</style>", "straße", "STRASSE", "é", "e\u0301", "İ",
-    "犬", "🐕‍🦺", ";", "\t;x",
-]  # fmt: skip
+    "dog",
+    "Dog",
+    "DOG",
+    "a,b",
+    'say "cheese"',
+    "'tis",
+    "'=1",
+    "''=1",
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-",
+    "@SUM(A1)",
+    "＝1",
+    "<script>alert(1)</script>",
+    "&lt;",
+    "</style>",
+    "straße",
+    "STRASSE",
+    "é",
+    "e\u0301",
+    "İ",
+    "犬",
+    "🐕‍🦺",
+    ";",
+    "\t;x",
+]
 anything = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12).filter(str.strip)
 words = st.sampled_from(HOSTILE) | anything
 names = st.sampled_from(["conv1", "fire8.cat", "", "=1", "'-x", 'a"b', "a\nb", "a,b"]) | st.text(
@@ -75,8 +97,18 @@ def test_merging_loses_nothing_whatever_the_order(a, b, c):
     assert len(a | b) == len({*a, *b})
 
 
-@given(tables, st.lists(st.tuples(st.sampled_from(["add", "remove", "replace", "look", "forget", "rename", "merge"]),
-                                  st.integers(0, 4), words, words), max_size=8))  # fmt: skip
+@given(
+    tables,
+    st.lists(
+        st.tuples(
+            st.sampled_from(["add", "remove", "replace", "look", "forget", "rename", "merge"]),
+            st.integers(0, 4),
+            words,
+            words,
+        ),
+        max_size=8,
+    ),
+)
 def test_undo_goes_all_the_way_back_and_redo_forth_again(tags, edits):
     states = [tags.to_dict()]
     for name, unit, word, other in edits:

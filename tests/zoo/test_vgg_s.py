@@ -210,8 +210,15 @@ def test_it_has_the_published_maps(untrained):
     assert found["conv5"].size == (17, 17)
     assert found["pool5"].size == (6, 6)
     assert [found[name].channels for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")] == [
-        96, 256, 512, 512, 512, 4096, 4096, 1000,
-    ]  # fmt: skip
+        96,
+        256,
+        512,
+        512,
+        512,
+        4096,
+        4096,
+        1000,
+    ]
     # four bytes each are the 393 MiB of the published file
     assert sum(p.numel() for p in untrained.parameters()) == 102_908_520
 
