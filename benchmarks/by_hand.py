@@ -1,7 +1,7 @@
 """The loop that one would write by hand for one picture, without the engine: what benchmarks/engine.py measures it by.
 
 It draws what ``Ascent`` draws for ``Channel(layer, unit)`` with the recipe ``peek``: a spectrum with decorrelated
-colour, one turned and shifted view, total variation, Adam; from the same seed, in plain torch, with autograd's own
+color, one turned and shifted view, total variation, Adam; from the same seed, in plain torch, with autograd's own
 gradients. Nothing is checked, copied out or kept, and it can do nothing else.
 """
 
@@ -81,8 +81,8 @@ class ByHand:
         cycles = size * torch.sqrt(down**2 + across**2)
         # No finer than a view shows, which is 1.2 pictures wide.
         self.scale = (size / cycles.clamp(min=1.0) ** 1.1 * (cycles <= 0.5 * size / 1.2)).float().to(device)
-        colour = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
-        self.colour = (colour / colour.norm(dim=0).max()).to(device)
+        color = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+        self.color = (color / color.norm(dim=0).max()).to(device)
         self.mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
         self.deviation = torch.tensor(DEVIATION, device=device).view(1, 3, 1, 1)
         self.adam = torch.optim.Adam([self.spectrum], lr=0.05)
@@ -92,7 +92,7 @@ class ByHand:
         """The picture ``[1, 3, S, S]`` in [0, 1]."""
         spectrum = torch.view_as_complex(self.spectrum) * self.scale
         values = torch.fft.irfft2(spectrum, s=(self.size, self.size), norm="ortho") / 4.0
-        return torch.sigmoid(torch.einsum("nchw,dc->ndhw", values, self.colour))
+        return torch.sigmoid(torch.einsum("nchw,dc->ndhw", values, self.color))
 
     def view(self, picture: Tensor) -> Tensor:
         """The picture from 1.2 times its side, turned by up to 10 degrees and shifted by up to 5 %."""

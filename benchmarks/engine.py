@@ -131,7 +131,7 @@ def in_turns(work: dict[str, Callable[[], Any]], rounds: int, clock: Clock) -> P
 
 
 def optvis() -> tuple[Any, Any, Any]:
-    """Lucent's objectives, parametrisations and loop."""
+    """Lucent's objectives, parametrizations and loop."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

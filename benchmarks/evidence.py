@@ -3,7 +3,7 @@
     python benchmarks/evidence.py [--images 128] [--rounds 6] [--threads 1] [--quick]
 
 On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared). The bare pass is
-what nobody could do without: load, normalise, and run the network's own modules up to the deepest layer asked
+what nobody could do without: load, normalize, and run the network's own modules up to the deepest layer asked
 for. Both take turns in each round, each first every other time, because these machines are noisy; what is said
 is the median over rounds of the ratio within a round: images a second of the pass over images a second of the
 bare one, by the clock, and by the processor's seconds, which other processes disturb less.
@@ -56,9 +56,9 @@ class Spent:
 
 
 def bare(model: nn.Module, network: Network, source: Source, deepest: str, workers: int) -> Spent:
-    """Loading, normalising and a forward of the modules up to ``features.N``."""
+    """Loading, normalizing and a forward of the modules up to ``features.N``."""
     part = model.features[: int(deepest.split(".")[1]) + 1].to(memory_format=torch.channels_last)
-    preparer = EvidencePass(network, deepest, source).findings.preparer
+    preparer = EvidencePass(network, deepest, source).example_index.preparer
     with Spent() as spent, torch.inference_mode():
         for batch in load_batches(source, preparer, range(len(source)), BATCH, workers):
             part(network.preprocess(batch.images.float().div_(255.0)))
@@ -117,7 +117,7 @@ def main() -> None:
     print("\nloading and computing, 2 layers: seconds by the clock")
     rounds = []
     for _ in range(options.rounds):
-        preparer = EvidencePass(network, "features.12", source).findings.preparer
+        preparer = EvidencePass(network, "features.12", source).example_index.preparer
         with Spent() as loading:
             for _batch in load_batches(source, preparer, range(len(source)), BATCH, 0):
                 pass

@@ -41,15 +41,15 @@ def timed(work: Callable[[], object]) -> tuple[float, object]:
 
 
 def bare(ascent: Ascent, steps: int) -> None:
-    """What nobody could do without: the network forward and backward, and an optimiser."""
+    """What nobody could do without: the network forward and backward, and an optimizer."""
     group = ascent._groups[0]
     image = torch.rand(1, 3, group.frame.side, group.frame.side, requires_grad=True)
-    optimiser = torch.optim.Adam([image], lr=0.01)
+    optimizer = torch.optim.Adam([image], lr=0.01)
     for _ in range(steps):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value = ascent.objectives[0](ascent.network.run(ascent.preprocess(image), group.layers))
         (-value.sum()).backward()
-        optimiser.step()
+        optimizer.step()
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     python benchmarks/quality.py [--out quality] [--recipes peek,oygard-2016] [--units 32] [--others 4]
 
 On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared): units chosen at
-random (fixed seed) of an early, a middle and a late layer, each drawn as its centre `Neuron`, and classes drawn as
+random (fixed seed) of an early, a middle and a late layer, each drawn as its center `Neuron`, and classes drawn as
 `Logit`. What is measured, and by which rule, is said in `peek_widget/evidence/measures.py`; it is measured on the
 PNG that was kept, since that is what a person sees.
 
@@ -318,21 +318,21 @@ MEASURES: dict[str, tuple[str, Callable[[Numbers], float], bool]] = {
 LEGEND = """\
 n: pictures. over best: activation by that of the best of the 250 real images, median; robust over best: of what is
 left of it under 32 random views. median rank, rank 1, MRR: of the unit in its layer on its own picture. beats 250: more
-activation than any real image. sound: not grey, NaN, clipped flat or failed (flaws says which). robust: robust by
+activation than any real image. sound: not gray, NaN, clipped flat or failed (flaws says which). robust: robust by
 plain activation, median; a picture that excites its unit little has little to lose, so read it beside robust over best.
 slope ... fine: inside the naturalness band; all six: inside every one. s: seconds a picture, as this machine was."""
 
 Table = dict[str, Pictures]
 
 
-def centre(values: Sequence[float], mean: bool) -> float:
+def center(values: Sequence[float], mean: bool) -> float:
     known = [value for value in values if not math.isnan(value)]
     return (statistics.fmean if mean else statistics.median)(known) if known else math.nan
 
 
 def shown(name: str, found: Sequence[Numbers]) -> str:
     _, value, mean = MEASURES[name]
-    number = centre([value(n) for n in found], mean)
+    number = center([value(n) for n in found], mean)
     if math.isnan(number):
         return "-"
     return f"{number:.2f}" if name in ("mrr", "robust") else f"{100 * number:.0f} %"
@@ -352,12 +352,12 @@ def table(rows: Table, layer: str | None = None) -> str:
         cells = [
             name,
             str(len(found)),
-            f"{centre([n.over_best for n in found], False):.2f}",
-            f"{centre([n.over_best * n.robustness for n in found], False):.2f}",
+            f"{center([n.over_best for n in found], False):.2f}",
+            f"{center([n.over_best * n.robustness for n in found], False):.2f}",
             f"{statistics.median(ranks):.0f}" if ranks else "",
             *(shown(one, found) for one in MEASURES),
             ", ".join(f"{flaws.count(flaw)} {flaw}" for flaw in dict.fromkeys(flaws)) or "0",
-            f"{centre([n.seconds for n in found], True):.1f}",
+            f"{center([n.seconds for n in found], True):.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -13,7 +13,7 @@ a  Seconds a unit: a sheet of ``--units`` units (``contact_sheet(...).draw()``: 
    turns, and of each round's ratio the median is given. The clock is the process's CPU time.
 b  Memory beyond the loaded model at its peak, each in a process of its own.
 c  Units a second in a ProcessPoolExecutor of one worker and of two, by the wall clock, after each has drawn its first
-   batch; how many bytes the model was and how often it travelled; and the time that the caller itself takes for a unit
+   batch; how many bytes the model was and how often it traveled; and the time that the caller itself takes for a unit
    (checking, keeping), which bounds what any number of workers can give.
 d  Where a second of a sheet goes: drawing, measuring and PNG, keeping in a store.
 """
@@ -40,8 +40,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import engine
 from peek_widget import Recipe, contact_sheet, render
+from peek_widget.ascent import unit_objective
 from peek_widget.network import read
-from peek_widget.sheet.batches import draw, finish, objective_of, plan
+from peek_widget.sheet.batches import draw, finish, plan
 from peek_widget.sheet.seeds import unit_seed
 from tests.networks import squeezenet
 
@@ -73,7 +74,7 @@ def by_lucent(model: Any, layer: str, kind: str, canvas: int, unit: int, steps: 
 
 def alone(network: Any, layer: str, kind: Any, canvas: int, unit: int, steps: int) -> None:
     seed = unit_seed(0, layer, unit)
-    render(network, objective_of(layer, unit, kind), recipe_of(canvas, steps), seed=seed).pil()
+    render(network, unit_objective(network, layer, unit, kind), recipe_of(canvas, steps), seed=seed).pil()
 
 
 def row_a(options: argparse.Namespace) -> None:
@@ -150,7 +151,7 @@ def row_c(options: argparse.Namespace) -> None:
         for count, pool in ((1, one), (2, two)):
             few = {"units": range(8), "batch": 1, "seed": 9}  # each worker gets some
             first = sheet_of(network, layer, kind, canvas, options, executor=pool, **few).draw()
-            print(f"{count} worker{'s' * (count > 1)}: the model travelled as {first.trips}")
+            print(f"{count} worker{'s' * (count > 1)}: the model traveled as {first.trips}")
         for _ in range(options.rounds):
             for count, pool in ((1, one), (2, two)):
                 with tempfile.TemporaryDirectory() as store:

@@ -259,7 +259,7 @@ def survey_real() -> None:
         random.Random(seed).shuffle(dealt)
         new = dict(zip(labels, dealt, strict=True))
         for name in evidence:
-            details = evidence[name]._findings.details
+            details = evidence[name]._example_index.details
             kept = dict(details)
             for identity, detail in kept.items():
                 details[identity] = type(detail)(detail.name, new[detail.label], detail.size)
@@ -284,7 +284,7 @@ def recipes() -> None:
         "",
         f"The same three under every recipe, drawn from the bundled network with seed 0: {', '.join(SUBJECTS)}. What "
         "stays when the recipe changes belongs to the unit. Each is as published; networks of another scale than a "
-        "recipe was made for may stay grey under it, and are shown so. Made by `python docs/make_images.py recipes`.",
+        "recipe was made for may stay gray under it, and are shown so. Made by `python docs/make_images.py recipes`.",
         "",
     ]
     for name, preset in presets().items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peek_widget._version import __version__
 from peek_widget.ascent import (
     Ascent,
     Channel,
@@ -28,15 +29,13 @@ from peek_widget.ascent import (
 )
 from peek_widget.comparison import Comparison, compare
 from peek_widget.errors import PeekError
-from peek_widget.evidence import EvidencePass, load_evidence, survey, top_crops, verdicts
+from peek_widget.evidence import EvidencePass, load_evidence, score_pictures, survey, top_crops
 from peek_widget.network import Layer, Preprocess, layers
 
 if TYPE_CHECKING:
     from peek_widget.explorer import UnitExplorer
     from peek_widget.game.page import GuessingGame
     from peek_widget.sheet import ContactSheet, SheetUnit, Tags, contact_sheet
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Ascent",
@@ -62,6 +61,7 @@ __all__ = [
     "Style",
     "Tags",
     "UnitExplorer",
+    "__version__",
     "ascend",
     "compare",
     "contact_sheet",
@@ -73,9 +73,9 @@ __all__ = [
     "measure_spectrum",
     "render",
     "save_animation",
+    "score_pictures",
     "survey",
     "top_crops",
-    "verdicts",
 ]
 
 

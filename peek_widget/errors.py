@@ -7,12 +7,16 @@ from __future__ import annotations
 
 __all__ = [
     "AscentError",
+    "DatasetError",
+    "EvidenceStoreError",
     "FileError",
     "LayerError",
     "ModelError",
     "PeekError",
     "RecipeError",
+    "SheetStoreError",
     "SizeError",
+    "StoreError",
     "TagError",
     "UnitError",
 ]
@@ -52,3 +56,19 @@ class FileError(PeekError):
 
 class TagError(PeekError):
     """A tag, or a table of tags, is not possible or can't be read."""
+
+
+class DatasetError(PeekError):
+    """The dataset can't be read: no images, labels of another length, a kind of image that is not known."""
+
+
+class StoreError(FileError):
+    """A store can't be read or written, or belongs to something else."""
+
+
+class SheetStoreError(StoreError):
+    """A contact sheet's store can't be read or written, or belongs to another sheet."""
+
+
+class EvidenceStoreError(StoreError):
+    """A file of evidence can't be read, or belongs to another model, other layers or another k."""

@@ -23,20 +23,19 @@ import traitlets
 from PIL import Image
 from traitlets import Bunch, HasTraits, TraitError
 
-import peek_widget
+from peek_widget._version import __version__
 from peek_widget.ascent import KNOBS, Ascent, Drawing, Objective, Recipe, State, presets, save_animation, to_pil
-from peek_widget.ascent.keep import encode as as_png
-from peek_widget.ascent.keep import save as save_picture
 from peek_widget.ascent.pictures import as_picture, in_channels
-from peek_widget.ascent.place import is_whole
+from peek_widget.ascent.position import is_whole
+from peek_widget.ascent.provenance import encode as as_png
+from peek_widget.ascent.provenance import save as save_picture
 from peek_widget.ascent.recipe import check_size
 from peek_widget.comparison import Comparison, Entry, entries, png
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.evidence import Crop, UnitEvidence
-from peek_widget.live import keep, protocol
-from peek_widget.live.compare import ComparisonDesk, LiveComparison
-from peek_widget.live.desk import Drawn, ImageDesk
-from peek_widget.live.objectives import (
+from peek_widget.live import export as keep
+from peek_widget.live import protocol
+from peek_widget.live.choices import (
     check_at,
     check_device,
     check_kind,
@@ -45,14 +44,16 @@ from peek_widget.live.objectives import (
     objective_of,
     usual_kind,
 )
-from peek_widget.live.sender import Sender, channels_shown, encode, poster
-from peek_widget.live.session import Session
-from peek_widget.live.sheet_desk import SheetDesk, Wanted
-from peek_widget.live.tagging import TagBook
-from peek_widget.live.target import Start, Target, Update
+from peek_widget.live.comparison_service import ComparisonService, LiveComparison
+from peek_widget.live.examples.service import Drawn, ExampleService
+from peek_widget.live.front_end import Sender, channels_shown, encode, poster
+from peek_widget.live.run import RunService
+from peek_widget.live.sheet_service import SheetKey, SheetService
+from peek_widget.live.snapshot import Start, Target, Update
+from peek_widget.live.status import HELP
+from peek_widget.live.tag_book import TagBook
 from peek_widget.live.threads import set_threads, usual_threads
-from peek_widget.live.thumbs import start_picture
-from peek_widget.live.words import HELP
+from peek_widget.live.thumbnails import start_picture
 from peek_widget.network import OUTPUT, Layer, Network, read
 from peek_widget.sheet import ContactSheet
 
@@ -428,12 +429,12 @@ class UnitExplorer(anywidget.AnyWidget):
         me = weakref.ref(self)
         self._kept: keep.Kept | None = None
         self._given = {"input_size": input_size, "preprocess": preprocess, "device": device, "dataset": dataset}
-        self._errands = keep.Errands()
-        self._comparer = ComparisonDesk(
+        self._errands = keep.JobQueue()
+        self._comparer = ComparisonService(
             lambda content, buffers: _still_there(me)._tell(content, buffers),
             lambda: _still_there(me)._session.nudge(),
         )
-        self._session = Session(
+        self._session = RunService(
             lambda target: _still_there(me)._make_ascent(target),
             lambda update: _still_there(me)._publish(update),
             target=target,
@@ -442,13 +443,13 @@ class UnitExplorer(anywidget.AnyWidget):
             enter=enter,
             beside=(self._errands, self._comparer),
             resume_ascent=lambda target, state: _still_there(me)._resume_ascent(target, state),
-            weights=lambda: _still_there(me)._network.ghost.version(),
+            weights=lambda: _still_there(me)._network.model_copy.version(),
         )
         self._live["status"] = self._session.status()
         self._desk = None
         if dataset is not None:
             session = self._session
-            self._desk = ImageDesk(
+            self._desk = ExampleService(
                 dataset,
                 image_labels,
                 network=lambda: _still_there(me)._network,
@@ -460,7 +461,7 @@ class UnitExplorer(anywidget.AnyWidget):
             self._live["evidence"] = {"state": "waiting", "text": "", "problem": ""}
         self._tags_lock = threading.Lock()
         self._book = TagBook(lambda: _still_there(me)._network, lambda: _still_there(me)._show_tags())
-        self._sheets = self._make_sheet_desk(me, Wanted(layer, recipe, seed, size, kind), sheet_store)
+        self._sheets = self._make_sheet_desk(me, SheetKey(layer, recipe, seed, size, kind), sheet_store)
         if tags is not None:
             self._book.assign(tags)
         if tag_keys is not None:
@@ -475,7 +476,7 @@ class UnitExplorer(anywidget.AnyWidget):
             objective=kind,
             at=at,
             negative=bool(negative),
-            device=str(self._network.ghost.device),
+            device=str(self._network.model_copy.device),
             playing=bool(playing),
             **given,
             layer_list=rows,
@@ -956,7 +957,7 @@ class UnitExplorer(anywidget.AnyWidget):
             if self._desk is not None:
                 self._desk.show(self.layer, self.unit)
         self._session.set_target(self._target())
-        self._sheets.show(Wanted(self.layer, self.recipe, self.seed, self.size, self.objective))
+        self._sheets.show(SheetKey(self.layer, self.recipe, self.seed, self.size, self.objective))
         if change.name == "layer":
             self._tell(self._book.counts(self.layer), [])
 
@@ -1135,11 +1136,11 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def _fresh_network(self) -> Network:
         """The network, with the model's weights as they are now, where it is to be."""
-        ghost, device = self._network.ghost, self._device
-        if ghost.stale() or (device is not None and str(ghost.device) != device):
+        model_copy, device = self._network.model_copy, self._device
+        if model_copy.stale() or (device is not None and str(model_copy.device) != device):
             self._network = read(self._model, self._input_size, self._preprocess, device)
         else:
-            ghost.refresh()
+            model_copy.refresh()
         return self._network
 
     def _resume_ascent(self, target: Target, state: State) -> Ascent:
@@ -1192,9 +1193,11 @@ class UnitExplorer(anywidget.AnyWidget):
 
     # -- the whole layer, and its tags
 
-    def _make_sheet_desk(self, me: weakref.ref[UnitExplorer], wanted: Wanted, store: str | Path | None) -> SheetDesk:
+    def _make_sheet_desk(
+        self, me: weakref.ref[UnitExplorer], wanted: SheetKey, store: str | Path | None
+    ) -> SheetService:
         session, images = self._session, self._desk
-        return SheetDesk(
+        return SheetService(
             wanted,
             network=lambda: _still_there(me)._network,
             tell=lambda content, buffers: _still_there(me)._tell(content, buffers),
@@ -1244,9 +1247,9 @@ class UnitExplorer(anywidget.AnyWidget):
         return {
             "model": type(self._model).__name__,
             "preprocess": f"{preprocess}; shown: {shown}" if shown else preprocess,
-            "device": str(self._network.ghost.device),
+            "device": str(self._network.model_copy.device),
             "devices": devices(),
-            "version": peek_widget.__version__,
+            "version": __version__,
             "help": HELP,
         }
 
@@ -1287,7 +1290,7 @@ def _good_layer(network: Network) -> str:
     """Choose a layer to begin with.
 
     Early layers look for edges, which is soon seen; the very last ones for whole classes, many of them mixed.
-    Four fifths in, units look for motifs and parts, and a picture of one is soon recognisable.
+    Four fifths in, units look for motifs and parts, and a picture of one is soon recognizable.
     """
     spatial = [layer for layer in network.layers if layer.shown and layer.spatial]
     candidates: list[Layer] = spatial or [layer for layer in network.layers if layer.shown]

@@ -52,7 +52,7 @@ const knobs = [
     0.5,
     "linear",
     "per step",
-    "Pulls every pixel back to grey: only what is needed keeps its colour.",
+    "Pulls every pixel back to gray: only what is needed keeps its color.",
   ),
   knob(
     "total_variation",
@@ -61,7 +61,7 @@ const knobs = [
     1,
     "log",
     "",
-    "Charges for differences between neighbours: flat areas, clean borders.",
+    "Charges for differences between neighbors: flat areas, clean borders.",
   ),
   knob("step_size", "Step size", 0.001, 10, "log", "", "How far each step goes: larger is faster and rougher."),
 ];

@@ -41,7 +41,7 @@ export function slider(label: string, onInput: (value: number) => void, signal: 
     if (state.mark !== undefined) input.style.setProperty("--mark", String(state.mark / state.maximum));
     fill();
   };
-  // The part left of the thumb is coloured by the style sheet from this property.
+  // The part left of the thumb is colored by the style sheet from this property.
   const fill = (): void => {
     const maximum = Number(input.max);
     input.style.setProperty("--fill", String(maximum > 0 ? Number(input.value) / maximum : 0));

@@ -44,9 +44,9 @@ function tidy(value: number, knob: KnobInfo): number {
   return clamp(Number(value.toPrecision(3)), knob.minimum, knob.maximum);
 }
 
-/** The five regularisers: each follows the recipe until a hand takes it, and can be given back. */
+/** The five regularizers: each follows the recipe until a hand takes it, and can be given back. */
 export function knobsPanel(view: View): HTMLElement {
-  const rows = el("div", { class: "peek-knobs", role: "group", "aria-label": text.regularisation });
+  const rows = el("div", { class: "peek-knobs", role: "group", "aria-label": text.regularization });
   let made: AbortController | undefined;
   view.signal.addEventListener("abort", () => made?.abort(), { once: true });
   watch(view, ["knobs"], () => {

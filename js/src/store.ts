@@ -1,4 +1,4 @@
-/** A decoded frame is drawn as it is: to make a bitmap of it first turns its colours on the page's thread, and waits. */
+/** A decoded frame is drawn as it is: to make a bitmap of it first turns its colors on the page's thread, and waits. */
 export type Picture = ImageBitmap | VideoFrame;
 
 /** Where a view draws: called with the picture shown last when it joins, and with each that is shown. */

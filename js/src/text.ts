@@ -56,7 +56,7 @@ export const text = {
   recipe: "Recipe",
   recipeSource: (source: string) => `Source: ${source}`,
   recipeNow: "Recipe: ",
-  regularisation: "Regularisation",
+  regularization: "Regularization",
   byHand: "by hand",
   unusedKnob: "not in this recipe",
   backToRecipe: (label: string) => `Give ${label} back to the recipe`,

@@ -6,7 +6,7 @@ import { formatFixed, text } from "./text";
 import { throttled, type View, watch, watchCalmly } from "./view";
 
 /** The kept step to show when a slider goes from one step to another: a key moves by one, and not every step is kept. */
-export function keptTowards(kept: readonly number[], from: number, to: number): number {
+export function keptToward(kept: readonly number[], from: number, to: number): number {
   const there = to > from ? kept.find((step) => step >= to) : [...kept].reverse().find((step) => step <= to);
   return there ?? kept[to > from ? kept.length - 1 : 0] ?? to;
 }
@@ -65,7 +65,7 @@ export function transportPanel(view: View): HTMLElement {
   const scrubber = slider(
     text.scrubber,
     (step) => {
-      at = keptTowards(session.status.kept, at, step);
+      at = keptToward(session.status.kept, at, step);
       scrubber.input.value = String(at);
       look();
     },

@@ -294,7 +294,7 @@ test("keys typed into a control do not reach the notebook, its own shortcuts do"
   expect(reached).toEqual(["s", "Enter"]);
 });
 
-test("a control that is switched off or goes away hands the focus to its neighbour", async () => {
+test("a control that is switched off or goes away hands the focus to its neighbor", async () => {
   const { model } = await open(new FakeModel(traits({ layer: "fc", unit: 8 })));
   button("Next unit").focus();
   button("Next unit").click();

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { mountExplorer } from "../src/explorer";
 import { middleOf } from "../src/objective";
 import { Session } from "../src/session";
-import { keptTowards } from "../src/transport";
+import { keptToward } from "../src/transport";
 import { FakeModel, installScreen, LAYERS, settle, status, traits } from "./host";
 
 let model: FakeModel;
@@ -38,12 +38,12 @@ const slide = (to: number): void => {
 
 test("a scrubber goes to kept steps, on in the hand's direction", () => {
   const kept = [1, 4, 7, 10];
-  expect(keptTowards(kept, 4, 5)).toBe(7);
-  expect(keptTowards(kept, 7, 6)).toBe(4);
-  expect(keptTowards(kept, 4, 7)).toBe(7);
-  expect(keptTowards(kept, 4, 99)).toBe(10);
-  expect(keptTowards(kept, 4, 0)).toBe(1);
-  expect(keptTowards([], 4, 9)).toBe(9);
+  expect(keptToward(kept, 4, 5)).toBe(7);
+  expect(keptToward(kept, 7, 6)).toBe(4);
+  expect(keptToward(kept, 4, 7)).toBe(7);
+  expect(keptToward(kept, 4, 99)).toBe(10);
+  expect(keptToward(kept, 4, 0)).toBe(1);
+  expect(keptToward([], 4, 9)).toBe(9);
 });
 
 test("dragged back it asks for that step, and what is looked at can be resumed", async () => {

@@ -27,7 +27,7 @@ describe("what is in view", () => {
 });
 
 describe("keys", () => {
-  test("lead to a neighbour, a row, a page, the ends, and never out", () => {
+  test("lead to a neighbor, a row, a page, the ends, and never out", () => {
     const go = (key: string, at: number) => moved(key, at, 5, 23, 3);
     expect(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].map((key) => go(key, 7))).toEqual([6, 8, 2, 12]);
     expect(["ArrowLeft", "ArrowUp", "PageUp"].map((key) => go(key, 0))).toEqual([0, 0, 0]);

@@ -81,7 +81,7 @@ def animation(pictures: list[PILImage.Image], kind: str, *, rate: float = 20.0, 
     if kind == "webp":
         frames[0].save(into, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=85)
     else:
-        # A palette of its own for each picture: a run begins in noise and ends in other colours.
+        # A palette of its own for each picture: a run begins in noise and ends in other colors.
         few = [frame.quantize(256, PILImage.Quantize.MEDIANCUT) for frame in frames]
         few[0].save(into, "GIF", save_all=True, append_images=few[1:], duration=times, loop=0)
     return into.getvalue()
@@ -89,7 +89,7 @@ def animation(pictures: list[PILImage.Image], kind: str, *, rate: float = 20.0, 
 
 def _mp4(frames: list[PILImage.Image], rate: float, hold: float) -> bytes:
     av = _video()
-    # Of the colours of such a video there is one for each two pixels across and down.
+    # Of the colors of such a video there is one for each two pixels across and down.
     width, height = (2 * (length // 2) or 2 for length in frames[0].size)
     frames = [*frames, *[frames[-1]] * round(hold * rate)]
     into = io.BytesIO()

@@ -62,7 +62,7 @@ class Objective:
         return self._layers
 
     @property
-    def centred(self) -> str | None:
+    def centerd(self) -> str | None:
         """The layer of a single place at the middle of the map; None for anything that sees more of it."""
         return None
 
@@ -111,7 +111,7 @@ class Objective:
         return f"the least of {self.words()}"
 
     def to_dict(self) -> dict[str, Any]:
-        """What it is, for JSON; :func:`~peek_widget.ascent.description.objective_from_dict` reads it back.
+        """What it is, for JSON; :func:`~peek_widget.ascent.serialization.objective_from_dict` reads it back.
 
         A function can't be written down: of such an objective only its words are kept, and None is read back.
         """
@@ -167,10 +167,10 @@ class Sum(Objective):
         return tuple(dict.fromkeys(name for _, o in self.parts for name in o.layers))
 
     @property
-    def centred(self) -> str | None:
-        """The layer that all terms are centred on, if they are."""
-        centres = {o.centred for _, o in self.parts}
-        return centres.pop() if len(centres) == 1 else None
+    def centerd(self) -> str | None:
+        """The layer that all terms are centerd on, if they are."""
+        centers = {o.centerd for _, o in self.parts}
+        return centers.pop() if len(centers) == 1 else None
 
     @property
     def batchwise(self) -> bool:

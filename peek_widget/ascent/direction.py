@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from peek_widget.ascent.base import Activations, Objective, layer_words
-from peek_widget.ascent.place import as_place, check_place, middle, on_map, place_words
+from peek_widget.ascent.position import as_place, check_place, middle, on_map, place_words
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.network import Network
 
@@ -35,7 +35,7 @@ class Direction(Objective):
         layer: name as in ``named_modules()``.
         vector: one number for each unit of the layer: a sequence, an array or a tensor. Kept as floats.
         power: of the cosine, from 0 to 100.
-        at: the place (row, column) in the map, or ``"centre"`` for its middle; left out, the mean over all places.
+        at: the place (row, column) in the map, or ``"center"`` for its middle; left out, the mean over all places.
 
     Raises:
         UnitError: if the vector is not one row of finite numbers, or has no length.
@@ -45,7 +45,7 @@ class Direction(Objective):
     layer: str
     vector: tuple[float, ...]
     power: float = 0.0
-    at: tuple[int, int] | Literal["centre"] | None = None
+    at: tuple[int, int] | Literal["center"] | None = None
 
     def __post_init__(self) -> None:
         # frozen; this is its construction
@@ -59,9 +59,9 @@ class Direction(Objective):
         return (self.layer,)
 
     @property
-    def centred(self) -> str | None:
+    def centerd(self) -> str | None:
         """The layer, where the place is the map's middle."""
-        return self.layer if self.at == "centre" else None
+        return self.layer if self.at == "center" else None
 
     def check(self, network: Network) -> None:
         """Raise LayerError or UnitError if there is no such layer or place, or it has not as many units."""
@@ -71,13 +71,13 @@ class Direction(Objective):
                 f"A direction in {layer_words(self.layer)} needs one number for each of its {layer.channels} units; "
                 f"{len(self.vector)} were given."
             )
-        if self.at not in (None, "centre"):
+        if self.at not in (None, "center"):
             check_place(self.at, self.layer, layer)
 
     def bind(self, network: Network) -> Objective:
         """The same with its vector on the network's device, where a step need not bring it."""
         with torch.inference_mode(False):  # or the gradient could not go through it
-            return _Bound(self, self._unit().to(network.ghost.device))
+            return _Bound(self, self._unit().to(network.model_copy.device))
 
     def __call__(self, activations: Activations) -> Tensor:
         """The dot product at the place, or the mean over all places, ``[M]``."""
@@ -95,7 +95,7 @@ class Direction(Objective):
             values = values[:, :, None, None]
         if self.at is not None:
             size = values.shape[2:]
-            row, column = middle(*size) if self.at == "centre" else on_map(self.at, self.layer, *size)
+            row, column = middle(*size) if self.at == "center" else on_map(self.at, self.layer, *size)
             values = values[:, :, row : row + 1, column : column + 1]
         dot = torch.einsum("mchw,c->mhw", values, unit.to(values.dtype))
         if self.power:
@@ -107,7 +107,7 @@ class Direction(Objective):
     def words(self) -> str:
         """For example ``the direction (0.1, -2, 0.5, ...) of features.12 at the middle``."""
         numbers = ", ".join(f"{v:.3g}" for v in self.vector[:3]) + (", ..." if len(self.vector) > 3 else "")
-        place = "" if self.at is None else " " + place_words(None if self.at == "centre" else self.at)
+        place = "" if self.at is None else " " + place_words(None if self.at == "center" else self.at)
         return f"the direction ({numbers}) of {layer_words(self.layer)}{place}"
 
     def least(self) -> str:
@@ -129,8 +129,8 @@ class _Bound(Objective):
         self._direction = direction
 
     @property
-    def centred(self) -> str | None:
-        return self._direction.centred
+    def centerd(self) -> str | None:
+        return self._direction.centerd
 
 
 def _numbers(vector: Any) -> tuple[float, ...]:

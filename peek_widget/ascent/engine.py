@@ -12,17 +12,18 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Generator, Tensor, nn
 
-from peek_widget.ascent import regularise, views
+from peek_widget.ascent import regularizers as regularize
+from peek_widget.ascent import views
 from peek_widget.ascent.framing import Framing
-from peek_widget.ascent.image import Fourier, Image, Maco, Pixels
 from peek_widget.ascent.objective import Objective
+from peek_widget.ascent.param import Fourier, Image, Maco, Pixels
 from peek_widget.ascent.pictures import as_picture, fitted, in_channels
 from peek_widget.ascent.recipe import KNOBS, NUMBERS, Recipe
 from peek_widget.ascent.result import Origin, Result, Step
 from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
 from peek_widget.ascent.state import State
 from peek_widget.errors import AscentError, PeekError, RecipeError
-from peek_widget.network import Ghost, Network, Preprocess, read
+from peek_widget.network import ModelCopy, Network, Preprocess, read
 from peek_widget.network.context import full_precision, undisturbed
 
 __all__ = ["Ascent", "ascend", "render"]
@@ -78,7 +79,7 @@ class Ascent(Iterator[Step]):
 
     def __init__(
         self,
-        model: nn.Module | Ghost | Network,
+        model: nn.Module | ModelCopy | Network,
         objective: Objective | Sequence[Objective],
         recipe: Recipe | str | None = None,
         *,
@@ -101,7 +102,7 @@ class Ascent(Iterator[Step]):
         self._bound = self._bind(self.objectives)
         self.seeds: tuple[int, ...] = _seeds(seed, len(self.objectives))
         self.preprocess: Preprocess = self.network.preprocess
-        self.device: torch.device = self.network.ghost.device
+        self.device: torch.device = self.network.model_copy.device
         self.index: int = 0
         self.steps: int = self.recipe.steps
         self._asked_size = size
@@ -113,7 +114,7 @@ class Ascent(Iterator[Step]):
         self._generators = [Generator().manual_seed(s) for s in self.seeds]
         with undisturbed(self.device):
             self._image = self._start() if start is None else self._from(self._given(start))
-            self._optimiser = self._make_optimiser()
+            self._optimizer = self._make_optimizer()
         self._pictures: Tensor | None = None
         self._first_size: Tensor | None = None
         self._importance: Tensor | None = None
@@ -194,7 +195,7 @@ class Ascent(Iterator[Step]):
 
         Args:
             objective: as many as there are pictures.
-            recipe: its steps and octaves count from the run's first step. Another parametrisation takes the picture
+            recipe: its steps and octaves count from the run's first step. Another parametrization takes the picture
                 over; MACO's can't, it begins from phases.
 
         Raises:
@@ -240,7 +241,7 @@ class Ascent(Iterator[Step]):
             self._image.set_bands(self._bands())
         self._pictures = self._best = None
         self._take_size(side)
-        self._optimiser = self._make_optimiser()
+        self._optimizer = self._make_optimizer()
 
     def __iter__(self) -> Ascent:
         return self
@@ -290,8 +291,8 @@ class Ascent(Iterator[Step]):
         }.items():
             if value is not None:
                 tensors[name] = value.detach().clone()
-        for name, value in self._optimiser.state.get(self._image.parameter, {}).items():
-            tensors[f"optimiser.{name}"] = torch.as_tensor(value).detach().clone()
+        for name, value in self._optimizer.state.get(self._image.parameter, {}).items():
+            tensors[f"optimizer.{name}"] = torch.as_tensor(value).detach().clone()
         for number, generator in enumerate(self._generators):
             tensors[f"generator.{number}"] = generator.get_state()
         return State(
@@ -309,7 +310,7 @@ class Ascent(Iterator[Step]):
     @classmethod
     def resume(
         cls,
-        model: nn.Module | Ghost | Network,
+        model: nn.Module | ModelCopy | Network,
         state: State,
         *,
         objective: Objective | Sequence[Objective] | None = None,
@@ -368,12 +369,12 @@ class Ascent(Iterator[Step]):
             self._check_state(found)
             with torch.no_grad():
                 self._image.parameter.copy_(found["parameter"])
-            self._optimiser = self._make_optimiser()
-            kept = {n.removeprefix("optimiser."): v for n, v in found.items() if n.startswith("optimiser.")}
+            self._optimizer = self._make_optimizer()
+            kept = {n.removeprefix("optimizer."): v for n, v in found.items() if n.startswith("optimizer.")}
             if kept:
                 # Adam counts its steps on the CPU.
                 kept = {n: v.cpu() if v.ndim == 0 else v for n, v in kept.items()}
-                self._optimiser.state[self._image.parameter] = kept
+                self._optimizer.state[self._image.parameter] = kept
             self._first_size, self._importance = found.get("first_size"), found.get("importance")
             if "best_values" in found:
                 self._best = (found["best_values"].cpu(), found["best_pictures"])
@@ -403,10 +404,10 @@ class Ascent(Iterator[Step]):
             shapes |= {"best_values": (count,), "best_pictures": (count, channels, side, side)}
         if "blurred" in found:
             shapes["blurred"] = ()
-        if any(name.startswith("optimiser.") for name in found):
-            shapes |= {"optimiser.step": (), "optimiser.exp_avg": whole, "optimiser.exp_avg_sq": whole}
-            if self.recipe.optimiser == "nadam":
-                shapes["optimiser.mu_product"] = ()
+        if any(name.startswith("optimizer.") for name in found):
+            shapes |= {"optimizer.step": (), "optimizer.exp_avg": whole, "optimizer.exp_avg_sq": whole}
+            if self.recipe.optimizer == "nadam":
+                shapes["optimizer.mu_product"] = ()
         for name, shape in shapes.items():
             value = found.get(name)
             good = value is not None and value.is_floating_point() and tuple(value.shape) == shape
@@ -473,8 +474,8 @@ class Ascent(Iterator[Step]):
 
     def _pulled(self, gradient: Tensor, pictures: Tensor) -> Tensor:
         for name, pull in (
-            ("total_variation", regularise.total_variation_gradient),
-            ("l1", regularise.l1_gradient),
+            ("total_variation", regularize.total_variation_gradient),
+            ("l1", regularize.l1_gradient),
         ):
             strength = self._number(name)
             if strength > 0.0:
@@ -482,13 +483,13 @@ class Ascent(Iterator[Step]):
         return gradient
 
     def _move(self, pictures: Tensor, gradient: Tensor, windows: list[views.Window]) -> None:
-        """One step of the optimiser along the gradient by the pictures."""
+        """One step of the optimizer along the gradient by the pictures."""
         recipe, image, step_size = self.recipe, self._image, self._number("step_size")
         parameter = image.parameter
         if self._first_size is None:
             # Units differ by orders of magnitude, and Adam's epsilon is absolute.
             self._first_size = _size(gradient).clamp(min=1e-30)
-        if recipe.optimiser == "plain" and isinstance(image, Pixels):
+        if recipe.optimizer == "plain" and isinstance(image, Pixels):
             with torch.no_grad():
                 for number, (rows, columns) in enumerate(windows):
                     part = gradient[number, :, rows, columns]
@@ -496,19 +497,19 @@ class Ascent(Iterator[Step]):
         else:
             parameter.grad = None
             pictures.backward(-gradient / self._divisor(gradient))
-            if recipe.optimiser == "plain":
+            if recipe.optimizer == "plain":
                 with torch.no_grad():
                     parameter -= step_size * parameter.grad
             else:
-                self._optimiser.param_groups[0]["lr"] = step_size
-                self._optimiser.step()
+                self._optimizer.param_groups[0]["lr"] = step_size
+                self._optimizer.step()
         if isinstance(image, Pixels):
             with torch.no_grad():
                 parameter.clamp_(0.0, 255.0)
 
     def _along(self, gradient: Tensor, step_size: float, number: int) -> Tensor:
-        """A plain step in grey levels along the gradient ``[C, H, W]`` of one picture."""
-        match self.recipe.normalise:
+        """A plain step in gray levels along the gradient ``[C, H, W]`` of one picture."""
+        match self.recipe.normalize:
             case "mean":
                 mean = gradient.abs().mean()
                 # A picture that nothing moves any more stays as it is.
@@ -519,13 +520,13 @@ class Ascent(Iterator[Step]):
             case "first":
                 return step_size * gradient / self._first_size[number]
         by_level = gradient / 255.0
-        if self.recipe.normalise == "none":
+        if self.recipe.normalize == "none":
             return step_size * by_level
         progress = step_size / by_level.square().sum().clamp(min=1e-30)
         return progress.clamp(max=self.recipe.largest_rate) * by_level
 
     def _divisor(self, gradient: Tensor) -> Tensor | float:
-        match self.recipe.normalise:
+        match self.recipe.normalize:
             case "first":
                 return self._first_size
             case "rms":
@@ -536,17 +537,17 @@ class Ascent(Iterator[Step]):
                 return 1.0
 
     def _filter(self, gradient: Tensor, windows: list[views.Window]) -> None:
-        """What regularisers do to the picture after a step."""
+        """What regularizers do to the picture after a step."""
         rate = self._number("decay")
         if rate > 0.0:
-            regularise.decay(self._image, rate, self.preprocess.neutral())
+            regularize.decay(self._image, rate, self.preprocess.neutral())
         if self.index % self.recipe.blur_every == 0:
-            regularise.blur(self._image, self._number("blur"), windows)
+            regularize.blur(self._image, self._number("blur"), windows)
         if isinstance(self._image, Pixels):
             neutral = self.preprocess.neutral()
-            regularise.bilateral(self._image, self._number("bilateral"), self.recipe.bilateral_colour)
-            regularise.clip_small_norm(self._image, self._number("small_norm"), neutral)
-            regularise.clip_small_contribution(self._image, gradient, self._number("small_contribution"), neutral)
+            regularize.bilateral(self._image, self._number("bilateral"), self.recipe.bilateral_color)
+            regularize.clip_small_norm(self._image, self._number("small_norm"), neutral)
+            regularize.clip_small_contribution(self._image, gradient, self._number("small_contribution"), neutral)
 
     def _note(self, pictures: Tensor, gradient: Tensor, activations: Tensor) -> None:
         """Keep what the recipe asks for of the picture that was just seen."""
@@ -664,9 +665,9 @@ class Ascent(Iterator[Step]):
 
     def _given(self, start: Any) -> Tensor:
         """The pictures to begin from, ``[N, C, S, S]``."""
-        if isinstance(start, str) and start in ("noise", "grey", "white"):
+        if isinstance(start, str) and start in ("noise", "gray", "white"):
             raise RecipeError(
-                f"start={start!r}: start= takes a picture; noise, grey or white are the recipe's: "
+                f"start={start!r}: start= takes a picture; noise, gray or white are the recipe's: "
                 f"Recipe.preset('peek').replace(start={start!r})."
             )
         many = list(start) if isinstance(start, Tensor) and start.ndim == 4 else [start]
@@ -692,15 +693,15 @@ class Ascent(Iterator[Step]):
             bands[list(group.members)] = self._framing.band(group.frame)
         return bands
 
-    def _make_optimiser(self) -> torch.optim.Optimizer:
-        kind = torch.optim.NAdam if self.recipe.optimiser == "nadam" else torch.optim.Adam
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        kind = torch.optim.NAdam if self.recipe.optimizer == "nadam" else torch.optim.Adam
         return kind([self._image.parameter], lr=self.recipe.at("step_size", 0))
 
     def _enter_octave(self) -> None:
         octave, done, _ = self.recipe.octave(min(self.index, self.recipe.steps - 1))
         if done == 0 and self.index < self.recipe.steps and self._framing.sides[octave] != self.size:
             self._take_size(self._framing.sides[octave])
-            self._optimiser = self._make_optimiser()
+            self._optimizer = self._make_optimizer()
 
     def _take_size(self, side: int) -> None:
         if side == self.size:
@@ -780,7 +781,7 @@ def _seeds(seed: Any, count: int) -> tuple[int, ...]:
 
 
 def ascend(
-    model: nn.Module | Ghost | Network,
+    model: nn.Module | ModelCopy | Network,
     objective: Objective | Sequence[Objective],
     recipe: Recipe | str | None = None,
     *,
@@ -814,7 +815,7 @@ def ascend(
 
 
 def render(
-    model: nn.Module | Ghost | Network,
+    model: nn.Module | ModelCopy | Network,
     objective: Objective | Sequence[Objective],
     recipe: Recipe | str | None = None,
     *,

@@ -66,8 +66,8 @@ class Framing:
             return self._cut(objective, Frame(network.input_size if whole else max(1, round(shown)), "whole"))
         if recipe.view == "normal-crop":
             return self._cut(objective, Frame(network.input_size if whole else limit, "normal-crop"))
-        centre = objective.centred
-        layer = network.layer(centre) if centre is not None else None
+        center = objective.centerd
+        layer = network.layer(center) if center is not None else None
         if layer is None or layer.sees_all or not layer.spatial:
             side = network.input_size if whole else limit
             return self._runnable(
@@ -96,7 +96,7 @@ class Framing:
             recipe.scales,
             jitter,
             recipe.late_jitter,
-            recipe.centre_deviation,
+            recipe.center_deviation,
             flip,
             recipe.beyond,
         )
@@ -143,7 +143,7 @@ class Framing:
         return 1.0 + 2.0 * recipe.padding - 2.0 * min(recipe.at("jitter", step), recipe.padding)
 
     def _places(self, name: str, side: int) -> tuple[int, int]:
-        probe = torch.zeros(1, self._network.channels, side, side, device=self._network.ghost.device)
+        probe = torch.zeros(1, self._network.channels, side, side, device=self._network.model_copy.device)
         with torch.no_grad():
             value = self._network.run(self._network.preprocess(probe), [name])[name]
         return value.shape[2], value.shape[3]
@@ -163,9 +163,9 @@ class Framing:
 
     def _cut(self, objective: Objective, frame: Frame) -> Frame:
         """The frame, with that part of it that the network needs; SizeError as :meth:`_runnable`."""
-        centre = objective.centred
+        center = objective.centerd
         self._runnable(objective, frame)
-        return frame if centre is None else replace(frame, part=self._network.middle_part(centre, frame.side))
+        return frame if center is None else replace(frame, part=self._network.middle_part(center, frame.side))
 
     def _least_size(self, view: int) -> int:
         return -(-view * self.sides[-1] // self.window)

@@ -1,7 +1,7 @@
 """What an ascent makes larger: a channel, a neuron, a class, or anything one can compute from activations.
 
 Further objectives: :mod:`~peek_widget.ascent.direction`, :mod:`~peek_widget.ascent.diversity` (of a whole batch) and
-:mod:`~peek_widget.ascent.style`; :mod:`~peek_widget.ascent.description` reads one back from JSON.
+:mod:`~peek_widget.ascent.style`; :mod:`~peek_widget.ascent.serialization` reads one back from JSON.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 from torch import Tensor
 
 from peek_widget.ascent.base import Activations, Objective, Sum, Term, layer_words
-from peek_widget.ascent.place import as_place, check_place, is_whole, middle, on_map, place_words
+from peek_widget.ascent.position import as_place, check_place, is_whole, middle, on_map, place_words
 from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
 
-__all__ = ["Activations", "Channel", "Logit", "Neuron", "Objective", "Sum", "Term", "interpolate"]
+__all__ = ["Activations", "Channel", "Logit", "Neuron", "Objective", "Sum", "Term", "interpolate", "unit_objective"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Neuron(Objective):
         return (self.layer,)
 
     @property
-    def centred(self) -> str | None:
+    def centerd(self) -> str | None:
         """The layer, where the place is the map's middle."""
         return self.layer if self.at is None else None
 
@@ -169,3 +169,26 @@ def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Obj
         raise PeekError(f"count={count!r}: give a whole number of pictures from 2 (the two ends) to 1000.")
     shares = [index / (count - 1) for index in range(count)]
     return [Sum.of((1.0 - share, first), (share, second)) for share in shares]
+
+
+def unit_objective(
+    network: Network, layer: str, unit: int, kind: str | None = None, at: tuple[int, int] | None = None
+) -> Objective:
+    """Return what a unit is drawn for: the one rule of explorer, sheet, comparison, scores and game.
+
+    Args:
+        network: as read.
+        layer: the layer's name; ``""`` is the model's output.
+        unit: the unit's number in the layer.
+        kind: ``"neuron"`` (one position of the feature map), ``"channel"`` (the mean over the map) or ``"class"``
+            (the model's own score); None for the default: a class where the output is a vector, else the neuron.
+            A unit of an output without a map is its class whatever is asked for.
+        at: the neuron's (row, column) on the map; None for the center.
+    """
+    found = network.layer(layer)
+    if kind == "class" or (found.name == OUTPUT and not found.spatial):
+        return Logit(unit)
+    if kind == "channel":
+        return Channel(found.name, unit)
+    # of a vector, the one position that there is
+    return Neuron(found.name, unit, at if found.spatial else None)

@@ -16,7 +16,7 @@ __all__ = ["as_picture", "fitted", "in_channels", "to_pil"]
 
 
 def to_pil(image: Tensor, alpha: Tensor | None = None) -> PILImage.Image:
-    """A picture ``[C, H, W]`` in [0, 1] for Pillow: its first three channels as RGB; of fewer the mean, in grey.
+    """A picture ``[C, H, W]`` in [0, 1] for Pillow: its first three channels as RGB; of fewer the mean, in gray.
 
     What lies outside is clipped, what is no number is black.
 
@@ -24,8 +24,8 @@ def to_pil(image: Tensor, alpha: Tensor | None = None) -> PILImage.Image:
         image: the picture.
         alpha: its opacity ``[1, H, W]`` in [0, 1], where it has one.
     """
-    colours = image[:3] if image.shape[0] >= 3 else image.mean(0, keepdim=True)
-    levels = colours if alpha is None else torch.cat([colours, alpha.to(colours)])
+    colors = image[:3] if image.shape[0] >= 3 else image.mean(0, keepdim=True)
+    levels = colors if alpha is None else torch.cat([colors, alpha.to(colors)])
     # plane by plane: three times as quick as by pixels, and every frame of the live picture passes here
     shares = levels.detach().cpu().nan_to_num().clamp_(0.0, 1.0)
     bands = [PILImage.fromarray(plane) for plane in shares.mul_(255.0).round_().to(torch.uint8).numpy()]
@@ -36,7 +36,7 @@ def as_picture(image: Any) -> Tensor:
     """What is given as an image as float32 ``[C, H, W]`` in [0, 1].
 
     Args:
-        image: a PIL image (RGB unless it is grey), an array ``[H, W]`` or ``[H, W, C]`` (bytes, or numbers in
+        image: a PIL image (RGB unless it is gray), an array ``[H, W]`` or ``[H, W, C]`` (bytes, or numbers in
             [0, 1]), or a tensor ``[C, H, W]`` in [0, 1].
 
     Raises:
@@ -65,13 +65,13 @@ def as_picture(image: Any) -> Tensor:
     if not (0.0 <= low <= high <= 1.0):  # NaN fails it too
         raise PeekError(
             f"The image's values go from {low:g} to {high:g}: give them from 0 to 1 (bytes by 255, and nothing "
-            "normalised)."
+            "normalized)."
         )
     return picture
 
 
 def in_channels(picture: Tensor, channels: int) -> Tensor:
-    """A picture ``[C, H, W]`` for a model that takes so many channels: grey for all of them, or their mean as grey.
+    """A picture ``[C, H, W]`` for a model that takes so many channels: gray for all of them, or their mean as gray.
 
     Raises:
         PeekError: if there is no such way.
@@ -84,7 +84,7 @@ def in_channels(picture: Tensor, channels: int) -> Tensor:
         return picture.mean(0, keepdim=True)
     raise PeekError(
         f"The model takes images of {channels} channels and this picture has {picture.shape[0]}: give one of "
-        f"{channels}, or a grey one. (A tensor is [C, H, W], an array [H, W, C].)"
+        f"{channels}, or a gray one. (A tensor is [C, H, W], an array [H, W, C].)"
     )
 
 

@@ -1,8 +1,8 @@
 """The recipes by name, with the numbers that their sources published.
 
 Where a source has its own network, image range or transformation code, the numbers are kept and the rest is ours:
-the picture is held in grey levels (or as a spectrum) and the model's own preprocessing is part of what is
-climbed, so that a step of 3.0 is 3 grey levels of 255 for every model.
+the picture is held in gray levels (or as a spectrum) and the model's own preprocessing is part of what is
+climbed, so that a step of 3.0 is 3 gray levels of 255 for every model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _peek() -> Preset:
     seen through crops of very different sizes (the idea of MACO, Fel et al. 2023), with a little total variation.
     """
     recipe = Recipe(
-        name="peek", octaves=((150, 1.0),), image="fourier", optimiser="adam", view="crop", start_deviation=0.01,
+        name="peek", octaves=((150, 1.0),), image="fourier", optimizer="adam", view="crop", start_deviation=0.01,
         spectrum_power=1.1, step_size=0.05, jitter=0.05, total_variation=0.05, crop=(0.3, 1.2),
         field_crop=(0.9, 1.5), rotation=10.0, size=160,
     )  # fmt: skip
@@ -51,7 +51,7 @@ def _oygard_2016() -> Preset:
     """
     recipe = Recipe(
         name="oygard-2016", octaves=((200, 1.0), (100, 1.0), (100, 1.05), (50, 1.05), (25, 1.05)), image="pixels",
-        optimiser="plain", normalise="mean", view="window", start_level=250.0, start_deviation=8.0,
+        optimizer="plain", normalize="mean", view="window", start_level=250.0, start_deviation=8.0,
         step_size=((3.0, 2.5), (2.5, 2.0), (2.0, 1.5), (1.5, 0.375), (0.375, 0.125)),
         blur=((2.5, 1.1), (1.1, 0.858), (0.858, 0.78), (0.858, 0.40), (0.4, 0.1)),
     )  # fmt: skip
@@ -83,13 +83,13 @@ def _oygard_2015_class() -> Preset:
     GoogLeNet's two auxiliary classifiers, which no other network has.
     """
     recipe = Recipe(
-        name="oygard-2015-class", octaves=((190, 1.0), (450, 1.2)), image="pixels", optimiser="plain",
-        normalise="mean", view="window", start_level=200.0, start_deviation=8.0,
+        name="oygard-2015-class", octaves=((190, 1.0), (450, 1.2)), image="pixels", optimizer="plain",
+        normalize="mean", view="window", start_level=200.0, start_deviation=8.0,
         step_size=((11.0, 11.0), (6.0, 3.0)), blur=((2.5, 0.78), (0.936, 0.40)),
     )  # fmt: skip
     return Preset(
         recipe,
-        "The earlier post's, for classes: long steps from a light grey, then slower ones on a larger picture.",
+        "The earlier post's, for classes: long steps from a light gray, then slower ones on a larger picture.",
         'A. M. Øygard, "Visualizing GoogLeNet classes" (2015), deepdraw notebook, the more coherent alternative.',
     )
 
@@ -99,12 +99,12 @@ def _yosinski_2015(number: int, summary: str, steps: int, **numbers: Any) -> Pre
 
     The four sets of hyperparameters of Table 1 (arXiv 1506.06579; Deep Visualization Toolbox): from the mean plus
     N(0, 10), ``x += rate * g``, decay, a blur at every fourth step, clipping of pixels with small norm and of small
-    contribution; the best picture of the run is kept. The rates are by grey levels and absolute, for the paper's
-    network: on one of another scale the pictures may stay faint (on SqueezeNet set 1's are grey).
+    contribution; the best picture of the run is kept. The rates are by gray levels and absolute, for the paper's
+    network: on one of another scale the pictures may stay faint (on SqueezeNet set 1's are gray).
     """
     recipe = Recipe(
         **{
-            "name": f"yosinski-2015-{number}", "octaves": ((steps, 1.0),), "image": "pixels", "optimiser": "plain",
+            "name": f"yosinski-2015-{number}", "octaves": ((steps, 1.0),), "image": "pixels", "optimizer": "plain",
             "view": "window", "start_level": None, "start_deviation": 10.0, "keep": "best", **numbers,
         }
     )  # fmt: skip
@@ -114,14 +114,14 @@ def _yosinski_2015(number: int, summary: str, steps: int, **numbers: Any) -> Pre
 def _lucid_2017() -> Preset:
     """Olah, Mordvintsev & Schubert 2017, "Feature Visualization", as Lucid's defaults have it.
 
-    Spectrum with power 1 at 128 px, Adam 0.05, 512 steps; padding 12 in grey, jitter 8, scale one of
+    Spectrum with power 1 at 128 px, Adam 0.05, 512 steps; padding 12 in gray, jitter 8, scale one of
     1 +- {0, 0.02, ..., 0.10}, turn one of -10 .. 10 degrees and five times 0, jitter 4. A jitter of 8 is a shift by
     up to 4 either way. All is one bilinear sampling, cut to one size after scaling, where Lucid samples twice and
     hands on pictures of varying size.
     """
     recipe = Recipe(
-        name="lucid-2017", octaves=((512, 1.0),), size=128, image="fourier", optimiser="adam", view="whole",
-        start_deviation=0.01, spectrum_power=1.0, step_size=0.05, padding=12 / 128, beyond="grey", jitter=4 / 128,
+        name="lucid-2017", octaves=((512, 1.0),), size=128, image="fourier", optimizer="adam", view="whole",
+        start_deviation=0.01, spectrum_power=1.0, step_size=0.05, padding=12 / 128, beyond="gray", jitter=4 / 128,
         late_jitter=2 / 128, scales=tuple(1.0 + (n - 5) / 50.0 for n in range(11)),
         turns=(*(float(n) for n in range(-10, 11)), *(0.0,) * 5),
     )  # fmt: skip
@@ -142,8 +142,8 @@ def _maco_2023() -> Preset:
     """
     recipe = Recipe(
         name="maco-2023", octaves=((256, 1.0),), size=512, image="maco", start_deviation=1.0, transparency=True,
-        optimiser="nadam", step_size=1.0, view="normal-crop", views=32, crop_mean=(0.5, 0.05), crop_deviation=0.05,
-        centre_deviation=0.15, noise=0.04,
+        optimizer="nadam", step_size=1.0, view="normal-crop", views=32, crop_mean=(0.5, 0.05), crop_deviation=0.05,
+        center_deviation=0.15, noise=0.04,
     )  # fmt: skip
     return Preset(
         recipe,
@@ -178,21 +178,21 @@ _PRESETS: dict[str, Preset] = {
         _oygard_2015_class(),
         _yosinski_2015(
             1,
-            "Yosinski's first: an adaptive step, the faintest half of the pixels emptied; grey on networks of another "
+            "Yosinski's first: an adaptive step, the faintest half of the pixels emptied; gray on networks of another "
             "scale.",
-            500, normalise="progress", step_size=2.0, largest_rate=100.0, blur=0.5, blur_every=4, small_norm=50.0,
+            500, normalize="progress", step_size=2.0, largest_rate=100.0, blur=0.5, blur_every=4, small_norm=50.0,
         ),
         _yosinski_2015(
-            2, "Yosinski's second: a strong decay instead of a blur; small bright patches on grey.",
-            750, normalise="none", step_size=100.0, decay=0.3, small_norm=20.0,
+            2, "Yosinski's second: a strong decay instead of a blur; small bright patches on gray.",
+            750, normalize="none", step_size=100.0, decay=0.3, small_norm=20.0,
         ),
         _yosinski_2015(
             3, "Yosinski's third, most of the paper's figures: a weak decay and a blur now and then.",
-            1000, normalise="none", step_size=100.0, decay=0.0001, blur=1.0, blur_every=4,
+            1000, normalize="none", step_size=100.0, decay=0.0001, blur=1.0, blur_every=4,
         ),
         _yosinski_2015(
             4, "Yosinski's fourth: nine in ten pixels, those that contribute least, emptied.",
-            1000, normalise="progress", step_size=2.0, largest_rate=1e8, blur=0.5, blur_every=4,
+            1000, normalize="progress", step_size=2.0, largest_rate=1e8, blur=0.5, blur_every=4,
             small_contribution=90.0,
         ),
         _lucid_2017(),

@@ -56,7 +56,7 @@ KNOBS: Mapping[str, Knob] = {
         Knob("decay", "decay", 0.0, 0.5, "linear", "a step",
              "Fades the picture a little at every step: only what the unit keeps asking for stays."),
         Knob("total_variation", "total variation", 0.0, 1.0, "linear", "",
-             "Pulls neighbouring pixels together: more gives plain areas with clear edges."),
+             "Pulls neighboring pixels together: more gives plain areas with clear edges."),
         Knob("step_size", "step size", 0.001, 200.0, "log", "",
              "How far the picture moves at every step: small is slow and fine, large is quick and rough."),
     )
@@ -71,7 +71,7 @@ NUMBERS: Mapping[str, Knob] = {
             Knob("bilateral", "bilateral filter", 0.0, 5.0, "linear", "px",
                  "Smooths areas after every step and keeps their edges."),
             Knob("l1", "L1", 0.0, 1.0, "linear", "",
-                 "Pulls every pixel towards mid-grey alike: only what pays for itself stays coloured."),
+                 "Pulls every pixel toward mid-gray alike: only what pays for itself stays colored."),
             Knob("small_norm", "small norm", 0.0, 99.0, "linear", "% of the pixels",
                  "Empties the faintest pixels after every step."),
             Knob("small_contribution", "small contribution", 0.0, 99.0, "linear", "% of the pixels",
@@ -104,23 +104,23 @@ class Recipe:
         keep: the picture that is the run's result: its ``"last"``, or its ``"best"``, the one with the highest
             activation (Yosinski et al. 2015).
 
-        image: the parametrisation: ``"fourier"`` (spectrum, decorrelated colour), ``"pixels"`` (grey levels from
+        image: the parametrization: ``"fourier"`` (spectrum, decorrelated color), ``"pixels"`` (gray levels from
             0 to 255) or ``"maco"`` (phases alone, on the spectrum of natural images).
-        start: ``"noise"``, ``"grey"`` or ``"white"``; a picture is given to ``ascend`` as ``start=``.
-        start_level: mean of the starting noise, in grey levels (pixels only); None for what the network sees as
+        start: ``"noise"``, ``"gray"`` or ``"white"``; a picture is given to ``ascend`` as ``start=``.
+        start_level: mean of the starting noise, in gray levels (pixels only); None for what the network sees as
             zero.
-        start_deviation: deviation of the starting noise: in grey levels for pixels, of the unscaled spectrum
+        start_deviation: deviation of the starting noise: in gray levels for pixels, of the unscaled spectrum
             for Fourier, in radians for MACO.
         spectrum_power: how much more a step moves coarse forms than fine ones (Fourier only).
         transparency: keep where the gradients were, and give it as the pictures' ``alpha`` (MACO's importance).
 
-        optimiser: ``"adam"``, ``"nadam"``, or ``"plain"``: a step of ``step_size`` along the gradient.
-        normalise: what the gradient is divided by: its root mean square at the ``"first"`` step (for optimisers
+        optimizer: ``"adam"``, ``"nadam"``, or ``"plain"``: a step of ``step_size`` along the gradient.
+        normalize: what the gradient is divided by: its root mean square at the ``"first"`` step (for optimizers
             that measure it themselves later), or at each step its ``"rms"`` or its ``"mean"`` absolute value
             (Øygard), or ``"none"``. ``"progress"`` (Yosinski; plain steps on pixels) takes the rate
-            ``min(largest_rate, step_size / |g|^2)``. Where it is not divided, it is by grey levels, for pixels.
-        step_size: of the optimiser: a rate for Adam and NAdam, grey levels for plain steps on pixels.
-        largest_rate: of ``normalise="progress"``.
+            ``min(largest_rate, step_size / |g|^2)``. Where it is not divided, it is by gray levels, for pixels.
+        step_size: of the optimizer: a rate for Adam and NAdam, gray levels for plain steps on pixels.
+        largest_rate: of ``normalize="progress"``.
 
         view: ``"crop"`` (random resized crops), ``"normal-crop"`` (MACO's), ``"whole"`` (the padded picture,
             Lucid's) or ``"window"`` (one square of the first octave's size, which alone is changed; Øygard's).
@@ -128,7 +128,7 @@ class Recipe:
         crop: smallest and largest side of a crop, as a share of the picture, where the objective sees all of
             it; two such pairs for the run's start and its end.
         field_crop: the same for a unit with a receptive field, as a share of that field.
-        crop_mean, crop_deviation, centre_deviation: of normal crops: mean and deviation of the side, deviation of
+        crop_mean, crop_deviation, center_deviation: of normal crops: mean and deviation of the side, deviation of
             the middle, as shares of the picture.
         jitter: largest shift of a view, as a share of the side.
         late_jitter: largest second shift, after scaling, as a share of the side.
@@ -136,17 +136,17 @@ class Recipe:
         turns: angles in degrees, one of which is taken at random, in place of ``rotation``.
         scales: magnifications, one of which is taken at random.
         padding: of a whole picture, on each side, as a share of the side.
-        beyond: what lies past the border: ``"mirror"`` or ``"grey"``.
+        beyond: what lies past the border: ``"mirror"`` or ``"gray"``.
         noise: added to a view, as a share of the range from black to white.
         flip: probability that a view is mirrored, left for right.
 
         blur: Gaussian after each step, its deviation in pixels of the picture.
         blur_every: blur after each so many steps.
         bilateral: bilateral filter after each step, its deviation in pixels (pixels only).
-        bilateral_colour: its deviation in colour, as a share of the range from black to white.
+        bilateral_color: its deviation in color, as a share of the range from black to white.
         decay: share of the way to what the network sees as zero that the picture goes back at each step.
-        total_variation: pull between neighbouring pixels, in units of the objective's mean gradient.
-        l1: pull towards mid-grey, in the same units.
+        total_variation: pull between neighboring pixels, in units of the objective's mean gradient.
+        l1: pull toward mid-gray, in the same units.
         small_norm: percentile of the faintest pixels, emptied after each step (pixels only).
         small_contribution: percentile of the pixels that contribute least, emptied after each step (pixels only).
 
@@ -160,14 +160,14 @@ class Recipe:
     keep: Literal["last", "best"] = "last"
 
     image: Literal["fourier", "pixels", "maco"] = "fourier"
-    start: Literal["noise", "grey", "white"] = "noise"
+    start: Literal["noise", "gray", "white"] = "noise"
     start_level: float | None = 128.0
     start_deviation: float = 0.01
     spectrum_power: float = 1.2
     transparency: bool = False
 
-    optimiser: Literal["adam", "nadam", "plain"] = "adam"
-    normalise: Literal["first", "rms", "mean", "none", "progress"] = "first"
+    optimizer: Literal["adam", "nadam", "plain"] = "adam"
+    normalize: Literal["first", "rms", "mean", "none", "progress"] = "first"
     step_size: Schedule = 0.05
     largest_rate: float = 100.0
 
@@ -177,21 +177,21 @@ class Recipe:
     field_crop: Range = (0.7, 1.1)
     crop_mean: Schedule = 0.5
     crop_deviation: float = 0.05
-    centre_deviation: float = 0.15
+    center_deviation: float = 0.15
     jitter: Schedule = 0.0
     late_jitter: float = 0.0
     rotation: Schedule = 0.0
     turns: tuple[float, ...] = ()
     scales: tuple[float, ...] = ()
     padding: float = 0.0
-    beyond: Literal["mirror", "grey"] = "mirror"
+    beyond: Literal["mirror", "gray"] = "mirror"
     noise: Schedule = 0.0
     flip: Schedule = 0.0
 
     blur: Schedule = 0.0
     blur_every: int = 1
     bilateral: Schedule = 0.0
-    bilateral_colour: float = 0.1
+    bilateral_color: float = 0.1
     decay: Schedule = 0.0
     total_variation: Schedule = 0.0
     l1: Schedule = 0.0
@@ -273,8 +273,8 @@ class Recipe:
              f"image='maco' moves phases, and start={self.start!r} has none: give start='noise'."),
             (self.image != "maco" or all(scale == 1.0 for _, scale in self.octaves),
              "image='maco' has one size, the spectrum's: give octaves of scale 1."),
-            (self.normalise != "progress" or (self.optimiser == "plain" and self.image == "pixels"),
-             "normalise='progress' sets the rate of plain steps on pixels: it needs optimiser='plain', "
+            (self.normalize != "progress" or (self.optimizer == "plain" and self.image == "pixels"),
+             "normalize='progress' sets the rate of plain steps on pixels: it needs optimizer='plain', "
              "image='pixels'."),
         ):  # fmt: skip
             if not holds:
@@ -400,12 +400,12 @@ class Recipe:
 
 _CHOICES = {
     "image": ("fourier", "pixels", "maco"),
-    "start": ("noise", "grey", "white"),
+    "start": ("noise", "gray", "white"),
     "keep": ("last", "best"),
-    "optimiser": ("adam", "nadam", "plain"),
-    "normalise": ("first", "rms", "mean", "none", "progress"),
+    "optimizer": ("adam", "nadam", "plain"),
+    "normalize": ("first", "rms", "mean", "none", "progress"),
     "view": ("crop", "normal-crop", "whole", "window"),
-    "beyond": ("mirror", "grey"),
+    "beyond": ("mirror", "gray"),
 }
 _RANGES = {
     "start_level": (0.0, 255.0),
@@ -413,10 +413,10 @@ _RANGES = {
     "spectrum_power": (0.0, 3.0),
     "largest_rate": (1e-6, 1e12),
     "crop_deviation": (0.0, 1.0),
-    "centre_deviation": (0.0, 1.0),
+    "center_deviation": (0.0, 1.0),
     "late_jitter": (0.0, 0.25),
     "padding": (0.0, 1.0),
-    "bilateral_colour": (0.01, 1.0),
+    "bilateral_color": (0.01, 1.0),
 }
 _PIXELS_ONLY = ("bilateral", "small_norm", "small_contribution")
 MINIMUM_SIZE, MAXIMUM_SIZE = 8, 2048

@@ -10,13 +10,13 @@ from pathlib import Path
 from PIL import Image as PILImage
 from torch import Tensor
 
-from peek_widget.ascent import keep
-from peek_widget.ascent.identity import fingerprint
+from peek_widget.ascent import provenance as keep
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.pictures import to_pil
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.errors import PeekError
 from peek_widget.network import Network
+from peek_widget.network.fingerprint import fingerprint
 
 __all__ = ["Origin", "Result", "Step"]
 

@@ -22,7 +22,7 @@ __all__ = [
     "recorrelate",
 ]
 
-# Xplique's and Horama's recorrelation of ImageNet's colours; rows are the decorrelated axes.
+# Xplique's and Horama's recorrelation of ImageNet's colors; rows are the decorrelated axes.
 _AXES = torch.tensor(
     [
         [0.56282854, 0.58447580, 0.58447580],
@@ -36,7 +36,7 @@ POWER = 1.41
 
 
 def recorrelate(values: Tensor) -> Tensor:
-    """Colours from decorrelated channels, ``[N, C, H, W]``; only 3 channels are colours, others stay as they are."""
+    """Colors from decorrelated channels, ``[N, C, H, W]``; only 3 channels are colors, others stay as they are."""
     return torch.einsum("nchw,cd->ndhw", values, _AXES.to(values)) if values.shape[1] == 3 else values
 
 
@@ -66,7 +66,7 @@ def power_law_spectrum(channels: int, side: int = 128, power: float = POWER) -> 
 
 
 def measure_spectrum(images: Iterable[Any], size: int = 224) -> Tensor:
-    """The mean magnitude of every frequency over images, in decorrelated colour: a spectrum for ``image="maco"``.
+    """The mean magnitude of every frequency over images, in decorrelated color: a spectrum for ``image="maco"``.
 
     Args:
         images: PIL images, arrays ``[H, W, C]`` or tensors ``[C, H, W]`` in [0, 1]; each is resized so that its
@@ -94,7 +94,7 @@ def measure_spectrum(images: Iterable[Any], size: int = 224) -> Tensor:
     if total is None:
         raise PeekError("A spectrum is measured from images, and there was none: give at least one.")
     mean = total / count
-    # A mean of the picture is no form, and the values are standardised afterwards anyhow.
+    # A mean of the picture is no form, and the values are standardized afterwards anyhow.
     mean[:, 0, 0] = 0.0
     return (mean / mean.max().clamp(min=1e-12)).float()
 

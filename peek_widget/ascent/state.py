@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from peek_widget.ascent.description import objective_from_dict
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import NUMBERS, Recipe, check_size
+from peek_widget.ascent.serialization import objective_from_dict
 from peek_widget.errors import PeekError
 
 __all__ = ["State"]
@@ -36,7 +36,7 @@ class State:
         index: of the next step.
         steps: of the whole run.
         overrides: numbers held by hand.
-        tensors: the parameter, the optimiser's, the generators' and the like, on the CPU.
+        tensors: the parameter, the optimizer's, the generators' and the like, on the CPU.
     """
 
     objectives: tuple[Objective, ...] | None

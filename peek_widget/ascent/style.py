@@ -32,7 +32,7 @@ class Style(Objective):
     Equal where layers and pixels are; it can't be written down as JSON, which keeps its words only.
 
     Args:
-        layers: names as in ``named_modules()``; early ones hold grain and colour, later ones larger forms.
+        layers: names as in ``named_modules()``; early ones hold grain and color, later ones larger forms.
         image: a PIL image, an array ``[H, W]`` or ``[H, W, C]``, or a tensor ``[C, H, W]`` in [0, 1].
 
     Raises:
@@ -57,8 +57,8 @@ class Style(Objective):
             PeekError: if the image gives a layer no activation at all, so that it has no texture there.
         """
         # Not in a caller's inference mode, or no gradient could go through what comes of it.
-        with undisturbed(network.ghost.device), torch.no_grad():
-            picture = fitted(self._target(network.channels), network.input_size)[None].to(network.ghost.device)
+        with undisturbed(network.model_copy.device), torch.no_grad():
+            picture = fitted(self._target(network.channels), network.input_size)[None].to(network.model_copy.device)
             found = network.run(network.preprocess(picture), self.layers)
             targets = {name: gram(values) for name, values in found.items()}
             for name, target in targets.items():

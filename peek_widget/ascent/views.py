@@ -29,7 +29,7 @@ class Frame:
             crop), ``"field"`` (a receptive field round its middle), ``"normal-crop"`` (MACO's), ``"whole"``,
             ``"window"`` (a square of its own pixels).
         reach: of a field's cut, its side by the side of the field: the room round the field.
-        centre: the place (y, x) in the network's square, from -1 to 1, on which the picture's middle comes to
+        center: the place (y, x) in the network's square, from -1 to 1, on which the picture's middle comes to
             lie; None lets the cut go anywhere in the picture.
         part: first row, first column and side of what the network needs of its square, because a unit in the middle
             sees no more; None for all of it.
@@ -38,7 +38,7 @@ class Frame:
     side: int
     cut: Literal["crop", "widest", "field", "normal-crop", "whole", "window"]
     reach: float = 1.0
-    centre: tuple[float, float] | None = None
+    center: tuple[float, float] | None = None
     part: tuple[int, int, int] | None = None
 
     def needed(self, views: Tensor) -> Tensor:
@@ -62,9 +62,9 @@ class Look:
         scales: where given, one of these magnifications is taken at random.
         jitter: largest shift.
         late_jitter: largest second shift, after scaling.
-        centre_deviation: of a normal crop's middle.
+        center_deviation: of a normal crop's middle.
         flip: the probability that a view is mirrored, left for right.
-        beyond: what lies past the border: the mirrored picture, or mid-grey.
+        beyond: what lies past the border: the mirrored picture, or mid-gray.
     """
 
     count: int
@@ -74,9 +74,9 @@ class Look:
     scales: tuple[float, ...] = ()
     jitter: float = 0.0
     late_jitter: float = 0.0
-    centre_deviation: float = 0.0
+    center_deviation: float = 0.0
     flip: float = 0.0
-    beyond: Literal["mirror", "grey"] = "mirror"
+    beyond: Literal["mirror", "gray"] = "mirror"
 
 
 def uniform(*shape: int, generator: Generator) -> Tensor:
@@ -134,15 +134,15 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
         across, down = cos, sin
     if frame.cut == "normal-crop":
         room = (1.0 - share)[:, None]
-        middle = torch.minimum(torch.maximum(2.0 * look.centre_deviation * bell[:, 1:], -room), room)
+        middle = torch.minimum(torch.maximum(2.0 * look.center_deviation * bell[:, 1:], -room), room)
     elif frame.cut == "whole":
         late = 2.0 * look.late_jitter * (2.0 * draws[:, 2:4] - 1.0)
         middle = late if scale is None else late / scale[:, None]
-    elif frame.centre is None:
+    elif frame.center is None:
         room = (1.0 - share).clamp(min=0.0)[:, None]
         middle = room * (2.0 * draws[:, 2:4] - 1.0)
     else:
-        y, x = frame.centre
+        y, x = frame.center
         middle = -torch.stack([across * x - sin * y, down * x + cos * y], dim=1)
     middle = middle + move
     theta = torch.stack([across, -sin, middle[:, 0], down, cos, middle[:, 1]], dim=1).view(-1, 2, 3).to(pictures.device)
@@ -154,7 +154,7 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
     grid = F.affine_grid(theta, [len(theta), pictures.shape[1], frame.side, frame.side], align_corners=False)
     # A picture's views are sampled as one tall view: a copy of the picture for each would take hundreds of megabytes.
     grid = grid.view(len(pictures), count * frame.side, frame.side, 2)
-    if look.beyond == "grey":
+    if look.beyond == "gray":
         views = 0.5 + F.grid_sample(pictures - 0.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     else:
         views = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

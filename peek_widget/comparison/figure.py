@@ -32,7 +32,7 @@ def figure(
     side: int = 320,
     dark: bool = False,
 ) -> Image.Image:
-    """A labelled panel: every picture at the same size, and under it its caption, a bar, its activation and a note.
+    """A labeled panel: every picture at the same size, and under it its caption, a bar, its activation and a note.
 
     Args:
         pictures: square, of any sides.
@@ -46,7 +46,7 @@ def figure(
     Returns:
         an RGB picture; up to four stand in a row, five and six in rows of three.
     """
-    colours = _DARK if dark else _LIGHT
+    colors = _DARK if dark else _LIGHT
     count = len(pictures)
     columns = count if count <= _IN_A_ROW else math.ceil(count / 2)
     rows = math.ceil(count / columns)
@@ -57,11 +57,11 @@ def figure(
     head = round(2.2 * text) if title else 0
     width = columns * side + (columns + 1) * gap
     height = head + gap + rows * (side + under + gap)
-    panel = Image.new("RGB", (width, height + thin), colours["paper"])
+    panel = Image.new("RGB", (width, height + thin), colors["paper"])
     draw = ImageDraw.Draw(panel)
     if title:
-        _write(draw, (gap, gap), title, round(1.15 * text), colours["ink"], width - 2 * gap)
-    _write(draw, (gap, height - gap // 4), _LEGEND, small, colours["soft"], width - 2 * gap)
+        _write(draw, (gap, gap), title, round(1.15 * text), colors["ink"], width - 2 * gap)
+    _write(draw, (gap, height - gap // 4), _LEGEND, small, colors["soft"], width - 2 * gap)
     finite = [value for value in activations if math.isfinite(value)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
     reach = (high - low) or 1.0
@@ -73,16 +73,16 @@ def figure(
         y = top + side + round(0.5 * text)
         said = _number(value)
         taken = _width(said, text)
-        _write(draw, (left + side - taken, y), said, text, colours["ink"], taken + 1)
-        _write(draw, (left, y), caption, text, colours["ink"], side - taken - text)
+        _write(draw, (left + side - taken, y), said, text, colors["ink"], taken + 1)
+        _write(draw, (left, y), caption, text, colors["ink"], side - taken - text)
         y += line
         zero = left + round(-low / reach * (side - 1))
-        draw.rectangle((left, y, left + side - 1, y + bar - 1), fill=colours["rule"])
+        draw.rectangle((left, y, left + side - 1, y + bar - 1), fill=colors["rule"])
         if math.isfinite(value):
             end = left + round((value - low) / reach * (side - 1))
-            draw.rectangle((min(zero, end), y, max(zero, end), y + bar - 1), fill=colours["bar"])
+            draw.rectangle((min(zero, end), y, max(zero, end), y + bar - 1), fill=colors["bar"])
         if notes:
-            _write(draw, (left, y + bar + round(0.3 * text)), notes[number], small, colours["soft"], side)
+            _write(draw, (left, y + bar + round(0.3 * text)), notes[number], small, colors["soft"], side)
     return panel
 
 
@@ -101,14 +101,14 @@ def _number(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: str, width: int) -> None:
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, color: str, width: int) -> None:
     font = _font(text, size)
     text = _drawable(text, font)
     if font.getlength(text) > width:
         while text and font.getlength(f"{text}...") > width:
             text = text[:-1]
         text = f"{text.rstrip()}..."
-    draw.text(at, text, font=font, fill=colour)
+    draw.text(at, text, font=font, fill=color)
 
 
 def _width(text: str, size: int) -> int:

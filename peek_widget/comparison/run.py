@@ -14,12 +14,12 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
-from peek_widget.ascent import Ascent, Logit, Neuron, Objective, Recipe, Result, to_pil
+from peek_widget.ascent import Ascent, Logit, Objective, Recipe, Result, to_pil, unit_objective
 from peek_widget.ascent.result import Origin
 from peek_widget.comparison.figure import figure, png
 from peek_widget.errors import FileError, PeekError, SizeError
 from peek_widget.evidence import measures
-from peek_widget.network import OUTPUT, Ghost, Network, read
+from peek_widget.network import OUTPUT, ModelCopy, Network, read
 
 __all__ = ["FEWEST", "MOST", "Comparison", "ComparisonStep", "Entry", "compare", "entries"]
 
@@ -200,7 +200,7 @@ class Comparison(Iterator[ComparisonStep]):
 
         The recipes lay a picture before the network each in its own way, and the activations of their steps are
         means over random views. Here every picture is laid before it once, still, and the unit is read where it is
-        highest, before any ReLU (:func:`peek_widget.evidence.measures.laid_activation`). NaN in the middle of a run
+        highest, before any ReLU (:func:`peek_widget.evidence.measures.still_activation`). NaN in the middle of a run
         whose picture is as yet too small for its layer.
         """
         return self._measured(self.images)
@@ -275,7 +275,7 @@ class Comparison(Iterator[ComparisonStep]):
 
 
 def compare(
-    model: nn.Module | Ghost | Network,
+    model: nn.Module | ModelCopy | Network,
     layer: str,
     unit: int | None = None,
     *,
@@ -314,7 +314,7 @@ def compare(
         ``compare(model, "layer3.1", 7, recipes=["peek", "oygard-2016", "lucid-2017"]).save("recipes.png")``
     """
     network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
-    names = [str(name) for name in getattr(network.ghost.original, "class_names", None) or ()]
+    names = [str(name) for name in getattr(network.model_copy.original, "class_names", None) or ()]
     found, title = entries(
         network, layer, unit, recipes=recipes, seeds=seeds, units=units, recipe=recipe, seed=seed, names=names
     )
@@ -370,7 +370,7 @@ def entries(
         captions = [_unit_name(network, layer, value, names) for value in of]
     made = []
     for caption, number, by_recipe, from_seed in zip(captions, of, by, begun, strict=True):
-        plain = objective(number) if objective is not None else _plain(network, layer, number)
+        plain = objective(number) if objective is not None else unit_objective(network, layer, number)
         made.append(Entry(caption, plain, -plain if negative else plain, by_recipe, from_seed, start))
     where = f"layer {layer}" if layer else "the output"
     whose = _unit_name(network, layer, of[0], names)
@@ -416,16 +416,10 @@ def _unit_of(unit: Any) -> Any:
     return int(unit) if isinstance(unit, SupportsIndex) and not isinstance(unit, bool) else unit
 
 
-def _plain(network: Network, layer: str, unit: int) -> Objective:
-    """A unit by itself: its middle place, or a class."""
-    found = network.layer(layer)
-    return Logit(unit) if found.name == OUTPUT and not found.spatial else Neuron(layer, unit)
-
-
 def _unit_name(network: Network, layer: str, unit: int, names: Sequence[str]) -> str:
     if layer == OUTPUT and unit < len(names):
         return names[unit]
-    return f"class {unit}" if isinstance(_plain(network, layer, unit), Logit) else f"unit {unit}"
+    return f"class {unit}" if isinstance(unit_objective(network, layer, unit), Logit) else f"unit {unit}"
 
 
 def _told_apart(recipes: Sequence[Recipe]) -> list[str]:
@@ -448,6 +442,6 @@ def _shown(value: Any) -> str:
 
 def _laid(network: Network, entry: Entry, image: Tensor) -> float:
     try:
-        return measures.laid_activation(network, entry.unit, image, entry.recipe)
+        return measures.still_activation(network, entry.unit, image, entry.recipe)
     except SizeError:
         return math.nan

@@ -10,21 +10,20 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from peek_widget.ascent.identity import fingerprint
-from peek_widget.errors import PeekError, UnitError
+from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError, UnitError
 from peek_widget.evidence.dataset import Label, UnreadableError, read_source
-from peek_widget.evidence.errors import DatasetError, StoreError
-from peek_widget.evidence.fields import FieldMap
-from peek_widget.evidence.findings import Detail, Findings
+from peek_widget.evidence.example_index import Detail, ExampleIndex
 from peek_widget.evidence.index import Histogram
-from peek_widget.evidence.measures import Natural
+from peek_widget.evidence.measures import DatasetStatistics
 from peek_widget.evidence.prepare import to_picture
 from peek_widget.network import Network
+from peek_widget.network.fingerprint import fingerprint
+from peek_widget.network.receptive_field.field_map import FieldMap
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SHARES", "Crop", "Evidence", "LayerEvidence", "UnitEvidence", "activation_map"]
+__all__ = ["SHARES", "Crop", "Evidence", "EvidenceError", "LayerEvidence", "UnitEvidence", "activation_map"]
 
 SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
 """The quantiles that a unit's evidence lists."""
@@ -44,7 +43,7 @@ class Crop:
         box: (left, top, right, bottom) in pixels of the image as it is stored: what the unit sees there.
         input_box: the same in pixels of the network's input, not rounded.
         clipped: whether the unit sees past the border of the input there (zeros, mostly).
-        field: ``"exact"``, ``"measured"`` or ``"whole"``, see :class:`~peek_widget.evidence.fields.FieldMap`.
+        field: ``"exact"``, ``"measured"`` or ``"whole"``, see ``FieldMap``.
         size: (width, height) of the image as it is stored.
     """
 
@@ -60,21 +59,21 @@ class Crop:
     clipped: bool
     field: str
     size: tuple[int, int]
-    _findings: Findings = field(repr=False, compare=False)
+    _example_index: ExampleIndex = field(repr=False, compare=False)
 
     @property
     def label_name(self) -> str | None:
         """The label in words, where the dataset says what its numbers mean; else as text."""
-        names = self._findings.class_names
+        names = self._example_index.class_names
         if isinstance(self.label, int) and 0 <= self.label < len(names):
             return names[self.label]
         return None if self.label is None else str(self.label)
 
     def _load(self, needed: int | None = None) -> tuple[Any, tuple[int, int] | None]:
-        source = self._findings.source
+        source = self._example_index.source
         if source is None:
             raise DatasetError(
-                f"The evidence was loaded from a file, which holds no images (it was {self._findings.described}): "
+                f"The evidence was loaded from a file, which holds no images (it was {self._example_index.described}): "
                 "say where they are with load_evidence(path, dataset=...) or evidence.attach(dataset)."
             )
         if self.index is None:
@@ -96,7 +95,7 @@ class Crop:
         """
         image, _ = self._load()
         try:
-            return to_picture(image, self._findings.preparer)
+            return to_picture(image, self._example_index.preparer)
         except UnreadableError as error:
             raise DatasetError(f"{self.name!r} can't be shown: {error}.") from error
 
@@ -111,12 +110,12 @@ class Crop:
         """
         return _resized(self.whole().crop(self.box), size)
 
-    def boxed(self, size: int | None = None, colour: str = "#ff3b30") -> Image.Image:
+    def boxed(self, size: int | None = None, color: str = "#ff3b30") -> Image.Image:
         """The whole image with what the unit sees framed.
 
         Args:
             size: longer side in pixels to resize to; left out: as it is.
-            colour: of the frame, any that Pillow knows.
+            color: of the frame, any that Pillow knows.
         """
         image = self.whole().convert("RGB")
         full = image.size
@@ -126,12 +125,12 @@ class Crop:
         width = max(1, round(max(image.size) / 100))
         draw = ImageDraw.Draw(image)
         corners = [left * x, top * y, max(left * x, right * x - 1), max(top * y, bottom * y - 1)]
-        draw.rectangle(corners, outline=colour, width=width)
+        draw.rectangle(corners, outline=color, width=width)
         return image
 
     def input(self) -> Tensor:
         """The image as the network got it, float32 ``[C, H, W]`` in [0, 1] (of ``prepared`` data: as it is)."""
-        preparer = self._findings.preparer
+        preparer = self._example_index.preparer
         image, _ = self._load(preparer.needed)
         try:
             pixels, _ = preparer(image)
@@ -188,10 +187,10 @@ class LayerEvidence(Sequence[UnitEvidence]):
     snapshot.
     """
 
-    def __init__(self, name: str, findings: Findings) -> None:
+    def __init__(self, name: str, example_index: ExampleIndex) -> None:
         self.name: str = name
-        self._findings = findings
-        self._index = findings.indices[name]
+        self._example_index = example_index
+        self._index = example_index.indices[name]
 
     def __len__(self) -> int:
         return self._index.units
@@ -214,23 +213,23 @@ class LayerEvidence(Sequence[UnitEvidence]):
         return self._unit(number % len(self))
 
     def _unit(self, unit: int) -> UnitEvidence:
-        index, findings = self._index, self._findings
-        with findings.lock:
+        index, example_index = self._index, self._example_index
+        with example_index.lock:
             rows = [
                 (e.value[unit].tolist(), e.image[unit].tolist(), e.place[unit].tolist())
                 for e in (index.top, index.bottom)
             ]
-            details = {i: findings.details[i] for _, images, _ in rows for i in images if i >= 0}
+            details = {i: example_index.details[i] for _, images, _ in rows for i in images if i >= 0}
             low, high = rows[1][0][0], rows[0][0][0]
             shares = torch.tensor(SHARES)
             quantiles = index.places.quantiles(unit, shares, low, high).tolist()
             image_quantiles = index.best.quantiles(unit, shares, None, high).tolist()
             counted = int(index.counted[unit])
             active = int(index.active[unit]) / counted if counted else float("nan")
-            images = findings.count
+            images = example_index.count
             places = Histogram(1)
             places.count = index.places.count[unit : unit + 1].cpu().clone()
-        field_map = findings.fields[self.name]
+        field_map = example_index.fields[self.name]
         top, bottom = (
             tuple(
                 self._crop(unit, value, image, place, details[image], field_map)
@@ -252,10 +251,10 @@ class LayerEvidence(Sequence[UnitEvidence]):
         )
 
     def _crop(self, unit: int, value: float, image: int, place: int, detail: Detail, field_map: FieldMap) -> Crop:
-        findings = self._findings
+        example_index = self._example_index
         seen = field_map.seen(place)
-        box = findings.preparer.frame(detail.size).box(seen.box, detail.size)
-        index = None if findings.source is None else findings.source.find(image)
+        box = example_index.preparer.frame(detail.size).box(seen.box, detail.size)
+        index = None if example_index.source is None else example_index.source.find(image)
         return Crop(
             self.name,
             unit,
@@ -269,7 +268,7 @@ class LayerEvidence(Sequence[UnitEvidence]):
             seen.clipped,
             field_map.kind,
             detail.size,
-            findings,
+            example_index,
         )
 
     @property
@@ -280,20 +279,20 @@ class LayerEvidence(Sequence[UnitEvidence]):
     @property
     def images(self) -> int:
         """How many images were seen."""
-        return self._findings.count
+        return self._example_index.count
 
     @property
     def fingerprint(self) -> str | None:
         """Of the model that it was gathered with, where that is known."""
-        return self._findings.fingerprint
+        return self._example_index.fingerprint
 
     def check_model(self, model: nn.Module | Network) -> None:
-        """Refuse (StoreError) a model of other weights than those it was gathered with, where these are known."""
+        """Raise EvidenceStoreError for a model of other weights than it was gathered with, where these are known."""
         if self.fingerprint is None:
             return
         now = fingerprint(model)
         if now != self.fingerprint:
-            raise StoreError(
+            raise EvidenceStoreError(
                 f"The evidence was gathered with the model of fingerprint {self.fingerprint}, and this one's is {now}: "
                 "its weights have changed, or it is another. Gather it anew with top_crops."
             )
@@ -301,60 +300,60 @@ class LayerEvidence(Sequence[UnitEvidence]):
     @property
     def label_counts(self) -> dict[Label, int]:
         """How many images of each label were seen."""
-        with self._findings.lock:
-            return dict(self._findings.label_counts)
+        with self._example_index.lock:
+            return dict(self._example_index.label_counts)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """What whole-number labels mean, where the dataset says so."""
-        return self._findings.class_names
+        return self._example_index.class_names
 
     @property
-    def passed_over(self) -> dict[str, str]:
+    def skipped(self) -> dict[str, str]:
         """Images that could not be read, by name, with the reason; the first 100 of ``passed_over_count``."""
-        with self._findings.lock:
-            return dict(self._findings.reasons)
+        with self._example_index.lock:
+            return dict(self._example_index.reasons)
 
     @property
-    def passed_over_count(self) -> int:
+    def skipped_count(self) -> int:
         """How many images could not be read."""
-        return self._findings.passed_over
+        return self._example_index.skipped
 
-    def natural(self) -> Natural:
+    def natural(self) -> DatasetStatistics:
         """What the images seen so far do to all units, for :mod:`~peek_widget.evidence.measures`.
 
         Mean and deviation are those of a histogram's middles, see :class:`~peek_widget.evidence.index.Histogram`.
         """
-        with self._findings.lock:
-            places, seen = self._index.places, self._findings.count
+        with self._example_index.lock:
+            places, seen = self._index.places, self._example_index.count
             count, best = places.count.cpu().double(), self._index.top.value[:, 0].cpu().clone()
         edges = places.edges().cpu().double()
         middle = (edges[:-1] + edges[1:]) / 2.0
         total = count.sum(1).clamp(min=1.0)
         mean = count @ middle / total
         deviation = (count @ middle.square() / total - mean.square()).clamp(min=0.0).sqrt()
-        return Natural(seen, best, mean.float(), deviation.float())
+        return DatasetStatistics(seen, best, mean.float(), deviation.float())
 
     def top_labels(self) -> list[list[Label]]:
         """The labels of the images of each unit's top crops, each image once, best first."""
-        with self._findings.lock:
-            details = self._findings.details
+        with self._example_index.lock:
+            details = self._example_index.details
             rows = self._index.top.image.tolist()
             return [[details[image].label for image in dict.fromkeys(row) if image >= 0] for row in rows]
 
     def tops(self) -> Tensor:
         """The highest activations of all units, ``[units, k]`` float32, best first; -inf where there is none."""
-        with self._findings.lock:
+        with self._example_index.lock:
             return self._index.top.value.cpu().clone()
 
     def active_shares(self) -> Tensor:
         """The share of active places of all units, ``[units]`` float32; NaN where none was finite."""
-        with self._findings.lock:
+        with self._example_index.lock:
             return (self._index.active.cpu().double() / self._index.counted.cpu()).float()
 
     def save(self, path: str | Path) -> None:
         """Save the pass's evidence of all its layers; see :func:`~peek_widget.evidence.store.save`."""
-        Evidence(self._findings).save(path)
+        Evidence(self._example_index).save(path)
 
     def __repr__(self) -> str:
         return f"LayerEvidence({self.name!r}: {len(self)} units, {self.images:,} images, k={self.k})"
@@ -367,16 +366,16 @@ class NoUnitError(UnitError, IndexError):
 class Evidence(dict[str, LayerEvidence]):
     """What one pass found, by layer."""
 
-    def __init__(self, findings: Findings) -> None:
-        super().__init__({name: LayerEvidence(name, findings) for name in findings.indices})
-        self.findings = findings
+    def __init__(self, example_index: ExampleIndex) -> None:
+        super().__init__({name: LayerEvidence(name, example_index) for name in example_index.indices})
+        self.example_index = example_index
 
     def __missing__(self, name: str) -> LayerEvidence:
         raise NoLayerError(f"The pass did not cover the layer {name!r}; it covered {', '.join(map(repr, self))}.")
 
     def attach(self, dataset: Any) -> Evidence:
         """Say where the images are, after loading from a file. Returns itself."""
-        self.findings.source = read_source(dataset)
+        self.example_index.source = read_source(dataset)
         return self
 
     def save(self, path: str | Path) -> None:
@@ -401,7 +400,19 @@ def activation_map(network: Network, crop: Crop) -> Tensor:
         network: of the model that the pass was made with, as ``peek_widget.network.read`` gives it.
         crop: whose layer, unit and image; its own activation is ``map[crop.place]``.
     """
-    image = crop.input()[None].to(network.ghost.device)
-    image = image if crop._findings.preparer.prepared else network.preprocess(image)
+    image = crop.input()[None].to(network.model_copy.device)
+    image = image if crop._example_index.preparer.prepared else network.preprocess(image)
     values = network.run(image, [crop.layer])[crop.layer]
     return (values[0, crop.unit] if values.ndim == 4 else values[0, crop.unit][None, None]).float().cpu()
+
+
+class EvidenceError(PeekError):
+    """A pass had to end before its time; ``found`` is what it had until then (a dict by layer, never None).
+
+    ``plain`` is the same for somebody who looks at a page and writes no Python: what happened, without what to call.
+    """
+
+    def __init__(self, message: str, found: Evidence, plain: str = "") -> None:
+        super().__init__(message)
+        self.found = found
+        self.plain: str = plain or message

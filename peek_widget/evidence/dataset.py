@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from peek_widget.evidence.errors import DatasetError
+from peek_widget.errors import DatasetError
 
 __all__ = ["MAX_PIXELS", "Folder", "Items", "Label", "Source", "UnreadableError", "open_image", "read_source"]
 
@@ -103,7 +103,7 @@ class Source(ABC):
 class Folder(Source):
     """All files in a folder and its sub-folders, in the order of their names.
 
-    Without ``labels``, the images of a folder that holds sub-folders and no image of its own are labelled by
+    Without ``labels``, the images of a folder that holds sub-folders and no image of its own are labeled by
     the name of their sub-folder. Files whose name begins with a dot are left out.
     """
 

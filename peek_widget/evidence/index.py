@@ -313,7 +313,7 @@ def sample(places: Tensor, images: Tensor) -> Tensor:
     count, size, _ = places.shape
     if size <= SAMPLED:
         return places
-    # A Fibonacci hash: neighbours get far starts, in whichever batch they come.
+    # A Fibonacci hash: neighbors get far starts, in whichever batch they come.
     start = (images * -7046029254386353131) >> 33 & 0xFFFF
     step = torch.arange(SAMPLED, device=places.device) << 16
     at = (start[:, None] + step) * size // (SAMPLED << 16)

@@ -37,7 +37,7 @@ class Batch:
 
     images: Tensor | None
     items: tuple[Loaded, ...]
-    passed_over: tuple[Loaded, ...]
+    skipped: tuple[Loaded, ...]
 
 
 def usual_workers() -> int:
@@ -62,7 +62,7 @@ def _collect(loaded: Sequence[Loaded]) -> Batch:
     pixels: list[Any] = [one.pixels for one in good]
     if not all(p.dtype == torch.uint8 for p in pixels):
         pixels = [p.float().div(255.0) if p.dtype == torch.uint8 else p for p in pixels]
-    # Stacked with the colours last, as they come out of a file: the layout that convolutions like on a CPU.
+    # Stacked with the colors last, as they come out of a file: the layout that convolutions like on a CPU.
     images = torch.stack([p.permute(1, 2, 0) for p in pixels]).permute(0, 3, 1, 2) if pixels else None
     items = tuple(Loaded(one.index, one.name, None, one.size, one.label) for one in good)
     return Batch(images, items, tuple(one for one in loaded if one.pixels is None))

@@ -33,20 +33,20 @@ __all__ = [
     "NATURAL_BAND",
     "ROBUST_VIEWS",
     "Band",
+    "DatasetStatistics",
     "Measured",
-    "Natural",
-    "Verdict",
+    "PictureScore",
     "agreement",
     "as_seen",
     "degenerate",
     "in_band",
-    "laid_activation",
     "measure",
     "natural_activations",
     "naturalness",
     "rank",
     "retrieval",
     "robust_activation",
+    "still_activation",
     "verdict",
 ]
 
@@ -76,7 +76,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class Natural:
+class DatasetStatistics:
     """What real images do to the C units of a layer.
 
     Attributes:
@@ -108,7 +108,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PictureScore:
     """How true one picture is.
 
     Attributes:
@@ -137,7 +137,9 @@ class Verdict:
 # Activations
 
 
-def natural_activations(network: Network, images: Iterable[Tensor], layers: Sequence[str]) -> dict[str, Natural]:
+def natural_activations(
+    network: Network, images: Iterable[Tensor], layers: Sequence[str]
+) -> dict[str, DatasetStatistics]:
     """What real images do to every unit of some layers.
 
     Args:
@@ -170,7 +172,7 @@ def natural_activations(network: Network, images: Iterable[Tensor], layers: Sequ
     for name in names:
         mean = sums[name][0] / places[name]
         deviation = (sums[name][1] / places[name] - mean.square()).clamp(min=0.0).sqrt()
-        natural[name] = Natural(count, best[name], mean.float(), deviation.float())
+        natural[name] = DatasetStatistics(count, best[name], mean.float(), deviation.float())
     return natural
 
 
@@ -194,7 +196,7 @@ def measure(network: Network, objective: Objective, picture: Tensor, recipe: Rec
     return Measured(float(best[0, unit]), float(views[:, unit].mean()), best[0])
 
 
-def laid_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
+def still_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
     """The plain activation of :func:`measure` alone: by one forward, cheap enough to follow a picture being drawn."""
     layer, unit = _unit(network, objective)
     laid = _lay(network, objective, picture, recipe)
@@ -211,7 +213,7 @@ def robust_activation(network: Network, objective: Objective, picture: Tensor, r
     return measure(network, objective, picture, recipe).robust
 
 
-def rank(code: Tensor, unit: int, natural: Natural) -> int:
+def rank(code: Tensor, unit: int, natural: DatasetStatistics) -> int:
     """Place of a unit among its layer on a picture, 1 the first, in deviations above what real images give each.
 
     Args:
@@ -223,7 +225,7 @@ def rank(code: Tensor, unit: int, natural: Natural) -> int:
     return 1 + int((z > z[unit]).sum())
 
 
-def agreement(one: Tensor, other: Tensor, unit: int, natural: Natural) -> float:
+def agreement(one: Tensor, other: Tensor, unit: int, natural: DatasetStatistics) -> float:
     """How like what the rest of the layer sees in two pictures of a unit is: a cosine from -1 to 1.
 
     Args:
@@ -235,7 +237,7 @@ def agreement(one: Tensor, other: Tensor, unit: int, natural: Natural) -> float:
     return float(F.cosine_similarity(_without(_z(one, natural), unit), _without(_z(other, natural), unit), dim=0))
 
 
-def retrieval(one: Tensor, other: Tensor, natural: Natural) -> float:
+def retrieval(one: Tensor, other: Tensor, natural: DatasetStatistics) -> float:
     """Share of N units whose picture of one seed is more like their own of another seed than like any other unit's.
 
     Args:
@@ -251,11 +253,11 @@ def verdict(
     network: Network,
     objectives: Sequence[Objective],
     pictures: Tensor,
-    natural: Mapping[str, Natural],
+    natural: Mapping[str, DatasetStatistics],
     recipe: Recipe | None = None,
     *,
     others: Tensor | None = None,
-) -> list[Verdict]:
+) -> list[PictureScore]:
     """The verdict on each of N pictures.
 
     Args:
@@ -271,7 +273,7 @@ def verdict(
     """
     if len(objectives) != len(pictures) or (others is not None and len(others) != len(pictures)):
         raise PeekError(f"{len(objectives)} objectives for {len(pictures)} pictures: give one for each.")
-    verdicts = []
+    score_pictures = []
     for number, (objective, picture) in enumerate(zip(objectives, pictures, strict=True)):
         layer, unit = _unit(network, objective)
         if layer.name not in natural:
@@ -280,15 +282,15 @@ def verdict(
         flaw = degenerate(picture)
         best = float(real.best[unit])
         if flaw == "nan":
-            verdicts.append(Verdict(math.nan, best, math.nan, False, math.nan, len(real.best), flaw))
+            score_pictures.append(PictureScore(math.nan, best, math.nan, False, math.nan, len(real.best), flaw))
             continue
         found = measure(network, objective, picture, recipe)
         alike = math.nan
         if others is not None and degenerate(others[number]) != "nan":
             second = measure(network, objective, others[number], recipe)
             alike = agreement(found.code, second.code, unit, real)
-        verdicts.append(
-            Verdict(
+        score_pictures.append(
+            PictureScore(
                 activation=found.activation,
                 best=best,
                 over_best=found.activation / best if best > 0.0 else math.nan,
@@ -299,16 +301,16 @@ def verdict(
                 agreement=alike,
             )
         )
-    return verdicts
+    return score_pictures
 
 
 # The picture alone
 
 
 def degenerate(picture: Tensor) -> str:
-    """What makes it no picture at all: ``"nan"``, ``"grey"`` or ``"clipped"``; ``""`` for a picture.
+    """What makes it no picture at all: ``"nan"``, ``"gray"`` or ``"clipped"``; ``""`` for a picture.
 
-    Grey: no channel deviates from its mean by more than 5 grey levels of 255 (of whatever colour it is). Clipped: at
+    Gray: no channel deviates from its mean by more than 5 gray levels of 255 (of whatever color it is). Clipped: at
     more than half of its pixels every channel is at black or at full.
 
     Args:
@@ -317,7 +319,7 @@ def degenerate(picture: Tensor) -> str:
     if not bool(torch.isfinite(picture).all()):
         return "nan"
     if float(picture.flatten(1).std(1, correction=0).max()) < _GREY:
-        return "grey"
+        return "gray"
     ends = ((picture <= _CLIPPED) | (picture >= 1.0 - _CLIPPED)).all(0)
     return "clipped" if float(ends.float().mean()) > 0.5 else ""
 
@@ -327,7 +329,7 @@ def naturalness(picture: Tensor) -> dict[str, float]:
 
     - ``slope``: of the logarithm of the power, mean over directions and under a Hann window, by the logarithm of
       the frequency, from 2 cycles a picture to half a cycle a pixel (Field 1987: about -2);
-    - ``variation``: mean absolute difference of neighbours, across plus down, mean over channels;
+    - ``variation``: mean absolute difference of neighbors, across plus down, mean over channels;
     - ``clipped``: share of pixels where a channel is at black or at full (of 255 levels);
     - ``saturation``: of HSV, mean; NaN for a picture that is not RGB;
     - ``contrast``: root mean square deviation over pixels and channels;
@@ -430,12 +432,12 @@ def _lay(network: Network, objective: Objective, picture: Tensor, recipe: Recipe
         return _Laid(_resized(whole, network.input_size), network.input_size, (0.0, 0.0))
     frame = Framing(network, recipe, own).frame(objective)
     if frame.cut == "field":
-        assert frame.centre is not None
-        return _Laid(_resized(whole, round(frame.side / frame.reach)), frame.side, frame.centre)
+        assert frame.center is not None
+        return _Laid(_resized(whole, round(frame.side / frame.reach)), frame.side, frame.center)
     if frame.cut == "normal-crop":
         share = (recipe.at("crop_mean", 0) + recipe.at("crop_mean", recipe.steps - 1)) / 2.0
         return _Laid(_resized(whole, round(frame.side / share)), frame.side, (0.0, 0.0))
-    if objective.centred is None:
+    if objective.centerd is None:
         return _Laid(whole, own, (0.0, 0.0))
     # A picture that is smaller than the field gets a mirrored surround and no zero padding.
     side = max(own, min(max(layer.receptive_field) + 2 * max(layer.stride), network.input_size))
@@ -472,7 +474,7 @@ def _views() -> Tensor:
 
 def _run(network: Network, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     with torch.no_grad():
-        prepared = network.preprocess(images.to(network.ghost.device))
+        prepared = network.preprocess(images.to(network.model_copy.device))
         return {name: values.float().cpu() for name, values in network.run(prepared, names).items()}
 
 
@@ -492,7 +494,7 @@ def _unit(network: Network, objective: Objective) -> tuple[Layer, int]:
     return network.layer(name), unit
 
 
-def _z(code: Tensor, natural: Natural) -> Tensor:
+def _z(code: Tensor, natural: DatasetStatistics) -> Tensor:
     """Deviations above the real images' mean; of a unit that never changes, none."""
     alive = natural.deviation > 1e-6
     return torch.where(alive, (code - natural.mean) / natural.deviation.clamp(min=1e-6), 0.0)

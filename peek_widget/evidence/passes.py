@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from peek_widget.ascent.identity import fingerprint as fingerprint_of
-from peek_widget.errors import PeekError
-from peek_widget.evidence.crops import Evidence, LayerEvidence, UnitEvidence
+from peek_widget._progress import duration
+from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
+from peek_widget.evidence.crops import Evidence, EvidenceError, LayerEvidence, UnitEvidence
 from peek_widget.evidence.dataset import Source, read_source
-from peek_widget.evidence.errors import DatasetError, EvidenceError, StoreError
-from peek_widget.evidence.fields import field_map
-from peek_widget.evidence.findings import Findings
+from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.index import LayerIndex
 from peek_widget.evidence.loading import Batch, load_batches
 from peek_widget.evidence.prepare import Preparer
 from peek_widget.evidence.store import load_evidence
-from peek_widget.network import Ghost, Network, read
+from peek_widget.network import ModelCopy, Network, read
+from peek_widget.network.fingerprint import fingerprint as fingerprint_of
+from peek_widget.network.receptive_field.field_map import field_map
 
 __all__ = ["EvidencePass", "Progress", "top_crops"]
 
@@ -50,7 +50,7 @@ class Progress:
 
     done: int
     total: int
-    passed_over: int
+    skipped: int
     seconds: float
     rate: float
     running: bool
@@ -64,19 +64,11 @@ class Progress:
 
     def __str__(self) -> str:
         text = f"{self.done:,} of {self.total:,} images"
-        if self.passed_over:
-            text += f", {self.passed_over:,} passed over"
+        if self.skipped:
+            text += f", {self.skipped:,} passed over"
         if self.running and self.left is not None:
-            text += f", {self.rate:.3g} a second, {_duration(self.left)} left"
+            text += f", {self.rate:.3g} a second, {duration(self.left)} left"
         return text
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 class EvidencePass:
@@ -116,7 +108,7 @@ class EvidencePass:
 
     def __init__(
         self,
-        model: nn.Module | Ghost | Network,
+        model: nn.Module | ModelCopy | Network,
         layers: str | Iterable[str],
         dataset: Any,
         k: int = 9,
@@ -168,18 +160,18 @@ class EvidencePass:
         preparer = Preparer(self.network.channels, side, resize or side, prepared, self.network.preprocess)
         earlier = resume if isinstance(resume, Evidence) else None
         if isinstance(resume, LayerEvidence):
-            earlier = Evidence(resume._findings)
+            earlier = Evidence(resume._example_index)
         if earlier is None and self._store is not None and self._store.exists():
             earlier = load_evidence(self._store)
         if fingerprint is None and (self._store is not None or earlier is not None):
             # What is gone on with must be of the same weights; a model trained on is another one.
             fingerprint = fingerprint_of(self.network)
-        self.findings: Findings
+        self.example_index: ExampleIndex
         if earlier is None:
-            self.findings = self._begin(k, per_image, preparer, fingerprint)
+            self.example_index = self._begin(k, per_image, preparer, fingerprint)
         else:
-            self.findings = self._go_on(earlier.findings, k, per_image, preparer, fingerprint)
-        self.evidence: Evidence = Evidence(self.findings)
+            self.example_index = self._go_on(earlier.example_index, k, per_image, preparer, fingerprint)
+        self.evidence: Evidence = Evidence(self.example_index)
         self.error: BaseException | None = None
         self._stop = threading.Event()
         # Not Thread.join: interrupted from the keyboard, it takes a thread that runs on for ended (Python < 3.13).
@@ -190,20 +182,20 @@ class EvidencePass:
         self._done_now = 0
         self._running = False
 
-    def _begin(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> Findings:
+    def _begin(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
         indices, fields = {}, {}
         for name in self.layers:
             layer = self.network.layer(name)
-            indices[name] = LayerIndex(layer.channels, layer.size, k, per_image, self.network.ghost.device)
+            indices[name] = LayerIndex(layer.channels, layer.size, k, per_image, self.network.model_copy.device)
             fields[name] = field_map(self.network, layer)
         source = self.source
-        return Findings(indices, fields, preparer, source.described, fingerprint, source.class_names, source)
+        return ExampleIndex(indices, fields, preparer, source.described, fingerprint, source.class_names, source)
 
     def _go_on(
-        self, earlier: Findings, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None
-    ) -> Findings:
-        def differs(what: str, was: Any, now: Any) -> StoreError:
-            return StoreError(
+        self, earlier: ExampleIndex, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None
+    ) -> ExampleIndex:
+        def differs(what: str, was: Any, now: Any) -> EvidenceStoreError:
+            return EvidenceStoreError(
                 f"The evidence to go on from was gathered with {what} {was}, now it is {now}: give the same, or "
                 "begin anew without resume= (or with another store=)."
             )
@@ -227,19 +219,19 @@ class EvidencePass:
         earlier.described = self.source.described
         earlier.class_names = self.source.class_names or earlier.class_names
         for index in earlier.indices.values():
-            index.to(self.network.ghost.device)
+            index.to(self.network.model_copy.device)
         return earlier
 
     @property
     def progress(self) -> Progress:
         """How far it is, at any time and from any thread."""
-        findings, began = self.findings, self._began
+        example_index, began = self.example_index, self._began
         seconds = self._seconds if began is None else time.perf_counter() - began
         rate = self._done_now / seconds if seconds > 0 else 0.0
         return Progress(
-            min(len(findings.seen), len(self.source)),
+            min(len(example_index.seen), len(self.source)),
             len(self.source),
-            findings.passed_over,
+            example_index.skipped,
             seconds,
             rate,
             self._running,
@@ -274,9 +266,11 @@ class EvidencePass:
         return self.evidence
 
     def _run(self, on_progress: Callable[[Progress], None] | None) -> None:
-        findings, source = self.findings, self.source
-        indices = [i for i in range(len(source)) if source.identity(i) not in findings.seen]
-        batches = load_batches(source, findings.preparer, indices, self._batch_size, self._workers, self._processes)
+        example_index, source = self.example_index, self.source
+        indices = [i for i in range(len(source)) if source.identity(i) not in example_index.seen]
+        batches = load_batches(
+            source, example_index.preparer, indices, self._batch_size, self._workers, self._processes
+        )
         failed_in_a_row, saved = 0, time.monotonic()
         threads = torch.get_num_threads()
         try:
@@ -292,16 +286,16 @@ class EvidencePass:
                 except Exception as error:
                     raise self._broken(error) from error
                 # In the order of the dataset, a long run of unreadable images is a disk that is gone.
-                failed_in_a_row = 0 if batch.items else failed_in_a_row + len(batch.passed_over)
-                if failed_in_a_row >= _GIVEN_UP and findings.count:
-                    reason = batch.passed_over[-1]
+                failed_in_a_row = 0 if batch.items else failed_in_a_row + len(batch.skipped)
+                if failed_in_a_row >= _GIVEN_UP and example_index.count:
+                    reason = batch.skipped[-1]
                     raise self._broken(
                         f"{failed_in_a_row} images in a row could not be read, the last "
                         f"({reason.name}) because {reason.reason}"
                     )
                 if on_progress is not None:
                     on_progress(self.progress)
-                if self._store is not None and time.monotonic() - saved > _SAVED_EVERY and findings.count:
+                if self._store is not None and time.monotonic() - saved > _SAVED_EVERY and example_index.count:
                     self.evidence.save(self._store)
                     saved = time.monotonic()
                 if self._yield_to is not None and self._yield_to():
@@ -309,15 +303,15 @@ class EvidencePass:
         finally:
             batches.close()
             torch.set_num_threads(threads)
-        if not findings.count and findings.passed_over and not self._stop.is_set():
-            name, reason = next(iter(findings.reasons.items()))
+        if not example_index.count and example_index.skipped and not self._stop.is_set():
+            name, reason = next(iter(example_index.reasons.items()))
             raise DatasetError(
-                f"None of the {findings.passed_over:,} items of {source.described} could be read as an image; the "
+                f"None of the {example_index.skipped:,} items of {source.described} could be read as an image; the "
                 f"first ({name}) because {reason}."
             )
 
     def _broken(self, cause: Exception | str) -> EvidenceError:
-        seen = self.findings.count
+        seen = self.example_index.count
         text = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"
         ended = f"The pass ended after {seen:,} of {len(self.source):,} images: {text}."
         return EvidenceError(
@@ -328,17 +322,17 @@ class EvidencePass:
         )
 
     def _take(self, batch: Batch) -> None:
-        findings, source, network = self.findings, self.source, self.network
-        for item in batch.passed_over:
-            findings.note(item, source.identity(item.index))
+        example_index, source, network = self.example_index, self.source, self.network
+        for item in batch.skipped:
+            example_index.note(item, source.identity(item.index))
         if batch.images is not None:
             with torch.inference_mode():
-                images = batch.images.to(network.ghost.device, non_blocking=True)
+                images = batch.images.to(network.model_copy.device, non_blocking=True)
                 images = images.float().div_(255.0) if images.dtype == torch.uint8 else images
-                prepared = images if findings.preparer.prepared else network.preprocess(images)
+                prepared = images if example_index.preparer.prepared else network.preprocess(images)
                 values = network.run(prepared, self.layers)
-            findings.take(values, batch.items, [source.identity(item.index) for item in batch.items])
-        self._done_now += len(batch.items) + len(batch.passed_over)
+            example_index.take(values, batch.items, [source.identity(item.index) for item in batch.items])
+        self._done_now += len(batch.items) + len(batch.skipped)
 
     def start(self, on_progress: Callable[[Progress], None] | None = None) -> EvidencePass:
         """Run in a thread; what goes wrong there is kept in ``error``. Returns itself."""
@@ -357,7 +351,7 @@ class EvidencePass:
             try:
                 self._run(on_progress)
             finally:
-                if self._store is not None and self.findings.count:
+                if self._store is not None and self.example_index.count:
                     self.evidence.save(self._store)
         except BaseException as error:
             self.error = error
@@ -381,17 +375,17 @@ class EvidencePass:
 
 
 def _own(
-    model: nn.Module | Ghost | Network, input_size: int | None, preprocess: Any, device: str | torch.device | None
+    model: nn.Module | ModelCopy | Network, input_size: int | None, preprocess: Any, device: str | torch.device | None
 ) -> Network:
     if isinstance(model, Network):
         read_as = model
         return read(
-            read_as.ghost.original,
+            read_as.model_copy.original,
             read_as.input_size if input_size is None else input_size,
             read_as.preprocess if preprocess is None else preprocess,
-            read_as.ghost.device if device is None else device,
+            read_as.model_copy.device if device is None else device,
         )
-    return read(model.original if isinstance(model, Ghost) else model, input_size, preprocess, device)
+    return read(model.original if isinstance(model, ModelCopy) else model, input_size, preprocess, device)
 
 
 class _Line:
@@ -416,7 +410,7 @@ class _Line:
 
 
 def top_crops(
-    model: nn.Module | Ghost | Network,
+    model: nn.Module | ModelCopy | Network,
     layer: str | Sequence[str],
     dataset: Any,
     k: int = 9,
@@ -451,9 +445,9 @@ def top_crops(
     """
     if options.get("fingerprint") is None:
         # Kept with what is found, so that it is never taken for another model's.
-        options["fingerprint"] = fingerprint_of(model.original if isinstance(model, Ghost) else model)
+        options["fingerprint"] = fingerprint_of(model.original if isinstance(model, ModelCopy) else model)
     work = EvidencePass(model, layer, dataset, k, **options)
-    before = work.findings.passed_over
+    before = work.example_index.skipped
     line = _Line() if progress is True else None
     work.start(progress if callable(progress) else None)
     try:
@@ -474,9 +468,9 @@ def top_crops(
 
 def _tell(work: EvidencePass, before: int) -> None:
     """Say which images were passed over, once and in one sentence."""
-    count = work.findings.passed_over - before
+    count = work.example_index.skipped - before
     if count:
-        named = list(work.findings.reasons.items())[-min(count, 3) :]
+        named = list(work.example_index.reasons.items())[-min(count, 3) :]
         shown = "; ".join(f"{name}: {reason}" for name, reason in named)
         more = f"; and {count - len(named):,} more, see .passed_over" if count > len(named) else ""
         warnings.warn(f"{count:,} of {len(work.source):,} images were passed over ({shown}{more}).", stacklevel=3)

@@ -42,10 +42,10 @@ class Preparer:
     """Brings images to the network's input size as torchvision's ``Resize`` and ``CenterCrop`` do.
 
     Args:
-        channels: of the network's input: 1 makes grey of a coloured picture, 3 makes colours of a grey one.
+        channels: of the network's input: 1 makes gray of a colored picture, 3 makes colors of a gray one.
         size: side in pixels of the network's input.
         resize: what the shorter side is resized to first; ``size`` shows the network as much as a square can.
-        prepared: the dataset's tensors are already what the network takes (normalised): only their size counts.
+        prepared: the dataset's tensors are already what the network takes (normalized): only their size counts.
         preprocess: what is undone to show such a tensor.
     """
 
@@ -85,7 +85,7 @@ class Preparer:
         """
         if self.prepared:
             return self._as_it_is(image)
-        image = self._coloured(image)
+        image = self._colored(image)
         if isinstance(image, Image.Image):
             size = image.size
             _check_size(*size)
@@ -113,8 +113,8 @@ class Preparer:
             raise UnreadableError(f"prepared=True needs tensors of shape {shape}; it is {_described(image)}")
         return image.detach().cpu().float(), (self.size, self.size)
 
-    def _coloured(self, image: Any) -> Image.Image | Tensor:
-        """A PIL image in the network's colours, or a tensor ``[C, H, W]``."""
+    def _colored(self, image: Any) -> Image.Image | Tensor:
+        """A PIL image in the network's colors, or a tensor ``[C, H, W]``."""
         if isinstance(image, Image.Image):
             if self.channels == 3:
                 return image if image.mode == "RGB" else image.convert("RGB")
@@ -142,8 +142,8 @@ class Preparer:
             if len(image) == 1:
                 return image.expand(self.channels, -1, -1)
             if len(image) == 3 and self.channels == 1:
-                grey = (image.float() * torch.tensor([0.2989, 0.587, 0.114])[:, None, None]).sum(dim=0, keepdim=True)
-                return grey.round().to(torch.uint8) if image.dtype == torch.uint8 else grey
+                gray = (image.float() * torch.tensor([0.2989, 0.587, 0.114])[:, None, None]).sum(dim=0, keepdim=True)
+                return gray.round().to(torch.uint8) if image.dtype == torch.uint8 else gray
             raise UnreadableError(f"it has {len(image)} channels, the network takes {self.channels}")
         return image
 
@@ -199,7 +199,7 @@ def to_picture(image: Any, preparer: Preparer) -> Image.Image:
         tensor, _ = preparer(image)
         tensor = _undo(tensor, preparer.preprocess)
     else:
-        tensor = preparer._coloured(image)
+        tensor = preparer._colored(image)
     array = tensor if tensor.dtype == torch.uint8 else tensor.mul(255).round().to(torch.uint8)
     array = array[:3] if len(array) >= 3 else array[:1]
     array = array.permute(1, 2, 0).numpy()
@@ -207,7 +207,7 @@ def to_picture(image: Any, preparer: Preparer) -> Image.Image:
 
 
 def _undo(tensor: Tensor, preprocess: Preprocess | None) -> Tensor:
-    """What a normalised tensor looks like; where that can't be known, stretched to what can be seen."""
+    """What a normalized tensor looks like; where that can't be known, stretched to what can be seen."""
     if preprocess is None or preprocess.function is not None:
         low, high = tensor.min(), tensor.max()
         return (tensor - low) / (high - low).clamp(min=1e-12)

@@ -41,12 +41,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from peek_widget.errors import EvidenceStoreError
 from peek_widget.evidence.crops import Evidence
-from peek_widget.evidence.errors import StoreError
-from peek_widget.evidence.fields import FieldMap
-from peek_widget.evidence.findings import Detail, Findings, Seen
+from peek_widget.evidence.example_index import Detail, ExampleIndex, Seen
 from peek_widget.evidence.index import Histogram, LayerIndex
 from peek_widget.evidence.prepare import Preparer
+from peek_widget.network.receptive_field.field_map import FieldMap
 
 __all__ = ["FORMAT", "KEY", "load_evidence", "save"]
 
@@ -69,15 +69,15 @@ def save(evidence: Evidence, path: str | Path) -> None:
     """Save to one file, whole or not at all: an interrupt leaves what was there before.
 
     Raises:
-        StoreError: if the file can't be written.
+        EvidenceStoreError: if the file can't be written.
     """
-    findings, path = evidence.findings, Path(path)
-    with findings.lock:
-        findings.prune()
+    example_index, path = evidence.example_index, Path(path)
+    with example_index.lock:
+        example_index.prune()
         tensors, layers = {}, []
-        for number, (name, index) in enumerate(findings.indices.items()):
+        for number, (name, index) in enumerate(example_index.indices.items()):
             tensors |= {key: t.cpu().contiguous().clone() for key, t in _tensors(number, index).items()}
-            seen = findings.fields[name]
+            seen = example_index.fields[name]
             layers.append(
                 {
                     "name": name,
@@ -88,24 +88,24 @@ def save(evidence: Evidence, path: str | Path) -> None:
                     "field": {"kind": seen.kind, "size": seen.size, "stride": seen.stride, "start": seen.start},
                 }
             )
-        details = sorted(findings.details.items())
+        details = sorted(example_index.details.items())
         tensors["details"] = torch.tensor([identity for identity, _ in details], dtype=torch.int64)
-        tensors["seen"] = torch.tensor(sorted(findings.seen.others), dtype=torch.int64)
-        preparer = findings.preparer
+        tensors["seen"] = torch.tensor(sorted(example_index.seen.others), dtype=torch.int64)
+        preparer = example_index.preparer
         header = {
             "format": FORMAT,
-            "described": findings.described,
-            "fingerprint": findings.fingerprint,
+            "described": example_index.described,
+            "fingerprint": example_index.fingerprint,
             "channels": preparer.channels,
             "input_size": preparer.size,
             "resize": preparer.resize,
             "prepared": preparer.prepared,
-            "count": findings.count,
-            "passed_over": findings.passed_over,
-            "reasons": findings.reasons,
-            "class_names": list(findings.class_names),
-            "seen_upto": findings.seen.upto,
-            "labels": list(map(list, findings.label_counts.items())),
+            "count": example_index.count,
+            "passed_over": example_index.skipped,
+            "reasons": example_index.reasons,
+            "class_names": list(example_index.class_names),
+            "seen_upto": example_index.seen.upto,
+            "labels": list(map(list, example_index.label_counts.items())),
             "details": [[d.name, d.label, *d.size] for _, d in details],
             "layers": layers,
         }
@@ -120,7 +120,9 @@ def save(evidence: Evidence, path: str | Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"The evidence can't be written to {str(path)!r}: {error}. Give another path.") from error
+        raise EvidenceStoreError(
+            f"The evidence can't be written to {str(path)!r}: {error}. Give another path."
+        ) from error
 
 
 class _BadError(Exception):
@@ -135,21 +137,21 @@ def load_evidence(path: str | Path, dataset: Any = None) -> Evidence:
         dataset: where the images are; without it all is there but the images themselves.
 
     Raises:
-        StoreError: if the file is missing, damaged, or holds something else.
+        EvidenceStoreError: if the file is missing, damaged, or holds something else.
         DatasetError: if the dataset can't be read.
     """
     path = Path(path)
     if not path.is_file():
-        raise StoreError(f"There is no file {str(path)!r}: give one that evidence.save(path) has written.")
+        raise EvidenceStoreError(f"There is no file {str(path)!r}: give one that evidence.save(path) has written.")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)
             if text is None:
                 raise _BadError("it is a safetensors file of something else")
             header = json.loads(text)
-            findings = _read(header, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            example_index = _read(header, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise StoreError(
+        raise EvidenceStoreError(
             f"{str(path)!r} can't be read ({error}): it is damaged, cut off, or no file of evidence. Run the pass anew."
         ) from error
     except (
@@ -163,11 +165,11 @@ def load_evidence(path: str | Path, dataset: Any = None) -> Evidence:
         RuntimeError,
     ) as error:
         reason = str(error) if isinstance(error, _BadError) else f"{type(error).__name__}: {error}"
-        raise StoreError(
+        raise EvidenceStoreError(
             f"{str(path)!r} holds no evidence that can be used ({reason}): give a file that evidence.save(path) has "
             "written, or run the pass anew."
         ) from error
-    evidence = Evidence(findings)
+    evidence = Evidence(example_index)
     return evidence if dataset is None else evidence.attach(dataset)
 
 
@@ -201,7 +203,7 @@ def _pair(value: Any, name: str) -> tuple[float, float]:
     return value[0], value[1]
 
 
-def _read(header: Any, tensors: dict[str, Tensor]) -> Findings:
+def _read(header: Any, tensors: dict[str, Tensor]) -> ExampleIndex:
     """The findings in a file, every number of it checked: it may have been made by anybody."""
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         was = header.get("format") if isinstance(header, dict) else None
@@ -224,7 +226,7 @@ def _read(header: Any, tensors: dict[str, Tensor]) -> Findings:
     for number, (name, layer) in enumerate(zip(names, header["layers"], strict=True)):
         indices[name] = _read_index(number, layer, tensors)
         fields[name] = _read_field(layer["field"], indices[name].size, side)
-    findings = Findings(
+    example_index = ExampleIndex(
         indices,
         fields,
         preparer,
@@ -232,19 +234,19 @@ def _read(header: Any, tensors: dict[str, Tensor]) -> Findings:
         None if fingerprint is None else _text(fingerprint, "fingerprint"),
         [_text(name, "class_names") for name in header["class_names"]],
     )
-    findings.count = _whole(header["count"], "count")
-    findings.passed_over = _whole(header["passed_over"], "passed_over")
-    findings.reasons = {_text(k, "reasons"): _text(v, "reasons") for k, v in header["reasons"].items()}
-    findings.seen = Seen(_whole(header["seen_upto"], "seen_upto"), _identities(tensors["seen"], "seen"))
-    findings.label_counts = Counter({_label(label): _whole(n, "labels") for label, n in header["labels"]})
+    example_index.count = _whole(header["count"], "count")
+    example_index.skipped = _whole(header["passed_over"], "passed_over")
+    example_index.reasons = {_text(k, "reasons"): _text(v, "reasons") for k, v in header["reasons"].items()}
+    example_index.seen = Seen(_whole(header["seen_upto"], "seen_upto"), _identities(tensors["seen"], "seen"))
+    example_index.label_counts = Counter({_label(label): _whole(n, "labels") for label, n in header["labels"]})
     identities = _identities(tensors["details"], "details")
     for identity, (name, label, *size) in zip(identities, header["details"], strict=True):
         width, height = (_whole(side, "details", 1, 2**31) for side in size)
-        findings.details[identity] = Detail(_text(name, "details"), _label(label), (width, height))
-    unknown = findings.among() - findings.details.keys()
+        example_index.details[identity] = Detail(_text(name, "details"), _label(label), (width, height))
+    unknown = example_index.among() - example_index.details.keys()
     if unknown:
         raise _BadError(f"it says nothing about {len(unknown)} of its images")
-    return findings
+    return example_index
 
 
 def _identities(tensor: Tensor, name: str) -> list[int]:

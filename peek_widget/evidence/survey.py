@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from peek_widget._optional import optional_import
 from peek_widget.errors import PeekError
 from peek_widget.evidence.crops import LayerEvidence
 from peek_widget.evidence.dataset import Label
 from peek_widget.evidence.groups import IMAGENET_GROUPS
-from peek_widget.evidence.need import need
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,9 @@ class Survey:
         """
         rows = self.counts[self.counts["units"] > 0].head(most)[::-1]
         if ax is None:
-            figure = need("matplotlib.figure").Figure(figsize=(6.4, 0.6 + 0.3 * max(len(rows), 2)), layout="tight")
+            figure = optional_import("matplotlib.figure").Figure(
+                figsize=(6.4, 0.6 + 0.3 * max(len(rows), 2)), layout="tight"
+            )
             ax = figure.subplots()
         bars = ax.barh(rows["group"].astype(str), rows["units"])
         ax.bar_label(bars, padding=3)
@@ -112,7 +114,7 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     Raises:
         PeekError: if the evidence has no labels, no group has an image, or scipy or pandas is not installed.
     """
-    stats, pandas = need("scipy.stats"), need("pandas")
+    stats, pandas = optional_import("scipy.stats"), optional_import("pandas")
     if not isinstance(evidence, LayerEvidence):
         raise PeekError(
             f"survey takes the evidence of one layer, as top_crops(model, layer, dataset) returns it; a "

@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from peek_widget.ascent import Logit, Neuron, Recipe, render
+from peek_widget._stats import wilson_interval
+from peek_widget.ascent import Recipe, render, unit_objective
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Crop, LayerEvidence
-from peek_widget.network import OUTPUT, Network, read
-from peek_widget.sheet.tags import interval
+from peek_widget.network import Network, read
 
 __all__ = ["Guessing", "Question", "Score"]
 
@@ -62,7 +62,7 @@ class Score:
     @property
     def interval(self) -> tuple[float, float]:
         """Between which the true share lies, 95 % of the time."""
-        return interval(self.right, self.of, ENDLESS) if self.of else (0.0, 1.0)
+        return wilson_interval(self.right, self.of, ENDLESS) if self.of else (0.0, 1.0)
 
     def __str__(self) -> str:
         if not self.of:
@@ -153,6 +153,5 @@ class Guessing:
             return ()
         if self._show == "real":
             return tuple(crop.image() for crop in self._crops[unit].top[:REFERENCES])
-        layer = self._network.layer(self._crops.name)
-        objective = Logit(unit) if layer.name == OUTPUT and not layer.spatial else Neuron(layer.name, unit)
+        objective = unit_objective(self._network, self._crops.name, unit)
         return (render(self._network, objective, self._recipe, seed=self._seed).pil(),)

@@ -177,7 +177,7 @@ _MOST_UNITS = 65_536
 _MOST_WORDS = 1000
 _LONGEST_TEXT = 512
 
-# A front end counts in doubles: past this a frame number could not be told from its neighbour.
+# A front end counts in doubles: past this a frame number could not be told from its neighbor.
 _LARGEST_FRAME_NUMBER = 2**53 - 1
 _MOST_COMPARED = 6
 

@@ -40,7 +40,7 @@ class Speed:
         self.seconds.append(seconds)
         recent = self.seconds[-10:]
         self.rate = len(recent) / max(sum(recent), 1e-9)
-        # the judgement of a slow start looks at the first steps only
+        # the judgment of a slow start looks at the first steps only
         if len(self.seconds) > 64:
             del self.seconds[WARM_UP + TIMED : -10]
 

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from peek_widget.network.convolution import conv2d
 
-__all__ = ["ForwardMode", "Lift", "Squashers", "is_rectifier", "is_squashing", "tensors_in"]
+__all__ = ["ForwardMode", "PreActivation", "Squashers", "is_rectifier", "is_squashing", "tensors_in"]
 
 _RELUS = {F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _SOFTMAXES = {
@@ -145,7 +145,7 @@ def _storage(tensor: Tensor) -> int:
 
 
 @dataclass(frozen=True)
-class Lift:
+class PreActivation:
     """How a tensor stands to the ReLU and softmax calls of the forward, numbered from 0 in call order.
 
     Attributes:
@@ -167,17 +167,17 @@ class Squashers:
         self.calls: int = 0
         self.rectifiers: set[int] = set()
         # By id, and keeping the tensor: a collected tensor's id would be given to another.
-        self._lifts: dict[int, tuple[Tensor, Lift]] = {}
+        self._lifts: dict[int, tuple[Tensor, PreActivation]] = {}
         self._sharing: dict[int, list[Tensor]] = {}
 
-    def of(self, tensor: Tensor) -> Lift:
+    def of(self, tensor: Tensor) -> PreActivation:
         """Of a tensor as it is now."""
         lift = self._of(tensor)
-        return Lift(lift.last, lift.real, self.calls)
+        return PreActivation(lift.last, lift.real, self.calls)
 
-    def _of(self, tensor: Tensor) -> Lift:
+    def _of(self, tensor: Tensor) -> PreActivation:
         entry = self._lifts.get(id(tensor))
-        return Lift() if entry is None else entry[1]
+        return PreActivation() if entry is None else entry[1]
 
     def called(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Report one call that made ``output``."""
@@ -188,14 +188,14 @@ class Squashers:
         last = frozenset().union(*(lift.last for lift in lifts))
         real = frozenset().union(*(lift.real for lift in lifts))
         if is_squashing(func, args, kwargs):
-            lift = Lift(frozenset({self.calls}), real | last)
+            lift = PreActivation(frozenset({self.calls}), real | last)
             if is_rectifier(func, args, kwargs):
                 self.rectifiers.add(self.calls)
             self.calls += 1
         elif _is_carrier(func):
-            lift = Lift(last, real)
+            lift = PreActivation(last, real)
         else:
-            lift = Lift(frozenset(), real | last)
+            lift = PreActivation(frozenset(), real | last)
         for tensor in given:
             self._know(tensor, self._of(tensor))
         for tensor in tensors_in(output):
@@ -203,16 +203,16 @@ class Squashers:
                 self._written(tensor, lift)
             self._know(tensor, lift)
 
-    def _know(self, tensor: Tensor, lift: Lift) -> None:
+    def _know(self, tensor: Tensor, lift: PreActivation) -> None:
         if id(tensor) not in self._lifts:
             self._sharing.setdefault(_storage(tensor), []).append(tensor)
         self._lifts[id(tensor)] = (tensor, lift)
 
-    def _written(self, tensor: Tensor, lift: Lift) -> None:
+    def _written(self, tensor: Tensor, lift: PreActivation) -> None:
         """Other views of what was written into depend on it, and are carried no more."""
         for other in self._sharing.get(_storage(tensor), ()):
             before = self._of(other)
-            self._know(other, Lift(frozenset(), before.last | before.real | lift.last | lift.real))
+            self._know(other, PreActivation(frozenset(), before.last | before.real | lift.last | lift.real))
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class ForwardMode(TorchFunctionMode):
     """Round a forward: gives of every layer asked for what went into its last ReLUs and softmaxes.
 
     A unit whose output has already been rectified has exactly zero gradient from most starts, so it is drawn
-    by what goes into its last ReLUs instead (36 of 40 units of SqueezeNet's fire8 are dead at a grey start
+    by what goes into its last ReLUs instead (36 of 40 units of SqueezeNet's fire8 are dead at a gray start
     after their ReLU, none before it). Øygard did it with a leak of 0.01 in a second network definition. A
     softmax makes a class larger by making the others smaller. Functions and not modules are caught, because
     models call ``F.relu`` too.
@@ -245,7 +245,7 @@ class ForwardMode(TorchFunctionMode):
         lifts: of the layers asked for; None gives every such call a shadow, whatever its number.
     """
 
-    def __init__(self, lifts: Iterable[Lift] | None) -> None:
+    def __init__(self, lifts: Iterable[PreActivation] | None) -> None:
         super().__init__()
         self.calls: int = 0
         self._all = lifts is None
@@ -266,7 +266,7 @@ class ForwardMode(TorchFunctionMode):
         entry = self._shadows.get(id(tensor))
         return entry is not None and entry.private
 
-    def taken(self, lift: Lift) -> None:
+    def taken(self, lift: PreActivation) -> None:
         """A layer has its output: shadows that no other waits for are carried on no more."""
         if self._all:
             return

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from peek_widget.errors import LayerError, ModelError, PeekError, SizeError, UnitError
-from peek_widget.network.field import Field, FieldTracer
-from peek_widget.network.forward import Lift, Squashers
-from peek_widget.network.ghost import OUTPUT, Ghost, as_tensor
-from peek_widget.network.layout import Layout, layouts
+from peek_widget.network.forward import PreActivation, Squashers
+from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
 from peek_widget.network.preprocess import Preprocess, find_preprocess
 from peek_widget.network.published import torchvision_name
+from peek_widget.network.receptive_field.layout import Layout, layouts
+from peek_widget.network.receptive_field.tracer import Field, FieldTracer
 
 __all__ = ["Layer", "Network", "layers", "read"]
 
@@ -56,7 +56,7 @@ class Layer:
         start: the middle of what the map's first place sees, in input pixels (y, x).
         rectified: whether its output has already gone through a ReLU; it is then drawn by what goes into it.
         shown: whether it has units of its own (a convolution, a linear layer, a block that joins or adds); an
-            activation, normalisation, pooling or dropout shows its predecessor's again.
+            activation, normalization, pooling or dropout shows its predecessor's again.
         index: its place among the layers, from 0.
         call: which call of its module in one forward it is, from 1.
         sees_all: whether its units see the whole image, whatever its size.
@@ -79,7 +79,7 @@ class Layer:
     call: int = 1
     output: str = field(default="", repr=False)
     layout: Layout = field(default=Layout((0, 1)), repr=False, compare=False)
-    lift: Lift = field(default=Lift(), repr=False, compare=False)
+    lift: PreActivation = field(default=PreActivation(), repr=False, compare=False)
 
     @property
     def spatial(self) -> bool:
@@ -99,7 +99,7 @@ class Network:
         preprocess: what its input goes through.
     """
 
-    ghost: Ghost
+    model_copy: ModelCopy
     layers: tuple[Layer, ...]
     channels: int
     input_size: int
@@ -121,7 +121,7 @@ class Network:
         """
         found = {name: self.layer(name) for name in names}
         lifts = {layer.output: layer.lift for layer in found.values()}
-        values = self.ghost.run(images, lifts, lifts)
+        values = self.model_copy.run(images, lifts, lifts)
         return {name: layer.layout(values[layer.output], tuple(images.shape)) for name, layer in found.items()}
 
     def fixed(self, name: str) -> bool:
@@ -147,12 +147,12 @@ class Network:
         by_name = self._by_name
         if name in by_name:
             return by_name[name]
-        resolved = self.ghost.resolve(name)
+        resolved = self.model_copy.resolve(name)
         if resolved is None and "inception3a" in by_name:
             resolved = torchvision_name(name)
         if resolved in by_name:
             return by_name[resolved]
-        like = self.ghost.without_wrappers(name)
+        like = self.model_copy.without_wrappers(name)
         near = difflib.get_close_matches(like, by_name, n=4, cutoff=0.4) or [n for n in by_name if n][:4]
         hint = f"near names: {', '.join(near)}; layers(model) lists all {len(by_name)}."
         if resolved is not None and "@" not in resolved:
@@ -177,7 +177,7 @@ class Network:
 
     def runs_at(self, name: str, size: int) -> bool:
         """Whether the layer can be computed from a square image of that side."""
-        probe = torch.zeros(1, self.channels, size, size, device=self.ghost.device, dtype=torch.float32)
+        probe = torch.zeros(1, self.channels, size, size, device=self.model_copy.device, dtype=torch.float32)
         try:
             with torch.no_grad():
                 value = self.run(self.preprocess(probe), [name])[name]
@@ -210,7 +210,7 @@ class Network:
             return None
         draws = torch.Generator().manual_seed(0)
         shape = (1, self.channels, size, size)
-        image = torch.rand(shape, generator=draws, dtype=torch.float32, device="cpu").to(self.ghost.device)
+        image = torch.rand(shape, generator=draws, dtype=torch.float32, device="cpu").to(self.model_copy.device)
 
         def run(part: Tensor) -> Tensor:
             with torch.no_grad():
@@ -292,7 +292,7 @@ class _Output:
     field: Field | None
     made_by: Any
     call: int
-    lift: Lift
+    lift: PreActivation
     joins: bool  # a container, or a module with parameters
 
 
@@ -314,13 +314,13 @@ def _own_size(model: nn.Module) -> int | None:
 
 
 @torch.enable_grad()
-def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> tuple[list[Layer], _DryRun]:
-    image = torch.full((1, channels, size, size), 0.5, device=ghost.device, dtype=torch.float32)
+def _dry_run(model_copy: ModelCopy, channels: int, size: int, preprocess: Preprocess) -> tuple[list[Layer], _DryRun]:
+    image = torch.full((1, channels, size, size), 0.5, device=model_copy.device, dtype=torch.float32)
     # A clone, because a model may write into its input, and a leaf can't be written into.
-    image = preprocess(image).to(ghost.dtype).detach().requires_grad_().clone()
+    image = preprocess(image).to(model_copy.dtype).detach().requires_grad_().clone()
     mode = _DryRun(image)
     outputs: list[_Output] = []
-    names = {module: name for name, module in ghost.module.named_modules()}
+    names = {module: name for name, module in model_copy.module.named_modules()}
     calls: dict[str, int] = {}
     handles = []
 
@@ -345,9 +345,9 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
         )
 
     try:
-        handles.extend(module.register_forward_hook(hook) for module in ghost.module.modules())
+        handles.extend(module.register_forward_hook(hook) for module in model_copy.module.modules())
         with mode:
-            ghost.module(image)
+            model_copy.module(image)
     finally:
         for handle in handles:
             handle.remove()
@@ -375,7 +375,7 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
         else:
             new = one is final or not (one.made_by is final.made_by or mode.repeats(one.made_by, shown))
             if new and one is not final and _kind(one.made_by) in _NORMS:
-                new = False  # what it normalises are sums and joins of what is shown
+                new = False  # what it normalizes are sums and joins of what is shown
                 shown[one.made_by] = None
         if new:
             shown[one.made_by] = None if one.joins else len(found)
@@ -415,7 +415,7 @@ def _dry_run(ghost: Ghost, channels: int, size: int, preprocess: Preprocess) -> 
 # What is made in inference mode can never be part of an ascent: neither the ghost's buffers nor the dry run's graph.
 @torch.inference_mode(False)
 def read(
-    model: nn.Module | Ghost,
+    model: nn.Module | ModelCopy,
     input_size: int | None = None,
     preprocess: Any = None,
     device: str | torch.device | None = None,
@@ -434,26 +434,26 @@ def read(
         ModelError: if it is no model of images that can be read, with the reason.
         SizeError: if ``input_size`` is impossible.
     """
-    ghost = model if isinstance(model, Ghost) else Ghost(model, device)
-    channels = _first_channels(ghost.module)
-    found_preprocess = find_preprocess(ghost.original, channels, preprocess)
+    model_copy = model if isinstance(model, ModelCopy) else ModelCopy(model, device)
+    channels = _first_channels(model_copy.module)
+    found_preprocess = find_preprocess(model_copy.original, channels, preprocess)
     channels = found_preprocess.count if found_preprocess.function is None else channels
     if input_size is not None and (isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1):
         raise SizeError(f"input_size={input_size!r}: give the side in pixels as a whole number above 0, e.g. 224.")
-    own = _own_size(ghost.original)
+    own = _own_size(model_copy.original)
     told = input_size if input_size is not None else own
 
     first_error: Exception | None = None
     # What the user says holds; what an attribute says may mean something else, such as 784 for 28 x 28.
     for size in (told,) if input_size is not None else (own, *_SIZES) if own is not None else _SIZES:
         try:
-            rows, run = _dry_run(ghost, channels, size, found_preprocess)
+            rows, run = _dry_run(model_copy, channels, size, found_preprocess)
             break
         except Exception as error:
             first_error = first_error or error
     else:
-        if not any(isinstance(module, nn.Conv2d) for module in ghost.module.modules()):
-            raise ModelError(_NO_CONVOLUTION.format(kind=type(ghost.original).__name__)) from first_error
+        if not any(isinstance(module, nn.Conv2d) for module in model_copy.module.modules()):
+            raise ModelError(_NO_CONVOLUTION.format(kind=type(model_copy.original).__name__)) from first_error
         tried = f"at {told} px" if input_size is not None else f"at {_SIZES[0]} px (nor at any other size tried)"
         raise ModelError(
             f"The model's forward could not be run on a {channels}-channel image {tried}: "
@@ -461,21 +461,21 @@ def read(
             "and preprocess=Preprocess(mean, std, channels=...)."
         ) from first_error
     if not run.convolutions:
-        raise ModelError(_NO_CONVOLUTION.format(kind=type(ghost.original).__name__))
+        raise ModelError(_NO_CONVOLUTION.format(kind=type(model_copy.original).__name__))
     if told is None and size == _SIZES[0]:
         deepest = max(r.receptive_field[0] for r in rows if r.spatial or not r.sees_all)
         smaller = next((s for s in (32, 64, 96, 128) if deepest <= s), None)
         if smaller is not None:
             # A network that sees 20 px at most was not made for 224: drawn there, its units fill one in hundred.
             try:
-                rows, run = _dry_run(ghost, channels, smaller, found_preprocess)
+                rows, run = _dry_run(model_copy, channels, smaller, found_preprocess)
                 size = smaller
             except Exception:
                 pass  # fixed at 224 by its last layers, which is an answer too
-    return Network(ghost, tuple(rows), channels, size, found_preprocess)
+    return Network(model_copy, tuple(rows), channels, size, found_preprocess)
 
 
-def layers(model: nn.Module | Ghost, input_size: int | None = None, preprocess: Any = None) -> list[Layer]:
+def layers(model: nn.Module | ModelCopy, input_size: int | None = None, preprocess: Any = None) -> list[Layer]:
     """The layers that a model runs and that have units, in call order.
 
     Found by one dry run of a structural copy: the model itself is neither run nor changed.

@@ -1,4 +1,4 @@
-"""What a model expects of its images: channels, range, normalisation."""
+"""What a model expects of its images: channels, range, normalization."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Preprocess:
     Args:
         mean: one number a channel, in the network's channel order and in units of ``scale``; empty for 0.
         std: one number a channel, likewise; empty for 1.
-        scale: 1 for networks fed with [0, 1], 255 for those fed with grey levels (Caffe's).
+        scale: 1 for networks fed with [0, 1], 255 for those fed with gray levels (Caffe's).
         channels: ``"RGB"``, ``"BGR"`` (the image stays RGB, the network sees BGR), or a number of channels.
         source: where these numbers come from, in words; shown to the user, not compared.
         function: any callable on images ``[N, C, H, W]`` in [0, 1] that replaces the formula.
@@ -48,7 +48,7 @@ class Preprocess:
         if self.channels not in ("RGB", "BGR") and not counted:
             raise ModelError(
                 f"preprocess channels={self.channels!r}: possible are 'RGB', 'BGR' or a number of channels, "
-                "e.g. Preprocess(mean=[0.13], std=[0.31], channels=1) for a grey-level network."
+                "e.g. Preprocess(mean=[0.13], std=[0.31], channels=1) for a gray-level network."
             )
         for name in ("mean", "std"):
             values = _numbers(name, getattr(self, name), self.count)
@@ -81,12 +81,12 @@ class Preprocess:
         return images
 
     def neutral(self) -> Tensor:
-        """The image colour ``[C]`` that the network sees as zero; mid-grey where that is not known."""
+        """The image color ``[C]`` that the network sees as zero; mid-gray where that is not known."""
         if self.function is not None or not self.mean:
             return torch.full((self.count,), 0.5, device="cpu", dtype=torch.float32)
         # Said, because a default device or type of the user's would be taken otherwise.
-        colour = torch.tensor(self.mean, device="cpu", dtype=torch.float32) / self.scale
-        return (colour.flip(0) if self.channels == "BGR" else colour).clamp(0.0, 1.0)
+        color = torch.tensor(self.mean, device="cpu", dtype=torch.float32) / self.scale
+        return (color.flip(0) if self.channels == "BGR" else color).clamp(0.0, 1.0)
 
     def __str__(self) -> str:
         if self.function is not None:

@@ -17,17 +17,17 @@ from typing import Any, Literal, SupportsIndex, get_args
 
 import torch
 
-from peek_widget.ascent import Ascent, Channel, Logit, Neuron, Objective, Recipe, fingerprint
+from peek_widget.ascent import Ascent, Recipe, fingerprint, unit_objective
 from peek_widget.ascent.engine import LARGE, as_recipe
 from peek_widget.ascent.framing import Framing
-from peek_widget.ascent.keep import Drawing
+from peek_widget.ascent.provenance import Drawing
 from peek_widget.errors import AscentError, PeekError, SizeError, UnitError
-from peek_widget.evidence.measures import laid_activation
-from peek_widget.network import OUTPUT, Network
+from peek_widget.evidence.measures import still_activation
+from peek_widget.network import Network
 from peek_widget.sheet.seeds import unit_seed
 from peek_widget.sheet.unit import SheetUnit, to_png
 
-__all__ = ["LARGEST", "Batch", "Kind", "Progress", "check_units", "draft_of", "draw", "objective_of", "plan"]
+__all__ = ["LARGEST", "Batch", "Kind", "Progress", "check_units", "draft_of", "draw", "plan"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -113,13 +113,6 @@ class Progress:
     failed: Mapping[int, str] = field(default_factory=dict)
 
 
-def objective_of(layer: str, unit: int, kind: Kind = "neuron") -> Objective:
-    """What a unit of a sheet is drawn for: as in the explorer its centre ``Neuron``, a class as its ``Logit``."""
-    if layer == OUTPUT:
-        return Logit(unit)
-    return Neuron(layer, unit) if kind == "neuron" else Channel(layer, unit)
-
-
 def plan(
     network: Network,
     layer: str,
@@ -158,7 +151,7 @@ def plan(
     if draft:
         recipe, size = draft_of(network, name, recipe, size, objective)
     side = _view(network, name, recipe, size, objective)
-    device = network.ghost.device.type
+    device = network.model_copy.device.type
     together = device != "cpu" or side < LARGE
     length = _length(device, side, recipe.views, together) if batch is None else _check_batch(batch, device)
     parts = [chosen[start : start + length] for start in range(0, len(chosen), length)]
@@ -277,7 +270,7 @@ def threads(count: int | None) -> Generator[None]:
 def _together(
     network: Network, batch: Batch, units: tuple[int, ...], digits: str, best: Mapping[int, float]
 ) -> Iterator[Progress]:
-    objectives = [objective_of(batch.layer, unit, batch.objective) for unit in units]
+    objectives = [unit_objective(network, batch.layer, unit, batch.objective) for unit in units]
     seeds = [unit_seed(batch.seed, batch.layer, unit) for unit in units]
     run = Ascent(network, objectives, batch.recipe, seed=seeds, size=batch.size)
     while True:
@@ -287,7 +280,7 @@ def _together(
         yield Progress(run.index, run.steps, units)
     pictures, alpha = run.best, run.alpha
     how = {
-        "device": network.ghost.device.type,
+        "device": network.model_copy.device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
@@ -298,7 +291,7 @@ def _together(
             continue
         # As it is kept, so that whoever reads the PNG measures the same.
         picture = (pictures[number] * 255.0).round() / 255.0
-        activation = laid_activation(network, objectives[number], picture, batch.recipe)
+        activation = still_activation(network, objectives[number], picture, batch.recipe)
         if not math.isfinite(activation):
             failed[unit] = f"The finished picture of unit {unit} gives the activation {activation}."
             continue
@@ -325,7 +318,7 @@ def _fingerprint(network: Network) -> str:
 
 def _view(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> int:
     """Side in pixels of what the network gets of each picture; the same for all units of a layer."""
-    return Framing(network, recipe, size).frame(objective_of(layer, 0, kind)).side
+    return Framing(network, recipe, size).frame(unit_objective(network, layer, 0, kind)).side
 
 
 def _length(device: str, side: int, views: int, together: bool) -> int:
@@ -366,5 +359,5 @@ _SIGNS = (
 
 def _free(network: Network) -> None:
     gc.collect()
-    if network.ghost.device.type == "cuda":
+    if network.model_copy.device.type == "cuda":
         torch.cuda.empty_cache()

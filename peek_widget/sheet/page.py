@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
-from peek_widget.errors import FileError, PeekError
-from peek_widget.evidence.errors import DatasetError
-from peek_widget.sheet import likeness
+from peek_widget.errors import DatasetError, FileError, PeekError
+from peek_widget.sheet import similarity as likeness
 from peek_widget.sheet.tags import Tags
 
 if TYPE_CHECKING:

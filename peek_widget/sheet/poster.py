@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
+from peek_widget._optional import optional_import
 from peek_widget.errors import FileError, PeekError
-from peek_widget.evidence.need import need
 from peek_widget.sheet.page import SheetLike, layer_of, total_of
 from peek_widget.sheet.tags import Tags
 
@@ -32,7 +32,7 @@ POINT = 25.4 / 72
 SMALLEST = 4.0
 """Points: no caption is set smaller; with so many units on so small a paper there are none."""
 QUALITY = 90
-"""Of the JPEG that the pictures are in a PDF; its colours are not thinned out."""
+"""Of the JPEG that the pictures are in a PDF; its colors are not thinned out."""
 _LINES = 3  # of tags below a picture, where the paper leaves room
 _WIDE = 0.56  # of a letter's height, on an average, in DejaVu Sans
 
@@ -78,7 +78,7 @@ def poster(
     figure = draw(sheet, tags=tags, title=title, paper=paper, landscape=landscape, dpi=dpi)
     part = path.with_name(path.name + ".part")
     try:
-        with need("matplotlib").rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
+        with optional_import("matplotlib").rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
             if kind == "pdf":
                 part.write_bytes(_pdf(figure))
             else:
@@ -119,7 +119,7 @@ def draw(
     left = MARGIN + (room[0] - columns * across + GAP) / 2
     top = MARGIN + head + (left_over - (rows - 1) * spread) / 2
 
-    figure = need("matplotlib.figure").Figure(figsize=(width / 25.4, height / 25.4), dpi=dpi)
+    figure = optional_import("matplotlib.figure").Figure(figsize=(width / 25.4, height / 25.4), dpi=dpi)
     mosaic = Image.new("RGB", tuple(map(int, figure.bbox.size)), "white")
     dot = dpi / 25.4
     pixels = max(1, round(side * dot))
@@ -151,7 +151,7 @@ def draw(
 
 def _pdf(figure: Figure) -> bytes:
     """The figure as a PDF with its picture as a JPEG; matplotlib knows only lossless ones, ten times as large."""
-    pypdf = need("pypdf")
+    pypdf = optional_import("pypdf")
     name = pypdf.generic.NameObject
     (shown,) = figure.axes[0].images
     mosaic = Image.fromarray(shown.get_array())

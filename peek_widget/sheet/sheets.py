@@ -18,18 +18,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from peek_widget.ascent import Recipe, fingerprint
+from peek_widget._version import __version__
+from peek_widget.ascent import Recipe, fingerprint, unit_objective
 from peek_widget.ascent.engine import as_recipe
 from peek_widget.ascent.framing import Framing
-from peek_widget.errors import FileError, PeekError
+from peek_widget.errors import FileError, PeekError, SheetStoreError
 from peek_widget.evidence.crops import Evidence, LayerEvidence
-from peek_widget.network import Ghost, Network, read
+from peek_widget.network import ModelCopy, Network, read
 from peek_widget.sheet import index
-from peek_widget.sheet.batches import Batch, Kind, check_units, objective_of, plan
-from peek_widget.sheet.claims import Claims
-from peek_widget.sheet.executors import Runner, runner
+from peek_widget.sheet.batches import Batch, Kind, check_units, plan
+from peek_widget.sheet.leases import Leases
+from peek_widget.sheet.runners import Runner, runner
 from peek_widget.sheet.seeds import unit_seed
-from peek_widget.sheet.store import INDEX, TAGS, Store, StoreError, name_of
+from peek_widget.sheet.store import INDEX, TAGS, Store, name_of
 from peek_widget.sheet.tags import Tags
 from peek_widget.sheet.unit import SheetUnit, from_png
 
@@ -52,7 +53,7 @@ class NotDrawnError(PeekError, KeyError):
 
 
 def contact_sheet(
-    model: nn.Module | Ghost | Network | str,
+    model: nn.Module | ModelCopy | Network | str,
     layer: str,
     recipe: Recipe | str | None = None,
     units: Iterable[int] | None = None,
@@ -70,7 +71,7 @@ def contact_sheet(
     batch: int | None = None,
     threads: int | None = None,
 ) -> ContactSheet:
-    """Every unit of a layer, each drawn as in the explorer: as its centre ``Neuron``, a class as its ``Logit``.
+    """Every unit of a layer, each drawn as in the explorer: as its center ``Neuron``, a class as its ``Logit``.
 
     Nothing is drawn by this call. The sheet draws as it is gone through (``for one in sheet``), or all at once
     (``sheet.draw()``). Each unit has a seed of its own (from the sheet's, the layer and its number), so that it starts
@@ -96,7 +97,7 @@ def contact_sheet(
             worker. On CPUs of one kind equal numbers give equal pixels.
 
     Raises:
-        PeekError: what was asked for is not possible, or the store is another sheet's (StoreError), in a sentence.
+        PeekError: what was asked for is not possible, or the store is another sheet's (SheetStoreError), in a sentence.
 
     Example:
         ``sheet = contact_sheet(model, "features.12", store="sheets/features.12").draw()``
@@ -190,7 +191,7 @@ class ContactSheet:
         self.seed: int = operator.index(seed)
         self.executor: Executor | None = executor
         self.size: int = Framing(network, recipe, size).sides[-1]
-        self.model_name: str = type(network.ghost.original).__name__
+        self.model_name: str = type(network.model_copy.original).__name__
         self.fingerprint: str = fingerprint(network)
         self.problems: dict[int | str, str] = {}
         self.trips: list[tuple[str, int]] = []
@@ -292,7 +293,7 @@ class ContactSheet:
             failed: of those that can't be drawn, why.
 
         Raises:
-            StoreError: if they can't be kept; they are in :attr:`done` then.
+            SheetStoreError: if they can't be kept; they are in :attr:`done` then.
         """
         done = list(finished)
         self.problems.update(failed or {})
@@ -313,16 +314,16 @@ class ContactSheet:
                 self._keep_unkept("rest")
                 yield from self._from_others()
             yield from self._draw_missing()
-        except StoreError as error:
+        except SheetStoreError as error:
             unkept = len(self._unkept)
-            raise StoreError(
+            raise SheetStoreError(
                 f"{error} {len(self._done)} of {len(self)} units are drawn and in memory (sheet.done)"
                 f"{f', {unkept} of them not in the store' if unkept else ''}: once that is put right call draw() "
                 "again, and it keeps them and goes on."
             ) from error
 
     def _draw_missing(self) -> Iterator[SheetUnit]:
-        claims = None if self._store is None else Claims(self._store)
+        claims = None if self._store is None else Leases(self._store)
         if all(unit in self._done for unit in self.units):
             if claims is not None:
                 claims.sweep()
@@ -339,7 +340,7 @@ class ContactSheet:
                 claims.release()
             self._keep_index()
 
-    def _run(self, waiting: list[Batch], claims: Claims | None) -> Iterator[SheetUnit]:
+    def _run(self, waiting: list[Batch], claims: Leases | None) -> Iterator[SheetUnit]:
         who = runner(self.executor, self.network, self.fingerprint, self._best, self._threads)
         results: dict[Batch, list[SheetUnit]] = {}
         try:
@@ -371,7 +372,7 @@ class ContactSheet:
             self.trips = getattr(who, "trips", [])
             who.close()
 
-    def _hand_out(self, waiting: list[Batch], who: Runner, claims: Claims | None) -> None:
+    def _hand_out(self, waiting: list[Batch], who: Runner, claims: Leases | None) -> None:
         """Give the runner batches, those that somebody looks at first; take out what is done."""
         preferred = set(self._preferred)
         for batch in sorted(waiting, key=lambda b: (not preferred & set(b.wanted), b.number)):
@@ -404,7 +405,7 @@ class ContactSheet:
             return
         try:
             self._store.keep(key, list(self._unkept.values()))
-        except StoreError:
+        except SheetStoreError:
             there = self._store.units()
             self._unkept = {unit: one for unit, one in self._unkept.items() if unit not in there}
             raise
@@ -449,7 +450,7 @@ class ContactSheet:
         for right, words in (
             (name.endswith((f"unit-{one.unit:05d}.png", ".zip")), f"unit {one.unit}, under another's name"),
             (drawing.fingerprint == self.fingerprint, f"a model with the fingerprint {drawing.fingerprint}"),
-            (drawing.objective == objective_of(self.layer, one.unit, self.objective), drawing.words),
+            (drawing.objective == unit_objective(self.network, self.layer, one.unit, self.objective), drawing.words),
             (drawing.recipe == self.recipe, f"another recipe ({drawing.recipe.name!r})"),
             (drawing.seed == unit_seed(self.seed, self.layer, one.unit), f"the seed {drawing.seed}"),
             (drawing.size == self.size, f"a picture of {drawing.size} px"),
@@ -463,7 +464,6 @@ class ContactSheet:
         return one
 
     def _header(self) -> dict[str, Any]:
-        import peek_widget
 
         preprocess = self.network.preprocess
         return {
@@ -484,7 +484,7 @@ class ContactSheet:
                 "channels": preprocess.channels,
                 "function": preprocess.function is not None,
             },
-            "version": peek_widget.__version__,
+            "version": __version__,
         }
 
     # What is known of it
@@ -518,7 +518,7 @@ class ContactSheet:
         """Write the tags and the index to the store; drawing does it too. Tags of another process are merged in.
 
         Raises:
-            PeekError: if there is no store, or it can't be written (StoreError).
+            PeekError: if there is no store, or it can't be written (SheetStoreError).
         """
         if self._store is None:
             raise PeekError("This sheet has no store: give store=, or keep the tags with sheet.tags.to_csv(path).")
@@ -556,7 +556,7 @@ class ContactSheet:
         there = [one for unit, one in self.done.items() if unit not in self._unkept]
         try:
             index.keep(self._store, INDEX, self.layer, there, self.recipe_fingerprint, self.tags)
-        except StoreError as error:
+        except SheetStoreError as error:
             log.warning("The index is not up to date: %s", error)
 
     def _keep_tags(self, store: Store) -> None:

@@ -30,11 +30,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from peek_widget.ascent.keep import whole_png
-from peek_widget.errors import FileError
+from peek_widget.ascent.provenance import whole_png
+from peek_widget.errors import FileError, SheetStoreError
 from peek_widget.sheet.unit import KEYWORD, SheetUnit
 
-__all__ = ["HEADER", "INDEX", "TAGS", "Store", "StoreError", "name_of"]
+__all__ = ["HEADER", "INDEX", "TAGS", "Store", "name_of"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -50,10 +50,6 @@ _AT_ONCE = 64
 _UNIT = re.compile(r"unit-(\d{5,9})\.png")
 
 
-class StoreError(FileError):
-    """A sheet's store can't be used for this sheet, or can't be read or written."""
-
-
 def name_of(unit: int) -> str:
     """The name of a unit's file."""
     return f"unit-{unit:05d}.png"
@@ -66,7 +62,7 @@ class Store:
         address: a path or an fsspec address; the folder is made where there is none.
 
     Raises:
-        StoreError: if the address means nothing, or can't be reached.
+        SheetStoreError: if the address means nothing, or can't be reached.
     """
 
     def __init__(self, address: str | Path) -> None:
@@ -75,18 +71,18 @@ class Store:
 
         self.address: str = str(address)
         if not self.address.strip():
-            raise StoreError("store='' names no place: give the path of a folder for the sheet, '.' for this one.")
+            raise SheetStoreError("store='' names no place: give the path of a folder for the sheet, '.' for this one.")
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError, OSError) as error:
-            raise StoreError(
+            raise SheetStoreError(
                 f"store={self.address!r} can't be opened ({error}): give the path of a folder, or an address that "
                 "fsspec knows (https://filesystem-spec.readthedocs.io)."
             ) from error
         self._root = self._root.rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
         if self._local and Path(self._root).exists() and not Path(self._root).is_dir():
-            raise StoreError(f"store={self.address!r} is a file: a sheet is kept in a folder of its own.")
+            raise SheetStoreError(f"store={self.address!r} is a file: a sheet is kept in a folder of its own.")
 
     def __repr__(self) -> str:
         return f"Store({self.address!r})"
@@ -104,7 +100,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return set()
         except Exception as error:
-            raise StoreError(f"The store {self.address!r} can't be read ({_words(error)}).") from error
+            raise SheetStoreError(f"The store {self.address!r} can't be read ({_words(error)}).") from error
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes; None if there is none."""
@@ -113,7 +109,7 @@ class Store:
         except FileNotFoundError:
             return None
         except Exception as error:
-            raise StoreError(f"{name} in the store {self.address!r} can't be read ({_words(error)}).") from error
+            raise SheetStoreError(f"{name} in the store {self.address!r} can't be read ({_words(error)}).") from error
 
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
         """The bytes of several files, some at a time; None for one that is gone."""
@@ -133,7 +129,7 @@ class Store:
         """Write a file, whole or not at all.
 
         Raises:
-            StoreError: if it can't be written, with what to do.
+            SheetStoreError: if it can't be written, with what to do.
         """
         try:
             if self._local:
@@ -141,7 +137,7 @@ class Store:
             else:
                 self._fs.pipe_file(self._path(name), data)
         except Exception as error:
-            raise StoreError(
+            raise SheetStoreError(
                 f"{name} can't be written to the store {self.address!r} ({_words(error)}): make room there or allow "
                 "writing, or give another store."
             ) from error
@@ -165,10 +161,10 @@ class Store:
             return self.read(name) == data
         except FileExistsError:
             return False
-        except StoreError:
+        except SheetStoreError:
             raise
         except Exception as error:
-            raise StoreError(
+            raise SheetStoreError(
                 f"{name} can't be written to the store {self.address!r} ({_words(error)}): make room there or allow "
                 "writing, or give another store."
             ) from error
@@ -180,7 +176,9 @@ class Store:
         except FileNotFoundError:
             pass
         except Exception as error:
-            raise StoreError(f"{name} in the store {self.address!r} can't be removed ({_words(error)}).") from error
+            raise SheetStoreError(
+                f"{name} in the store {self.address!r} can't be removed ({_words(error)})."
+            ) from error
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -214,13 +212,13 @@ class Store:
             difference: of a store's header and this one: what tells them apart, as part of a sentence; or None.
 
         Raises:
-            StoreError: if it is another sheet's, holds pictures of something else, or can't be written.
+            SheetStoreError: if it is another sheet's, holds pictures of something else, or can't be written.
         """
         self._clear_parts()
         written = self.read(HEADER)
         if written is None:
             if strangers := self.foreign():
-                raise StoreError(
+                raise SheetStoreError(
                     f"The store {self.address!r} holds pictures that are none of a sheet's ({strangers[0]}"
                     f"{f' and {len(strangers) - 1} more' if len(strangers) > 1 else ''}): give an empty folder, or a "
                     "new one."
@@ -234,11 +232,11 @@ class Store:
             self.write(HEADER, _as_bytes(header))
             return
         if there.get("format") != FORMAT:
-            raise StoreError(
+            raise SheetStoreError(
                 f"The store {self.address!r} was written by another version of peek_widget: give another folder."
             )
         if (why := difference(there, header)) is not None:
-            raise StoreError(
+            raise SheetStoreError(
                 f"The store {self.address!r} holds another sheet: {why}. Give this one another folder, or make the "
                 "call that the store was made with."
             )
@@ -283,18 +281,18 @@ class Store:
             units: finished.
 
         Raises:
-            StoreError: if not all could be written; those that could, are.
+            SheetStoreError: if not all could be written; those that could, are.
         """
         todo = list(units)
         journal = f"{WORK}/{key}.zip"
         if len(todo) > 1:
-            with contextlib.suppress(StoreError):  # too large for what room is left: one by one some may still fit
+            with contextlib.suppress(SheetStoreError):  # too large for what room is left: one by one some may still fit
                 self.write(journal, _packed(todo))
-        problem: StoreError | None = None
+        problem: SheetStoreError | None = None
         for one in todo:
             try:
                 self.write(name_of(one.unit), one.png)
-            except StoreError as error:
+            except SheetStoreError as error:
                 problem = error
         if problem is not None:
             raise problem
@@ -314,7 +312,7 @@ class Store:
                         check(png, f"unit {unit} of {name}")
                         self.write(name_of(unit), png)
             except (zipfile.BadZipFile, FileError, ValueError) as error:
-                if isinstance(error, StoreError):
+                if isinstance(error, SheetStoreError):
                     raise
                 log.warning("%s/%s in %r is torn or another's (%s); it is left out.", WORK, name, self.address, error)
             self.remove(f"{WORK}/{name}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import operator
 import os
 import re
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from peek_widget._stats import wilson_interval
 from peek_widget.errors import TagError
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ Units = int | Iterable[int]
 _LONGEST = 200  # characters of a tag
 _COLUMNS = ("layer", "unit", "tag")
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")  # what a spreadsheet would run, and what already stands guarded
-_Z = 1.959963984540054  # the normal distribution's 97.5 % point: a 95 % interval
 _EDITS = 1000  # that undo goes back
 
 
@@ -125,23 +124,6 @@ class Suggestion(NamedTuple):
         return f"{self.word}: {self.count} of its {self.of} top images (q = {self.q:.2g})"
 
 
-def interval(count: int, looked_at: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a share of ``total``, of which ``looked_at`` were drawn without replacement.
-
-    The sample's size is taken as n (N - 1) / (N - n) (the finite population correction of the variance), and the
-    bounds as no further than what is already known: ``count`` units have it, ``looked_at - count`` have not.
-    """
-    if looked_at == total:
-        return count / total, count / total
-    share = count / looked_at
-    n = looked_at * (total - 1) / (total - looked_at)
-    z2 = _Z * _Z
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    low, high = min(middle - half, share), max(middle + half, share)  # (at 0 and 1 rounding would put them past it)
-    return max(low, count / total), min(high, (total - looked_at + count) / total)
-
-
 class Tags(Mapping[Place, tuple[str, ...]]):
     """Words on units; a mapping from (layer, unit), each one looked at, to its tags in the order given.
 
@@ -213,7 +195,9 @@ class Tags(Mapping[Place, tuple[str, ...]]):
             )
         uses = Counter(word for has in seen.values() for word in has)
         n = len(seen)
-        return [Count(word, uses[word], n, total, uses[word] / n, *interval(uses[word], n, total)) for word in words]
+        return [
+            Count(word, uses[word], n, total, uses[word] / n, *wilson_interval(uses[word], n, total)) for word in words
+        ]
 
     def suggest(self, survey: Survey, level: float | None = None) -> list[Suggestion]:
         """What a survey of real images says the units are about and they aren't tagged with yet.
@@ -362,10 +346,10 @@ class Tags(Mapping[Place, tuple[str, ...]]):
 
     def to_frame(self) -> pd.DataFrame:
         """A pandas DataFrame with the columns layer, unit, tag: a row a tag, a missing one where nothing was found."""
-        from peek_widget.evidence.need import need
+        from peek_widget._optional import optional_import
 
         rows = [(layer, unit, word) for (layer, unit), words in self._items() for word in words or (None,)]
-        return need("pandas").DataFrame(rows, columns=list(_COLUMNS))
+        return optional_import("pandas").DataFrame(rows, columns=list(_COLUMNS))
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Mapping[Any, Iterable[str]]]) -> Tags:

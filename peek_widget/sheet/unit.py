@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image as PILImage
 from torch import Tensor
 
-from peek_widget.ascent.keep import Drawing, drawing_in, encode, whole_png
+from peek_widget.ascent.provenance import Drawing, drawing_in, encode, whole_png
 from peek_widget.errors import FileError, PeekError
 
 __all__ = ["KEYWORD", "SheetUnit", "from_png", "to_png"]

@@ -1,4 +1,4 @@
-"""Labelled images without an archive: drawn from a seed, the same ones every time.
+"""Labeled images without an archive: drawn from a seed, the same ones every time.
 
 >>> images = Images(1000, size=64, seed=0)
 >>> image, label = images[17]            # float32 [3, 64, 64] in [0, 1], int
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from peek_widget.errors import PeekError, SizeError
-from peek_widget.zoo.composed import COMPOSED
-from peek_widget.zoo.scene import paint
-from peek_widget.zoo.shapes import SHAPES
-from peek_widget.zoo.subject import Subject
-from peek_widget.zoo.textures import TEXTURES
+from peek_widget.zoo.drawing.composed import COMPOSED
+from peek_widget.zoo.drawing.scene import paint
+from peek_widget.zoo.drawing.shapes import SHAPES
+from peek_widget.zoo.drawing.subject import Subject
+from peek_widget.zoo.drawing.textures import TEXTURES
 
 __all__ = ["CLASS_NAMES", "KINDS", "MAX_SIZE", "MIN_SIZE", "SUBJECTS", "Images", "draw"]
 

@@ -7,7 +7,7 @@
      1     average (over all places) -> classes (one number for each class)
 
 It knows no size: the mean over places takes whatever map conv6 leaves. It was trained with batch
-normalisation, which is folded into the convolutions here, so what is drawn on the board is what runs.
+normalization, which is folded into the convolutions here, so what is drawn on the board is what runs.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ _GROWTH = (1, 1.5, 2.5, 3.5, 5, 7)
 class SmallNet(nn.Sequential):
     """The plain network; ``width`` is the number of conv1's channels, the later ones grow with it.
 
-    Takes float32 ``[N, 3, H, W]``, normalised as ``.preprocess`` says, H and W from 64 px up, and gives
-    ``[N, classes]``. With ``normalised=True`` a batch normalisation follows each convolution, as in training;
+    Takes float32 ``[N, 3, H, W]``, normalized as ``.preprocess`` says, H and W from 64 px up, and gives
+    ``[N, classes]``. With ``normalized=True`` a batch normalization follows each convolution, as in training;
     :meth:`folded` gives the network without.
     """
 
-    def __init__(self, width: int, class_names: tuple[str, ...], normalised: bool = False):
+    def __init__(self, width: int, class_names: tuple[str, ...], normalized: bool = False):
         channels = [round(width * growth) for growth in _GROWTH]
         parts: list[tuple[str, nn.Module]] = []
         before = 3
         for number, (after, side, pool) in enumerate(
             zip(channels, (5, 3, 3, 3, 3, 3), (1, 2, 0, 3, 0, 0), strict=True), start=1
         ):
-            conv = nn.Conv2d(before, after, side, padding=side // 2, bias=not normalised)
+            conv = nn.Conv2d(before, after, side, padding=side // 2, bias=not normalized)
             parts.append((f"conv{number}", conv))
-            if normalised:
+            if normalized:
                 parts.append((f"norm{number}", nn.BatchNorm2d(after)))
             parts.append((f"relu{number}", nn.ReLU()))
             if pool:
@@ -79,7 +79,7 @@ class SmallNet(nn.Sequential):
         return Preprocess(mean=(MEAN,) * 3, std=(STD,) * 3)
 
     def folded(self) -> SmallNet:
-        """The same function without batch normalisation, in eval mode; self is left as it is."""
+        """The same function without batch normalization, in eval mode; self is left as it is."""
         plain = SmallNet(self.width, self.class_names)
         with torch.no_grad():
             for number in range(1, len(_GROWTH) + 1):
@@ -96,7 +96,7 @@ class SmallNet(nn.Sequential):
 
 
 def load(path: str | Path) -> SmallNet:
-    """The network in a safetensors file written by ``python -m peek_widget.zoo.train``, in eval mode.
+    """The network in a safetensors file written by ``python -m tools.zoo.train``, in eval mode.
 
     Its ``.facts`` is what the training noted down (a dict of str). Raises ModelError when the file is
     missing, damaged, or holds something else.
@@ -105,7 +105,7 @@ def load(path: str | Path) -> SmallNet:
     if not path.is_file():
         raise ModelError(
             f"The weights file {path} is not there. Install peek_widget again, or train one with "
-            f"'python -m peek_widget.zoo.train --out {path.name}'."
+            f"'python -m tools.zoo.train --out {path.name}'."
         )
     try:
         with safe_open(path, framework="pt") as file:
@@ -114,7 +114,7 @@ def load(path: str | Path) -> SmallNet:
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"The weights file {path} cannot be read ({error}). It is probably damaged: install peek_widget "
-            "again, or train one with 'python -m peek_widget.zoo.train'."
+            "again, or train one with 'python -m tools.zoo.train'."
         ) from error
     try:
         network = SmallNet(int(facts["width"]), tuple(json.loads(facts["classes"])))
@@ -122,7 +122,7 @@ def load(path: str | Path) -> SmallNet:
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(
             f"The weights file {path} does not hold a network of this kind ({error}). It must be one that "
-            "'python -m peek_widget.zoo.train' has written."
+            "'python -m tools.zoo.train' has written."
         ) from error
     network.facts = facts
     return network.eval()

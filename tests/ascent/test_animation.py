@@ -42,7 +42,7 @@ def test_every_step_is_there_in_order_and_the_last_one_stays(model, tmp_path, en
     assert len(found) == 5
     for (picture, _), step in zip(found, pictures, strict=True):
         expected = 255.0 * step.permute(1, 2, 0).numpy()
-        # a palette of 256 colours, or a lossy picture: near, and nearer than the neighbours in a run
+        # a palette of 256 colors, or a lossy picture: near, and nearer than the neighbors in a run
         assert np.abs(picture - expected).mean() < 12
     assert found[0][1] == 50
 

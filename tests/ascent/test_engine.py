@@ -35,7 +35,7 @@ def test_the_picture_is_what_a_planted_unit_looks_for(recipe: str) -> None:
     result = render(Planted(), Channel("conv", 0), recipe, size=32, preprocess="none", input_size=32)
     image = result.images[0]
     if recipe == "maco-2023":
-        # Its mean colour is fixed; what it can do is to be red in the middle, where most of its crops lie.
+        # Its mean color is fixed; what it can do is to be red in the middle, where most of its crops lie.
         redness = image[0] - image[1:].mean(0)
         assert float(redness[8:24, 8:24].mean()) > float(redness.mean()) + 0.02
     else:
@@ -176,7 +176,7 @@ def test_knobs_can_be_turned_while_it_runs() -> None:
 
 
 @pytest.mark.parametrize("name", ["blur", "decay", "total_variation"])
-def test_each_regulariser_makes_a_spectrum_plainer(name: str) -> None:
+def test_each_regularizer_makes_a_spectrum_plainer(name: str) -> None:
     def variation(value: float) -> float:
         recipe = SHORT.replace(**{"steps": 30, "total_variation": 0.0, name: value})
         image = render(tiny(), Logit(0), recipe, size=48).images
@@ -208,7 +208,7 @@ def test_octaves_end_at_the_size_asked_for() -> None:
 
 
 def test_a_picture_keeps_its_look_from_octave_to_octave() -> None:
-    from peek_widget.ascent.image import Fourier
+    from peek_widget.ascent.param import Fourier
 
     noise = torch.randn(1, 3, 32, 17, 2, generator=torch.Generator().manual_seed(0))
     image = Fourier(noise, 32, 2.0)
@@ -298,27 +298,27 @@ anything = {
     "octaves": st.lists(st.tuples(st.integers(1, 5), st.floats(1.0, 1.5)), min_size=1, max_size=3).map(tuple),
     "keep": st.sampled_from(["last", "best"]),
     "image": st.sampled_from(["fourier", "pixels", "maco"]),
-    "start": st.sampled_from(["noise", "grey", "white"]),
+    "start": st.sampled_from(["noise", "gray", "white"]),
     "start_level": st.none() | st.floats(0.0, 255.0),
     "start_deviation": st.floats(0.0, 255.0),
     "spectrum_power": st.floats(0.0, 3.0),
     "largest_rate": st.floats(1e-6, 1e12),
     "transparency": st.booleans(),
-    "optimiser": st.sampled_from(["adam", "nadam", "plain"]),
-    "normalise": st.sampled_from(["first", "rms", "mean", "none", "progress"]),
+    "optimizer": st.sampled_from(["adam", "nadam", "plain"]),
+    "normalize": st.sampled_from(["first", "rms", "mean", "none", "progress"]),
     "view": st.sampled_from(["crop", "normal-crop", "whole", "window"]),
     "views": st.integers(1, 3),
     "crop": pairs | st.tuples(pairs, pairs),
     "field_crop": pairs,
     "crop_deviation": st.floats(0.0, 1.0),
-    "centre_deviation": st.floats(0.0, 1.0),
+    "center_deviation": st.floats(0.0, 1.0),
     "late_jitter": st.floats(0.0, 0.25),
     "turns": st.lists(st.floats(-180.0, 180.0), max_size=3).map(tuple),
     "scales": st.lists(st.floats(0.25, 4.0), max_size=3).map(tuple),
     "padding": st.floats(0.0, 1.0),
-    "beyond": st.sampled_from(["mirror", "grey"]),
+    "beyond": st.sampled_from(["mirror", "gray"]),
     "blur_every": st.integers(1, 5),
-    "bilateral_colour": st.floats(0.01, 1.0),
+    "bilateral_color": st.floats(0.01, 1.0),
 }
 
 
@@ -381,8 +381,8 @@ def test_dead_relus_of_fire8_draw() -> None:
 
 
 def test_what_would_have_no_effect_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"start= takes a picture; .*replace\(start='grey'\)"):
-        ascend(tiny(), Logit(0), SHORT, start="grey", size=32)
+    with pytest.raises(RecipeError, match=r"start= takes a picture; .*replace\(start='gray'\)"):
+        ascend(tiny(), Logit(0), SHORT, start="gray", size=32)
     with pytest.raises(RecipeError, match="spectrum= is what image='maco' is held to"):
         ascend(tiny(), Logit(0), SHORT, spectrum=torch.ones(3, 8, 5), size=32)
     with pytest.raises(PeekError, match=r"State\.load\(path\)"):

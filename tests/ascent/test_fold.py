@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from peek_widget import Channel, Recipe, ascend, render
-from peek_widget.ascent.fold import folded
+from peek_widget.ascent.fold_overrides import folded
 from peek_widget.ascent.recipe import NUMBERS
 
 PAIR = ((3.0, 1.0), (1.0, 0.5), (0.5, 0.25))
 BASE = Recipe(
     octaves=((4, 1.0), (3, 1.2), (3, 1.0)),
     image="pixels",
-    optimiser="plain",
-    normalise="mean",
+    optimizer="plain",
+    normalize="mean",
     view="window",
     step_size=PAIR,
     blur=(1.0, 0.2),

@@ -45,8 +45,8 @@ def test_what_the_network_gets_for_each_objective() -> None:
     layer = NET.layer("forms")
     assert field.side == layer.receptive_field[0] + 2 * layer.stride[0]
     # The unit's pixel, of an even-sided map the first of the two middles.
-    assert field.centre is not None
-    assert all(abs(c) < layer.stride[0] / field.side * 2 for c in field.centre)
+    assert field.center is not None
+    assert all(abs(c) < layer.stride[0] / field.side * 2 for c in field.center)
     assert Framing(NET, peek, 16).frame(Logit(0)).side == 16  # never enlarged
     assert Framing(NET, OYGARD, 60).frame(Channel("forms", 1)) == Frame(52, "window")
     lucid = Framing(NET, Recipe.preset("lucid-2017"), 128).frame(Logit(0))

@@ -1,4 +1,4 @@
-"""Parametrisations and starts: what they render, and what a step can and can't change of it."""
+"""Parametrizations and starts: what they render, and what a step can and can't change of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Generator, nn
 
 from peek_widget import Channel, Logit, Recipe, ascend, measure_spectrum, render
 from peek_widget.ascent import Ascent, power_law_spectrum
-from peek_widget.ascent.image import Fourier, Maco, Pixels
+from peek_widget.ascent.param import Fourier, Maco, Pixels
 from peek_widget.ascent.spectrum import at_side, decorrelate, frequencies, recorrelate
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.network import read
@@ -55,7 +55,7 @@ def test_any_number_of_channels(image: str, channels: int) -> None:
 def test_a_spectrum_gives_the_picture_back_that_it_was_made_of(channels: int, side: int) -> None:
     pictures = torch.rand(2, channels, side, side, generator=Generator().manual_seed(1))
     again = Fourier.of(pictures, 1.2).render().detach()
-    assert float((again - pictures).abs().max()) < 0.01  # the extremes are taken half a grey level inside
+    assert float((again - pictures).abs().max()) < 0.01  # the extremes are taken half a gray level inside
     middle = 0.25 + 0.5 * pictures
     assert torch.allclose(Fourier.of(middle, 1.2).render(), middle, atol=1e-4)
 
@@ -76,7 +76,7 @@ def test_a_band_leaves_out_what_is_finer_and_keeps_what_is_coarser() -> None:
     assert torch.allclose(held[1], pictures[1], atol=1e-4)
 
 
-def test_colours_are_decorrelated_for_three_channels_only() -> None:
+def test_colors_are_decorrelated_for_three_channels_only() -> None:
     noise = torch.zeros(1, 3, 16, 9, 2)
     noise[0, 0, 0, 1, 0] = 1.0  # a wave in the first channel alone
 
@@ -91,7 +91,7 @@ def test_colours_are_decorrelated_for_three_channels_only() -> None:
 
 
 def logits_of(pictures: torch.Tensor) -> torch.Tensor:
-    """The standardised, decorrelated values behind MACO's sigmoid."""
+    """The standardized, decorrelated values behind MACO's sigmoid."""
     return decorrelate(torch.logit(pictures.double()))
 
 
@@ -108,7 +108,7 @@ def test_maco_keeps_every_magnitude_and_moves_phases(channels: int, side: int) -
 
     def interior(values: torch.Tensor) -> torch.Tensor:
         # A real picture's coefficients on the columns 0 and half a side belong to pairs, which the inverse
-        # transform makes agree; all others are as they were given. The mean is standardised away.
+        # transform makes agree; all others are as they were given. The mean is standardized away.
         return values[..., 1 : (side - 1) // 2 + 1]
 
     start = spectrum()
@@ -170,13 +170,13 @@ def test_measured_spectra_of_known_images() -> None:
     grain = [torch.rand(3, 48, 48, generator=generator) for _ in range(40)]
     assert abs(slope(measure_spectrum(grain, 48))) < 0.05
 
-    def coloured(power: float) -> torch.Tensor:
+    def colored(power: float) -> torch.Tensor:
         scale = (48 * frequencies(48)).clamp(min=1.0) ** -power
         values = torch.fft.irfft2(torch.fft.rfft2(torch.randn(3, 48, 48, generator=generator)) * scale, s=(48, 48))
         return (0.5 + 0.1 * values / values.std()).clamp(0.0, 1.0).float()
 
     for power in (1.0, 1.5):
-        assert slope(measure_spectrum([coloured(power) for _ in range(40)], 48)) == pytest.approx(-power, abs=0.1)
+        assert slope(measure_spectrum([colored(power) for _ in range(40)], 48)) == pytest.approx(-power, abs=0.1)
     assert slope(power_law_spectrum(3, 48, 1.3)) == pytest.approx(-1.3, abs=0.01)
 
 
@@ -197,7 +197,7 @@ def test_recorrelate_and_decorrelate_are_inverse() -> None:
     assert torch.allclose(recorrelate(decorrelate(values)), values, atol=1e-4)
     other = torch.randn(2, 4, 5, 5)
     assert torch.equal(recorrelate(other), other)
-    # The published rows: a value in the first axis alone is nearly grey.
+    # The published rows: a value in the first axis alone is nearly gray.
     one = torch.zeros(1, 3, 1, 1)
     one[0, 0] = 1.0
     assert recorrelate(one).flatten().tolist() == pytest.approx([0.56282854, 0.58447580, 0.58447580])
@@ -221,7 +221,7 @@ def test_a_spectrum_at_another_side_is_equal_at_equal_cycles(own: int, side: int
 
 @pytest.mark.parametrize("image", ["pixels", "fourier"])
 def test_plain_starts(image: str) -> None:
-    for start, level in (("grey", 0.5), ("white", 1.0)):
+    for start, level in (("gray", 0.5), ("white", 1.0)):
         recipe = SHORT.replace(image=image, start=start)
         ascent = Ascent(network(), Logit(0), recipe, size=16)
         images = ascent.images
@@ -230,7 +230,7 @@ def test_plain_starts(image: str) -> None:
 
 
 def test_noise_has_the_level_and_deviation_of_the_recipe() -> None:
-    recipe = Recipe(image="pixels", view="window", optimiser="plain", start_level=100.0, start_deviation=8.0)
+    recipe = Recipe(image="pixels", view="window", optimizer="plain", start_level=100.0, start_deviation=8.0)
     levels = 255.0 * Ascent(network(), Logit(0), recipe, size=128).images
     assert float(levels.mean()) == pytest.approx(100.0, abs=0.2)
     assert float(levels.std()) == pytest.approx(8.0, abs=0.2)
@@ -261,8 +261,8 @@ def test_a_given_image_is_cut_to_its_middle_square_and_resized() -> None:
     wide[:, :, 20:40] = 1.0
     images = Ascent(network(), Logit(0), SHORT.replace(image="pixels"), size=40, start=wide).images
     assert float(images.min()) == 1.0
-    grey = PILImage.new("L", (50, 30), 51)
-    images = Ascent(network(1), Logit(0), SHORT.replace(image="pixels"), size=16, start=grey).images
+    gray = PILImage.new("L", (50, 30), 51)
+    images = Ascent(network(1), Logit(0), SHORT.replace(image="pixels"), size=16, start=gray).images
     assert torch.allclose(images, torch.full((1, 1, 16, 16), 0.2))
 
 
@@ -366,10 +366,10 @@ def test_maco_blurs_its_spectrum_once() -> None:
     assert float(ratio.std() / ratio.mean()) < 0.01
 
 
-def test_a_grey_picture_is_a_start_for_colours_and_the_other_way_round() -> None:
-    grey = torch.rand(1, 16, 16)
-    ascent = Ascent(tiny(), Logit(0), Recipe(image="pixels"), start=grey, size=16)
-    assert torch.allclose(ascent.images[0], grey.expand(3, -1, -1), atol=1e-6)
-    colours = torch.rand(3, 16, 16)
-    ascent = Ascent(tiny(channels=1), Logit(0), Recipe(image="pixels"), start=colours, size=16)
-    assert torch.allclose(ascent.images[0], colours.mean(0, keepdim=True), atol=1e-6)
+def test_a_gray_picture_is_a_start_for_colors_and_the_other_way_round() -> None:
+    gray = torch.rand(1, 16, 16)
+    ascent = Ascent(tiny(), Logit(0), Recipe(image="pixels"), start=gray, size=16)
+    assert torch.allclose(ascent.images[0], gray.expand(3, -1, -1), atol=1e-6)
+    colors = torch.rand(3, 16, 16)
+    ascent = Ascent(tiny(channels=1), Logit(0), Recipe(image="pixels"), start=colors, size=16)
+    assert torch.allclose(ascent.images[0], colors.mean(0, keepdim=True), atol=1e-6)

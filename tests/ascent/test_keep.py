@@ -26,8 +26,8 @@ import peek_widget
 from peek_widget import render
 from peek_widget.ascent.base import Objective
 from peek_widget.ascent.direction import Direction
-from peek_widget.ascent.keep import KEYWORD, LARGEST_TEXT, MOST_CHUNKS, Drawing, fingerprint, load_recipe, save
 from peek_widget.ascent.objective import Channel, Logit, Neuron
+from peek_widget.ascent.provenance import KEYWORD, LARGEST_TEXT, MOST_CHUNKS, Drawing, fingerprint, load_recipe, save
 from peek_widget.ascent.recipe import KNOBS, Recipe
 from peek_widget.errors import FileError, ModelError, PeekError, RecipeError
 from peek_widget.network import read
@@ -376,9 +376,7 @@ def test_a_fingerprint_is_of_structure_and_weights() -> None:
 
 
 def test_a_fingerprint_is_the_same_in_another_process() -> None:
-    code = (
-        "from tests.networks import tiny; from peek_widget.ascent.keep import fingerprint; print(fingerprint(tiny()))"
-    )
+    code = "from tests.networks import tiny; from peek_widget import fingerprint; print(fingerprint(tiny()))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout.strip() == fingerprint(tiny())
 

@@ -165,7 +165,7 @@ def test_other_exceptions_of_a_callback_go_on() -> None:
 def test_any_number_may_be_held_by_hand(name: str) -> None:
     knob = NUMBERS[name]
     view = "normal-crop" if name == "crop_mean" else "whole"
-    recipe = Recipe(octaves=((6, 1.0),), image="pixels", view=view, normalise="rms", optimiser="plain", step_size=3.0)
+    recipe = Recipe(octaves=((6, 1.0),), image="pixels", view=view, normalize="rms", optimizer="plain", step_size=3.0)
     value = (knob.minimum + 2.0 * knob.maximum) / 3.0
     by_hand = Ascent(NET, Channel("forms", 1), recipe, size=24)
     by_hand.override(**{name: value})
@@ -283,11 +283,11 @@ def test_a_change_that_breaks_half_way_leaves_the_run_as_it_was(monkeypatch: pyt
     def late() -> None:
         raise MemoryError
 
-    monkeypatch.setattr(tried, "_make_optimiser", late)  # the last that a change does
+    monkeypatch.setattr(tried, "_make_optimizer", late)  # the last that a change does
     with pytest.raises(MemoryError):
         tried.change(recipe=brief("oygard-2016"), objective=Logit(1))
     monkeypatch.undo()
-    vars(tried).pop("_make_optimiser", None)
+    vars(tried).pop("_make_optimizer", None)
     for one, other in zip(tried, untried, strict=True):
         assert torch.equal(one.images, other.images)
 
@@ -306,8 +306,8 @@ def test_maco_goes_on_as_maco_of_its_size() -> None:
 
 
 def test_draws_go_on_after_a_change() -> None:
-    # A change to what it is already draws nothing and forgets nothing but the optimiser's momentum.
-    plain = Recipe(octaves=((8, 1.0),), image="pixels", optimiser="plain", normalise="mean", step_size=3.0, noise=0.1)
+    # A change to what it is already draws nothing and forgets nothing but the optimizer's momentum.
+    plain = Recipe(octaves=((8, 1.0),), image="pixels", optimizer="plain", normalize="mean", step_size=3.0, noise=0.1)
     changed, whole = (Ascent(NET, Logit(1), plain, size=24) for _ in range(2))
     for _ in range(3):
         changed.step(), whole.step()
@@ -365,19 +365,19 @@ VIEWS = [
 
 
 @pytest.mark.parametrize("changes", VIEWS)
-@pytest.mark.parametrize("kind", ["half", "bfloat16", "double", "grey", "fixed"])
+@pytest.mark.parametrize("kind", ["half", "bfloat16", "double", "gray", "fixed"])
 def test_odd_models_through_every_view(kind: str, changes: dict[str, Any]) -> None:
     model: nn.Module = {
         "half": lambda: tiny().half(),
         "bfloat16": lambda: tiny().bfloat16(),
         "double": lambda: tiny().double(),
-        "grey": lambda: tiny(channels=1),
+        "gray": lambda: tiny(channels=1),
         "fixed": Fixed,
     }[kind]()
     conv = "conv" if kind == "fixed" else "forms"
     recipe = SHORT.replace(**changes)
     result = render(model, [Logit(1), Neuron(conv, 2), Channel(conv, 1)], recipe, size=24)
-    assert result.images.shape == (3, 1 if kind in ("grey", "fixed") else 3, 24, 24)
+    assert result.images.shape == (3, 1 if kind in ("gray", "fixed") else 3, 24, 24)
     assert torch.isfinite(result.images).all()
     assert result.images.dtype == result.history.dtype == torch.float32
     assert float(result.images.std()) > 1e-4
@@ -402,20 +402,20 @@ def test_small_pictures_and_as_few_steps_as_can_be(name: str, size: int) -> None
         {"view": "crop", "scales": (0.25,), "crop": (4.0, 4.0), "field_crop": (4.0, 4.0), "beyond": "mirror"},
         {"view": "whole", "padding": 1.0, "jitter": 0.5, "late_jitter": 0.25, "scales": (0.25, 4.0)},
         {"view": "whole", "padding": 0.0, "late_jitter": 0.25, "scales": (4.0,), "jitter": 0.5},
-        {"view": "normal-crop", "crop_mean": 0.05, "crop_deviation": 1.0, "centre_deviation": 1.0, "noise": 0.5},
+        {"view": "normal-crop", "crop_mean": 0.05, "crop_deviation": 1.0, "center_deviation": 1.0, "noise": 0.5},
         {"view": "whole", "step_size": 200.0, "total_variation": 1.0, "l1": 1.0, "blur": 5.0},
     ],
 )
-@pytest.mark.parametrize("optimiser", ["adam", "plain"])
-def test_extreme_numbers(image: str, changes: dict[str, Any], optimiser: str) -> None:
-    given = {"beyond": "grey", "step_size": 5.0, "flip": 1.0, "normalise": "rms", **changes}
-    recipe = Recipe(octaves=((3, 1.0),), image=image, optimiser=optimiser, **given)
+@pytest.mark.parametrize("optimizer", ["adam", "plain"])
+def test_extreme_numbers(image: str, changes: dict[str, Any], optimizer: str) -> None:
+    given = {"beyond": "gray", "step_size": 5.0, "flip": 1.0, "normalize": "rms", **changes}
+    recipe = Recipe(octaves=((3, 1.0),), image=image, optimizer=optimizer, **given)
     for size in (8, 33):
         for objective in (Neuron("edges", 1), Channel("forms", 2), Logit(1)):
             try:
                 images = render(NET, objective, recipe, size=size).images
             except AscentError as error:
-                assert "its gradient is zero everywhere" in str(error)  # a view so far off sees nothing but grey
+                assert "its gradient is zero everywhere" in str(error)  # a view so far off sees nothing but gray
                 continue
             assert images.shape == (1, 3, size, size)
             assert torch.isfinite(images).all()
@@ -425,7 +425,7 @@ def test_a_last_step_that_leaves_nothing_is_said() -> None:
     model = tiny()
     with torch.no_grad():
         model.classes.weight.mul_(1e30)
-    recipe = SHORT.replace(steps=1, optimiser="plain", normalise="none", step_size=200.0)
+    recipe = SHORT.replace(steps=1, optimizer="plain", normalize="none", step_size=200.0)
     with pytest.raises(AscentError, match="Step 0 has left pictures that are not finite numbers: make step_size"):
         render(model, Logit(0), recipe, size=24, input_size=32)
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from peek_widget import Recipe, ascend, render
 from peek_widget.ascent.base import Objective, Sum
-from peek_widget.ascent.description import MOST_TERMS, objective_from_dict
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.diversity import Diversity, gram
 from peek_widget.ascent.objective import Channel, Logit, Neuron, interpolate
+from peek_widget.ascent.serialization import MOST_TERMS, objective_from_dict
 from peek_widget.ascent.style import Style
 from peek_widget.errors import LayerError, PeekError, UnitError
 from peek_widget.network import Network, read
@@ -102,7 +102,7 @@ def test_equal_and_hashable() -> None:
             Neuron("a", 1, at=[2, 3]),
             Logit(1),
             Direction("a", [1, 2]),
-            Direction("a", [1, 2], at="centre"),
+            Direction("a", [1, 2], at="center"),
             Diversity("a"),
             Style(["a"], image),
             Channel("a", 1) - 2 * Logit(3),
@@ -134,7 +134,7 @@ def test_equal_and_hashable() -> None:
         (Channel("a", 1) + 0.5 * Channel("a", 2), "unit 1 of a, plus 0.5 x unit 2 of a"),
         (-Channel("a", 1) - 3 * Channel("a", 2), "less unit 1 of a, less 3 x unit 2 of a"),
         (Direction("a", [1.0, -0.25]), "the direction (1, -0.25) of a"),
-        (Direction("a", [1] * 4, at="centre"), "the direction (1, 1, 1, ...) of a at the middle"),
+        (Direction("a", [1] * 4, at="center"), "the direction (1, 1, 1, ...) of a at the middle"),
         (-Direction("a", [1], at=(2, 3)), "what lies farthest against the direction (1) of a at row 2, column 3"),
         (Channel("a", 1) + 0.5 * Diversity("a"), "unit 1 of a, plus 0.5 x unlikeness to the others in a"),
         (Style(["a", "b"], PILImage.new("RGB", (8, 6))), "the style of an image of 8 x 6 px in a and b"),
@@ -193,7 +193,7 @@ def test_a_direction_is_a_dot_product_with_its_unit_vector() -> None:
     expected = 0.6 * grid[:, 0] - 0.8 * grid[:, 2]
     for given_as in (vector, vector.numpy(), vector.tolist(), 1e200 * vector.double(), 1e-200 * vector.double()):
         assert torch.allclose(Direction("a", given_as)({"a": grid}), expected.mean(dim=(1, 2)), atol=1e-6)
-    assert torch.allclose(Direction("a", vector, at="centre")({"a": grid}), expected[:, 2, 2], atol=1e-6)
+    assert torch.allclose(Direction("a", vector, at="center")({"a": grid}), expected[:, 2, 2], atol=1e-6)
     assert torch.allclose(Direction("a", vector, at=(4, 0))({"a": grid}), expected[:, 4, 0], atol=1e-6)
     assert torch.allclose(Direction("a", vector)({"a": grid[:, :, 0, 0]}), expected[:, 0, 0], atol=1e-6)
 
@@ -212,10 +212,10 @@ def test_a_direction_has_a_gradient_where_activations_are_zero() -> None:
 
 
 def test_a_direction_made_ready_is_the_same(network: Network) -> None:
-    one = Direction("forms", maps(8), power=1, at="centre")
+    one = Direction("forms", maps(8), power=1, at="center")
     with torch.inference_mode():
         ready = one.bind(network)
-    assert one.centred == ready.centred == "forms"
+    assert one.centerd == ready.centerd == "forms"
     picture = pictures(2).requires_grad_()
     activations = seen(network, picture, one)
     assert torch.equal(ready(activations), one(activations))
@@ -422,7 +422,7 @@ def test_style_takes_images_as_people_have_them() -> None:
     assert Style(["a"], array) != Style(["b"], array)
     assert Style(["a"], array) != Style(["a"], array.transpose(1, 0, 2))
     assert len({Style(["a"], array), Style(["a"], tensor)}) == 1
-    assert Style(["a"], array).centred is None
+    assert Style(["a"], array).centerd is None
 
 
 def test_a_style_keeps_its_image_whatever_becomes_of_the_callers() -> None:
@@ -433,7 +433,7 @@ def test_a_style_keeps_its_image_whatever_becomes_of_the_callers() -> None:
     assert torch.equal(one._picture, before)
 
 
-def test_grey_and_colour_are_brought_together(network: Network) -> None:
+def test_gray_and_color_are_brought_together(network: Network) -> None:
     Style(["forms"], pictures(1)[0, :1]).bind(network)
     one_channel = read(Fixed(), 16, preprocess="none")
     Style(["conv"], pictures(1)[0]).bind(one_channel)
@@ -465,7 +465,7 @@ def test_what_is_no_style(network: Network) -> None:
     "objective",
     [
         Direction("forms", [1.0, -1.0] * 4, power=1),
-        Direction("forms", [1.0] * 8, at="centre"),
+        Direction("forms", [1.0] * 8, at="center"),
         Style(["edges", "forms"], pictures(1, 24)[0]),
         Channel("forms", 1) - 0.5 * Style(["edges"], pictures(1, 24)[0]),
         interpolate(Neuron("forms", 1), Neuron("forms", 2), 3)[1],
@@ -518,7 +518,7 @@ singles = st.one_of(
         names,
         st.lists(finite, min_size=1, max_size=8).filter(any),
         st.floats(0, 100),
-        places | st.just("centre"),
+        places | st.just("center"),
     ),
 )
 described = singles | st.lists(st.tuples(finite, singles), min_size=1, max_size=5).map(lambda t: Sum(tuple(t)))
@@ -563,7 +563,7 @@ for _ in range(5):
         ({"kind": "channel", "layer": 3, "unit": 1}, "a text"),
         ({"kind": "channel", "layer": "x" * 1001, "unit": 1}, "1001 characters"),
         ({"kind": "neuron", "layer": "a", "unit": 1, "at": [1]}, "a place"),
-        ({"kind": "neuron", "layer": "a", "unit": 1, "at": "centre"}, "a place"),
+        ({"kind": "neuron", "layer": "a", "unit": 1, "at": "center"}, "a place"),
         ({"kind": "neuron", "layer": "a", "unit": 1, "at": [1, -1]}, "whole number"),
         ({"kind": "direction", "layer": "a", "vector": [0], "power": 0, "at": None}, "zeros"),
         ({"kind": "direction", "layer": "a", "vector": [], "power": 0, "at": None}, "a list of 1 to"),

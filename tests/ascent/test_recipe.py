@@ -27,11 +27,11 @@ def test_presets_are_frozen_hashable_and_survive_json(name: str) -> None:
 
 
 OYGARD = {
-    "image": "pixels", "start": "noise", "optimiser": "plain", "normalise": "mean", "view": "window", "views": 1,
+    "image": "pixels", "start": "noise", "optimizer": "plain", "normalize": "mean", "view": "window", "views": 1,
     "keep": "last", "size": None, "blur_every": 1, "decay": 0.0, "jitter": 0.0, "start_deviation": 8.0,
 }  # fmt: skip
 YOSINSKI = {
-    "image": "pixels", "start": "noise", "start_level": None, "start_deviation": 10.0, "optimiser": "plain",
+    "image": "pixels", "start": "noise", "start_level": None, "start_deviation": 10.0, "optimizer": "plain",
     "view": "window", "views": 1, "keep": "best", "size": None, "jitter": 0.0, "noise": 0.0,
 }  # fmt: skip
 VGG_BLUR = ((2.5, 1.1), (1.1, 0.858), (0.858, 0.78), (0.858, 0.40), (0.4, 0.1))
@@ -53,35 +53,35 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
     "yosinski-2015-1": {
         **YOSINSKI, "steps": 500, "decay": 0.0, "blur": 0.5, "blur_every": 4, "small_norm": 50.0,
-        "small_contribution": 0.0, "normalise": "progress", "step_size": 2.0, "largest_rate": 100.0,
+        "small_contribution": 0.0, "normalize": "progress", "step_size": 2.0, "largest_rate": 100.0,
     },
     "yosinski-2015-2": {
         **YOSINSKI, "steps": 750, "decay": 0.3, "blur": 0.0, "small_norm": 20.0, "small_contribution": 0.0,
-        "normalise": "none", "step_size": 100.0,
+        "normalize": "none", "step_size": 100.0,
     },
     "yosinski-2015-3": {
         **YOSINSKI, "steps": 1000, "decay": 0.0001, "blur": 1.0, "blur_every": 4, "small_norm": 0.0,
-        "small_contribution": 0.0, "normalise": "none", "step_size": 100.0,
+        "small_contribution": 0.0, "normalize": "none", "step_size": 100.0,
     },
     "yosinski-2015-4": {
         **YOSINSKI, "steps": 1000, "decay": 0.0, "blur": 0.5, "blur_every": 4, "small_norm": 0.0,
-        "small_contribution": 90.0, "normalise": "progress", "step_size": 2.0, "largest_rate": 1e8,
+        "small_contribution": 90.0, "normalize": "progress", "step_size": 2.0, "largest_rate": 1e8,
     },
     "lucid-2017": {
         "steps": 512, "size": 128, "image": "fourier", "start": "noise", "start_deviation": 0.01,
-        "spectrum_power": 1.0, "optimiser": "adam", "step_size": 0.05, "view": "whole", "views": 1,
-        "padding": 12 / 128, "beyond": "grey", "jitter": 4 / 128, "late_jitter": 2 / 128, "rotation": 0.0,
+        "spectrum_power": 1.0, "optimizer": "adam", "step_size": 0.05, "view": "whole", "views": 1,
+        "padding": 12 / 128, "beyond": "gray", "jitter": 4 / 128, "late_jitter": 2 / 128, "rotation": 0.0,
         "scales": (0.9, 0.92, 0.94, 0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08, 1.1),
         "turns": (*map(float, range(-10, 11)), 0.0, 0.0, 0.0, 0.0, 0.0), "keep": "last", "total_variation": 0.0,
     },
     "maco-2023": {
-        "steps": 256, "size": 512, "image": "maco", "optimiser": "nadam", "step_size": 1.0, "view": "normal-crop",
-        "views": 32, "crop_mean": (0.5, 0.05), "crop_deviation": 0.05, "centre_deviation": 0.15,
+        "steps": 256, "size": 512, "image": "maco", "optimizer": "nadam", "step_size": 1.0, "view": "normal-crop",
+        "views": 32, "crop_mean": (0.5, 0.05), "crop_deviation": 0.05, "center_deviation": 0.15,
         # N(0, 0.08) + U(-0.04, 0.04) on values from -1 to 1 is half of that on values from 0 to 1.
         "noise": 0.04, "start_deviation": 1.0, "transparency": True, "keep": "last",
     },
-    "peek": {"image": "fourier", "optimiser": "adam", "view": "crop", "size": 160, "steps": 150},
-    "peek-fast": {"image": "fourier", "optimiser": "adam", "view": "crop"},
+    "peek": {"image": "fourier", "optimizer": "adam", "view": "crop", "size": 160, "steps": 150},
+    "peek-fast": {"image": "fourier", "optimizer": "adam", "view": "crop"},
 }  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def test_steps_scale_octaves_in_proportion(steps: int) -> None:
         ({"flip": (0.0, 0.5)}, "for flip take another view"),
         ({"padding": 0.1}, "needs view='whole'"),
         ({"late_jitter": 0.1}, "needs view='whole'"),
-        ({"normalise": "progress", "optimiser": "adam"}, "needs optimiser='plain'"),
+        ({"normalize": "progress", "optimizer": "adam"}, "needs optimizer='plain'"),
     ],
 )
 def test_what_is_impossible_is_refused_in_a_sentence(changes: dict[str, object], words: str) -> None:
@@ -213,14 +213,14 @@ def test_what_is_impossible_is_refused_in_a_sentence(changes: dict[str, object],
 @pytest.mark.parametrize(
     ("base", "changes", "words"),
     [
-        ("maco-2023", {"start": "grey"}, "start='grey' has none"),
+        ("maco-2023", {"start": "gray"}, "start='gray' has none"),
         ("maco-2023", {"octaves": ((10, 1.0), (10, 1.5))}, "octaves of scale 1"),
         ("maco-2023", {"decay": (0.0, 0.1)}, "nothing can decay"),
         ("maco-2023", {"small_norm": 5.0}, "needs image='pixels', and not 'maco'"),
         ("peek", {"small_contribution": 5.0}, "needs image='pixels', and not 'fourier'"),
         ("peek", {"bilateral": 1.0}, "needs image='pixels', and not 'fourier'"),
         ("peek", {"view": "window"}, "needs image='pixels'"),
-        ("peek", {"normalise": "progress"}, "needs optimiser='plain', image='pixels'"),
+        ("peek", {"normalize": "progress"}, "needs optimizer='plain', image='pixels'"),
         ("lucid-2017", {"rotation": 5.0}, "Turns are taken in place of rotation"),
         ("lucid-2017", {"view": "crop"}, "needs view='whole'"),
     ],
@@ -234,8 +234,8 @@ def test_what_cannot_be_had_together_is_refused_in_a_sentence(base: str, changes
 BOUNDS = {
     **{name: (knob.minimum, knob.maximum) for name, knob in NUMBERS.items()},
     "start_level": (0.0, 255.0), "start_deviation": (0.0, 255.0), "spectrum_power": (0.0, 3.0),
-    "largest_rate": (1e-6, 1e12), "crop_deviation": (0.0, 1.0), "centre_deviation": (0.0, 1.0),
-    "late_jitter": (0.0, 0.25), "padding": (0.0, 1.0), "bilateral_colour": (0.01, 1.0),
+    "largest_rate": (1e-6, 1e12), "crop_deviation": (0.0, 1.0), "center_deviation": (0.0, 1.0),
+    "late_jitter": (0.0, 0.25), "padding": (0.0, 1.0), "bilateral_color": (0.01, 1.0),
 }  # fmt: skip
 
 

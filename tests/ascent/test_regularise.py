@@ -1,4 +1,4 @@
-"""Regularisers and steps by hand."""
+"""Regularizers and steps by hand."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 
 from peek_widget import Channel, Logit, Recipe, render
 from peek_widget.ascent import Ascent
-from peek_widget.ascent.image import Fourier, Maco, Pixels
-from peek_widget.ascent.regularise import (
+from peek_widget.ascent.param import Fourier, Maco, Pixels
+from peek_widget.ascent.regularizers import (
     bilateral,
     blur,
     clip_small_contribution,
@@ -161,7 +161,7 @@ def test_bilateral_keeps_an_edge_and_smooths_what_lies_beside_it() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.2, 2.0])
-def test_bilateral_of_any_colour_is_a_blur(sigma: float) -> None:
+def test_bilateral_of_any_color_is_a_blur(sigma: float) -> None:
     image, other = dot(31), dot(31)
     bilateral(image, sigma, 1e6)
     blur(other, sigma, WHOLE)
@@ -174,9 +174,9 @@ def test_bilateral_of_any_colour_is_a_blur(sigma: float) -> None:
 def test_bilateral_by_hand() -> None:
     image = Pixels(torch.tensor([[[[10.0, 20.0, 40.0]] * 3]]))
     bilateral(image, 0.5, 0.1)  # a reach of 1 px
-    colour = lambda d: math.exp(-(d**2) / (2 * 25.5**2))  # noqa: E731
+    color = lambda d: math.exp(-(d**2) / (2 * 25.5**2))  # noqa: E731
     beside = math.exp(-1 / (2 * 0.25))
-    weights = {10.0: beside * colour(10), 20.0: 1.0, 40.0: beside * colour(20)}  # the rows are alike
+    weights = {10.0: beside * color(10), 20.0: 1.0, 40.0: beside * color(20)}  # the rows are alike
     expected = sum(level * w for level, w in weights.items()) / sum(weights.values())
     assert float(image.parameter.detach()[0, 0, 1, 1]) == pytest.approx(expected, abs=1e-3)
 
@@ -209,16 +209,16 @@ SIDE = 10
 PLAIN = Recipe(
     octaves=((5, 1.0),),
     image="pixels",
-    start="grey",
-    optimiser="plain",
+    start="gray",
+    optimizer="plain",
     view="window",
-    normalise="none",
+    normalize="none",
     step_size=1.0,
 )
 
 
 def moved(recipe: Recipe, steps: int = 1) -> Tensor:
-    """By how many grey levels the picture has moved."""
+    """By how many gray levels the picture has moved."""
     objective = Channel("conv", 0)
     ascent = Ascent(Planted(), objective, recipe, size=SIDE, preprocess="none", input_size=SIDE)
     before = ascent.images
@@ -230,50 +230,50 @@ def moved(recipe: Recipe, steps: int = 1) -> Tensor:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"normalise": "mean", "step_size": 3.0}, 3.0),
-        ({"normalise": "rms", "step_size": 3.0}, 3.0),
-        ({"normalise": "first", "step_size": 3.0}, 3.0),
-        # By grey levels: 1 / S² / 255.
-        ({"normalise": "none", "step_size": 200.0}, 200.0 / (SIDE**2 * 255.0)),
+        ({"normalize": "mean", "step_size": 3.0}, 3.0),
+        ({"normalize": "rms", "step_size": 3.0}, 3.0),
+        ({"normalize": "first", "step_size": 3.0}, 3.0),
+        # By gray levels: 1 / S² / 255.
+        ({"normalize": "none", "step_size": 200.0}, 200.0 / (SIDE**2 * 255.0)),
         # min(largest, desired / |g|²) g, with |g|² = 3 S² / (S² 255)².
-        ({"normalise": "progress", "step_size": 0.02, "largest_rate": 1e8}, 0.02 * SIDE**2 * 255.0 / (3 * SIDE**2)),
-        ({"normalise": "progress", "step_size": 2.0, "largest_rate": 1e4}, 1e4 / (SIDE**2 * 255.0)),
+        ({"normalize": "progress", "step_size": 0.02, "largest_rate": 1e8}, 0.02 * SIDE**2 * 255.0 / (3 * SIDE**2)),
+        ({"normalize": "progress", "step_size": 2.0, "largest_rate": 1e4}, 1e4 / (SIDE**2 * 255.0)),
     ],
 )
 def test_a_plain_step_by_hand(changes: dict[str, Any], expected: float) -> None:
     assert torch.allclose(moved(PLAIN.replace(**changes)), expected * SIGNS.expand(1, 3, SIDE, SIDE), rtol=2e-3)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "nadam"])
-@pytest.mark.parametrize("normalise", ["first", "rms", "mean", "none"])
-def test_an_adaptive_step_by_hand(optimiser: str, normalise: str) -> None:
-    recipe = PLAIN.replace(optimiser=optimiser, normalise=normalise, step_size=2.0)
+@pytest.mark.parametrize("optimizer", ["adam", "nadam"])
+@pytest.mark.parametrize("normalize", ["first", "rms", "mean", "none"])
+def test_an_adaptive_step_by_hand(optimizer: str, normalize: str) -> None:
+    recipe = PLAIN.replace(optimizer=optimizer, normalize=normalize, step_size=2.0)
     levels = torch.full((1, 3, SIDE, SIDE), 127.5, requires_grad=True)
-    kind = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}[optimiser]
+    kind = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}[optimizer]
     by_hand = kind([levels], lr=2.0)
     slope = SIGNS.expand_as(levels) / SIDE**2
-    size = {"first": 1 / SIDE**2, "rms": 1 / SIDE**2, "mean": 1 / SIDE**2, "none": 1.0}[normalise]
+    size = {"first": 1 / SIDE**2, "rms": 1 / SIDE**2, "mean": 1 / SIDE**2, "none": 1.0}[normalize]
     for _ in range(3):
         levels.grad = -slope / size / 255.0
         by_hand.step()
     assert torch.allclose(moved(recipe, 3), levels.detach() - 127.5, atol=0.01, rtol=1e-3)
 
 
-@pytest.mark.parametrize("normalise", ["first", "rms", "mean", "none"])
-def test_a_plain_step_of_a_spectrum(normalise: str) -> None:
-    recipe = PLAIN.replace(image="fourier", view="whole", normalise=normalise, step_size=0.05, spectrum_power=1.0)
+@pytest.mark.parametrize("normalize", ["first", "rms", "mean", "none"])
+def test_a_plain_step_of_a_spectrum(normalize: str) -> None:
+    recipe = PLAIN.replace(image="fourier", view="whole", normalize=normalize, step_size=0.05, spectrum_power=1.0)
     ascent = Ascent(Planted(), Channel("conv", 0), recipe, size=SIDE, preprocess="none", input_size=SIDE)
     parameter = ascent._image.parameter.detach().clone().requires_grad_()
     image = Fourier(parameter.detach().clone(), SIDE, 1.0, ascent._image.bands)
-    image.render().backward(SIGNS.expand(1, 3, SIDE, SIDE) / (1.0 if normalise != "none" else SIDE**2))
+    image.render().backward(SIGNS.expand(1, 3, SIDE, SIDE) / (1.0 if normalize != "none" else SIDE**2))
     expected = parameter.detach() + 0.05 * image.parameter.grad
     ascent.step()
     assert torch.allclose(ascent._image.parameter.detach(), expected, atol=1e-5)
 
 
 def test_pulls_are_in_units_of_the_gradient() -> None:
-    # Against mid-grey and red's pull the other way: at a strength of 1 the two are of one size.
-    white = PLAIN.replace(start="white", normalise="none", step_size=200.0)
+    # Against mid-gray and red's pull the other way: at a strength of 1 the two are of one size.
+    white = PLAIN.replace(start="white", normalize="none", step_size=200.0)
     free, pulled = moved(white), moved(white.replace(l1=1.0))
     unit = 200.0 / (SIDE**2 * 255.0)
     assert torch.allclose(free, torch.clamp(unit * SIGNS, max=0.0).expand_as(free), rtol=1e-2)  # white is clipped
@@ -291,7 +291,7 @@ def test_blur_and_the_rest_come_every_so_many_steps() -> None:
 
 def test_yosinskis_best_picture_is_kept() -> None:
     # A step so long that the unit overshoots: the last picture is not the best.
-    recipe = PLAIN.replace(start="noise", keep="best", normalise="mean", step_size=60.0, steps=12, decay=0.3)
+    recipe = PLAIN.replace(start="noise", keep="best", normalize="mean", step_size=60.0, steps=12, decay=0.3)
     model = tiny().eval()
     ascent = Ascent(model, [Logit(0), Logit(3)], recipe, size=16, preprocess="none", input_size=16)
     seen, values = [], []
@@ -324,10 +324,10 @@ def test_yosinskis_best_picture_is_kept() -> None:
     ],
 )
 def test_each_does_its_work_in_a_run(name: str, value: float, measure: Any) -> None:
-    recipe = PLAIN.replace(start="noise", start_deviation=10.0, normalise="mean", step_size=6.0, steps=10)
+    recipe = PLAIN.replace(start="noise", start_deviation=10.0, normalize="mean", step_size=6.0, steps=10)
 
     with_it, without = (
         float(measure(render(tiny(), Logit(1), r, size=24, preprocess="none", input_size=24).images))
-        for r in (recipe.replace(**{name: value, **({"bilateral_colour": 1.0} if name == "bilateral" else {})}), recipe)
+        for r in (recipe.replace(**{name: value, **({"bilateral_color": 1.0} if name == "bilateral" else {})}), recipe)
     )
     assert with_it < 0.7 * without

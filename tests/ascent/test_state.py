@@ -63,15 +63,15 @@ def test_any_preset_resumes_to_the_same_pixels(name: str, tmp_path: Path) -> Non
             assert torch.equal(again.images, end[1])
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "nadam", "plain"])
+@pytest.mark.parametrize("optimizer", ["adam", "nadam", "plain"])
 @pytest.mark.parametrize("image", ["pixels", "fourier"])
-@pytest.mark.parametrize("normalise", ["first", "rms"])
-def test_across_octaves(optimiser: str, image: str, normalise: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("normalize", ["first", "rms"])
+def test_across_octaves(optimizer: str, image: str, normalize: str, tmp_path: Path) -> None:
     recipe = Recipe(
         octaves=((3, 1.0), (3, 1.3), (3, 1.2)),
         image=image,
-        optimiser=optimiser,
-        normalise=normalise,
+        optimizer=optimizer,
+        normalize=normalize,
         keep="best",
         step_size=((0.5, 0.3), (0.3, 0.1), (0.1, 0.05)),
         transparency=True,
@@ -106,7 +106,7 @@ changes: dict[str, Callable[[Ascent], Any]] = {
     "override": lambda a: a.override(blur=1.0, step_size=0.2, jitter=0.2, noise=0.1),
     "given back": lambda a: (a.override(blur=1.0), a.override(blur=None)),
     "objective": lambda a: a.change(objective=Neuron("forms", 5)),
-    "recipe": lambda a: a.change(recipe=SHORT.replace(optimiser="nadam", keep="best", spectrum_power=1.0)),
+    "recipe": lambda a: a.change(recipe=SHORT.replace(optimizer="nadam", keep="best", spectrum_power=1.0)),
     "to pixels": lambda a: a.change(recipe=brief("oygard-2016")),
     "to yosinski": lambda a: a.change(recipe=brief("yosinski-2015-4")),
     "to lucid": lambda a: a.change(recipe=brief("lucid-2017").replace(transparency=True)),
@@ -196,7 +196,7 @@ def kept(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     ascent = Ascent(
         NET,
         [Logit(1), Neuron("forms", 2)],
-        brief("yosinski-2015-1").replace(optimiser="nadam", normalise="first", transparency=True),
+        brief("yosinski-2015-1").replace(optimizer="nadam", normalize="first", transparency=True),
         size=16,
     )
     ascent.step()
@@ -302,7 +302,7 @@ def test_hostile_tensors_are_refused(how: str, tmp_path: Path) -> None:
 
 def test_adams_own_numbers_below_zero_are_refused(tmp_path: Path) -> None:
     tensors, header = kept(tmp_path / "good")
-    for name in ("optimiser.step", "optimiser.mu_product", "optimiser.exp_avg_sq"):
+    for name in ("optimizer.step", "optimizer.mu_product", "optimizer.exp_avg_sq"):
         write(tmp_path / "bad", {**tensors, name: tensors[name] - 2.0}, header)
         with pytest.raises(PeekError, match="damaged or another's"):
             Ascent.resume(NET, State.load(tmp_path / "bad"))

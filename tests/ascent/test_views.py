@@ -67,10 +67,10 @@ def test_sizes_are_relative_to_the_canvas() -> None:
 
 
 def test_crops_wider_than_the_picture_lie_round_its_middle() -> None:
-    views = seen(Frame(32, "crop"), Look(3, (1.5, 1.5), beyond="grey"))
+    views = seen(Frame(32, "crop"), Look(3, (1.5, 1.5), beyond="gray"))
     for view in views:
         assert middle(view)[0] == pytest.approx(middle(view)[1], abs=1e-4)
-    assert float(views[:, :, 0].min()) == 0.5  # nothing but grey past the border
+    assert float(views[:, :, 0].min()) == 0.5  # nothing but gray past the border
     mirrored = seen(Frame(48, "whole"), Look(1, (1.5, 1.5)))[0, 0, 24]
     # A quarter of the picture beyond either border, mirrored.
     assert torch.allclose(mirrored[:8], mirrored[8:16].flip(0), atol=0.05)
@@ -137,14 +137,14 @@ def test_late_jitter_is_after_scaling_and_stays_on_what_was_left() -> None:
 
 def test_normal_crops_have_their_distribution_and_stay_inside() -> None:
     count = 3000
-    views = seen(Frame(4, "normal-crop"), Look(count, (0.3, 0.05), centre_deviation=0.1), 256)
+    views = seen(Frame(4, "normal-crop"), Look(count, (0.3, 0.05), center_deviation=0.1), 256)
     shares = torch.tensor([share(v) for v in views])
     assert float(shares.mean()) == pytest.approx(0.3, abs=0.01)
     assert float(shares.std()) == pytest.approx(0.05, abs=0.01)
     middles = torch.tensor([middle(v) for v in views]) / 2.0  # shares of the side, from the middle
     assert middles.mean(0).tolist() == pytest.approx([0.0, 0.0], abs=0.01)
     assert middles.std(0).tolist() == pytest.approx([0.1, 0.1], abs=0.01)
-    wide = seen(Frame(8, "normal-crop"), Look(500, (0.5, 0.5), centre_deviation=1.0, beyond="grey"), 64)
+    wide = seen(Frame(8, "normal-crop"), Look(500, (0.5, 0.5), center_deviation=1.0, beyond="gray"), 64)
     shares = torch.tensor([share(v) for v in wide])
     assert 0.045 < float(shares.min()) < 0.06 < 0.98 < float(shares.max()) < 1.01  # never below 5 %, never past all
     reach = wide[:, :, 4, 4].abs().amax(1) + shares - shares / 8  # the pixel beside the middle
@@ -159,12 +159,12 @@ def test_views_of_one_picture_lie_together() -> None:
 
 
 LOOK = Look(
-    3, (0.4, 0.2), rotation=20.0, jitter=0.1, late_jitter=0.05, scales=(0.9, 1.1), centre_deviation=0.2, flip=0.5
+    3, (0.4, 0.2), rotation=20.0, jitter=0.1, late_jitter=0.05, scales=(0.9, 1.1), center_deviation=0.2, flip=0.5
 )
 
 
 @pytest.mark.parametrize("cut", ["crop", "widest", "normal-crop", "whole", "field"])
-def test_the_views_of_a_picture_do_not_depend_on_its_neighbours(cut: Any) -> None:
+def test_the_views_of_a_picture_do_not_depend_on_its_neighbors(cut: Any) -> None:
     frame = Frame(16, cut, 1.0, (0.0, 0.1) if cut == "field" else None)
     pictures = torch.rand(4, 3, 32, 32, generator=seed(5))
     together = affine_views(pictures, frame, LOOK, [seed(n) for n in range(4)])
@@ -201,7 +201,7 @@ def test_noise_is_normal_and_uniform() -> None:
 
 
 def test_a_much_finer_picture_is_averaged_down() -> None:
-    # A board of single black and white pixels: four of them are not enough, all together are grey.
+    # A board of single black and white pixels: four of them are not enough, all together are gray.
     board = (torch.arange(256)[:, None] + torch.arange(256)).remainder(2)[None, None].float()
     view = affine_views(board, Frame(16, "whole"), Look(1, (1.0, 1.0)), [seed()])
     assert float((view - 0.5).abs().max()) < 0.01

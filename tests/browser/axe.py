@@ -20,7 +20,7 @@ def violations(page, selector=".peek-root"):
     """The serious and critical violations of every rule of axe in the part of the page: rule, how it is, where."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(axe_source())
-    # Where the page's own boxes cut off what overflows, axe takes most text for hidden and looks at no colour.
+    # Where the page's own boxes cut off what overflows, axe takes most text for hidden and looks at no color.
     page.evaluate(
         "() => document.querySelectorAll('body, .jp-LabShell').forEach(each => { each.style.overflow = 'visible' })"
     )

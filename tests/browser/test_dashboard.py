@@ -15,7 +15,7 @@ from .voila import OPTIONS
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "examples" / "dashboard.ipynb"
 UNTRAINED = "SqueezeNet 1.1 with random weights: untrained, to compare with"
-LONG = "lucid-2017"  # whoever draws by it draws for a while, and never grey
+LONG = "lucid-2017"  # whoever draws by it draws for a while, and never gray
 
 # As a page that was tampered with would do it: on the kernel's own channel, by the protocol that Voila's pages speak.
 # Gives the kinds of the answers to a request.

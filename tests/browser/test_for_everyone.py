@@ -206,7 +206,7 @@ def test_what_a_screen_reader_is_told(everything):
     book.page.wait_for_function("() => window.said.some(each => each.includes('unit 18'))", timeout=60_000)
 
 
-def test_reduced_motion_is_honoured(everything):
+def test_reduced_motion_is_honored(everything):
     book = everything()
     moving = """root => [root, ...root.querySelectorAll('*')].filter(each => {
       const style = getComputedStyle(each);

@@ -88,7 +88,7 @@ def test_activations_are_measured_by_one_rule(model):
     found = compare(model, "2", 3, recipes=[SHORT, OTHER]).run()
     network = read(model)
     expected = [
-        measures.laid_activation(network, Neuron("2", 3), image, recipe)
+        measures.still_activation(network, Neuron("2", 3), image, recipe)
         for image, recipe in zip(found.images, [SHORT, OTHER], strict=True)
     ]
     assert found.measured() == pytest.approx(expected)

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from peek_widget.evidence import DatasetError, load_evidence, top_crops
+from peek_widget.errors import DatasetError
+from peek_widget.evidence import load_evidence, top_crops
 from peek_widget.network import Preprocess
 from peek_widget.zoo import Images, bundled
 from tests.networks import Planted
@@ -103,17 +104,17 @@ def test_what_the_network_saw_can_be_had_as_a_tensor():
     assert torch.equal(crop.input(), images[crop.index][0])
 
 
-def test_a_normalised_dataset_is_shown_as_it_looked():
+def test_a_normalized_dataset_is_shown_as_it_looked():
     normal = Preprocess(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 
-    class Normalised(Images):
+    class Normalized(Images):
         def __getitem__(self, index):
             image, label = super().__getitem__(index)
             return normal(image[None])[0], label
 
     with pytest.raises(DatasetError, match="prepared=True if they are already"):
-        top_crops(bundled(), "conv4", Normalised(3), preprocess=normal, progress=False)
-    crops = top_crops(bundled(), "conv4", Normalised(20), preprocess=normal, prepared=True, progress=False)
+        top_crops(bundled(), "conv4", Normalized(3), preprocess=normal, progress=False)
+    crops = top_crops(bundled(), "conv4", Normalized(20), preprocess=normal, prepared=True, progress=False)
     plain = top_crops(bundled(), "conv4", Images(20), preprocess=normal, progress=False)
     for mine, theirs in zip(crops[7].top, plain[7].top, strict=True):
         assert (mine.index, mine.place) == (theirs.index, theirs.place)
@@ -121,7 +122,7 @@ def test_a_normalised_dataset_is_shown_as_it_looked():
         assert difference.max() <= 1
 
 
-def test_grey_images_for_a_grey_network():
+def test_gray_images_for_a_gray_network():
     model = nn.Sequential(nn.Conv2d(1, 2, 3))
     crop = top_crops(model, "0", list(torch.rand(4, 28, 28)), input_size=28, progress=False)[0].top[0]
     assert crop.image().mode == "L"

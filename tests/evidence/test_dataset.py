@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import v2 as transforms
 
-from peek_widget.evidence import DatasetError, top_crops
+from peek_widget.errors import DatasetError
+from peek_widget.evidence import top_crops
 from peek_widget.evidence.dataset import Folder, Items, UnreadableError, as_label, open_image, read_source
 from peek_widget.evidence.loading import load_batches, load_one
 from peek_widget.evidence.prepare import Preparer, to_picture
@@ -109,7 +110,7 @@ def test_every_kind_of_image_is_taken(item, channels):
     assert to_picture(item, Preparer(channels, 16, 16)).size == (24, 20)
 
 
-def test_grey_of_a_tensor_is_the_grey_of_its_picture():
+def test_gray_of_a_tensor_is_the_gray_of_its_picture():
     image = picture()
     one, _ = Preparer(1, 16, 16)(image)
     other, _ = Preparer(1, 16, 16)(transforms.functional.pil_to_tensor(image))
@@ -207,10 +208,10 @@ def test_broken_files_are_named_counted_and_passed_over(tmp_path):
     with pytest.warns(UserWarning, match=r"4 of 10 images were passed over \(.*and 1 more"):
         crops = top_crops(Planted(), "conv", tmp_path, k=2, input_size=16, progress=False)
     assert crops.images == 6
-    assert crops.passed_over_count == 4
-    assert set(crops.passed_over) == {"cut.jpg", "empty.png", "labels.csv", "gone.jpg"}
-    assert "truncated" in crops.passed_over["cut.jpg"].lower()
-    assert crops.passed_over["labels.csv"] == "it is not an image that can be read"
+    assert crops.skipped_count == 4
+    assert set(crops.skipped) == {"cut.jpg", "empty.png", "labels.csv", "gone.jpg"}
+    assert "truncated" in crops.skipped["cut.jpg"].lower()
+    assert crops.skipped["labels.csv"] == "it is not an image that can be read"
 
 
 def test_a_folder_without_an_image_is_an_error_not_an_empty_answer(tmp_path):
@@ -259,7 +260,7 @@ def test_a_photo_lying_on_its_side_is_turned(tmp_path):
     assert turned.size == full == (20, 40)
 
 
-def test_sixteen_bits_of_grey_are_not_all_white(tmp_path):
+def test_sixteen_bits_of_gray_are_not_all_white(tmp_path):
     Image.fromarray(np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)).save(tmp_path / "deep.png")
     image, _ = open_image(tmp_path / "deep.png")
     assert np.asarray(image.convert("L")).mean() == pytest.approx(127, abs=2)
@@ -271,7 +272,7 @@ def test_loading_ahead_keeps_the_order(workers, processes):
     items[4] = "nowhere.jpg"
     batches = list(load_batches(Items(items), PREPARER, range(11), 3, workers, processes))
     assert [[one.index for one in batch.items] for batch in batches] == [[0, 1, 2], [3, 5], [6, 7, 8], [9, 10]]
-    assert [one.index for one in batches[1].passed_over] == [4]
+    assert [one.index for one in batches[1].skipped] == [4]
     assert torch.equal(batches[3].images[1], PREPARER(items[10])[0])
 
 

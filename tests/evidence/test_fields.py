@@ -8,11 +8,11 @@ from torch import nn
 from torchvision import models
 
 from peek_widget.errors import UnitError
-from peek_widget.evidence.fields import field_map, gradient_support, measured_field
 from peek_widget.network import Network, read
+from peek_widget.network.receptive_field.field_map import field_map, gradient_support, measured_field
 from peek_widget.zoo import bundled
 
-#: By name: side of the input, and a layer whose field is well within it at the centre.
+#: By name: side of the input, and a layer whose field is well within it at the center.
 ARCHITECTURES = {
     "squeezenet1_0": (127, "features.7"),
     "vgg11": (80, "11"),
@@ -75,7 +75,7 @@ def test_a_field_is_where_the_gradient_is(name: str):
             assert inward >= 0, f"{name} {place}: the gradient reaches {found}, the field {seen}"
             if 0 < mine < side:
                 assert inward == 0, f"{name} {place}: the gradient reaches only {found}, the field {seen}"
-    assert clipped == [False, True, True], "a centre within the image, a border and a corner at its edge"
+    assert clipped == [False, True, True], "a center within the image, a border and a corner at its edge"
 
 
 def test_where_a_gate_sees_everything_the_field_is_measured():

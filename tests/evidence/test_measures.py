@@ -14,7 +14,7 @@ from peek_widget.errors import LayerError
 from peek_widget.evidence import measures
 from peek_widget.evidence.measures import (
     NATURAL_BAND,
-    Natural,
+    DatasetStatistics,
     agreement,
     as_seen,
     degenerate,
@@ -202,7 +202,7 @@ def test_a_network_of_one_size_is_measured_at_it() -> None:
 
 # Ranks and likeness
 
-FLAT = Natural(9, torch.zeros(4), torch.tensor([0.0, 10.0, 0.0, 5.0]), torch.tensor([1.0, 10.0, 0.5, 0.0]))
+FLAT = DatasetStatistics(9, torch.zeros(4), torch.tensor([0.0, 10.0, 0.0, 5.0]), torch.tensor([1.0, 10.0, 0.5, 0.0]))
 
 
 def test_the_rank_is_by_deviations_and_not_by_loudness() -> None:
@@ -211,7 +211,7 @@ def test_the_rank_is_by_deviations_and_not_by_loudness() -> None:
 
 
 def test_agreement_leaves_the_unit_itself_out() -> None:
-    natural = Natural(9, torch.zeros(4), torch.zeros(4), torch.ones(4))
+    natural = DatasetStatistics(9, torch.zeros(4), torch.zeros(4), torch.ones(4))
     one, other = torch.tensor([50.0, 1.0, 0.0, 2.0]), torch.tensor([50.0, -1.0, 0.0, -2.0])
     assert agreement(one, one, 0, natural) == pytest.approx(1.0)
     assert agreement(one, other, 0, natural) == pytest.approx(-1.0)
@@ -227,8 +227,8 @@ def test_a_verdict_on_drawn_pictures() -> None:
     objectives = [Neuron("forms", 2), Neuron("forms", 5), Neuron("forms", 7)]
     recipe = Recipe.preset("peek").replace(steps=40)
     drawn, again = (render(network, objectives, recipe, seed=seed, size=32).images for seed in (0, 1))
-    verdicts = verdict(network, objectives, drawn, natural, recipe, others=again)
-    for objective, one in zip(objectives, verdicts, strict=True):
+    score_pictures = verdict(network, objectives, drawn, natural, recipe, others=again)
+    for objective, one in zip(objectives, score_pictures, strict=True):
         assert one.beats
         assert one.best == float(natural["forms"].best[objective.unit])
         assert one.over_best == pytest.approx(one.activation / one.best) or one.best <= 0.0
@@ -242,7 +242,7 @@ def test_a_verdict_on_drawn_pictures() -> None:
     broken[0, 0, 3, 3] = math.nan
     broken[1] = 0.5
     flaws = verdict(network, objectives, broken, natural, recipe)
-    assert [one.flaw for one in flaws] == ["nan", "grey", ""]
+    assert [one.flaw for one in flaws] == ["nan", "gray", ""]
     assert (flaws[0].beats, flaws[0].rank) == (False, 8)
     assert math.isnan(flaws[0].robustness)
     assert not flaws[1].beats
@@ -274,10 +274,10 @@ def test_what_cannot_be_judged_is_said() -> None:
 def test_degenerate_pictures_are_named() -> None:
     noise = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
     assert degenerate(noise) == ""
-    assert degenerate(torch.full((3, 40, 40), 0.5) + 0.02 * (noise - 0.5)) == "grey"
+    assert degenerate(torch.full((3, 40, 40), 0.5) + 0.02 * (noise - 0.5)) == "gray"
     red = torch.zeros(3, 40, 40)
     red[0] = 1.0
-    assert degenerate(red) == "grey"  # of one colour all over
+    assert degenerate(red) == "gray"  # of one color all over
     assert degenerate((noise > 0.5).float()) == "clipped"
     half = noise.clone()
     half[:, :19] = 1.0
@@ -291,7 +291,7 @@ def test_degenerate_pictures_are_named() -> None:
 
 
 def power_law(slope: float, side: int = 227) -> Tensor:
-    """Noise whose power falls as ``f ** slope``, in grey, of contrast 0.2."""
+    """Noise whose power falls as ``f ** slope``, in gray, of contrast 0.2."""
     noise = torch.randn(1, side, side, generator=torch.Generator().manual_seed(0))
     axis = torch.fft.fftfreq(side)
     frequency = (axis[:, None].square() + axis.square()).sqrt()
@@ -325,9 +325,9 @@ def test_clipping_and_saturation() -> None:
     assert found["clipped"] == pytest.approx(0.3)
     assert found["saturation"] == pytest.approx(0.3 * 0.6)
     assert naturalness(picture.mean(0, keepdim=True).expand(3, -1, -1))["saturation"] == 0.0
-    grey = naturalness(picture[:1])
-    assert math.isnan(grey["saturation"])
-    assert set(in_band(grey)) == set(NATURAL_BAND) - {"saturation"}
+    gray = naturalness(picture[:1])
+    assert math.isnan(gray["saturation"])
+    assert set(in_band(gray)) == set(NATURAL_BAND) - {"saturation"}
     with pytest.raises(PeekError, match="8 px or more"):
         naturalness(torch.rand(3, 7, 7))
 

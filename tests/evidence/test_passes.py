@@ -13,15 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from peek_widget.errors import LayerError, PeekError, UnitError
+from peek_widget.errors import DatasetError, EvidenceStoreError, LayerError, PeekError, UnitError
 from peek_widget.evidence import (
     Crop,
-    DatasetError,
     Evidence,
     EvidenceError,
     EvidencePass,
     Progress,
-    StoreError,
     UnitEvidence,
     activation_map,
     top_crops,
@@ -192,7 +190,7 @@ def test_files_added_to_a_folder_anywhere_are_taken_in_and_the_others_found_agai
 )
 def test_what_was_gathered_otherwise_is_not_gone_on_with(change, said):
     first = run(Pictures(8), fingerprint="a")
-    with pytest.raises(StoreError, match=said):
+    with pytest.raises(EvidenceStoreError, match=said):
         run(Pictures(9), resume=first, **change)
 
 
@@ -200,7 +198,7 @@ def test_single_images_that_raise_are_passed_over_and_named():
     with pytest.warns(UserWarning, match=r"2 of 20 images were passed over \(image 4: the dataset raised OSError"):
         found = run(Pictures(20, broken=range(4, 6)))
     assert found["edges"].images == 18
-    assert list(found["edges"].passed_over) == ["image 4", "image 5"]
+    assert list(found["edges"].skipped) == ["image 4", "image 5"]
 
 
 def test_a_dataset_that_breaks_midway_loses_nothing_and_ends_soon():
@@ -361,8 +359,11 @@ def test_threads_that_load_end_with_the_pass():
 
 
 def test_progress_says_how_long_it_takes():
-    assert str(Progress(1200, 100_000, 0, 30.0, 40.0, True)) == "1,200 of 100,000 images, 40 a second, 41 min left"
-    assert str(Progress(9, 10, 2, 3.0, 0.5, True)) == "9 of 10 images, 2 passed over, 0.5 a second, 2 s left"
+    assert (
+        str(Progress(1200, 100_000, 0, 30.0, 40.0, True))
+        == "1,200 of 100,000 images, 40 a second, about 41 minutes left"
+    )
+    assert str(Progress(9, 10, 2, 3.0, 0.5, True)) == "9 of 10 images, 2 passed over, 0.5 a second, a few seconds left"
     assert str(Progress(10, 10, 0, 3.0, 3.0, False)) == "10 of 10 images"
     assert Progress(0, 10, 0, 0.0, 0.0, True).left is None
     assert Progress(0, 10**6, 0, 9.0, 10.0, True).left == 1e5
@@ -413,9 +414,12 @@ def test_what_is_not_possible_is_said_before_any_image_is_read(options, error, s
 def test_a_network_in_use_elsewhere_gets_a_ghost_of_its_own():
     network = read(tiny(), 16)
     work = EvidencePass(network, "edges", Pictures(4))
-    assert work.network.ghost is not network.ghost
+    assert work.network.model_copy is not network.model_copy
     assert (work.network.input_size, work.network.preprocess) == (16, network.preprocess)
-    assert next(work.network.ghost.module.parameters()).data_ptr() == next(network.ghost.module.parameters()).data_ptr()
+    assert (
+        next(work.network.model_copy.module.parameters()).data_ptr()
+        == next(network.model_copy.module.parameters()).data_ptr()
+    )
 
 
 def test_the_map_of_a_crops_image_has_its_activation_at_its_place():
@@ -441,7 +445,7 @@ def test_batches_that_are_loaded_ahead_are_few(monkeypatch):
         return collect(loaded)
 
     monkeypatch.setattr(loading_module, "_collect", counted)
-    preparer = EvidencePass(tiny(), "edges", Pictures(4), input_size=16).findings.preparer
+    preparer = EvidencePass(tiny(), "edges", Pictures(4), input_size=16).example_index.preparer
     for _ in loading_module.load_batches(Items([Pictures(1)[0][0]] * 200), preparer, range(200), 4, 2):
         time.sleep(0.002)
         waiting[0] -= 1
@@ -474,5 +478,5 @@ def test_a_file_of_other_weights_is_refused(tmp_path):
     top_crops(model, "conv4", Images(4), progress=False, store=tmp_path / "crops.safetensors")
     with torch.no_grad():
         next(model.parameters()).mul_(1.01)  # trained on
-    with pytest.raises(StoreError, match="model of fingerprint"):
+    with pytest.raises(EvidenceStoreError, match="model of fingerprint"):
         top_crops(model, "conv4", Images(4), progress=False, store=tmp_path / "crops.safetensors")

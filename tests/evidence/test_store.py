@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from peek_widget.errors import PeekError
-from peek_widget.evidence import StoreError, load_evidence, top_crops
+from peek_widget.errors import EvidenceStoreError, PeekError
+from peek_widget.evidence import load_evidence, top_crops
 from peek_widget.evidence.store import KEY
 from peek_widget.zoo import Images, bundled
 from tests.networks import tiny
@@ -49,9 +49,9 @@ def test_what_goes_in_comes_out(kept):
     for name in found:
         assert list(loaded[name]) == list(found[name])
         assert loaded[name].label_counts == found[name].label_counts == {0: 6, 1: 5}
-        assert loaded[name].passed_over == found[name].passed_over
+        assert loaded[name].skipped == found[name].skipped
         assert loaded[name].k == 3
-    assert loaded.findings.fingerprint == "abc"
+    assert loaded.example_index.fingerprint == "abc"
     assert "image" in loaded["edges"][0].top[0].name
 
 
@@ -82,7 +82,7 @@ def test_saving_twice_replaces_whole_or_not_at_all(kept, tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr("peek_widget.evidence.store.save_file", fails)
-    with pytest.raises(StoreError, match="no space left"):
+    with pytest.raises(EvidenceStoreError, match="no space left"):
         found.save(tmp_path / "sub" / "a")
     assert (tmp_path / "sub" / "a").read_bytes() == before
     assert [p.name for p in (tmp_path / "sub").iterdir()] == ["a"]
@@ -161,7 +161,7 @@ def layered(key, value):
     ],
 )
 def test_a_file_that_says_nonsense_is_refused_in_a_sentence(kept, tmp_path, change):
-    with pytest.raises(StoreError, match="holds no evidence that can be used"):
+    with pytest.raises(EvidenceStoreError, match="holds no evidence that can be used"):
         load_evidence(changed(kept[0], tmp_path / "hostile", change))
 
 
@@ -177,15 +177,15 @@ def test_foreign_missing_and_cut_files_are_refused_in_a_sentence(kept, tmp_path)
         "zip": b"PK\x03\x04" + data,
     }.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(StoreError, match="can't be read"):
+        with pytest.raises(EvidenceStoreError, match="can't be read"):
             load_evidence(tmp_path / name)
     save_file({"a": torch.zeros(1)}, tmp_path / "foreign")
-    with pytest.raises(StoreError, match="safetensors file of something else"):
+    with pytest.raises(EvidenceStoreError, match="safetensors file of something else"):
         load_evidence(tmp_path / "foreign")
     save_file({"a": torch.zeros(1)}, tmp_path / "no json", metadata={KEY: "{"})
-    with pytest.raises(StoreError, match="JSONDecodeError"):
+    with pytest.raises(EvidenceStoreError, match="JSONDecodeError"):
         load_evidence(tmp_path / "no json")
-    with pytest.raises(StoreError, match="There is no file"):
+    with pytest.raises(EvidenceStoreError, match="There is no file"):
         load_evidence(tmp_path)
 
 
@@ -210,5 +210,5 @@ def test_a_file_with_flipped_bytes_is_refused_or_still_makes_sense(kept, tmp_pat
 
 def test_a_path_that_can_not_be_written_is_said_so(kept, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="can't be written"):
+    with pytest.raises(EvidenceStoreError, match="can't be written"):
         kept[1].save(tmp_path / "file" / "below")

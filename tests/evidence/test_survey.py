@@ -22,15 +22,15 @@ TRUTH = ["red", "green", "blue", "level stripes", "upright stripes", None, None,
 
 
 class Meadow(nn.Module):
-    """Eight units with hand-set weights: three colours, two directions of stripes, three of nothing."""
+    """Eight units with hand-set weights: three colors, two directions of stripes, three of nothing."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 8, 5, padding=2)
         weight = torch.zeros(8, 3, 5, 5)
-        for colour in range(3):
-            weight[colour] = -0.5
-            weight[colour, colour] = 1.0
+        for color in range(3):
+            weight[color] = -0.5
+            weight[color, color] = 1.0
         waves = torch.tensor([1.0, -1.0, 0.0, -1.0, 1.0])
         weight[3] = waves[:, None].expand(5, 5)
         weight[4] = waves[None, :].expand(5, 5)
@@ -46,7 +46,7 @@ class Meadow(nn.Module):
 
 
 def meadow(count: int) -> tuple[list[np.ndarray], list[str]]:
-    """Grey noise with one thing in it, 32 x 32 px; every other image holds nothing but, as any may, dots below."""
+    """Gray noise with one thing in it, 32 x 32 px; every other image holds nothing but, as any may, dots below."""
     chance = np.random.default_rng(0)
     images, labels = [], []
     for i in range(count):
@@ -60,10 +60,10 @@ def meadow(count: int) -> tuple[list[np.ndarray], list[str]]:
         elif label != "nothing":
             stripes = 0.5 + 0.4 * np.sign(np.cos(2 * np.pi * (np.arange(12) + 0.5) / 4))
             part[:] = (stripes[:, None] if label == "level stripes" else stripes[None, :])[..., None]
-        for colour in (np.array([1, 0, 1]), np.array([0, 1, 1])):
+        for color in (np.array([1, 0, 1]), np.array([0, 1, 1])):
             if chance.random() < 0.4:
                 at = chance.integers(0, 27)
-                image[27:, at : at + 5] = colour * chance.uniform(0.9, 1.0)
+                image[27:, at : at + 5] = color * chance.uniform(0.9, 1.0)
         images.append(image.astype(np.float32))
         labels.append(label)
     return images, labels
@@ -85,13 +85,13 @@ def test_it_finds_what_was_planted(planted):
 
 
 def test_groups_are_given_as_labels_names_or_a_function(planted):
-    found = survey(planted, {"coloured": ["red", "green", "blue"], "striped": lambda label: "stripes" in label})
+    found = survey(planted, {"colored": ["red", "green", "blue"], "striped": lambda label: "stripes" in label})
     assert found.counts[["group", "units", "of", "images"]].values.tolist() == [
-        ["coloured", 3, 8, 60],
+        ["colored", 3, 8, 60],
         ["striped", 2, 8, 40],
     ]
     assert found.units("striped") == [3, 4]
-    assert "3 of 8 units: coloured" in str(found)
+    assert "3 of 8 units: colored" in str(found)
 
 
 def test_the_test_is_hypergeometric_and_corrected_over_the_units(planted):
@@ -137,7 +137,7 @@ def test_an_image_that_is_there_twice_is_one_witness():
         Meadow(), "conv", images, labels=labels, per_image=False, input_size=32, preprocess="none", progress=False
     )
     found = survey(evidence)
-    assert found.table["of"].tolist()[:5] == [1] * 5, "neighbouring places of one image are one"
+    assert found.table["of"].tolist()[:5] == [1] * 5, "neighboring places of one image are one"
 
 
 def test_the_chart_shows_the_counts(planted):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from peek_widget import Recipe, top_crops, verdicts
+from peek_widget import Recipe, score_pictures, top_crops
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.evidence.measures import natural_activations
 from peek_widget.network import read
@@ -37,7 +37,7 @@ def test_natural_is_what_the_images_do(network, evidence) -> None:
 
 def test_a_row_for_each_unit(network, evidence) -> None:
     seen = []
-    table = verdicts(
+    table = score_pictures(
         network, evidence, units=[3, 0, 7], size=64, progress=lambda done, total: seen.append((done, total))
     )
     assert table.index.tolist() == [3, 0, 7]
@@ -63,18 +63,18 @@ def test_a_row_for_each_unit(network, evidence) -> None:
 
 def test_a_picture_drawn_in_one_step_is_worse(network, evidence) -> None:
     recipes = ("peek", Recipe().replace(steps=1))
-    full, poor = (verdicts(network, evidence, recipe, units=[3, 7], size=64) for recipe in recipes)
+    full, poor = (score_pictures(network, evidence, recipe, units=[3, 7], size=64) for recipe in recipes)
     assert (full["activation"] > poor["activation"]).all()
     assert full["over_best"].mean() > 2.0 * poor["over_best"].mean()
 
 
 def test_bad_input(network, evidence) -> None:
     with pytest.raises(UnitError, match="numbered 0 to"):
-        verdicts(network, evidence, units=[10_000])
+        score_pictures(network, evidence, units=[10_000])
     with pytest.raises(PeekError, match="two different numbers"):
-        verdicts(network, evidence, seeds=(1, 1))
+        score_pictures(network, evidence, seeds=(1, 1))
     with pytest.raises(PeekError, match="of several layers take one"):
-        verdicts(network, {"conv4": evidence})
+        score_pictures(network, {"conv4": evidence})
 
 
 def test_evidence_of_other_weights_is_refused(evidence) -> None:
@@ -82,4 +82,4 @@ def test_evidence_of_other_weights_is_refused(evidence) -> None:
     with torch.no_grad():
         next(other.parameters()).mul_(1.01)
     with pytest.raises(PeekError, match="its weights have changed"):
-        verdicts(other, evidence, units=[0])
+        score_pictures(other, evidence, units=[0])

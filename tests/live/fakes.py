@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from peek_widget.errors import SizeError
-from peek_widget.live.session import Session
-from peek_widget.live.target import Target
+from peek_widget.live.run import RunService
+from peek_widget.live.snapshot import Target
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Bench:
         self.ascent = ascent
         self.clock = Clock()
         self.observer = None
-        self.session = Session(
+        self.session = RunService(
             self.make,
             self.publish,
             target=target or Target("conv", 3),

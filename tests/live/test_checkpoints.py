@@ -171,7 +171,7 @@ def test_the_settings_of_now_hold_for_what_is_resumed(bench):
 
 
 def test_another_target_ends_the_look_and_its_run_has_its_own_points(bench):
-    from peek_widget.live.target import Target
+    from peek_widget.live.snapshot import Target
 
     b = bench(steps=20)
     b.session.wait(5)

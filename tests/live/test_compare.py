@@ -10,7 +10,7 @@ from PIL import Image
 from peek_widget import Channel, Neuron, Recipe, compare, render
 from peek_widget.errors import PeekError, RecipeError, UnitError
 from peek_widget.evidence import measures
-from peek_widget.live.compare import ComparisonDesk
+from peek_widget.live.comparison_service import ComparisonService
 from peek_widget.live.protocol import KNOB_NAMES
 from peek_widget.network import read
 
@@ -153,7 +153,7 @@ def test_what_is_drawn_of_a_unit_is_that_of_the_bench(explore):  # noqa: F811
     expected = render(model, -Channel("conv2", 4), SHORT)
     assert np.array_equal(np.asarray(explorer._comparer._shown.pictures[1]), np.asarray(expected.pil()))
     # the unit's own activation, whichever way it was drawn
-    own = measures.laid_activation(read(model), Channel("conv2", 4), expected.images[0], SHORT)
+    own = measures.still_activation(read(model), Channel("conv2", 4), expected.images[0], SHORT)
     assert explorer._comparer._shown.activations[1] == pytest.approx(own)
 
 
@@ -225,7 +225,7 @@ class Still:
 
 def test_frames_are_paced_and_wait_for_the_page():
     now, sent = [0.0], []
-    desk = ComparisonDesk(lambda content, buffers: sent.append((content, buffers)), lambda: None, lambda: now[0])
+    desk = ComparisonService(lambda content, buffers: sent.append((content, buffers)), lambda: None, lambda: now[0])
     desk.begin(lambda: Still(), [{}, {}])
     desk.turn()
     for _ in range(100):
@@ -243,7 +243,7 @@ def test_frames_are_paced_and_wait_for_the_page():
 
 def test_the_last_pictures_go_out_whatever_the_page_does():
     sent = []
-    desk = ComparisonDesk(lambda content, buffers: sent.append((content, buffers)), lambda: None, lambda: 0.0)
+    desk = ComparisonService(lambda content, buffers: sent.append((content, buffers)), lambda: None, lambda: 0.0)
     desk.begin(lambda: Still(total=50), [{}, {}])
     while desk.wants(True):
         desk.turn()
@@ -253,7 +253,7 @@ def test_the_last_pictures_go_out_whatever_the_page_does():
 
 
 def test_nobody_looks_and_nothing_is_drawn():
-    desk = ComparisonDesk(lambda content, buffers: None, lambda: None)
+    desk = ComparisonService(lambda content, buffers: None, lambda: None)
     desk.begin(lambda: Still(), [{}, {}])
     desk.turn()
     assert desk.wants(True)

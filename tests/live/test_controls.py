@@ -8,8 +8,8 @@ from traitlets import TraitError
 
 from peek_widget import Channel, Logit, Neuron, render
 from peek_widget.errors import PeekError, UnitError
-from peek_widget.live import objectives
-from peek_widget.live.target import Target
+from peek_widget.live import choices as objectives
+from peek_widget.live.snapshot import Target
 from peek_widget.zoo.images import Images
 
 from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
@@ -128,7 +128,7 @@ def test_the_device_can_be_changed_while_it_runs(explore):
     explorer.device = "cuda"
     assert explorer.device == explorer.about["device"] == "cuda:0"
     eventually(lambda: explorer.status["state"] == "running" and explorer.step > 3, 60)
-    assert explorer._network.ghost.device.type == "cuda"
+    assert explorer._network.model_copy.device.type == "cuda"
 
 
 def test_kinds_follow_the_layer():

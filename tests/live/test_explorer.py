@@ -611,14 +611,14 @@ def test_a_presets_name_brings_the_preset_back(explore):
 def test_it_gives_way_to_a_training_and_says_that_the_weights_have_changed(explore):
     model = tiny()
     explorer = explore(model, recipe=LONG)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     images = torch.rand(2, 3, 32, 32)
     eventually(lambda: explorer.step > 5)
     assert "weights" not in explorer.status["text"]
     for _ in range(20):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         model(images).square().sum().backward()
-        optimiser.step()
+        optimizer.step()
         time.sleep(0.005)
     eventually(lambda: "restart it to draw with them as they are now" in explorer.status["text"])
     explorer.restart()

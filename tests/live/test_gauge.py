@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from peek_widget.evidence.measures import Verdict
-from peek_widget.live.gauge import duration, gauge, say_gauge, say_verdict, suggestion
+from peek_widget._progress import duration
+from peek_widget.evidence.measures import PictureScore
+from peek_widget.live.examples.gauge import gauge, say_gauge, say_verdict, suggestion
 
 
 def seen(best, median=1.0, lowest=-1.0, high=2.0, images=250):
@@ -88,7 +89,7 @@ def verdict(**changes):
         "rank": 1,
         "flaw": "",
     }
-    return Verdict(**{**given, **changes})
+    return PictureScore(**{**given, **changes})
 
 
 def test_the_verdict_in_words():
@@ -98,7 +99,7 @@ def test_the_verdict_in_words():
     )
     assert "excites 4 others more" in say_verdict(verdict(rank=5), 512)
     assert "keeps" not in say_verdict(verdict(robustness=math.nan), 512)
-    assert "one plain colour" in say_verdict(verdict(flaw="grey"), 512)
+    assert "one plain color" in say_verdict(verdict(flaw="gray"), 512)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import itertools
 
-from peek_widget.live import session as rules
-from peek_widget.live.session import Session
-from peek_widget.live.target import Target
+from peek_widget.live import run as rules
+from peek_widget.live.run import RunService
+from peek_widget.live.snapshot import Target
 
 from .fakes import Bench
 
@@ -15,7 +15,7 @@ class Trained(Bench):
     def __init__(self, weights, **ascent):
         self.weights = weights
         super().__init__(start=False, **ascent)
-        self.session = Session(
+        self.session = RunService(
             self.make, self.publish, target=Target("conv", 3), rate=60.0, clock=self.clock, weights=weights
         )
         self.session.start()
@@ -24,14 +24,14 @@ class Trained(Bench):
 def rests(monkeypatch):
     """Every rest's length, without the rest."""
     made = []
-    waits = Session._give_way
+    waits = RunService._give_way
 
     def give_way(self, seconds):
         before, self._changed = self._changed, Waits(self._changed, made)
         waits(self, seconds)
         self._changed = before
 
-    monkeypatch.setattr(Session, "_give_way", give_way)
+    monkeypatch.setattr(RunService, "_give_way", give_way)
     return made
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from peek_widget import Neuron, Recipe, load_recipe, render
 from peek_widget.errors import FileError, PeekError, RecipeError, UnitError
 from peek_widget.explorer import UnitExplorer
-from peek_widget.live import keep
+from peek_widget.live import export as keep
 
 from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny  # noqa: F401
 
@@ -166,7 +166,7 @@ def test_what_there_is_not_yet_is_said_to_the_page(explore):  # noqa: F811
 
 
 def test_names_of_files_are_harmless():
-    from peek_widget.live.target import Made, Target
+    from peek_widget.live.snapshot import Made, Target
 
     made = Made(Target("../../etc/<b>\x00é:*?", 3), SHORT, 1, {}, False)
     name = keep.file_name(made, ".png")
@@ -306,7 +306,7 @@ def test_what_is_no_literal_goes_by_its_name(explore):  # noqa: F811
 
 
 def test_logging_is_all_that_a_failing_errand_does(caplog):
-    errands = keep.Errands()
+    errands = keep.JobQueue()
     errands.add(lambda: 1 / 0)
     with caplog.at_level(logging.ERROR):
         errands.turn()

@@ -14,7 +14,7 @@ from peek_widget import Recipe
 from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
 from peek_widget.live import protocol
-from peek_widget.live.desk import _OneAtATime
+from peek_widget.live.examples.service import _OneAtATime
 from peek_widget.zoo.images import Images
 
 from .test_explorer import LONG, eventually, explore, left_over, recording, tiny

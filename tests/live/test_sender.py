@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from peek_widget.ascent import to_pil
-from peek_widget.live import sender
-from peek_widget.live.sender import Sender, channels_shown, encode, poster
+from peek_widget.live import front_end as sender
+from peek_widget.live.front_end import Sender, channels_shown, encode, poster
 
 
 def noise(channels, side):

@@ -12,9 +12,9 @@ import pytest
 
 from peek_widget.errors import AscentError
 from peek_widget.live import pacing, protocol
-from peek_widget.live.session import Session
+from peek_widget.live.run import RunService
+from peek_widget.live.snapshot import Target
 from peek_widget.live.speed import SMALLEST
-from peek_widget.live.target import Target
 
 from .fakes import Bench
 
@@ -489,7 +489,7 @@ def test_closed_within_a_step_it_tells_nothing_more(bench):
 
 
 def test_a_session_that_never_began_has_no_thread():
-    session = Session(lambda target: None, lambda update: None, target=Target("conv", 0), playing=False)
+    session = RunService(lambda target: None, lambda update: None, target=Target("conv", 0), playing=False)
     assert not session.alive
     assert session.close()
 

@@ -13,7 +13,7 @@ from PIL import Image
 from traitlets import TraitError
 
 from peek_widget.ascent import Recipe
-from peek_widget.live.sheet_desk import IN_FLIGHT, next_batch
+from peek_widget.live.sheet_service import IN_FLIGHT, next_batch
 from peek_widget.sheet.batches import Batch
 from peek_widget.zoo.images import Images
 
@@ -171,8 +171,8 @@ def test_nobody_looks_and_nothing_is_drawn(explore, page):
 
 
 def test_a_page_that_does_not_acknowledge_gets_no_more_than_fits(explore, page, monkeypatch):
-    monkeypatch.setattr("peek_widget.live.sheet_desk.IN_FLIGHT", 2000)
-    monkeypatch.setattr("peek_widget.live.sheet_desk.AT_ONCE", 2)
+    monkeypatch.setattr("peek_widget.live.sheet_service.IN_FLIGHT", 2000)
+    monkeypatch.setattr("peek_widget.live.sheet_service.AT_ONCE", 2)
     explorer = explore(layer="conv2", playing=False)
     watching = page(explorer, acks=False)
     eventually(lambda: watching.state()["state"] == "done", 60)
@@ -204,7 +204,7 @@ def test_another_layer_and_back_finds_the_first_again(explore, page):
 
 
 def test_a_knob_turned_and_turned_leaves_few_sheets_and_the_finished_one(explore, page, monkeypatch):
-    monkeypatch.setattr("peek_widget.live.sheet_desk.KEPT_SHEETS", 4)
+    monkeypatch.setattr("peek_widget.live.sheet_service.KEPT_SHEETS", 4)
     explorer = explore(layer="conv2", recipe=SHORT)
     page(explorer)
     eventually(lambda: len(explorer.sheet.done) == 16, 60)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from peek_widget.evidence import activation_map, top_crops
-from peek_widget.live import thumbs
+from peek_widget.live import thumbnails as thumbs
 from peek_widget.network import read
 
 

@@ -140,7 +140,7 @@ class Wandering(nn.Module):
 def test_a_forward_that_hangs_on_its_data() -> None:
     torch.manual_seed(0)
     model = Wandering()
-    network = read(model, 32, "none")  # it is read with a grey image
+    network = read(model, 32, "none")  # it is read with a gray image
     assert network.layer("end").rectified
     light, dark = torch.rand(1, 3, 32, 32) + 0.5, torch.rand(1, 3, 32, 32) * 0.1
     for image in (light, dark, light):

@@ -11,7 +11,7 @@ from torch import nn
 
 from peek_widget import Logit, Neuron, ascend, layers
 from peek_widget.errors import LayerError, ModelError
-from peek_widget.network import Ghost, read
+from peek_widget.network import ModelCopy, read
 from tests.networks import Tiny, assert_same, portrait, tiny
 
 
@@ -54,26 +54,26 @@ def test_guest_is_untouched_when_its_forward_raises() -> None:
 
 def test_ghost_shares_parameters_and_copies_buffers() -> None:
     model = tiny()
-    ghost = Ghost(model)
-    for mine, theirs in zip(ghost.module.parameters(), model.parameters(), strict=True):
+    model_copy = ModelCopy(model)
+    for mine, theirs in zip(model_copy.module.parameters(), model.parameters(), strict=True):
         assert mine.data_ptr() == theirs.data_ptr()
         assert not mine.requires_grad
     assert theirs.requires_grad
     with torch.no_grad():
         model.edges.weight.fill_(2.0)
         model.norm.running_mean.fill_(7.0)
-    assert bool((ghost.module.edges.weight == 2.0).all())
-    assert not bool((ghost.module.norm.running_mean == 7.0).any())
-    ghost.refresh()
-    assert bool((ghost.module.norm.running_mean == 7.0).all())
+    assert bool((model_copy.module.edges.weight == 2.0).all())
+    assert not bool((model_copy.module.norm.running_mean == 7.0).any())
+    model_copy.refresh()
+    assert bool((model_copy.module.norm.running_mean == 7.0).all())
 
 
 def test_ghost_is_stale_when_parameters_are_replaced() -> None:
     model = tiny()
-    ghost = Ghost(model)
-    assert not ghost.stale()
+    model_copy = ModelCopy(model)
+    assert not model_copy.stale()
     model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
-    assert ghost.stale()
+    assert model_copy.stale()
 
 
 def test_an_optimizer_may_step_while_an_ascent_runs() -> None:
@@ -105,7 +105,7 @@ def test_an_optimizer_may_step_while_an_ascent_runs() -> None:
 def test_outputs_are_before_an_inplace_relu_that_follows() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3))
     image = torch.randn(1, 3, 12, 12)
-    found = Ghost(model).run(image, ["0", "2"])
+    found = ModelCopy(model).run(image, ["0", "2"])
     assert torch.allclose(found["0"], model[0](image), atol=1e-6)
     assert bool((found["0"] < 0).any())
 
@@ -120,7 +120,7 @@ def test_nothing_past_the_layer_is_computed() -> None:
             x = self.first(x)
             raise AssertionError("past the layer")
 
-    assert Ghost(Mine()).run(torch.rand(1, 3, 4, 4), ["first"])["first"].shape == (1, 2, 4, 4)
+    assert ModelCopy(Mine()).run(torch.rand(1, 3, 4, 4), ["first"])["first"].shape == (1, 2, 4, 4)
 
 
 @pytest.mark.parametrize("norm", ["old_weight", "old_spectral", "new_weight", "pruned"])
@@ -138,7 +138,7 @@ def test_torchs_own_hooks_are_part_of_the_forward(norm: str) -> None:
     model.eval()
     image = torch.rand(1, 3, 16, 16)
     expected = model(image)
-    assert torch.allclose(Ghost(model).run(image, [""])[""], expected, atol=1e-5)
+    assert torch.allclose(ModelCopy(model).run(image, [""])[""], expected, atol=1e-5)
 
 
 class _TwoInputs(Tiny):
@@ -176,4 +176,4 @@ def test_a_layer_that_never_runs_is_said() -> None:
     with pytest.raises(LayerError, match=r"no layer 'form'; near names: forms"):
         network.layer("form")
     with pytest.raises(LayerError, match="never ran"):
-        network.ghost.run(torch.rand(1, 3, 16, 16), ["unused"])
+        network.model_copy.run(torch.rand(1, 3, 16, 16), ["unused"])

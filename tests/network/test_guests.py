@@ -12,7 +12,7 @@ from torch import nn
 
 from peek_widget import Logit, Neuron, Recipe, layers, render
 from peek_widget.errors import LayerError, ModelError
-from peek_widget.network import Ghost, read
+from peek_widget.network import ModelCopy, read
 from tests.networks import Tiny, assert_same, portrait, tiny
 
 SHORT = Recipe.preset("peek").replace(steps=4)
@@ -64,7 +64,7 @@ def test_wrappers_inside_a_model() -> None:
     image = torch.rand(1, 3, 32, 32)
     expected = model.rest.module[0]._orig_mod(F.relu(model.stem._orig_mod[0](image)))
     assert torch.allclose(network.run(image, ["rest"])["rest"], expected, atol=1e-6)
-    for mine, theirs in zip(network.ghost.module.parameters(), model.parameters(), strict=True):
+    for mine, theirs in zip(network.model_copy.module.parameters(), model.parameters(), strict=True):
         assert mine.data_ptr() == theirs.data_ptr()
 
 
@@ -72,14 +72,14 @@ def test_a_module_compiled_in_place() -> None:
     model = tiny()
     model.compile(backend="eager")
     image = torch.rand(1, 3, 32, 32)
-    assert torch.allclose(read(model).ghost.run(image, [""])[""], tiny().eval()(image), atol=1e-6)
+    assert torch.allclose(read(model).model_copy.run(image, [""])[""], tiny().eval()(image), atol=1e-6)
 
 
-def test_a_quantised_model_is_refused() -> None:
+def test_a_quantized_model_is_refused() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = torch.ao.quantization.quantize_dynamic(tiny().eval(), {nn.Linear}, dtype=torch.qint8)
-    with pytest.raises(ModelError, match=r"'classes' is quantised.*give the float model"):
+    with pytest.raises(ModelError, match=r"'classes' is quantized.*give the float model"):
         read(model)
 
 
@@ -180,8 +180,8 @@ def test_one_channel_at_32_pixels() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Ghost(tiny().to("meta")), "'edges.weight' on the device 'meta'"),
-        (lambda: Ghost(tiny(), "meta"), "device='meta'"),
+        (lambda: ModelCopy(tiny().to("meta")), "'edges.weight' on the device 'meta'"),
+        (lambda: ModelCopy(tiny(), "meta"), "device='meta'"),
     ],
 )
 def test_without_weights_there_is_nothing_to_see(make, words: str) -> None:

@@ -64,7 +64,7 @@ def _field_by_gradient(model: nn.Module, name: str, side: int) -> tuple[tuple[in
     """Rows and columns (first, last) of the input on which the middle place of the map depends."""
     network = read(model, side, "none")
     image = torch.rand(1, network.channels, side, side, requires_grad=True)
-    value = network.ghost.run(image, [name])[name]
+    value = network.model_copy.run(image, [name])[name]
     _, _, height, width = value.shape
     value[0, :, (height - 1) // 2, (width - 1) // 2].sum().backward()
     hit = image.grad[0].abs().sum(0) > 0

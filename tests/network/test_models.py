@@ -87,7 +87,7 @@ def test_the_ghost_computes_what_the_model_does(kind: type[Two]) -> None:
     model = kind().eval()
     image = torch.rand(2, 3, 32, 32)
     expected = copy.deepcopy(model)(image.clone())
-    assert torch.allclose(read(model).ghost.run(image, [""])[""], expected, atol=1e-6)
+    assert torch.allclose(read(model).model_copy.run(image, [""])[""], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [*MODELS, Dictionary])

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from peek_widget import Logit, Neuron, Recipe, layers, render
 from peek_widget.network import read
-from peek_widget.network.field import FieldTracer
+from peek_widget.network.receptive_field.tracer import FieldTracer
 from tests.networks import assert_same, portrait
 
 SHORT = Recipe.preset("peek").replace(steps=4)
@@ -229,7 +229,7 @@ def test_patches_and_tokens_can_be_drawn() -> None:
 
 
 class ChannelsLast(nn.Module):
-    """Swin's ways: channels last, four neighbours joined into one place."""
+    """Swin's ways: channels last, four neighbors joined into one place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -291,7 +291,7 @@ def test_a_shuffle_of_channels_moves_no_place(name: str, field: int) -> None:
     layer = network.layer(name)
     assert (layer.receptive_field, layer.stride, layer.sees_all) == ((field, field), (2, 2), False)
     image = torch.rand(1, 3, 32, 32, requires_grad=True)
-    network.ghost.run(image, [name])[name][0, :, 8, 8].sum().backward()
+    network.model_copy.run(image, [name])[name][0, :, 8, 8].sum().backward()
     rows = (image.grad[0].abs().sum((0, 2)) > 0).nonzero().flatten()
     middle = layer.start[0] + 8 * layer.stride[0]
     assert (int(rows[0]), int(rows[-1])) == (middle - field // 2, middle + field // 2)

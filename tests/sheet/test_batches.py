@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peek_widget.ascent import Channel, Logit, Neuron, Recipe, render
+from peek_widget.ascent import Logit, Recipe, render
 from peek_widget.errors import PeekError, RecipeError, UnitError
 from peek_widget.network import read
 from peek_widget.sheet import batches
-from peek_widget.sheet.batches import Batch, draw, finish, objective_of, plan
+from peek_widget.sheet.batches import Batch, draw, finish, plan
 from peek_widget.sheet.seeds import unit_seed
 from tests.networks import Planted, tiny
 
@@ -90,12 +90,6 @@ def test_what_is_not_possible_is_said(network, wrong, error, words):
         plan(network, "forms", QUICK, **wrong)
 
 
-def test_a_unit_is_drawn_as_in_the_explorer():
-    assert objective_of("forms", 3) == Neuron("forms", 3)
-    assert objective_of("forms", 3, "channel") == Channel("forms", 3)
-    assert objective_of("", 3) == objective_of("", 3, "channel") == Logit(3)
-
-
 def test_large_views_on_a_cpu_give_the_same_bytes_in_any_batch(large):
     (four,) = plan(large, "", LARGE, range(4), batch=4)
     assert not four.together
@@ -161,7 +155,7 @@ def test_a_real_allocation_that_fails_is_seen_as_one(network):
 
 def test_no_memory_for_one_picture_is_said():
     network = read(Greedy(100, MemoryError()), input_size=32)
-    network.ghost.module.most = 0
+    network.model_copy.module.most = 0
     with pytest.raises(PeekError, match=r"not memory enough to draw a single unit.*smaller size"):
         finish(draw(network, Batch(0, "inner.forms", (0, 1), QUICK)))
 

@@ -18,7 +18,8 @@ import torch
 
 from peek_widget.errors import ModelError, PeekError
 from peek_widget.network import read
-from peek_widget.sheet import executors, travel
+from peek_widget.sheet import runners as executors
+from peek_widget.sheet import serialize as travel
 from tests.networks import tiny
 from tests.sheet.helpers import QUICK, on_disk, pngs, sheet
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from peek_widget.ascent import unit_objective
 from peek_widget.ascent.framing import Framing
 from peek_widget.network import Network, read
-from peek_widget.sheet.batches import objective_of
 from tests.networks import squeezenet, tiny
 from tests.sheet.helpers import QUICK
 
@@ -15,7 +15,7 @@ from tests.sheet.helpers import QUICK
 def slope(network: Network, layer: str, unit: int, image: torch.Tensor) -> tuple[float, torch.Tensor]:
     """The value of a unit in the middle of its map and its gradient by the image."""
     image = image.clone().requires_grad_()
-    value = objective_of(layer, unit)(network.run(network.preprocess(image[None]), [layer]))[0]
+    value = unit_objective(network, layer, unit)(network.run(network.preprocess(image[None]), [layer]))[0]
     value.backward()
     return float(value.detach()), image.grad
 
@@ -24,7 +24,7 @@ def check(network: Network, layer: str, units: range) -> None:
     size = network.input_size
     canvas = torch.rand(network.channels, size, size, generator=torch.Generator().manual_seed(0))
     # What the sheet gives the network: a square of the field and room round it.
-    side = Framing(network, QUICK.replace(size=size), None).frame(objective_of(layer, 0)).side
+    side = Framing(network, QUICK.replace(size=size), None).frame(unit_objective(network, layer, 0)).side
     assert side < size / 2
     found = network.layer(layer)
 

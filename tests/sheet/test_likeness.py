@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from peek_widget.errors import PeekError
-from peek_widget.sheet.likeness import describe, order
+from peek_widget.sheet.similarity import describe, order
 
 pytest.importorskip("scipy")
 
 
 def planted(kind: int, rng: np.random.Generator, side: int = 64) -> np.ndarray:
-    """One of twelve kinds: three colours by four textures, each with noise, another phase and a shifted colour."""
-    colour = np.array([(0.8, 0.3, 0.2), (0.2, 0.6, 0.3), (0.3, 0.4, 0.8)][kind % 3]) + rng.normal(0, 0.04, 3)
+    """One of twelve kinds: three colors by four textures, each with noise, another phase and a shifted color."""
+    color = np.array([(0.8, 0.3, 0.2), (0.2, 0.6, 0.3), (0.3, 0.4, 0.8)][kind % 3]) + rng.normal(0, 0.04, 3)
     y, x = np.mgrid[:side, :side] / side
     phase = rng.uniform(0, 2 * np.pi)
     angle = {0: 0.0, 1: np.pi / 2, 2: np.pi / 4}.get(kind // 3)
@@ -27,7 +27,7 @@ def planted(kind: int, rng: np.random.Generator, side: int = 64) -> np.ndarray:
         wave = np.sin(36 * np.hypot(x - 0.5, y - 0.5) + phase)
     else:
         wave = np.sin(36 * (np.cos(angle) * x + np.sin(angle) * y) + phase)
-    picture = colour * (1 + 0.5 * wave[..., None]) + rng.normal(0, 0.08, (side, side, 3))
+    picture = color * (1 + 0.5 * wave[..., None]) + rng.normal(0, 0.08, (side, side, 3))
     return (picture.clip(0, 1) * 255).astype(np.uint8)
 
 
@@ -40,7 +40,7 @@ def test_planted_kinds_lie_together():
     assert runs == 12, found.tolist()
 
 
-def test_a_picture_and_its_near_copy_are_neighbours():
+def test_a_picture_and_its_near_copy_are_neighbors():
     rng = np.random.default_rng(1)
     pictures = [rng.uniform(0, 1, (8, 8, 3)).repeat(8, 0).repeat(8, 1) for _ in range(40)]
     near = [(p + rng.normal(0, 0.02, p.shape)).clip(0, 1) for p in pictures]

@@ -145,10 +145,10 @@ def test_a_poster_s_pdf_holds_its_words_and_one_jpeg_the_right_way_up(tmp_path):
     pytest.importorskip("matplotlib")
     pypdf = pytest.importorskip("pypdf")
     sheet = sheet_of(9)
-    colours = [(230, 20, 20), *[(20, 20, 230)] * 8]
-    for (unit, one), colour in zip(sheet.done.items(), colours, strict=True):
+    colors = [(230, 20, 20), *[(20, 20, 230)] * 8]
+    for (unit, one), color in zip(sheet.done.items(), colors, strict=True):
         file = io.BytesIO()
-        Image.new("RGB", (32, 32), colour).save(file, "PNG")
+        Image.new("RGB", (32, 32), color).save(file, "PNG")
         sheet.done[unit] = replace(one, png=file.getvalue())
     sheet.tags.add("conv5", 4, "left eye of a dog with short brown fur, seen from the side")
     (page,) = pypdf.PdfReader(poster(sheet, tmp_path / "a.pdf", dpi=72)).pages

@@ -20,9 +20,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image as PILImage
 
 from peek_widget import load_recipe
-from peek_widget.errors import PeekError
-from peek_widget.sheet import StoreError, Tags
-from peek_widget.sheet.claims import Claims
+from peek_widget.errors import PeekError, SheetStoreError
+from peek_widget.sheet import Tags
+from peek_widget.sheet.leases import Leases
 from peek_widget.sheet.store import Store, name_of
 from tests.networks import tiny
 from tests.sheet.helpers import QUICK, on_disk, pngs, sheet
@@ -133,7 +133,7 @@ def test_tags_are_kept_with_the_sheet_and_those_of_another_process_are_merged(tm
 
 
 def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(tmp_path, kill, monkeypatch):
-    monkeypatch.setattr("peek_widget.sheet.claims._alive", lambda pid: False)  # it has our number, and is gone
+    monkeypatch.setattr("peek_widget.sheet.leases._alive", lambda pid: False)  # it has our number, and is gone
     state, number = kill(None), 0
     right = pngs(sheet(tmp_path / "whole", units=range(4)).draw())
     moments = state["done"]
@@ -273,7 +273,7 @@ def test_a_lost_or_torn_header_is_written_anew(tmp_path, right):
 def test_another_sheet_in_the_same_store_is_refused(tmp_path, other, words):
     sheet(tmp_path, units=[0]).draw()
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    with pytest.raises(StoreError, match=words) as caught:
+    with pytest.raises(SheetStoreError, match=words) as caught:
         sheet(tmp_path, **other)
     assert "another folder" in str(caught.value)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
@@ -284,13 +284,13 @@ def test_another_models_store_is_refused(tmp_path):
     sheet(tmp_path, units=[0]).draw()
     with torch.no_grad():
         model.forms.weight[0, 0, 0, 0] += 1e-3
-    with pytest.raises(StoreError, match="other weights"):
+    with pytest.raises(SheetStoreError, match="other weights"):
         sheet(tmp_path, model=model)
 
 
 def test_a_folder_of_photographs_is_no_store(tmp_path):
     PILImage.new("RGB", (9, 9)).save(tmp_path / "holiday.png")
-    with pytest.raises(StoreError, match=r"holiday.png.*empty folder"):
+    with pytest.raises(SheetStoreError, match=r"holiday.png.*empty folder"):
         sheet(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.png"]
 
@@ -302,7 +302,7 @@ def test_an_address_that_means_nothing_is_said(tmp_path):
         (tmp_path / "file", "is a file"),
         (tmp_path / "file" / "deeper", "can't be"),
     ):
-        with pytest.raises(StoreError, match=words):
+        with pytest.raises(SheetStoreError, match=words):
             sheet(address)
 
 
@@ -327,7 +327,7 @@ def full(monkeypatch, after: int):
 def test_on_a_full_disk_what_is_drawn_is_kept_and_the_message_says_how_to_go_on(tmp_path, right, monkeypatch, room):
     left = full(monkeypatch, room)
     drawing = sheet(tmp_path)
-    with pytest.raises(StoreError, match="No space left on device") as caught:
+    with pytest.raises(SheetStoreError, match="No space left on device") as caught:
         drawing.draw()
     assert "call draw() again" in str(caught.value)
     assert drawing.done  # in memory, though there was no room
@@ -355,7 +355,7 @@ def test_a_real_limit_of_the_system_is_a_sentence_too(tmp_path):
         "except Exception as error: print(type(error).__name__, list(drawing.done), error)\n"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told.startswith("StoreError [0] unit-00000.png can't be written")
+    assert told.startswith("SheetStoreError [0] unit-00000.png can't be written")
     assert "File too large" in told
     assert not on_disk(tmp_path)
 
@@ -363,7 +363,7 @@ def test_a_real_limit_of_the_system_is_a_sentence_too(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_is_not_writable_is_said_before_anything_is_drawn(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="Permission denied"):
+    with pytest.raises(SheetStoreError, match="Permission denied"):
         sheet(tmp_path / "new")
 
 
@@ -423,7 +423,7 @@ class Clock:
 
 def test_a_claim_of_the_living_is_respected_and_of_the_silent_is_not(tmp_path):
     store, clock = Store(tmp_path), Clock()
-    mine, theirs = Claims(store, clock), Claims(store, clock)
+    mine, theirs = Leases(store, clock), Leases(store, clock)
     assert mine.take("a")
     assert not theirs.take("a")
     for _ in range(20):  # as long as it beats it lives
@@ -440,10 +440,10 @@ def test_a_claim_of_a_process_that_is_gone_is_taken_at_once(tmp_path):
     store = Store(tmp_path)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    theirs = Claims(store)
+    theirs = Leases(store)
     theirs._me["pid"] = gone.pid
     assert theirs.take("a")
-    assert Claims(store).take("a")
+    assert Leases(store).take("a")
 
 
 # -- other addresses
@@ -494,7 +494,7 @@ def test_an_address_without_rename_or_locks_works_too(scheme, right):
     assert pngs(again.draw()) == right
     left = [str(name).rpartition("/")[2] for name in fs.find("/bucket/sheets/forms")]
     assert sorted(left) == sorted([*(name_of(u) for u in range(8)), "index.parquet", "sheet.json"])
-    with pytest.raises(StoreError, match="another sheet"):
+    with pytest.raises(SheetStoreError, match="another sheet"):
         sheet(address, seed=5)
 
 
@@ -518,7 +518,7 @@ def test_torn_tags_are_put_aside_whole_and_told_once(tmp_path, caplog):
 
 
 def test_an_address_that_names_no_place_is_refused():
-    with pytest.raises(StoreError, match="names no place"):
+    with pytest.raises(SheetStoreError, match="names no place"):
         sheet("").draw()
 
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peek_widget._stats import wilson_interval
 from peek_widget.errors import TagError
-from peek_widget.sheet.tags import Tags, clean, interval, same
+from peek_widget.sheet.tags import Tags, clean, same
 
 HOSTILE = [
     "dog",
@@ -207,7 +208,7 @@ def test_the_interval_holds_the_true_share_as_often_as_it_says(total, looked_at)
     for having in range(total + 1):
         inside = 0
         for count in range(max(0, looked_at - total + having), min(having, looked_at) + 1):
-            low, high = interval(count, looked_at, total)
+            low, high = wilson_interval(count, looked_at, total)
             if low - 1e-12 <= having / total <= high + 1e-12:
                 inside += math.comb(having, count) * math.comb(total - having, looked_at - count)
         covered.append(inside / ways)
@@ -218,7 +219,7 @@ def test_the_interval_holds_the_true_share_as_often_as_it_says(total, looked_at)
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n), st.integers(n, 2048))))
 def test_the_interval_holds_the_share_and_what_is_known(case):
     count, looked_at, total = case
-    low, high = interval(count, looked_at, total)
+    low, high = wilson_interval(count, looked_at, total)
     assert low <= count / looked_at <= high
     assert count / total <= low + 1e-12
     assert high <= (total - looked_at + count) / total + 1e-12
@@ -227,7 +228,7 @@ def test_the_interval_holds_the_share_and_what_is_known(case):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("layer,unit,tag,colour\nc,1,dog,red\n", "unknown: 'colour'"),
+        ("layer,unit,tag,color\nc,1,dog,red\n", "unknown: 'color'"),
         ("layer,unit\nc,1\n", "missing: 'tag'"),
         ("layer,unit,tag,tag\nc,1,a,b\n", "one is there twice"),
         ("\n", "missing: 'layer', 'unit', 'tag'"),

@@ -11,9 +11,9 @@ import torch
 from torch.nn import functional
 
 from peek_widget.errors import PeekError, SizeError
+from peek_widget.zoo.drawing.pen import Pen
+from peek_widget.zoo.drawing.scene import paint
 from peek_widget.zoo.images import CLASS_NAMES, KINDS, SUBJECTS, Images, draw
-from peek_widget.zoo.pen import Pen
-from peek_widget.zoo.scene import paint
 
 CHANCE = 1 / len(CLASS_NAMES)
 
@@ -35,19 +35,19 @@ def probe(x, y, test_x, test_y, decay: float) -> float:
     x, test_x = (x - mean) / deviation, (test_x - mean) / deviation
     weight = torch.zeros(x.shape[1], len(CLASS_NAMES), requires_grad=True)
     bias = torch.zeros(len(CLASS_NAMES), requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=40, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=40, line_search_fn="strong_wolfe")
 
     def closure():
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = functional.cross_entropy(x @ weight + bias, y) + decay * weight.square().sum()
         loss.backward()
         return loss
 
-    optimiser.step(closure)
+    optimizer.step(closure)
     return ((test_x @ weight + bias).argmax(1) == test_y).float().mean().item()
 
 
-def colour(x: torch.Tensor) -> torch.Tensor:
+def color(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x.mean((2, 3)), x.std((2, 3))], dim=1)
 
 
@@ -63,12 +63,12 @@ def test_there_are_three_kinds_and_enough_of_each():
         assert SUBJECTS[named].kind == "composed"
 
 
-def test_colour_and_contrast_do_not_tell_the_class(split):
+def test_color_and_contrast_do_not_tell_the_class(split):
     x, y, test_x, test_y = split
-    assert probe(colour(x), y, colour(test_x), test_y, 1e-4) < 2 * CHANCE
+    assert probe(color(x), y, color(test_x), test_y, 1e-4) < 2 * CHANCE
     # The same probe does find the class where there is something to find.
     tint = 0.2 * torch.randn(len(CLASS_NAMES), 3, 1, 1, generator=torch.Generator().manual_seed(0))
-    assert probe(colour(x + tint[y]), y, colour(test_x + tint[test_y]), test_y, 1e-4) > 5 * CHANCE
+    assert probe(color(x + tint[y]), y, color(test_x + tint[test_y]), test_y, 1e-4) > 5 * CHANCE
 
 
 def test_raw_pixels_do_not_tell_the_class(split):
@@ -134,7 +134,7 @@ def test_every_class_is_built_in_four_ways_or_more(name):
     assert len(set(subject.variants)) == len(subject.variants) >= 4
 
     def form(variant: str) -> np.ndarray:
-        """How often each ink lies at each place, over draws: without colour, place, light or noise."""
+        """How often each ink lies at each place, over draws: without color, place, light or noise."""
         maps = []
         for seed in range(12):
             rng = np.random.default_rng(seed)

@@ -57,6 +57,6 @@ def test_with_the_weights_in_the_cache_it_is_ready(monkeypatch, tmp_path):
     assert len(model.class_names) == 1000
     assert model.class_names[207] == "golden retriever"
     assert model.input_size == 224
-    grey = model.preprocess(torch.full((1, 3, 2, 2), 0.5))
+    gray = model.preprocess(torch.full((1, 3, 2, 2), 0.5))
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    assert torch.allclose(grey[0, :, 0, 0], (0.5 - mean) / deviation)
+    assert torch.allclose(gray[0, :, 0, 0], (0.5 - mean) / deviation)

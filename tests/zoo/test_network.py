@@ -15,9 +15,9 @@ from torch import nn
 
 from peek_widget.errors import ModelError, PeekError
 from peek_widget.zoo import CLASS_NAMES, bundled, load
-from peek_widget.zoo.card import dead_units, find_peaks
 from peek_widget.zoo.network import TRAINED_SIZE, WEIGHTS, SmallNet
-from peek_widget.zoo.train import accuracy, held_out, main, train
+from tools.zoo.card import dead_units, find_peaks
+from tools.zoo.train import accuracy, held_out, main, train
 
 JUDGE = Path(__file__).parents[1] / "data" / "judge.safetensors"
 
@@ -154,7 +154,7 @@ def test_a_pickled_file_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(ModelError, match=r"is not there.*peek_widget\.zoo\.train"):
+    with pytest.raises(ModelError, match=r"is not there.*tools\.zoo\.train"):
         load(tmp_path / "none.safetensors")
 
 
@@ -169,8 +169,8 @@ def test_another_networks_file_is_told(tmp_path, width):
 
 def test_folding_keeps_the_function():
     torch.manual_seed(0)
-    network = SmallNet(8, CLASS_NAMES, normalised=True)
-    network(torch.randn(16, 3, 64, 64))  # gives the normalisations something to have seen
+    network = SmallNet(8, CLASS_NAMES, normalized=True)
+    network(torch.randn(16, 3, 64, 64))  # gives the normalizations something to have seen
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):

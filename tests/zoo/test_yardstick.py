@@ -10,7 +10,7 @@ import torch
 from peek_widget.ascent import Recipe
 from peek_widget.zoo import CLASS_NAMES, bundled, draw, load
 from peek_widget.zoo.network import SmallNet
-from peek_widget.zoo.yardstick import Verdict, judge, main, measure, table
+from tools.zoo.yardstick import JudgeResult, judge, main, measure, table
 
 JUDGE = Path(__file__).parents[1] / "data" / "judge.safetensors"
 
@@ -39,7 +39,7 @@ def test_an_untrained_network_draws_nothing_that_can_be_named():
 
 
 def test_the_table_counts():
-    verdict = Verdict("peek", {"star": ("star", "flower", "star"), "fish": ("fish", "fish", "fish")})
+    verdict = JudgeResult("peek", {"star": ("star", "flower", "star"), "fish": ("fish", "fish", "fish")})
     assert (verdict.right, verdict.total) == (5, 6)
     text = table([verdict])
     assert "| star | 2 of 3 | flower 1x |" in text

@@ -73,7 +73,7 @@ function start(sheet: Sheet): void {
     event.preventDefault();
   });
 
-  const labelled = (label: string, control: HTMLElement): HTMLElement =>
+  const labeled = (label: string, control: HTMLElement): HTMLElement =>
     el("label", { for: control.id }, el("span", {}, label), control);
   document.body.prepend(
     el(
@@ -86,9 +86,9 @@ function start(sheet: Sheet): void {
     el(
       "div",
       { class: "bar tools", role: "search" },
-      labelled(text.search, search),
-      labelled(text.sort, order),
-      labelled(text.zoom, zoom),
+      labeled(text.search, search),
+      labeled(text.sort, order),
+      labeled(text.zoom, zoom),
       shown,
       all,
     ),

@@ -1,0 +1,128 @@
+"""What leaves the kernel: pictures as bytes, and the one message that carries them.
+
+The message is the widget protocol's own `update`, so that the front end sees ordinary trait changes.
+It is put together here instead of by ipywidgets' machinery, which a worker thread may not enter: two
+threads that set traits at once lose values there.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image
+
+__all__ = ["Sender", "channels_shown", "encode", "poster"]
+
+LIVE_QUALITY = 90
+STILL_QUALITIES = (95, 90, 80, 65)
+
+LOSSLESS_LIMIT = 64 * 1024
+"""Bytes up to which a still picture goes out as PNG: it ends up in the saved notebook."""
+
+STILL_LIMIT = 96 * 1024
+"""Bytes that a still JPEG may have, for the same reason; then its quality goes down a step."""
+
+POSTER_LIMIT = 48 * 1024
+
+
+def channels_shown(channels: int) -> str:
+    """Say how an image of so many channels is shown; "" for one (gray) and three (color)."""
+    if channels in (1, 3):
+        return ""
+    return "mean of 2 channels" if channels == 2 else f"first three of {channels} channels, as RGB"
+
+
+def encode(picture: Image.Image, *, lossless: bool) -> bytes:
+    """Encode a picture for the front end.
+
+    While a run goes on: JPEG, full color resolution (a PNG of 448 px takes 30 ms and more). When it
+    stands still: PNG where that is at most 64 kB, else a JPEG, the best of a few that is at most 96 kB.
+    """
+    if not lossless:
+        return _jpeg(picture, LIVE_QUALITY)
+    png = _bytes(picture, "PNG")
+    if len(png) <= LOSSLESS_LIMIT:
+        return png
+    for quality in STILL_QUALITIES:
+        jpeg = _jpeg(picture, quality)
+        if len(jpeg) <= STILL_LIMIT:
+            break
+    return jpeg
+
+
+def poster(picture: Image.Image) -> bytes:
+    """Encode a picture as PNG small enough to travel in a notebook's outputs, smaller where needed."""
+    while len(png := _bytes(picture, "PNG")) > POSTER_LIMIT:
+        width, height = picture.size
+        picture = picture.resize((max(1, width * 3 // 4), max(1, height * 3 // 4)), Image.Resampling.LANCZOS)
+    return png
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
+    return _bytes(picture, "JPEG", quality=quality, subsampling="4:4:4")
+
+
+def _bytes(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    into = io.BytesIO()
+    picture.save(into, kind, **options)
+    return into.getvalue()
+
+
+class Sender:
+    """Sends updates of synced traits from a thread that isn't the kernel's.
+
+    ipykernel 7.4 hands a front end's messages to whichever loop last published on their comm. A
+    worker publishes outside any loop, which counts as the main one, so that Pause would wait behind a
+    running cell. Two things keep the front end's own choice of loop: `keep_route` (at once, but
+    through a name private to ipykernel) and `remember` (public, from the second message on).
+    """
+
+    def __init__(self) -> None:
+        self._context: contextvars.Context | None = None
+
+    def remember(self) -> None:
+        """Call in a handler of a front end's message: what is sent later goes out as its answer."""
+        self._context = contextvars.copy_context()
+
+    def keep_route(self, comm: Any) -> None:
+        """Let every message on `comm` go to the loop that the front end addressed."""
+        if hasattr(comm, "_reply_subshell_for"):
+            comm._reply_subshell_for = _as_addressed
+
+    def send(self, comm: Any, state: Mapping[str, Any]) -> bool:
+        """Send one update message with all of `state`.
+
+        Args:
+            comm: the widget's comm; nothing is sent where it is None or has been closed.
+            state: trait values by name; `bytes` travel as binary buffers.
+
+        Returns:
+            Whether it was sent.
+        """
+        binary = [name for name, value in state.items() if isinstance(value, bytes)]
+        message = {
+            "method": "update",
+            "state": {name: value for name, value in state.items() if name not in binary},
+            "buffer_paths": [[name] for name in binary],
+        }
+        return self._out(comm, message, [state[name] for name in binary])
+
+    def tell(self, comm: Any, content: Mapping[str, Any], buffers: list[bytes]) -> bool:
+        """Send one custom message; what it carries stays out of the notebook's saved state. See `send`."""
+        return self._out(comm, {"method": "custom", "content": dict(content)}, buffers)
+
+    def _out(self, comm: Any, data: dict[str, Any], buffers: list[bytes]) -> bool:
+        # ipywidgets' own test of a comm that can still carry something
+        if comm is None or getattr(comm, "_closed", False) or getattr(comm, "kernel", True) is None:
+            return False
+        # a copy, because a context can be entered by one thread at a time
+        context = self._context.copy() if self._context is not None else contextvars.Context()
+        context.run(comm.send, data=data, buffers=buffers)
+        return True
+
+
+def _as_addressed(data: Any, default: Any) -> Any:
+    return default

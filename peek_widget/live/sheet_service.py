@@ -1,0 +1,615 @@
+"""The thread beside the worker that draws the whole layer: the contact sheet of the explorer.
+
+As the desk of the real images does, it takes wishes from a mailbox, has a network and one torch thread of its own, and
+rests between two steps for as long as the bench draws. It draws what somebody looks at: the units in view first, a
+quick version before the better one, nothing while the sheet is put away or nobody looks. Pictures leave as small
+JPEGs, a few at a time, as far ahead as the page has acknowledged.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import hashlib
+import io
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from PIL import Image
+
+from peek_widget._progress import duration
+from peek_widget.ascent import Recipe
+from peek_widget.ascent.engine import as_recipe
+from peek_widget.errors import PeekError
+from peek_widget.evidence import LayerEvidence, survey
+from peek_widget.live.threads import set_threads
+from peek_widget.live.thumbnails import THUMB, jpeg
+from peek_widget.network import Network, read
+from peek_widget.network.fingerprint import fingerprint
+from peek_widget.sheet import ContactSheet, Tags, contact_sheet
+from peek_widget.sheet.batches import DRAFT_STEPS, Batch, Kind, Progress, draw, plan
+from peek_widget.sheet.similarity import order
+
+__all__ = ["SheetKey", "SheetService", "next_batch"]
+
+log: logging.Logger = logging.getLogger("peek_widget")
+
+DUTY = 0.15
+"""The share of the time that the sheet takes while the bench draws; as a pass over images."""
+
+BEAT = 0.7
+"""Seconds between two looks at whether somebody looks, and two words on how far it is."""
+
+IN_FLIGHT = 192 * 1024
+"""Bytes of pictures sent and not acknowledged, at most."""
+
+AT_ONCE = 16
+"""Pictures in a message."""
+
+KEPT_BYTES = 256 * 1024 * 1024
+"""What the pictures of all sheets may take; then the sheet that was not shown for longest is forgotten."""
+
+KEPT_SHEETS = 32
+"""How many are kept: each has a structural copy of the model, and every place of a knob is another sheet."""
+
+STILL_THERE = 20.0
+"""Seconds after which a page is told the same again while a sheet is drawn."""
+
+RATE_OVER = 90.0
+SAVE_AFTER = 2.0
+QUALITY = 82
+
+
+@dataclass(frozen=True)
+class SheetKey:
+    """Which sheet: a change of any field means another one."""
+
+    layer: str
+    recipe: Recipe | str
+    seed: int = 0
+    size: int | None = None
+    objective: str = "neuron"
+
+    @property
+    def kind(self) -> Kind:
+        """As the sheet has it: a class is its own score either way."""
+        return "channel" if self.objective == "channel" else "neuron"
+
+
+@dataclass
+class _Mailbox:
+    wanted: SheetKey | None = None
+    open: bool | None = None
+    go: bool | None = None
+    view: tuple[int, ...] | None = None
+    ack: int | None = None
+    alike: bool = False
+    resend: bool = False
+    nudge: bool = False
+    tagged: bool = False
+
+
+@dataclass
+class _Sheet:
+    """A sheet, its plans, and what the page has of it."""
+
+    number: int
+    sheet: ContactSheet
+    drafts: list[Batch]
+    todo: dict[int, None] = field(default_factory=dict)
+    thumbs: dict[int, tuple[bool, bytes]] = field(default_factory=dict)
+    samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def bytes(self) -> int:
+        kept = (*self.sheet.done.values(), *self.sheet.drafts.values())
+        return sum(len(one.png) for one in kept) + sum(len(data) for _, data in self.thumbs.values())
+
+    def failed(self) -> dict[int, str]:
+        return {unit: why for unit, why in self.sheet.problems.items() if isinstance(unit, int)}
+
+
+def next_batch(batches: Sequence[Batch], there: Collection[int], view: Sequence[int]) -> Batch | None:
+    """What to draw next: what is in view and missing, in the order of the view, then the rest as it was planned.
+
+    Args:
+        batches: of a plan.
+        there: units that are drawn, or can't be.
+        view: units that somebody looks at, the one under the eye first.
+
+    Returns:
+        None where nothing is missing. Of a plan whose units don't go together (on a CPU, with large views) a batch of
+        just those in view; they come out as they would in any other. Else the plan's own batch, or only what is left
+        of it.
+    """
+    place = {unit: number for number, batch in enumerate(batches) for unit in batch.units}
+    missing = [unit for unit in view if unit in place and unit not in there]
+    if missing:
+        batch = batches[place[missing[0]]]
+        if batch.together and not batch.draft:
+            return batch.missing(there)
+        units = tuple(missing[: len(batch.units)])
+        return replace(batch, units=units, wanted=units)
+    return next((left for batch in batches if (left := batch.missing(there)) is not None), None)
+
+
+class SheetService:
+    """The contact sheet of an explorer.
+
+    Args:
+        wanted: the sheet to begin with.
+        network: gives the network as it is now read; called in the desk's thread.
+        tell: takes a message for the page and its buffers; likewise.
+        watched: whether anybody looks; without that nothing is drawn or sent.
+        drawing: whether the bench draws, to which the sheet then gives way.
+        tags: the user's words; kept in the store with the sheet.
+        evidence: gives what all real images of a dataset say about a layer, None while they are being looked at.
+        store: where sheets are kept, each in a folder of its own: a folder, or any fsspec address. None: in memory.
+        clock: seconds, monotonic.
+
+    The thread is a daemon, is started when the sheet is opened, and ends with `close()`.
+    """
+
+    def __init__(
+        self,
+        wanted: SheetKey,
+        *,
+        network: Callable[[], Network],
+        tell: Callable[[dict[str, Any], list[bytes]], None],
+        watched: Callable[[], bool],
+        drawing: Callable[[], bool],
+        tags: Tags | None = None,
+        evidence: Callable[[str], LayerEvidence | None] = lambda _: None,
+        store: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read_network, self._tell_page = network, tell
+        self._is_watched, self._is_drawing, self._evidence = watched, drawing, evidence
+        self._tags = Tags() if tags is None else tags
+        self._store = store
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._mailbox = _Mailbox()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._making = threading.Lock()
+        self._sheets: OrderedDict[tuple[SheetKey, str], _Sheet] = OrderedDict()
+        self._numbers = 0
+        self._wanted = wanted
+
+        # from here on: the desk's own thread's
+        self._network: Network | None = None
+        self._open = False
+        self._go = True
+        self._view: tuple[int, ...] = ()
+        self._current: _Sheet | None = None
+        self._recheck = False
+        self._run: Iterator[Progress] | None = None
+        self._batch: Batch | None = None
+        self._done_share = 0.0
+        self._rest_until = -math.inf
+        self._problem = ""
+        self._n = 0
+        self._flying: deque[tuple[int, int]] = deque()
+        self._said: Any = None
+        self._said_at = -math.inf
+        self._alike = False
+        self._save_at = math.inf
+        self._surveyed: Any = None
+
+    # -- wishes, from any thread
+
+    def show(self, wanted: SheetKey) -> None:
+        """Another sheet from now on."""
+        if wanted == self._wanted:
+            return
+        self._wanted = wanted
+        self._wish(start=False, wanted=wanted)
+
+    def open(self, on: bool) -> None:
+        """The sheet is looked at, or was put away."""
+        self._wish(open=on)
+
+    def go(self, on: bool) -> None:
+        """Stop drawing, or go on."""
+        self._wish(go=on)
+
+    def view(self, units: Sequence[int]) -> None:
+        """What can be seen, the unit under the eye first."""
+        self._wish(view=tuple(units))
+
+    def ack(self, n: int) -> None:
+        """The page has taken every message up to this number."""
+        self._wish(start=False, ack=n)
+
+    def alike(self) -> None:
+        """Tell the page in which order similar pictures lie together."""
+        self._wish(alike=True)
+
+    def resend(self) -> None:
+        """A page has come that knows nothing yet."""
+        self._wish(start=False, resend=True)
+
+    def nudge(self) -> None:
+        """Something happened that may concern the desk: somebody looks again, say."""
+        self._wish(start=False, nudge=True)
+
+    def tagged(self) -> None:
+        """The tags have changed: they are kept in the store, soon."""
+        self._wish(start=False, tagged=True)
+
+    def sheet(self) -> ContactSheet:
+        """The sheet as far as it is drawn; made, and not drawn, where there is none yet.
+
+        Raises:
+            PeekError: if there can be none (a recipe or a size that the layer can't have, another sheet's store).
+        """
+        return self._sheet_of(self._wanted).sheet
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """End the thread after its current step; whether it has ended."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    def _wish(self, *, start: bool = True, **wishes: Any) -> None:
+        with self._changed:
+            if self._thread is None and (self._closed or not start):
+                return
+            for name, value in wishes.items():
+                setattr(self._mailbox, name, value)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="peek_widget.sheet", daemon=True)
+                # as with the session: a daemon thread inside torch must not see the interpreter go
+                atexit.register(self.close)
+                self._thread.start()
+            self._changed.notify_all()
+
+    # -- the sheets
+
+    def _sheet_of(self, wanted: SheetKey) -> _Sheet:
+        """The sheet, as it was left or new. From any thread."""
+        given = self._read_network()
+        # a model that has been trained on since has another sheet
+        digits = fingerprint(given)
+        with self._making:
+            found = self._sheets.get((wanted, digits))
+            if found is None:
+                # a network of its own: somebody may draw the sheet from a cell meanwhile
+                model_copy = given.model_copy
+                network = read(model_copy.original, given.input_size, given.preprocess, model_copy.device)
+                recipe = as_recipe(wanted.recipe)
+                options: dict[str, Any] = {"seed": wanted.seed, "size": wanted.size, "objective": wanted.kind}
+                store = None if self._store is None else f"{self._store.rstrip('/')}/{_folder(wanted, recipe, digits)}"
+                sheet = contact_sheet(network, wanted.layer, recipe, store=store, **options)
+                self._tags.merge(sheet.tags)
+                sheet._tags = self._tags
+                # where all steps are hardly more than those of a draft, there is nothing to wait for
+                quick = recipe.steps > 2 * DRAFT_STEPS
+                drafts = plan(network, wanted.layer, recipe, draft=True, **options) if quick else []
+                self._numbers += 1
+                found = self._sheets[wanted, digits] = _Sheet(self._numbers, sheet, drafts)
+            self._sheets.move_to_end((wanted, digits))
+            while len(self._sheets) > KEPT_SHEETS:
+                # the one that is missed least: with the fewest finished pictures, of these not shown for longest
+                others = [*self._sheets][:-1]
+                del self._sheets[min(others, key=lambda key: len(self._sheets[key].sheet.done))]
+            total = sum(each.bytes() for each in self._sheets.values())
+            while len(self._sheets) > 1 and total > KEPT_BYTES:
+                _, old = self._sheets.popitem(last=False)
+                total -= old.bytes()
+            return found
+
+    def _net(self) -> Network:
+        """A network of the desk's own: a forward at the same time as the worker's must not be one of the same ghost."""
+        given = self._read_network()
+        mine = self._network
+        if mine is None or mine.model_copy.stale() or mine.model_copy.device != given.model_copy.device:
+            model_copy = given.model_copy
+            self._network = read(model_copy.original, given.input_size, given.preprocess, model_copy.device)
+        assert self._network is not None
+        return self._network
+
+    # -- the thread
+
+    def _work(self) -> None:
+        set_threads(1)
+        while True:
+            with self._changed:
+                if self._mailbox == _Mailbox() and not self._closed:
+                    self._changed.wait(self._pause())
+                if self._closed:
+                    break
+                mailbox, self._mailbox = self._mailbox, _Mailbox()
+            try:
+                self._turn(mailbox)
+            except PeekError as error:
+                self._fail(str(error))
+            except BaseException as error:
+                # the explorer goes on drawing, and the reader is told
+                log.error("Drawing the sheet failed: %s", error, exc_info=error)
+                self._fail(f"{type(error).__name__}: {error}")
+        self._drop_run()
+        with contextlib.suppress(PeekError):
+            self._save(math.inf)
+        atexit.unregister(self.close)
+
+    def _pause(self) -> float | None:
+        """How long to wait for a wish; None for as long as it takes."""
+        now = self._clock()
+        if self._wants_step() or self._can_send():
+            # a rest is over soon when the bench stands still
+            return min(0.1, max(0.0, self._rest_until - now)) if self._is_drawing() and not self._can_send() else 0.0
+        if self._save_at < math.inf:
+            return max(0.0, self._save_at - now)
+        return BEAT if self._open else None
+
+    def _turn(self, mailbox: _Mailbox) -> None:
+        self._take(mailbox)
+        if not self._open:
+            # what is half drawn waits, and is gone on with when the sheet is opened again
+            self._save(self._clock())
+            self._say()
+            return
+        if self._recheck:
+            self._recheck = False
+            self._change()
+        if self._current is not None and self._is_watched():
+            self._send()
+            if self._alike:
+                self._send_order()
+            self._suggest()
+            if self._wants_step() and (self._clock() >= self._rest_until or not self._is_drawing()):
+                self._step()
+        self._save(self._clock())
+        self._say()
+
+    def _take(self, mailbox: _Mailbox) -> None:
+        if mailbox.tagged and self._store is not None:
+            self._save_at = self._clock() + SAVE_AFTER
+        if mailbox.wanted is not None or mailbox.open or mailbox.go:
+            # whatever went wrong, this is a reason to try again
+            self._problem, self._recheck = "", True
+        if mailbox.open is not None:
+            self._open = mailbox.open
+        if mailbox.go is not None:
+            self._go = mailbox.go
+        if mailbox.ack is not None:
+            while self._flying and self._flying[0][0] <= mailbox.ack:
+                self._flying.popleft()
+        if mailbox.view is not None:
+            self._view = mailbox.view
+            if self._batch is not None and not set(self._batch.wanted) & set(self._view) and self._done_share < 0.6:
+                # nobody sees these, and the eye waits
+                self._drop_run()
+        if mailbox.resend:
+            self._flying.clear()
+            self._said = self._surveyed = None
+            if self._current is not None:
+                # first of which sheet they are: the page lets go of pictures of one that it does not know
+                self._say()
+                self._send_all(self._current)
+        self._alike |= mailbox.alike
+
+    def _change(self) -> None:
+        """To the sheet that is wanted now."""
+        now = self._sheet_of(self._wanted)
+        if now is not self._current:
+            self._drop_run()
+            self._current, self._said, self._surveyed = now, None, None
+            self._flying.clear()
+            self._say()
+            self._send_all(now)
+
+    def _send_all(self, now: _Sheet) -> None:
+        now.todo = dict.fromkeys((*now.sheet.done, *now.sheet.drafts, *now.failed()))
+
+    # -- drawing
+
+    def _next(self) -> Batch | None:
+        now = self._current
+        if now is None:
+            return None
+        there = now.sheet.done.keys() | now.failed().keys()
+        early = next_batch(now.drafts, there | now.sheet.drafts.keys(), self._view)
+        return early if early is not None else next_batch(now.sheet.batches, there, self._view)
+
+    def _wants_step(self) -> bool:
+        if not (self._open and self._go and self._current is not None and not self._problem and self._is_watched()):
+            return False
+        return self._run is not None or self._next() is not None
+
+    def _step(self) -> None:
+        now = self._current
+        assert now is not None
+        began = self._clock()
+        if self._run is None:
+            self._batch, self._done_share = self._next(), 0.0
+            assert self._batch is not None
+            network = self._net()
+            network.model_copy.refresh()
+            self._run = draw(network, self._batch, fingerprint=now.sheet.fingerprint)
+        batch = self._batch
+        assert batch is not None
+        progress = next(self._run, None)
+        if progress is None:
+            self._drop_run()
+        else:
+            self._done_share = progress.step / max(1, progress.steps)
+            if progress.finished or progress.failed:
+                for unit in (*(one.unit for one in progress.finished), *progress.failed):
+                    now.todo[unit] = None
+                if not batch.draft:
+                    ended = self._clock()
+                    now.samples.append((ended, len(now.sheet.done) + len(progress.finished)))
+                    while ended - now.samples[0][0] > RATE_OVER:
+                        now.samples.popleft()
+                now.sheet.take(batch, progress.finished, progress.failed)
+        ended = self._clock()
+        self._rest_until = ended + (ended - began) * (1.0 / DUTY - 1.0)
+
+    def _drop_run(self) -> None:
+        if self._run is not None:
+            self._run.close()  # type: ignore[attr-defined]  # a generator
+        self._run = self._batch = None
+
+    def _fail(self, problem: str) -> None:
+        self._drop_run()
+        self._problem = problem
+        self._say()
+
+    # -- to the page
+
+    def _can_send(self) -> bool:
+        now = self._current
+        return bool(
+            self._open
+            and now is not None
+            and now.todo
+            and sum(size for _, size in self._flying) < IN_FLIGHT
+            and self._is_watched()
+        )
+
+    def _thumb(self, now: _Sheet, unit: int) -> tuple[bool, bytes] | None:
+        one = now.sheet.done.get(unit) or now.sheet.drafts.get(unit)
+        if one is None:
+            return None
+        found = now.thumbs.get(unit)
+        if found is None or found[0] != one.draft:
+            # not one.image, which would keep every picture decoded
+            with Image.open(io.BytesIO(one.png)) as picture:
+                small = picture.convert("L" if picture.mode == "L" else "RGB")
+            small.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)
+            found = now.thumbs[unit] = (one.draft, jpeg(small, QUALITY))
+        return found
+
+    def _send(self) -> None:
+        """One message with some of the pictures that the page has not, those in view first."""
+        now = self._current
+        if now is None or not self._can_send():
+            return
+        first = [unit for unit in self._view if unit in now.todo]
+        chosen = list(dict.fromkeys((*first, *now.todo)))[:AT_ONCE]
+        failed, rows, buffers = now.failed(), [], []
+        for unit in chosen:
+            del now.todo[unit]
+            found = self._thumb(now, unit)
+            if found is not None:
+                one = now.sheet[unit]
+                rows.append([unit, one.activation, found[0], ""])
+                buffers.append(found[1])
+            elif unit in failed:
+                rows.append([unit, None, False, failed[unit]])
+        self._tell({"kind": "thumbs", "sheet": now.number, "units": rows}, buffers)
+
+    def _send_order(self) -> None:
+        now = self._current
+        assert now is not None
+        self._alike = False
+        units = sorted((*now.sheet.done, *now.sheet.drafts))
+        pictures = [found[1] for unit in units if (found := self._thumb(now, unit))]
+        places, problem = [], ""
+        try:
+            places = order(pictures)
+        except PeekError as error:
+            problem = f"No order by likeness: {error}"
+        message = {"kind": "alike", "sheet": now.number, "units": [units[at] for at in places], "problem": problem}
+        self._tell(message, [])
+
+    def _tell(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        self._n += 1
+        size = sum(map(len, buffers))
+        if size:
+            self._flying.append((self._n, size))
+        self._tell_page({**message, "n": self._n}, buffers)
+
+    def _suggest(self) -> None:
+        """What the survey of the real images proposes, once all of them are seen."""
+        layer = self._wanted.layer
+        evidence = self._evidence(layer)
+        if evidence is None or self._surveyed == (layer, evidence.images):
+            return
+        self._surveyed = (layer, evidence.images)
+        rows: list[list[Any]] = []
+        problem = ""
+        try:
+            for one in Tags().suggest(survey(evidence)):
+                rows.append([one.unit, one.word, f"{one.count} of its {one.of} top images, q = {one.q:.2g}"])
+        except PeekError as error:
+            problem = f"No suggestions: {error}"
+        self._tell_page({"kind": "suggestions", "layer": layer, "rows": rows, "problem": problem}, [])
+
+    def _say(self) -> None:
+        now = self._current
+        clock = self._clock()
+        state, text = self._words(now)
+        total = 0 if now is None else len(now.sheet)
+        said = (now and now.number, self._open, state, text, self._problem)
+        urgent = self._said is None or said[:3] != self._said[:3] or said[4] != self._said[4]
+        since = clock - self._said_at
+        # what the page acknowledges is also how the kernel knows that somebody is there
+        still = said == self._said and (state != "running" or since < STILL_THERE)
+        if still or (not urgent and since < BEAT):
+            return
+        self._said, self._said_at = said, clock
+        message = {
+            "kind": "sheet",
+            "sheet": 0 if now is None else now.number,
+            "layer": self._wanted.layer,
+            "total": total,
+            "open": self._open,
+            "state": state,
+            "text": text,
+            "problem": self._problem,
+        }
+        self._tell(message, [])
+
+    def _words(self, now: _Sheet | None) -> tuple[str, str]:
+        if self._problem or now is None:
+            return ("error", "") if self._problem else ("waiting", "Getting ready to draw the layer.")
+        total, done, failed = len(now.sheet), len(now.sheet.done), len(now.failed())
+        drafts = len(now.sheet.drafts)
+        cannot = f" {failed} can't be drawn." if failed else ""
+        if done + failed >= total:
+            return "done", f"{done} of {total} units drawn.{cannot}" if failed else f"All {total} units drawn."
+        so_far = f"{done} of {total} units drawn"
+        if drafts and done + drafts + failed < total:
+            so_far = f"Quick versions of {done + drafts} of {total} units"
+        if not self._go:
+            return "stopped", f"Stopped: {so_far[0].lower()}{so_far[1:]}.{cannot}"
+        if not self._is_watched():
+            return "waiting", f"{so_far}. It goes on when somebody looks.{cannot}"
+        left = self._left(now, total - done - failed)
+        so_far += f", {duration(left)} left" if left is not None else ""
+        return "running", f"{so_far}.{' The bench comes first.' if self._is_drawing() else ''}{cannot}"
+
+    def _left(self, now: _Sheet, units: int) -> float | None:
+        if len(now.samples) < 2:
+            return None
+        (began, first), (ended, last) = now.samples[0], now.samples[-1]
+        return None if last <= first else units * (ended - began) / (last - first)
+
+    def _save(self, now: float) -> None:
+        """Tags go to the store with the sheet, a little after they were given."""
+        if now < self._save_at:
+            return
+        self._save_at = math.inf
+        if self._current is not None and self._store is not None:
+            self._current.sheet.save()
+
+
+def _folder(wanted: SheetKey, recipe: Recipe, digits: str) -> str:
+    """A sheet's folder in the store: a name that one can read, and a few digits that tell sheets of a layer apart."""
+    what = f"{recipe.to_json()}/{wanted.seed}/{wanted.size}/{wanted.kind}/{digits}"
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in wanted.layer) or "output"
+    return f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"

@@ -1,0 +1,188 @@
+"""What passes between a session and those who use it: what to draw, what draws it, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from peek_widget.ascent import Recipe
+from peek_widget.ascent.position import place_words
+
+__all__ = ["BackgroundTask", "Made", "Publish", "RunningAscent", "Snapshot", "Start", "Target", "Update"]
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A picture to begin from, equal to itself only: what it is called, and what makes it (it may have to be read)."""
+
+    name: str
+    picture: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to draw. A change of any field means a new run.
+
+    Attributes:
+        layer: the layer's name.
+        unit: the unit's number in that layer, from 0.
+        recipe: a recipe or the name of a preset; handed through to the ascent.
+        seed: where the randomness begins, from 0.
+        size: the picture's side in pixels; None leaves it to the recipe and the model.
+        start: a picture to begin from, see `Start`; None for the recipe's own start.
+        objective: "neuron" (at one place), "channel" (the mean over the map) or "class"; see `live.objectives`.
+        at: of a neuron, its place (row, column); None for the middle of the map.
+        negative: draw what the unit likes least.
+        device: where to compute; None: where the model is.
+        name: what the unit is called, of a class say; "" where it has no name.
+    """
+
+    layer: str
+    unit: int
+    recipe: Any = None
+    seed: int = 0
+    size: int | None = None
+    start: Start | None = None
+    objective: str = "neuron"
+    at: tuple[int, int] | None = None
+    negative: bool = False
+    device: str | None = None
+    name: str = ""
+
+    def sentence(self) -> str:
+        """The target as part of a sentence."""
+        # the model itself has no name in named_modules()
+        what = f"unit {self.unit} of {f'layer {self.layer}' if self.layer else 'the output'}"
+        if self.name:
+            what = f"{what} ({self.name})"
+        if self.negative:
+            what = f"what {what} likes least"
+        if self.objective == "channel":
+            what = f"{what}, over its whole map"
+        elif self.objective == "neuron" and self.at is not None:
+            what = f"{what}, {place_words(self.at)}"
+        return what if self.start is None else f"{what}, begun from {self.start.name}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A picture of a run and how it was made: the one record that leaves the worker.
+
+    Attributes:
+        target: what is drawn, with the size that was taken for it.
+        recipe: the run's recipe, without the overrides.
+        image: float32 `[C, S, S]` in [0, 1].
+        activation: before the ReLU, of what the network saw in that step.
+        run: number of the run.
+        step: steps made; `total`: steps of the whole run.
+        overrides: knobs that override the recipe's, by name.
+        values: the knobs in force, by name.
+        edited: whether an override was changed during the run.
+        done: whether the run has ended.
+    """
+
+    target: Target
+    recipe: Recipe
+    image: Tensor
+    activation: float
+    run: int
+    step: int
+    total: int
+    overrides: Mapping[str, float]
+    values: Mapping[str, float]
+    edited: bool
+    done: bool
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a picture came about.
+
+    Attributes:
+        target: of its run, with the size that was taken for it.
+        recipe: of the run.
+        step: steps that it has had.
+        knobs: settings that override the recipe's, as they were then.
+        turned: whether one of them was changed on the way.
+    """
+
+    target: Target
+    recipe: Any
+    step: int
+    knobs: Mapping[str, float]
+    turned: bool
+
+
+@dataclass(frozen=True)
+class Update:
+    """One thing to publish.
+
+    Attributes:
+        image: float32 `[C, H, W]` in [0, 1], or None where only the status changed.
+        lossless: the run stands still, so the picture deserves to be exact.
+        fresh: the frame is a new one; False when the newest is sent again to a page that asks.
+        step: steps done.
+        activation: before the ReLU, of what the network saw in that step.
+        history: little-endian float32 pairs (step, activation) of the whole run.
+        status: as the protocol describes it.
+        target: what is drawn.
+        made: how the image came about, where there is one.
+    """
+
+    image: Any
+    lossless: bool
+    fresh: bool
+    step: int
+    activation: float
+    history: bytes
+    status: dict[str, Any]
+    target: Target | None = None
+    made: Made | None = None
+
+
+Publish = Callable[[Update], None]
+
+
+class RunningAscent(Protocol):
+    """The part of `peek_widget.ascent.Ascent` that a session uses."""
+
+    index: int
+    steps: int
+    done: bool
+    size: int
+    recipe: Any
+
+    def step(self) -> Any:
+        """One step; the result has `.image` and `.activation`."""
+
+    def override(self, **knobs: float | None) -> None:
+        """Set knobs from the next step on; None gives one back to the recipe."""
+
+    def extend(self, n: int) -> None:
+        """Allow `n` further steps."""
+
+    def state(self) -> Any:
+        """All that an ascent going on from here needs."""
+
+    def values(self) -> Mapping[str, float]:
+        """The knobs now in force."""
+
+    def recipe_values(self) -> Mapping[str, float]:
+        """What the recipe has for them now, whatever is held; without those that can't act in it."""
+
+
+class BackgroundTask(Protocol):
+    """Work that the worker's thread does beside its own run, a piece after each step."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the run itself rests for it."""
+
+    def wants(self, watched: bool) -> bool:
+        """Whether there is something to do now; asked with the session's lock held, so it must not wait."""
+
+    def turn(self) -> None:
+        """Do a piece of it; what goes wrong is said there and not raised."""

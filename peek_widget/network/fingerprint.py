@@ -1,0 +1,66 @@
+"""Telling one model from another by what it is made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from peek_widget.errors import ModelError
+from peek_widget.network import Network
+
+__all__ = ["DIGITS", "fingerprint"]
+
+DIGITS = 16
+
+
+def fingerprint(model: nn.Module | Network) -> str:
+    """Sixteen hexadecimal digits that say which model it is: the same in another process, on another device.
+
+    Of the names and kinds of all modules, and of the names, shapes and exact values of all parameters and buffers
+    (sha256), as they are now. Half precision counts as the float32 that it stands for; a wrapper (DataParallel,
+    torch.compile) does not count. The model is only read.
+
+    Raises:
+        ModelError: if it is no Module, or has a parameter without values (lazy, or on the meta device).
+    """
+    module = model.model_copy.original if isinstance(model, Network) else model
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"A {type(module).__name__} has no fingerprint: give a PyTorch model (torch.nn.Module).")
+    module = _unwrapped(module)
+    digest = hashlib.sha256()
+    for name, part in module.named_modules():
+        digest.update(repr((name, type(part).__name__)).encode())
+    for name, tensor in _tensors(module):
+        digest.update(repr((name, tuple(tensor.shape))).encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()[:DIGITS]
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    while True:
+        if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):  # torch.compile's
+            module = module._orig_mod
+        else:
+            return module
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for kind, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
+        for name, tensor in named:
+            if nn.parameter.is_lazy(tensor) or tensor.is_meta:
+                raise ModelError(
+                    f"The {kind} {name!r} has no values yet, so the model has no fingerprint: give it weights first."
+                )
+            yield name, tensor.detach()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        tensor = tensor.float()
+    # One row, so that channels_last weights have the same bytes; a copy only of those that do not lie so already.
+    return memoryview(tensor.cpu().reshape(-1).view(torch.uint8).numpy())

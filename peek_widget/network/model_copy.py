@@ -1,0 +1,409 @@
+"""A structural copy of a model that shares its weights, so that the user's own module is never run or touched."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import types
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from peek_widget.errors import LayerError, ModelError
+from peek_widget.network.context import full_precision
+from peek_widget.network.forward import ForwardMode, PreActivation, tensors_in
+
+__all__ = ["OUTPUT", "ModelCopy"]
+
+OUTPUT = ""
+"""Name of the model itself among its layers: its output (the logits), as in ``named_modules()``."""
+
+_HOOK_TABLES = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+
+
+class _Stop(BaseException):
+    """Ends a forward at the last layer asked for; not an Exception, so that no model's own ``except`` eats it."""
+
+
+class _Moved(BaseException):
+    """Ends a forward that took another way than the dry run's: its ReLUs have other numbers."""
+
+
+class ModelCopy:
+    """A copy of ``model``'s structure on the same parameters: free to be put in eval mode, hooked and stopped.
+
+    Parameters share their storage with the original, which may even go on training; buffers (a BatchNorm's
+    running statistics) are copies, made anew by :meth:`refresh`. The original is only read.
+
+    ``nn.DataParallel`` and ``torch.compile`` are left out of the copy, whole or round a part of the model: layers
+    have the names that they would have without them.
+
+    Args:
+        model: any ``nn.Module`` with a forward of one image batch.
+        device: where to run; elsewhere than on the model's own device the parameters are copies too.
+
+    Raises:
+        ModelError: if it is not a Module, or of a kind that cannot be copied (ScriptModule, lazy, quantized), or
+            has no weights (on the device "meta").
+    """
+
+    def __init__(self, model: nn.Module, device: str | torch.device | None = None) -> None:
+        names = _names(model) if isinstance(model, nn.Module) else {}
+        model = _unwrapped(model)
+        _refuse(model)
+        self.original = model
+        self.module: nn.Module = _copy(model)
+        self._storages = _storages(model)
+        own = next((p.device for p in model.parameters()), torch.device("cpu"))
+        try:
+            self.device: torch.device = own if device is None else torch.device(device)
+            if self.device.type == "meta":
+                raise ModelError(_META.format(what=f"device={str(device)!r}"))
+            self._moved = self.device != own
+            if self._moved:
+                self.module.to(self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(
+                f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
+            ) from error
+        self.dtype: torch.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        # Convolutions on a CPU are a third faster so; a forward that takes views of its maps can't always have it.
+        self._layout = torch.channels_last
+        self.module.eval()
+        first = {module: name for name, module in self.module.named_modules()}
+        self._by_name = {name: module for module, name in first.items()}
+        every = dict(self.module.named_modules(remove_duplicate=False))
+        # The names that a module has in the user's model besides the one under which it is a layer.
+        self._aliases = {name: first[every[ours]] for name, ours in (names | {n: n for n in every}).items()}
+        # Whether its forward was seen to take another way than in the dry run.
+        self._moving = False
+
+    def resolve(self, name: str) -> str | None:
+        """The name, as a layer's, of a module that the user's model has under ``name``; None if it has none.
+
+        What stands behind an ``@`` (a later call, a token) is kept.
+        """
+        if name in self._aliases:
+            return self._aliases[name]
+        module, mark, part = name.partition("@")
+        return f"{self._aliases[module]}{mark}{part}" if module in self._aliases else None
+
+    def without_wrappers(self, name: str) -> str:
+        """A name that may be wrong, with its known beginning as in layers' names."""
+        parts = name.split(".")
+        for count in range(len(parts), 0, -1):
+            known = self._aliases.get(".".join(parts[:count]))
+            if known is not None:
+                return ".".join(part for part in (known, *parts[count:]) if part)
+        return name
+
+    def stale(self) -> bool:
+        """Whether the original's parameters live elsewhere now (after ``.to()`` or ``assign=True``): copy anew."""
+        return _storages(self.original) != self._storages
+
+    def version(self) -> int:
+        """A number that grows with every change of the original's parameters in place: by a training step, say."""
+        # what was made in inference mode counts no changes
+        return sum(p._version for p in self.original.parameters() if not p.is_inference())
+
+    @torch.inference_mode(False)
+    def refresh(self) -> None:
+        """Take over the original's buffers, and its parameters where the ghost lives on another device."""
+        pairs = zip(self.module.buffers(), self.original.buffers(), strict=True)
+        with torch.no_grad():
+            for mine, theirs in pairs:
+                mine.copy_(theirs)
+            if self._moved:
+                for mine, theirs in zip(self.module.parameters(), self.original.parameters(), strict=True):
+                    mine.copy_(theirs)
+
+    def run(
+        self, images: Tensor, names: Iterable[str], lifts: Mapping[str, PreActivation] | None = None
+    ) -> dict[str, Tensor]:
+        """Outputs of the named layers for ``images [N, C, H, W]``; nothing past the last of them is computed.
+
+        Args:
+            images: the network's input, already preprocessed, on the ghost's device; taken over to the type of
+                the model's parameters, and its outputs to float32.
+            names: modules by their ``named_modules()`` name, ``"name@2"`` for the second call of one; ``""`` is
+                the model's output.
+            lifts: for each name where its last ReLUs are; outputs are then taken from before them, see
+                :class:`~peek_widget.network.forward.ForwardMode`.
+
+        Raises:
+            LayerError: if a named layer never ran.
+            ModelError: if the model's forward raised; the cause is chained.
+        """
+        wanted = {name: self._address(name) for name in names}
+        try:
+            return self._run(images.to(self.dtype, memory_format=self._layout), wanted, lifts)
+        except ModelError:
+            if self._layout is torch.contiguous_format:
+                raise
+        found = self._run(images.to(self.dtype, memory_format=torch.contiguous_format), wanted, lifts)
+        self._layout = torch.contiguous_format  # it was the layout that it could not have
+        return found
+
+    def _address(self, name: str) -> tuple[str, int]:
+        """Module and call (from 1) that a layer's name means."""
+        resolved = self.resolve(name) or name
+        if resolved in self._by_name:
+            return resolved, 1
+        module, _, call = resolved.rpartition("@")
+        if module in self._by_name and call.isdecimal() and int(call) > 0:
+            return module, int(call)
+        raise LayerError(f"The model has no module {name!r}: choose a layer that layers(model) lists.")
+
+    def _run(
+        self, images: Tensor, wanted: dict[str, tuple[str, int]], lifts: Mapping[str, PreActivation] | None
+    ) -> dict[str, Tensor]:
+        if lifts is None or self._moving:
+            return self._forward(images, wanted, None, ForwardMode(None) if lifts is not None else None)
+        try:
+            return self._forward(images, wanted, lifts, ForwardMode(lifts[name] for name in wanted))
+        except _Moved:
+            self._moving = True
+            return self._forward(images, wanted, None, ForwardMode(None))
+
+    def _forward(
+        self,
+        images: Tensor,
+        wanted: dict[str, tuple[str, int]],
+        lifts: Mapping[str, PreActivation] | None,
+        mode: ForwardMode | None,
+    ) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        calls: dict[str, dict[int, str]] = {}
+        for name, (module, call) in wanted.items():
+            calls.setdefault(module, {})[call] = name
+        handles = []
+
+        def keep(names: dict[int, str]) -> Any:
+            count = 0
+
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+                nonlocal count
+                count += 1
+                name = names.get(count)
+                if name is None:
+                    return
+                value = as_tensor(output, name)
+                private = False
+                if mode is not None:
+                    if lifts is not None and lifts[name].calls != mode.calls:
+                        raise _Moved
+                    private = mode.private(value)
+                    value = mode.before(value)
+                    if lifts is not None:
+                        mode.taken(lifts[name])
+                value = value.float()
+                if len(found) + 1 == len(wanted):
+                    found[name] = value
+                    raise _Stop
+                # What comes after may write into it in place.
+                found[name] = value if private else value.clone()
+
+            return hook
+
+        try:
+            for module, names in calls.items():
+                handles.append(self._by_name[module].register_forward_hook(keep(names)))
+            with full_precision(self.device), mode or contextlib.nullcontext():
+                self.module(images)
+        except _Stop:
+            pass
+        except (LayerError, ModelError):
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"The model's forward raised {type(error).__name__} on an input of shape {tuple(images.shape)}: {error}"
+            ) from error
+        finally:
+            for handle in handles:
+                handle.remove()
+        missing = wanted.keys() - found.keys()
+        if missing:
+            raise LayerError(
+                f"The layer{'s' * (len(missing) > 1)} {', '.join(map(repr, sorted(missing)))} never ran in the model's "
+                "forward, so there is nothing to see: choose one that layers(model) lists."
+            )
+        return found
+
+
+def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
+    """The one tensor in a layer's output: itself, a mapping's ``logits`` or ``out``, or the first of a sequence."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        for key in ("logits", "out"):
+            if isinstance(output.get(key), Tensor):
+                return output[key]
+        output = list(output.values())
+    elif isinstance(getattr(output, "logits", None), Tensor):
+        return output.logits
+    if isinstance(output, (tuple, list)):
+        for value in output:
+            if isinstance(value, Tensor):
+                return value
+    raise LayerError(
+        f"The layer {name!r} returns a {type(output).__name__} without a tensor in it, so it has no units: choose "
+        "a layer that layers(model) lists."
+    )
+
+
+_META = "With {what} there are no weights to look into: give a model with its weights on the CPU or a GPU."
+
+
+def _inside(module: nn.Module) -> str | None:
+    """Under which name a wrapper has the module that it wraps; None for any other module."""
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return "module"
+    # Importing the class itself would take a second.
+    compiled = type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
+    return "_orig_mod" if compiled else None
+
+
+def _unwrapped(model: Any) -> Any:
+    while isinstance(model, nn.Module) and (inside := _inside(model)) is not None:
+        model = model.get_submodule(inside)
+    return model
+
+
+def _names(model: nn.Module) -> dict[str, str]:
+    """Each name in ``model.named_modules()``, and what it is without wrappers."""
+    found: dict[str, str] = {}
+
+    def walk(module: nn.Module, theirs: str, ours: str, above: tuple[nn.Module, ...]) -> None:
+        found[theirs] = ours
+        inside = _inside(module)
+        for name, child in module.named_children():
+            if any(child is one for one in above):
+                continue
+            walk(
+                child,
+                f"{theirs}.{name}" if theirs else name,
+                ours if name == inside else f"{ours}.{name}" if ours else name,
+                (*above, child),
+            )
+
+    walk(model, "", "", (model,))
+    return found
+
+
+def _refuse(model: Any) -> None:
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise ModelError(f"{model.__name__} is a class, not a model: make one first, {model.__name__}(...).")
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"A {type(model).__name__} was given where a PyTorch model (torch.nn.Module) is needed, e.g. "
+            "torchvision.models.squeezenet1_0()."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            "The model is a TorchScript module, whose inside can't be copied and hooked: give the Python module "
+            "that it was scripted from."
+        )
+    for name, parameter in model.named_parameters():
+        if nn.parameter.is_lazy(parameter):
+            raise ModelError(
+                f"The parameter {name!r} is lazy and has no shape yet: run the model once on an image, then try again."
+            )
+        if parameter.is_meta:
+            raise ModelError(_META.format(what=f"the parameter {name!r} on the device 'meta'"))
+        if not parameter.is_floating_point():
+            raise ModelError(
+                f"The parameter {name!r} is {parameter.dtype}: a quantized model has no gradients to climb; "
+                "give the float model that it was made from."
+            )
+    for name, module in model.named_modules():
+        if _inside(module) is None and isinstance(vars(module).get("forward"), types.FunctionType):
+            raise ModelError(
+                f"The forward of {name or 'the model'!r} was replaced by a function that stays tied to your own "
+                "module, so running a copy would run yours: give the model without it (unwrap it, or delete its "
+                "attribute 'forward')."
+            )
+        if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
+            raise ModelError(
+                f"The layer {name!r} is quantized and has no gradients to climb; give the float model that it was "
+                "made from."
+            )
+    needed = [
+        p.name
+        for p in inspect.signature(model.forward).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    if len(needed) > 1:
+        raise ModelError(
+            f"The forward of {type(model).__name__} needs {len(needed)} inputs ({', '.join(needed)}), but an ascent "
+            "draws one image: wrap it in a Module whose forward takes the image alone and fills in the rest."
+        )
+
+
+def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
+    """Tensors that a module keeps as plain attributes (old weight_norm does), outside parameters and buffers."""
+    return tensors_in({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    memo: dict[int, Any] = {}
+    keep: list[Any] = []  # a memo is by id: nothing put in it may be collected while the copy runs
+    for module in model.modules():
+        for value in _own_tensors(module):
+            memo[id(value)] = value.detach()
+        for table in _HOOK_TABLES:
+            hooks = vars(module).get(table)
+            if hooks:
+                # The user's hooks stay with the user; torch's own (weight_norm, pruning) are part of the forward.
+                ours = {k: h for k, h in hooks.items() if _is_torchs(h)}
+                memo[id(hooks)] = (
+                    type(hooks)() if not ours else OrderedDict((k, copy.deepcopy(h, memo)) for k, h in ours.items())
+                )
+                keep.append(memo[id(hooks)])
+    for buffer in model.buffers():
+        memo[id(buffer)] = buffer.detach().clone()
+    for parameter in model.parameters():
+        # .data and not .detach(): the latter shares the version counter, and an optimizer's step elsewhere
+        # would then break our backward.
+        memo[id(parameter)] = nn.Parameter(parameter.data, requires_grad=False)
+    try:
+        # The innermost first, because what is round it is copied with it.
+        for module in reversed(list(model.modules())):
+            if _inside(module) is not None:
+                memo[id(module)] = copy.deepcopy(_unwrapped(module), memo)
+        model_copy = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise ModelError(
+            f"A {type(model).__name__} can't be copied ({type(error).__name__}: {error}), and only a copy is ever "
+            "run, so that yours stays untouched: take out of it what copy.deepcopy can't copy (an open file, a lock)."
+        ) from error
+    pairs = list(zip(model.parameters(), model_copy.parameters(), strict=True))
+    if any(mine.requires_grad or mine.data_ptr() != theirs.data_ptr() for theirs, mine in pairs):
+        raise ModelError(
+            f"A {type(model).__name__} copies its parameters in a way of its own, so the picture would not follow "
+            "the model: give a plain torch.nn.Module."
+        )
+    return model_copy
+
+
+def _is_torchs(hook: Any) -> bool:
+    function = getattr(hook, "hook", hook)  # some tables wrap the hook once more
+    owner = function if hasattr(function, "__module__") else type(function)
+    return str(getattr(owner, "__module__", "")).startswith("torch.nn.utils")
+
+
+def _storages(model: nn.Module) -> tuple[Any, ...]:
+    parameters = tuple((name, p.data_ptr(), p.device) for name, p in model.named_parameters())
+    return parameters, tuple((name, tuple(b.shape)) for name, b in model.named_buffers())

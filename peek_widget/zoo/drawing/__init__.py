@@ -1,0 +1,1 @@
+"""The image generator of the bundled network: pens, shapes, textures, scenes."""
