@@ -1,0 +1,207 @@
+"""Readers of what comes from outside: files, JSON, messages. Every value is checked by kind, range and length.
+
+A check takes the name of a field and its value, and returns the value or raises :class:`FileError` in a sentence. A
+record is read by a table of checks (:func:`read_fields`), which follows from a dataclass whose fields are annotated
+with them (:func:`checks_of`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar, get_type_hints
+
+from peek_widget.errors import FileError
+
+__all__ = [
+    "Check",
+    "checks_of",
+    "choice",
+    "nullable",
+    "number",
+    "pair",
+    "read_fields",
+    "read_json",
+    "sequence",
+    "short",
+    "switch",
+    "text",
+    "whole",
+]
+
+Check = Callable[[str, Any], Any]
+
+_T = TypeVar("_T")
+
+
+def read_fields(
+    given: Mapping[str, Any], fields: Mapping[str, Check], what: str, *, optional: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return exactly these fields of a record, each passed through its check.
+
+    Args:
+        given: the record.
+        fields: a check for each field.
+        what: the record's name, to begin a sentence with.
+        optional: fields that may be absent.
+
+    Raises:
+        FileError: for a field that is not in the table, or one that is missing.
+    """
+    for name in given:
+        if name not in fields:
+            raise FileError(f"{what} has no field {short(name)}; it has {', '.join(fields)}.")
+    for name in fields:
+        if name not in given and name not in optional:
+            raise FileError(f"{what} needs the field {name!r}, and this one has none.")
+    return {name: check(name, given[name]) for name, check in fields.items() if name in given}
+
+
+def checks_of(record: type) -> dict[str, Check]:
+    """Return the table of checks of a dataclass: of each field the callable in its ``Annotated[type, check]``."""
+    hints = get_type_hints(record, include_extras=True)
+    return {field.name: hints[field.name].__metadata__[0] for field in dataclasses.fields(record)}
+
+
+def read_json(written: str | bytes, what: str, longest: int) -> dict[str, Any]:
+    """Parse a JSON object strictly: no field twice, only finite numbers, none of more than 20 digits.
+
+    Args:
+        written: the text.
+        what: its name, to begin a sentence with.
+        longest: number of characters that are read at most.
+
+    Raises:
+        FileError: if it is anything else.
+    """
+    if len(written) > longest:
+        raise FileError(f"{what} has {len(written)} characters: no more than {longest} are read.")
+    try:
+        found = json.loads(
+            written.decode() if isinstance(written, bytes) else written,
+            parse_int=_int,
+            parse_float=_float,
+            parse_constant=_float,
+            object_pairs_hook=_without_repeats,
+        )
+    except FileError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{what} should be JSON, and this is not: {error}.") from error
+    if not isinstance(found, dict):
+        raise FileError(f"{what} should be a JSON object; this is a {type(found).__name__}.")
+    return found
+
+
+def whole(highest: int, lowest: int = 0) -> Callable[[str, Any], int]:
+    """Check for a whole number in a range; ``True`` is none."""
+
+    def check(name: str, value: Any) -> int:
+        if type(value) is not int or not lowest <= value <= highest:
+            raise FileError(f"{name} is {short(value)}: a whole number from {lowest} to {highest} is needed.")
+        return value
+
+    return check
+
+
+def number(lowest: float = -sys.float_info.max, highest: float = sys.float_info.max) -> Callable[[str, Any], float]:
+    """Check for a finite number in a range."""
+
+    def check(name: str, value: Any) -> float:
+        # compared, since an int past the largest float can't be asked whether it is finite; a bool is an int to Python
+        if type(value) not in (int, float) or not -sys.float_info.max <= value <= sys.float_info.max:
+            raise FileError(f"{name} is {short(value)}: a finite number is needed.")
+        if not lowest <= value <= highest:
+            raise FileError(f"{name} is {value:g}: a number from {lowest:g} to {highest:g} is needed.")
+        return float(value)
+
+    return check
+
+
+def text(longest: int) -> Callable[[str, Any], str]:
+    """Check for a string of at most so many characters."""
+
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or len(value) > longest:
+            got = f"one of {len(value)} characters" if isinstance(value, str) else short(value)
+            raise FileError(f"{name} is {got}: a text of at most {longest} characters is needed.")
+        return value
+
+    return check
+
+
+def switch(name: str, value: Any) -> bool:
+    """Check for true or false."""
+    if not isinstance(value, bool):
+        raise FileError(f"{name} is {short(value)}: true or false is needed.")
+    return value
+
+
+def choice(options: Sequence[_T]) -> Callable[[str, Any], _T]:
+    """Check for one of some values."""
+
+    def check(name: str, value: Any) -> _T:
+        if value not in options or (isinstance(value, bool) and True not in options):
+            raise FileError(f"{name} is {short(value)}: possible are {', '.join(map(str, options))}.")
+        return value
+
+    return check
+
+
+def nullable(check: Callable[[str, Any], _T]) -> Callable[[str, Any], _T | None]:
+    """Check for null, or what another check takes."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def sequence(check: Callable[[str, Any], _T], most: int, least: int = 0) -> Callable[[str, Any], tuple[_T, ...]]:
+    """Check for a list with so many items, each of which another check takes; a tuple is returned."""
+
+    def check_all(name: str, value: Any) -> tuple[_T, ...]:
+        if not isinstance(value, list | tuple) or not least <= len(value) <= most:
+            raise FileError(f"{name} is {short(value)}: a list of {least} to {most} items is needed.")
+        return tuple(check(f"An item of {name}", item) for item in value)
+
+    return check_all
+
+
+def pair(check: Callable[[str, Any], _T]) -> Callable[[str, Any], tuple[_T, _T]]:
+    """Check for a list of two items."""
+    both = sequence(check, 2, 2)
+
+    def check_both(name: str, value: Any) -> tuple[_T, _T]:
+        first, second = both(name, value)
+        return first, second
+
+    return check_both
+
+
+def short(value: Any) -> str:
+    """Describe something from outside within a sentence: never more than a line of it."""
+    if isinstance(value, (list, dict)):
+        return f"a {type(value).__name__} of {len(value)}"
+    if type(value) is int and value.bit_length() > 64:
+        return "a huge number"  # Python refuses to print the largest
+    return repr(value[:60] if isinstance(value, str) else value)[:60]
+
+
+def _int(digits: str) -> int:
+    if len(digits) > 20:
+        raise FileError(f"A number of {len(digits)} digits is in it: no number that is kept has so many.")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    found = float(digits)
+    if not math.isfinite(found):
+        raise FileError(f"The number {digits[:40]} is in it: only finite numbers are kept.")
+    return found
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise FileError("It has a field twice, and there is no telling which is meant.")
+    return values
