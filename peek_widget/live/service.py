@@ -9,40 +9,74 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["JOIN_TIMEOUT", "Service"]
+__all__ = ["JOIN_TIMEOUT", "Mailbox", "Service"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
 JOIN_TIMEOUT = 5.0
 """Seconds that closing waits for the thread."""
 
-_Requests = TypeVar("_Requests")
+Requests = TypeVar("Requests")
 
 
-class Service(Generic[_Requests]):
-    """Work in a thread of its own that takes requests from a mailbox.
-
-    Whoever wants something posts it and goes on: handlers of messages and observers of traits run on the kernel's
-    threads and must never wait. The thread looks into the mailbox between two pieces of work; of two requests of one
-    kind the newer wins. The thread is a daemon, is started by the first request, and ends with :meth:`close` or with
-    the interpreter.
-
-    A subclass implements :meth:`handle` and :meth:`wait_time`, and may implement :meth:`enter`, :meth:`fail` and
-    :meth:`leave`. All of these run in the thread.
+class Mailbox(Generic[Requests]):
+    """Requests from any thread to one other thread; of two requests of one kind the newer wins.
 
     Args:
-        name: of the thread.
-        requests: makes an empty mailbox: a dataclass with a default for every kind of request. It must compare equal
-            to another empty one.
-        clock: seconds, monotonic.
+        make: makes an empty set of requests: a dataclass with a default for every kind of request, so that two empty
+            ones are equal.
+
+    Attributes:
+        changed: the lock of whoever owns the mailbox, and the condition that is notified of each request.
+        pending: the requests not yet taken. Read or change it only with the lock held.
+    """
+
+    def __init__(self, make: Callable[[], Requests]) -> None:
+        self._make = make
+        self.changed = threading.Condition()
+        self.pending: Requests = make()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no request."""
+        return self.pending == self._make()
+
+    def post(self, **requests: Any) -> None:
+        """Leave requests, by the names of the dataclass's fields, and wake the thread that waits for some."""
+        with self.changed:
+            for name, value in requests.items():
+                setattr(self.pending, name, value)
+            self.changed.notify_all()
+
+    def take(self) -> Requests:
+        """Empty the mailbox and return what was in it."""
+        with self.changed:
+            taken, self.pending = self.pending, self._make()
+        return taken
+
+
+class Service(Generic[Requests]):
+    """Work in a thread of its own that takes requests from a mailbox.
+
+    A caller posts a request and goes on: handlers of messages and observers of traits run on the kernel's threads and
+    must never wait. The thread looks into the mailbox between two pieces of work. It is a daemon, is started by the
+    first request, and ends with :meth:`close` or with the interpreter.
+
+    A subclass implements :meth:`wait_time` and :meth:`handle`, and may override :meth:`enter`, :meth:`fail`,
+    :meth:`leave` (these run in the thread) and :meth:`interrupt`.
+
+    Args:
+        name: name of the thread.
+        requests: makes an empty set of requests, see :class:`Mailbox`.
+        clock: returns seconds, monotonic.
     """
 
     def __init__(
-        self, name: str, requests: Callable[[], _Requests], *, clock: Callable[[], float] = time.monotonic
+        self, name: str, requests: Callable[[], Requests], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._name, self._make_requests, self._clock = name, requests, clock
-        self._changed = threading.Condition()
-        self._requests: _Requests = requests()
+        self._name, self._clock = name, clock
+        self._mailbox = Mailbox(requests)
+        self._changed = self._mailbox.changed
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -59,7 +93,7 @@ class Service(Generic[_Requests]):
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Start the thread if it was not started; does not wait."""
+        """Start the thread, unless it was started or the service is closed; does not wait for it."""
         with self._changed:
             if self._closed or self._thread is not None:
                 return
@@ -72,18 +106,16 @@ class Service(Generic[_Requests]):
         """Leave requests for the thread, by the names of the mailbox's fields.
 
         Args:
-            start: start the thread if need be. Otherwise requests to a thread that was never started are dropped.
+            start: start the thread if need be. Otherwise a request to a thread that was never started is dropped.
         """
         with self._changed:
-            if self._thread is None and not start:
+            if self._closed or (self._thread is None and not start):
                 return
-            for name, value in requests.items():
-                setattr(self._requests, name, value)
+            self._mailbox.post(**requests)
             self.start()
-            self._changed.notify_all()
 
     def wake(self) -> None:
-        """Let the thread look whether there is something to do."""
+        """Let the thread ask :meth:`wait_time` again, because something outside the mailbox has changed."""
         with self._changed:
             self._changed.notify_all()
 
@@ -97,6 +129,7 @@ class Service(Generic[_Requests]):
             self._closed = True
             self._changed.notify_all()
             thread = self._thread
+        self.interrupt()
         if thread is None or thread is threading.current_thread():
             return True
         thread.join(timeout)
@@ -105,22 +138,30 @@ class Service(Generic[_Requests]):
     # -- for the subclass
 
     def enter(self) -> None:
-        """Prepare the thread (its number of torch threads, say)."""
+        """Prepare the thread (set its number of torch threads, say)."""
 
     def wait_time(self) -> float | None:
-        """Seconds to sleep while there is no request: 0 for none, None until there is one. The lock is held."""
+        """Return for how many seconds to sleep while there is no request: 0 not at all, None until there is one.
+
+        Called with the lock held, before each sleep.
+        """
         raise NotImplementedError
 
-    def handle(self, requests: _Requests) -> None:
-        """Take the requests (an empty mailbox where there were none) and do one piece of work."""
+    def handle(self, requests: Requests) -> None:
+        """Take the requests (an empty set where there were none) and do one piece of work."""
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
-        """Tell the reader that a piece of work raised; the thread goes on."""
+        """Tell the reader that a piece of work raised; the thread goes on with the next one."""
         log.error("%s failed: %s", self._name, error, exc_info=error)
 
     def leave(self) -> None:
         """Clean up when the thread ends."""
+
+    def interrupt(self) -> None:
+        """Cut the current piece of work short if possible. Called by :meth:`close`, in the thread that closes."""
+
+    # -- the thread
 
     def _run(self) -> None:
         try:
@@ -133,7 +174,7 @@ class Service(Generic[_Requests]):
                 if self._closed:
                     self._changed.notify_all()
                     break
-                requests, self._requests = self._requests, self._make_requests()
+                requests = self._mailbox.take()
             try:
                 self.handle(requests)
             except BaseException as error:
@@ -145,8 +186,8 @@ class Service(Generic[_Requests]):
             atexit.unregister(self.close)
 
     def _sleep(self) -> None:
-        """Wait, the lock held, until there is something to do: once for a time, or as often as somebody wakes it."""
-        while not self._closed and self._requests == self._make_requests():
+        """Wait, the lock held, until there is a request, the time to sleep has passed, or the service is closed."""
+        while not self._closed and self._mailbox.empty:
             seconds = self.wait_time()
             if seconds is not None:
                 if seconds > 0.0:
