@@ -19,7 +19,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLE = tuple(f"peek_widget/static/{name}.{kind}" for name in ("widget", "later", "page") for kind in ("js", "css"))
+BUNDLE = tuple(f"peek_widget/static/{name}.{kind}" for name in ("widget", "lazy", "page") for kind in ("js", "css"))
 # What the bundle is made of, besides js/src.
 RECIPE = ("js/package.json", "js/package-lock.json", "js/build.mjs")
 

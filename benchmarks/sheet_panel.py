@@ -36,7 +36,7 @@ import make from "./widget.js";
 const UNITS = __UNITS__;
 const pictures = __PICTURES__.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
 const file = async (name) => new DataView(await (await fetch(name)).arrayBuffer());
-const part = [await file("later.js"), await file("later.css")];
+const part = [await file("lazy.js"), await file("lazy.css")];
 const words = {};
 for (let unit = 0; unit < UNITS; unit += 3) words[unit] = unit % 2 ? ["dog"] : ["dog", "fur"];
 const state = {

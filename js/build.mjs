@@ -1,5 +1,5 @@
-// Builds the front end into the Python package: one ES module and one style sheet; as many again for the panels that a
-// page gets when it opens one; and for the page that a sheet is written to.
+// Builds the front end into the Python package, each bundle one ES module and one style sheet: the widget, the panels
+// that are loaded lazily, and the static page of a contact sheet.
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,7 +10,7 @@ const outdir = join(here, "..", "peek_widget", "static");
 
 // Every saved widget state carries both files of the widget, so that growth must be a decision and not an accident.
 const LIMIT = 60 * 1024;
-const LIMIT_LATER = 40_000;
+const LIMIT_LAZY = 40_000;
 const LIMIT_PAGE = 24_000;
 
 /** @type {esbuild.BuildOptions} */
@@ -32,11 +32,11 @@ const options = {
 };
 
 /** @type {esbuild.BuildOptions} */
-const later = {
+const lazy = {
   ...options,
   entryPoints: [
-    { in: "src/later/index.ts", out: "later" },
-    { in: "src/later/later.css", out: "later" },
+    { in: "src/lazy/index.ts", out: "lazy" },
+    { in: "src/lazy/lazy.css", out: "lazy" },
   ],
 };
 
@@ -52,13 +52,13 @@ const page = {
 mkdirSync(outdir, { recursive: true });
 
 if (process.argv.includes("--watch")) {
-  for (const each of [options, later, page]) {
+  for (const each of [options, lazy, page]) {
     const context = await esbuild.context({ ...each, minify: false, logLevel: "info" });
     await context.watch();
   }
 } else {
-  const built = [await esbuild.build(options), await esbuild.build(later), await esbuild.build(page)];
-  [LIMIT, LIMIT_LATER, LIMIT_PAGE].forEach((limit, at) => {
+  const built = [await esbuild.build(options), await esbuild.build(lazy), await esbuild.build(page)];
+  [LIMIT, LIMIT_LAZY, LIMIT_PAGE].forEach((limit, at) => {
     let total = 0;
     for (const file of Object.keys(built[at].metafile.outputs)) {
       const bytes = readFileSync(join(here, file)).length;
@@ -66,7 +66,7 @@ if (process.argv.includes("--watch")) {
       total += bytes;
     }
     if (total > limit) {
-      console.error(`These two have ${total} bytes, more than the ${limit} they may have.`);
+      console.error(`This bundle has ${total} bytes, more than its limit of ${limit}.`);
       process.exitCode = 1;
     }
   });

@@ -821,7 +821,7 @@ class UnitExplorer(anywidget.AnyWidget):
         desk = self._sheets
         match message:
             case protocol.Part():
-                self._tell({"kind": "part"}, [_static(name).encode() for name in ("later.js", "later.css")])
+                self._tell({"kind": "part"}, [_static(name).encode() for name in ("lazy.js", "lazy.css")])
                 # a page that asks for it knows nothing yet of what is shown there
                 desk.resend()
                 self._comparer.resend()

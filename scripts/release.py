@@ -26,8 +26,8 @@ DIST = ROOT / "dist"
 NEEDED = (
     "peek_widget/static/widget.js",
     "peek_widget/static/widget.css",
-    "peek_widget/static/later.js",
-    "peek_widget/static/later.css",
+    "peek_widget/static/lazy.js",
+    "peek_widget/static/lazy.css",
     "peek_widget/zoo/bundled.safetensors",
     "peek_widget/py.typed",
     "peek_widget/explorer.py",

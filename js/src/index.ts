@@ -1,7 +1,7 @@
 import type { AnyModel, AnyWidget } from "@anywidget/types";
-import { mountExplorer } from "./explorer";
+import { Session } from "./client";
+import { mountExplorer } from "./panels/explorer";
 import type { Traits } from "./protocol";
-import { Session } from "./session";
 
 /**
  * The front-end module: a factory, because hosts load the module once and share it between widgets.

@@ -1,5 +1,5 @@
 // The table of tags; a row shows the units that carry it.
-import { el } from "../dom";
+import { el } from "../ui/dom";
 import type { Query, Sheet } from "./data";
 import { text } from "./text";
 

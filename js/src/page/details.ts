@@ -1,5 +1,5 @@
 // One unit large: its tags, its real images, how it was drawn.
-import { el, iconButton, textButton } from "../dom";
+import { el, iconButton, textButton } from "../ui/dom";
 import { number, recipeOf, type Sheet, type Unit } from "./data";
 import { text } from "./text";
 

@@ -1,5 +1,5 @@
 // The sheet itself: a tile a unit, decoded when it comes near, one stop for the Tab key.
-import { el } from "../dom";
+import { el } from "../ui/dom";
 import { fits, type Order, ordered, type Query, type Sheet, type Unit } from "./data";
 import { text } from "./text";
 

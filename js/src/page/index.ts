@@ -1,5 +1,5 @@
 // The page of a contact sheet, one file that needs no kernel and no network; see peek_widget/sheet/page.py.
-import { el, textButton } from "../dom";
+import { el, textButton } from "../ui/dom";
 import { makeCounts } from "./counts";
 import type { Order, Query, Sheet, Unit } from "./data";
 import { cropsOf, factsOf, makeDetails } from "./details";

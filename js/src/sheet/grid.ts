@@ -1,5 +1,5 @@
-import { el, setText } from "../dom";
-import type { View } from "../view";
+import { el, setText } from "../ui/dom";
+import type { View } from "../ui/view";
 import { columnsFor, type Rows, rowsInView, type Selection } from "./math";
 
 const GAP = 6;

@@ -1,8 +1,8 @@
-import { slider } from "../controls";
-import { el, iconButton, setText, textButton } from "../dom";
-import { chooseUnit, currentLayer } from "../picker";
+import { chooseUnit, currentLayer } from "../panels/picker";
 import { formatNumber } from "../text";
-import { throttled, type View, watch, watchCalmly } from "../view";
+import { slider } from "../ui/controls";
+import { el, iconButton, setText, textButton } from "../ui/dom";
+import { throttled, type View, watch, watchCalmly } from "../ui/view";
 import { sheetGrid, type Tile } from "./grid";
 import { letterOf, moved, ordered, Selection, type Sort } from "./math";
 import type { SheetStore } from "./store";

@@ -1,4 +1,4 @@
-import type { SheetTopic } from "../later";
+import type { SheetTopic } from "../panels/lazy";
 import {
   type Binary,
   bytesOf,

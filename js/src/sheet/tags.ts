@@ -1,6 +1,6 @@
-import { el, setText, textButton } from "../dom";
-import type { Session } from "../session";
-import { type View, watch } from "../view";
+import type { Session } from "../client";
+import { el, setText, textButton } from "../ui/dom";
+import { type View, watch } from "../ui/view";
 import { folded, UNSEEN } from "./math";
 import type { SheetStore } from "./store";
 import { text } from "./text";

@@ -1,0 +1,109 @@
+import { type HistoryPoint, readHistory } from "../protocol";
+import { formatNumber, text } from "../text";
+import { el, setText, svg } from "../ui/dom";
+import { type View, watchCalmly } from "../ui/view";
+
+const WIDTH = 100;
+const HEIGHT = 40;
+
+export interface Extent {
+  low: number;
+  high: number;
+  end: number;
+}
+
+/** The range to draw: all finite points, with some room for a run that has not moved yet. */
+export function extentOf(points: readonly HistoryPoint[], total: number): Extent | null {
+  let low = Infinity;
+  let high = -Infinity;
+  let end = Math.max(1, total);
+  for (const { step, activation } of points) {
+    if (!Number.isFinite(activation)) continue;
+    low = Math.min(low, activation);
+    high = Math.max(high, activation);
+    end = Math.max(end, step);
+  }
+  if (low > high) return null;
+  const room = high - low || Math.max(1e-6, Math.abs(high) * 0.1);
+  return { low: low - room * 0.04, high: high + room * 0.04, end };
+}
+
+/** The curve as an SVG path; a step whose activation is not a number leaves a gap. */
+export function pathOf(points: readonly HistoryPoint[], { low, high, end }: Extent): string {
+  let path = "";
+  let gap = true;
+  for (const { step, activation } of points) {
+    if (!Number.isFinite(activation)) {
+      gap = true;
+      continue;
+    }
+    const x = ((step / end) * WIDTH).toFixed(2);
+    const y = ((1 - (activation - low) / (high - low)) * HEIGHT).toFixed(2);
+    path += `${gap ? "M" : "L"}${x} ${y}`;
+    gap = false;
+  }
+  return path;
+}
+
+export function curvePanel(view: View): HTMLElement {
+  const { session } = view;
+  const line = svg("path", { class: "peek-curve-line", "vector-effect": "non-scaling-stroke" });
+  const zero = svg("line", { class: "peek-curve-zero", x1: 0, x2: WIDTH, "vector-effect": "non-scaling-stroke" });
+  const plot = svg(
+    "svg",
+    { class: "peek-curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
+    zero,
+    line,
+  );
+  const looked = svg("line", { class: "peek-curve-zero", y1: 0, y2: HEIGHT, "vector-effect": "non-scaling-stroke" });
+  plot.append(looked);
+  const high = el("span");
+  const low = el("span");
+  const end = el("span");
+  const now = el("span", { class: "peek-activation" });
+
+  watchCalmly(view, ["history", "activation", "status"], 100, () => {
+    const points = readHistory(session.wire.get("history"));
+    const extent = extentOf(points, session.status.total);
+    const last = points[points.length - 1];
+    setText(now, session.status.step > 0 ? formatNumber(session.wire.get("activation")) : "–");
+    line.setAttribute("d", extent ? pathOf(points, extent) : "");
+    const { looking, step } = session.status;
+    const x = String((WIDTH * step) / (extent?.end ?? 1));
+    looked.setAttribute("visibility", looking ? "visible" : "hidden");
+    looked.setAttribute("x1", x);
+    looked.setAttribute("x2", x);
+    if (!extent || !last) {
+      zero.setAttribute("visibility", "hidden");
+      setText(high, "");
+      setText(low, "");
+      setText(end, "");
+      return;
+    }
+    const level = (extent.high / (extent.high - extent.low)) * HEIGHT;
+    zero.setAttribute("visibility", level > 0 && level < HEIGHT ? "visible" : "hidden");
+    zero.setAttribute("y1", level.toFixed(2));
+    zero.setAttribute("y2", level.toFixed(2));
+    setText(high, formatNumber(extent.high));
+    setText(low, formatNumber(extent.low));
+    setText(end, String(extent.end));
+    plot.setAttribute(
+      "aria-label",
+      text.curve(formatNumber(points[0]?.activation ?? NaN), formatNumber(last.activation), last.step),
+    );
+  });
+
+  return el(
+    "div",
+    { class: "peek-group peek-curve-group" },
+    el(
+      "div",
+      { class: "peek-curve-head" },
+      el("span", { class: "peek-label" }, text.activation),
+      el("span", { class: "peek-help" }, text.beforeRelu),
+      now,
+    ),
+    el("div", { class: "peek-plot" }, plot, el("div", { class: "peek-axis", "aria-hidden": "true" }, high, low)),
+    el("div", { class: "peek-axis peek-steps", "aria-hidden": "true" }, el("span", {}, text.firstStep), end),
+  );
+}

@@ -1,0 +1,287 @@
+import type { Session } from "../client";
+import type { Box, CropInfo } from "../protocol";
+import type { Large } from "../stores/crops";
+import { formatNumber, text } from "../text";
+import { el, iconButton, setText, textButton } from "../ui/dom";
+import { type View, watch } from "../ui/view";
+
+const TILES = 9;
+
+export function hasImages(session: Session): boolean {
+  return Boolean(session.wire.get("evidence")?.state);
+}
+
+/** The real images that excite the unit, beside the drawn picture; one of them large where asked for. */
+export function realPanel(view: View): HTMLElement {
+  const { session, signal } = view;
+  const { crops } = session;
+  const line = el("span", { class: "peek-pass" });
+  const go = textButton("", () => crops.look(go.dataset.on !== "true"), signal);
+  const problem = el("p", { class: "peek-error", role: "status" });
+  const grid = cropGrid(view);
+  const large = largeCrop(view);
+  let before = 0;
+  const panel = el(
+    "section",
+    { class: "peek-real", "aria-label": text.realImages },
+    el(
+      "div",
+      { class: "peek-inline peek-real-head" },
+      el("span", { class: "peek-label" }, text.realImages),
+      el("span", { class: "peek-spring" }),
+      ...choices(view),
+    ),
+    grid.element,
+    large.element,
+    el("div", { class: "peek-inline peek-pass-line" }, line, go),
+    problem,
+  );
+  watch(view, ["evidence"], () => {
+    const { state, text: words = "", problem: wrong = "" } = session.wire.get("evidence") ?? {};
+    panel.hidden = !state;
+    setText(line, words);
+    const on = state === "running" || state === "waiting";
+    go.dataset.on = String(on);
+    setText(go, on ? text.stopLooking : text.goOnLooking);
+    go.hidden = !(on || state === "stopped" || (state === "error" && words !== ""));
+    problem.hidden = !wrong;
+    if (wrong) setText(problem, wrong);
+  });
+  watch(view, ["large"], () => {
+    // Whoever came by keyboard goes on where they were; asked first, because hiding takes the focus away.
+    const focused = shadowActive(panel);
+    const [inGrid, inLarge] = [grid.element, large.element].map((part) => part.contains(focused));
+    grid.element.hidden = crops.opened !== 0;
+    large.element.hidden = crops.opened === 0;
+    if (before && !crops.opened && inLarge) grid.focus(before);
+    if (!before && crops.opened && inGrid) large.focus();
+    before = crops.opened;
+  });
+  return panel;
+}
+
+/** Most or least, whole or cut: two pairs of buttons, each with one of them pressed. */
+function choices(view: View): HTMLElement[] {
+  const { crops } = view.session;
+  const now = (): { least: boolean; cut: boolean } => ({
+    least: crops.set?.least ?? false,
+    cut: crops.set?.cut ?? false,
+  });
+  const pair = (label: string, ...entries: [string, string, () => boolean, () => void][]): HTMLElement =>
+    el(
+      "div",
+      { class: "peek-pair", role: "group", "aria-label": label },
+      ...entries.map(([name, help, on, choose]) => {
+        const button = textButton(name, choose, view.signal, help);
+        watch(view, ["crops"], () => button.setAttribute("aria-pressed", String(on())));
+        return button;
+      }),
+    );
+  return [
+    pair(
+      text.mostOrLeast,
+      [text.most, text.mostHelp, () => !now().least, () => crops.arrange(false, now().cut)],
+      [text.least, text.leastHelp, () => now().least, () => crops.arrange(true, now().cut)],
+    ),
+    pair(
+      text.wholeOrCut,
+      [text.whole, text.wholeHelp, () => !now().cut, () => crops.arrange(now().least, false)],
+      [text.cut, text.cutHelp, () => now().cut, () => crops.arrange(now().least, true)],
+    ),
+  ];
+}
+
+/** The focused element, also in a shadow root. */
+function shadowActive(element: Element): Element | null {
+  return (element.getRootNode() as Document | ShadowRoot).activeElement;
+}
+
+interface Grid {
+  element: HTMLElement;
+  /** Puts the focus on the tile of this crop. */
+  focus(id: number): void;
+}
+
+/** The crops that belong to the unit shown; those of another one are on their way out. */
+function current(session: Session): readonly CropInfo[] {
+  const { set } = session.crops;
+  const mine = set && set.layer === session.wire.get("layer") && set.unit === session.wire.get("unit");
+  return mine ? set.crops : [];
+}
+
+function cropGrid(view: View): Grid {
+  const { session, signal } = view;
+  const { crops } = session;
+  const tiles = Array.from({ length: TILES }, () => {
+    const shot = picture("peek-thumb");
+    const number = el("span", { class: "peek-crop-activation" });
+    const label = el("span", { class: "peek-crop-label" });
+    const button = el("button", { type: "button", class: "peek-crop" }, shot.element, number, " ", label);
+    return { button, shot, number, label, id: 0 };
+  });
+  for (const tile of tiles) tile.button.addEventListener("click", () => tile.id && crops.open(tile.id), { signal });
+  const element = el("div", { class: "peek-crops" }, ...tiles.map((tile) => tile.button));
+  watch(view, ["crops", "layer", "unit"], () => {
+    const rows = current(session);
+    tiles.forEach((tile, at) => {
+      const crop = rows[at];
+      tile.id = crop?.id ?? 0;
+      tile.button.disabled = !crop;
+      tile.button.classList.toggle("peek-crop-empty", !crop);
+      const label = crop?.label || crop?.name || "";
+      const activation = crop ? formatNumber(crop.activation) : "";
+      setText(tile.number, activation);
+      setText(tile.label, label);
+      tile.button.title = crop
+        ? [crop.name, crop.problem, crop.clipped ? text.clipped : ""].filter(Boolean).join("\n")
+        : "";
+      tile.button.setAttribute("aria-label", crop ? text.cropSpoken(at + 1, label, activation) : text.nothingYet);
+      tile.shot.show(crop ? (crops.pictures.get(crop.key) ?? null) : null, crop && !crops.set?.cut ? crop.box : null);
+    });
+  });
+  return {
+    element,
+    focus: (id) => tiles.find((tile) => tile.id === id)?.button.focus(),
+  };
+}
+
+interface Shot {
+  element: HTMLElement;
+  show(bitmap: ImageBitmap | null, box: Box | null, spot?: Large | null): void;
+}
+
+/** A picture fitted into a square, a frame round what the unit sees, and a mask that is clear where the unit is high. */
+function picture(kind: string): Shot {
+  const canvas = el("canvas", { class: "peek-shot-picture" });
+  const mask = el("canvas", { class: "peek-shot-mask" });
+  const frame = el("span", { class: "peek-shot-frame" });
+  const inner = el("span", { class: "peek-shot" }, canvas, mask, frame);
+  let drawn: ImageBitmap | null = null;
+  let masked: unknown = null;
+  return {
+    element: el("span", { class: kind }, inner),
+    show(bitmap, box, spot = null) {
+      inner.hidden = !bitmap;
+      mask.hidden = !spot?.levels;
+      frame.hidden = !box || (box[2] - box[0] > 0.995 && box[3] - box[1] > 0.995);
+      if (box) place(frame, box);
+      if (spot?.levels) place(mask, spot.area);
+      if (spot?.levels && spot.levels !== masked) paintMask(mask, spot);
+      masked = spot?.levels ?? null;
+      if (bitmap === drawn) return;
+      drawn = bitmap;
+      if (!bitmap) return;
+      const { width, height } = bitmap;
+      canvas.width = width;
+      canvas.height = height;
+      inner.style.width = `${100 * Math.min(1, width / height)}%`;
+      inner.style.height = `${100 * Math.min(1, height / width)}%`;
+      canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    },
+  };
+}
+
+function place(element: HTMLElement, [left, top, right, bottom]: Box): void {
+  const percent = (share: number): string => `${(100 * share).toFixed(2)}%`;
+  Object.assign(element.style, {
+    left: percent(left),
+    top: percent(top),
+    width: percent(right - left),
+    height: percent(bottom - top),
+  });
+}
+
+/** One pixel a place: the browser's own smoothing makes a soft light of it. */
+function paintMask(mask: HTMLCanvasElement, { map, levels }: Large): void {
+  const [height = 0, width = 0] = map;
+  const context = mask.getContext("2d");
+  if (!levels || !context || width * height === 0 || levels.length < width * height) return;
+  mask.width = width;
+  mask.height = height;
+  const pixels = context.createImageData(width, height);
+  for (let at = 0; at < width * height; at += 1) {
+    pixels.data[4 * at + 3] = DARK * (1 - ((levels[at] ?? 0) / 255) ** LIFT);
+  }
+  context.putImageData(pixels, 0, 0);
+}
+
+/** How much is taken from where the unit is at zero or below, of 255; and how much half its height shows. */
+const DARK = 190;
+const LIFT = 0.7;
+
+function largeCrop(view: View): { element: HTMLElement; focus(): void } {
+  const { session, signal } = view;
+  const { crops } = session;
+  let masked = true;
+  const shot = picture("peek-large-picture");
+  const name = el("p", { class: "peek-large-name" });
+  const number = el("p", { class: "peek-large-activation" });
+  const note = el("p", { class: "peek-help" });
+  const close = (): void => crops.open(0);
+  const turn = (by: number): void => {
+    const rows = current(session);
+    const at = rows.findIndex((crop) => crop.id === crops.opened);
+    const next = rows[(at + by + rows.length) % rows.length];
+    if (next) crops.open(next.id);
+  };
+  const back = textButton(text.back, close, signal);
+  const map = textButton(
+    text.mapOn,
+    () => {
+      masked = !masked;
+      update();
+    },
+    signal,
+    text.mapHelp,
+  );
+  const start = textButton(text.startFrom, () => crops.startFrom(crops.opened), signal, text.startFromHelp);
+  start.classList.add("peek-strong");
+  const element = el(
+    "div",
+    { class: "peek-large" },
+    shot.element,
+    el("div", { class: "peek-inline peek-large-words" }, el("div", {}, name, note), number),
+    el(
+      "div",
+      { class: "peek-inline peek-large-buttons" },
+      back,
+      map,
+      iconButton("left", text.previousCrop, () => turn(-1), signal),
+      iconButton("right", text.nextCrop, () => turn(1), signal),
+      el("span", { class: "peek-spring" }),
+      start,
+    ),
+  );
+  element.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.key === "Escape") close();
+      else if (event.key === "ArrowLeft") turn(-1);
+      else if (event.key === "ArrowRight") turn(1);
+      else return;
+      event.preventDefault();
+    },
+    { signal },
+  );
+
+  const update = (): void => {
+    const { large, opened } = crops;
+    if (!opened) {
+      shot.show(null, null);
+      return;
+    }
+    const info = current(session).find((crop) => crop.id === opened);
+    const said = large ?? info;
+    // The small picture stands in until the large one is here.
+    const stand = info && !crops.set?.cut ? (crops.pictures.get(info.key) ?? null) : null;
+    shot.show(large?.picture ?? stand, said?.box ?? null, masked ? large : null);
+    setText(name, [said?.label, said?.name].filter(Boolean).join(" · "));
+    setText(number, said ? formatNumber(said.activation) : "");
+    const hasMap = Boolean(large?.levels);
+    setText(note, large?.problem || (large && !hasMap ? text.noMap : text.mapHelp));
+    map.disabled = !hasMap;
+    map.setAttribute("aria-pressed", String(masked && hasMap));
+  };
+  watch(view, ["large", "crops"], update);
+  return { element, focus: () => back.focus({ preventScroll: true }) };
+}

@@ -1,0 +1,119 @@
+import type { KnobInfo } from "../protocol";
+import { formatFixed, formatNumber, text } from "../text";
+import { clamp, slider } from "../ui/controls";
+import { el, iconButton, setText } from "../ui/dom";
+import { helpFor } from "../ui/help";
+import { type View, watch, watchCalmly } from "../ui/view";
+
+/** Slider positions: enough to be smooth under a pointer, few enough for the arrow keys. */
+export const POSITIONS = 200;
+/** A logarithmic knob that starts at 0 has 0 at the very left and then this share of the maximum. */
+const SMALLEST_SHARE = 1e-4;
+
+export function positionOf(knob: KnobInfo, value: number): number {
+  const { minimum, maximum } = knob;
+  if (!(maximum > minimum) || !Number.isFinite(value)) return 0;
+  const inside = clamp(value, minimum, maximum);
+  if (knob.scale === "linear") return Math.round(((inside - minimum) / (maximum - minimum)) * POSITIONS);
+  const lowest = minimum > 0 ? minimum : maximum * SMALLEST_SHARE;
+  if (inside < lowest) return 0;
+  const share = Math.log(inside / lowest) / Math.log(maximum / lowest);
+  return minimum > 0 ? Math.round(share * POSITIONS) : 1 + Math.round(share * (POSITIONS - 1));
+}
+
+export function valueAt(knob: KnobInfo, position: number): number {
+  const { minimum, maximum } = knob;
+  // The ends are exact whatever rounding says.
+  if (position <= 0) return minimum;
+  if (position >= POSITIONS) return maximum;
+  if (knob.scale === "linear") return tidy(minimum + ((maximum - minimum) * position) / POSITIONS, knob);
+  const lowest = minimum > 0 ? minimum : maximum * SMALLEST_SHARE;
+  const share = minimum > 0 ? position / POSITIONS : (position - 1) / (POSITIONS - 1);
+  return tidy(lowest * (maximum / lowest) ** share, knob);
+}
+
+/** The same decimals at every position of a linear knob, unless the value is too small to show in them. */
+export function formatKnob(knob: KnobInfo, value: number): string {
+  const digits = knob.maximum - knob.minimum > 3 ? 2 : 3;
+  const tooSmall = value !== 0 && Math.abs(value) < 10 ** -digits;
+  return knob.scale === "log" || tooSmall ? formatNumber(value) : formatFixed(value, digits);
+}
+
+/** Three digits are what one can read and repeat in a script; still inside the range after rounding. */
+function tidy(value: number, knob: KnobInfo): number {
+  return clamp(Number(value.toPrecision(3)), knob.minimum, knob.maximum);
+}
+
+/** The five regularizers: each follows the recipe until a hand takes it, and can be given back. */
+export function knobsPanel(view: View): HTMLElement {
+  const rows = el("div", { class: "peek-knobs", role: "group", "aria-label": text.regularization });
+  let made: AbortController | undefined;
+  view.signal.addEventListener("abort", () => made?.abort(), { once: true });
+  watch(view, ["knobs"], () => {
+    made?.abort();
+    made = new AbortController();
+    const inner = { session: view.session, signal: made.signal };
+    rows.replaceChildren(...(view.session.wire.get("knobs") ?? []).map((knob) => knobRow(inner, knob)));
+  });
+  return rows;
+}
+
+function knobRow(view: View, knob: KnobInfo): HTMLElement {
+  const { session, signal } = view;
+  const { wire } = session;
+  const set = (value: number | null): void => {
+    wire.edit({ [knob.name]: value });
+    session.attention.expectReply();
+  };
+  const range = slider(knob.label, (position) => set(valueAt(knob, position)), signal);
+  const number = el("span", { class: "peek-value" });
+  const badge = el("span", { class: "peek-badge" });
+  const giveBack = (): void => {
+    // The button is about to vanish: the focus must not fall out of the widget with it.
+    range.input.focus();
+    set(null);
+  };
+  const reset = iconButton("undo", text.backToRecipe(knob.label), giveBack, signal);
+  reset.classList.add("peek-quiet");
+  const help = helpFor(knob.label, knob.help, signal);
+  const row = el(
+    "div",
+    { class: "peek-knob" },
+    el(
+      "div",
+      { class: "peek-knob-head" },
+      el("span", { class: "peek-inline" }, el("span", { class: "peek-label" }, knob.label), help.button, badge),
+      number,
+      el("span", { class: "peek-unit" }, knob.unit),
+      reset,
+    ),
+    range.input,
+    help.note,
+  );
+
+  const update = (): void => {
+    const { values, recipe_values } = session.status;
+    const own = wire.get(knob.name);
+    const byHand = own !== null && own !== undefined;
+    const value = byHand ? own : values[knob.name];
+    const planned = recipe_values[knob.name];
+    // Before the first run nothing is known of the recipe, and nothing is switched off.
+    const unused = !byHand && planned === undefined && Object.keys(recipe_values).length > 0;
+    const shown = value === undefined ? "–" : formatKnob(knob, value);
+    const ofRecipe = planned === undefined ? null : formatKnob(knob, planned);
+    row.classList.toggle("peek-by-hand", byHand);
+    setText(badge, byHand ? text.byHand : unused ? text.unusedKnob : "");
+    setText(number, shown);
+    reset.disabled = !byHand;
+    range.show({
+      maximum: unused ? 0 : POSITIONS,
+      value: value === undefined ? 0 : positionOf(knob, value),
+      spoken: text.knobSpoken(shown, knob.unit, byHand, ofRecipe),
+      ...(planned === undefined ? {} : { mark: positionOf(knob, planned) }),
+    });
+  };
+  // A hand must see its own change at once; what a schedule does may be shown at a readable pace.
+  watch(view, [knob.name], update);
+  watchCalmly(view, ["status"], 100, update);
+  return row;
+}

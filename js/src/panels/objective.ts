@@ -1,0 +1,114 @@
+import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "../protocol";
+import { text } from "../text";
+import { clamp, readWhole } from "../ui/controls";
+import { el, iconButton, put, setText } from "../ui/dom";
+import { type View, watch } from "../ui/view";
+import { currentLayer } from "./picker";
+
+type Pair = readonly [number, number];
+
+/** The middle place of a map; of an even side's two, the first, as Python has it. */
+export function middleOf([rows, columns]: Pair): Pair {
+  return [Math.floor((rows - 1) / 2), Math.floor((columns - 1) / 2)];
+}
+
+/** What of the unit is drawn: at which place, over the map, or its opposite; how large, and where it is computed. */
+export function objectivePanel(view: View): HTMLElement {
+  const { session, signal } = view;
+  const { wire } = session;
+  const edit = (values: ControlValues): void => {
+    wire.edit(values);
+    session.attention.expectReply();
+  };
+  const mapSize = (): Pair => {
+    const [rows, columns] = currentLayer(session)?.size ?? [];
+    return [rows ?? 1, columns ?? 1];
+  };
+  const place = (): Pair => wire.get("at") ?? middleOf(mapSize());
+  const on = (element: HTMLElement, event: string, act: (event: Event) => void): void =>
+    element.addEventListener(event, act, { signal });
+
+  const kind = el("select", { class: "peek-select", "aria-label": text.objective });
+  on(kind, "change", () => edit({ objective: kind.value as ObjectiveKind }));
+  const negative = el("input", { type: "checkbox" });
+  on(negative, "change", () => edit({ negative: negative.checked }));
+
+  const mark = el("span", {});
+  const map = el("div", { class: "peek-map", tabindex: 0, role: "slider", "aria-label": text.map }, mark);
+  const go = (row: number, column: number): void => {
+    const [rows, columns] = mapSize();
+    edit({ at: [clamp(row, 0, rows - 1), clamp(column, 0, columns - 1)] });
+  };
+  on(map, "click", (event) => {
+    const { left, top, width, height } = map.getBoundingClientRect();
+    const { clientX, clientY } = event as MouseEvent;
+    const [rows, columns] = mapSize();
+    go(Math.floor((rows * (clientY - top)) / height), Math.floor((columns * (clientX - left)) / width));
+  });
+  on(map, "keydown", (event) => {
+    const { key } = event as KeyboardEvent;
+    const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[key] ?? [];
+    if (down === undefined || right === undefined) return;
+    event.preventDefault();
+    const [row, column] = place();
+    go(row + down, column + right);
+  });
+  const where = el("span", { class: "peek-help" });
+  const middle = iconButton("undo", text.middle, () => edit({ at: null }), signal);
+  const mapRow = el("div", { class: "peek-inline" }, map, where, middle);
+
+  const size = el("input", {
+    type: "number",
+    class: "peek-number",
+    min: SMALLEST_SIZE,
+    max: LARGEST_SIZE,
+    "aria-label": text.sizeBox,
+  });
+  on(size, "change", () => edit({ size: readWhole(size.value, SMALLEST_SIZE, LARGEST_SIZE) }));
+  const device = el("select", { class: "peek-select", "aria-label": text.aboutDevice });
+  on(device, "change", () => edit({ device: device.value }));
+
+  watch(view, ["layer", "layer_list", "objective", "at", "negative"], () => {
+    const kinds = currentLayer(session)?.objectives ?? [];
+    const now = wire.get("objective");
+    kind.replaceChildren(...kinds.map((each) => el("option", { value: each }, text.kinds[each])));
+    kind.value = now;
+    kind.disabled = kinds.length < 2;
+    negative.checked = wire.get("negative");
+    const shape = mapSize();
+    const [row, column] = place();
+    const [rows, columns] = shape;
+    mapRow.hidden = now !== "neuron" || rows * columns < 2;
+    middle.disabled = wire.get("at") === null;
+    map.style.aspectRatio = `${columns} / ${rows}`;
+    mark.style.cssText =
+      `left:${(100 * column) / columns}%;top:${(100 * row) / rows}%;` +
+      `width:max(4px,${100 / columns}%);height:max(4px,${100 / rows}%)`;
+    map.setAttribute("aria-valuemax", String(rows * columns - 1));
+    map.setAttribute("aria-valuenow", String(row * columns + column));
+    map.setAttribute("aria-valuetext", text.placeSpoken([row, column], shape));
+    setText(where, text.placeSpoken([row, column], shape));
+  });
+  watch(view, ["size", "status"], () => {
+    put(size, "placeholder", String(session.status.size || ""));
+    const root = size.getRootNode() as Document | ShadowRoot;
+    // text that is no number reads as "", and stands there until something is written
+    if (root.activeElement !== size && size.validity.badInput) size.value = "";
+    if (root.activeElement !== size) put(size, "value", String(wire.get("size") ?? ""));
+  });
+  watch(view, ["about", "device"], () => {
+    const devices = wire.get("about")?.devices ?? [];
+    device.replaceChildren(...devices.map((each) => el("option", {}, each)));
+    device.value = wire.get("device");
+    device.hidden = devices.length < 2;
+  });
+  const label = (words: string): HTMLElement => el("span", { class: "peek-label" }, words);
+  return el(
+    "div",
+    { class: "peek-row" },
+    label(text.objective),
+    el("div", { class: "peek-inline" }, kind, el("label", { class: "peek-inline" }, negative, text.negative)),
+    mapRow,
+    el("div", { class: "peek-inline" }, label(text.sizeLabel), size, device),
+  );
+}

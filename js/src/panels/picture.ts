@@ -1,0 +1,33 @@
+import { text } from "../text";
+import { el, put, setText } from "../ui/dom";
+import { type View, watch, watchCalmly } from "../ui/view";
+import { describeUnit } from "./picker";
+
+/** The picture: a square that keeps its place from before the first frame on. */
+export function picturePanel(view: View): HTMLElement {
+  const { session, signal } = view;
+  const canvas = el("canvas", { class: "peek-canvas", role: "img" });
+  const note = el("p", { class: "peek-stage-note" });
+  const stage = el("div", { class: "peek-stage" }, canvas, note);
+
+  const detach = session.store.attach((picture) => {
+    const [width, height] =
+      "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.width, picture.height];
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+    canvas.getContext("2d")?.drawImage(picture, 0, 0);
+  });
+  signal.addEventListener("abort", detach, { once: true });
+
+  watch(view, ["drawn", "undecodable"], () => {
+    const empty = session.store.n < 0;
+    put(canvas, "hidden", empty);
+    put(note, "hidden", !empty && !session.undecodable);
+    setText(note, session.undecodable ? text.undecodable : text.waiting);
+  });
+  watchCalmly(view, ["status"], 1000, () => {
+    canvas.setAttribute("aria-label", text.picture(describeUnit(session), session.status.step));
+  });
+  watch(view, ["health"], () => stage.classList.toggle("peek-stale", session.attention.health === "gone"));
+  return stage;
+}

@@ -1,0 +1,122 @@
+import type { RecipeInfo } from "../protocol";
+import { text } from "../text";
+import { el, icon, setText } from "../ui/dom";
+import { type View, watch } from "../ui/view";
+
+/** The recipe in force with what it does in a sentence; a press shows all of them, each with its own. */
+export function recipePanel(view: View): HTMLElement {
+  const { session, signal } = view;
+  const { wire } = session;
+  const name = el("span", { class: "peek-recipe-name" });
+  const button = el(
+    "button",
+    { type: "button", class: "peek-recipe-button", "aria-expanded": "false" },
+    el("span", { class: "peek-unseen" }, text.recipeNow),
+    name,
+    icon("down"),
+  );
+  const list = el("div", { class: "peek-recipe-list", role: "radiogroup", "aria-label": text.recipe, hidden: true });
+  const summary = el("p", { class: "peek-recipe-summary" });
+  const source = el("p", { class: "peek-help" });
+  const choice = el("div", { class: "peek-recipe" }, button, list);
+
+  /** By name, of the radio buttons; a name of their own, for there may be two widgets in a form. */
+  const radios = new Map<string, HTMLInputElement>();
+  const group = `recipe ${Math.random()}`;
+  const recipes = (): RecipeInfo[] => {
+    const known = wire.get("recipe_list") ?? [];
+    const now = wire.get("recipe");
+    // A recipe made in Python has a name that no preset has.
+    return known.some((one) => one.name === now) ? known : [...known, { name: now, summary: "", source: "" }];
+  };
+  const show = (open: boolean): void => {
+    list.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+    if (open) radios.get(wire.get("recipe"))?.focus();
+  };
+  button.addEventListener("click", () => show(list.hidden), { signal });
+  choice.addEventListener(
+    "keydown",
+    (event) => {
+      if (list.hidden || (event.key !== "Escape" && event.key !== "Enter") || event.target === button) return;
+      event.preventDefault();
+      show(false);
+      button.focus();
+    },
+    { signal },
+  );
+  choice.addEventListener(
+    "focusout",
+    (event) => {
+      // Without a next one the window itself was left, or a label pressed.
+      if (event.relatedTarget && !choice.contains(event.relatedTarget as Node)) show(false);
+    },
+    { signal },
+  );
+  document.addEventListener(
+    "pointerdown",
+    (event) => {
+      // In a shadow root the target would be its host.
+      if (!list.hidden && !event.composedPath().includes(choice)) show(false);
+    },
+    { signal },
+  );
+  list.addEventListener(
+    "change",
+    (event) => {
+      wire.edit({ recipe: (event.target as HTMLInputElement).value });
+      session.attention.expectReply();
+    },
+    { signal },
+  );
+  list.addEventListener(
+    "click",
+    (event) => {
+      // A pointer has chosen; the arrow keys (their clicks count 0) are still trying.
+      if (event.detail > 0 && event.target instanceof HTMLInputElement) {
+        show(false);
+        button.focus();
+      }
+    },
+    { signal },
+  );
+
+  watch(view, ["recipe_list", "recipe"], () => {
+    const now = wire.get("recipe");
+    const rows = recipes();
+    if (rows.map((row) => row.name).join("\n") !== [...radios.keys()].join("\n")) {
+      radios.clear();
+      list.replaceChildren(...rows.map((row) => option(row, group, radios)));
+    }
+    for (const [each, radio] of radios) radio.checked = each === now;
+    const chosen = rows.find((row) => row.name === now);
+    setText(name, now);
+    setText(summary, chosen?.summary ?? "");
+    setText(source, chosen?.source ? text.recipeSource(chosen.source) : "");
+  });
+  return el(
+    "div",
+    { class: "peek-group peek-recipe-group" },
+    el("span", { class: "peek-label" }, text.recipe),
+    choice,
+    summary,
+    source,
+  );
+}
+
+function option(row: RecipeInfo, group: string, radios: Map<string, HTMLInputElement>): HTMLElement {
+  const radio = el("input", { type: "radio", name: group, value: row.name, class: "peek-radio" });
+  radios.set(row.name, radio);
+  return el(
+    "label",
+    { class: "peek-recipe-option" },
+    radio,
+    el(
+      "span",
+      {},
+      el("b", {}, row.name),
+      el("span", { class: "peek-recipe-words" }, row.summary),
+      el("span", { class: "peek-help" }, row.source),
+    ),
+  );
+}

@@ -1,0 +1,50 @@
+import { text } from "../text";
+import { el } from "./dom";
+import type { View } from "./view";
+
+/** A "?" beside a label, and the words that it opens; both are to be put somewhere by who asks. */
+export interface Help {
+  button: HTMLButtonElement;
+  note: HTMLElement;
+}
+
+/** `subject`: the label it stands beside; `words`: what the thing is, and what it does to the picture. */
+export function helpFor(subject: string, words: string, signal: AbortSignal): Help {
+  const button = el(
+    "button",
+    { type: "button", class: "peek-ask", "aria-label": text.helpOn(subject), "aria-expanded": "false" },
+    "?",
+  );
+  const note = el("p", { class: "peek-help", hidden: true }, words);
+  button.addEventListener(
+    "click",
+    () => {
+      note.hidden = !note.hidden;
+      button.setAttribute("aria-expanded", String(!note.hidden));
+    },
+    { signal },
+  );
+  return { button, note };
+}
+
+/** Puts a question mark behind each label of `root` that the kernel has an explanation for. */
+export function explainLabels({ session, signal }: View, root: HTMLElement): void {
+  const labels: Record<string, string> = {
+    layer: text.layer,
+    unit: text.unit,
+    objective: text.objective,
+    recipe: text.recipe,
+    activation: text.activation,
+    images: text.realImages,
+  };
+  for (const [key, words] of Object.entries(session.wire.get("about")?.help ?? {})) {
+    const label = [...root.querySelectorAll(".peek-label")].find((one) => one.textContent === labels[key]);
+    const group = label?.closest(".peek-row, .peek-group, .peek-real");
+    if (!label || !group) continue;
+    const help = helpFor(labels[key] ?? "", words, signal);
+    const head = el("div", { class: "peek-inline" });
+    label.replaceWith(head);
+    head.append(label, help.button);
+    group.append(help.note);
+  }
+}

@@ -1,0 +1,38 @@
+import type { Session, Topic } from "../client";
+
+/** What a panel is given: its model's session, and the signal that ends it. */
+export interface View {
+  session: Session;
+  signal: AbortSignal;
+}
+
+/** Runs `update` now and whenever one of the topics changes. */
+export function watch(view: View, topics: readonly Topic[], update: () => void): void {
+  view.session.subscribe((changed) => {
+    if (topics.some((topic) => changed.has(topic))) update();
+  }, view.signal);
+  update();
+}
+
+/** As `watch`, but at most once in `interval` ms; the last change is always shown. */
+export function watchCalmly(view: View, topics: readonly Topic[], interval: number, update: () => void): void {
+  watch(view, topics, throttled(update, interval, view.signal));
+}
+
+/** At most one call in `interval` ms, the first at once and the last always; nothing after the abort. */
+export function throttled(action: () => void, interval: number, signal: AbortSignal): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let last = -Infinity;
+  const run = (): void => {
+    timer = undefined;
+    last = performance.now();
+    action();
+  };
+  signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+  return () => {
+    if (timer !== undefined || signal.aborted) return;
+    const wait = last + interval - performance.now();
+    if (wait <= 0) run();
+    else timer = setTimeout(run, wait);
+  };
+}

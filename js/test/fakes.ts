@@ -1,0 +1,245 @@
+// What a notebook host gives the front end, kept small enough to count everything it hands out. jsdom has
+// neither pictures nor an IntersectionObserver, so those are stood in for here; Chromium has its own tests.
+import type { AnyModel } from "@anywidget/types";
+import { vi } from "vitest";
+import * as later from "../src/lazy/index";
+import { Later } from "../src/panels/lazy";
+import type { LayerInfo, Outbound, Status, Traits } from "../src/protocol";
+
+export const LAYERS: LayerInfo[] = [layer("conv1", 64, 112), layer("conv2", 512, 14), layer("fc", 10, 1)];
+
+export function layer(name: string, channels: number, side: number): LayerInfo {
+  return {
+    name,
+    kind: "Conv2d",
+    channels,
+    size: [side, side],
+    receptive_field: [7, 7],
+    stride: [2, 2],
+    rectified: false,
+    objectives: ["neuron", "channel"],
+  };
+}
+
+export function status(changes: Partial<Status> = {}): Partial<Status> {
+  return {
+    n: 1,
+    run: 1,
+    state: "running",
+    text: "Drawing.",
+    error: null,
+    rate: 10,
+    step: 5,
+    total: 150,
+    unit: 3,
+    layer: "conv2",
+    size: 224,
+    values: { blur: 2, jitter: 0.1, decay: 0, total_variation: 0.01, step_size: 1 },
+    recipe_values: { blur: 2, jitter: 0.1, decay: 0, total_variation: 0.01, step_size: 1 },
+    ...changes,
+  };
+}
+
+export function traits(changes: Partial<Traits> = {}): Traits {
+  return {
+    layer: "conv2",
+    unit: 3,
+    recipe: "peek",
+    blur: null,
+    jitter: null,
+    decay: null,
+    total_variation: null,
+    step_size: null,
+    seed: 0,
+    size: null,
+    objective: "neuron",
+    at: null,
+    negative: false,
+    device: "cpu",
+    playing: true,
+    layer_list: LAYERS,
+    recipe_list: [{ name: "peek", summary: "Ours.", source: "here" }],
+    knobs: [
+      { name: "blur", label: "blur", minimum: 0, maximum: 5, scale: "linear", unit: "px", help: "Smooths." },
+      { name: "step_size", label: "step size", minimum: 0.001, maximum: 10, scale: "log", unit: "", help: "Moves." },
+    ],
+    class_names: Array.from({ length: 10 }, (_, i) => `class ${i}`),
+    about: { model: "Net", preprocess: "identity", device: "cpu", version: "0" },
+    frame: bytes(),
+    activation: 0,
+    step: 0,
+    history: bytes(),
+    status: {},
+    evidence: {},
+    gauge: {},
+    tags: {},
+    tag_keys: {},
+    ...changes,
+  };
+}
+
+/** A JPEG as far as the front end looks at it. */
+export function frame(id = 0): DataView {
+  return bytes(0xff, 0xd8, 0xff, id);
+}
+
+export function bytes(...values: number[]): DataView {
+  return new DataView(new Uint8Array(values).buffer);
+}
+
+/** An anywidget model with what crossed the wire written down. */
+export class FakeModel {
+  readonly sent: Outbound[] = [];
+  readonly saved: Partial<Traits>[] = [];
+  dead = false;
+  private dirty: Partial<Traits> = {};
+  private readonly handlers = new Map<string, Set<() => void>>();
+
+  constructor(public state: Traits = traits()) {}
+
+  get asModel(): AnyModel<Traits> {
+    return this as unknown as AnyModel<Traits>;
+  }
+
+  get handlerCount(): number {
+    return [...this.handlers.values()].reduce((sum, set) => sum + set.size, 0);
+  }
+
+  get<K extends keyof Traits>(name: K): Traits[K] {
+    return this.state[name];
+  }
+
+  set<K extends keyof Traits>(name: K, value: Traits[K]): void {
+    if (this.state[name] === value) return;
+    this.state[name] = value;
+    this.dirty[name] = value;
+    this.emit(name);
+  }
+
+  save_changes(): void {
+    if (this.dead) throw new Error("Cannot send");
+    if (Object.keys(this.dirty).length > 0) this.saved.push(this.dirty);
+    this.dirty = {};
+  }
+
+  send(message: Outbound): void {
+    if (this.dead) throw new Error("Cannot send");
+    this.sent.push(message);
+  }
+
+  /** A custom message of the kernel. */
+  async tell(content: unknown, buffers: DataView[] = []): Promise<void> {
+    for (const handler of [...(this.handlers.get("msg:custom") ?? [])]) {
+      (handler as (content: unknown, buffers: DataView[]) => void)(content, buffers);
+    }
+    await settle();
+  }
+
+  on(event: string, handler: () => void): void {
+    if (!this.handlers.has(event)) this.handlers.set(event, new Set());
+    this.handlers.get(event)?.add(handler);
+  }
+
+  off(event: string, handler: () => void): void {
+    this.handlers.get(event)?.delete(handler);
+  }
+
+  /** An update message of the kernel: all values first, then the events, as Backbone does. */
+  async receive(update: Partial<Traits>): Promise<void> {
+    Object.assign(this.state, update);
+    for (const name of Object.keys(update)) this.emit(name);
+    await settle();
+  }
+
+  kinds(): string[] {
+    return this.sent.map((message) => message.kind);
+  }
+
+  private emit(name: string): void {
+    for (const handler of [...(this.handlers.get(`change:${name}`) ?? [])]) handler();
+  }
+}
+
+/** Lets promises run, without letting a timer fire. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 10; i += 1) await Promise.resolve();
+}
+
+export interface Screen {
+  bitmapsOpen: number;
+  decodes: number;
+  observers: Set<FakeObserver>;
+  /** Shows or hides what every observer watches. */
+  show(on: boolean): void;
+}
+
+export class FakeObserver {
+  private target: Element | undefined;
+
+  constructor(
+    private readonly callback: (entries: { isIntersecting: boolean }[]) => void,
+    private readonly screen: Screen,
+  ) {}
+
+  observe(target: Element): void {
+    this.target = target;
+    this.screen.observers.add(this);
+  }
+
+  disconnect(): void {
+    this.screen.observers.delete(this);
+  }
+
+  tell(on: boolean): void {
+    if (this.target) this.callback([{ isIntersecting: on }]);
+  }
+}
+
+/** The parts of a browser that jsdom lacks. */
+export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
+  const screen: Screen = {
+    bitmapsOpen: 0,
+    decodes: 0,
+    observers: new Set(),
+    show(on) {
+      for (const observer of screen.observers) observer.tell(on);
+    },
+  };
+  vi.stubGlobal("createImageBitmap", async (blob: Blob) => {
+    screen.decodes += 1;
+    await decode?.(blob);
+    screen.bitmapsOpen += 1;
+    return { width: 8, height: 8, close: () => (screen.bitmapsOpen -= 1) };
+  });
+  vi.stubGlobal(
+    "IntersectionObserver",
+    class extends FakeObserver {
+      constructor(callback: (entries: { isIntersecting: boolean }[]) => void) {
+        super(callback, screen);
+      }
+    },
+  );
+  HTMLElement.prototype.checkVisibility = function (this: HTMLElement) {
+    return this.closest("[hidden]") === null;
+  };
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue({
+    drawImage: () => undefined,
+    createImageData: (width: number, height: number) => ({ data: new Uint8ClampedArray(4 * width * height) }),
+    putImageData: () => undefined,
+  } as never);
+  return screen;
+}
+
+/** What the kernel sends when a panel is opened for the first time, sent at once or `after` something: here no script can be imported from an address. */
+export function installLater(after: Promise<void> = Promise.resolve()): void {
+  vi.spyOn(Later.prototype, "fetch").mockImplementation(() => after.then(() => ({ module: later, style: "" })));
+}
+
+/** Opens a section as a click on its title does. */
+export async function openSection(host: HTMLElement, title: string): Promise<HTMLDetailsElement> {
+  const panel = [...host.querySelectorAll("details")].find((one) => one.firstElementChild?.textContent === title)!;
+  panel.open = true;
+  panel.dispatchEvent(new Event("toggle"));
+  await settle();
+  return panel;
+}

@@ -1,0 +1,262 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Attention, type Health } from "../../src/host/connection";
+import type { Outbound } from "../../src/protocol";
+import { installScreen, type Screen } from "../fakes";
+
+let sent: Outbound[];
+let health: Health[];
+let alive: boolean;
+let dealtWith: (() => void) | undefined;
+let screen: Screen;
+let attention: Attention;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  screen = installScreen();
+  sent = [];
+  health = [];
+  alive = true;
+  attention = new Attention(
+    (message, onDone) => {
+      dealtWith = onDone;
+      if (alive) sent.push(message);
+      else attention.refused();
+      return alive;
+    },
+    (state) => health.push(state),
+    () => undefined,
+  );
+});
+
+afterEach(() => {
+  attention.dispose();
+  vi.useRealTimers();
+});
+
+const of = (kind: string): Outbound[] => sent.filter((message) => message.kind === kind);
+
+function look(): () => void {
+  const element = document.body.appendChild(document.createElement("div"));
+  const stop = attention.watch(element);
+  screen.show(true);
+  return () => {
+    stop();
+    element.remove();
+  };
+}
+
+function hidePage(hidden: boolean): void {
+  vi.spyOn(document, "visibilityState", "get").mockReturnValue(hidden ? "hidden" : "visible");
+  document.dispatchEvent(new Event("visibilitychange"));
+}
+
+test("acks are cumulative and at most one in 250 ms", () => {
+  look();
+  for (let n = 1; n <= 60; n += 1) {
+    attention.drawn(n);
+    vi.advanceTimersByTime(1000 / 60);
+  }
+  vi.advanceTimersByTime(300);
+  const acks = of("ack");
+  expect(acks.length).toBeLessThanOrEqual(6);
+  expect(acks.length).toBeGreaterThanOrEqual(4);
+  expect(acks[acks.length - 1]).toEqual({ kind: "ack", n: 60, at: expect.any(Number) });
+});
+
+test("an ack is not repeated when nothing new was drawn", () => {
+  look();
+  attention.drawn(7);
+  vi.advanceTimersByTime(5000);
+  expect(of("ack")).toEqual([{ kind: "ack", n: 7, at: expect.any(Number) }]);
+});
+
+test("an ack says when it was sent, by the clock that all pages of a machine share", () => {
+  look();
+  vi.advanceTimersByTime(1234);
+  attention.drawn(1);
+  vi.advanceTimersByTime(300);
+  const [ack] = of("ack") as { at: number }[];
+  expect(Date.now() - (ack?.at ?? 0)).toBeLessThanOrEqual(300);
+  expect(Date.now() - (ack?.at ?? 0)).toBeGreaterThanOrEqual(299);
+});
+
+test("no ack while no view can be seen, one when a view can again", () => {
+  const leave = look();
+  leave();
+  attention.drawn(3);
+  vi.advanceTimersByTime(1000);
+  expect(of("ack")).toEqual([]);
+  look();
+  vi.advanceTimersByTime(1000);
+  expect(of("ack")).toEqual([{ kind: "ack", n: 3, at: expect.any(Number) }]);
+});
+
+test("an ack that waits for its time is not sent once the view is out of sight", () => {
+  const leave = look();
+  attention.drawn(1);
+  vi.advanceTimersByTime(10);
+  attention.drawn(2);
+  leave();
+  vi.advanceTimersByTime(1000);
+  expect(of("ack")).toEqual([{ kind: "ack", n: 1, at: expect.any(Number) }]);
+});
+
+test("visible is said on the change from none to some and back, not for each view", () => {
+  const first = look();
+  const second = look();
+  first();
+  second();
+  expect(of("visible")).toEqual([
+    { kind: "visible", on: true },
+    { kind: "visible", on: false },
+  ]);
+});
+
+test("a hidden page counts as not seen", () => {
+  look();
+  hidePage(true);
+  attention.drawn(1);
+  vi.advanceTimersByTime(10_000);
+  expect(of("visible").map((message) => "on" in message && message.on)).toEqual([true, false]);
+  expect([...of("ack"), ...of("poll")]).toEqual([]);
+  hidePage(false);
+  vi.advanceTimersByTime(300);
+  expect(of("ack")).toHaveLength(1);
+});
+
+test("asks after 2 s of silence, says so after 6 s, and then asks less often", () => {
+  look();
+  attention.heard(true);
+  vi.advanceTimersByTime(1999);
+  expect(of("poll")).toHaveLength(0);
+  vi.advanceTimersByTime(1);
+  expect(of("poll")).toHaveLength(1);
+  expect(health).toEqual([]);
+  vi.advanceTimersByTime(4000);
+  expect(health).toEqual(["silent"]);
+  const asked = of("poll").length;
+  vi.advanceTimersByTime(20_000);
+  expect(of("poll").length - asked).toBe(4);
+});
+
+test("an answer ends the silence", () => {
+  look();
+  attention.heard(true);
+  vi.advanceTimersByTime(7000);
+  attention.heard(true);
+  expect(health).toEqual(["silent", "ok"]);
+  vi.advanceTimersByTime(1500);
+  const asked = of("poll").length;
+  attention.heard(true);
+  vi.advanceTimersByTime(1500);
+  expect(of("poll")).toHaveLength(asked);
+});
+
+test("a paused run may be silent for ever, until a control is used", () => {
+  look();
+  attention.heard(false);
+  vi.advanceTimersByTime(60_000);
+  expect(of("poll")).toHaveLength(0);
+  attention.expectReply();
+  vi.advanceTimersByTime(2000);
+  expect(of("poll")).toHaveLength(1);
+  attention.heard(false);
+  vi.advanceTimersByTime(60_000);
+  expect(of("poll")).toHaveLength(1);
+});
+
+test("a host that hands on answers only is asked often, and left alone once it speaks by itself", () => {
+  look();
+  attention.heard(true);
+  vi.advanceTimersByTime(2000);
+  attention.heard(true);
+  vi.advanceTimersByTime(2000);
+  for (let answers = 2; answers <= 5; answers++) {
+    expect(of("poll")).toHaveLength(answers);
+    attention.heard(true);
+    vi.advanceTimersByTime(400);
+  }
+  attention.heard(true);
+  attention.heard(true);
+  vi.advanceTimersByTime(1900);
+  expect(of("poll")).toHaveLength(6);
+});
+
+test("nobody asks while nobody looks", () => {
+  const leave = look();
+  attention.heard(true);
+  leave();
+  vi.advanceTimersByTime(60_000);
+  expect(of("poll")).toHaveLength(0);
+  expect(health).toEqual([]);
+});
+
+test("a host that refuses to send means that the kernel is gone, until something comes again", () => {
+  look();
+  attention.heard(true);
+  alive = false;
+  vi.advanceTimersByTime(2000);
+  expect(health).toEqual(["gone"]);
+  vi.advanceTimersByTime(20_000);
+  expect(health).toEqual(["gone"]);
+  alive = true;
+  attention.heard(true);
+  expect(health).toEqual(["gone", "ok"]);
+});
+
+test("a host that says the line was cut is asked at once, and what comes again makes it good", () => {
+  look();
+  attention.heard(true);
+  attention.cut();
+  expect(health).toEqual(["gone"]);
+  expect(of("poll")).toHaveLength(1);
+  attention.heard(true);
+  expect(health).toEqual(["gone", "ok"]);
+  // a last frame of the old kernel may still have been under way
+  vi.advanceTimersByTime(2000);
+  dealtWith?.();
+  expect(health).toEqual(["gone", "ok", "gone"]);
+});
+
+test("a kernel that has dealt with a question and not answered it has no such explorer any more", () => {
+  look();
+  attention.heard(true);
+  vi.advanceTimersByTime(2000);
+  expect(health).toEqual([]);
+  dealtWith?.();
+  expect(health).toEqual(["gone"]);
+  // nobody is asked in vain, which the kernel would complain about
+  vi.advanceTimersByTime(60_000);
+  expect(of("poll")).toHaveLength(1);
+});
+
+test("an explorer in a long step is not taken for gone, nor for silent", () => {
+  look();
+  attention.heard(true);
+  for (let seconds = 0; seconds < 20; seconds += 2) {
+    vi.advanceTimersByTime(2000);
+    attention.here();
+    dealtWith?.();
+  }
+  expect(health).toEqual([]);
+});
+
+test("after a hello the same frame number is acknowledged anew", () => {
+  look();
+  attention.drawn(5);
+  vi.advanceTimersByTime(300);
+  attention.hello();
+  attention.drawn(5);
+  vi.advanceTimersByTime(300);
+  expect(of("ack")).toHaveLength(2);
+});
+
+test("nothing is left running after the end", () => {
+  look();
+  attention.heard(true);
+  attention.drawn(1);
+  attention.dispose();
+  expect(vi.getTimerCount()).toBe(0);
+  hidePage(true);
+  expect(of("visible")).toHaveLength(1);
+});

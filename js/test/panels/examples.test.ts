@@ -1,0 +1,298 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import createWidget from "../../src/index";
+import { positionOn, reachFor, timesFor } from "../../src/lazy/gauge";
+import type { CropInfo, CropSet, Gauge, LargeCrop } from "../../src/protocol";
+import { bytes, FakeModel, frame, installLater, installScreen, type Screen, settle, status, traits } from "../fakes";
+
+let screen: Screen;
+let host: HTMLElement;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  screen = installScreen();
+  installLater();
+  host = document.body.appendChild(document.createElement("div"));
+});
+
+afterEach(() => {
+  host.remove();
+  vi.useRealTimers();
+});
+
+const EVIDENCE = {
+  state: "running",
+  text: "Looking through real images: 40 of 250.",
+  problem: "",
+  layer: "conv2",
+  unit: 3,
+  images: 40,
+  total: 250,
+} as const;
+
+const GAUGE: Gauge = {
+  layer: "conv2",
+  unit: 3,
+  images: 250,
+  lowest: -1,
+  median: 1,
+  high: 3,
+  best: 4,
+  activation: 12.4,
+  over_best: 3.1,
+  text: "Excites the unit 3.1 times as much as the best of 250 real images.",
+  verdict: null,
+};
+
+function crop(id: number, more: Partial<CropInfo> = {}): CropInfo {
+  return {
+    id,
+    key: `${id}`,
+    activation: 10 - id,
+    name: `${id}.jpg`,
+    label: `label ${id}`,
+    clipped: false,
+    box: [0.1, 0.2, 0.5, 0.6],
+    size: [128, 96],
+    image: id - 1,
+    problem: "",
+    ...more,
+  };
+}
+
+function set(count: number, more: Partial<CropSet> = {}): CropSet {
+  return {
+    kind: "crops",
+    layer: "conv2",
+    unit: 3,
+    least: false,
+    cut: false,
+    crops: Array.from({ length: count }, (_, at) => crop(at + 1)),
+    ...more,
+  };
+}
+
+const pictures = (count: number): DataView[] => Array.from({ length: count }, (_, at) => frame(at));
+
+function large(id: number, more: Partial<LargeCrop> = {}): LargeCrop {
+  return {
+    kind: "large",
+    id,
+    layer: "conv2",
+    unit: 3,
+    name: `${id}.jpg`,
+    label: "flamingo",
+    activation: 9.5,
+    clipped: false,
+    box: [0, 0, 0.5, 0.5],
+    size: [400, 300],
+    map: [2, 2],
+    area: [0.1, 0, 0.9, 1],
+    problem: "",
+    ...more,
+  };
+}
+
+async function open(model = new FakeModel(traits({ evidence: EVIDENCE }))) {
+  const widget = createWidget();
+  const end = widget.initialize({ model: model.asModel });
+  const leave = widget.render({ model: model.asModel, el: host });
+  screen.show(true);
+  await settle();
+  return { model, end, leave };
+}
+
+const find = <E extends Element = HTMLElement>(selector: string): E => {
+  const found = host.querySelector<E>(selector);
+  if (!found) throw new Error(`no ${selector}`);
+  return found;
+};
+const tiles = (): HTMLButtonElement[] => [...host.querySelectorAll<HTMLButtonElement>(".peek-crop")];
+const words = (label: string): HTMLButtonElement => {
+  const found = [...host.querySelectorAll("button")].find((button) => button.textContent === label);
+  if (!found) throw new Error(`no button ${label}`);
+  return found;
+};
+const root = (): DOMStringMap => find(".peek-root").dataset;
+
+test("without a dataset there is no panel, no gauge, and a line that says how to add images", async () => {
+  await open(new FakeModel());
+  expect(find(".peek-real").hidden).toBe(true);
+  expect(find(".peek-gauge").hidden).toBe(true);
+  expect(find(".peek-bench").classList.contains("peek-with-images")).toBe(false);
+  expect(find(".peek-hint").textContent).toContain("dataset=");
+  expect(root().peekEvidence).toBe("none");
+});
+
+test("crops come with their pictures, numbers, labels and frames", async () => {
+  const { model } = await open();
+  await model.tell(set(9), pictures(9));
+  expect(find(".peek-bench").classList.contains("peek-with-images")).toBe(true);
+  expect(root()).toMatchObject({ peekCrops: "9", peekThumbs: "9", peekCropsOf: "conv2/3" });
+  expect(tiles()[1]?.textContent).toBe("8.00 label 2");
+  expect(tiles()[0]?.getAttribute("aria-label")).toContain("9.00 label 1, activation of image 1");
+  const box = tiles()[0]?.querySelector<HTMLElement>(".peek-shot-frame");
+  expect([box?.hidden, box?.style.left, box?.style.width]).toEqual([false, "10%", "40%"]);
+});
+
+test("a picture that is here already is not decoded again, one that has gone is closed", async () => {
+  const { model } = await open();
+  await model.tell(set(3), pictures(3));
+  expect(screen.bitmapsOpen).toBe(3);
+  await model.tell(set(0, { crops: [crop(4, { image: 0 }), crop(2, { image: -1 })] }), pictures(1));
+  expect([screen.decodes, screen.bitmapsOpen]).toEqual([4, 2]);
+  expect(root().peekThumbs).toBe("2");
+});
+
+test("the crops of another unit are not shown under this one", async () => {
+  const { model } = await open();
+  await model.tell(set(9), pictures(9));
+  await model.receive({ unit: 4 });
+  expect(tiles().every((tile) => tile.disabled)).toBe(true);
+  await model.tell(set(2, { unit: 4 }), pictures(2));
+  expect(tiles().filter((tile) => !tile.disabled)).toHaveLength(2);
+});
+
+test("a click shows a crop large with its map, Escape puts it away and the focus back", async () => {
+  const { model } = await open();
+  await model.tell(set(9), pictures(9));
+  tiles()[2]?.focus();
+  tiles()[2]?.click();
+  await settle();
+  expect(model.sent.at(-1)).toEqual({ kind: "enlarge", id: 3 });
+  expect([find(".peek-large").hidden, find(".peek-crops").hidden]).toEqual([false, true]);
+  await model.tell(large(3), [frame(1), bytes(0, 80, 160, 255)]);
+  expect(find(".peek-large-name").textContent).toBe("flamingo · 3.jpg");
+  expect(find(".peek-large-activation").textContent).toBe("9.50");
+  const mask = find<HTMLCanvasElement>(".peek-large .peek-shot-mask");
+  expect([mask.hidden, mask.width, mask.height, mask.style.left]).toEqual([false, 2, 2, "10%"]);
+  words("Map").click();
+  expect(mask.hidden).toBe(true);
+  expect(document.activeElement?.textContent).toBe("Back to all");
+  find(".peek-large").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+  await settle();
+  expect(model.sent.at(-1)).toEqual({ kind: "enlarge", id: 0 });
+  expect([find(".peek-large").hidden, find(".peek-crops").hidden]).toEqual([true, false]);
+  expect(document.activeElement).toBe(tiles()[2]);
+  expect(screen.bitmapsOpen).toBe(9);
+});
+
+test("what comes for a crop that is open no more is let go", async () => {
+  const { model } = await open();
+  await model.tell(set(2), pictures(2));
+  tiles()[0]?.click();
+  tiles()[1]?.click();
+  await model.tell(large(1), [frame(1), bytes(1, 2, 3, 4)]);
+  expect(root().peekLarge).toBe("0");
+  expect(screen.bitmapsOpen).toBe(2);
+});
+
+test("the next crop by arrow key, round the end", async () => {
+  const { model } = await open();
+  await model.tell(set(2), pictures(2));
+  tiles()[1]?.click();
+  await settle();
+  find(".peek-large").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+  expect(model.sent.at(-1)).toEqual({ kind: "enlarge", id: 1 });
+});
+
+test("a layer without a map says so", async () => {
+  const { model } = await open();
+  await model.tell(set(1), pictures(1));
+  tiles()[0]?.click();
+  await model.tell(large(1, { map: [] }), [frame(1)]);
+  expect(find(".peek-large .peek-help").textContent).toContain("no map");
+  expect(words("Map").disabled).toBe(true);
+});
+
+test("start from a crop, and from noise again", async () => {
+  const { model } = await open();
+  await model.tell(set(2), pictures(2));
+  tiles()[0]?.click();
+  await settle();
+  words("Start from this").click();
+  expect(model.sent.at(-1)).toEqual({ kind: "start", id: 1 });
+  expect(words("Begin from noise again").hidden).toBe(true);
+  await model.receive({ status: status({ start: "1.jpg" }) });
+  words("Begin from noise again").click();
+  expect(model.sent.at(-1)).toEqual({ kind: "start", id: 0 });
+});
+
+test("least and cut are asked for, and shown as pressed when they are here", async () => {
+  const { model } = await open();
+  await model.tell(set(2), pictures(2));
+  words("Least").click();
+  expect(model.sent.at(-1)).toEqual({ kind: "crops", least: true, cut: false });
+  await model.tell(set(2, { least: true, cut: true }), pictures(2));
+  expect(["Most", "Least", "Whole", "Crop"].map((name) => words(name).getAttribute("aria-pressed"))).toEqual([
+    "false",
+    "true",
+    "false",
+    "true",
+  ]);
+  expect(tiles()[0]?.querySelector<HTMLElement>(".peek-shot-frame")?.hidden).toBe(true);
+});
+
+test("stop and go on, and what is wrong with the dataset", async () => {
+  const { model } = await open();
+  words("Stop").click();
+  expect(model.sent.at(-1)).toEqual({ kind: "look", on: false });
+  await model.receive({ evidence: { ...EVIDENCE, state: "stopped", text: "Stopped after 40 of 250 images." } });
+  words("Go on").click();
+  expect(model.sent.at(-1)).toEqual({ kind: "look", on: true });
+  await model.receive({ evidence: { ...EVIDENCE, state: "error", text: "", problem: "The folder is <b>empty</b>." } });
+  expect(find(".peek-real .peek-error").textContent).toBe("The folder is <b>empty</b>.");
+  expect(host.querySelectorAll(".peek-real b")).toHaveLength(0);
+});
+
+test("the gauge says its sentence and puts the mark", async () => {
+  const { model } = await open();
+  await model.receive({ gauge: GAUGE });
+  expect(find(".peek-gauge-text").textContent).toBe(GAUGE.text);
+  expect(find(".peek-mark-best").style.left).toBe("50%");
+  expect(Number.parseFloat(find(".peek-mark-drawn").style.left)).toBeGreaterThan(70);
+  expect(find(".peek-legend").textContent).toContain("median image 1.00");
+  await model.receive({ gauge: { ...GAUGE, verdict: { text: "Checked at the end." } } });
+  expect(find(".peek-gauge .peek-help").textContent).toBe("Checked at the end.");
+  await model.receive({ unit: 9 });
+  expect(find(".peek-gauge-text").textContent).toBe("");
+});
+
+test("the best real image is in the middle of the scale, whatever the numbers", () => {
+  for (const [lowest, best] of [
+    [-3, 4],
+    [2, 4],
+    [-3, -1],
+    [0, 0],
+    [5, 5],
+  ] as const) {
+    const gauge = { ...GAUGE, lowest, best };
+    expect(positionOn(gauge, best, 10)).toBeCloseTo(0.5);
+    expect(positionOn(gauge, lowest - 100, 10)).toBe(0);
+    expect(positionOn(gauge, best + 1e9, 10)).toBe(1);
+    expect(positionOn(gauge, best + 0.5, 10)).toBeGreaterThan(0.5);
+  }
+  expect(positionOn(GAUGE, 40, 10)).toBeCloseTo(1);
+  expect(positionOn(GAUGE, 4 * Math.sqrt(10), 10)).toBeCloseTo(0.75);
+});
+
+test("the scale reaches further by tens, and never back", () => {
+  expect(reachFor(GAUGE, 10)).toBe(10);
+  expect(reachFor({ ...GAUGE, activation: 44 }, 10)).toBe(100);
+  expect(reachFor({ ...GAUGE, activation: 5 }, 100)).toBe(100);
+  expect(reachFor({ ...GAUGE, best: -1 }, 10)).toBe(10);
+  expect(timesFor(10)).toEqual([2, 5, 10]);
+  expect(timesFor(1000)).toEqual([10, 100, 1000]);
+});
+
+test("nothing of it is left when the widget goes", async () => {
+  const { model, end, leave } = await open();
+  await model.tell(set(3), pictures(3));
+  tiles()[0]?.click();
+  await model.tell(large(1), [frame(1), bytes(1, 2, 3, 4)]);
+  leave();
+  end();
+  expect(screen.bitmapsOpen).toBe(0);
+  expect(model.handlerCount).toBe(0);
+  await model.tell(set(3), pictures(3));
+  expect(screen.bitmapsOpen).toBe(0);
+});

@@ -1,0 +1,136 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Session } from "../../src/client";
+import { mountExplorer } from "../../src/panels/explorer";
+import { middleOf } from "../../src/panels/objective";
+import { keptToward } from "../../src/panels/transport";
+import { FakeModel, installScreen, LAYERS, settle, status, traits } from "../fakes";
+
+let model: FakeModel;
+let view: AbortController;
+let host: HTMLElement;
+
+beforeEach(async () => {
+  installScreen();
+  host = document.createElement("div");
+  document.body.append(host);
+  const layers = LAYERS.map((each) => (each.name === "fc" ? { ...each, objectives: ["class" as const] } : each));
+  model = new FakeModel(traits({ layer_list: layers, status: status({ kept: [1, 4, 7, 10, 12], step: 12 }) }));
+  view = new AbortController();
+  mountExplorer(new Session(model.asModel), host, view.signal);
+  await settle();
+});
+
+afterEach(() => {
+  view.abort();
+  host.remove();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+const named = <T extends Element = HTMLInputElement>(label: string): T =>
+  host.querySelector<T>(`[aria-label^="${label}"]`)!;
+const fire = (element: Element, type: string): void => void element.dispatchEvent(new Event(type, { bubbles: true }));
+const slide = (to: number): void => {
+  const scrubber = named("Step: look back");
+  scrubber.value = String(to);
+  fire(scrubber, "input");
+};
+
+test("a scrubber goes to kept steps, on in the hand's direction", () => {
+  const kept = [1, 4, 7, 10];
+  expect(keptToward(kept, 4, 5)).toBe(7);
+  expect(keptToward(kept, 7, 6)).toBe(4);
+  expect(keptToward(kept, 4, 7)).toBe(7);
+  expect(keptToward(kept, 4, 99)).toBe(10);
+  expect(keptToward(kept, 4, 0)).toBe(1);
+  expect(keptToward([], 4, 9)).toBe(9);
+});
+
+test("dragged back it asks for that step, and what is looked at can be resumed", async () => {
+  const resume = [...host.querySelectorAll("button")].find((one) => one.textContent === "Resume from here")!;
+  expect(resume.style.visibility).toBe("hidden");
+  slide(11);
+  expect(model.sent.at(-1)).toEqual({ kind: "scrub", step: 10 });
+  await model.receive({ status: status({ kept: [1, 4, 7, 10, 12], step: 10, looking: true, state: "paused" }) });
+  await vi.waitFor(() => expect(resume.style.visibility).toBe(""));
+  expect(named("Step: look back").getAttribute("aria-valuetext")).toBe("step 10 of 150");
+  resume.click();
+  expect(model.sent.at(-1)).toEqual({ kind: "resume", step: 10 });
+});
+
+test("a place is chosen on the map by key and by click, and the middle is one press away", async () => {
+  expect(middleOf([14, 14])).toEqual([6, 6]);
+  expect(middleOf([13, 13])).toEqual([6, 6]);
+  const map = named<HTMLElement>("Place on");
+  const press = (key: string): void => void map.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  press("ArrowLeft");
+  await settle();
+  expect(model.state.at).toEqual([6, 5]);
+  expect(map.getAttribute("aria-valuetext")).toContain("row 6 of 0 to 13, column 5");
+  for (let i = 0; i < 9; i += 1) press("ArrowUp");
+  await settle();
+  expect(model.state.at).toEqual([0, 5]);
+  vi.spyOn(map, "getBoundingClientRect").mockReturnValue({ left: 10, top: 20, width: 140, height: 140 } as DOMRect);
+  map.dispatchEvent(new MouseEvent("click", { clientX: 10 + 139, clientY: 20 + 75 }));
+  await settle();
+  expect(model.state.at).toEqual([7, 13]);
+  named("Back to the middle").click();
+  expect(model.state.at).toBeNull();
+});
+
+test("the objectives are those that the layer has, and the map goes with the neuron", async () => {
+  const kind = named<HTMLSelectElement>("Objective");
+  expect([...kind.options].map((one) => one.value)).toEqual(["neuron", "channel"]);
+  kind.value = "channel";
+  fire(kind, "change");
+  await settle();
+  expect(model.state.objective).toBe("channel");
+  expect(named<HTMLElement>("Place on").parentElement!.hidden).toBe(true);
+  const negative = host.querySelector<HTMLInputElement>("input[type=checkbox]")!;
+  negative.click();
+  expect(model.state.negative).toBe(true);
+});
+
+test("a layer is found by a part of its name, and brings its objective and middle along", async () => {
+  const search = named("Layer");
+  const type = (typed: string): void => {
+    fire(search, "focus");
+    search.value = typed;
+    fire(search, "change");
+  };
+  type("no such layer");
+  expect(model.state.layer).toBe("conv2");
+  expect(search.placeholder).toBe("conv2");
+  fire(search, "blur");
+  expect(search.value).toBe("conv2");
+  model.state.at = [1, 1];
+  type("FC");
+  await settle();
+  expect(model.state).toMatchObject({ layer: "fc", objective: "class", at: null });
+  const classes = named("Class");
+  fire(classes, "focus");
+  classes.value = "ss 7";
+  fire(classes, "change");
+  expect(model.state.unit).toBe(7);
+});
+
+test("a size is typed, and an empty one gives it back", () => {
+  const size = named("Size in pixels");
+  expect(size.placeholder).toBe("224");
+  size.value = "96";
+  fire(size, "change");
+  expect(model.state.size).toBe(96);
+  size.value = "";
+  fire(size, "change");
+  expect(model.state.size).toBeNull();
+});
+
+test("the device can be chosen where there is more than one", async () => {
+  const device = named<HTMLSelectElement>("Device");
+  expect(device.hidden).toBe(true);
+  await model.receive({ about: { device: "cpu", devices: ["cpu", "cuda:0"] } });
+  expect(device.hidden).toBe(false);
+  device.value = "cuda:0";
+  fire(device, "change");
+  expect(model.state.device).toBe("cuda:0");
+});
