@@ -23,6 +23,7 @@ import traitlets
 from PIL import Image
 from traitlets import Bunch, HasTraits, TraitError
 
+from peek_widget._encode import png_bytes
 from peek_widget._version import __version__
 from peek_widget.ascent import KNOBS, Ascent, Drawing, Objective, Recipe, State, presets, save_animation, to_pil
 from peek_widget.ascent.pictures import as_picture, in_channels
@@ -30,7 +31,7 @@ from peek_widget.ascent.position import is_whole
 from peek_widget.ascent.provenance import encode as as_png
 from peek_widget.ascent.provenance import save as save_picture
 from peek_widget.ascent.recipe import check_size
-from peek_widget.comparison import Comparison, Entry, entries, png
+from peek_widget.comparison import Comparison, Entry, entries
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.evidence import Crop, UnitEvidence
 from peek_widget.live import export as keep
@@ -1125,7 +1126,7 @@ class UnitExplorer(anywidget.AnyWidget):
                     if comparison is None:
                         raise PeekError("There is no comparison to save: begin one first.")
                     content["name"] = "comparison.png"
-                    buffers = [png(comparison.figure())]
+                    buffers = [png_bytes(comparison.figure())]
                 case "code":
                     content["text"] = self.code()
         except PeekError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import io
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["figure", "png"]
+__all__ = ["figure"]
 
 _LIGHT = {"paper": "#ffffff", "ink": "#1b1b1f", "soft": "#6a6a73", "rule": "#dcdce2", "bar": "#3567c9"}
 _DARK = {"paper": "#16161a", "ink": "#f0f0f3", "soft": "#a3a3ad", "rule": "#3a3a42", "bar": "#7ea6f8"}
@@ -84,13 +83,6 @@ def figure(
         if notes:
             _write(draw, (left, y + bar + round(0.3 * text)), notes[number], small, colors["soft"], side)
     return panel
-
-
-def png(picture: Image.Image) -> bytes:
-    """The picture as a PNG."""
-    into = io.BytesIO()
-    picture.save(into, "PNG")
-    return into.getvalue()
 
 
 def _number(value: float) -> str:

@@ -14,9 +14,10 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
+from peek_widget._encode import png_bytes
 from peek_widget.ascent import Ascent, Logit, Objective, Recipe, Result, to_pil, unit_objective
 from peek_widget.ascent.result import Origin
-from peek_widget.comparison.figure import figure, png
+from peek_widget.comparison.figure import figure
 from peek_widget.errors import FileError, PeekError, SizeError
 from peek_widget.evidence import measures
 from peek_widget.network import OUTPUT, ModelCopy, Network, read
@@ -246,7 +247,7 @@ class Comparison(Iterator[ComparisonStep]):
         self.figure(side=side, dark=dark).save(path)
 
     def _repr_png_(self) -> bytes:
-        return png(self.figure())
+        return png_bytes(self.figure())
 
     def __repr__(self) -> str:
         return f"Comparison({self.title}: {', '.join(self.captions)}; step {self.index} of {self.total})"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import ipywidgets
 from PIL import Image
 
+from peek_widget._encode import png_bytes
 from peek_widget.game.rules import Guessing
 
 __all__ = ["GuessingGame"]
@@ -67,7 +67,4 @@ def _of(label: str | None) -> str:
 
 def _png(picture: Image.Image, size: int) -> bytes:
     scale = size / max(picture.size)
-    shown = picture.resize([max(1, round(scale * side)) for side in picture.size], Image.Resampling.BICUBIC)
-    into = io.BytesIO()
-    shown.save(into, "PNG")
-    return into.getvalue()
+    return png_bytes(picture.resize([max(1, round(scale * side)) for side in picture.size], Image.Resampling.BICUBIC))

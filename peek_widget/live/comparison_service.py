@@ -7,7 +7,6 @@ control is changed meanwhile, the run makes its first step at once, so that the 
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 
 from PIL import Image
 
+from peek_widget._encode import jpeg_bytes, shrunk
 from peek_widget.ascent import to_pil
 from peek_widget.comparison import Comparison, figure
 from peek_widget.errors import FileError, PeekError
@@ -194,7 +194,10 @@ class ComparisonService:
         pictures = tuple(to_pil(image) for image in images)
         self._shown = _Shown(pictures, comparison.steps, activations, done)
         self._fresh = False
-        buffers = [_jpeg(picture, STILL_QUALITY if done else QUALITY) for picture in pictures]
+        buffers = [
+            jpeg_bytes(shrunk(picture, SIDE), STILL_QUALITY if done else QUALITY, full_color=True)
+            for picture in pictures
+        ]
         self._say("done" if done else "drawing", buffers)
         with self._changed:
             self._pacer.sent(self._n, self._clock())
@@ -334,11 +337,3 @@ def _scale(activations: tuple[float, ...]) -> tuple[float, float]:
     finite = [value for value in activations if math.isfinite(value)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
     return low, high if high > low else low + 1.0
-
-
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
-    if max(picture.size) > SIDE:
-        picture = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    into = io.BytesIO()
-    picture.save(into, "JPEG", quality=quality, subsampling="4:4:4")
-    return into.getvalue()

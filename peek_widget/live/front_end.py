@@ -8,11 +8,12 @@ threads that set traits at once lose values there.
 from __future__ import annotations
 
 import contextvars
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
+
+from peek_widget._encode import jpeg_bytes, jpeg_within, png_bytes
 
 __all__ = ["Sender", "channels_shown", "encode", "poster"]
 
@@ -42,33 +43,19 @@ def encode(picture: Image.Image, *, lossless: bool) -> bytes:
     stands still: PNG where that is at most 64 kB, else a JPEG, the best of a few that is at most 96 kB.
     """
     if not lossless:
-        return _jpeg(picture, LIVE_QUALITY)
-    png = _bytes(picture, "PNG")
+        return jpeg_bytes(picture, LIVE_QUALITY, full_color=True)
+    png = png_bytes(picture)
     if len(png) <= LOSSLESS_LIMIT:
         return png
-    for quality in STILL_QUALITIES:
-        jpeg = _jpeg(picture, quality)
-        if len(jpeg) <= STILL_LIMIT:
-            break
-    return jpeg
+    return jpeg_within(picture, STILL_LIMIT, STILL_QUALITIES, full_color=True)
 
 
 def poster(picture: Image.Image) -> bytes:
     """Encode a picture as PNG small enough to travel in a notebook's outputs, smaller where needed."""
-    while len(png := _bytes(picture, "PNG")) > POSTER_LIMIT:
+    while len(png := png_bytes(picture)) > POSTER_LIMIT:
         width, height = picture.size
         picture = picture.resize((max(1, width * 3 // 4), max(1, height * 3 // 4)), Image.Resampling.LANCZOS)
     return png
-
-
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
-    return _bytes(picture, "JPEG", quality=quality, subsampling="4:4:4")
-
-
-def _bytes(picture: Image.Image, kind: str, **options: Any) -> bytes:
-    into = io.BytesIO()
-    picture.save(into, kind, **options)
-    return into.getvalue()
 
 
 class Sender:

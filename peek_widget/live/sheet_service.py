@@ -23,13 +23,14 @@ from typing import Any
 
 from PIL import Image
 
+from peek_widget._encode import jpeg_bytes
 from peek_widget._progress import duration
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.engine import as_recipe
 from peek_widget.errors import PeekError
 from peek_widget.evidence import LayerEvidence, survey
 from peek_widget.live.threads import set_threads
-from peek_widget.live.thumbnails import THUMB, jpeg
+from peek_widget.live.thumbnails import THUMB, THUMB_QUALITY
 from peek_widget.network import Network, read
 from peek_widget.network.fingerprint import fingerprint
 from peek_widget.sheet import ContactSheet, Tags, contact_sheet
@@ -63,7 +64,6 @@ STILL_THERE = 20.0
 
 RATE_OVER = 90.0
 SAVE_AFTER = 2.0
-QUALITY = 82
 
 
 @dataclass(frozen=True)
@@ -490,7 +490,7 @@ class SheetService:
             with Image.open(io.BytesIO(one.png)) as picture:
                 small = picture.convert("L" if picture.mode == "L" else "RGB")
             small.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)
-            found = now.thumbs[unit] = (one.draft, jpeg(small, QUALITY))
+            found = now.thumbs[unit] = (one.draft, jpeg_bytes(small, THUMB_QUALITY))
         return found
 
     def _send(self) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from peek_widget._encode import jpeg_bytes, jpeg_within, shrunk
 from peek_widget.evidence import Crop
 
-__all__ = ["LARGE", "THUMB", "box_share", "jpeg", "large", "map_bytes", "map_share", "start_picture", "thumb"]
+__all__ = ["LARGE", "THUMB", "box_share", "large", "map_bytes", "map_share", "start_picture", "thumb"]
 
 THUMB = 128
 """Longer side of a thumbnail in pixels."""
+
+THUMB_QUALITY = 82
 
 LARGE = 448
 """Longer side of the enlarged image in pixels."""
@@ -24,25 +26,13 @@ _FINEST_MAP = 128
 
 
 def thumb(crop: Crop, cut: bool) -> bytes:
-    """A JPEG of at most 128 px: of what the unit sees (`cut`), or of the whole image."""
-    return jpeg(_within(crop.image() if cut else crop.whole(), THUMB, enlarge=cut), 82)
+    """Return a JPEG of at most 128 px: of what the unit sees (`cut`), or of the whole image."""
+    return jpeg_bytes(_enlarged(crop.image()) if cut else shrunk(crop.whole(), THUMB), THUMB_QUALITY)
 
 
 def large(crop: Crop) -> bytes:
-    """A JPEG of the whole image, at most 448 px and some 96 kB."""
-    picture = _within(crop.whole(), LARGE)
-    for quality in (88, 75, 50):
-        data = jpeg(picture, quality)
-        if len(data) <= _LARGE_LIMIT:
-            break
-    return data
-
-
-def jpeg(picture: Image.Image, quality: int) -> bytes:
-    """The picture as a JPEG."""
-    into = io.BytesIO()
-    (picture if picture.mode in ("L", "RGB") else picture.convert("RGB")).save(into, "JPEG", quality=quality)
-    return into.getvalue()
+    """Return a JPEG of the whole image, at most 448 px and some 96 kB."""
+    return jpeg_within(shrunk(crop.whole(), LARGE), _LARGE_LIMIT, (88, 75, 50))
 
 
 def box_share(crop: Crop) -> list[float]:
@@ -101,11 +91,10 @@ def start_picture(crop: Crop, channels: int) -> Any:
     return crop.input()[:, top : max(bottom, top + 1), left : max(right, left + 1)].clamp(0.0, 1.0)
 
 
-def _within(picture: Image.Image, side: int, *, enlarge: bool = False) -> Image.Image:
-    scale = side / max(picture.size)
-    if scale >= 1.0 and not enlarge:
-        return picture
+def _enlarged(picture: Image.Image) -> Image.Image:
+    """Resize a receptive field to a thumbnail's side, whether it is larger or smaller."""
+    scale = THUMB / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # A field of a few pixels is to be seen as pixels, not as a blur.
+    # A field of a few pixels should be seen as pixels and not as a blur.
     how = Image.Resampling.NEAREST if max(picture.size) < 24 else Image.Resampling.LANCZOS
     return picture.resize(size, how)

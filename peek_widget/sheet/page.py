@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import io
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
+from peek_widget._encode import webp_bytes
 from peek_widget.errors import DatasetError, FileError, PeekError
 from peek_widget.sheet import similarity as likeness
 from peek_widget.sheet.tags import Tags
@@ -218,10 +218,7 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 
 
 def _encoded(image: Image.Image, quality: int) -> str:
-    file = io.BytesIO()
-    # method 2: a fifth of the default's time for some 3 % more bytes
-    image.save(file, "WEBP", quality=quality, method=2)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    return base64.b64encode(webp_bytes(image, quality)).decode("ascii")
 
 
 def _page(title: str, data: Mapping[str, Any]) -> str:

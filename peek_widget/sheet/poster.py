@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
+from peek_widget._encode import jpeg_bytes
 from peek_widget._optional import optional_import
 from peek_widget.errors import FileError, PeekError
 from peek_widget.sheet.page import SheetLike, layer_of, total_of
@@ -158,13 +159,12 @@ def _pdf(figure: Figure) -> bytes:
     shown.set_data(np.array([[[0, 0, 0], [255, 0, 0]]], np.uint8))  # holds its place
     file = io.BytesIO()
     figure.savefig(file, format="pdf")
-    jpeg = io.BytesIO()
     # matplotlib's images in a PDF begin with the last row
-    mosaic.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(jpeg, "JPEG", quality=QUALITY, subsampling=0)
+    jpeg = jpeg_bytes(mosaic.transpose(Image.Transpose.FLIP_TOP_BOTTOM), QUALITY, full_color=True)
     writer = pypdf.PdfWriter(clone_from=file)
     images = [one.get_object() for one in writer.pages[0]["/Resources"]["/XObject"].values()]
     (placed,) = (one for one in images if one["/Subtype"] == "/Image")
-    pypdf.generic.StreamObject.set_data(placed, jpeg.getvalue())  # as it is: its own class would pack it once more
+    pypdf.generic.StreamObject.set_data(placed, jpeg)  # as it is: its own class would pack it once more
     placed.pop("/DecodeParms", None)
     for key, value in {"/ColorSpace": "/DeviceRGB", "/Filter": "/DCTDecode"}.items():
         placed[name(key)] = name(value)
