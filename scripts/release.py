@@ -9,6 +9,7 @@ Uploading is left to a person: twine upload dist/*.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -32,7 +33,17 @@ NEEDED = (
     "peek_widget/py.typed",
     "peek_widget/explorer.py",
 )
-UNWANTED = ("tests/", "shared/", "node_modules/", "js/dev/", "js/test/", "benchmarks/", "__pycache__/", ".venv/")
+UNWANTED = (
+    "tests/",
+    "shared/",
+    "node_modules/",
+    "js/dev/",
+    "js/test/",
+    "benchmarks/",
+    "tools/",
+    "__pycache__/",
+    ".venv/",
+)
 
 # In the fresh environment, from another folder: the engine, and the widget without a page.
 TRIAL = """
@@ -53,29 +64,25 @@ def say(text: str) -> None:
 
 
 def version() -> str:
-    """The version, which must stand in four places alike."""
+    """Return the version of `peek_widget/_version.py`; no other file may say one, and the changelog has its section."""
+    number = re.search(r'^__version__ = "(.+)"$', (ROOT / "peek_widget/_version.py").read_text("utf-8"), re.MULTILINE)
+    if number is None:
+        sys.exit("peek_widget/_version.py says no version.")
     said = {
-        "pyproject.toml": tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"],
-        "peek_widget/__init__.py": found(r'__version__ = "(.+)"', ROOT / "peek_widget/__init__.py"),
-        "CITATION.cff": found(r"(?m)^version: (.+)$", ROOT / "CITATION.cff"),
+        "pyproject.toml": "version" in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"],
+        "js/package.json": "version" in json.loads((ROOT / "js/package.json").read_text("utf-8")),
+        "CITATION.cff": bool(re.search(r"(?m)^version:", (ROOT / "CITATION.cff").read_text("utf-8"))),
     }
-    if len(set(said.values())) > 1:
-        sys.exit(f"The version is not the same everywhere: {said}.")
-    number = said["pyproject.toml"]
-    if f"## [{number}]" not in (ROOT / "CHANGELOG.md").read_text():
-        sys.exit(f"CHANGELOG.md has no section [{number}]: move what is under [Unreleased] there.")
-    return number
+    if any(said.values()):
+        others = [name for name, says in said.items() if says]
+        sys.exit(f"The version stands in peek_widget/_version.py alone; take it out of {', '.join(others)}.")
+    if f"## [{number[1]}]" not in (ROOT / "CHANGELOG.md").read_text("utf-8"):
+        sys.exit(f"CHANGELOG.md has no section [{number[1]}]: move what is under [Unreleased] there.")
+    return number[1]
 
 
-def found(pattern: str, path: Path) -> str:
-    match = re.search(pattern, path.read_text())
-    if match is None:
-        sys.exit(f"{path.name} says no version.")
-    return match[1]
-
-
-def opened(number: str) -> Path:
-    """The wheel, once it and the sdist have been looked into."""
+def checked_wheel(number: str) -> Path:
+    """Check what is in the wheel and in the sdist; return the wheel."""
     wheels, archives = list(DIST.glob("*.whl")), list(DIST.glob("*.tar.gz"))
     if len(wheels) != 1 or len(archives) != 1 or number not in wheels[0].name:
         sys.exit(f"dist/ should hold one wheel and one sdist of {number}; it holds {[p.name for p in DIST.iterdir()]}.")
@@ -87,6 +94,7 @@ def opened(number: str) -> Path:
 
 
 def check(file: str, names: list[str]) -> None:
+    """Exit with a sentence if a package lacks a file that it needs, or holds one that it should not."""
     missing = [name for name in NEEDED if name not in names]
     wrong = [name for name in names if any(part in name for part in UNWANTED)]
     if missing or wrong:
@@ -94,7 +102,7 @@ def check(file: str, names: list[str]) -> None:
     say(f"{file}: {len(names)} files, all that is needed among them")
 
 
-def tried(wheel: Path) -> None:
+def try_out(wheel: Path) -> None:
     """Install the wheel into an environment of its own and draw with it."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
@@ -113,10 +121,10 @@ def main() -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     say(f"building {number}")
     subprocess.run([sys.executable, "-m", "build", "--outdir", DIST, ROOT], check=True, stdout=subprocess.DEVNULL)
-    wheel = opened(number)
+    wheel = checked_wheel(number)
     if not options.quick:
         say("trying the wheel in an environment of its own; this installs PyTorch")
-        tried(wheel)
+        try_out(wheel)
     say(f"ready. Tag it (git tag v{number}) and upload it: twine upload dist/*")
 
 

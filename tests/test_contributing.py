@@ -1,12 +1,15 @@
-"""What a contributor is told is so."""
+"""What CONTRIBUTING and README say is so, and the version stands in one place."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import peek_widget
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,28 +21,44 @@ def release():
     return module
 
 
-def test_the_version_is_the_same_everywhere_and_in_the_changelog():
-    assert re.fullmatch(r"\d+\.\d+\.\d+\w*", release().version())
+def test_the_version_is_said_once_and_the_changelog_has_its_section():
+    assert release().version() == peek_widget.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+\w*", peek_widget.__version__)
 
 
-def test_a_version_that_differs_is_refused(monkeypatch, tmp_path):
+SECOND_VERSIONS = {
+    "pyproject.toml": ('dynamic = ["version"]', 'version = "9.0.0"'),
+    "js/package.json": ('"private": true,', '"private": true, "version": "9.0.0",'),
+    "CITATION.cff": ("type: software", "type: software\nversion: 9.0.0"),
+    "CHANGELOG.md": (f"## [{peek_widget.__version__}]", "## [9.0.0]"),
+}
+
+
+@pytest.mark.parametrize("changed", SECOND_VERSIONS)
+def test_a_version_that_another_file_says_is_refused(monkeypatch, tmp_path, changed):
     module = release()
-    for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "peek_widget/__init__.py"):
+    for name in (*SECOND_VERSIONS, "peek_widget/_version.py"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text((ROOT / name).read_text())
+        path.write_text((ROOT / name).read_text("utf-8"), "utf-8")
     monkeypatch.setattr(module, "ROOT", tmp_path)
     module.version()
-    cited = tmp_path / "CITATION.cff"
-    cited.write_text(cited.read_text().replace("version: 0.", "version: 9.", 2))
-    with pytest.raises(SystemExit, match=r"CITATION\.cff"):
+    path, (old, new) = tmp_path / changed, SECOND_VERSIONS[changed]
+    assert old in path.read_text("utf-8")
+    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises(SystemExit, match=re.escape(changed)):
         module.version()
+
+
+def test_the_linters_of_their_own_group_are_those_of_the_tests():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert set(project["dependency-groups"]["lint"]) <= set(project["project"]["optional-dependencies"]["test"])
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
 def test_every_file_that_is_named_is_there(page):
     text = (ROOT / page).read_text()
-    named = re.findall(r"`((?:peek_widget|js|tests|docs|scripts|benchmarks|examples)/[\w./-]*)`", text)
+    named = re.findall(r"`((?:peek_widget|js|tests|tools|docs|scripts|benchmarks|examples)/[\w./-]*)`", text)
     named += [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
     missing = [name for name in named if "yours" not in name and not (ROOT / name).exists()]
     assert named

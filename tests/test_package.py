@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = {f"peek_widget/static/{name}.{kind}" for name in ("widget", "lazy", "page") for kind in ("js", "css")}
 # Debian 12's Python 3.11.2 does not know the filter yet.
 _SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-UNWANTED = ("tests/", "shared/", "node_modules/", "js/dev/", "js/test/", "benchmarks/", "__pycache__/")
+UNWANTED = ("tests/", "shared/", "node_modules/", "js/dev/", "js/test/", "benchmarks/", "tools/", "__pycache__/")
 
 
 # -- one protocol, written down twice
