@@ -125,5 +125,5 @@ class Explorer(UnitExplorer):
 
     def _publish(self, update: Any) -> None:
         super()._publish(update)
-        if update.image is not None:
+        if update.snapshot is not None:
             self.bytes_sent.append(len(self.frame))

@@ -46,11 +46,11 @@ from peek_widget.live.choices import (
     usual_kind,
 )
 from peek_widget.live.comparison_service import ComparisonService, LiveComparison
-from peek_widget.live.examples.service import Drawn, ExampleService
+from peek_widget.live.examples.service import ExampleService
 from peek_widget.live.front_end import Sender, channels_shown, encode, poster
 from peek_widget.live.run import RunService
 from peek_widget.live.sheet_service import SheetKey, SheetService
-from peek_widget.live.snapshot import Start, Target, Update
+from peek_widget.live.snapshot import Snapshot, Start, Target, Update
 from peek_widget.live.status import HELP
 from peek_widget.live.tag_book import TagBook
 from peek_widget.live.threads import set_threads, usual_threads
@@ -428,12 +428,12 @@ class UnitExplorer(anywidget.AnyWidget):
 
         # the worker must not keep an explorer alive that nobody else holds
         me = weakref.ref(self)
-        self._kept: keep.Kept | None = None
+        self._snapshot: Snapshot | None = None
         self._given = {"input_size": input_size, "preprocess": preprocess, "device": device, "dataset": dataset}
         self._errands = keep.JobQueue()
         self._comparer = ComparisonService(
             lambda content, buffers: _still_there(me)._tell(content, buffers),
-            lambda: _still_there(me)._session.nudge(),
+            lambda: _still_there(me)._session.wake(),
         )
         self._session = RunService(
             lambda target: _still_there(me)._make_ascent(target),
@@ -442,7 +442,7 @@ class UnitExplorer(anywidget.AnyWidget):
             knobs=given,
             playing=bool(playing),
             enter=enter,
-            beside=(self._errands, self._comparer),
+            background=(self._errands, self._comparer),
             resume_ascent=lambda target, state: _still_there(me)._resume_ascent(target, state),
             weights=lambda: _still_there(me)._network.model_copy.version(),
         )
@@ -532,7 +532,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
         There are at most 49, evenly thinned out as the run grows; of a large picture fewer (they have 96 MB).
         """
-        return self._session.kept_steps
+        return self._session.checkpoint_steps
 
     def look_at(self, step: int) -> None:
         """Pause, and show the picture as it was at a step; the nearest one kept is taken, and `status` says which.
@@ -543,7 +543,7 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: if it is no step, or no step has been made yet.
         """
         step = self._checked_step(step)
-        self._session.look_at(step)
+        self._session.seek(step)
         self._show_playing(False)
 
     def resume_from(self, step: int) -> None:
@@ -644,7 +644,7 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: if there is no picture yet, or the ending is another.
             OSError: if the file can't be written.
         """
-        save_animation(self._session.kept_pictures, path, rate=rate, hold=hold)
+        save_animation(self._session.checkpoint_pictures, path, rate=rate, hold=hold)
 
     def snapshot(self) -> None:
         """Leave the picture on screen in the notebook, in the output of the cell that calls this.
@@ -787,7 +787,7 @@ class UnitExplorer(anywidget.AnyWidget):
                 self._comparer.ack(n)
             case protocol.Keep(what):
                 self._errands.add(lambda: self._hand_over(what))
-                self._session.nudge()
+                self._session.wake()
             case protocol.Scrub(step) if self.kept_steps:
                 self.look_at(step)
             case protocol.Resume(step) if self.kept_steps:
@@ -826,7 +826,7 @@ class UnitExplorer(anywidget.AnyWidget):
                 # a page that asks for it knows nothing yet of what is shown there
                 desk.resend()
                 self._comparer.resend()
-                self._session.nudge()
+                self._session.wake()
             case protocol.SheetOpen(on):
                 desk.open(on)
                 self._tell(self._book.counts(self.layer), [])
@@ -835,7 +835,7 @@ class UnitExplorer(anywidget.AnyWidget):
             case protocol.SheetView(units):
                 desk.view(units)
             case protocol.SheetAck(n):
-                self._session.touch()
+                self._session.mark_active()
                 desk.ack(n)
             case protocol.SheetAlike():
                 desk.alike()
@@ -1097,18 +1097,18 @@ class UnitExplorer(anywidget.AnyWidget):
         return {"recipe": _name_of(value), **dict.fromkeys(protocol.KNOB_NAMES)}
 
     def _as_drawing(self) -> tuple[torch.Tensor, Drawing, str]:
-        kept = self._kept
-        if kept is None:
+        snapshot = self._snapshot
+        if snapshot is None:
             raise PeekError("There is no picture yet: wait for one, with explorer.wait() say, and then keep it.")
-        objective = _objective(self._network, kept.made.target)
-        return kept.image, *keep.drawing_of(kept, self._network, objective)
+        objective = _objective(self._network, snapshot.target)
+        return snapshot.image, *keep.drawing_of(snapshot, self._network, objective)
 
     def _caption(self) -> str:
-        made = self._kept.made
-        what = made.target.sentence()
+        snapshot = self._snapshot
+        what = snapshot.target.sentence()
         return (
-            f"{what[:1].upper()}{what[1:]}, {type(self._model).__name__}: {made.recipe.name}, seed {made.target.seed}, "
-            f"after {made.step} steps."
+            f"{what[:1].upper()}{what[1:]}, {type(self._model).__name__}: {snapshot.recipe.name}, "
+            f"seed {snapshot.target.seed}, after {snapshot.step} steps."
         )
 
     def _hand_over(self, what: str) -> None:
@@ -1119,7 +1119,7 @@ class UnitExplorer(anywidget.AnyWidget):
             match what:
                 case "picture":
                     image, drawing, content["note"] = self._as_drawing()
-                    content["name"] = keep.file_name(self._kept.made, ".png")
+                    content["name"] = keep.file_name(self._snapshot, ".png")
                     buffers = [as_png(image, drawing)]
                 case "figure":
                     comparison = self._comparer.current
@@ -1164,33 +1164,13 @@ class UnitExplorer(anywidget.AnyWidget):
             "history": update.history,
             "status": update.status,
         }
-        if update.image is not None:
-            picture = to_pil(torch.as_tensor(update.image))
-            values["frame"] = encode(picture, lossless=update.lossless)
-            self._picture = picture
-            if update.made is not None:
-                self._kept = keep.Kept(torch.as_tensor(update.image), update.made)
-            if self._desk is not None and update.target is not None:
-                self._desk.drawn(self._as_drawn(update, update.target))
+        if update.snapshot is not None:
+            self._snapshot = update.snapshot
+            self._picture = to_pil(update.snapshot.image)
+            values["frame"] = encode(self._picture, lossless=update.lossless)
+            if self._desk is not None:
+                self._desk.show_picture(update.snapshot)
         self._show(**values)
-
-    def _as_drawn(self, update: Update, target: Target) -> Drawn:
-        recipe = target.recipe if isinstance(target.recipe, Recipe) else Recipe.preset(target.recipe)
-        status = update.status
-        return Drawn(
-            target.layer,
-            target.unit,
-            objective_of(self._network, target),
-            update.image,
-            recipe,
-            status["run"],
-            update.step,
-            status["total"],
-            status["state"] == "done",
-            status["values"],
-            negative=target.negative,
-            mean=target.objective == "channel",
-        )
 
     # -- the whole layer, and its tags
 

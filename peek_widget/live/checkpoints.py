@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from peek_widget.live.snapshot import Snapshot
+
 __all__ = ["Checkpoint", "Checkpoints"]
 
 MOST = 48
@@ -22,24 +24,23 @@ class Checkpoint:
     """A run as it was after a step.
 
     Attributes:
-        step: how many steps it had had.
-        image: float32 `[C, S, S]` in [0, 1], as it was published.
-        activation: of that step.
-        state: what the run goes on from, see `peek_widget.ascent.State`.
-        more: whatever else its keeper wants back with it.
+        snapshot: the picture, and how it was made.
+        state: what another ascent goes on from, see `peek_widget.ascent.State`.
     """
 
-    step: int
-    image: Any
-    activation: float
+    snapshot: Snapshot
     state: Any
-    more: Any = None
+
+    @property
+    def step(self) -> int:
+        """Number of steps made."""
+        return self.snapshot.step
 
     @property
     def bytes(self) -> int:
         """What it takes in memory, as far as it is a matter of size."""
         tensors: Mapping[str, Any] = getattr(self.state, "tensors", {})
-        return int(self.image.nbytes) + sum(int(value.nbytes) for value in tensors.values())
+        return int(self.snapshot.image.nbytes) + sum(int(value.nbytes) for value in tensors.values())
 
 
 class Checkpoints:

@@ -122,11 +122,11 @@ class ComparisonService:
     # -- for the session
 
     @property
-    def holds(self) -> bool:
+    def blocking(self) -> bool:
         """Whether the run rests: a comparison is drawn, or about to be."""
         return self._wish is not None or self._drawing()
 
-    def wants(self, watched: bool) -> bool:
+    def ready(self, watched: bool) -> bool:
         """Whether there is something to draw or to tell."""
         if self._wish is not None or self._closing or self._resend:
             return True
@@ -136,7 +136,7 @@ class ComparisonService:
         comparison = self._comparison
         return comparison is not None and not comparison.done and not self._problem
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Make one step, and show it if it is time."""
         with self._changed:
             wish, self._wish = self._wish, None

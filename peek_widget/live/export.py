@@ -7,10 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
-
-from torch import Tensor
 
 from peek_widget.ascent import KNOBS, Drawing, Objective, Recipe, fingerprint
 from peek_widget.ascent.fold_overrides import folded
@@ -18,10 +15,10 @@ from peek_widget.ascent.framing import Framing
 from peek_widget.ascent.serialization import text, whole
 from peek_widget.errors import FileError
 from peek_widget.live.protocol import KNOB_NAMES
-from peek_widget.live.snapshot import Made
+from peek_widget.live.snapshot import Snapshot
 from peek_widget.network import Network
 
-__all__ = ["JobQueue", "Kept", "code", "drawing_of", "file_name", "read_state", "state_json"]
+__all__ = ["JobQueue", "code", "drawing_of", "file_name", "read_state", "state_json"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -30,18 +27,10 @@ LONGEST_STATE = 1024 * 1024
 LARGEST_SEED = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A picture that was on screen: float32 `[C, S, S]` in [0, 1], and how it came about."""
-
-    image: Tensor
-    made: Made
-
-
 class JobQueue:
     """Small jobs that the worker does between two steps, so that no handler of a message has to wait for them."""
 
-    holds = False
+    blocking = False
 
     def __init__(self) -> None:
         self._jobs: collections.deque[Callable[[], None]] = collections.deque()
@@ -50,11 +39,11 @@ class JobQueue:
         """Have that done soon."""
         self._jobs.append(job)
 
-    def wants(self, watched: bool) -> bool:
+    def ready(self, watched: bool) -> bool:
         """Whether there is one."""
         return bool(self._jobs)
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Do the one that waits longest."""
         job = self._jobs.popleft()
         try:
@@ -63,7 +52,7 @@ class JobQueue:
             log.error("What the page asked for failed: %s", error, exc_info=error)
 
 
-def drawing_of(kept: Kept, network: Network, objective: Objective) -> tuple[Drawing, str]:
+def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tuple[Drawing, str]:
     """What a picture was drawn from, such that drawing it gives this picture again.
 
     Settings made by hand are folded into the recipe, and a run that was left early or prolonged becomes a recipe of
@@ -72,22 +61,21 @@ def drawing_of(kept: Kept, network: Network, objective: Objective) -> tuple[Draw
     Returns:
         the drawing, and a sentence on what of the picture it can't give back, "" where it gives all of it.
     """
-    made = kept.made
-    recipe = made.recipe
-    sides = Framing(network, recipe, made.target.size).sides
-    written, lost = folded(recipe, made.step, made.knobs, sides)
-    if made.turned:
+    target, recipe = snapshot.target, snapshot.recipe
+    sides = Framing(network, recipe, target.size).sides
+    written, lost = folded(recipe, snapshot.step, snapshot.overrides, sides)
+    if snapshot.edited:
         lost.append("a setting was changed while it drew, and only the last values are kept")
-    if made.target.start is not None:
-        lost.append(f"it was begun from {made.target.start.name}, which is not kept")
-    drawing = Drawing(objective, written, made.target.seed, int(kept.image.shape[-1]), fingerprint(network))
+    if target.start is not None:
+        lost.append(f"it was begun from {target.start.name}, which is not kept")
+    drawing = Drawing(objective, written, target.seed, int(snapshot.image.shape[-1]), fingerprint(network))
     return drawing, f"Its recipe draws a somewhat different picture: {'; '.join(lost)}." if lost else ""
 
 
-def file_name(made: Made, ending: str) -> str:
+def file_name(snapshot: Snapshot, ending: str) -> str:
     """A name for a file, of letters that every system takes: `features.12-unit-10-peek-seed-0.png`."""
-    target = made.target
-    words = f"{target.layer or 'output'}-unit-{target.unit}-{made.recipe.name}-seed-{target.seed}"
+    target = snapshot.target
+    words = f"{target.layer or 'output'}-unit-{target.unit}-{snapshot.recipe.name}-seed-{target.seed}"
     return f"{re.sub(r'[^A-Za-z0-9._=-]+', '_', words).strip('._')[:120] or 'picture'}{ending}"
 
 

@@ -21,7 +21,7 @@ from peek_widget.live import protocol
 from peek_widget.live.checkpoints import MOST, Checkpoint, Checkpoints
 from peek_widget.live.history import History
 from peek_widget.live.pacing import Pacer
-from peek_widget.live.snapshot import BackgroundTask, Made, Publish, RunningAscent, Target, Update
+from peek_widget.live.snapshot import BackgroundTask, Publish, RunningAscent, Snapshot, Target, Update
 from peek_widget.live.speed import SLOW, SMALLEST, Speed, smaller
 from peek_widget.live.status import say, say_look
 
@@ -86,7 +86,7 @@ class RunService:
         rate: frames a second to publish at most.
         enter: called once in the worker before anything else (to set its number of threads, say).
         clock: seconds, monotonic.
-        beside: further work for the worker's thread; `nudge` tells of some.
+        background: further work for the worker's thread; `wake` tells of some.
         resume_ascent: makes the ascent of a target that goes on from one of its own earlier `state()`s; called in the
             worker. Left out, no step of a run is kept.
         weights: a number that changes with the model's weights. While it does, somebody trains the model: the worker
@@ -107,11 +107,11 @@ class RunService:
         rate: float = 30.0,
         enter: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        beside: Sequence[BackgroundTask] = (),
+        background: Sequence[BackgroundTask] = (),
         resume_ascent: Callable[[Target, Any], RunningAscent] | None = None,
         weights: Callable[[], int] | None = None,
     ) -> None:
-        self._beside = tuple(beside)
+        self._background = tuple(background)
         self._weights = weights
         self._make_ascent = make_ascent
         self._resume_ascent = resume_ascent
@@ -137,10 +137,8 @@ class RunService:
         self._checkpoints = Checkpoints()
         self._looking: Checkpoint | None = None
         self._asked = 0
-        self._image: Any = None
-        self._image_made: Made | None = None
-        self._turned = False
-        self._activation = 0.0
+        self._snapshot: Snapshot | None = None
+        self._edited = False
         self._unsent = False
         self._exact = True
         self._news = False
@@ -191,14 +189,14 @@ class RunService:
             self._mailbox.steps += 1
             self._poke()
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Look whether there is work beside the run."""
         with self._changed:
             self._pacer.alive(self._clock())
             self.start()
             self._changed.notify_all()
 
-    def look_at(self, step: int) -> None:
+    def seek(self, step: int) -> None:
         """Pause, and show the picture of the kept step nearest to that one; the run itself stays where it is."""
         self._wish(look=step, resume=None, playing=False)
 
@@ -207,7 +205,7 @@ class RunService:
         self._wish(resume=step, look=None, playing=True)
 
     @property
-    def kept_steps(self) -> list[int]:
+    def checkpoint_steps(self) -> list[int]:
         """The steps that can be looked at and gone on from, rising; the last is where the run stands."""
         ascent, kept = self._ascent, self._checkpoints.steps
         end = 0 if ascent is None else int(ascent.index)
@@ -272,7 +270,7 @@ class RunService:
         thread.join(timeout)
         return not thread.is_alive()
 
-    def touch(self) -> None:
+    def mark_active(self) -> None:
         """Somebody is there, who asks for no picture: the page took something else."""
         with self._changed:
             self._pacer.alive(self._clock())
@@ -298,14 +296,15 @@ class RunService:
         return self._thread is not None and self._thread.is_alive()
 
     @property
-    def kept_pictures(self) -> list[Any]:
+    def checkpoint_pictures(self) -> list[Any]:
         """The pictures of the run at the steps that are kept, up to the one that is looked at or the newest."""
-        looking, image, made = self._looking, self._image, self._image_made
+        looking, newest = self._looking, self._snapshot
         points = self._checkpoints.points
         if looking is not None:
-            return [point.image for point in points if point.step <= looking.step]
-        end = 0 if made is None else made.step
-        return [point.image for point in points if point.step < end] + ([] if image is None else [image])
+            return [point.snapshot.image for point in points if point.step <= looking.step]
+        if newest is None:
+            return []
+        return [*(point.snapshot.image for point in points if point.step < newest.step), newest.image]
 
     def _wish(self, **wishes: Any) -> None:
         with self._changed:
@@ -365,9 +364,9 @@ class RunService:
                     self._step()
                 self._settle()
                 self._show(resend=mailbox.resend)
-                for one in self._beside:
-                    if one.wants(self.watched()):
-                        one.turn()
+                for one in self._background:
+                    if one.ready(self.watched()):
+                        one.run_once()
             except BaseException as error:
                 # an observer may raise anything, and SystemExit in a thread would end it without a word
                 self._fail(error)
@@ -384,7 +383,7 @@ class RunService:
             elif self._busy:
                 self._busy = False
                 self._changed.notify_all()
-            if any(one.wants(watched) for one in self._beside):
+            if any(one.ready(watched) for one in self._background):
                 return
             self._changed.wait()
 
@@ -402,7 +401,7 @@ class RunService:
 
     def _rests(self) -> bool:
         """Whether the run stands back for work beside it."""
-        return any(one.holds for one in self._beside)
+        return any(one.blocking for one in self._background)
 
     def _wants_step(self) -> bool:
         if not self._computing() or self._rests():
@@ -447,14 +446,14 @@ class RunService:
         elif self._ascent is not None and mailbox.knobs is not None:
             # all of them: a change that the recipe refused may have left some behind
             self._ascent.override(**self._knobs)
-            self._turned |= self._ascent.index > 0
+            self._edited |= self._ascent.index > 0
             # while it stands still no step tells it
             self._news = True
         if mailbox.look is not None and not new_run:
             self._look(mailbox.look)
         if self._looking is not None and steps and not self._playing:
             # as with any film: one step on from what is looked at
-            later = [step for step in self.kept_steps if step > self._looking.step]
+            later = [step for step in self.checkpoint_steps if step > self._looking.step]
             self._look(later[min(steps, len(later)) - 1] if later else self._looking.step)
             return
         if self._ascent is None:
@@ -475,7 +474,7 @@ class RunService:
         self._history = History()
         self._checkpoints = Checkpoints()
         self._unsent = False
-        self._turned = False
+        self._edited = False
         self._note = ""
         self._become("starting")
         self._show()
@@ -501,7 +500,7 @@ class RunService:
     def _look(self, step: int) -> None:
         """Show an earlier picture, or, where none is nearer, the run's own newest again."""
         self._looking, self._asked = self._nearest(step), step
-        self._unsent, self._exact, self._news = self._image is not None, False, True
+        self._unsent, self._exact, self._news = self._snapshot is not None, False, True
 
     def _look_away(self) -> None:
         if self._looking is not None:
@@ -520,13 +519,13 @@ class RunService:
         before = dict(ascent.values())
         ascent.override(**self._knobs)
         nearest = "" if point.step == step else f", the nearest kept to step {step}"
-        turned = " with the settings of now" if dict(ascent.values()) != before else ""
-        self._note = f"Resumed from step {point.step}{nearest}{turned}."
+        edited = " with the settings of now" if dict(ascent.values()) != before else ""
+        self._note = f"Resumed from step {point.step}{nearest}{edited}."
         self._ascent = ascent
         self._checkpoints.cut(point.step)
         self._history.cut(point.step)
-        self._image, self._activation, self._image_made = point.image, point.activation, point.more
-        self._turned = point.more.turned or bool(turned)
+        self._snapshot = point.snapshot
+        self._edited = point.snapshot.edited or bool(edited)
         self._unsent, self._exact, self._news = True, False, True
         self._run += 1
         self._speed = Speed()
@@ -549,21 +548,30 @@ class RunService:
             raise
         self._step_ended = self._clock()
         self._speed.note(self._step_ended - began)
-        self._image = step.image
-        given = {name: value for name, value in self._knobs.items() if value is not None}
-        drawn = self._target if self._reduced is None else replace(self._target, size=self._reduced)
-        self._image_made = Made(drawn, ascent.recipe, int(ascent.index), given, self._turned)
-        # of the unit itself: one that is drawn for what it likes least sinks
-        self._activation = float(step.activation) * (-1.0 if self._target.negative else 1.0)
-        self._history.add(ascent.index, self._activation)
+        self._snapshot = self._snapshot_of(ascent, step)
+        self._history.add(ascent.index, self._snapshot.activation)
         self._unsent = True
         if self._resume_ascent is not None and self._checkpoints.wants(int(ascent.index)):
-            self._checkpoints.add(
-                Checkpoint(int(ascent.index), step.image, self._activation, ascent.state(), self._image_made)
-            )
+            self._checkpoints.add(Checkpoint(self._snapshot, ascent.state()))
         if self._playing:
             self._consider_size(ascent)
         self._give_way(self._step_ended - began)
+
+    def _snapshot_of(self, ascent: RunningAscent, step: Any) -> Snapshot:
+        return Snapshot(
+            target=self._target if self._reduced is None else replace(self._target, size=self._reduced),
+            recipe=ascent.recipe,
+            image=step.image,
+            # of the unit itself: one that is drawn for what it likes least sinks
+            activation=float(step.activation) * (-1.0 if self._target.negative else 1.0),
+            run=self._run,
+            step=int(ascent.index),
+            total=int(ascent.steps),
+            overrides={name: value for name, value in self._knobs.items() if value is not None},
+            values=dict(ascent.values()),
+            edited=self._edited,
+            done=bool(ascent.done),
+        )
 
     def _give_way(self, seconds: float) -> None:
         """Rest after a step that took so long, if the model was trained on meanwhile."""
@@ -598,7 +606,7 @@ class RunService:
         self._ascent = made
         self._run += 1
         self._speed = Speed()
-        self._turned = False
+        self._edited = False
         self._history = History()
         self._checkpoints = _checkpoints(made)
 
@@ -633,33 +641,31 @@ class RunService:
             due = self._pacer.due(now) <= now
         # nothing follows the last picture of a run, so it need not wait for credit; and where it went
         # out as a lossy live frame already, it goes again, exact
-        inexact = still and self._image is not None and not self._exact
+        inexact = still and self._snapshot is not None and not self._exact
         fresh = inexact or (self._unsent and (due or still))
         if not (fresh or resend or self._news):
             return
-        with_image = self._image is not None and (fresh or resend)
+        with_image = self._snapshot is not None and (fresh or resend)
         if fresh:
             self._n += 1
             self._exact = still
         self._unsent = self._unsent and not fresh
         self._news = False
         ascent, looking = self._ascent, self._looking
-        image = self._image if looking is None else looking.image
+        snapshot = self._snapshot if looking is None else looking.snapshot
         status = self.status()
         if status["state"] == "closed":
             # whoever closed it says so; at the interpreter's end nobody does, and the page finds the kernel gone
             return
         self._publish_update(
             Update(
-                image=image if with_image else None,
+                snapshot=replace(snapshot, run=self._run, done=status["state"] == "done") if with_image else None,
                 lossless=still,
                 fresh=fresh,
                 step=looking.step if looking is not None else 0 if ascent is None else int(ascent.index),
-                activation=self._activation if looking is None else looking.activation,
+                activation=0.0 if snapshot is None else snapshot.activation,
                 history=self._history.packed(),
                 status=status,
-                target=self._target,
-                made=(self._image_made if looking is None else looking.more) if with_image else None,
             )
         )
         if with_image:
@@ -681,7 +687,7 @@ class RunService:
         """The status as the protocol has it; for the worker, and for anybody before it has begun."""
         ascent, error, looking = self._ascent, self._error, self._looking
         state = "closed" if self._closed else self._state
-        what, kept = self._target.sentence(), self.kept_steps
+        what, kept = self._target.sentence(), self.checkpoint_steps
         end = 0 if ascent is None else int(ascent.index)
         if ascent is not None:
             # kept for the moment between two runs, or every number would blink at each turn of a slider

@@ -11,7 +11,7 @@ from torch import Tensor
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.position import place_words
 
-__all__ = ["BackgroundTask", "Made", "Publish", "RunningAscent", "Snapshot", "Start", "Target", "Update"]
+__all__ = ["BackgroundTask", "Publish", "RunningAscent", "Snapshot", "Start", "Target", "Update"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,21 +67,22 @@ class Target:
         return what if self.start is None else f"{what}, begun from {self.start.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A picture of a run and how it was made: the one record that leaves the worker.
+    """A picture of a run and how it was made: the one record of both that leaves the worker.
 
     Attributes:
         target: what is drawn, with the size that was taken for it.
         recipe: the run's recipe, without the overrides.
         image: float32 `[C, S, S]` in [0, 1].
-        activation: before the ReLU, of what the network saw in that step.
-        run: number of the run.
-        step: steps made; `total`: steps of the whole run.
-        overrides: knobs that override the recipe's, by name.
-        values: the knobs in force, by name.
+        activation: the unit's activation before the ReLU, for what the network saw in that step.
+        run: number of the run, from 1.
+        step: number of steps made.
+        total: number of steps of the whole run.
+        overrides: knobs that override the recipe's values, by name.
+        values: all knobs as the next step will use them, by name.
         edited: whether an override was changed during the run.
-        done: whether the run has ended.
+        done: whether this is the last picture of a run that has ended.
     """
 
     target: Target
@@ -98,56 +99,33 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Made:
-    """How a picture came about.
-
-    Attributes:
-        target: of its run, with the size that was taken for it.
-        recipe: of the run.
-        step: steps that it has had.
-        knobs: settings that override the recipe's, as they were then.
-        turned: whether one of them was changed on the way.
-    """
-
-    target: Target
-    recipe: Any
-    step: int
-    knobs: Mapping[str, float]
-    turned: bool
-
-
-@dataclass(frozen=True)
 class Update:
-    """One thing to publish.
+    """What the worker publishes at once.
 
     Attributes:
-        image: float32 `[C, H, W]` in [0, 1], or None where only the status changed.
-        lossless: the run stands still, so the picture deserves to be exact.
-        fresh: the frame is a new one; False when the newest is sent again to a page that asks.
-        step: steps done.
-        activation: before the ReLU, of what the network saw in that step.
+        snapshot: the picture to show, None where only the status has changed.
+        lossless: whether the run stands still, so that the picture deserves to be exact.
+        fresh: whether the picture is a new one; False when the newest is sent again to a page that asks for it.
+        step: number of steps made; while an earlier step is viewed, the number of that step.
+        activation: the unit's activation before the ReLU, for what the network saw in that step.
         history: little-endian float32 pairs (step, activation) of the whole run.
-        status: as the protocol describes it.
-        target: what is drawn.
-        made: how the image came about, where there is one.
+        status: the status dict that the protocol describes.
     """
 
-    image: Any
+    snapshot: Snapshot | None
     lossless: bool
     fresh: bool
     step: int
     activation: float
     history: bytes
     status: dict[str, Any]
-    target: Target | None = None
-    made: Made | None = None
 
 
 Publish = Callable[[Update], None]
 
 
 class RunningAscent(Protocol):
-    """The part of `peek_widget.ascent.Ascent` that a session uses."""
+    """The part of `peek_widget.ascent.Ascent` that a run uses."""
 
     index: int
     steps: int
@@ -156,33 +134,33 @@ class RunningAscent(Protocol):
     recipe: Any
 
     def step(self) -> Any:
-        """One step; the result has `.image` and `.activation`."""
+        """Make one step; the result has `.image` and `.activation`."""
 
     def override(self, **knobs: float | None) -> None:
-        """Set knobs from the next step on; None gives one back to the recipe."""
+        """Override knobs from the next step on; None gives one back to the recipe."""
 
     def extend(self, n: int) -> None:
         """Allow `n` further steps."""
 
     def state(self) -> Any:
-        """All that an ascent going on from here needs."""
+        """Return all that another ascent needs to go on from here."""
 
     def values(self) -> Mapping[str, float]:
-        """The knobs now in force."""
+        """Return the knobs as the next step will use them, by name."""
 
     def recipe_values(self) -> Mapping[str, float]:
-        """What the recipe has for them now, whatever is held; without those that can't act in it."""
+        """Return what the recipe says for the knobs that it uses, whatever overrides them."""
 
 
 class BackgroundTask(Protocol):
     """Work that the worker's thread does beside its own run, a piece after each step."""
 
     @property
-    def holds(self) -> bool:
-        """Whether the run itself rests for it."""
+    def blocking(self) -> bool:
+        """Whether the run stands still until this is done."""
 
-    def wants(self, watched: bool) -> bool:
-        """Whether there is something to do now; asked with the session's lock held, so it must not wait."""
+    def ready(self, watched: bool) -> bool:
+        """Return whether there is something to do now. Called with the worker's lock held, so it must not wait."""
 
-    def turn(self) -> None:
-        """Do a piece of it; what goes wrong is said there and not raised."""
+    def run_once(self) -> None:
+        """Do one piece of the work, and report what goes wrong without raising."""

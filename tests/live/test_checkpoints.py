@@ -14,6 +14,7 @@ from peek_widget import Recipe
 from peek_widget.errors import PeekError
 from peek_widget.live.checkpoints import Checkpoint, Checkpoints
 from peek_widget.live.history import History
+from peek_widget.live.snapshot import Snapshot, Target
 
 from .fakes import Bench
 from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
@@ -27,7 +28,9 @@ class State:
 
 
 def point(step, size=80):
-    return Checkpoint(step, np.zeros(20, np.uint8), float(step), State(size))
+    image = np.zeros(20, np.uint8)
+    snapshot = Snapshot(Target("conv", 3), None, image, float(step), 1, step, 20, {}, {}, edited=False, done=False)
+    return Checkpoint(snapshot, State(size))
 
 
 @given(
@@ -112,10 +115,10 @@ def steps_of(update):
 def test_a_look_back_shows_that_step_and_leaves_the_run_where_it_is(bench):
     b = bench(steps=20)
     b.session.wait(5)
-    b.session.look_at(7)
+    b.session.seek(7)
     assert b.session.wait(5) == "paused"
     assert (b.last.step, b.last.status["step"], b.last.status["looking"]) == (7, 7, True)
-    assert b.last.image[0, 0, 0] == np.float32(0.007)
+    assert b.last.snapshot.image[0, 0, 0] == np.float32(0.007)
     assert b.last.activation == 7.0
     assert b.last.lossless
     assert b.last.fresh
@@ -128,16 +131,16 @@ def test_a_look_back_shows_that_step_and_leaves_the_run_where_it_is(bench):
     b.session.step_once()
     b.session.wait(5)
     assert b.last.step == 8
-    b.session.look_at(10**6)
+    b.session.seek(10**6)
     assert b.session.wait(5) == "done"
     assert (b.last.step, b.last.status["looking"]) == (20, False)
-    assert b.last.image[0, 0, 0] == np.float32(0.020)
+    assert b.last.snapshot.image[0, 0, 0] == np.float32(0.020)
 
 
 def test_play_after_a_look_goes_on_with_the_run_itself(bench):
     b = bench(steps=10_000, seconds=0.002)
     b.until(lambda u: u.step > 9)
-    b.session.look_at(3)
+    b.session.seek(3)
     b.session.wait(5)
     stands = b.made[0].index
     b.session.set_playing(True)
@@ -171,22 +174,20 @@ def test_the_settings_of_now_hold_for_what_is_resumed(bench):
 
 
 def test_another_target_ends_the_look_and_its_run_has_its_own_points(bench):
-    from peek_widget.live.snapshot import Target
-
     b = bench(steps=20)
     b.session.wait(5)
-    b.session.look_at(7)
+    b.session.seek(7)
     b.session.wait(5)
     b.session.set_target(Target("conv", 5))
     b.session.wait(5)
     assert not b.last.status["looking"]
-    assert b.session.kept_steps == [1]
+    assert b.session.checkpoint_steps == [1]
 
 
 def test_after_an_error_one_can_look_back_and_go_on_from_before_it(bench):
     b = bench(steps=20, fail_at=12)
     b.until_state("error")
-    b.session.look_at(5)
+    b.session.seek(5)
     b.session.wait(5)
     assert (b.last.step, b.last.status["looking"]) == (5, True)
     assert len(b.made) == 1
@@ -268,5 +269,5 @@ def test_what_is_kept_of_a_real_run_is_bounded(explore):
     kept = explorer._session._checkpoints
     assert 24 <= len(kept.steps) <= 48
     one = kept.nearest(100)
-    parts = [one.image, *one.state.tensors.values()]
+    parts = [one.snapshot.image, *one.state.tensors.values()]
     assert one.bytes == sum(part.numel() * part.element_size() for part in parts if torch.is_tensor(part))

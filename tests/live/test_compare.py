@@ -80,7 +80,7 @@ def test_a_control_that_is_changed_meanwhile_shows_at_once(explore):  # noqa: F8
     eventually(lambda: comparison.state == "drawing")
     explorer.unit = 5
     eventually(lambda: explorer.status["unit"] == 5 and explorer.step == 1)
-    assert explorer._kept.made.target.unit == 5
+    assert explorer._snapshot.target.unit == 5
     explorer.end_comparison()
     eventually(lambda: explorer.step > 3)
     assert comparison.state == "closed"
@@ -227,17 +227,17 @@ def test_frames_are_paced_and_wait_for_the_page():
     now, sent = [0.0], []
     desk = ComparisonService(lambda content, buffers: sent.append((content, buffers)), lambda: None, lambda: now[0])
     desk.begin(lambda: Still(), [{}, {}])
-    desk.turn()
+    desk.run_once()
     for _ in range(100):
         now[0] += 0.01
-        desk.turn()
+        desk.run_once()
     full = [content["n"] for content, buffers in sent if buffers]
     # half a second's worth and no more, since the page has not answered
     assert 5 <= len(full) <= 9
     desk.ack(full[-1])
     for _ in range(20):
         now[0] += 0.01
-        desk.turn()
+        desk.run_once()
     assert len([1 for _, buffers in sent if buffers]) > len(full)
 
 
@@ -245,8 +245,8 @@ def test_the_last_pictures_go_out_whatever_the_page_does():
     sent = []
     desk = ComparisonService(lambda content, buffers: sent.append((content, buffers)), lambda: None, lambda: 0.0)
     desk.begin(lambda: Still(total=50), [{}, {}])
-    while desk.wants(True):
-        desk.turn()
+    while desk.ready(True):
+        desk.run_once()
     content, buffers = sent[-1]
     assert (content["state"], len(buffers)) == ("done", 2)
     assert [item["bar"] for item in content["items"]] == [[0.0, 50.0], [0.0, 100.0]]
@@ -255,7 +255,7 @@ def test_the_last_pictures_go_out_whatever_the_page_does():
 def test_nobody_looks_and_nothing_is_drawn():
     desk = ComparisonService(lambda content, buffers: None, lambda: None)
     desk.begin(lambda: Still(), [{}, {}])
-    desk.turn()
-    assert desk.wants(True)
-    assert not desk.wants(False)
-    assert desk.holds
+    desk.run_once()
+    assert desk.ready(True)
+    assert not desk.ready(False)
+    assert desk.blocking

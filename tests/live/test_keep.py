@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -166,10 +167,12 @@ def test_what_there_is_not_yet_is_said_to_the_page(explore):  # noqa: F811
 
 
 def test_names_of_files_are_harmless():
-    from peek_widget.live.snapshot import Made, Target
+    from peek_widget.live.snapshot import Snapshot, Target
 
-    made = Made(Target("../../etc/<b>\x00é:*?", 3), SHORT, 1, {}, False)
-    name = keep.file_name(made, ".png")
+    image = torch.zeros(3, 8, 8)
+    target = Target("../../etc/<b>\x00é:*?", 3)
+    snapshot = Snapshot(target, SHORT, image, 0.0, 1, 1, 12, {}, {}, edited=False, done=False)
+    name = keep.file_name(snapshot, ".png")
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=-")
     assert not name.startswith((".", "_"))
 
@@ -309,9 +312,9 @@ def test_logging_is_all_that_a_failing_errand_does(caplog):
     errands = keep.JobQueue()
     errands.add(lambda: 1 / 0)
     with caplog.at_level(logging.ERROR):
-        errands.turn()
+        errands.run_once()
     assert "division" in caplog.text
-    assert not errands.wants(True)
+    assert not errands.ready(True)
 
 
 # -- the run as an animation

@@ -42,7 +42,7 @@ def test_a_run_draws_to_its_end_and_says_so(bench):
     assert b.last.status["state"] == "done"
     assert b.last.status["step"] == b.last.status["total"] == b.last.step == 20
     assert b.last.lossless
-    assert b.last.image[0, 0, 0] == np.float32(0.020)
+    assert b.last.snapshot.image[0, 0, 0] == np.float32(0.020)
     assert "unit 3 of layer conv" in b.last.status["text"]
 
 
@@ -92,7 +92,7 @@ def test_pause_stands_still_and_flushes_the_newest_picture(bench):
     assert b.session.wait(5) == "paused"
     index = b.made[0].index
     assert b.last.step == index
-    assert b.last.image[0, 0, 0] == np.float32(index / 1000)
+    assert b.last.snapshot.image[0, 0, 0] == np.float32(index / 1000)
     assert b.last.lossless
     time.sleep(0.1)
     assert b.made[0].index == index
@@ -201,7 +201,7 @@ def test_a_knob_turned_while_it_stands_still_is_told_at_once(bench):
         b.session.set_knobs(blur=given)
         assert b.session.wait(5) == "paused"
         assert b.last.status["values"]["blur"] == told
-        assert b.last.image is None, "the picture has not changed"
+        assert b.last.snapshot is None, "the picture has not changed"
 
 
 def test_a_knob_turned_after_the_end_prolongs_the_run(bench):
@@ -257,7 +257,7 @@ def test_acks_alone_do_not_retry(bench):
     for n in range(20):
         b.session.receive(protocol.Ack(n, 0))
     b.session.receive(protocol.Hello())
-    b.until(lambda u: u.status["state"] == "error" and u.image is not None and not u.fresh)
+    b.until(lambda u: u.status["state"] == "error" and u.snapshot is not None and not u.fresh)
     assert len(b.made) == 1
 
 
@@ -395,7 +395,7 @@ def test_hello_brings_everything_again_at_once(bench):
     count, n = len(b.updates), b.last.status["n"]
     b.session.receive(protocol.Hello())
     b.until(lambda u: u is not None and len(b.updates) > count)
-    assert b.last.image is not None
+    assert b.last.snapshot is not None
     assert not b.last.fresh
     assert b.last.status["n"] == n
     assert b.last.status["state"] == "done"
@@ -405,7 +405,7 @@ def test_hello_is_answered_before_anything_was_drawn(bench):
     b = bench(playing=False, start=False)
     b.session.receive(protocol.Hello())
     update = b.until_state("paused")
-    assert update.image is None
+    assert update.snapshot is None
     assert b.made == []
 
 

@@ -13,15 +13,12 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from peek_widget._progress import duration
-from peek_widget.ascent import Objective, Recipe
 from peek_widget.errors import PeekError, SizeError
 from peek_widget.evidence import (
     Crop,
@@ -36,11 +33,13 @@ from peek_widget.evidence import (
 from peek_widget.evidence.dataset import Source, read_source
 from peek_widget.evidence.store import load_evidence
 from peek_widget.live import thumbnails as thumbs
+from peek_widget.live.choices import objective_of
 from peek_widget.live.examples.gauge import gauge, say_verdict, suggestion
+from peek_widget.live.snapshot import Snapshot
 from peek_widget.live.threads import set_threads
 from peek_widget.network import Network, read
 
-__all__ = ["Drawn", "ExampleService"]
+__all__ = ["ExampleService"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -72,37 +71,6 @@ _RATE_OVER = 12.0
 
 _OPPOSITE = "Drawn for what the unit likes least, so it isn't measured beside the images that it likes most."
 _BEST_PLACE = "It is drawn for the mean over the map; what is compared is the best place of each."
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The drawn picture as the worker last had it.
-
-    Attributes:
-        layer, unit: for which it is drawn.
-        objective: of the run, whichever its sign.
-        image: float32 `[C, S, S]` in [0, 1].
-        recipe: that it is drawn by.
-        run: the run's number.
-        step, total: how far it is.
-        done: the run has ended.
-        values: the knobs in force.
-        negative: it is drawn for what the unit likes least.
-        mean: it is drawn for the unit's mean over its map.
-    """
-
-    layer: str
-    unit: int
-    objective: Objective
-    image: Tensor
-    recipe: Recipe
-    run: int
-    step: int
-    total: int
-    done: bool
-    values: Mapping[str, float]
-    negative: bool = False
-    mean: bool = False
 
 
 @dataclass
@@ -186,7 +154,7 @@ class ExampleService:
         self._k, self._clock = k, clock
         self._changed = threading.Condition()
         self._mailbox = _Mailbox()
-        self._newest: Drawn | None = None
+        self._newest: Snapshot | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -241,7 +209,7 @@ class ExampleService:
         """Something happened that may concern the desk: somebody looks again, say."""
         self._wish(nudge=True)
 
-    def drawn(self, picture: Drawn) -> None:
+    def show_picture(self, picture: Snapshot) -> None:
         """The drawn picture has changed."""
         with self._changed:
             wake = picture.done or self._newest is None or self._newest.run != picture.run
@@ -557,11 +525,11 @@ class ExampleService:
 
     # -- the gauge
 
-    def _fits(self, drawn: Drawn) -> bool:
+    def _fits(self, drawn: Snapshot) -> bool:
         """Whether the picture can be set beside the images that its unit likes most."""
-        return (drawn.layer, drawn.unit) == self._choice and self._unit is not None and not drawn.negative
+        return _unit_of(drawn) == self._choice and self._unit is not None and not drawn.target.negative
 
-    def _measured_of(self, drawn: Drawn) -> float | None:
+    def _measured_of(self, drawn: Snapshot) -> float | None:
         if self._measured is None or self._measured[0] != _picture(drawn):
             return None
         return self._measured[1]
@@ -577,27 +545,30 @@ class ExampleService:
         network = self._net()
         network.model_copy.refresh()
         try:
-            found = measures.still_activation(network, newest.objective, newest.image, newest.recipe)
+            objective = objective_of(network, newest.target)
+            found = measures.still_activation(network, objective, newest.image, newest.recipe)
         except SizeError:
             # in the middle of a run that grows its picture, a size at which the recipe would not end
             found = math.nan
         self._measured = (_picture(newest), found)
         self._measured_at, self._cost = self._clock(), time.perf_counter() - began
 
-    def _should_judge(self, drawn: Drawn) -> bool:
+    def _should_judge(self, drawn: Snapshot) -> bool:
         """A finished picture is judged once, and once more when all images have been seen."""
         if not drawn.done or not self._fits(drawn):
             return False
-        seen = self._looked[drawn.layer].evidence.images
+        seen = self._looked[drawn.target.layer].evidence.images
         ended = self._running() is None
         if not ended and seen < ENOUGH:
             return False
         return self._judged is None or self._judged[0] != _picture(drawn) or (ended and self._judged[2] != seen)
 
-    def _judge(self, drawn: Drawn) -> None:
-        looked = self._looked[drawn.layer]
-        natural = {drawn.layer: looked.evidence.natural()}
-        (verdict,) = measures.verdict(self._net(), [drawn.objective], drawn.image[None], natural, drawn.recipe)
+    def _judge(self, drawn: Snapshot) -> None:
+        layer, network = drawn.target.layer, self._net()
+        looked = self._looked[layer]
+        natural = {layer: looked.evidence.natural()}
+        objective = objective_of(network, drawn.target)
+        (verdict,) = measures.verdict(network, [objective], drawn.image[None], natural, drawn.recipe)
         units = len(looked.evidence)
         self._judged = (
             _picture(drawn),
@@ -617,7 +588,7 @@ class ExampleService:
         newest = self._newest
         if newest is None or not self._fits(newest):
             found = gauge(self._unit, None)
-            opposite = newest is not None and newest.negative and (newest.layer, newest.unit) == self._choice
+            opposite = newest is not None and newest.target.negative and _unit_of(newest) == self._choice
             return {**found, "text": _OPPOSITE if opposite else ""} if found else {}
         measured = self._measured
         # of the same run: the number of some steps ago is better than none
@@ -626,7 +597,7 @@ class ExampleService:
         found = gauge(self._unit, measured[1] if mine and measured else None, helps)
         if not mine:
             found["text"] = ""
-        elif newest.mean and found:
+        elif newest.target.objective == "channel" and found:
             found["text"] = f"{found['text']} {_BEST_PLACE}"
         judged = self._judged
         found["verdict"] = judged[1] if judged is not None and judged[0] == _picture(newest) and newest.done else None
@@ -698,9 +669,13 @@ class ExampleService:
             self._publish(*now)
 
 
-def _picture(drawn: Drawn) -> tuple[int, tuple[str, int], int]:
+def _picture(drawn: Snapshot) -> tuple[int, tuple[str, int], int]:
     """Which picture it is: of which run and unit, at which step."""
-    return drawn.run, (drawn.layer, drawn.unit), drawn.step
+    return drawn.run, _unit_of(drawn), drawn.step
+
+
+def _unit_of(drawn: Snapshot) -> tuple[str, int]:
+    return drawn.target.layer, drawn.target.unit
 
 
 def _passed_over(evidence: LayerEvidence) -> str:
