@@ -111,11 +111,11 @@ def examine(name: str, timm: bool) -> dict[str, Any]:
     start = time.perf_counter()
     network = read(model)
     found: dict[str, Any] = {"read_s": round(time.perf_counter() - start, 1), "input_size": network.input_size}
-    shown = [layer for layer in network.layers if layer.shown]
-    spatial = [layer for layer in shown if layer.spatial]
-    found |= {"layers": len(network.layers), "shown": len(shown), "spatial": len(spatial)}
+    primary = [layer for layer in network.layers if layer.primary]
+    spatial = [layer for layer in primary if layer.spatial]
+    found |= {"layers": len(network.layers), "primary": len(primary), "spatial": len(spatial)}
     if not spatial:
-        raise AssertionError("no spatial layer is shown")
+        raise AssertionError("no primary layer is spatial")
 
     image = torch.rand(1, network.channels, network.input_size, network.input_size)
     with torch.no_grad():
@@ -181,10 +181,10 @@ def spawn(name: str, timm: bool, timeout: float) -> dict[str, Any]:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """One row for each architecture, and the sum."""
-    rows = [f"{'architecture':24} {'layers':>6} {'shown':>5} {'read s':>6} {'all s':>6} {'GB':>5}  "]
+    rows = [f"{'architecture':24} {'layers':>6} {'primary':>7} {'read s':>6} {'all s':>6} {'GB':>5}  "]
     for line in sorted(lines, key=lambda one: one["name"]):
-        numbers = (line.get(key, "") for key in ("layers", "shown", "read_s", "seconds", "peak_gb"))
-        cells = "{:>6} {:>5} {:>6} {:>6} {:>5}".format(*numbers)
+        numbers = (line.get(key, "") for key in ("layers", "primary", "read_s", "seconds", "peak_gb"))
+        cells = "{:>6} {:>7} {:>6} {:>6} {:>5}".format(*numbers)
         rows.append(f"{line['name']:24} {cells}  {'ok' if line['ok'] else line['why']}")
     counts = Counter("ok" if line["ok"] else line["why"].split(":")[0] for line in lines)
     rows.append(f"{len(lines)} architectures: " + ", ".join(f"{count} {why}" for why, count in counts.most_common()))

@@ -70,7 +70,7 @@ def sheets() -> None:
     rng = random.Random(SEED)
     classes = rng.sample(range(1000), COUNT)
     # Not the last convolution either: its units are the classes.
-    hidden = [layer for layer in read(model).layers if layer.shown and layer.name.startswith("features")]
+    hidden = [layer for layer in read(model).layers if layer.primary and layer.name.startswith("features")]
     units = [(layer.name, rng.randrange(layer.channels)) for layer in rng.choices(hidden, k=COUNT)]
     units.sort(key=lambda unit: [layer.name for layer in hidden].index(unit[0]))
     print("classes, row by row:", classes)

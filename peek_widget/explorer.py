@@ -1247,7 +1247,7 @@ class UnitExplorer(anywidget.AnyWidget):
                 "objectives": list(kinds(layer)),
             }
             for layer in self._network.layers
-            if layer.shown or layer.name == current
+            if layer.primary or layer.name == current
         ]
 
 
@@ -1273,8 +1273,8 @@ def _good_layer(network: Network) -> str:
     Early layers look for edges, which is soon seen; the very last ones for whole classes, many of them mixed.
     Four fifths in, units look for motifs and parts, and a picture of one is soon recognizable.
     """
-    spatial = [layer for layer in network.layers if layer.shown and layer.spatial]
-    candidates: list[Layer] = spatial or [layer for layer in network.layers if layer.shown]
+    spatial = [layer for layer in network.layers if layer.primary and layer.spatial]
+    candidates: list[Layer] = spatial or [layer for layer in network.layers if layer.primary]
     last = len(candidates) - 1
     near = [place for place in range(last + 1) if 0.7 * last <= place <= 0.9 * last] or [last]
     # of a block and the convolutions inside it the block, whose name and units one knows from the paper

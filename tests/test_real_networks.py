@@ -22,12 +22,12 @@ def test_two_steps_at_every_depth(name: str) -> None:
     model = torchvision.models.get_model(name, weights=None)
     before = portrait(model)
     network = read(model)
-    shown = [layer for layer in network.layers if layer.shown and layer.spatial]
-    assert len(shown) > 5
+    primary = [layer for layer in network.layers if layer.primary and layer.spatial]
+    assert len(primary) > 5
     for objective in (
-        Neuron(shown[0].name, 3),
-        Neuron(shown[len(shown) // 2].name, 5),
-        Neuron(shown[-1].name, 5),
+        Neuron(primary[0].name, 3),
+        Neuron(primary[len(primary) // 2].name, 5),
+        Neuron(primary[-1].name, 5),
         Logit(7),
     ):
         ascent = Ascent(network, objective, "peek")

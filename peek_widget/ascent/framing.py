@@ -68,7 +68,7 @@ class Framing:
             return self._cut(objective, Frame(network.input_size if whole else limit, "normal-crop"))
         center = objective.centerd
         layer = network.layer(center) if center is not None else None
-        if layer is None or layer.sees_all or not layer.spatial:
+        if layer is None or layer.global_field or not layer.spatial:
             side = network.input_size if whole else limit
             return self._runnable(
                 objective, Frame(side, "crop" if layer is not None or OUTPUT in objective.layers else "widest")

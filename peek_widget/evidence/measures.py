@@ -428,7 +428,7 @@ def _lay(network: Network, objective: Objective, picture: Tensor, recipe: Recipe
     if picture.ndim != 3 or picture.shape[1] != picture.shape[2] or picture.shape[0] != network.channels:
         raise PeekError(f"A picture of {tuple(picture.shape)} was given: it must be [{network.channels}, S, S].")
     whole, own = picture[None].float().cpu(), picture.shape[-1]
-    if recipe is None or layer.sees_all or not layer.spatial:
+    if recipe is None or layer.global_field or not layer.spatial:
         return _Laid(_resized(whole, network.input_size), network.input_size, (0.0, 0.0))
     frame = Framing(network, recipe, own).frame(objective)
     if frame.cut == "field":

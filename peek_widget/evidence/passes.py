@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class EvidencePass:
     Args:
         model: a Module, or a :class:`~peek_widget.network.Network` to read it as that one was read; a ghost of
             its own is run, so that an ascent may go on beside it.
-        layers: names of the layers, one or several; all come from one forward.
+        layers: one layer or several, by name or as modules of the model; one forward computes them all.
         dataset: a folder, a torch Dataset, or a list of images; see
             :func:`~peek_widget.evidence.dataset.read_source`.
         k: how many of the highest, and of the lowest, to keep for each unit.
@@ -109,7 +109,7 @@ class EvidencePass:
     def __init__(
         self,
         model: nn.Module | ModelCopy | Network,
-        layers: str | Iterable[str],
+        layers: str | nn.Module | Iterable[str | nn.Module],
         dataset: Any,
         k: int = 9,
         *,
@@ -141,12 +141,14 @@ class EvidencePass:
             raise PeekError(f"duty={duty!r}: give the share of the time that the pass may take, above 0 and up to 1.")
         self.source: Source = read_source(dataset, labels)
         self.network: Network = _own(model, input_size, preprocess, device)
-        names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
-        if not names:
+        given = [layers] if isinstance(layers, (str, nn.Module)) else list(layers)
+        if not given:
             raise PeekError("layers is empty: name at least one that layers(model) lists.")
+        # A name stays as it was given, since it is the key of the result; a module gets the name of its layer.
+        names = [one if isinstance(one, str) else self.network.layer(one).name for one in given]
         for name in names:
             self.network.layer(name)  # raises where there is none
-        self.layers: tuple[str, ...] = tuple(names)
+        self.layers: tuple[str, ...] = tuple(dict.fromkeys(names))
         self._batch_size, self._workers, self._processes, self._threads = batch_size, workers, processes, threads
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
@@ -377,14 +379,9 @@ class EvidencePass:
 def _own(
     model: nn.Module | ModelCopy | Network, input_size: int | None, preprocess: Any, device: str | torch.device | None
 ) -> Network:
+    """Return a network for the pass alone, so that an ascent may run the given one meanwhile."""
     if isinstance(model, Network):
-        read_as = model
-        return read(
-            read_as.model_copy.original,
-            read_as.input_size if input_size is None else input_size,
-            read_as.preprocess if preprocess is None else preprocess,
-            read_as.model_copy.device if device is None else device,
-        )
+        return model.replica(input_size=input_size, preprocess=preprocess, device=device)
     return read(model.original if isinstance(model, ModelCopy) else model, input_size, preprocess, device)
 
 
@@ -411,7 +408,7 @@ class _Line:
 
 def top_crops(
     model: nn.Module | ModelCopy | Network,
-    layer: str | Sequence[str],
+    layer: str | nn.Module | Iterable[str | nn.Module],
     dataset: Any,
     k: int = 9,
     *,
@@ -428,7 +425,7 @@ def top_crops(
 
     Args:
         model: any Module; a copy of its structure is run, see :func:`peek_widget.network.read`.
-        layer: a layer's name, or several.
+        layer: a layer by name or as a module of the model, or several.
         dataset: a folder of images, a torch Dataset, or a list of PIL images, arrays, tensors or file names.
         k: how many of the highest, and of the lowest, to keep for each unit.
         progress: show how far it is; or a function that is given a :class:`Progress` after every batch.
@@ -463,7 +460,7 @@ def top_crops(
     if work.error is not None:
         raise work.error
     _tell(work, before)
-    return work.evidence[layer] if isinstance(layer, str) else work.evidence
+    return work.evidence[work.layers[0]] if isinstance(layer, (str, nn.Module)) else work.evidence
 
 
 def _tell(work: EvidencePass, before: int) -> None:

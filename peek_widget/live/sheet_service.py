@@ -31,7 +31,7 @@ from peek_widget.errors import PeekError
 from peek_widget.evidence import LayerEvidence, survey
 from peek_widget.live.threads import set_threads
 from peek_widget.live.thumbnails import THUMB, THUMB_QUALITY
-from peek_widget.network import Network, read
+from peek_widget.network import Network
 from peek_widget.network.fingerprint import fingerprint
 from peek_widget.sheet import ContactSheet, Tags, contact_sheet
 from peek_widget.sheet.batches import DRAFT_STEPS, Batch, Kind, Progress, draw, plan
@@ -286,8 +286,7 @@ class SheetService:
             found = self._sheets.get((wanted, digits))
             if found is None:
                 # a network of its own: somebody may draw the sheet from a cell meanwhile
-                model_copy = given.model_copy
-                network = read(model_copy.original, given.input_size, given.preprocess, model_copy.device)
+                network = given.replica()
                 recipe = as_recipe(wanted.recipe)
                 options: dict[str, Any] = {"seed": wanted.seed, "size": wanted.size, "objective": wanted.kind}
                 store = None if self._store is None else f"{self._store.rstrip('/')}/{_folder(wanted, recipe, digits)}"
@@ -315,8 +314,7 @@ class SheetService:
         given = self._read_network()
         mine = self._network
         if mine is None or mine.model_copy.stale() or mine.model_copy.device != given.model_copy.device:
-            model_copy = given.model_copy
-            self._network = read(model_copy.original, given.input_size, given.preprocess, model_copy.device)
+            self._network = given.replica()
         assert self._network is not None
         return self._network
 

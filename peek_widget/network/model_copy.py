@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.context import full_precision
-from peek_widget.network.forward import ForwardMode, PreActivation, tensors_in
+from peek_widget.network.forward import ForwardMode
+from peek_widget.network.nested import tensors_in
+from peek_widget.network.preactivation import PreActivation
 
-__all__ = ["OUTPUT", "ModelCopy"]
+__all__ = ["OUTPUT", "ModelCopy", "as_tensor"]
 
 OUTPUT = ""
 """Name of the model itself among its layers: its output (the logits), as in ``named_modules()``."""
@@ -35,25 +37,31 @@ _HOOK_TABLES = (
 
 
 class _Stop(BaseException):
-    """Ends a forward at the last layer asked for; not an Exception, so that no model's own ``except`` eats it."""
+    """Ends a forward at the last layer asked for; no Exception, so that no ``except`` in the model catches it."""
 
 
-class _Moved(BaseException):
-    """Ends a forward that took another way than the dry run's: its ReLUs have other numbers."""
+class _OtherPath(BaseException):
+    """Ends a forward that took another path than the dry run's: its ReLU calls have other numbers."""
 
 
 class ModelCopy:
-    """A copy of ``model``'s structure on the same parameters: free to be put in eval mode, hooked and stopped.
+    """A copy of ``model``'s structure on the same parameters, which can be put in eval mode, hooked and stopped.
 
-    Parameters share their storage with the original, which may even go on training; buffers (a BatchNorm's
-    running statistics) are copies, made anew by :meth:`refresh`. The original is only read.
+    Parameters share their storage with the original, which may be trained on meanwhile; buffers (a BatchNorm's
+    running statistics) are copies, updated by :meth:`refresh`. The original is only read.
 
-    ``nn.DataParallel`` and ``torch.compile`` are left out of the copy, whole or round a part of the model: layers
-    have the names that they would have without them.
+    ``nn.DataParallel`` and ``torch.compile`` are left out of the copy, be it around the whole model or a part of it:
+    layers have the names that they would have without them.
 
     Args:
-        model: any ``nn.Module`` with a forward of one image batch.
-        device: where to run; elsewhere than on the model's own device the parameters are copies too.
+        model: any ``nn.Module`` whose forward takes one batch of images.
+        device: where to run; on another device than the model's own the parameters are copies too.
+
+    Attributes:
+        original: the user's model, without wrappers around it.
+        module: the copy.
+        device: where the copy runs.
+        dtype: floating-point type of the parameters.
 
     Raises:
         ModelError: if it is not a Module, or of a kind that cannot be copied (ScriptModule, lazy, quantized), or
@@ -61,7 +69,7 @@ class ModelCopy:
     """
 
     def __init__(self, model: nn.Module, device: str | torch.device | None = None) -> None:
-        names = _names(model) if isinstance(model, nn.Module) else {}
+        names, modules = _names(model) if isinstance(model, nn.Module) else ({}, {})
         model = _unwrapped(model)
         _refuse(model)
         self.original = model
@@ -80,21 +88,26 @@ class ModelCopy:
                 f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
             ) from error
         self.dtype: torch.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-        # Convolutions on a CPU are a third faster so; a forward that takes views of its maps can't always have it.
-        self._layout = torch.channels_last
+        # Convolutions on a CPU are a third faster in this format; a forward that takes views of its maps may fail.
+        self._memory_format = torch.channels_last
         self.module.eval()
         first = {module: name for name, module in self.module.named_modules()}
         self._by_name = {name: module for module, name in first.items()}
         every = dict(self.module.named_modules(remove_duplicate=False))
-        # The names that a module has in the user's model besides the one under which it is a layer.
+        # Of each name that a module has in the user's model, and of each module of it, the name as a layer.
         self._aliases = {name: first[every[ours]] for name, ours in (names | {n: n for n in every}).items()}
-        # Whether its forward was seen to take another way than in the dry run.
-        self._moving = False
+        self._name_of = {module: first[every[ours]] for module, ours in modules.items()}
+        # Whether its forward was seen to take another path than in the dry run.
+        self._other_path = False
+
+    def name_of(self, module: nn.Module) -> str | None:
+        """Return the layer name of a module of the user's model; None for a module that is none of it."""
+        return self._name_of.get(module)
 
     def resolve(self, name: str) -> str | None:
-        """The name, as a layer's, of a module that the user's model has under ``name``; None if it has none.
+        """Return the layer name of the module that the user's model has under ``name``; None if it has none.
 
-        What stands behind an ``@`` (a later call, a token) is kept.
+        The part behind an ``@`` (a later call, a token) is kept.
         """
         if name in self._aliases:
             return self._aliases[name]
@@ -102,7 +115,7 @@ class ModelCopy:
         return f"{self._aliases[module]}{mark}{part}" if module in self._aliases else None
 
     def without_wrappers(self, name: str) -> str:
-        """A name that may be wrong, with its known beginning as in layers' names."""
+        """Return a name that may be wrong with the part of it that is known written as in layer names."""
         parts = name.split(".")
         for count in range(len(parts), 0, -1):
             known = self._aliases.get(".".join(parts[:count]))
@@ -111,17 +124,20 @@ class ModelCopy:
         return name
 
     def stale(self) -> bool:
-        """Whether the original's parameters live elsewhere now (after ``.to()`` or ``assign=True``): copy anew."""
+        """Tell whether the original's parameters have other storage now (after ``.to()`` or ``assign=True``).
+
+        The copy then no longer follows the original: make a new one.
+        """
         return _storages(self.original) != self._storages
 
     def version(self) -> int:
-        """A number that grows with every change of the original's parameters in place: by a training step, say."""
-        # what was made in inference mode counts no changes
+        """Return a number that grows with every in-place change of the original's parameters (a training step)."""
+        # torch counts no changes of tensors made in inference mode
         return sum(p._version for p in self.original.parameters() if not p.is_inference())
 
     @torch.inference_mode(False)
     def refresh(self) -> None:
-        """Take over the original's buffers, and its parameters where the ghost lives on another device."""
+        """Copy the original's buffers as they are now, and its parameters where this copy is on another device."""
         pairs = zip(self.module.buffers(), self.original.buffers(), strict=True)
         with torch.no_grad():
             for mine, theirs in pairs:
@@ -131,17 +147,17 @@ class ModelCopy:
                     mine.copy_(theirs)
 
     def run(
-        self, images: Tensor, names: Iterable[str], lifts: Mapping[str, PreActivation] | None = None
+        self, images: Tensor, names: Iterable[str], preactivations: Mapping[str, PreActivation] | None = None
     ) -> dict[str, Tensor]:
-        """Outputs of the named layers for ``images [N, C, H, W]``; nothing past the last of them is computed.
+        """Compute the outputs of the named layers for ``images [N, C, H, W]``, and nothing past the last of them.
 
         Args:
-            images: the network's input, already preprocessed, on the ghost's device; taken over to the type of
-                the model's parameters, and its outputs to float32.
+            images: the network's input, already preprocessed, on this copy's device; converted to the type of the
+                model's parameters. Outputs are converted to float32.
             names: modules by their ``named_modules()`` name, ``"name@2"`` for the second call of one; ``""`` is
                 the model's output.
-            lifts: for each name where its last ReLUs are; outputs are then taken from before them, see
-                :class:`~peek_widget.network.forward.ForwardMode`.
+            preactivations: for each name which ReLU calls its output comes from; outputs are then read before them,
+                see :class:`~peek_widget.network.forward.ForwardMode`. None reads the outputs as they are.
 
         Raises:
             LayerError: if a named layer never ran.
@@ -149,16 +165,16 @@ class ModelCopy:
         """
         wanted = {name: self._address(name) for name in names}
         try:
-            return self._run(images.to(self.dtype, memory_format=self._layout), wanted, lifts)
+            return self._run(images.to(self.dtype, memory_format=self._memory_format), wanted, preactivations)
         except ModelError:
-            if self._layout is torch.contiguous_format:
+            if self._memory_format is torch.contiguous_format:
                 raise
-        found = self._run(images.to(self.dtype, memory_format=torch.contiguous_format), wanted, lifts)
-        self._layout = torch.contiguous_format  # it was the layout that it could not have
+        found = self._run(images.to(self.dtype, memory_format=torch.contiguous_format), wanted, preactivations)
+        self._memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
         return found
 
     def _address(self, name: str) -> tuple[str, int]:
-        """Module and call (from 1) that a layer's name means."""
+        """Return the module's name and the number of its call (from 1) that a layer name stands for."""
         resolved = self.resolve(name) or name
         if resolved in self._by_name:
             return resolved, 1
@@ -168,21 +184,21 @@ class ModelCopy:
         raise LayerError(f"The model has no module {name!r}: choose a layer that layers(model) lists.")
 
     def _run(
-        self, images: Tensor, wanted: dict[str, tuple[str, int]], lifts: Mapping[str, PreActivation] | None
+        self, images: Tensor, wanted: dict[str, tuple[str, int]], preactivations: Mapping[str, PreActivation] | None
     ) -> dict[str, Tensor]:
-        if lifts is None or self._moving:
-            return self._forward(images, wanted, None, ForwardMode(None) if lifts is not None else None)
+        if preactivations is None or self._other_path:
+            return self._forward(images, wanted, None, ForwardMode(None) if preactivations is not None else None)
         try:
-            return self._forward(images, wanted, lifts, ForwardMode(lifts[name] for name in wanted))
-        except _Moved:
-            self._moving = True
+            return self._forward(images, wanted, preactivations, ForwardMode(preactivations[name] for name in wanted))
+        except _OtherPath:
+            self._other_path = True
             return self._forward(images, wanted, None, ForwardMode(None))
 
     def _forward(
         self,
         images: Tensor,
         wanted: dict[str, tuple[str, int]],
-        lifts: Mapping[str, PreActivation] | None,
+        preactivations: Mapping[str, PreActivation] | None,
         mode: ForwardMode | None,
     ) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -201,20 +217,20 @@ class ModelCopy:
                 if name is None:
                     return
                 value = as_tensor(output, name)
-                private = False
+                owned = False
                 if mode is not None:
-                    if lifts is not None and lifts[name].calls != mode.calls:
-                        raise _Moved
-                    private = mode.private(value)
+                    if preactivations is not None and preactivations[name].calls != mode.calls:
+                        raise _OtherPath
+                    owned = mode.owned(value)
                     value = mode.before(value)
-                    if lifts is not None:
-                        mode.taken(lifts[name])
+                    if preactivations is not None:
+                        mode.taken(preactivations[name])
                 value = value.float()
                 if len(found) + 1 == len(wanted):
                     found[name] = value
                     raise _Stop
-                # What comes after may write into it in place.
-                found[name] = value if private else value.clone()
+                # A later function may write into it in place.
+                found[name] = value if owned else value.clone()
 
             return hook
 
@@ -244,7 +260,11 @@ class ModelCopy:
 
 
 def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
-    """The one tensor in a layer's output: itself, a mapping's ``logits`` or ``out``, or the first of a sequence."""
+    """Return the one tensor of a layer's output: itself, a mapping's ``logits`` or ``out``, or the first of a sequence.
+
+    Raises:
+        LayerError: if there is no tensor in it.
+    """
     if isinstance(output, Tensor):
         return output
     if isinstance(output, Mapping):
@@ -268,7 +288,7 @@ _META = "With {what} there are no weights to look into: give a model with its we
 
 
 def _inside(module: nn.Module) -> str | None:
-    """Under which name a wrapper has the module that it wraps; None for any other module."""
+    """Return the attribute under which a wrapper has the module that it wraps; None for any other module."""
     if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return "module"
     # Importing the class itself would take a second.
@@ -282,12 +302,14 @@ def _unwrapped(model: Any) -> Any:
     return model
 
 
-def _names(model: nn.Module) -> dict[str, str]:
-    """Each name in ``model.named_modules()``, and what it is without wrappers."""
-    found: dict[str, str] = {}
+def _names(model: nn.Module) -> tuple[dict[str, str], dict[nn.Module, str]]:
+    """Return of each name in ``model.named_modules()``, and of each module, the name that it has without wrappers."""
+    names: dict[str, str] = {}
+    modules: dict[nn.Module, str] = {}
 
     def walk(module: nn.Module, theirs: str, ours: str, above: tuple[nn.Module, ...]) -> None:
-        found[theirs] = ours
+        names[theirs] = ours
+        modules.setdefault(module, ours)
         inside = _inside(module)
         for name, child in module.named_children():
             if any(child is one for one in above):
@@ -300,7 +322,7 @@ def _names(model: nn.Module) -> dict[str, str]:
             )
 
     walk(model, "", "", (model,))
-    return found
+    return names, modules
 
 
 def _refuse(model: Any) -> None:
@@ -313,7 +335,7 @@ def _refuse(model: Any) -> None:
         )
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError(
-            "The model is a TorchScript module, whose inside can't be copied and hooked: give the Python module "
+            "The model is a TorchScript module, which can't be copied and hooked: give the Python module "
             "that it was scripted from."
         )
     for name, parameter in model.named_parameters():
@@ -325,7 +347,7 @@ def _refuse(model: Any) -> None:
             raise ModelError(_META.format(what=f"the parameter {name!r} on the device 'meta'"))
         if not parameter.is_floating_point():
             raise ModelError(
-                f"The parameter {name!r} is {parameter.dtype}: a quantized model has no gradients to climb; "
+                f"The parameter {name!r} is {parameter.dtype}: a quantized model has no gradients to follow; "
                 "give the float model that it was made from."
             )
     for name, module in model.named_modules():
@@ -337,7 +359,7 @@ def _refuse(model: Any) -> None:
             )
         if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
             raise ModelError(
-                f"The layer {name!r} is quantized and has no gradients to climb; give the float model that it was "
+                f"The layer {name!r} is quantized and has no gradients to follow; give the float model that it was "
                 "made from."
             )
     needed = [
@@ -353,20 +375,20 @@ def _refuse(model: Any) -> None:
 
 
 def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
-    """Tensors that a module keeps as plain attributes (old weight_norm does), outside parameters and buffers."""
+    """Return the tensors that a module has as plain attributes (old weight_norm), besides parameters and buffers."""
     return tensors_in({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
 
 
 def _copy(model: nn.Module) -> nn.Module:
     memo: dict[int, Any] = {}
-    keep: list[Any] = []  # a memo is by id: nothing put in it may be collected while the copy runs
+    keep: list[Any] = []  # the memo goes by id: nothing in it may be collected before the copy is made
     for module in model.modules():
         for value in _own_tensors(module):
             memo[id(value)] = value.detach()
         for table in _HOOK_TABLES:
             hooks = vars(module).get(table)
             if hooks:
-                # The user's hooks stay with the user; torch's own (weight_norm, pruning) are part of the forward.
+                # The user's own hooks are not copied; those of torch (weight_norm, pruning) are part of the forward.
                 ours = {k: h for k, h in hooks.items() if _is_torchs(h)}
                 memo[id(hooks)] = (
                     type(hooks)() if not ours else OrderedDict((k, copy.deepcopy(h, memo)) for k, h in ours.items())
@@ -375,11 +397,11 @@ def _copy(model: nn.Module) -> nn.Module:
     for buffer in model.buffers():
         memo[id(buffer)] = buffer.detach().clone()
     for parameter in model.parameters():
-        # .data and not .detach(): the latter shares the version counter, and an optimizer's step elsewhere
-        # would then break our backward.
+        # .data and not .detach(): the latter shares the version counter, and an optimizer's step on the original would
+        # then make our backward fail.
         memo[id(parameter)] = nn.Parameter(parameter.data, requires_grad=False)
     try:
-        # The innermost first, because what is round it is copied with it.
+        # The innermost wrapper first, because the modules around it are copied with it.
         for module in reversed(list(model.modules())):
             if _inside(module) is not None:
                 memo[id(module)] = copy.deepcopy(_unwrapped(module), memo)
@@ -399,7 +421,7 @@ def _copy(model: nn.Module) -> nn.Module:
 
 
 def _is_torchs(hook: Any) -> bool:
-    function = getattr(hook, "hook", hook)  # some tables wrap the hook once more
+    function = getattr(hook, "hook", hook)  # some tables hold the hook in a wrapper
     owner = function if hasattr(function, "__module__") else type(function)
     return str(getattr(owner, "__module__", "")).startswith("torch.nn.utils")
 

@@ -7,17 +7,20 @@ import numbers
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from peek_widget.errors import ModelError
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "find_preprocess"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "PreprocessFunction", "find_preprocess"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+PreprocessFunction = Callable[[Tensor], Tensor]
+"""Any function from images ``[N, C, H, W]`` in [0, 1] to the network's input."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,12 @@ class Preprocess:
     """Turns images in [0, 1] into what the network was trained on: ``(x * scale - mean) / std``.
 
     Args:
-        mean: one number a channel, in the network's channel order and in units of ``scale``; empty for 0.
-        std: one number a channel, likewise; empty for 1.
-        scale: 1 for networks fed with [0, 1], 255 for those fed with gray levels (Caffe's).
-        channels: ``"RGB"``, ``"BGR"`` (the image stays RGB, the network sees BGR), or a number of channels.
-        source: where these numbers come from, in words; shown to the user, not compared.
-        function: any callable on images ``[N, C, H, W]`` in [0, 1] that replaces the formula.
+        mean: mean of each channel, in the network's channel order and on its scale (0 to ``scale``); empty for 0.
+        std: standard deviation of each channel, in the same order and on the same scale; empty for 1.
+        scale: largest input value: 1 for networks trained on [0, 1], 255 for those trained on gray levels (Caffe's).
+        channels: ``"RGB"``, ``"BGR"`` (the image is RGB, the network gets BGR), or a number of channels.
+        source: a phrase that says where these numbers come from; displayed, and left out of comparisons.
+        function: a function on images ``[N, C, H, W]`` in [0, 1] that replaces the formula.
 
     Raises:
         ModelError: if mean, std and channels disagree, or a std is not positive.
@@ -41,7 +44,7 @@ class Preprocess:
     scale: float = 1.0
     channels: str | int = "RGB"
     source: str = field(default="given", compare=False)
-    function: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+    function: PreprocessFunction | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         counted = isinstance(self.channels, int) and not isinstance(self.channels, bool) and self.channels > 0
@@ -52,7 +55,7 @@ class Preprocess:
             )
         for name in ("mean", "std"):
             values = _numbers(name, getattr(self, name), self.count)
-            object.__setattr__(self, name, values)  # the dataclass is frozen; a list is accepted and kept as a tuple
+            object.__setattr__(self, name, values)  # frozen: set in construction; a list becomes a tuple
             if len(values) not in (0, self.count):
                 raise ModelError(
                     f"preprocess {name} has {len(values)} numbers for {self.count} channels "
@@ -67,7 +70,7 @@ class Preprocess:
         return 3 if isinstance(self.channels, str) else self.channels
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images ``[N, C, H, W]`` in [0, 1] to the network's input, of the same shape."""
+        """Convert images ``[N, C, H, W]`` in [0, 1] to the network's input, of the same shape."""
         if self.function is not None:
             return self.function(images)
         if self.channels == "BGR":
@@ -81,10 +84,10 @@ class Preprocess:
         return images
 
     def neutral(self) -> Tensor:
-        """The image color ``[C]`` that the network sees as zero; mid-gray where that is not known."""
+        """Return the color ``[C]``, in [0, 1], that becomes zero in the network's input; mid-gray where unknown."""
         if self.function is not None or not self.mean:
             return torch.full((self.count,), 0.5, device="cpu", dtype=torch.float32)
-        # Said, because a default device or type of the user's would be taken otherwise.
+        # Device and type are given, because the user may have set other defaults.
         color = torch.tensor(self.mean, device="cpu", dtype=torch.float32) / self.scale
         return (color.flip(0) if self.channels == "BGR" else color).clamp(0.0, 1.0)
 
@@ -102,7 +105,7 @@ class Preprocess:
 
 
 def _numbers(name: str, given: Any, count: int) -> tuple[float, ...]:
-    """One number for each channel; a single one holds for all of them."""
+    """Return one number for each channel; a single number stands for all of them."""
     given = (given,) * count if isinstance(given, numbers.Real) else given
     try:
         values = tuple(float(v) for v in given)
@@ -160,11 +163,18 @@ def _read(given: Any, channels: int, source: str) -> Preprocess:
     )
 
 
-def find_preprocess(model: Any, channels: int, given: Any = None) -> Preprocess:
-    """The preprocessing to use for a model with this many input channels.
+def find_preprocess(
+    model: torch.nn.Module, channels: int, given: Preprocess | PreprocessFunction | Literal["none"] | None = None
+) -> Preprocess:
+    """Choose the preprocessing of a model's images.
 
-    In this order: ``given``; ``model.preprocess``; timm's ``model.pretrained_cfg``; ImageNet's mean and
-    standard deviation for 3 channels; none otherwise. The result's ``source`` says which.
+    It is the first that there is of: ``given``; ``model.preprocess``; timm's ``model.pretrained_cfg``; ImageNet's mean
+    and standard deviation for 3 channels; none. The result's ``source`` says which.
+
+    Args:
+        model: the user's model.
+        channels: number of input channels of its first convolution.
+        given: a Preprocess, a function on images in [0, 1], or ``"none"``; None if the user said nothing.
 
     Raises:
         ModelError: if what was given does not fit the model.
@@ -172,7 +182,7 @@ def find_preprocess(model: Any, channels: int, given: Any = None) -> Preprocess:
     if given is not None:
         return _read(given, channels, "given")
     own = getattr(model, "preprocess", None)
-    # A submodule or a method of that name is part of the model's own forward, and applies itself.
+    # A submodule or a method of that name is called by the model's own forward.
     if own is not None and not isinstance(own, (torch.nn.Module, types.MethodType)):
         return _read(own, channels, "the model's own preprocess")
     timm = _from_timm(model, channels)

@@ -81,7 +81,7 @@ def test_a_field_is_where_the_gradient_is(name: str):
 def test_where_a_gate_sees_everything_the_field_is_measured():
     network = read(averaging(models.efficientnet_b0(weights=None)), 128, "none")
     layer = network.layer("features.2")
-    assert layer.sees_all, "its squeeze-and-excitation averages over the whole image"
+    assert layer.global_field, "its squeeze-and-excitation averages over the whole image"
     fields = field_map(network, layer)
     assert fields.kind == "measured"
     place = (layer.size[0] // 2 + 3, layer.size[1] // 2 - 5)

@@ -93,7 +93,7 @@ def test_every_call_is_a_layer_with_a_field_of_its_own() -> None:
     by_name = {x.name: x for x in found}
     fields = [by_name[n].receptive_field[0] for n in ("again", "again@2", "again@3", "act@4", "tied")]
     assert fields == [7, 11, 15, 15, 19]
-    assert [x.name for x in found if x.shown] == ["stem", "again", "again@2", "again@3", "tied", ""]
+    assert [x.name for x in found if x.primary] == ["stem", "again", "again@2", "again@3", "tied", ""]
 
     network = read(model, 32, "none")
     image = torch.randn(1, 3, 32, 32)
@@ -115,10 +115,10 @@ def test_every_call_is_a_layer_with_a_field_of_its_own() -> None:
     assert_same(before, portrait(model))
 
 
-def test_a_block_is_shown_and_not_the_activation_that_it_ends_with() -> None:
+def test_a_block_is_primary_and_the_activation_that_it_ends_with_is_not() -> None:
     found = {layer.name: layer for layer in layers(torchvision.models.regnet_y_400mf(weights=None), 64)}
-    assert found["trunk_output.block1.block1-0"].shown
-    assert not found["trunk_output.block1.block1-0.activation"].shown
+    assert found["trunk_output.block1.block1-0"].primary
+    assert not found["trunk_output.block1.block1-0.activation"].primary
 
 
 class Wandering(nn.Module):

@@ -14,7 +14,7 @@ from tests.networks import assert_same, portrait
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
-# What must be among the layers shown, and what must not: no norm, activation or dropout is shown as one more layer.
+# What must be among the primary layers, and what must not: no norm, activation or dropout is one more of them.
 FAMILIES = {
     "alexnet": ("features.10", "features.11"),
     "convnext_tiny": ("features.1.0", "features.1.0.block.4"),
@@ -51,8 +51,8 @@ def test_a_family(name: str) -> None:
     model = _made(name)
     before = portrait(model)
     network = read(model)
-    shown = [layer for layer in network.layers if layer.shown]
-    names = [layer.name for layer in shown]
+    primary = [layer for layer in network.layers if layer.primary]
+    names = [layer.name for layer in primary]
     there, absent = FAMILIES[name]
     assert there in names
     assert absent not in names
@@ -69,10 +69,10 @@ def test_a_family(name: str) -> None:
             assert torch.equal(network.run(image, [one])[one], values[one]), one
         expected = model.eval()(image)
         model.train()
-    if not network.layer("").lift.last:
+    if not network.layer("").preactivation.last:
         assert torch.allclose(values[""], expected, atol=1e-4 * float(expected.abs().max()))
 
-    spatial = [layer for layer in shown if layer.spatial]
+    spatial = [layer for layer in primary if layer.spatial]
     chosen = [spatial[0], spatial[len(spatial) // 2], spatial[-1]]
     for objective in (*(Neuron(layer.name, layer.channels // 2) for layer in chosen), Logit(7)):
         steps = ascend(network, objective, "peek")
@@ -98,7 +98,7 @@ def test_receptive_fields_hold_what_the_gradient_finds(name: str) -> None:
     side = 224
     network = read(_made(name), side, "none")
     for layer in network.layers:
-        if not layer.shown or layer.sees_all or not layer.spatial or max(layer.receptive_field) > 160:
+        if not layer.primary or layer.global_field or not layer.spatial or max(layer.receptive_field) > 160:
             continue
         image = torch.rand(1, 3, side, side, requires_grad=True)
         row, column = ((n - 1) // 2 for n in layer.size)

@@ -28,7 +28,7 @@ def test_layers_in_call_order_with_sizes() -> None:
         ("classes", "Linear", 5, (1, 1)),
         ("", "Tiny", 5, (1, 1)),
     ]
-    assert [x.name for x in found if x.shown] == ["edges", "forms", ""]
+    assert [x.name for x in found if x.primary] == ["edges", "forms", ""]
     rectified = {x.name: x.rectified for x in found}
     assert [name for name, is_rectified in rectified.items() if is_rectified] == ["pool", "drop"]
     assert [x.index for x in found] == list(range(7))
@@ -56,8 +56,8 @@ def test_blocks_and_functional_relus() -> None:
 
 def test_squeeze_and_excitation_sees_the_whole_image() -> None:
     found = by_name(torchvision.models.mobilenet_v3_small(weights=None))
-    assert not found["features.0.0"].sees_all
-    assert found["features.3"].sees_all or found["features.12"].sees_all
+    assert not found["features.0.0"].global_field
+    assert found["features.3"].global_field or found["features.12"].global_field
 
 
 def _field_by_gradient(model: nn.Module, name: str, side: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -125,11 +125,11 @@ def test_a_softmax_is_never_what_is_drawn() -> None:
     assert not network.layer("").rectified
 
 
-def test_residual_blocks_are_shown_and_their_norms_are_not() -> None:
+def test_residual_blocks_are_primary_and_their_norms_are_not() -> None:
     found = {layer.name: layer for layer in layers(torchvision.models.resnet18(weights=None), 64)}
-    assert found["layer1.0"].shown
-    assert not found["layer1.0.bn2"].shown
-    assert not found["layer1.0.bn1"].shown
+    assert found["layer1.0"].primary
+    assert not found["layer1.0.bn2"].primary
+    assert not found["layer1.0.bn1"].primary
 
 
 def test_an_addition_in_place_does_not_reach_back() -> None:
@@ -234,5 +234,5 @@ def test_the_callers_context_has_no_say(context: Any) -> None:
         again = render(small, objectives, SHORT, size=32, start=start)
         assert torch.equal(render(model, Neuron("layer1.0", 2), SHORT, size=64).images, steep.images)
     assert inside.layers == outside.layers
-    assert [layer.lift for layer in inside.layers] == [layer.lift for layer in outside.layers]
+    assert [layer.preactivation for layer in inside.layers] == [layer.preactivation for layer in outside.layers]
     assert torch.equal(again.images, drawn.images)

@@ -186,7 +186,7 @@ def transformer() -> Transformer:
 def test_tokens_are_a_map_of_patches_and_vectors_beside_it() -> None:
     model = transformer()
     found = {layer.name: layer for layer in layers(model, 32)}
-    assert [n for n, layer in found.items() if layer.shown] == [
+    assert [n for n, layer in found.items() if layer.primary] == [
         "patches",
         "early",
         "attention.qkv",
@@ -200,10 +200,10 @@ def test_tokens_are_a_map_of_patches_and_vectors_beside_it() -> None:
     ]
     early, late = found["early"], found["late"]
     assert (early.channels, early.size, early.receptive_field, early.stride) == (6, (3, 5), (4, 4), (4, 4))
-    assert not early.sees_all
+    assert not early.global_field
     assert "early@class" not in found  # before the attention, it knows nothing of the image
-    assert (late.channels, late.size, late.sees_all, late.spatial) == (7, (3, 5), True, True)
-    assert (found["late@class"].size, found["late@class"].sees_all) == ((1, 1), True)
+    assert (late.channels, late.size, late.global_field, late.spatial) == (7, (3, 5), True, True)
+    assert (found["late@class"].size, found["late@class"].global_field) == ((1, 1), True)
     assert found["late@token1"].spatial is False
 
     network = read(model, 32, "none")
@@ -289,7 +289,7 @@ class Shuffling(nn.Module):
 def test_a_shuffle_of_channels_moves_no_place(name: str, field: int) -> None:
     network = read(Shuffling(), 32, "none")
     layer = network.layer(name)
-    assert (layer.receptive_field, layer.stride, layer.sees_all) == ((field, field), (2, 2), False)
+    assert (layer.receptive_field, layer.stride, layer.global_field) == ((field, field), (2, 2), False)
     image = torch.rand(1, 3, 32, 32, requires_grad=True)
     network.model_copy.run(image, [name])[name][0, :, 8, 8].sum().backward()
     rows = (image.grad[0].abs().sum((0, 2)) > 0).nonzero().flatten()

@@ -37,7 +37,7 @@ from peek_widget.live.choices import objective_of
 from peek_widget.live.examples.gauge import gauge, say_verdict, suggestion
 from peek_widget.live.snapshot import Snapshot
 from peek_widget.live.threads import set_threads
-from peek_widget.network import Network, read
+from peek_widget.network import Network
 
 __all__ = ["ExampleService"]
 
@@ -360,9 +360,7 @@ class ExampleService:
     def _net(self) -> Network:
         """A network of the desk's own: a forward at the same time as the worker's must not be one of the same ghost."""
         if self._network is None or self._network.model_copy.stale():
-            given = self._read_network()
-            model_copy = given.model_copy
-            self._network = read(model_copy.original, given.input_size, given.preprocess, model_copy.device)
+            self._network = self._read_network().replica()
         return self._network
 
     def _choose(self, layer: str, unit: int) -> None:

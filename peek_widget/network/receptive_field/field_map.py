@@ -93,7 +93,7 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
     whole = FieldMap("whole", (side, side), (0.0, 0.0), ((side - 1) / 2,) * 2, layer.size, side)
     if not layer.spatial:
         return whole
-    if not layer.sees_all:
+    if not layer.global_field:
         return FieldMap("exact", layer.receptive_field, layer.stride, layer.start, layer.size, side)
     if not measure:
         return whole

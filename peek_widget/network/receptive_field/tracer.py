@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peek_widget.network.forward import tensors_in
+from peek_widget.network.nested import tensors_in
 from peek_widget.network.receptive_field.axes import Axes, Axis, cut, grid, plain, reshaped, spatial, tokens, whole_axis
 
 __all__ = ["Field", "FieldTracer"]

@@ -1,0 +1,351 @@
+"""A model as the rest of the package sees it: named layers to run, and what the model expects of its images."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, SupportsIndex
+
+import torch
+from torch import Tensor, nn
+
+from peek_widget.errors import LayerError, ModelError, PeekError, SizeError, UnitError
+from peek_widget.network.layers import Layer, find_layers
+from peek_widget.network.model_copy import ModelCopy
+from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess
+from peek_widget.network.published import torchvision_name
+
+__all__ = ["Network", "layers", "read"]
+
+# Sides tried in turn when nothing says which the model takes; the first is that of most ImageNet models.
+_SIZES = (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24, 8, 384, 512)
+
+_NO_CONVOLUTION = (
+    "A {kind} runs no convolution on its image, so it has no channels to look into: give a convolutional network."
+)
+
+_WORTH_CUTTING = 0.9  # share of the image's side: a larger part saves too little to be cut out
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model that was read by :func:`read`.
+
+    Attributes:
+        model_copy: the structural copy that is run in place of the user's model.
+        layers: all layers that have units, in call order; the last is the model's output.
+        channels: number of channels of the input image.
+        input_size: side in pixels of the image that the model was read with: its own where that is known.
+        preprocess: what an image in [0, 1] goes through before it is given to the model.
+    """
+
+    model_copy: ModelCopy
+    layers: tuple[Layer, ...]
+    channels: int
+    input_size: int
+    preprocess: Preprocess
+
+    def replica(
+        self,
+        *,
+        input_size: int | None = None,
+        preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+        device: str | torch.device | None = None,
+    ) -> Network:
+        """Read the same model once more, for use in another thread.
+
+        A network is run by one thread at a time. A replica has a copy of the structure of its own and shares the
+        weights with the user's model (as this one does), except on another device than the model's.
+
+        Args:
+            input_size, preprocess, device: as for :func:`read`; those left out are this network's.
+        """
+        return read(
+            self.model_copy.original,
+            self.input_size if input_size is None else input_size,
+            self.preprocess if preprocess is None else preprocess,
+            self.model_copy.device if device is None else device,
+        )
+
+    def run(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+        """Compute the activations of the named layers before their last ReLUs.
+
+        Args:
+            images: ``[N, C, H, W]``, already preprocessed, on the network's device.
+            names: names of the layers; nothing past the last of them is computed.
+
+        Returns:
+            for each name ``[N, C, H, W]`` (or ``[N, C]`` for a vector), float32.
+
+        Raises:
+            LayerError: if there is no such layer.
+            ModelError: if the model's forward raised; the cause is chained.
+        """
+        found = {name: self.layer(name) for name in names}
+        preactivations = {layer.output: layer.preactivation for layer in found.values()}
+        values = self.model_copy.run(images, preactivations, preactivations)
+        return {name: layer.layout(values[layer.output], tuple(images.shape)) for name, layer in found.items()}
+
+    def layer(self, name: str | nn.Module) -> Layer:
+        """Find a layer by its name, or by the module of the user's model that it is.
+
+        Args:
+            name: as it is listed in ``layers``, or any other name of the module in the user's own model. The names of
+                GoogLeNet's Caffe model (``inception_4c/output``) stand for torchvision's layers. A module (of
+                ``model.modules()``) stands for its first call in the forward.
+
+        Raises:
+            LayerError: if there is none, with similar names; or if the forward never runs it.
+        """
+        by_name = self._by_name
+        if isinstance(name, nn.Module):
+            return self._layer_of_module(name)
+        if not isinstance(name, str):
+            raise LayerError(
+                "A layer is named by a string, as in named_modules(), or is given as a module of the model; "
+                f"{type(name).__name__} was given."
+            )
+        if name in by_name:
+            return by_name[name]
+        resolved = self.model_copy.resolve(name)
+        if resolved is None and "inception3a" in by_name:
+            resolved = torchvision_name(name)
+        if resolved in by_name:
+            return by_name[resolved]
+        if resolved is not None and "@" not in resolved:
+            raise self._not_run(name)
+        raise LayerError(f"The model has no layer {name!r}; {self._similar(name)}")
+
+    def _layer_of_module(self, module: nn.Module) -> Layer:
+        name = self.model_copy.name_of(module)
+        if name is None:
+            raise LayerError(
+                f"The {type(module).__name__} given as a layer is no module of this model: give one of "
+                f"model.modules(), or a name. Possible are, e.g., {', '.join(list(self._by_name)[:4])}; layers(model) "
+                f"lists all {len(self._by_name)}."
+            )
+        if name not in self._by_name:
+            raise self._not_run(name)
+        return self._by_name[name]
+
+    def _not_run(self, name: str) -> LayerError:
+        return LayerError(
+            f"The layer {name!r} is in the model, but has no units that can be drawn: its forward never runs it, "
+            f"or it returns no map and no vector. Possible are {self._similar(name)}"
+        )
+
+    def _similar(self, name: str) -> str:
+        like = self.model_copy.without_wrappers(name)
+        near = difflib.get_close_matches(like, self._by_name, n=4, cutoff=0.4) or [n for n in self._by_name if n][:4]
+        return f"near names: {', '.join(near)}; layers(model) lists all {len(self._by_name)}."
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    def check_unit(self, name: str | nn.Module, unit: int) -> None:
+        """Raise UnitError if the layer does not have that unit (LayerError if there is no such layer)."""
+        layer = self.layer(name)
+        channels = layer.channels
+        if isinstance(unit, bool) or not isinstance(unit, SupportsIndex):
+            raise UnitError(f"A unit is a whole number from 0 to {channels - 1}; {unit!r} was given.")
+        if not 0 <= unit < channels:
+            shown = name if isinstance(name, str) else layer.name
+            where = f"Layer {shown!r}" if shown else "The model's output"
+            raise UnitError(f"{where} has {channels} units, numbered 0 to {channels - 1}; unit {unit} was asked for.")
+
+    # -- sizes that a layer can be computed at, found by trial
+
+    def fixed(self, name: str) -> bool:
+        """Tell whether the layer can only be computed from images of ``input_size``; tried at another size."""
+        index = self.layer(name).index
+        # Where a layer runs at another size, all before it do; where it does not, none behind it does.
+        for tried, is_fixed in self._fixed.items():
+            if tried <= index if is_fixed else tried >= index:
+                return is_fixed
+        self._fixed[index] = not self.runs_at(name, self.input_size + 32)
+        return self._fixed[index]
+
+    @functools.cached_property
+    def _fixed(self) -> dict[int, bool]:
+        return {}
+
+    def runs_at(self, name: str, size: int) -> bool:
+        """Tell whether the layer can be computed from a square image of that side in pixels."""
+        probe = torch.zeros(1, self.channels, size, size, device=self.model_copy.device, dtype=torch.float32)
+        try:
+            with torch.no_grad():
+                value = self.run(self.preprocess(probe), [name])[name]
+        except (PeekError, RuntimeError, ValueError):
+            return False
+        return value.numel() > 0
+
+    def minimum(self, name: str) -> int:
+        """Return the smallest side in pixels at which the layer can be computed, by bisection below the input size."""
+        low, high = 1, self.input_size
+        while low < high:
+            middle = (low + high) // 2
+            if self.runs_at(name, middle):
+                high = middle
+            else:
+                low = middle + 1
+        return high
+
+    # -- the part of an image that the center of a feature map depends on
+
+    def middle_part(self, name: str, size: int) -> tuple[int, int, int] | None:
+        """Return the part of a square image that alone determines the units at the center of a layer's map.
+
+        It is the receptive field of the center with two strides of margin on each axis, so that padding at the part's
+        border does not reach the center. Checked by running the layer on the part and on the whole image.
+
+        Args:
+            name: the layer's name.
+            size: side of the image in pixels.
+
+        Returns:
+            first row, first column and side of the part: the center of its map is the center of the whole image's
+            map. None where it would be nearly the whole image, or the check failed.
+        """
+        key = self.layer(name).name, size
+        if key not in self._parts:
+            self._parts[key] = self._find_part(self.layer(name), size)
+        return self._parts[key]
+
+    @functools.cached_property
+    def _parts(self) -> dict[tuple[str, int], tuple[int, int, int] | None]:
+        return {}
+
+    def _find_part(self, layer: Layer, size: int) -> tuple[int, int, int] | None:
+        side = max(layer.receptive_field) + 2 * max(layer.stride)
+        if layer.global_field or not layer.spatial or side > _WORTH_CUTTING * size:
+            return None
+        draws = torch.Generator().manual_seed(0)
+        shape = (1, self.channels, size, size)
+        image = torch.rand(shape, generator=draws, dtype=torch.float32, device="cpu").to(self.model_copy.device)
+
+        def run(part: Tensor) -> Tensor:
+            with torch.no_grad():
+                return self.run(self.preprocess(part), [layer.name])[layer.name]
+
+        try:
+            whole, part = run(image), run(image[:, :, :side, :side])
+            centers = [[(positions - 1) // 2 for positions in one.shape[2:]] for one in (whole, part)]
+            top, left = ((a - b) * step for a, b, step in zip(*centers, layer.stride, strict=True))
+            if not (0 <= top <= size - side and 0 <= left <= size - side):
+                return None
+            part = run(image[:, :, top : top + side, left : left + side])
+        except (PeekError, RuntimeError, ValueError):
+            return None
+        ours, theirs = (one[0, :, y, x] for one, (y, x) in zip((part, whole), reversed(centers), strict=True))
+        same = bool((ours - theirs).abs().max() <= 1e-4 * theirs.abs().max())
+        return (top, left, side) if same else None
+
+
+def _first_channels(model: nn.Module) -> int:
+    """Return the number of channels that the model's first convolution takes; 3 where there is none."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and not nn.parameter.is_lazy(module.weight):
+            return module.in_channels
+    return 3
+
+
+def _own_size(model: nn.Module) -> int | None:
+    """Return the input size that the model's attributes give (``input_size``, timm's ``pretrained_cfg``), if any."""
+    size = getattr(model, "input_size", None)
+    config = getattr(model, "pretrained_cfg", None)
+    if size is None and isinstance(config, dict):
+        size = config.get("input_size")
+    if isinstance(size, (tuple, list)) and size:
+        size = size[-1]
+    return size if isinstance(size, int) and size > 0 else None
+
+
+# A tensor made in inference mode can never take part in an ascent: neither the copy's buffers nor the dry run's graph.
+@torch.inference_mode(False)
+def read(
+    model: nn.Module | ModelCopy,
+    input_size: int | None = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+    device: str | torch.device | None = None,
+) -> Network:
+    """Read a model: copy its structure, and find its layers in one dry run of the copy.
+
+    Args:
+        model: the user's model, which is neither run nor changed; or a copy of it, which is then run.
+        input_size: side in pixels of the square image that the model was made for. Left out, it is
+            ``model.input_size`` or that of timm's ``pretrained_cfg``, else found by trial: 224 where that works, less
+            where the deepest layer's receptive field is much smaller.
+        preprocess: see :func:`~peek_widget.network.preprocess.find_preprocess`.
+        device: where to run; left out, the model's own.
+
+    Raises:
+        ModelError: if it is no model of images that can be read, with the reason.
+        SizeError: if ``input_size`` is not a whole number above 0.
+    """
+    model_copy = model if isinstance(model, ModelCopy) else ModelCopy(model, device)
+    channels = _first_channels(model_copy.module)
+    found_preprocess = find_preprocess(model_copy.original, channels, preprocess)
+    channels = found_preprocess.count if found_preprocess.function is None else channels
+    if input_size is not None and (isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1):
+        raise SizeError(f"input_size={input_size!r}: give the side in pixels as a whole number above 0, e.g. 224.")
+    own = _own_size(model_copy.original)
+    stated = input_size if input_size is not None else own
+
+    first_error: Exception | None = None
+    # An argument is taken as it is; an attribute may mean something else, such as 784 for 28 x 28.
+    for size in (stated,) if input_size is not None else (own, *_SIZES) if own is not None else _SIZES:
+        try:
+            found, convolutions = find_layers(model_copy, channels, size, found_preprocess)
+            break
+        except Exception as error:
+            first_error = first_error or error
+    else:
+        if not any(isinstance(module, nn.Conv2d) for module in model_copy.module.modules()):
+            raise ModelError(_NO_CONVOLUTION.format(kind=type(model_copy.original).__name__)) from first_error
+        tried = f"at {stated} px" if input_size is not None else f"at {_SIZES[0]} px (nor at any other size tried)"
+        raise ModelError(
+            f"The model's forward could not be run on a {channels}-channel image {tried}: "
+            f"{type(first_error).__name__}: {first_error}. Say what it takes with input_size= (side in pixels) "
+            "and preprocess=Preprocess(mean, std, channels=...)."
+        ) from first_error
+    if not convolutions:
+        raise ModelError(_NO_CONVOLUTION.format(kind=type(model_copy.original).__name__))
+    if stated is None and size == _SIZES[0]:
+        deepest = max(layer.receptive_field[0] for layer in found if layer.spatial or not layer.global_field)
+        smaller = next((s for s in (32, 64, 96, 128) if deepest <= s), None)
+        if smaller is not None:
+            # A network with receptive fields of 20 px was not made for 224 px: drawn at that size, a unit would fill a
+            # hundredth of the picture.
+            try:
+                found, _ = find_layers(model_copy, channels, smaller, found_preprocess)
+                size = smaller
+            except Exception:
+                pass  # its last layers fix the size at 224 px, which is an answer too
+    return Network(model_copy, tuple(found), channels, size, found_preprocess)
+
+
+def layers(
+    model: nn.Module | ModelCopy,
+    input_size: int | None = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+) -> list[Layer]:
+    """List the layers that a model's forward runs and that have units, in call order.
+
+    They are found by one dry run of a structural copy: the model itself is neither run nor changed. (torchvision's
+    ``get_graph_node_names`` and timm's ``feature_info`` answer the same question for models that they can trace.)
+
+    Args:
+        model: any convolutional ``torch.nn.Module`` whose forward takes one batch of images.
+        input_size: side in pixels of the image that it was made for; found by trial when left out.
+        preprocess: a :class:`Preprocess`, a function on images in [0, 1], or ``"none"``.
+
+    Returns:
+        one :class:`Layer` for each; the last is the model's output, named ``""``.
+
+    Raises:
+        ModelError: if the model can't be read, with the reason.
+    """
+    return list(read(model, input_size, preprocess).layers)
