@@ -42,10 +42,10 @@ for (let unit = 0; unit < UNITS; unit += 3) words[unit] = unit % 2 ? ["dog"] : [
 const state = {
   layer: "conv5", unit: 0, recipe: "peek", seed: 0, size: null, playing: true, blur: null, jitter: null, decay: null,
   total_variation: null, step_size: null, objective: "neuron", at: null, negative: false, device: "cpu",
-  layer_list: [{ name: "conv5", kind: "Conv2d", channels: UNITS, size: [14, 14], receptive_field: [196, 196],
+  _layer_list: [{ name: "conv5", kind: "Conv2d", channels: UNITS, size: [14, 14], receptive_field: [196, 196],
     stride: [16, 16], rectified: false, objectives: ["neuron"] }],
-  recipe_list: [], knobs: [], class_names: [], about: {}, status: { state: "done" }, evidence: {}, gauge: {},
-  frame: new DataView(new ArrayBuffer(0)), history: new DataView(new ArrayBuffer(0)), activation: 0, step: 0,
+  _recipe_list: [], _knobs: [], class_names: [], _about: {}, status: { state: "done" }, evidence_status: {}, gauge: {},
+  frame: new DataView(new ArrayBuffer(0)), _history: new DataView(new ArrayBuffer(0)), activation: 0, step: 0,
   tags: { conv5: words }, tag_keys: { d: "dog" },
 };
 const handlers = {};
@@ -66,7 +66,7 @@ const model = {
   get: (name) => state[name], set: (name, value) => { state[name] = value; }, save_changes() {},
   on: (event, handler) => (handlers[event] ??= []).push(handler), off() {},
   send(message) {
-    if (message.kind === "part") setTimeout(() => tell({ kind: "part" }, part));
+    if (message.kind === "load_module") setTimeout(() => tell({ kind: "module" }, part));
     if (message.kind === "sheet" && message.on) {
       tell({ kind: "sheet", sheet: 1, n: (n += 1), layer: "conv5", total: UNITS, open: true, state: "done",
         text: "All units drawn.", problem: "" });

@@ -115,7 +115,7 @@ from tests.networks import squeezenet
 from torchvision.models import SqueezeNet1_0_Weights
 from peek_widget import UnitExplorer
 names = SqueezeNet1_0_Weights.DEFAULT.meta["categories"]
-explorer = UnitExplorer(squeezenet(), labels=names, layer="", unit=130)
+explorer = UnitExplorer(squeezenet(), class_names=names, layer="", unit=130)
 explorer"""
     ),
     # Photographs are not ours to show: the bundled network's own kind of images, drawn anew.
@@ -162,7 +162,7 @@ def screens() -> None:
                 if scene.ask:
                     book.ask(scene.ask)
                 book.until("d.state === 'done' && d.drawn > 0", timeout=240)
-                book.until_kernel("explorer.evidence.get('state', 'done') == 'done'", timeout=240)
+                book.until_kernel("explorer.evidence_status.get('state', 'done') == 'done'", timeout=240)
                 for selector in scene.click:
                     book.root.locator(selector).first.click()
                 if scene.until:

@@ -98,7 +98,7 @@ class _Told(traitlets.TraitType[_Got, _Got]):
         if not obj._telling:
             raise TraitError(
                 f"{self.name} describes the explorer and cannot be set: it follows the model and the controls. "
-                "Names for the output's units are given as UnitExplorer(model, labels=[...])."
+                "Names for the output's units are given as UnitExplorer(model, class_names=[...])."
             )
         super().set(obj, value)
 
@@ -116,7 +116,7 @@ class _Live(traitlets.TraitType[_Got, _Got]):
     def set(self, obj: Any, value: Any) -> None:
         raise TraitError(
             f"{self.name} shows what the explorer does and cannot be set; set layer, unit, recipe, a knob, seed or "
-            "size, or call play(), pause(), restart(), step_once(), look_at(), resume_from() or start_from()."
+            "size, or call play(), pause(), restart(), step_once(), seek(), resume_from() or start_from()."
         )
 
 
@@ -201,8 +201,8 @@ class UnitExplorer(anywidget.AnyWidget):
         unit: the unit's number, from 0.
         dataset: real images to set beside the drawn picture: a folder, a torch Dataset, or a list of images, as
             `peek_widget.top_crops` takes it; or evidence already gathered (what `top_crops` gave, or a file of it).
-        labels: names of the output's units, for the class list; left out, `model.class_names`.
-        image_labels: a label for each image of `dataset`, as `top_crops` takes them; left out, the dataset's own.
+        class_names: names of the output's units, for the class list; left out, `model.class_names`.
+        labels: a label for each image of `dataset`, as `top_crops` takes them; left out, the dataset's own.
         recipe: the name of a preset or a `Recipe`.
         recipes: the presets that can be chosen, by name, the first being the usual one; left out, all.
         seed: where the randomness begins, 0 to 2**31 - 1.
@@ -225,16 +225,16 @@ class UnitExplorer(anywidget.AnyWidget):
         state: what `state_json()` gave: all the controls from layer to playing at once, in place of the single ones.
 
     Every control is a trait: `explorer.unit = 12` moves the slider and begins to draw unit 12. `frame`
-    (JPEG or PNG bytes), `activation`, `step`, `history` and `status` can be read, observed and linked;
+    (JPEG or PNG bytes), `activation`, `step` and `status` can be read, observed and linked;
     they are written by the worker, and **their observers run in the worker's thread**, between two
     steps. An observer that raises stops the run, with its error in `status`.
 
     With a `dataset`, a thread beside the worker looks through the images for the layers that are shown, one after
-    the other, and gives way to the drawing. What is wrong with the dataset is said in the panel (and in `evidence`),
-    and the explorer goes on drawing. `crops` is what it has found for the unit shown. Two more traits can be read,
-    observed and linked; they are written by that thread, a few times a second at most:
+    the other, and gives way to the drawing. What is wrong with the dataset is said in the panel (and in
+    `evidence_status`), and the explorer goes on drawing. `crops` is what it has found for the unit shown. Two
+    more traits can be read, observed and linked; they are written by that thread, a few times a second at most:
 
-    - `evidence`: how far it is: `state` ("waiting", "running", "stopped", "done", "given", "error"), `text`,
+    - `evidence_status`: how far it is: `state` ("waiting", "running", "stopped", "done", "given", "error"), `text`,
       `problem` (a sentence, or ""), `layer`, `unit`, `images` (seen) and `total`; {} without a dataset.
     - `gauge`: the drawn picture beside the real images, by one rule (best place of the map, before any ReLU):
       `activation` of the picture as it is now, laid before the network without the random views; `lowest`, `median`,
@@ -274,13 +274,13 @@ class UnitExplorer(anywidget.AnyWidget):
     device: _Text = _Text("cpu").tag(sync=True)
     playing: _Switch = _Switch(True).tag(sync=True)
 
-    layer_list: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
-    recipe_list: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
-    knobs: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
+    _layer_list: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
+    _recipe_list: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
+    _knobs: _Rows[dict[str, Any]] = _Rows().tag(sync=True)
     class_names: _Rows[str] = _Rows(traitlets.Unicode()).tag(sync=True)
-    about: _Facts = _Facts().tag(sync=True)
+    _about: _Facts = _Facts().tag(sync=True)
 
-    evidence: _Live[dict[str, Any]] = _Live({}).tag(sync=True)
+    evidence_status: _Live[dict[str, Any]] = _Live({}).tag(sync=True)
     gauge: _Live[dict[str, Any]] = _Live({}).tag(sync=True)
 
     tags: _Kept[dict[str, dict[str, list[str]]]] = _Kept({}).tag(sync=True)
@@ -289,7 +289,7 @@ class UnitExplorer(anywidget.AnyWidget):
     frame: _Live[bytes] = _Live(b"").tag(sync=True)
     activation: _Live[float] = _Live(0.0).tag(sync=True)
     step: _Live[int] = _Live(0).tag(sync=True)
-    history: _Live[bytes] = _Live(b"").tag(sync=True)
+    _history: _Live[bytes] = _Live(b"").tag(sync=True)
     status: _Live[dict[str, Any]] = _Live({}).tag(sync=True)
 
     def __init__(
@@ -299,8 +299,8 @@ class UnitExplorer(anywidget.AnyWidget):
         layer: str | None = None,
         unit: int = 0,
         dataset: Any = None,
-        labels: Iterable[str] | None = None,
-        image_labels: Any = None,
+        class_names: Iterable[str] | None = None,
+        labels: Any = None,
         recipe: Any = None,
         seed: int = 0,
         size: int | None = None,
@@ -371,9 +371,9 @@ class UnitExplorer(anywidget.AnyWidget):
             "frame": b"",
             "activation": 0.0,
             "step": 0,
-            "history": b"",
+            "_history": b"",
             "status": {},
-            "evidence": {},
+            "evidence_status": {},
             "gauge": {},
             "tags": {},
             "tag_keys": {},
@@ -396,7 +396,7 @@ class UnitExplorer(anywidget.AnyWidget):
         kind = usual_kind(self._network.layer(layer)) if objective is None else objective
         check_kind(self._network.layer(layer), kind)
         at = check_at(self._network.layer(layer), at)
-        names = _names_of_classes(self._model, self._network, labels)
+        names = _names_of_classes(self._model, self._network, class_names)
         rows = self._describe_layers(layer)
         _checked_seed(seed)
         _checked_size(size)
@@ -452,14 +452,14 @@ class UnitExplorer(anywidget.AnyWidget):
             session = self._session
             self._desk = ExampleService(
                 dataset,
-                image_labels,
+                labels,
                 network=lambda: _still_there(me)._network,
-                publish=lambda evidence, gauge: _still_there(me)._show(evidence=evidence, gauge=gauge),
+                publish=lambda evidence, gauge: _still_there(me)._show(evidence_status=evidence, gauge=gauge),
                 tell=lambda content, buffers: _still_there(me)._tell(content, buffers),
                 watched=session.watched,
                 drawing=lambda: session.running,
             )
-            self._live["evidence"] = {"state": "waiting", "text": "", "problem": ""}
+            self._live["evidence_status"] = {"state": "waiting", "text": "", "problem": ""}
         self._tags_lock = threading.Lock()
         self._book = TagBook(lambda: _still_there(me)._network, lambda: _still_there(me)._show_tags())
         self._sheets = self._make_sheet_desk(me, SheetKey(layer, recipe, seed, size, kind), sheet_store)
@@ -480,11 +480,11 @@ class UnitExplorer(anywidget.AnyWidget):
             device=str(self._network.model_copy.device),
             playing=bool(playing),
             **given,
-            layer_list=rows,
-            recipe_list=_describe_recipes(recipe, self._offered),
-            knobs=_describe_knobs(),
+            _layer_list=rows,
+            _recipe_list=_describe_recipes(recipe, self._offered),
+            _knobs=_describe_knobs(),
             class_names=names,
-            about=self._describe(),
+            _about=self._describe(),
         )
         self._telling = False
 
@@ -527,14 +527,14 @@ class UnitExplorer(anywidget.AnyWidget):
         self._session.step_once()
 
     @property
-    def kept_steps(self) -> list[int]:
+    def checkpoint_steps(self) -> list[int]:
         """The steps of the run that can be looked back at and gone on from, rising; the last is where it stands.
 
         There are at most 49, evenly thinned out as the run grows; of a large picture fewer (they have 96 MB).
         """
         return self._session.checkpoint_steps
 
-    def look_at(self, step: int) -> None:
+    def seek(self, step: int) -> None:
         """Pause, and show the picture as it was at a step; the nearest one kept is taken, and `status` says which.
 
         The run itself stays where it is, and `play()` goes on from there.
@@ -783,32 +783,32 @@ class UnitExplorer(anywidget.AnyWidget):
                 self._begin_comparison({what: list(values)})
             case protocol.Compare():
                 self.end_comparison()
-            case protocol.Compared(n):
+            case protocol.CompareAck(n):
                 self._comparer.ack(n)
-            case protocol.Keep(what):
+            case protocol.Save(what):
                 self._errands.add(lambda: self._hand_over(what))
                 self._session.wake()
-            case protocol.Scrub(step) if self.kept_steps:
-                self.look_at(step)
-            case protocol.Resume(step) if self.kept_steps:
+            case protocol.Seek(step) if self.checkpoint_steps:
+                self.seek(step)
+            case protocol.Resume(step) if self.checkpoint_steps:
                 self.resume_from(step)
-            case protocol.Arrange() | protocol.Enlarge() | protocol.Look() | protocol.StartFrom():
+            case protocol.SetCropView() | protocol.OpenCrop() | protocol.RunPass() | protocol.StartFromCrop():
                 self._receive_of_images(message)
-            case protocol.Tag() | protocol.TagSeen() | protocol.TagUndo() | protocol.TagKey():
+            case protocol.Tag() | protocol.TagReviewed() | protocol.TagUndo() | protocol.TagKey():
                 self._book.receive(message)
             case (
-                protocol.Part()
+                protocol.LoadModule()
                 | protocol.SheetOpen()
                 | protocol.SheetDraw()
                 | protocol.SheetView()
                 | protocol.SheetAck()
-                | protocol.SheetAlike()
+                | protocol.SheetSimilarity()
             ):
                 self._receive_of_sheet(message)
             case _:
-                if isinstance(message, protocol.Hello | protocol.Visible | protocol.Poll):
+                if isinstance(message, protocol.Hello | protocol.Visible | protocol.Ping):
                     self._comparer.resend()
-                if isinstance(message, protocol.Poll):
+                if isinstance(message, protocol.Ping):
                     self._answer()
                 self._session.receive(message)
                 self._receive_of_sheet(message)
@@ -821,8 +821,8 @@ class UnitExplorer(anywidget.AnyWidget):
     def _receive_of_sheet(self, message: protocol.Message) -> None:
         desk = self._sheets
         match message:
-            case protocol.Part():
-                self._tell({"kind": "part"}, [_static(name).encode() for name in ("lazy.js", "lazy.css")])
+            case protocol.LoadModule():
+                self._tell({"kind": "module"}, [_static(name).encode() for name in ("lazy.js", "lazy.css")])
                 # a page that asks for it knows nothing yet of what is shown there
                 desk.resend()
                 self._comparer.resend()
@@ -837,11 +837,11 @@ class UnitExplorer(anywidget.AnyWidget):
             case protocol.SheetAck(n):
                 self._session.mark_active()
                 desk.ack(n)
-            case protocol.SheetAlike():
+            case protocol.SheetSimilarity():
                 desk.alike()
             case protocol.Hello():
                 desk.resend()
-            case protocol.Visible() | protocol.Poll():
+            case protocol.Visible() | protocol.Ping():
                 desk.nudge()
 
     def _answer(self) -> None:
@@ -849,15 +849,15 @@ class UnitExplorer(anywidget.AnyWidget):
 
         The worker may be in a long step; and a host like Colab hands on nothing that another thread sends.
         """
-        self._tell({"kind": "here"}, [])
+        self._tell({"kind": "pong"}, [])
         # the lock is held for sending too, or something newer might overtake
         with self._live_lock:
             self._sender.send(self.comm, {name: self._live[name] for name in protocol.LIVE_TRAITS})
 
     def _receive_of_images(
-        self, message: protocol.Arrange | protocol.Enlarge | protocol.Look | protocol.StartFrom
+        self, message: protocol.SetCropView | protocol.OpenCrop | protocol.RunPass | protocol.StartFromCrop
     ) -> None:
-        if isinstance(message, protocol.StartFrom) and message.id == 0:
+        if isinstance(message, protocol.StartFromCrop) and message.id == 0:
             self.start_from(None)
             return
         desk = self._desk
@@ -865,13 +865,13 @@ class UnitExplorer(anywidget.AnyWidget):
             log.warning("The front end asked for real images, and there is no dataset. Ignored.")
             return
         match message:
-            case protocol.Arrange(least, cut):
-                desk.arrange(least, cut)
-            case protocol.Enlarge(number):
+            case protocol.SetCropView(bottom, cut):
+                desk.arrange(bottom, cut)
+            case protocol.OpenCrop(number):
                 desk.enlarge(number)
-            case protocol.Look(on):
+            case protocol.RunPass(on):
                 desk.look(on)
-            case protocol.StartFrom(number):
+            case protocol.StartFromCrop(number):
                 crop = desk.crop(number)
                 # a click may come late, when the crops of another unit are there already
                 if crop is not None and (crop.layer, crop.unit) == (self.layer, self.unit):
@@ -945,14 +945,14 @@ class UnitExplorer(anywidget.AnyWidget):
         if self._obeying:
             return
         if change.name == "layer":
-            if self.layer not in [row["name"] for row in self.layer_list]:
-                self._tell_traits(layer_list=self._describe_layers(self.layer))
+            if self.layer not in [row["name"] for row in self._layer_list]:
+                self._tell_traits(_layer_list=self._describe_layers(self.layer))
             self._follow_layer()
-        if change.name == "recipe" and _name_of(self.recipe) not in [row["name"] for row in self.recipe_list]:
-            self._tell_traits(recipe_list=_describe_recipes(self.recipe, self._offered))
+        if change.name == "recipe" and _name_of(self.recipe) not in [row["name"] for row in self._recipe_list]:
+            self._tell_traits(_recipe_list=_describe_recipes(self.recipe, self._offered))
         if change.name == "device":
             self._device = self.device
-            self._tell_traits(about={**self.about, "device": self.device})
+            self._tell_traits(_about={**self._about, "device": self.device})
         if change.name in ("layer", "unit"):
             self._start = None
             if self._desk is not None:
@@ -986,7 +986,7 @@ class UnitExplorer(anywidget.AnyWidget):
             self.at,
             self.negative,
             self._device,
-            _name_of_unit(self.layer_list, self.class_names, self.layer, self.unit),
+            _name_of_unit(self._layer_list, self.class_names, self.layer, self.unit),
         )
 
     def _tell_traits(self, **values: Any) -> None:
@@ -1015,7 +1015,7 @@ class UnitExplorer(anywidget.AnyWidget):
         self._check_open()
         if not is_whole(step) or int(step) < 0:
             raise PeekError(f"A step is a whole number from 0; {step!r} was given.")
-        if not self.kept_steps:
+        if not self.checkpoint_steps:
             raise PeekError("There is no step to look at yet: the run has not made its first one.")
         return int(step)
 
@@ -1113,7 +1113,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def _hand_over(self, what: str) -> None:
         """Send the page what it wants to save or copy; in the worker."""
-        content = {"kind": "kept", "what": what, "name": "", "text": "", "note": "", "problem": ""}
+        content = {"kind": "saved", "what": what, "name": "", "text": "", "note": "", "problem": ""}
         buffers = []
         try:
             match what:
@@ -1161,7 +1161,7 @@ class UnitExplorer(anywidget.AnyWidget):
         values = {
             "activation": update.activation,
             "step": update.step,
-            "history": update.history,
+            "_history": update.history,
             "status": update.status,
         }
         if update.snapshot is not None:
@@ -1351,7 +1351,7 @@ def _names_of_classes(model: Any, network: Network, labels: Iterable[str] | None
     if isinstance(given, str) or not isinstance(given, Iterable):
         words = f"a list of names, one for each unit of the output, not {type(given).__name__} {given!r:.60}."
         if labels is not None:
-            raise PeekError(f"labels= takes {words}")
+            raise PeekError(f"class_names= takes {words}")
         log.warning("model.class_names should be %s It is left out.", words)
         return []
     names = [str(name) for name in given]
@@ -1359,7 +1359,7 @@ def _names_of_classes(model: Any, network: Network, labels: Iterable[str] | None
     if len(names) != units:
         words = f"{len(names)} names, and the model's output has {units} units"
         if labels is not None:
-            raise PeekError(f"labels= holds {words}: give one name for each unit, in their order.")
+            raise PeekError(f"class_names= holds {words}: give one name for each unit, in their order.")
         if names:
             log.warning("model.class_names holds %s: the names are left out.", words)
         return []

@@ -18,8 +18,8 @@ __all__ = ["HTMLWithPictures", "Pictures"]
 
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
-OURS = {"layer_list", "recipe_list", "status"}
-"""Traits that tell an explorer, also one of a class derived from it, from any other widget."""
+MARKS = ({"_layer_list", "_recipe_list", "status"}, {"layer_list", "recipe_list", "status"})
+"""Traits by which an explorer's state, or that of a derived class, is recognized; two were renamed."""
 
 
 class Pictures(Preprocessor):
@@ -29,7 +29,9 @@ class Pictures(Preprocessor):
         """Change the notebook, as nbconvert asks of a preprocessor."""
         widgets = nb.metadata.get("widgets", {})
         state = widgets.get(STATE, {}).get("state", {})
-        explorers = {name for name, model in state.items() if set(model.get("state", {})) >= OURS}
+        explorers = {
+            name for name, model in state.items() if any(set(model.get("state", {})) >= marks for marks in MARKS)
+        }
         for cell in nb.cells:
             for output in cell.get("outputs", ()):
                 data = output.get("data", {})

@@ -68,7 +68,7 @@ def test_another_widget_keeps_its_state(executed):
     assert html.count(VIEW) >= 1
     assert "IntSliderModel" in html
     # the explorer's script and picture are not carried twice
-    assert "layer_list" not in html
+    assert "_layer_list" not in html
 
 
 def test_where_explorers_were_all_there_is_nothing_is_fetched_for_them(executed):

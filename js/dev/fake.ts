@@ -82,14 +82,14 @@ const state: Record<string, unknown> = {
   negative: false,
   device: "cpu",
   playing: true,
-  layer_list: layers,
-  recipe_list: [
+  _layer_list: layers,
+  _recipe_list: [
     { name: "peek", summary: "Our own default: a picture one can name in a few seconds.", source: "this project" },
     { name: "oygard-2016", summary: "Gaussian blur each step, five octaves growing in size.", source: "Øygard 2016" },
   ],
-  knobs,
+  _knobs: knobs,
   class_names: Array.from({ length: 1000 }, (_, i) => (i === 17 ? "jay <b>not bold</b>" : `class ${i}`)),
-  about: {
+  _about: {
     model: "SqueezeNet",
     preprocess: "ImageNet mean and std (3 channels)",
     device: "cpu",
@@ -102,7 +102,7 @@ const state: Record<string, unknown> = {
     },
   },
   frame: new DataView(new ArrayBuffer(0)),
-  history: new DataView(new ArrayBuffer(0)),
+  _history: new DataView(new ArrayBuffer(0)),
   activation: 0,
   step: 0,
   status: {},
@@ -177,7 +177,7 @@ async function tick(): Promise<void> {
     state.frame = new DataView(await blob.arrayBuffer());
     state.activation = activation;
     state.step = step;
-    state.history = new DataView(new Float32Array(points).buffer);
+    state._history = new DataView(new Float32Array(points).buffer);
     emit("change:frame");
   }
   const values = {

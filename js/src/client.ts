@@ -82,7 +82,7 @@ export class Session {
       model.on(event as never, handler as never);
     };
     on("msg:custom", (content: unknown, buffers?: readonly Binary[]) => {
-      if ((content as Inbound | null)?.kind === "here") this.attention.here();
+      if ((content as Inbound | null)?.kind === "pong") this.attention.here();
       for (const store of [this.crops, this.keeper, this.later]) store.receive(content, buffers ?? []);
     });
     // Jupyter's own event, which says in time what the first refused message would say late.

@@ -8,9 +8,9 @@ export const WIRE = {
     "blur", "jitter", "decay", "total_variation", "step_size",
     "seed", "size", "objective", "at", "negative", "device", "playing"
   ],
-  "description": ["layer_list", "recipe_list", "knobs", "class_names", "about"],
-  "live": ["frame", "activation", "step", "history", "status"],
-  "evidence": ["evidence", "gauge"],
+  "description": ["_layer_list", "_recipe_list", "_knobs", "class_names", "_about"],
+  "live": ["frame", "activation", "step", "_history", "status"],
+  "evidence": ["evidence_status", "gauge"],
   "tags": ["tags", "tag_keys"]
 } as const;
 
@@ -20,11 +20,13 @@ export const WORDS = {
   "states": ["starting", "running", "paused", "done", "error", "idle", "closed"],
   "sheet_states": ["waiting", "running", "stopped", "done", "error"],
   "inbound": [
-    "hello", "ack", "visible", "poll", "play", "restart", "step", "crops", "enlarge", "start", "look",
-    "compare", "compared", "keep", "scrub", "resume",
-    "part", "sheet", "draw", "view", "sheetack", "alike", "tag", "seen", "undo", "key"
+    "hello", "ack", "visible", "ping", "play", "restart", "step", "crop_view", "open_crop", "start_from_crop",
+    "run_pass", "compare", "compare_ack", "save", "seek", "resume",
+    "load_module", "sheet", "draw", "view", "sheetack", "similarity", "tag", "tag_reviewed", "undo", "key"
   ],
-  "outbound": ["crops", "large", "compare", "kept", "part", "sheet", "thumbs", "alike", "counts", "suggestions", "here"]
+  "outbound": [
+    "crops", "large", "compare", "saved", "module", "sheet", "thumbs", "similarity", "counts", "suggestions", "pong"
+  ]
 } as const;
 
 export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
@@ -103,7 +105,7 @@ export interface Status {
 }
 
 /** How far the look through the real images is; without a dataset an empty object. */
-export interface Evidence {
+export interface EvidenceStatus {
   state: "waiting" | "running" | "stopped" | "done" | "given" | "error";
   text: string;
   problem: string;
@@ -149,7 +151,7 @@ export interface CropSet {
   kind: "crops";
   layer: string;
   unit: number;
-  least: boolean;
+  bottom: boolean;
   cut: boolean;
   crops: CropInfo[];
 }
@@ -186,9 +188,9 @@ export interface ComparisonSet {
 
 export type KeptKind = "picture" | "figure" | "code";
 
-/** The answer to `keep`; the buffer is the file. */
+/** The answer to `save`; the buffer is the file. */
 export interface KeptFile {
-  kind: "kept";
+  kind: "saved";
   what: KeptKind;
   name: string;
   text: string;
@@ -196,12 +198,12 @@ export interface KeptFile {
   problem: string;
 }
 
-/** Somebody has heard a poll; said before the kernel calls the poll done. */
-export interface Here {
-  kind: "here";
+/** Answers a ping; sent before the kernel reports the ping as handled. */
+export interface Pong {
+  kind: "pong";
 }
 
-export type Inbound = CropSet | LargeCrop | ComparisonSet | KeptFile | Here;
+export type Inbound = CropSet | LargeCrop | ComparisonSet | KeptFile | Pong;
 
 /** How far the contact sheet is. `sheet`: its number; another layer, recipe, seed or size has another. */
 export interface SheetInfo {
@@ -225,7 +227,7 @@ export interface SheetThumbs {
 }
 
 export interface SheetOrder {
-  kind: "alike";
+  kind: "similarity";
   sheet: number;
   n: number;
   units: number[];
@@ -252,7 +254,7 @@ export interface TagSuggestions {
   problem: string;
 }
 
-export type SheetInbound = { kind: "part" } | SheetInfo | SheetThumbs | SheetOrder | TagCounts | TagSuggestions;
+export type SheetInbound = { kind: "module" } | SheetInfo | SheetThumbs | SheetOrder | TagCounts | TagSuggestions;
 
 /** Words on units: layer, unit as text, words. An empty list is a unit looked at with nothing found. */
 export type TagTrait = Record<string, Record<string, string[]>>;
@@ -276,17 +278,17 @@ export interface Traits {
   negative: boolean;
   device: string;
   playing: boolean;
-  layer_list: LayerInfo[];
-  recipe_list: RecipeInfo[];
-  knobs: KnobInfo[];
+  _layer_list: LayerInfo[];
+  _recipe_list: RecipeInfo[];
+  _knobs: KnobInfo[];
   class_names: string[];
-  about: About;
+  _about: About;
   frame: Binary;
   activation: number;
   step: number;
-  history: Binary;
+  _history: Binary;
   status: Partial<Status>;
-  evidence: Partial<Evidence>;
+  evidence_status: Partial<EvidenceStatus>;
   gauge: Partial<Gauge>;
   tags: TagTrait;
   tag_keys: Record<string, string>;
@@ -299,27 +301,27 @@ export type Outbound =
   | { kind: "hello" }
   | { kind: "ack"; n: number; at: number }
   | { kind: "visible"; on: boolean }
-  | { kind: "poll" }
+  | { kind: "ping" }
   | { kind: "play" }
   | { kind: "restart" }
   | { kind: "step" }
-  | { kind: "crops"; least: boolean; cut: boolean }
-  | { kind: "enlarge"; id: number }
-  | { kind: "start"; id: number }
-  | { kind: "look"; on: boolean }
+  | { kind: "crop_view"; bottom: boolean; cut: boolean }
+  | { kind: "open_crop"; id: number }
+  | { kind: "start_from_crop"; id: number }
+  | { kind: "run_pass"; on: boolean }
   | { kind: "compare"; what: "recipes" | "seeds" | "units"; values: readonly (string | number)[] }
-  | { kind: "compared"; n: number }
-  | { kind: "keep"; what: KeptKind }
-  | { kind: "scrub"; step: number }
+  | { kind: "compare_ack"; n: number }
+  | { kind: "save"; what: KeptKind }
+  | { kind: "seek"; step: number }
   | { kind: "resume"; step: number }
-  | { kind: "part" }
+  | { kind: "load_module" }
   | { kind: "sheet"; on: boolean }
   | { kind: "draw"; on: boolean }
   | { kind: "view"; units: number[] }
   | { kind: "sheetack"; n: number }
-  | { kind: "alike" }
+  | { kind: "similarity" }
   | { kind: "tag"; layer: string; units: number[]; words: string[]; on: boolean }
-  | { kind: "seen"; layer: string; units: number[]; on: boolean }
+  | { kind: "tag_reviewed"; layer: string; units: number[]; on: boolean }
   | { kind: "undo"; again: boolean }
   | { kind: "key"; key: string; word: string };
 

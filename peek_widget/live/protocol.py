@@ -23,31 +23,31 @@ __all__ = [
     "STATES",
     "TAG_TRAITS",
     "Ack",
-    "Arrange",
     "Compare",
-    "Compared",
-    "Enlarge",
+    "CompareAck",
     "Hello",
-    "Keep",
-    "Look",
+    "LoadModule",
     "Message",
-    "Part",
+    "OpenCrop",
+    "Ping",
     "Play",
-    "Poll",
     "ProtocolError",
     "Restart",
     "Resume",
-    "Scrub",
+    "RunPass",
+    "Save",
+    "Seek",
+    "SetCropView",
     "SheetAck",
-    "SheetAlike",
     "SheetDraw",
     "SheetOpen",
+    "SheetSimilarity",
     "SheetView",
-    "StartFrom",
+    "StartFromCrop",
     "StepOnce",
     "Tag",
     "TagKey",
-    "TagSeen",
+    "TagReviewed",
     "TagUndo",
     "Visible",
     "parse",
@@ -70,18 +70,18 @@ CONTROL_TRAITS = (
 )
 """Synced, written by either side."""
 
-DESCRIPTION_TRAITS = ("layer_list", "recipe_list", "knobs", "class_names", "about")
+DESCRIPTION_TRAITS = ("_layer_list", "_recipe_list", "_knobs", "class_names", "_about")
 """Synced, written by Python only."""
 
-LIVE_TRAITS = ("frame", "activation", "step", "history", "status")
+LIVE_TRAITS = ("frame", "activation", "step", "_history", "status")
 """Synced, written by the running ascent only, sent together as one update."""
 
-EVIDENCE_TRAITS = ("evidence", "gauge")
+EVIDENCE_TRAITS = ("evidence_status", "gauge")
 """Synced, written only by the thread that looks at real images."""
 
 TAG_TRAITS = ("tags", "tag_keys")
-"""Synced, written by Python, for the front end by its messages `tag`, `seen`, `undo` and `key`: so two pages that
-tag at once lose nothing."""
+"""Synced, written by Python, for the front end by its messages `tag`, `tag_reviewed`, `undo` and `key`: so two
+pages that tag at once lose nothing."""
 
 STATES = ("starting", "running", "paused", "done", "error", "idle", "closed")
 """What `status["state"]` can be; `idle` is a run that paused itself because nobody looked, `closed`
@@ -91,27 +91,27 @@ INBOUND_KINDS = (
     "hello",
     "ack",
     "visible",
-    "poll",
+    "ping",
     "play",
     "restart",
     "step",
-    "crops",
-    "enlarge",
-    "start",
-    "look",
+    "crop_view",
+    "open_crop",
+    "start_from_crop",
+    "run_pass",
     "compare",
-    "compared",
-    "keep",
-    "scrub",
+    "compare_ack",
+    "save",
+    "seek",
     "resume",
-    "part",
+    "load_module",
     "sheet",
     "draw",
     "view",
     "sheetack",
-    "alike",
+    "similarity",
     "tag",
-    "seen",
+    "tag_reviewed",
     "undo",
     "key",
 )
@@ -126,44 +126,45 @@ OUTBOUND_KINDS = (
     "crops",
     "large",
     "compare",
-    "kept",
-    "part",
+    "saved",
+    "module",
     "sheet",
     "thumbs",
-    "alike",
+    "similarity",
     "counts",
     "suggestions",
-    "here",
+    "pong",
 )
 """Custom messages to the front end, with images as binary buffers: a set of crops, one crop large, and an answer.
 
-`here`: somebody has heard a poll. It is said at once, before the kernel calls the poll done: a front end that hears
+`pong`: answers a ping. It is sent at once, before the kernel reports the ping as handled: a front end that hears
 of the one and not of the other knows that its explorer is gone.
 
-`crops`: `layer`, `unit`, `least`, `cut` and a list `crops` of at most nine, best first: `id` (a number, for
-`enlarge` and `start`), `key` (of its picture), `activation`, `name`, `label`, `clipped`, `box` (what the unit
-sees: left, top, right, bottom as shares of the image), `size` (width, height of what is shown), `image` (number of
-its JPEG among the buffers; -1: as last sent for this key) and `problem` (why there is no picture, or "").
+`crops`: `layer`, `unit`, `bottom`, `cut` and a list `crops` of at most nine, best first: `id` (a number, for
+`open_crop` and `start_from_crop`), `key` (of its picture), `activation`, `name`, `label`, `clipped`, `box` (what
+the unit sees: left, top, right, bottom as shares of the image), `size` (width, height of what is shown), `image`
+(number of its JPEG among the buffers; -1: as last sent for this key) and `problem` (why there is no picture, or "").
 
 `large`: `id`, `layer`, `unit`, `name`, `label`, `activation`, `clipped`, `box`, `size`, `problem`; `map` ((h, w), or
 empty) and `area` (where the map lies, as `box`). The first buffer is the whole image as JPEG, the second the map,
 one byte a place.
 
 `compare`: the pictures of a comparison, as JPEGs, in order (none where only words changed): `n` (to be acknowledged by
-`compared`), `state` ("" none, "starting", "drawing", "done", "error"), `title`, `text`, `problem`, and a list `items`:
-`caption`, `note`, `activation` (or null), `bar` (its two ends in percent of the scale) and `controls` (that draw it).
+`compare_ack`), `state` ("" none, "starting", "drawing", "done", "error"), `title`, `text`, `problem`, and a list
+`items`: `caption`, `note`, `activation` (or null), `bar` (its two ends in percent of the scale) and `controls` (that
+draw it).
 
-`kept`: the answer to `keep`: `what`, `name` (of a file), `text` (code to copy), `note` (on the picture), and
+`saved`: the answer to `save`: `what`, `name` (of a file), `text` (code to copy), `note` (on the picture), and
 `problem` (why there is none, or ""). The buffer is the file.
 
-`part`: the answer to `part`; the buffers are the script and the style sheet of the panels that come later.
+`module`: the answer to `load_module`; the buffers are the script and the style sheet of the panels that come later.
 
 Of the contact sheet, each with `sheet` (the number of the sheet: another layer, recipe, seed or size has another) and
 `n` (to be acknowledged by `sheetack`):
 
 - `sheet`: how far it is: `layer`, `total` (units), `open`, `state` (one of `SHEET_STATES`), `text`, `problem`.
 - `thumbs`: `units`, rows of (unit, activation, draft, problem); one JPEG a row, none where `problem` says why.
-- `alike`: `units`, all that have a picture, so that similar ones lie together; `problem` where that can't be said.
+- `similarity`: `units`, all that have a picture, so that similar ones lie together; `problem` where that can't be said.
 
 And of its tags: `counts` of a `layer`: `rows` of (word, units, in words), `looked` (units looked at), `total`, `undo`
 and `redo` (whether there is an edit to take back, to make again), `problem`; `suggestions` for a `layer`: `rows` of
@@ -207,7 +208,7 @@ class Visible:
 
 
 @dataclass(frozen=True)
-class Poll:
+class Ping:
     """The front end has heard nothing for a while and asks for the newest frame."""
 
 
@@ -227,29 +228,29 @@ class StepOnce:
 
 
 @dataclass(frozen=True)
-class Arrange:
+class SetCropView:
     """Which crops to show: those that excite the unit least, or most; what the unit sees (`cut`), or all of it."""
 
-    least: bool
+    bottom: bool
     cut: bool
 
 
 @dataclass(frozen=True)
-class Enlarge:
+class OpenCrop:
     """Show crop number `id` large, with the unit's map; 0 puts it away."""
 
     id: int
 
 
 @dataclass(frozen=True)
-class StartFrom:
+class StartFromCrop:
     """Draw from crop number `id` on; 0: from the recipe's own start again."""
 
     id: int
 
 
 @dataclass(frozen=True)
-class Look:
+class RunPass:
     """Go on looking through the real images, or stop."""
 
     on: bool
@@ -264,14 +265,14 @@ class Compare:
 
 
 @dataclass(frozen=True)
-class Compared:
+class CompareAck:
     """The sets of compared pictures up to number `n` have been drawn."""
 
     n: int
 
 
 @dataclass(frozen=True)
-class Part:
+class LoadModule:
     """The page wants the part of the front end that not everybody opens; saved notebooks go without."""
 
 
@@ -304,14 +305,14 @@ class SheetAck:
 
 
 @dataclass(frozen=True)
-class Keep:
+class Save:
     """Send one of `KEPT`, to be saved or copied."""
 
     what: str
 
 
 @dataclass(frozen=True)
-class Scrub:
+class Seek:
     """Pause, and show the picture of the kept step nearest to this one."""
 
     step: int
@@ -325,7 +326,7 @@ class Resume:
 
 
 @dataclass(frozen=True)
-class SheetAlike:
+class SheetSimilarity:
     """Say in which order similar pictures lie together."""
 
 
@@ -340,7 +341,7 @@ class Tag:
 
 
 @dataclass(frozen=True)
-class TagSeen:
+class TagReviewed:
     """`units` of `layer` were looked at and nothing was found (`on`), or were not."""
 
     layer: str
@@ -363,25 +364,25 @@ class TagKey:
     word: str
 
 
-SheetMessage = Part | SheetOpen | SheetDraw | SheetView | SheetAck | SheetAlike
-TagMessage = Tag | TagSeen | TagUndo | TagKey
+SheetMessage = LoadModule | SheetOpen | SheetDraw | SheetView | SheetAck | SheetSimilarity
+TagMessage = Tag | TagReviewed | TagUndo | TagKey
 
 Message = (
     Hello
     | Ack
     | Visible
-    | Poll
+    | Ping
     | Play
     | Restart
     | StepOnce
-    | Arrange
-    | Enlarge
-    | StartFrom
-    | Look
+    | SetCropView
+    | OpenCrop
+    | StartFromCrop
+    | RunPass
     | Compare
-    | Compared
-    | Keep
-    | Scrub
+    | CompareAck
+    | Save
+    | Seek
     | Resume
     | SheetMessage
     | TagMessage
@@ -389,24 +390,24 @@ Message = (
 
 _PLAIN: dict[str, Message] = {
     "hello": Hello(),
-    "poll": Poll(),
+    "ping": Ping(),
     "play": Play(),
     "restart": Restart(),
     "step": StepOnce(),
-    "alike": SheetAlike(),
-    "part": Part(),
+    "similarity": SheetSimilarity(),
+    "load_module": LoadModule(),
 }
 _FIELDS = {
     "ack": ("n", "at"),
     "visible": ("on",),
-    "crops": ("least", "cut"),
-    "enlarge": ("id",),
-    "start": ("id",),
-    "look": ("on",),
+    "crop_view": ("bottom", "cut"),
+    "open_crop": ("id",),
+    "start_from_crop": ("id",),
+    "run_pass": ("on",),
     "compare": ("what", "values"),
-    "compared": ("n",),
-    "keep": ("what",),
-    "scrub": ("step",),
+    "compare_ack": ("n",),
+    "save": ("what",),
+    "seek": ("step",),
     "resume": ("step",),
     "sheet": ("on",),
     "draw": ("on",),
@@ -414,7 +415,7 @@ _FIELDS = {
     "sheetack": ("n",),
     "undo": ("again",),
     "tag": ("layer", "units", "words", "on"),
-    "seen": ("layer", "units", "on"),
+    "tag_reviewed": ("layer", "units", "on"),
     "key": ("key", "word"),
 }
 
@@ -445,24 +446,24 @@ def parse(content: Any, buffers: Any = None) -> Message:
     match kind:
         case "ack":
             return Ack(_number(content["n"], "An ack names a frame"), _number(content["at"], "An ack names a time"))
-        case "enlarge":
-            return Enlarge(_number(content["id"], "enlarge names a crop"))
-        case "start":
-            return StartFrom(_number(content["id"], "start names a crop"))
-        case "scrub":
-            return Scrub(_number(content["step"], "scrub names a step"))
+        case "open_crop":
+            return OpenCrop(_number(content["id"], "open_crop names a crop"))
+        case "start_from_crop":
+            return StartFromCrop(_number(content["id"], "start_from_crop names a crop"))
+        case "seek":
+            return Seek(_number(content["step"], "seek names a step"))
         case "resume":
             return Resume(_number(content["step"], "resume names a step"))
         case "visible":
             return Visible(_switch(content["on"], kind))
-        case "look":
-            return Look(_switch(content["on"], kind))
-        case "crops":
-            return Arrange(_switch(content["least"], kind), _switch(content["cut"], kind))
-        case "compared":
-            return Compared(_number(content["n"], "compared names a set"))
-        case "keep":
-            return Keep(_one_of(KEPT, content["what"], kind))
+        case "run_pass":
+            return RunPass(_switch(content["on"], kind))
+        case "crop_view":
+            return SetCropView(_switch(content["bottom"], kind), _switch(content["cut"], kind))
+        case "compare_ack":
+            return CompareAck(_number(content["n"], "compare_ack names a set"))
+        case "save":
+            return Save(_one_of(KEPT, content["what"], kind))
         case "compare":
             what = _one_of(COMPARED, content["what"], kind)
             return Compare(what, _values(what, content["values"]))
@@ -483,8 +484,10 @@ def parse(content: Any, buffers: Any = None) -> Message:
                 _words(content["words"]),
                 _switch(content["on"], kind),
             )
-        case "seen":
-            return TagSeen(_text(content["layer"], kind), _units(content["units"], kind), _switch(content["on"], kind))
+        case "tag_reviewed":
+            return TagReviewed(
+                _text(content["layer"], kind), _units(content["units"], kind), _switch(content["on"], kind)
+            )
         case "key":
             return TagKey(_letter(content["key"]), _text(content["word"], kind))
     return _PLAIN[kind]

@@ -327,7 +327,7 @@ class RunService:
                 case protocol.Visible(on):
                     self._pacer.visible(on, now)
                     self._mailbox.resend |= on
-                case protocol.Poll():
+                case protocol.Ping():
                     self._pacer.poke(now)
                     self._mailbox.resend = True
                 case protocol.Hello():

@@ -521,7 +521,7 @@ class SheetService:
             places = order(pictures)
         except PeekError as error:
             problem = f"No order by likeness: {error}"
-        message = {"kind": "alike", "sheet": now.number, "units": [units[at] for at in places], "problem": problem}
+        message = {"kind": "similarity", "sheet": now.number, "units": [units[at] for at in places], "problem": problem}
         self._tell(message, [])
 
     def _tell(self, message: dict[str, Any], buffers: list[bytes]) -> None:

@@ -99,7 +99,7 @@ class TagBook:
             case protocol.Tag(layer, units, words, on):
                 self._check(layer, units)
                 (self.tags.add if on else self.tags.remove)(layer, units, *words)
-            case protocol.TagSeen(layer, units, on):
+            case protocol.TagReviewed(layer, units, on):
                 self._check(layer, units)
                 (self.tags.look if on else self.tags.forget)(layer, units)
             case protocol.TagUndo(again):

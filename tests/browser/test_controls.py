@@ -16,7 +16,7 @@ def test_a_run_is_scrubbed_back_looked_at_and_gone_on_from(notebook):
     # anywhere but on its own thumb, which is at the end
     scrubber.click(position={"x": 0.2 * scrubber.bounding_box()["width"], "y": 10})
     book.until("d.state === 'paused' && d.step < 60")
-    stands = book.ask("explorer.kept_steps[-1]")
+    stands = book.ask("explorer.checkpoint_steps[-1]")
     assert stands == 150
     assert book.ask("explorer.playing") is False
     first = book.until("true")["step"]
@@ -24,8 +24,8 @@ def test_a_run_is_scrubbed_back_looked_at_and_gone_on_from(notebook):
     scrubber.press("ArrowRight")
     at = book.until(f"d.state === 'paused' && d.step > {first}")["step"]
     assert book.ask("explorer.step") == at
-    assert at in book.ask("explorer.kept_steps")
-    assert book.ask("explorer.kept_steps[-1]") == stands
+    assert at in book.ask("explorer.checkpoint_steps")
+    assert book.ask("explorer.checkpoint_steps[-1]") == stands
     run = book.until("true")["run"]
     book.root.get_by_role("button", name="Resume from here").click()
     book.until(f"d.run === {run + 1} && d.step > {at}")
@@ -35,7 +35,7 @@ def test_a_run_is_scrubbed_back_looked_at_and_gone_on_from(notebook):
 
 def test_a_place_is_chosen_on_the_map(running):
     book = running()
-    rows, columns = book.ask("next(r['size'] for r in explorer.layer_list if r['name'] == 'conv2')")
+    rows, columns = book.ask("next(r['size'] for r in explorer._layer_list if r['name'] == 'conv2')")
     field = book.root.get_by_role("slider", name="Place on the layer's map")
     run = book.until("true")["run"]
     box = field.bounding_box()
@@ -108,7 +108,7 @@ def test_a_size_is_typed_and_an_empty_one_is_the_recipes_again(running):
 def test_another_device_is_offered_where_there_is_one(running):
     book = running()
     chooser = book.root.get_by_role("combobox", name="Device")
-    devices = book.ask("explorer.about['devices']")
+    devices = book.ask("explorer._about['devices']")
     if len(devices) < 2:
         expect(chooser).to_be_hidden()
         return

@@ -238,7 +238,7 @@ MOOD = []
 Moody.__name__ = nasty
 images = [(torch.rand(3, 32, 32), 0) for _ in range(12)]
 explorer = UnitExplorer(
-    Moody(), layer="head.2", unit=1, labels=[f"{{nasty}} {{k}}" for k in range(5)], input_size=32,
+    Moody(), layer="head.2", unit=1, class_names=[f"{{nasty}} {{k}}" for k in range(5)], input_size=32,
     recipe=Recipe.preset("peek").replace(name=nasty, steps=20000), dataset=images,
 )
 explorer
@@ -306,7 +306,7 @@ def test_nothing_is_left_in_the_browser_after_50_mounts(browser_context):
     state = explorer.get_state()
     explorer.close()
     buffers = {name: base64.b64encode(value).decode() for name, value in state.items() if isinstance(value, bytes)}
-    plain = {name: value for name, value in state.items() if not name.startswith("_") and name not in buffers}
+    plain = {name: value for name, value in state.items() if name not in ("_esm", "_css") and name not in buffers}
     source = (Path(__file__).resolve().parents[2] / "peek_widget" / "static" / "widget.js").read_text(encoding="utf-8")
     page = browser_context.new_page()
     try:

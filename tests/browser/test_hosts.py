@@ -80,7 +80,7 @@ def test_the_dashboard_holds_a_visitor_to_its_bounds(dashboard):
     assert page.ask("[explorer.size, explorer.recipe]") == [320, "peek"]
     assert page.ask("explorer.status['size']") <= 320
     page.ask("explorer.set_state({'layer': '/etc/passwd', '_esm': 'alert(1)'}) or 1")
-    assert page.ask("explorer.layer in [row['name'] for row in explorer.layer_list]")
+    assert page.ask("explorer.layer in [row['name'] for row in explorer._layer_list]")
     assert page.ask("'alert(1)' not in explorer._esm")
     shown = page.root.locator("select").first
     assert "maco" not in page.root.inner_text()

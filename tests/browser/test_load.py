@@ -115,7 +115,7 @@ def agree(book):
         assert time.monotonic() < ends, f"Python is at step and picture {said}, the page says {book.peek()}"
         book.page.wait_for_timeout(200)
     # the knobs stand where the run has them
-    rows = book.ask("explorer.knobs")
+    rows = book.ask("explorer._knobs")
     values = book.ask("explorer.status['values']")
     positions = shown_by_the_page(book)
     for row in rows:

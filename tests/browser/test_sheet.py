@@ -41,7 +41,7 @@ def tile(book, unit):
 
 def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet):
     book = sheet()
-    total = book.ask("next(row['channels'] for row in explorer.layer_list if row['name'] == explorer.layer)")
+    total = book.ask("next(row['channels'] for row in explorer._layer_list if row['name'] == explorer.layer)")
     until(book, f"s.drawn === '{total}' && s.state === 'done'", 180)
     assert book.ask("len(explorer.sheet.done)") == total
     picture = tile(book, 0).locator("img")
@@ -113,7 +113,7 @@ def test_another_layer_is_another_sheet_and_the_first_is_kept(sheet):
     book = sheet()
     until(book, "Number(s.drafts) > 3")
     first = book.ask("explorer.layer")
-    other = book.ask("next(row['name'] for row in explorer.layer_list if row['name'] != explorer.layer)")
+    other = book.ask("next(row['name'] for row in explorer._layer_list if row['name'] != explorer.layer)")
     book.ask(f"setattr(explorer, 'layer', {other!r})")
     book.until_kernel(f"explorer.sheet.layer == {other!r} and (explorer.sheet.drafts or explorer.sheet.done)")
     book.ask(f"setattr(explorer, 'layer', {first!r})")

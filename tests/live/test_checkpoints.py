@@ -207,14 +207,14 @@ def test_a_resumed_run_becomes_the_same_pixels_as_one_never_left(explore, recipe
     model = tiny()
     explorer = explore(model, layer="conv2", unit=3, recipe=short)
     explorer.wait(60)
-    whole, curve = np.asarray(explorer.image), explorer.history
-    for step in (explorer.kept_steps[0], explorer.kept_steps[len(explorer.kept_steps) // 2]):
+    whole, curve = np.asarray(explorer.image), explorer._history
+    for step in (explorer.checkpoint_steps[0], explorer.checkpoint_steps[len(explorer.checkpoint_steps) // 2]):
         explorer.resume_from(step)
         assert explorer.playing
         assert explorer.wait(60) == "done"
         assert explorer.step == 24
         assert np.array_equal(np.asarray(explorer.image), whole)
-        assert explorer.history == curve
+        assert explorer._history == curve
 
 
 def test_the_picture_looked_at_is_exactly_that_of_its_step(explore):
@@ -224,17 +224,17 @@ def test_the_picture_looked_at_is_exactly_that_of_its_step(explore):
         explorer.step_once()
         explorer.wait(30)
         seen[explorer.step] = np.asarray(explorer.image), explorer.activation
-    for step in explorer.kept_steps:
-        explorer.look_at(step)
+    for step in explorer.checkpoint_steps:
+        explorer.seek(step)
         explorer.wait(30)
         assert explorer.step == step
         assert not explorer.playing
         assert np.array_equal(np.asarray(explorer.image), seen[step][0])
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(explorer.frame))), seen[step][0])
         assert explorer.activation == seen[step][1]
-    assert 1 not in np.diff(explorer.kept_steps[:2])
-    between = explorer.kept_steps[1] + 1
-    explorer.look_at(between)
+    assert 1 not in np.diff(explorer.checkpoint_steps[:2])
+    between = explorer.checkpoint_steps[1] + 1
+    explorer.seek(between)
     explorer.wait(30)
     assert f"step {between - 1} of 200, the nearest kept to step {between}" in explorer.status["text"]
 
@@ -242,11 +242,11 @@ def test_the_picture_looked_at_is_exactly_that_of_its_step(explore):
 def test_the_page_scrubs_and_resumes(explore):
     explorer = explore(recipe=LONG)
     eventually(lambda: explorer.step > 20)
-    explorer.comm.receive({"method": "custom", "content": {"kind": "scrub", "step": 4}})
+    explorer.comm.receive({"method": "custom", "content": {"kind": "seek", "step": 4}})
     explorer.wait(30)
-    stands, run = explorer.kept_steps[-1], explorer.status["run"]
+    stands, run = explorer.checkpoint_steps[-1], explorer.status["run"]
     assert explorer.status["looking"]
-    assert explorer.step == min(explorer.kept_steps, key=lambda step: abs(step - 4))
+    assert explorer.step == min(explorer.checkpoint_steps, key=lambda step: abs(step - 4))
     assert explorer.playing is False
     assert stands > 20
     explorer.comm.receive({"method": "custom", "content": {"kind": "resume", "step": 4}})
@@ -258,7 +258,7 @@ def test_the_page_scrubs_and_resumes(explore):
 def test_what_is_no_step_is_said(explore, step):
     explorer = explore(playing=False)
     with pytest.raises(PeekError, match="whole number from 0"):
-        explorer.look_at(step)
+        explorer.seek(step)
     with pytest.raises(PeekError, match="no step to look at yet"):
         explorer.resume_from(3)
 

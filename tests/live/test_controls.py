@@ -114,8 +114,8 @@ def test_the_page_sets_them_and_what_it_asks_in_vain_is_sent_back(explore):
 
 def test_the_device_can_be_said_again(explore):
     explorer = explore(layer="conv2")
-    assert explorer.device == "cpu" == explorer.about["device"]
-    assert explorer.about["devices"][0] == "cpu"
+    assert explorer.device == "cpu" == explorer._about["device"]
+    assert explorer._about["devices"][0] == "cpu"
     explorer.device = "cpu:0"
     assert explorer.device == "cpu"
     assert explorer.wait(60) == "done"
@@ -126,7 +126,7 @@ def test_the_device_can_be_changed_while_it_runs(explore):
     explorer = explore(layer="conv2", recipe=LONG)
     eventually(lambda: explorer.step > 3)
     explorer.device = "cuda"
-    assert explorer.device == explorer.about["device"] == "cuda:0"
+    assert explorer.device == explorer._about["device"] == "cuda:0"
     eventually(lambda: explorer.status["state"] == "running" and explorer.step > 3, 60)
     assert explorer._network.model_copy.device.type == "cuda"
 
@@ -142,7 +142,7 @@ def test_kinds_follow_the_layer():
 
 
 def test_the_status_names_the_class(explore):
-    explorer = explore(layer="", unit=2, labels=NAMES)
+    explorer = explore(layer="", unit=2, class_names=NAMES)
     explorer.wait(60)
     assert "unit 2 of the output (fish)" in explorer.status["text"]
     explorer.unit = 1
@@ -165,7 +165,7 @@ def test_the_status_names_the_class(explore):
 )
 def test_labels_that_do_not_fit_are_refused(explore, labels, words):
     with pytest.raises(PeekError, match=words):
-        explore(labels=labels)
+        explore(class_names=labels)
 
 
 def test_a_models_own_names_that_do_not_fit_are_left_out_and_that_is_said(explore, caplog):
@@ -179,7 +179,7 @@ def test_a_models_own_names_that_do_not_fit_are_left_out_and_that_is_said(explor
 
 def test_what_describes_the_explorer_cannot_be_set(explore):
     explorer = explore(playing=False)
-    for name in ("layer_list", "recipe_list", "knobs", "class_names", "about"):
+    for name in ("_layer_list", "_recipe_list", "_knobs", "class_names", "_about"):
         before = getattr(explorer, name)
         with pytest.raises(TraitError, match=f"{name} describes the explorer and cannot be set"):
             setattr(explorer, name, type(before)())
@@ -204,7 +204,9 @@ def test_sentences_of_a_target():
 def test_the_gauge_says_what_it_compares(explore):
     images = Images(12, size=32)
     explorer = explore(layer="conv2", unit=3, dataset=images)
-    eventually(lambda: explorer.evidence.get("state") == "done" and explorer.gauge.get("activation") is not None, 30)
+    eventually(
+        lambda: explorer.evidence_status.get("state") == "done" and explorer.gauge.get("activation") is not None, 30
+    )
     assert "likes least" not in explorer.gauge["text"]
     explorer.negative = True
     eventually(lambda: "likes least, so it isn't measured" in explorer.gauge["text"], 30)

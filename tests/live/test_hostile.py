@@ -16,6 +16,13 @@ from peek_widget.live.protocol import ProtocolError, parse
 from .test_explorer import RecordingComm, left_over
 
 MESSAGES = 10_000
+TRAITS = (
+    *protocol.CONTROL_TRAITS,
+    *protocol.DESCRIPTION_TRAITS,
+    *protocol.LIVE_TRAITS,
+    *protocol.EVIDENCE_TRAITS,
+    *protocol.TAG_TRAITS,
+)
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
@@ -87,7 +94,7 @@ def refused(content, buffers):
 
 
 def everything(explorer):
-    return {name: getattr(explorer, name) for name in explorer.keys if not name.startswith("_")}
+    return {name: getattr(explorer, name) for name in TRAITS}
 
 
 def test_ten_thousand_malformed_messages_change_nothing(explorer, caplog):
@@ -117,7 +124,7 @@ def test_ten_thousand_malformed_states_leave_only_what_python_would_take(explore
     attacker = Attacker(2, protocol.CONTROL_TRAITS, values=["0", "2", 3, 12.0, "peek-fast"])
     others = {name: value for name, value in everything(explorer).items() if name not in protocol.CONTROL_TRAITS}
     # the list of layers may grow by a hidden one that was asked for
-    descriptions = {name: others[name] for name in protocol.DESCRIPTION_TRAITS if name != "layer_list"}
+    descriptions = {name: others[name] for name in protocol.DESCRIPTION_TRAITS if name != "_layer_list"}
     explorer.playing = False
     for _ in range(MESSAGES):
         state = {attacker.name(): attacker.value() for _ in range(attacker.random.randrange(4))}
@@ -131,7 +138,7 @@ def test_ten_thousand_malformed_states_leave_only_what_python_would_take(explore
     # what is there now can be said to Python, and is what the worker has
     for name in protocol.CONTROL_TRAITS:
         setattr(explorer, name, getattr(explorer, name))
-    row = next(row for row in explorer.layer_list if row["name"] == explorer.layer)
+    row = next(row for row in explorer._layer_list if row["name"] == explorer.layer)
     assert 0 <= explorer.unit < row["channels"]
     explorer.layer, explorer.unit, explorer.size, explorer.recipe = "0", 2, None, "peek-fast"
     explorer.playing = True

@@ -123,13 +123,13 @@ def test_a_snapshot_is_an_output_of_its_own(explore, monkeypatch):  # noqa: F811
 
 
 def kept(explorer, what):
-    explorer.comm.receive({"method": "custom", "content": {"kind": "keep", "what": what}})
+    explorer.comm.receive({"method": "custom", "content": {"kind": "save", "what": what}})
 
     def answers():
         return [
             (data["content"], buffers)
             for kind, data, buffers in explorer.comm.sent
-            if kind == "comm_msg" and data["method"] == "custom" and data["content"]["kind"] == "kept"
+            if kind == "comm_msg" and data["method"] == "custom" and data["content"]["kind"] == "saved"
         ]
 
     eventually(lambda: answers() and answers()[-1][0]["what"] == what)

@@ -43,7 +43,7 @@ def ask(explorer, kind, **fields):
 
 
 def all_seen(explorer):
-    eventually(lambda: explorer.evidence.get("state") == "done", 30)
+    eventually(lambda: explorer.evidence_status.get("state") == "done", 30)
 
 
 def shown(explorer, unit, **more):
@@ -103,7 +103,7 @@ def test_another_unit_has_other_crops_and_no_second_pass(explore, images):
     all_seen(explorer)
     explorer.unit = 7
     assert {row["id"] for row in shown(explorer, 7)["crops"]}
-    assert explorer.evidence["state"] == "done"
+    assert explorer.evidence_status["state"] == "done"
     eventually(lambda: explorer.gauge.get("unit") == 7)
     assert explorer.crops.unit == 7
 
@@ -112,10 +112,10 @@ def test_another_layer_is_looked_through_and_the_first_is_kept(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
     all_seen(explorer)
     explorer.layer = "conv1"
-    eventually(lambda: explorer.evidence["layer"] == "conv1" and explorer.evidence["state"] == "done", 30)
+    eventually(lambda: explorer.evidence_status["layer"] == "conv1" and explorer.evidence_status["state"] == "done", 30)
     explorer.layer = "conv2"
-    eventually(lambda: explorer.evidence["layer"] == "conv2")
-    assert (explorer.evidence["state"], explorer.evidence["images"]) == ("done", COUNT)
+    eventually(lambda: explorer.evidence_status["layer"] == "conv2")
+    assert (explorer.evidence_status["state"], explorer.evidence_status["images"]) == ("done", COUNT)
 
 
 @pytest.mark.parametrize(("layer", "unit"), [("head", 2), ("", 4)])
@@ -123,7 +123,7 @@ def test_a_class_has_crops_and_no_map(explore, images, layer, unit):
     explorer = explore(layer=layer, unit=unit, dataset=images)
     all_seen(explorer)
     row = shown(explorer, unit)["crops"][0]
-    ask(explorer, "enlarge", id=row["id"])
+    ask(explorer, "open_crop", id=row["id"])
     eventually(lambda: told(explorer, "large"))
     content, buffers = told(explorer, "large")[-1]
     assert (content["map"], len(buffers), content["problem"]) == ([], 1, "")
@@ -133,7 +133,7 @@ def test_a_crop_large_brings_its_map(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
     all_seen(explorer)
     row = shown(explorer, 3)["crops"][0]
-    ask(explorer, "enlarge", id=row["id"])
+    ask(explorer, "open_crop", id=row["id"])
     eventually(lambda: told(explorer, "large"))
     content, (picture, levels) = told(explorer, "large")[-1]
     assert Image.open(io.BytesIO(picture)).format == "JPEG"
@@ -147,8 +147,8 @@ def test_a_crop_large_brings_its_map(explore, images):
 def test_the_least_and_the_cut_ones(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
     all_seen(explorer)
-    ask(explorer, "crops", least=True, cut=True)
-    rows = shown(explorer, 3, least=True, cut=True)["crops"]
+    ask(explorer, "crop_view", bottom=True, cut=True)
+    rows = shown(explorer, 3, bottom=True, cut=True)["crops"]
     assert [row["activation"] for row in rows] == [c.activation for c in explorer.crops.bottom]
     assert all(
         row["size"] == [c.box[2] - c.box[0], c.box[3] - c.box[1]]
@@ -162,13 +162,13 @@ def test_a_run_starts_from_a_crop_and_from_noise_again(explore, images):
     explorer.wait(30)
     noise = np.asarray(explorer.image)
     crop = explorer.crops.top[0]
-    ask(explorer, "start", id=shown(explorer, 3)["crops"][0]["id"])
+    ask(explorer, "start_from_crop", id=shown(explorer, 3)["crops"][0]["id"])
     eventually(lambda: explorer.status["start"] and explorer.status["state"] == "done")
     begun = np.asarray(explorer.image).astype(int)
     given = np.asarray(crop.image().convert("RGB").resize((32, 32))).astype(int)
     assert np.abs(begun - given).mean() < 30 < np.abs(begun - noise).mean()
     assert crop.name in explorer.status["text"]
-    ask(explorer, "start", id=0)
+    ask(explorer, "start_from_crop", id=0)
     eventually(lambda: not explorer.status["start"] and explorer.status["state"] == "done")
     assert np.array_equal(np.asarray(explorer.image), noise)
 
@@ -211,17 +211,19 @@ SHORT_PEEK = Recipe.preset("peek").replace(steps=3, size=32)
 def test_stop_and_go_on(explore):
     slow = Slow(200)
     explorer = explore(layer="conv2", unit=3, dataset=slow)
-    eventually(lambda: explorer.evidence.get("images", 0) > 0)
-    ask(explorer, "look", on=False)
-    eventually(lambda: explorer.evidence["state"] == "stopped")
-    eventually(lambda: "peek-evidence" not in left_over() and explorer.crops.images == explorer.evidence["images"])
-    seen = explorer.evidence["images"]
+    eventually(lambda: explorer.evidence_status.get("images", 0) > 0)
+    ask(explorer, "run_pass", on=False)
+    eventually(lambda: explorer.evidence_status["state"] == "stopped")
+    eventually(
+        lambda: "peek-evidence" not in left_over() and explorer.crops.images == explorer.evidence_status["images"]
+    )
+    seen = explorer.evidence_status["images"]
     assert 0 < seen < 200
-    assert f"Stopped after {seen} of 200" in explorer.evidence["text"]
+    assert f"Stopped after {seen} of 200" in explorer.evidence_status["text"]
     time.sleep(0.5)
     assert explorer.crops.images == seen
-    ask(explorer, "look", on=True)
-    eventually(lambda: explorer.evidence["images"] > seen)
+    ask(explorer, "run_pass", on=True)
+    eventually(lambda: explorer.evidence_status["images"] > seen)
 
 
 class Slow(Dataset):
@@ -243,7 +245,7 @@ class Slow(Dataset):
 def test_a_dataset_is_never_asked_by_two_threads_at_once(explore):
     explorer = explore(layer="conv2", unit=3, dataset=Slow(40))
     all_seen(explorer)
-    assert "could not be read" not in explorer.evidence["text"]
+    assert "could not be read" not in explorer.evidence_status["text"]
     assert shown(explorer, 3)["crops"][0]["problem"] == ""
 
 
@@ -274,12 +276,12 @@ def test_evidence_is_shown_at_once(explore, images, tmp_path):
     found = top_crops(model, "conv2", images, progress=False)
     explorer = explore(model, layer="conv2", unit=3, dataset=found)
     eventually(lambda: explorer.gauge.get("best"))
-    assert explorer.evidence["state"] == "given"
+    assert explorer.evidence_status["state"] == "given"
     assert [c.index for c in explorer.crops.top] == [c.index for c in found[3].top]
     assert shown(explorer, 3)["crops"][0]["problem"] == ""
     explorer.layer = "conv1"
     # it knows where the images are
-    eventually(lambda: explorer.evidence["layer"] == "conv1" and explorer.evidence["state"] == "done", 30)
+    eventually(lambda: explorer.evidence_status["layer"] == "conv1" and explorer.evidence_status["state"] == "done", 30)
 
 
 def test_a_file_of_evidence_holds_no_images_and_says_so(explore, images, tmp_path):
@@ -291,7 +293,7 @@ def test_a_file_of_evidence_holds_no_images_and_says_so(explore, images, tmp_pat
     assert "holds no images" in row["problem"]
     eventually(lambda: explorer.gauge.get("best"))
     explorer.layer = "conv1"
-    eventually(lambda: "not of this layer" in explorer.evidence["text"])
+    eventually(lambda: "not of this layer" in explorer.evidence_status["text"])
     explorer.wait(30)
 
 
@@ -313,16 +315,16 @@ class Raises(Dataset):
 
 def test_what_is_wrong_with_a_dataset_is_said_and_the_explorer_draws_on(explore, tmp_path):
     explorer = explore(layer="conv2", dataset=tmp_path)
-    eventually(lambda: explorer.evidence["problem"])
-    assert "is empty" in explorer.evidence["problem"]
-    assert explorer.evidence["state"] == "error"
+    eventually(lambda: explorer.evidence_status["problem"])
+    assert "is empty" in explorer.evidence_status["problem"]
+    assert explorer.evidence_status["state"] == "error"
     assert explorer.wait(30) == "done"
 
 
 @pytest.mark.parametrize(("dataset", "words"), [("nowhere", "not there"), (7, "how many"), ([], "empty")])
 def test_no_dataset_at_all(explore, dataset, words):
     explorer = explore(layer="conv2", dataset=dataset)
-    eventually(lambda: words in explorer.evidence["problem"])
+    eventually(lambda: words in explorer.evidence_status["problem"])
     assert explorer.wait(30) == "done"
 
 
@@ -334,23 +336,23 @@ def test_files_that_cannot_be_read_are_named_and_counted(explore, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no image")
     explorer = explore(layer="conv2", unit=3, dataset=tmp_path)
     all_seen(explorer)
-    assert "1 could not be read (a.jpg: it is not an image that can be read)" in explorer.evidence["text"]
-    assert explorer.evidence["images"] == 10
+    assert "1 could not be read (a.jpg: it is not an image that can be read)" in explorer.evidence_status["text"]
+    assert explorer.evidence_status["images"] == 10
 
 
 def test_a_dataset_that_raises_midway_keeps_what_was_found(explore):
     explorer = explore(layer="conv2", unit=3, dataset=Raises())
-    eventually(lambda: explorer.evidence.get("state") in ("done", "error"), 30)
-    assert explorer.evidence["images"] == 8
-    assert "the disk is gone <b>" in explorer.evidence["text"] + explorer.evidence["problem"]
+    eventually(lambda: explorer.evidence_status.get("state") in ("done", "error"), 30)
+    assert explorer.evidence_status["images"] == 8
+    assert "the disk is gone <b>" in explorer.evidence_status["text"] + explorer.evidence_status["problem"]
     assert len(explorer.crops.top) == 8
     assert explorer.wait(30) == "done"
 
 
 def test_a_pass_that_breaks_off_is_told_in_words_for_who_looks(explore):
     explorer = explore(layer="conv2", unit=3, dataset=Raises(400))
-    eventually(lambda: explorer.evidence.get("problem"), 30)
-    problem = explorer.evidence["problem"]
+    eventually(lambda: explorer.evidence_status.get("problem"), 30)
+    problem = explorer.evidence_status["problem"]
     assert "the disk is gone <b>" in problem
     # whoever looks has buttons, and no argument of a function to give
     assert "press Go on" in problem
@@ -360,14 +362,14 @@ def test_a_pass_that_breaks_off_is_told_in_words_for_who_looks(explore):
 def test_not_one_image_that_can_be_read(explore, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no image")
     explorer = explore(layer="conv2", unit=3, dataset=tmp_path)
-    eventually(lambda: explorer.evidence["problem"], 30)
-    assert "None of the 1 items" in explorer.evidence["problem"]
+    eventually(lambda: explorer.evidence_status["problem"], 30)
+    assert "None of the 1 items" in explorer.evidence_status["problem"]
     assert explorer.gauge == {}
 
 
 def test_labels_of_another_length_are_refused_in_the_panel(explore, images):
-    explorer = explore(layer="conv2", dataset=[torch.rand(3, 32, 32)] * 4, image_labels=["a"])
-    eventually(lambda: "labels has 1 entries for 4 images" in explorer.evidence["problem"])
+    explorer = explore(layer="conv2", dataset=[torch.rand(3, 32, 32)] * 4, labels=["a"])
+    eventually(lambda: "labels has 1 entries for 4 images" in explorer.evidence_status["problem"])
 
 
 # -- no dataset, and the end
@@ -375,16 +377,16 @@ def test_labels_of_another_length_are_refused_in_the_panel(explore, images):
 
 def test_without_a_dataset_nothing_of_it_is_there(explore):
     explorer = explore()
-    ask(explorer, "look", on=True)
-    ask(explorer, "enlarge", id=1)
+    ask(explorer, "run_pass", on=True)
+    ask(explorer, "open_crop", id=1)
     explorer.wait(30)
-    assert (explorer.evidence, explorer.gauge, explorer.crops) == ({}, {}, None)
+    assert (explorer.evidence_status, explorer.gauge, explorer.crops) == ({}, {}, None)
     assert not [t for t in threading.enumerate() if t.name == "peek_widget.images"]
 
 
 def test_close_ends_the_pass(explore):
     explorer = explore(layer="conv2", unit=3, dataset=Slow(2000))
-    eventually(lambda: explorer.evidence.get("images", 0) > 0)
+    eventually(lambda: explorer.evidence_status.get("images", 0) > 0)
     explorer.close()
     assert left_over() == []
 
@@ -415,6 +417,6 @@ def test_evidence_of_other_weights_is_refused_in_the_panel(explore, images):
     with torch.no_grad():
         model.conv2.weight.mul_(1.01)  # trained on
     explorer = explore(model, layer="conv2", dataset=found)
-    eventually(lambda: "its weights have changed" in explorer.evidence.get("problem", ""))
+    eventually(lambda: "its weights have changed" in explorer.evidence_status.get("problem", ""))
     assert explorer.crops is None
     eventually(lambda: explorer.step > 2)  # and it draws

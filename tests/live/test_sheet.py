@@ -323,7 +323,7 @@ def test_tags_are_put_taken_off_counted_undone_and_made_again(explore):
     explorer.observe(lambda change: seen.append(change.new), "tags")
     ask(explorer, "tag", layer="conv2", units=[1, 2], words=["dog"], on=True)
     ask(explorer, "tag", layer="conv2", units=[2], words=["cat"], on=True)
-    ask(explorer, "seen", layer="conv2", units=list(range(16)), on=True)
+    ask(explorer, "tag_reviewed", layer="conv2", units=list(range(16)), on=True)
     full = {str(unit): [] for unit in range(16)} | {"1": ["dog"], "2": ["dog", "cat"]}
     assert explorer.tags == {"conv2": full} == seen[-1]
     assert [row[2] for row in counts(explorer)["rows"]] == ["2 of 16, 12.5 %", "1 of 16, 6.2 %"]

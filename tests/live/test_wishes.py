@@ -69,18 +69,18 @@ class Wishes(RuleBasedStateMachine):
         self.explorer.comm.sent.append(("comm_msg", {"method": "update", "state": dict(state)}, []))
         self.explorer.comm.receive({"method": "update", "state": state})
 
-    @rule(kind=st.sampled_from(["play", "restart", "step", "poll", "hello"]))
+    @rule(kind=st.sampled_from(["play", "restart", "step", "ping", "hello"]))
     def press(self, kind):
         self.send(kind=kind)
 
-    @rule(kind=st.sampled_from(["scrub", "resume"]), step=st.integers(0, 40))
+    @rule(kind=st.sampled_from(["seek", "resume"]), step=st.integers(0, 40))
     def scrub(self, kind, step):
         self.send(kind=kind, step=step)
 
     @rule(step=st.integers(0, 40), look=st.booleans())
     def look_or_resume(self, step, look):
         with contextlib.suppress(PeekError):
-            (self.explorer.look_at if look else self.explorer.resume_from)(step)
+            (self.explorer.seek if look else self.explorer.resume_from)(step)
 
     @rule(size=st.sampled_from([None, 24, 32]))
     def choose_size(self, size):
@@ -92,7 +92,7 @@ class Wishes(RuleBasedStateMachine):
 
     @invariant()
     def no_control_is_impossible(self):
-        layer = next(row for row in self.explorer.layer_list if row["name"] == self.explorer.layer)
+        layer = next(row for row in self.explorer._layer_list if row["name"] == self.explorer.layer)
         assert 0 <= self.explorer.unit < layer["channels"]
         assert self.explorer.objective in layer["objectives"]
         assert self.explorer._session.alive
@@ -104,7 +104,7 @@ class Wishes(RuleBasedStateMachine):
             status = explorer.status
             assert status["error"] is None or explorer.size is not None, status["error"]
             assert (status["layer"], status["unit"]) == (explorer.layer, explorer.unit)
-            assert status["kept"] == explorer.kept_steps == sorted(set(explorer.kept_steps))
+            assert status["kept"] == explorer.checkpoint_steps == sorted(set(explorer.checkpoint_steps))
             assert status["step"] == explorer.step
             assert explorer.playing or status["state"] != "running"
             # what the page was told last is what Python has

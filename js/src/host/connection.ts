@@ -191,7 +191,7 @@ export class Attention {
   private ask(): boolean {
     this.askedAt = performance.now();
     const question = ++this.question;
-    return this.send({ kind: "poll" }, () => {
+    return this.send({ kind: "ping" }, () => {
       if (this.answered < question) this.setHealth("gone");
     });
   }

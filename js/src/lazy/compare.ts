@@ -84,7 +84,7 @@ export class ComparisonStore {
     this.newest = n;
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
-      this.send({ kind: "compared", n: this.newest });
+      this.send({ kind: "compare_ack", n: this.newest });
     }, ACK_MS);
   }
 }
@@ -124,7 +124,7 @@ export function compareContents(view: View, compared: ComparisonStore): HTMLElem
   /** From the one on the bench on, or the last ones of the layer. */
   const values = (): (string | number)[] => {
     if (what() === "recipes") return chosen();
-    const layer = wire.get("layer_list")?.find((one) => one.name === wire.get("layer"));
+    const layer = wire.get("_layer_list")?.find((one) => one.name === wire.get("layer"));
     const end = what() === "seeds" ? LARGEST_SEED : (layer?.channels ?? 1) - 1;
     const first = Math.max(0, Math.min(wire.get(what() === "seeds" ? "seed" : "unit"), end - count + 1));
     return Array.from({ length: Math.min(count, end + 1) }, (_, at) => first + at);
@@ -139,18 +139,18 @@ export function compareContents(view: View, compared: ComparisonStore): HTMLElem
   };
   kind.addEventListener("change", update, { signal });
   boxes.addEventListener("change", update, { signal });
-  watch(view, ["recipe_list"], () => {
+  watch(view, ["_recipe_list"], () => {
     // To begin with the one on the bench, ours and the article's, which differ in nearly everything.
     const on = boxes.hasChildNodes() ? chosen() : [wire.get("recipe"), "peek", "oygard-2016"];
     boxes.replaceChildren(
-      ...(wire.get("recipe_list") ?? []).map(({ name: value }) => {
+      ...(wire.get("_recipe_list") ?? []).map(({ name: value }) => {
         const box = el("input", { type: "checkbox", class: "peek-radio", value, checked: on.includes(value) });
         return el("label", { class: "peek-inline" }, box, value);
       }),
     );
     update();
   });
-  watch(view, ["seed", "unit", "layer", "layer_list"], update);
+  watch(view, ["seed", "unit", "layer", "_layer_list"], update);
 
   const shown = el(
     "div",

@@ -62,8 +62,8 @@ export function curvePanel(view: View): HTMLElement {
   const end = el("span");
   const now = el("span", { class: "peek-activation" });
 
-  watchCalmly(view, ["history", "activation", "status"], 100, () => {
-    const points = readHistory(session.wire.get("history"));
+  watchCalmly(view, ["_history", "activation", "status"], 100, () => {
+    const points = readHistory(session.wire.get("_history"));
     const extent = extentOf(points, session.status.total);
     const last = points[points.length - 1];
     setText(now, session.status.step > 0 ? formatNumber(session.wire.get("activation")) : "–");

@@ -8,7 +8,7 @@ import { type View, watch } from "../ui/view";
 const TILES = 9;
 
 export function hasImages(session: Session): boolean {
-  return Boolean(session.wire.get("evidence")?.state);
+  return Boolean(session.wire.get("evidence_status")?.state);
 }
 
 /** The real images that excite the unit, beside the drawn picture; one of them large where asked for. */
@@ -36,8 +36,8 @@ export function realPanel(view: View): HTMLElement {
     el("div", { class: "peek-inline peek-pass-line" }, line, go),
     problem,
   );
-  watch(view, ["evidence"], () => {
-    const { state, text: words = "", problem: wrong = "" } = session.wire.get("evidence") ?? {};
+  watch(view, ["evidence_status"], () => {
+    const { state, text: words = "", problem: wrong = "" } = session.wire.get("evidence_status") ?? {};
     panel.hidden = !state;
     setText(line, words);
     const on = state === "running" || state === "waiting";
@@ -60,11 +60,11 @@ export function realPanel(view: View): HTMLElement {
   return panel;
 }
 
-/** Most or least, whole or cut: two pairs of buttons, each with one of them pressed. */
+/** Top or bottom, whole or cut: two pairs of buttons, each with one of them pressed. */
 function choices(view: View): HTMLElement[] {
   const { crops } = view.session;
-  const now = (): { least: boolean; cut: boolean } => ({
-    least: crops.set?.least ?? false,
+  const now = (): { bottom: boolean; cut: boolean } => ({
+    bottom: crops.set?.bottom ?? false,
     cut: crops.set?.cut ?? false,
   });
   const pair = (label: string, ...entries: [string, string, () => boolean, () => void][]): HTMLElement =>
@@ -80,13 +80,13 @@ function choices(view: View): HTMLElement[] {
   return [
     pair(
       text.mostOrLeast,
-      [text.most, text.mostHelp, () => !now().least, () => crops.arrange(false, now().cut)],
-      [text.least, text.leastHelp, () => now().least, () => crops.arrange(true, now().cut)],
+      [text.most, text.mostHelp, () => !now().bottom, () => crops.arrange(false, now().cut)],
+      [text.least, text.leastHelp, () => now().bottom, () => crops.arrange(true, now().cut)],
     ),
     pair(
       text.wholeOrCut,
-      [text.whole, text.wholeHelp, () => !now().cut, () => crops.arrange(now().least, false)],
-      [text.cut, text.cutHelp, () => now().cut, () => crops.arrange(now().least, true)],
+      [text.whole, text.wholeHelp, () => !now().cut, () => crops.arrange(now().bottom, false)],
+      [text.cut, text.cutHelp, () => now().cut, () => crops.arrange(now().bottom, true)],
     ),
   ];
 }

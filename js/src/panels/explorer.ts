@@ -46,7 +46,7 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
 
   keepKeys(root, signal);
 
-  watch(view, ["evidence"], () => {
+  watch(view, ["evidence_status"], () => {
     bench.classList.toggle("peek-with-images", hasImages(session));
   });
   watch(view, ["health"], () => {
@@ -63,10 +63,10 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
     root.dataset.peekRun = String(status.run);
     root.dataset.peekStep = String(status.step);
   });
-  watch(view, ["evidence", "crops", "large"], () => {
+  watch(view, ["evidence_status", "crops", "large"], () => {
     const { set, pictures, large } = session.crops;
-    root.dataset.peekEvidence = session.wire.get("evidence")?.state ?? "none";
-    root.dataset.peekImages = String(session.wire.get("evidence")?.images ?? 0);
+    root.dataset.peekEvidence = session.wire.get("evidence_status")?.state ?? "none";
+    root.dataset.peekImages = String(session.wire.get("evidence_status")?.images ?? 0);
     root.dataset.peekCrops = String(set?.crops.length ?? 0);
     root.dataset.peekCropsOf = set ? `${set.layer}/${set.unit}` : "";
     root.dataset.peekThumbs = String(pictures.size);

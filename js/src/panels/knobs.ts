@@ -49,11 +49,11 @@ export function knobsPanel(view: View): HTMLElement {
   const rows = el("div", { class: "peek-knobs", role: "group", "aria-label": text.regularization });
   let made: AbortController | undefined;
   view.signal.addEventListener("abort", () => made?.abort(), { once: true });
-  watch(view, ["knobs"], () => {
+  watch(view, ["_knobs"], () => {
     made?.abort();
     made = new AbortController();
     const inner = { session: view.session, signal: made.signal };
-    rows.replaceChildren(...(view.session.wire.get("knobs") ?? []).map((knob) => knobRow(inner, knob)));
+    rows.replaceChildren(...(view.session.wire.get("_knobs") ?? []).map((knob) => knobRow(inner, knob)));
   });
   return rows;
 }

@@ -7,7 +7,7 @@ import { section } from "../ui/section";
 import { type View, watch } from "../ui/view";
 import { hasImages } from "./examples";
 
-export type SheetTopic = "sheet" | "thumbs" | "alike" | "counts" | "suggestions";
+export type SheetTopic = "sheet" | "thumbs" | "similarity" | "counts" | "suggestions";
 export type LaterTopic = SheetTopic | "compared";
 
 type Module = typeof import("../lazy/index");
@@ -63,7 +63,7 @@ export class Later {
   async fetch(): Promise<{ module: Module; style: string }> {
     const [script, style] = await new Promise<readonly Binary[]>((resolve) => {
       this.arrived = resolve;
-      this.send({ kind: "part" });
+      this.send({ kind: "load_module" });
     });
     const url = URL.createObjectURL(new Blob([bytesOf(script) ?? ""], { type: "text/javascript" }));
     const module: Module = await import(/* @vite-ignore */ url).finally(() => URL.revokeObjectURL(url));
@@ -72,7 +72,7 @@ export class Later {
 
   receive(content: unknown, buffers: readonly Binary[]): void {
     const message = content as { kind?: string; open?: boolean; state?: string } | null;
-    if (message?.kind === "part") this.arrived(buffers);
+    if (message?.kind === "module") this.arrived(buffers);
     else if (this.parts) for (const store of [this.parts.sheet, this.parts.compared]) store.receive(content, buffers);
     else {
       if (this.loading) this.backlog.push([content, buffers]);
@@ -165,7 +165,7 @@ export function gaugePanel(view: View): HTMLElement {
   const note = el("p", { class: "peek-help" });
   const panel = el("section", { class: "peek-gauge", "aria-label": text.gauge }, note);
   let asked = false;
-  watch(view, ["evidence"], () => {
+  watch(view, ["evidence_status"], () => {
     panel.hidden = !hasImages(view.session);
     if (panel.hidden || asked) return;
     asked = true;

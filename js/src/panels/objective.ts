@@ -68,7 +68,7 @@ export function objectivePanel(view: View): HTMLElement {
   const device = el("select", { class: "peek-select", "aria-label": text.aboutDevice });
   on(device, "change", () => edit({ device: device.value }));
 
-  watch(view, ["layer", "layer_list", "objective", "at", "negative"], () => {
+  watch(view, ["layer", "_layer_list", "objective", "at", "negative"], () => {
     const kinds = currentLayer(session)?.objectives ?? [];
     const now = wire.get("objective");
     kind.replaceChildren(...kinds.map((each) => el("option", { value: each }, text.kinds[each])));
@@ -96,8 +96,8 @@ export function objectivePanel(view: View): HTMLElement {
     if (root.activeElement !== size && size.validity.badInput) size.value = "";
     if (root.activeElement !== size) put(size, "value", String(wire.get("size") ?? ""));
   });
-  watch(view, ["about", "device"], () => {
-    const devices = wire.get("about")?.devices ?? [];
+  watch(view, ["_about", "device"], () => {
+    const devices = wire.get("_about")?.devices ?? [];
     device.replaceChildren(...devices.map((each) => el("option", {}, each)));
     device.value = wire.get("device");
     device.hidden = devices.length < 2;

@@ -7,7 +7,7 @@ import { type View, watch } from "../ui/view";
 
 export function currentLayer(session: Session): LayerInfo | undefined {
   const name = session.wire.get("layer");
-  return (session.wire.get("layer_list") ?? []).find((layer) => layer.name === name);
+  return (session.wire.get("_layer_list") ?? []).find((layer) => layer.name === name);
 }
 
 /**
@@ -28,7 +28,7 @@ export function className(
 
 function currentClass(session: Session): string | null {
   const { wire } = session;
-  return className(wire.get("layer_list") ?? [], wire.get("class_names") ?? [], wire.get("layer"), wire.get("unit"));
+  return className(wire.get("_layer_list") ?? [], wire.get("class_names") ?? [], wire.get("layer"), wire.get("unit"));
 }
 
 export function describeUnit(session: Session): string {
@@ -82,7 +82,7 @@ export function headingPanel(view: View): HTMLElement {
   const layer = el("span", { class: "peek-heading-layer" });
   const name = el("span", { class: "peek-heading-class" });
   const caption = el("p", { class: "peek-caption" });
-  watch(view, ["layer", "unit", "layer_list", "class_names"], () => {
+  watch(view, ["layer", "unit", "_layer_list", "class_names"], () => {
     const { wire } = session;
     setText(layer, text.layerName(wire.get("layer")));
     setText(unit, text.unitTitle(wire.get("unit")));
@@ -100,16 +100,16 @@ export function pickerPanel(view: View): HTMLElement {
 
 function layerRow(view: View): HTMLElement {
   const { session, signal } = view;
-  const layers = (): LayerInfo[] => session.wire.get("layer_list") ?? [];
+  const layers = (): LayerInfo[] => session.wire.get("_layer_list") ?? [];
 
   const list = searchBox(text.layer, (at) => chooseLayer(session, layers()[at]), signal);
   let names: string[] = [];
   const depth = slider(text.layerSlider, (at) => chooseLayer(session, layers()[at]), signal);
 
-  watch(view, ["layer_list"], () => {
+  watch(view, ["_layer_list"], () => {
     names = layers().map((layer) => text.layerName(layer.name));
   });
-  watch(view, ["layer", "layer_list"], () => {
+  watch(view, ["layer", "_layer_list"], () => {
     const name = session.wire.get("layer");
     const at = layers().findIndex((layer) => layer.name === name);
     list.show(names, at);
@@ -146,7 +146,7 @@ function unitRow(view: View): HTMLElement {
     names = given.map((name, at) => (given.indexOf(name) < at ? `${name} (${at})` : name));
   });
 
-  watch(view, ["unit", "layer", "layer_list", "class_names"], () => {
+  watch(view, ["unit", "layer", "_layer_list", "class_names"], () => {
     const channels = currentLayer(session)?.channels ?? 0;
     classes.box.hidden = currentClass(session) === null;
     classes.show(names, unit());

@@ -24,7 +24,7 @@ export function recipePanel(view: View): HTMLElement {
   const radios = new Map<string, HTMLInputElement>();
   const group = `recipe ${Math.random()}`;
   const recipes = (): RecipeInfo[] => {
-    const known = wire.get("recipe_list") ?? [];
+    const known = wire.get("_recipe_list") ?? [];
     const now = wire.get("recipe");
     // A recipe made in Python has a name that no preset has.
     return known.some((one) => one.name === now) ? known : [...known, { name: now, summary: "", source: "" }];
@@ -81,7 +81,7 @@ export function recipePanel(view: View): HTMLElement {
     { signal },
   );
 
-  watch(view, ["recipe_list", "recipe"], () => {
+  watch(view, ["_recipe_list", "recipe"], () => {
     const now = wire.get("recipe");
     const rows = recipes();
     if (rows.map((row) => row.name).join("\n") !== [...radios.keys()].join("\n")) {

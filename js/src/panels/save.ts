@@ -18,13 +18,13 @@ export class Keeper {
   ask(what: KeptKind): Promise<Kept> {
     return new Promise((resolve) => {
       this.waiting.set(what, resolve);
-      this.send({ kind: "keep", what });
+      this.send({ kind: "save", what });
     });
   }
 
   receive(content: unknown, buffers: readonly Binary[]): void {
     const message = content as Inbound | null;
-    if (message?.kind !== "kept") return;
+    if (message?.kind !== "saved") return;
     this.waiting.get(message.what)?.({ ...message, bytes: bytesOf(buffers[0]) });
     this.waiting.delete(message.what);
   }

@@ -52,8 +52,8 @@ export function statusPanel(view: View): HTMLElement {
 export function footerPanel(view: View): HTMLElement {
   const { session } = view;
   const parts = el("footer", { class: "peek-footer" });
-  watch(view, ["about", "evidence"], () => {
-    const about = session.wire.get("about") ?? {};
+  watch(view, ["_about", "evidence_status"], () => {
+    const about = session.wire.get("_about") ?? {};
     const entries: [string, string | undefined][] = [
       [text.aboutModel, about.model],
       [text.aboutPreprocess, about.preprocess],

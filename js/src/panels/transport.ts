@@ -61,7 +61,7 @@ export function transportPanel(view: View): HTMLElement {
   watch(view, ["seed"], () => seed.show(wire.get("seed"), LARGEST_SEED));
 
   let at = 0;
-  const look = throttled(() => tell({ kind: "scrub", step: at }), 60, signal);
+  const look = throttled(() => tell({ kind: "seek", step: at }), 60, signal);
   const scrubber = slider(
     text.scrubber,
     (step) => {

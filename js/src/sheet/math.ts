@@ -85,7 +85,7 @@ export function letterOf(key: string, code: string): string {
   return letter && key.length === 1 && key > "\x7f" ? letter.toLowerCase() : "";
 }
 
-export type Sort = "unit" | "activation" | "tag" | "alike";
+export type Sort = "unit" | "activation" | "tag" | "similarity";
 
 export interface Wanted {
   total: number;
@@ -115,7 +115,7 @@ export function ordered(
   const rank: Record<Exclude<Sort, "unit">, (unit: number) => number | string> = {
     activation: (unit) => (Number.isNaN(activation(unit)) ? Infinity : -activation(unit)),
     tag: (unit) => folded(words(unit)?.[0] ?? "\uffff"),
-    alike: (unit) => place.get(unit) ?? Infinity,
+    similarity: (unit) => place.get(unit) ?? Infinity,
   };
   const ranks = new Map(units.map((unit) => [unit, rank[sort](unit)]));
   return units.sort((a, b) => {

@@ -64,7 +64,7 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
     ["unit", text.sortUnit],
     ["activation", text.sortActivation],
     ["tag", text.sortTag],
-    ["alike", text.sortAlike],
+    ["similarity", text.sortAlike],
   ];
   const sort = el(
     "select",
@@ -75,7 +75,7 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
     "change",
     () => {
       wanted.sort = sort.value as Sort;
-      if (wanted.sort === "alike") sheet.ask({ kind: "alike" });
+      if (wanted.sort === "similarity") sheet.ask({ kind: "similarity" });
       lay();
     },
     { signal },
@@ -210,7 +210,7 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
   );
 
   // -- what comes in
-  watch(view, ["sheet", "layer", "alike", "suggestions"], () => {
+  watch(view, ["sheet", "layer", "similarity", "suggestions"], () => {
     const { info } = sheet;
     const mine = info?.layer === session.wire.get("layer") ? info : null;
     setText(line, mine?.text || text.waiting);
@@ -218,24 +218,24 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
     go.dataset.on = String(on);
     setText(go, on ? text.stopDrawing : text.goOnDrawing);
     go.hidden = !mine || mine.state === "done";
-    const wrong = mine?.problem || (wanted.sort === "alike" && sheet.notice) || "";
+    const wrong = mine?.problem || (wanted.sort === "similarity" && sheet.notice) || "";
     problem.hidden = !wrong;
     setText(problem, wrong);
     setText(note, sheet.suggestions?.problem ?? "");
   });
   let of = "";
-  watch(view, ["layer", "layer_list", "sheet"], () => {
+  watch(view, ["layer", "_layer_list", "sheet"], () => {
     const now = `${session.wire.get("layer")} ${currentLayer(session)?.channels} ${sheet.info?.sheet}`;
     if (now === of) return;
     of = now;
     selection.only(session.wire.get("unit"));
-    if (wanted.sort === "alike") sheet.ask({ kind: "alike" });
+    if (wanted.sort === "similarity") sheet.ask({ kind: "similarity" });
     lay();
     grid.show(selection.active, false);
   });
   watchCalmly(view, ["thumbs"], 100, grid.refresh);
   watch(view, ["tags", "unit", "suggestions"], grid.refresh);
-  watch(view, ["alike"], () => wanted.sort === "alike" && lay());
+  watch(view, ["similarity"], () => wanted.sort === "similarity" && lay());
   watch(view, ["counts"], () => {
     undo.disabled = !sheet.counts?.undo;
     redo.disabled = !sheet.counts?.redo;

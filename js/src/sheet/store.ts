@@ -86,7 +86,7 @@ export class SheetStore {
       case "thumbs":
         if (message.sheet === this.info?.sheet) this.take(message, buffers);
         break;
-      case "alike":
+      case "similarity":
         if (message.sheet !== this.info?.sheet) break;
         this.alike = message.units;
         this.notice = message.problem;

@@ -56,7 +56,7 @@ export class LayerTags {
   /** Looked at, with nothing found; where all are marked so already, not looked at. */
   see(units: number[]): void {
     const marked = units.every((unit) => this.of(unit)?.length === 0);
-    this.sheet.ask({ kind: "seen", layer: this.layer, units, on: !marked });
+    this.sheet.ask({ kind: "tag_reviewed", layer: this.layer, units, on: !marked });
   }
 
   accept(units: number[]): void {
@@ -94,7 +94,7 @@ export function wordTable(
     () => {
       const { total = 0 } = sheet.counts ?? {};
       const units = Array.from({ length: total }, (_, unit) => unit).filter((unit) => !tags.of(unit));
-      sheet.ask({ kind: "seen", layer: session.wire.get("layer"), units, on: true });
+      sheet.ask({ kind: "tag_reviewed", layer: session.wire.get("layer"), units, on: true });
     },
     signal,
     text.markRestHelp,

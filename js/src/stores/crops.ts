@@ -38,9 +38,9 @@ export class CropStore {
     else if (message?.kind === "large") this.takeLarge(message, buffers);
   }
 
-  arrange(least: boolean, cut: boolean): void {
+  arrange(bottom: boolean, cut: boolean): void {
     this.open(0);
-    this.send({ kind: "crops", least, cut });
+    this.send({ kind: "crop_view", bottom, cut });
   }
 
   /** Shows a crop large, or with 0 all of them again. */
@@ -48,16 +48,16 @@ export class CropStore {
     if (id === this.opened) return;
     this.opened = id;
     this.dropLarge();
-    this.send({ kind: "enlarge", id });
+    this.send({ kind: "open_crop", id });
     this.onChange("large");
   }
 
   startFrom(id: number): void {
-    this.send({ kind: "start", id });
+    this.send({ kind: "start_from_crop", id });
   }
 
   look(on: boolean): void {
-    this.send({ kind: "look", on });
+    this.send({ kind: "run_pass", on });
   }
 
   dispose(): void {

@@ -37,7 +37,7 @@ export function explainLabels({ session, signal }: View, root: HTMLElement): voi
     activation: text.activation,
     images: text.realImages,
   };
-  for (const [key, words] of Object.entries(session.wire.get("about")?.help ?? {})) {
+  for (const [key, words] of Object.entries(session.wire.get("_about")?.help ?? {})) {
     const label = [...root.querySelectorAll(".peek-label")].find((one) => one.textContent === labels[key]);
     const group = label?.closest(".peek-row, .peek-group, .peek-real");
     if (!label || !group) continue;

@@ -118,7 +118,7 @@ test("a hidden page counts as not seen", () => {
   attention.drawn(1);
   vi.advanceTimersByTime(10_000);
   expect(of("visible").map((message) => "on" in message && message.on)).toEqual([true, false]);
-  expect([...of("ack"), ...of("poll")]).toEqual([]);
+  expect([...of("ack"), ...of("ping")]).toEqual([]);
   hidePage(false);
   vi.advanceTimersByTime(300);
   expect(of("ack")).toHaveLength(1);
@@ -128,15 +128,15 @@ test("asks after 2 s of silence, says so after 6 s, and then asks less often", (
   look();
   attention.heard(true);
   vi.advanceTimersByTime(1999);
-  expect(of("poll")).toHaveLength(0);
+  expect(of("ping")).toHaveLength(0);
   vi.advanceTimersByTime(1);
-  expect(of("poll")).toHaveLength(1);
+  expect(of("ping")).toHaveLength(1);
   expect(health).toEqual([]);
   vi.advanceTimersByTime(4000);
   expect(health).toEqual(["silent"]);
-  const asked = of("poll").length;
+  const asked = of("ping").length;
   vi.advanceTimersByTime(20_000);
-  expect(of("poll").length - asked).toBe(4);
+  expect(of("ping").length - asked).toBe(4);
 });
 
 test("an answer ends the silence", () => {
@@ -146,23 +146,23 @@ test("an answer ends the silence", () => {
   attention.heard(true);
   expect(health).toEqual(["silent", "ok"]);
   vi.advanceTimersByTime(1500);
-  const asked = of("poll").length;
+  const asked = of("ping").length;
   attention.heard(true);
   vi.advanceTimersByTime(1500);
-  expect(of("poll")).toHaveLength(asked);
+  expect(of("ping")).toHaveLength(asked);
 });
 
 test("a paused run may be silent for ever, until a control is used", () => {
   look();
   attention.heard(false);
   vi.advanceTimersByTime(60_000);
-  expect(of("poll")).toHaveLength(0);
+  expect(of("ping")).toHaveLength(0);
   attention.expectReply();
   vi.advanceTimersByTime(2000);
-  expect(of("poll")).toHaveLength(1);
+  expect(of("ping")).toHaveLength(1);
   attention.heard(false);
   vi.advanceTimersByTime(60_000);
-  expect(of("poll")).toHaveLength(1);
+  expect(of("ping")).toHaveLength(1);
 });
 
 test("a host that hands on answers only is asked often, and left alone once it speaks by itself", () => {
@@ -172,14 +172,14 @@ test("a host that hands on answers only is asked often, and left alone once it s
   attention.heard(true);
   vi.advanceTimersByTime(2000);
   for (let answers = 2; answers <= 5; answers++) {
-    expect(of("poll")).toHaveLength(answers);
+    expect(of("ping")).toHaveLength(answers);
     attention.heard(true);
     vi.advanceTimersByTime(400);
   }
   attention.heard(true);
   attention.heard(true);
   vi.advanceTimersByTime(1900);
-  expect(of("poll")).toHaveLength(6);
+  expect(of("ping")).toHaveLength(6);
 });
 
 test("nobody asks while nobody looks", () => {
@@ -187,7 +187,7 @@ test("nobody asks while nobody looks", () => {
   attention.heard(true);
   leave();
   vi.advanceTimersByTime(60_000);
-  expect(of("poll")).toHaveLength(0);
+  expect(of("ping")).toHaveLength(0);
   expect(health).toEqual([]);
 });
 
@@ -209,7 +209,7 @@ test("a host that says the line was cut is asked at once, and what comes again m
   attention.heard(true);
   attention.cut();
   expect(health).toEqual(["gone"]);
-  expect(of("poll")).toHaveLength(1);
+  expect(of("ping")).toHaveLength(1);
   attention.heard(true);
   expect(health).toEqual(["gone", "ok"]);
   // a last frame of the old kernel may still have been under way
@@ -227,7 +227,7 @@ test("a kernel that has dealt with a question and not answered it has no such ex
   expect(health).toEqual(["gone"]);
   // nobody is asked in vain, which the kernel would complain about
   vi.advanceTimersByTime(60_000);
-  expect(of("poll")).toHaveLength(1);
+  expect(of("ping")).toHaveLength(1);
 });
 
 test("an explorer in a long step is not taken for gone, nor for silent", () => {

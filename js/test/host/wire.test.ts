@@ -50,6 +50,6 @@ test("an edit that waits goes out before a message", () => {
 test("a host that throws is reported and never thrown on", () => {
   model.dead = true;
   expect(() => wire.edit({ unit: 9 })).not.toThrow();
-  expect(wire.send({ kind: "poll" })).toBe(false);
+  expect(wire.send({ kind: "ping" })).toBe(false);
   expect(refused).toHaveLength(2);
 });

@@ -33,7 +33,7 @@ function set(n: number, count: number, more: Partial<ComparisonSet> = {}): Compa
 }
 
 async function open(): Promise<{ model: FakeModel; find: <E extends HTMLElement>(what: string) => E[]; end(): void }> {
-  const model = new FakeModel(traits({ recipe_list: RECIPES }));
+  const model = new FakeModel(traits({ _recipe_list: RECIPES }));
   const view = new AbortController();
   const widget = createWidget();
   widget.initialize({ model: model.asModel, signal: view.signal } as never);
@@ -51,7 +51,7 @@ const choose = (what: string): void => {
   kind().dispatchEvent(new Event("change"));
 };
 const asked = (model: FakeModel): unknown[] =>
-  model.sent.filter((one) => ["compare", "compared", "keep"].includes(one.kind));
+  model.sent.filter((one) => ["compare", "compare_ack", "save"].includes(one.kind));
 
 test("recipes are chosen by name, two to six of them", async () => {
   const { model, find } = await open();
@@ -88,7 +88,7 @@ test("the pictures show in step, and are acknowledged seldom", async () => {
   ]);
   expect(find<HTMLDetailsElement>("details").at(-1)?.open).toBe(true);
   vi.advanceTimersByTime(300);
-  expect(asked(model)).toEqual([{ kind: "compared", n: 5 }]);
+  expect(asked(model)).toEqual([{ kind: "compare_ack", n: 5 }]);
   expect(screen.bitmapsOpen).toBe(3);
   // A click sets what draws this picture; where the page can't there is none.
   expect(tiles[0]?.disabled).toBe(true);
@@ -133,7 +133,7 @@ test("what went wrong is said as text", async () => {
 });
 
 function kept(what: KeptFile["what"], more: Partial<KeptFile> = {}): KeptFile {
-  return { kind: "kept", what, name: "x.png", text: "", note: "", problem: "", ...more };
+  return { kind: "saved", what, name: "x.png", text: "", note: "", problem: "", ...more };
 }
 
 test("save downloads what the kernel hands over, and lets go of it", async () => {
@@ -149,7 +149,7 @@ test("save downloads what the kernel hands over, and lets go of it", async () =>
   });
   const { model } = await open();
   named("Save").click();
-  expect(asked(model)).toEqual([{ kind: "keep", what: "picture" }]);
+  expect(asked(model)).toEqual([{ kind: "save", what: "picture" }]);
   await model.tell(kept("picture", { note: "A note." }), [frame(7)]);
   expect(clicked).toEqual(["x.png blob:1"]);
   expect(revoked).toEqual(["blob:1"]);
@@ -198,7 +198,7 @@ test("an answer that nobody here has asked for is another page's", async () => {
 });
 
 test("what was asked for in Python opens the panel by itself, and nothing is lost while the panel comes", async () => {
-  const model = new FakeModel(traits({ recipe_list: RECIPES }));
+  const model = new FakeModel(traits({ _recipe_list: RECIPES }));
   let come: () => void = () => undefined;
   const waits = new Promise<void>((resolve) => (come = resolve));
   installLater(waits);

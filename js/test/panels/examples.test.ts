@@ -64,7 +64,7 @@ function set(count: number, more: Partial<CropSet> = {}): CropSet {
     kind: "crops",
     layer: "conv2",
     unit: 3,
-    least: false,
+    bottom: false,
     cut: false,
     crops: Array.from({ length: count }, (_, at) => crop(at + 1)),
     ...more,
@@ -92,7 +92,7 @@ function large(id: number, more: Partial<LargeCrop> = {}): LargeCrop {
   };
 }
 
-async function open(model = new FakeModel(traits({ evidence: EVIDENCE }))) {
+async function open(model = new FakeModel(traits({ evidence_status: EVIDENCE }))) {
   const widget = createWidget();
   const end = widget.initialize({ model: model.asModel });
   const leave = widget.render({ model: model.asModel, el: host });
@@ -158,7 +158,7 @@ test("a click shows a crop large with its map, Escape puts it away and the focus
   tiles()[2]?.focus();
   tiles()[2]?.click();
   await settle();
-  expect(model.sent.at(-1)).toEqual({ kind: "enlarge", id: 3 });
+  expect(model.sent.at(-1)).toEqual({ kind: "open_crop", id: 3 });
   expect([find(".peek-large").hidden, find(".peek-crops").hidden]).toEqual([false, true]);
   await model.tell(large(3), [frame(1), bytes(0, 80, 160, 255)]);
   expect(find(".peek-large-name").textContent).toBe("flamingo · 3.jpg");
@@ -170,7 +170,7 @@ test("a click shows a crop large with its map, Escape puts it away and the focus
   expect(document.activeElement?.textContent).toBe("Back to all");
   find(".peek-large").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
   await settle();
-  expect(model.sent.at(-1)).toEqual({ kind: "enlarge", id: 0 });
+  expect(model.sent.at(-1)).toEqual({ kind: "open_crop", id: 0 });
   expect([find(".peek-large").hidden, find(".peek-crops").hidden]).toEqual([true, false]);
   expect(document.activeElement).toBe(tiles()[2]);
   expect(screen.bitmapsOpen).toBe(9);
@@ -192,7 +192,7 @@ test("the next crop by arrow key, round the end", async () => {
   tiles()[1]?.click();
   await settle();
   find(".peek-large").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
-  expect(model.sent.at(-1)).toEqual({ kind: "enlarge", id: 1 });
+  expect(model.sent.at(-1)).toEqual({ kind: "open_crop", id: 1 });
 });
 
 test("a layer without a map says so", async () => {
@@ -210,19 +210,19 @@ test("start from a crop, and from noise again", async () => {
   tiles()[0]?.click();
   await settle();
   words("Start from this").click();
-  expect(model.sent.at(-1)).toEqual({ kind: "start", id: 1 });
+  expect(model.sent.at(-1)).toEqual({ kind: "start_from_crop", id: 1 });
   expect(words("Begin from noise again").hidden).toBe(true);
   await model.receive({ status: status({ start: "1.jpg" }) });
   words("Begin from noise again").click();
-  expect(model.sent.at(-1)).toEqual({ kind: "start", id: 0 });
+  expect(model.sent.at(-1)).toEqual({ kind: "start_from_crop", id: 0 });
 });
 
-test("least and cut are asked for, and shown as pressed when they are here", async () => {
+test("bottom and cut are asked for, and shown as pressed when they are here", async () => {
   const { model } = await open();
   await model.tell(set(2), pictures(2));
   words("Least").click();
-  expect(model.sent.at(-1)).toEqual({ kind: "crops", least: true, cut: false });
-  await model.tell(set(2, { least: true, cut: true }), pictures(2));
+  expect(model.sent.at(-1)).toEqual({ kind: "crop_view", bottom: true, cut: false });
+  await model.tell(set(2, { bottom: true, cut: true }), pictures(2));
   expect(["Most", "Least", "Whole", "Crop"].map((name) => words(name).getAttribute("aria-pressed"))).toEqual([
     "false",
     "true",
@@ -235,11 +235,13 @@ test("least and cut are asked for, and shown as pressed when they are here", asy
 test("stop and go on, and what is wrong with the dataset", async () => {
   const { model } = await open();
   words("Stop").click();
-  expect(model.sent.at(-1)).toEqual({ kind: "look", on: false });
-  await model.receive({ evidence: { ...EVIDENCE, state: "stopped", text: "Stopped after 40 of 250 images." } });
+  expect(model.sent.at(-1)).toEqual({ kind: "run_pass", on: false });
+  await model.receive({ evidence_status: { ...EVIDENCE, state: "stopped", text: "Stopped after 40 of 250 images." } });
   words("Go on").click();
-  expect(model.sent.at(-1)).toEqual({ kind: "look", on: true });
-  await model.receive({ evidence: { ...EVIDENCE, state: "error", text: "", problem: "The folder is <b>empty</b>." } });
+  expect(model.sent.at(-1)).toEqual({ kind: "run_pass", on: true });
+  await model.receive({
+    evidence_status: { ...EVIDENCE, state: "error", text: "", problem: "The folder is <b>empty</b>." },
+  });
   expect(find(".peek-real .peek-error").textContent).toBe("The folder is <b>empty</b>.");
   expect(host.querySelectorAll(".peek-real b")).toHaveLength(0);
 });

@@ -180,11 +180,11 @@ test("a question mark opens what its control does, and shuts it", async () => {
 });
 
 test("the recipes are told apart before one is taken", async () => {
-  const recipe_list = [
+  const recipes = [
     { name: "peek", summary: "Ours.", source: "here" },
     { name: "old", summary: "Theirs.", source: "there" },
   ];
-  const { model } = await open(new FakeModel(traits({ recipe_list })));
+  const { model } = await open(new FakeModel(traits({ _recipe_list: recipes })));
   const choose = find<HTMLButtonElement>(".peek-recipe-button");
   const list = find(".peek-recipe-list");
   expect([list.hidden, choose.textContent, find(".peek-recipe-summary").textContent]).toEqual([
@@ -240,12 +240,12 @@ test("play at the end of the schedule asks Python to go on", async () => {
 
 test("what the model calls itself is text, never markup", async () => {
   const nasty = "<img src=x onerror=alert(1)>";
-  const state = traits({ layer: nasty, about: { model: nasty, preprocess: nasty, device: nasty } });
-  state.layer_list = [{ ...state.layer_list[0]!, name: nasty, kind: nasty, channels: 10 }];
+  const state = traits({ layer: nasty, _about: { model: nasty, preprocess: nasty, device: nasty } });
+  state._layer_list = [{ ...state._layer_list[0]!, name: nasty, kind: nasty, channels: 10 }];
   state.class_names = Array.from({ length: 10 }, () => nasty);
-  state.recipe_list = [{ name: nasty, summary: nasty, source: nasty }];
+  state._recipe_list = [{ name: nasty, summary: nasty, source: nasty }];
   state.recipe = nasty;
-  state.knobs = [{ ...state.knobs[0]!, label: nasty, unit: nasty, help: nasty }];
+  state._knobs = [{ ...state._knobs[0]!, label: nasty, unit: nasty, help: nasty }];
   const { model } = await open(new FakeModel(state));
   await model.receive({ status: status({ text: nasty, error: nasty, layer: nasty, state: "error" }) });
   await vi.advanceTimersByTimeAsync(5000);
@@ -368,7 +368,7 @@ test("nothing is left after 50 mounts: no listener, timer, observer, object URL,
     const end = widget.initialize({ model: model.asModel, signal: life.signal });
     const leave = widget.render({ model: model.asModel, el: host, signal: view.signal });
     screen.show(true);
-    await model.receive({ frame: frame(i), status: status({ n: i }), history: bytes(...Array(8).fill(0)) });
+    await model.receive({ frame: frame(i), status: status({ n: i }), _history: bytes(...Array(8).fill(0)) });
     drag(range("blur"), i + 1);
     drag(range("Unit"), i + 1);
     button("Pause").click();

@@ -14,7 +14,7 @@ beforeEach(async () => {
   host = document.createElement("div");
   document.body.append(host);
   const layers = LAYERS.map((each) => (each.name === "fc" ? { ...each, objectives: ["class" as const] } : each));
-  model = new FakeModel(traits({ layer_list: layers, status: status({ kept: [1, 4, 7, 10, 12], step: 12 }) }));
+  model = new FakeModel(traits({ _layer_list: layers, status: status({ kept: [1, 4, 7, 10, 12], step: 12 }) }));
   view = new AbortController();
   mountExplorer(new Session(model.asModel), host, view.signal);
   await settle();
@@ -50,7 +50,7 @@ test("dragged back it asks for that step, and what is looked at can be resumed",
   const resume = [...host.querySelectorAll("button")].find((one) => one.textContent === "Resume from here")!;
   expect(resume.style.visibility).toBe("hidden");
   slide(11);
-  expect(model.sent.at(-1)).toEqual({ kind: "scrub", step: 10 });
+  expect(model.sent.at(-1)).toEqual({ kind: "seek", step: 10 });
   await model.receive({ status: status({ kept: [1, 4, 7, 10, 12], step: 10, looking: true, state: "paused" }) });
   await vi.waitFor(() => expect(resume.style.visibility).toBe(""));
   expect(named("Step: look back").getAttribute("aria-valuetext")).toBe("step 10 of 150");
@@ -128,7 +128,7 @@ test("a size is typed, and an empty one gives it back", () => {
 test("the device can be chosen where there is more than one", async () => {
   const device = named<HTMLSelectElement>("Device");
   expect(device.hidden).toBe(true);
-  await model.receive({ about: { device: "cpu", devices: ["cpu", "cuda:0"] } });
+  await model.receive({ _about: { device: "cpu", devices: ["cpu", "cuda:0"] } });
   expect(device.hidden).toBe(false);
   device.value = "cuda:0";
   fire(device, "change");

@@ -72,7 +72,7 @@ describe("the order", () => {
     expect(lay({})).toEqual([0, 1, 2, 3, 4]);
     expect(lay({ sort: "activation" })).toEqual([1, 3, 0, 4, 2]);
     expect(lay({ sort: "tag" })).toEqual([2, 1, 0, 3, 4]);
-    expect(lay({ sort: "alike" })).toEqual([4, 0, 2, 1, 3]);
+    expect(lay({ sort: "similarity" })).toEqual([4, 0, 2, 1, 3]);
   });
 
   test("of those that are searched for", () => {
@@ -211,7 +211,7 @@ describe("the panel", () => {
     press("d");
     expect(model.sent.at(-1)).toEqual({ kind: "tag", layer: "conv2", units: [3, 4], words: ["dog"], on: false });
     press("0");
-    expect(model.sent.at(-1)).toEqual({ kind: "seen", layer: "conv2", units: [3, 4], on: true });
+    expect(model.sent.at(-1)).toEqual({ kind: "tag_reviewed", layer: "conv2", units: [3, 4], on: true });
     press("z", { ctrlKey: true });
     expect(model.sent.at(-1)).toEqual({ kind: "undo", again: false });
     press("z", { ctrlKey: true, shiftKey: true });

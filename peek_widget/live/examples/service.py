@@ -487,7 +487,14 @@ class ExampleService:
         if this == self._last_set and not buffers:
             return
         self._last_set, self._on_page, self._sent_at = this, on_page, now
-        message = {"kind": "crops", "layer": layer, "unit": unit, "least": self._least, "cut": self._cut, "crops": rows}
+        message = {
+            "kind": "crops",
+            "layer": layer,
+            "unit": unit,
+            "bottom": self._least,
+            "cut": self._cut,
+            "crops": rows,
+        }
         self._tell(message, buffers)
 
     def _send_large(self, number: int) -> None:
