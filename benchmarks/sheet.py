@@ -151,7 +151,7 @@ def row_c(options: argparse.Namespace) -> None:
         for count, pool in ((1, one), (2, two)):
             few = {"units": range(8), "batch": 1, "seed": 9}  # each worker gets some
             first = sheet_of(network, layer, kind, canvas, options, executor=pool, **few).draw()
-            print(f"{count} worker{'s' * (count > 1)}: the model traveled as {first.trips}")
+            print(f"{count} worker{'s' * (count > 1)}: the model traveled as {first.transfers}")
         for _ in range(options.rounds):
             for count, pool in ((1, one), (2, two)):
                 with tempfile.TemporaryDirectory() as store:

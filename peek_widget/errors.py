@@ -12,6 +12,7 @@ __all__ = [
     "FileError",
     "LayerError",
     "ModelError",
+    "NotDrawnError",
     "PeekError",
     "RecipeError",
     "SheetStoreError",
@@ -60,6 +61,13 @@ class TagError(PeekError):
 
 class DatasetError(PeekError):
     """The dataset can't be read: no images, labels of another length, a kind of image that is not known."""
+
+
+class NotDrawnError(PeekError, KeyError):
+    """A unit of a contact sheet has no picture yet, or can have none."""
+
+    def __str__(self) -> str:  # a KeyError shows its argument quoted
+        return str(self.args[0])
 
 
 class StoreError(FileError):

@@ -17,8 +17,8 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
@@ -33,11 +33,12 @@ from peek_widget.live.threads import set_threads
 from peek_widget.live.thumbnails import THUMB, THUMB_QUALITY
 from peek_widget.network import Network
 from peek_widget.network.fingerprint import fingerprint
-from peek_widget.sheet import ContactSheet, Tags, contact_sheet
-from peek_widget.sheet.batches import DRAFT_STEPS, Batch, Kind, Progress, draw, plan
+from peek_widget.sheet import ContactSheet, SheetUnit, Tags, contact_sheet
+from peek_widget.sheet.batches import DRAFT_STEPS, Kind, plan
+from peek_widget.sheet.schedule import POLL, Scheduler
 from peek_widget.sheet.similarity import order
 
-__all__ = ["SheetKey", "SheetService", "next_batch"]
+__all__ = ["SheetKey", "SheetService"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -61,6 +62,9 @@ KEPT_SHEETS = 32
 
 STILL_THERE = 20.0
 """Seconds after which a page is told the same again while a sheet is drawn."""
+
+NEARLY_DONE = 0.6
+"""Fraction of a batch's steps after which it is finished also when its units leave the view."""
 
 RATE_OVER = 90.0
 SAVE_AFTER = 2.0
@@ -97,11 +101,11 @@ class _Mailbox:
 
 @dataclass
 class _Sheet:
-    """A sheet, its plans, and what the page has of it."""
+    """A sheet, its scheduler, and what the page has of it."""
 
     number: int
     sheet: ContactSheet
-    drafts: list[Batch]
+    scheduler: Scheduler
     todo: dict[int, None] = field(default_factory=dict)
     thumbs: dict[int, tuple[bool, bytes]] = field(default_factory=dict)
     samples: deque[tuple[float, int]] = field(default_factory=deque)
@@ -111,31 +115,7 @@ class _Sheet:
         return sum(len(one.png) for one in kept) + sum(len(data) for _, data in self.thumbs.values())
 
     def failed(self) -> dict[int, str]:
-        return {unit: why for unit, why in self.sheet.problems.items() if isinstance(unit, int)}
-
-
-def next_batch(batches: Sequence[Batch], there: Collection[int], view: Sequence[int]) -> Batch | None:
-    """What to draw next: what is in view and missing, in the order of the view, then the rest as it was planned.
-
-    Args:
-        batches: of a plan.
-        there: units that are drawn, or can't be.
-        view: units that somebody looks at, the one under the eye first.
-
-    Returns:
-        None where nothing is missing. Of a plan whose units don't go together (on a CPU, with large views) a batch of
-        just those in view; they come out as they would in any other. Else the plan's own batch, or only what is left
-        of it.
-    """
-    place = {unit: number for number, batch in enumerate(batches) for unit in batch.units}
-    missing = [unit for unit in view if unit in place and unit not in there]
-    if missing:
-        batch = batches[place[missing[0]]]
-        if batch.together and not batch.draft:
-            return batch.missing(there)
-        units = tuple(missing[: len(batch.units)])
-        return replace(batch, units=units, wanted=units)
-    return next((left for batch in batches if (left := batch.missing(there)) is not None), None)
+        return dict(self.sheet.archive.failed)
 
 
 class SheetService:
@@ -189,10 +169,8 @@ class SheetService:
         self._view: tuple[int, ...] = ()
         self._current: _Sheet | None = None
         self._recheck = False
-        self._run: Iterator[Progress] | None = None
-        self._batch: Batch | None = None
-        self._done_share = 0.0
         self._rest_until = -math.inf
+        self._wait_until = -math.inf
         self._problem = ""
         self._n = 0
         self._flying: deque[tuple[int, int]] = deque()
@@ -290,14 +268,13 @@ class SheetService:
                 recipe = as_recipe(wanted.recipe)
                 options: dict[str, Any] = {"seed": wanted.seed, "size": wanted.size, "objective": wanted.kind}
                 store = None if self._store is None else f"{self._store.rstrip('/')}/{_folder(wanted, recipe, digits)}"
-                sheet = contact_sheet(network, wanted.layer, recipe, store=store, **options)
-                self._tags.merge(sheet.tags)
-                sheet._tags = self._tags
+                sheet = contact_sheet(network, wanted.layer, recipe, store=store, tags=self._tags, **options)
                 # where all steps are hardly more than those of a draft, there is nothing to wait for
                 quick = recipe.steps > 2 * DRAFT_STEPS
                 drafts = plan(network, wanted.layer, recipe, draft=True, **options) if quick else []
+                scheduler = sheet.scheduler(self._fresh_network, drafts, clock=self._clock)
                 self._numbers += 1
-                found = self._sheets[wanted, digits] = _Sheet(self._numbers, sheet, drafts)
+                found = self._sheets[wanted, digits] = _Sheet(self._numbers, sheet, scheduler)
             self._sheets.move_to_end((wanted, digits))
             while len(self._sheets) > KEPT_SHEETS:
                 # the one that is missed least: with the fewest finished pictures, of these not shown for longest
@@ -309,13 +286,14 @@ class SheetService:
                 total -= old.bytes()
             return found
 
-    def _net(self) -> Network:
-        """A network of the desk's own: a forward at the same time as the worker's must not be one of the same ghost."""
+    def _fresh_network(self) -> Network:
+        """Give the service's own network as the model is now: two threads must not run one model copy at once."""
         given = self._read_network()
         mine = self._network
         if mine is None or mine.model_copy.stale() or mine.model_copy.device != given.model_copy.device:
             self._network = given.replica()
         assert self._network is not None
+        self._network.model_copy.refresh()
         return self._network
 
     # -- the thread
@@ -337,17 +315,21 @@ class SheetService:
                 # the explorer goes on drawing, and the reader is told
                 log.error("Drawing the sheet failed: %s", error, exc_info=error)
                 self._fail(f"{type(error).__name__}: {error}")
-        self._drop_run()
         with contextlib.suppress(PeekError):
             self._save(math.inf)
+            if self._current is not None:
+                self._current.scheduler.close()
         atexit.unregister(self.close)
 
     def _pause(self) -> float | None:
         """How long to wait for a wish; None for as long as it takes."""
         now = self._clock()
-        if self._wants_step() or self._can_send():
+        if self._can_send():
+            return 0.0
+        if self._wants_step():
             # a rest is over soon when the bench stands still
-            return min(0.1, max(0.0, self._rest_until - now)) if self._is_drawing() and not self._can_send() else 0.0
+            rest = min(0.1, max(0.0, self._rest_until - now)) if self._is_drawing() else 0.0
+            return max(rest, self._wait_until - now)
         if self._save_at < math.inf:
             return max(0.0, self._save_at - now)
         return BEAT if self._open else None
@@ -355,7 +337,9 @@ class SheetService:
     def _turn(self, mailbox: _Mailbox) -> None:
         self._take(mailbox)
         if not self._open:
-            # what is half drawn waits, and is gone on with when the sheet is opened again
+            if self._current is not None:
+                # what is half drawn waits, and is gone on with when the sheet is opened again
+                self._current.scheduler.pause()
             self._save(self._clock())
             self._say()
             return
@@ -367,8 +351,9 @@ class SheetService:
             if self._alike:
                 self._send_order()
             self._suggest()
-            if self._wants_step() and (self._clock() >= self._rest_until or not self._is_drawing()):
-                self._step()
+            self._draw(self._current)
+        elif self._current is not None:
+            self._current.scheduler.pause()
         self._save(self._clock())
         self._say()
 
@@ -387,9 +372,7 @@ class SheetService:
                 self._flying.popleft()
         if mailbox.view is not None:
             self._view = mailbox.view
-            if self._batch is not None and not set(self._batch.wanted) & set(self._view) and self._done_share < 0.6:
-                # nobody sees these, and the eye waits
-                self._drop_run()
+            self._look_elsewhere()
         if mailbox.resend:
             self._flying.clear()
             self._said = self._surveyed = None
@@ -403,8 +386,10 @@ class SheetService:
         """To the sheet that is wanted now."""
         now = self._sheet_of(self._wanted)
         if now is not self._current:
-            self._drop_run()
+            if self._current is not None:
+                self._current.scheduler.abandon()
             self._current, self._said, self._surveyed = now, None, None
+            now.scheduler.view = self._view
             self._flying.clear()
             self._say()
             self._send_all(now)
@@ -414,55 +399,58 @@ class SheetService:
 
     # -- drawing
 
-    def _next(self) -> Batch | None:
-        now = self._current
-        if now is None:
-            return None
-        there = now.sheet.done.keys() | now.failed().keys()
-        early = next_batch(now.drafts, there | now.sheet.drafts.keys(), self._view)
-        return early if early is not None else next_batch(now.sheet.batches, there, self._view)
-
     def _wants_step(self) -> bool:
-        if not (self._open and self._go and self._current is not None and not self._problem and self._is_watched()):
-            return False
-        return self._run is not None or self._next() is not None
+        return bool(
+            self._open
+            and self._go
+            and self._current is not None
+            and not self._problem
+            and self._is_watched()
+            and self._current.scheduler.pending
+        )
 
-    def _step(self) -> None:
-        now = self._current
-        assert now is not None
-        began = self._clock()
-        if self._run is None:
-            self._batch, self._done_share = self._next(), 0.0
-            assert self._batch is not None
-            network = self._net()
-            network.model_copy.refresh()
-            self._run = draw(network, self._batch, fingerprint=now.sheet.fingerprint)
-        batch = self._batch
-        assert batch is not None
-        progress = next(self._run, None)
-        if progress is None:
-            self._drop_run()
+    def _draw(self, now: _Sheet) -> None:
+        """Make a step if it is time for one, and else only keep what is half drawn and see what others have drawn."""
+        if not self._wants_step():
+            now.scheduler.pause()
+            if not self._problem:
+                self._take_results(now, now.scheduler.refresh())
+        elif self._clock() < self._wait_until or (self._clock() < self._rest_until and self._is_drawing()):
+            now.scheduler.heartbeat()
         else:
-            self._done_share = progress.step / max(1, progress.steps)
-            if progress.finished or progress.failed:
-                for unit in (*(one.unit for one in progress.finished), *progress.failed):
-                    now.todo[unit] = None
-                if not batch.draft:
-                    ended = self._clock()
-                    now.samples.append((ended, len(now.sheet.done) + len(progress.finished)))
-                    while ended - now.samples[0][0] > RATE_OVER:
-                        now.samples.popleft()
-                now.sheet.take(batch, progress.finished, progress.failed)
+            self._step(now)
+
+    def _step(self, now: _Sheet) -> None:
+        began = self._clock()
+        advance = now.scheduler.step()
+        self._take_results(now, advance.arrived)
+        now.todo.update(dict.fromkeys(advance.failed))
         ended = self._clock()
         self._rest_until = ended + (ended - began) * (1.0 / DUTY - 1.0)
+        if advance.waiting:
+            self._wait_until = ended + POLL
 
-    def _drop_run(self) -> None:
-        if self._run is not None:
-            self._run.close()  # type: ignore[attr-defined]  # a generator
-        self._run = self._batch = None
+    def _take_results(self, now: _Sheet, arrived: Sequence[SheetUnit]) -> None:
+        now.todo.update(dict.fromkeys(one.unit for one in arrived))
+        if any(not one.draft for one in arrived):
+            ended = self._clock()
+            now.samples.append((ended, len(now.sheet.archive.done)))
+            while ended - now.samples[0][0] > RATE_OVER:
+                now.samples.popleft()
+
+    def _look_elsewhere(self) -> None:
+        """Draw for the new view: give up a batch that nobody sees unless it is nearly finished."""
+        if self._current is None:
+            return
+        scheduler = self._current.scheduler
+        scheduler.view = self._view
+        drawn = {unit for batch in scheduler.in_flight for unit in batch.wanted}
+        if drawn and not drawn & set(self._view) and scheduler.progress < NEARLY_DONE:
+            scheduler.abandon()
 
     def _fail(self, problem: str) -> None:
-        self._drop_run()
+        if self._current is not None:
+            self._current.scheduler.close()
         self._problem = problem
         self._say()
 

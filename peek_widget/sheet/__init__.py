@@ -1,8 +1,8 @@
 """Every unit of a layer: drawn in batches, kept, tagged, counted, shown."""
 
-from peek_widget.errors import SheetStoreError
+from peek_widget.errors import NotDrawnError, SheetStoreError
 from peek_widget.sheet.agreement import Agreement, agreement, kappa
-from peek_widget.sheet.sheets import ContactSheet, NotDrawnError, contact_sheet
+from peek_widget.sheet.sheets import ContactSheet, contact_sheet
 from peek_widget.sheet.tags import Count, Suggestion, Tags
 from peek_widget.sheet.unit import SheetUnit
 

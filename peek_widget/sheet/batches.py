@@ -192,7 +192,7 @@ def draw(
     *,
     fingerprint: str | None = None,
     best: Mapping[int, float] | None = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Draw a batch, one step at a time.
 
     Where memory runs out, or a unit can't be drawn, the batch is halved and its halves drawn after each other.

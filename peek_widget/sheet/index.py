@@ -16,7 +16,7 @@ from peek_widget.sheet.unit import SheetUnit
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["frame", "keep", "rows"]
+__all__ = ["frame", "rows", "save"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -45,7 +45,7 @@ def frame(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> pd
     return _frame(rows(layer, units, recipe, tags))
 
 
-def keep(store: Store, name: str, layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> None:
+def save(store: Store, name: str, layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> None:
     """Write the table to the store, unless the one that is there says the same."""
     ours = rows(layer, units, recipe, tags)
     try:

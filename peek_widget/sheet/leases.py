@@ -1,7 +1,7 @@
-"""Who draws which batch, where several processes fill one store. No locks: a claim is advice.
+"""Leases on the batches of a store, so that of several processes that fill it one draws each. No locks.
 
-Should two draw the same batch after all (on an address that can't create a file only if it is new), they draw the same
-pictures, and the store ends up the same.
+A lease is advice. Should two processes draw the same batch after all (on an address that can't create a file only if
+it is new), they draw the same pictures, and the store ends up the same.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from peek_widget.sheet.store import WORK, Store
 
 __all__ = ["Leases"]
 
-BEAT = 5.0
-"""Seconds between two signs of life of a claim."""
+HEARTBEAT = 5.0
+"""Seconds between two renewals of a lease."""
 
-SILENT = 60.0
-"""Seconds without one after which it counts as abandoned."""
+LEASE_TIMEOUT = 60.0
+"""Seconds without a renewal after which a lease counts as abandoned."""
 
 
 class Leases:
-    """One process's claims on a store's batches.
+    """The leases of one process on the batches of a store.
 
     Args:
-        store: where they are left.
+        store: store that they are written to.
         clock: seconds, monotonic.
     """
 
@@ -38,17 +38,22 @@ class Leases:
         self._store, self._clock = store, clock
         self._me = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
         self._held: dict[str, float] = {}
-        self._beats = 0
-        # Of other people's claims: what was last read, and since when it has been so. Clocks are never compared.
+        self._renewals = 0
+        # Leases of other processes: what was last read, and since when it has been so. The clocks of two machines are
+        # never compared.
         self._seen: dict[str, tuple[bytes, float]] = {}
 
+    def holds(self, key: str) -> bool:
+        """Whether this process holds the lease on a batch."""
+        return key in self._held
+
     def take(self, key: str) -> bool:
-        """Claim a batch; False where somebody alive has it."""
+        """Lease a batch; False where a living process has it."""
         if key in self._held:
             return True
         name = _name(key)
         for _ in range(2):
-            if self._store.create(name, self._sign()):
+            if self._store.create(name, self._signature()):
                 self._held[key] = self._clock()
                 return True
             theirs = self._store.read(name)
@@ -58,24 +63,24 @@ class Leases:
                 self._store.remove(name)
         return False
 
-    def beat(self) -> None:
-        """Show that what is held is still being drawn; cheap, call it often."""
+    def heartbeat(self) -> None:
+        """Renew the leases that are due, to show that their batches are still being drawn; cheap, call it often."""
         now = self._clock()
         for key, last in self._held.items():
-            if now - last >= BEAT:
+            if now - last >= HEARTBEAT:
                 self._held[key] = now
-                with contextlib.suppress(SheetStoreError):  # advice only; what matters is told when a picture is kept
-                    self._store.write(_name(key), self._sign())
+                with contextlib.suppress(SheetStoreError):  # advice only: an error shows when a picture is saved
+                    self._store.write(_name(key), self._signature())
 
     def release(self, key: str | None = None) -> None:
-        """Give one back, or all."""
+        """Give one lease back, or all."""
         for one in list(self._held) if key is None else [key]:
             if self._held.pop(one, None) is not None:
                 with contextlib.suppress(SheetStoreError):
                     self._store.remove(_name(one))
 
     def sweep(self) -> None:
-        """Take away what processes that are gone have left."""
+        """Remove the leases that ended processes have left."""
         for name in self._store.names(WORK):
             if name.endswith(".claim") and (theirs := self._store.read(f"{WORK}/{name}")) is not None:
                 key = name.removesuffix(".claim")
@@ -83,22 +88,22 @@ class Leases:
                     with contextlib.suppress(SheetStoreError):
                         self._store.remove(f"{WORK}/{name}")
 
-    def _sign(self) -> bytes:
-        self._beats += 1
-        return json.dumps({**self._me, "beat": self._beats}).encode()
+    def _signature(self) -> bytes:
+        self._renewals += 1
+        return json.dumps({**self._me, "beat": self._renewals}).encode()
 
     def _abandoned(self, key: str, theirs: bytes) -> bool:
         try:
-            who = json.loads(theirs)
-            if who["host"] == self._me["host"] and not _alive(int(who["pid"])):
+            owner = json.loads(theirs)
+            if owner["host"] == self._me["host"] and not _alive(int(owner["pid"])):
                 return True
         except (ValueError, KeyError, TypeError):
-            pass  # torn, or still being written: judged by its silence
+            pass  # corrupt, or still being written: judged by the time without a renewal
         before, since = self._seen.get(key, (b"", 0.0))
         if before != theirs:
             self._seen[key] = (theirs, self._clock())
             return False
-        return self._clock() - since >= SILENT
+        return self._clock() - since >= LEASE_TIMEOUT
 
 
 def _name(key: str) -> str:
@@ -106,6 +111,7 @@ def _name(key: str) -> str:
 
 
 def _alive(pid: int) -> bool:
+    """Whether a process of this machine lives; True where that can't be asked without ending it."""
     if os.name != "posix":
         return True  # there os.kill(pid, 0) would end it
     try:

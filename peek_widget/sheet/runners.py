@@ -1,4 +1,4 @@
-"""Who draws the batches: this thread, or somebody's executor. Both are asked in the same way."""
+"""Runners that draw batches: in the calling thread, or in an executor's workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,31 +21,31 @@ from typing import Any, Protocol
 from peek_widget._version import __version__
 from peek_widget.errors import PeekError
 from peek_widget.network import Network
-from peek_widget.sheet.batches import Batch, draw, finish, threads
-from peek_widget.sheet.serialize import pack, unpacked
+from peek_widget.sheet.batches import Batch, Progress, draw, finish, threads
+from peek_widget.sheet.serialize import deserialize, serialize
 from peek_widget.sheet.unit import SheetUnit
 
-__all__ = ["Drawn", "LocalRunner", "PoolRunner", "Runner", "runner"]
+__all__ = ["WAIT", "BatchResult", "LocalRunner", "PoolRunner", "Runner", "make_runner"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
-LOOK = 0.25
-"""Seconds after which somebody who waits for a batch is given the word again."""
+WAIT = 0.25
+"""Seconds that a script lets a runner work before it looks at the store again."""
 
 IN_FLIGHT = 64
-"""Batches handed to an executor and not yet drawn."""
+"""Number of batches that are given to an executor and not yet drawn, at most."""
 
 _TRIES = 3
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What has come of a batch, or of a half of it.
+class BatchResult:
+    """Pictures that have come of a batch, or of a half of it.
 
     Attributes:
-        batch: which.
-        finished: units.
-        failed: units that can't be drawn, and why.
+        batch: batch, as it was submitted.
+        finished: units with their pictures.
+        failed: units that can't be drawn, with a sentence why.
         last: whether nothing more will come of this batch.
     """
 
@@ -56,44 +56,51 @@ class Drawn:
 
 
 class Runner(Protocol):
-    """Draws batches."""
+    """Something that draws batches."""
+
+    @property
+    def transfers(self) -> list[tuple[str, int]]:
+        """Name of each worker that the model was sent to, and number of its bytes."""
 
     @property
     def free(self) -> bool:
         """Whether it takes another batch."""
 
     @property
-    def busy(self) -> bool:
-        """Whether it has batches that are not drawn yet."""
+    def progress(self) -> float:
+        """Fraction of the steps that are made of the batch that is being drawn; 0 where that is not known."""
 
     def submit(self, batch: Batch) -> None:
         """Take a batch on."""
 
-    def wait(self) -> list[Drawn]:
-        """Work, or wait for work, for a moment; what came of it."""
+    def work(self, seconds: float) -> list[BatchResult]:
+        """Work, or wait for work, at least one step and about so many seconds; return what has come of it."""
 
     def close(self) -> None:
         """Give up what is not drawn yet."""
 
 
-def runner(
+def make_runner(
     executor: Executor | None,
     network: Network,
     fingerprint: str,
     best: Mapping[int, float],
     count: int | None,
 ) -> Runner:
-    """Who draws: this thread where no executor is given.
+    """Make what draws: this thread where no executor is given.
 
     Args:
-        executor: any that has ``submit``.
-        network: as read.
-        fingerprint: of the model.
-        best: highest activation of real images by unit, see :func:`~peek_widget.sheet.batches.draw`.
-        count: CPU threads of each batch; None for as many as there are here, and for one in an executor's worker.
+        executor: any object with ``submit`` as ``concurrent.futures.Executor`` has it.
+        network: network to draw.
+        fingerprint: fingerprint of the model.
+        best: highest activation of a real image by unit, see :func:`~peek_widget.sheet.batches.draw`.
+        count: CPU threads of each batch; None for torch's own number here, and for one in an executor's worker.
+
+    Raises:
+        PeekError: if ``executor`` is none.
     """
     if executor is None:
-        return LocalRunner(network, fingerprint, best, count)
+        return LocalRunner(lambda: network, fingerprint, best, count)
     if not callable(getattr(executor, "submit", None)):
         hint = " (of a Dask client: client.get_executor())" if hasattr(executor, "get_executor") else ""
         raise PeekError(
@@ -103,44 +110,57 @@ def runner(
 
 
 class LocalRunner:
-    """Draws one batch at a time, in the calling thread."""
+    """Draws one batch at a time, in the calling thread.
 
-    def __init__(self, network: Network, fingerprint: str, best: Mapping[int, float], count: int | None) -> None:
+    Args:
+        network: gives the network to draw; called at the start of each batch.
+        fingerprint: fingerprint of the model.
+        best: highest activation of a real image by unit.
+        count: CPU threads to draw with; None for torch's own number.
+    """
+
+    transfers: list[tuple[str, int]] = []  # noqa: RUF012  # nothing is ever sent
+
+    def __init__(
+        self, network: Callable[[], Network], fingerprint: str, best: Mapping[int, float], count: int | None = None
+    ) -> None:
         self._network, self._fingerprint, self._best, self._threads = network, fingerprint, best, count
         self._batch: Batch | None = None
-        self._run: Iterator[Any] | None = None
+        self._left: set[int] = set()
+        self._run: Generator[Progress] | None = None
+        self.progress: float = 0.0
 
     @property
     def free(self) -> bool:
         """Whether it takes another batch."""
         return self._run is None
 
-    @property
-    def busy(self) -> bool:
-        """Whether it has a batch."""
-        return self._run is not None
-
     def submit(self, batch: Batch) -> None:
         """Take a batch on."""
-        self._batch = batch
-        self._run = draw(self._network, batch, fingerprint=self._fingerprint, best=self._best)
+        self._batch, self._left, self.progress = batch, set(batch.wanted), 0.0
+        self._run = draw(self._network(), batch, fingerprint=self._fingerprint, best=self._best)
 
-    def wait(self) -> list[Drawn]:
-        """Some steps; what they finished."""
+    def work(self, seconds: float) -> list[BatchResult]:
+        """Make at least one step, and as many as fit in so many seconds; stop early where some units are finished."""
         assert self._run is not None
         assert self._batch is not None
-        until = time.monotonic() + LOOK
+        until = time.monotonic() + seconds
         with threads(self._threads):
             for progress in self._run:
+                self.progress = progress.step / max(1, progress.steps)
                 if progress.finished or progress.failed:
-                    return [Drawn(self._batch, progress.finished, progress.failed, last=False)]
+                    self._left -= {one.unit for one in progress.finished} | progress.failed.keys()
+                    if not self._left:
+                        self.close()
+                    return [BatchResult(self._batch, progress.finished, progress.failed, last=not self._left)]
                 if time.monotonic() >= until:
                     return []
-        batch, self._run = self._batch, None
-        return [Drawn(batch, (), {}, last=True)]
+        raise AssertionError("a batch ended with units left")
 
     def close(self) -> None:
         """Give up the batch."""
+        if self._run is not None:
+            self._run.close()
         self._run = None
 
 
@@ -149,7 +169,19 @@ class LocalRunner:
 
 @dataclass(frozen=True)
 class Job:
-    """A batch for a worker."""
+    """A batch for a worker.
+
+    Attributes:
+        key: key of the model's payload.
+        batch: batch to draw.
+        fingerprint: fingerprint of the model.
+        best: highest activation of a real image, of the batch's units.
+        threads: CPU threads to draw with.
+        version: version of peek_widget that the worker must have.
+        attempt: number of times that it was dispatched before. It makes every job differ: of two equal ones Dask would
+            return the first one's answer.
+        failures: number of times that it was lost.
+    """
 
     key: str
     batch: Batch
@@ -157,13 +189,20 @@ class Job:
     best: Mapping[int, float]
     threads: int
     version: str
-    attempt: int = 0  # no two are equal: Dask would give the answer of the first
+    attempt: int = 0
     failures: int = 0
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a worker answers: ``finished`` is None where it has not the model and can't reach it."""
+    """Answer of a worker.
+
+    Attributes:
+        worker: name of the worker.
+        loaded: whether it had to load the model for this job.
+        finished: pictures; None where it has not the model and can't reach it.
+        failed: units that can't be drawn, with a sentence why.
+    """
 
     worker: str
     loaded: bool = False
@@ -172,83 +211,87 @@ class Reply:
 
 
 def work(job: Job, source: Any) -> Reply:
-    """Draw a batch in a worker; module-level, so that any executor can find it."""
+    """Draw a batch in a worker. A function of the module, so that any executor can find it.
 
+    Args:
+        job: what to draw.
+        source: where the model comes from, see :func:`~peek_widget.sheet.serialize.deserialize`.
+    """
     if __version__ != job.version:
         raise PeekError(
-            f"The worker {_name()} has peek_widget {__version__}, and this is {job.version}: install the "
+            f"The worker {_worker_name()} has peek_widget {__version__}, and this is {job.version}: install the "
             "same there, so that it draws the same."
         )
-    network, loaded = unpacked(job.key, source)
+    network, loaded = deserialize(job.key, source)
     if network is None:
-        return Reply(_name())
+        return Reply(_worker_name())
     with threads(job.threads):
         finished, failed = finish(draw(network, job.batch, fingerprint=job.fingerprint, best=job.best))
-    return Reply(_name(), loaded, finished, failed)
+    return Reply(_worker_name(), loaded, finished, failed)
 
 
-def _name() -> str:
+def _worker_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
 class PoolRunner:
-    """Hands batches to an executor, and the model once to each of its workers.
+    """Dispatches batches to an executor, and sends the model once to each of its workers.
 
-    How the model gets there: to threads as it is; through Dask as data that its scheduler spreads (``scatter``); else
-    through a file beside, which every worker of this machine reads once. A worker that can't see the file says so, and
-    gets the bytes with the batch.
+    Threads get the model as it is. Dask gets it as data that its scheduler spreads (``scatter``). Any other executor's
+    workers read it from a temporary file, once each; a worker on another machine, which can't see that file, says so
+    and gets the bytes together with the batch.
+
+    Args:
+        executor: executor, which stays its owner's.
+        network: network to draw.
+        fingerprint: fingerprint of the model.
+        best: highest activation of a real image by unit.
+        count: CPU threads of each batch.
     """
 
     def __init__(
         self, executor: Executor, network: Network, fingerprint: str, best: Mapping[int, float], count: int
     ) -> None:
-
         self._executor, self._fingerprint, self._best, self._threads = executor, fingerprint, best, count
-        self._version = __version__
-        self._waiting: dict[Future[Reply], Job] = {}
+        self._in_flight: dict[Future[Reply], Job] = {}
         self._folder: Path | None = None
         self._problem: PeekError | None = None
-        # Batches that went out with the model's bytes, by the worker that asked for them; and those that this worker
-        # has sent back too and that wait until it must have them.
-        self._carrying: dict[Future[Reply], str] = {}
-        self._held: list[Job] = []
-        self.trips: list[tuple[str, int]] = []
-        """Which worker unpacked the model, and of how many bytes."""
+        # Jobs that were sent with the model's bytes, by the worker that asked for them; and jobs that the same worker
+        # sent back meanwhile: they wait until it has the model.
+        self._with_model: dict[Future[Reply], str] = {}
+        self._postponed: list[Job] = []
+        self.transfers: list[tuple[str, int]] = []
+        self.progress: float = 0.0
         if isinstance(executor, concurrent.futures.ThreadPoolExecutor):
             self._key, self._source, self._data = uuid.uuid4().hex, network, b""
             return
-        parcel = pack(network)
-        self._key, self._data = parcel.key, parcel.data
-        self._source = _scattered(executor, parcel.data) or self._file(parcel.data)
+        payload = serialize(network)
+        self._key, self._data = payload.key, payload.data
+        self._source = _scatter(executor, payload.data) or self._write_file(payload.data)
 
     @property
     def free(self) -> bool:
         """Whether it takes another batch."""
-        return len(self._waiting) < IN_FLIGHT
-
-    @property
-    def busy(self) -> bool:
-        """Whether batches are out."""
-        return bool(self._waiting) or self._problem is not None
+        return self._problem is None and len(self._in_flight) < IN_FLIGHT
 
     def submit(self, batch: Batch) -> None:
-        """Hand a batch on."""
+        """Dispatch a batch."""
         best = {unit: self._best[unit] for unit in batch.wanted if unit in self._best}
-        self._hand_on(Job(self._key, batch, self._fingerprint, best, self._threads, self._version), self._source)
+        self._dispatch(Job(self._key, batch, self._fingerprint, best, self._threads, __version__), self._source)
 
-    def wait(self) -> list[Drawn]:
-        """Wait for a moment; what has come back.
+    def work(self, seconds: float) -> list[BatchResult]:
+        """Wait for about so many seconds, and return what has come back.
 
         Raises:
             PeekError: if the executor has died, or a batch can't be drawn; all that came back before is given first.
         """
-        found: list[Drawn] = []
+        found: list[BatchResult] = []
         if self._problem is None:
-            done, _ = concurrent.futures.wait(self._waiting, LOOK, concurrent.futures.FIRST_COMPLETED)
+            done, _ = concurrent.futures.wait(self._in_flight, seconds, concurrent.futures.FIRST_COMPLETED)
             for future in done:
-                job = self._waiting.pop(future)
+                job = self._in_flight.pop(future)
                 try:
-                    found += self._come_back(future, job)
+                    found += self._receive(future, job)
                 except PeekError as error:
                     self._problem = self._problem or error
         if self._problem is not None and not found:
@@ -256,21 +299,21 @@ class PoolRunner:
         return found
 
     def close(self) -> None:
-        """Call back what nobody has begun; the executor stays its owner's."""
-        for future in self._waiting:
+        """Cancel what no worker has begun."""
+        for future in self._in_flight:
             future.cancel()
-        self._waiting.clear()
-        self._carrying.clear()
-        self._held.clear()
+        self._in_flight.clear()
+        self._with_model.clear()
+        self._postponed.clear()
         self._source = None  # Dask forgets data that nobody holds
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _come_back(self, future: Future[Reply], job: Job) -> list[Drawn]:
-        if self._carrying.pop(future, None) is not None:
-            held, self._held = self._held, []
-            for one in held:
-                self._hand_on(one, self._source)
+    def _receive(self, future: Future[Reply], job: Job) -> list[BatchResult]:
+        if self._with_model.pop(future, None) is not None:
+            postponed, self._postponed = self._postponed, []
+            for one in postponed:
+                self._dispatch(one, self._source)
         try:
             reply = future.result()
         except PeekError:
@@ -289,23 +332,23 @@ class PoolRunner:
                     f"tries; the last ended with {type(error).__name__}: {error}. What was drawn is kept: call draw() "
                     "again to go on, with another executor (sheet.executor = ...) if this one is lost."
                 ) from error
-            log.warning("A batch was lost (%s: %s); it is handed on again.", type(error).__name__, _words(error))
+            log.warning("A batch was lost (%s: %s); it is dispatched again.", type(error).__name__, _words(error))
             again = dataclasses.replace(job, attempt=job.attempt + 1, failures=job.failures + 1)
-            self._hand_on(again, self._data or self._source)
+            self._dispatch(again, self._data or self._source)
             return []
         if reply.finished is None:
             log.debug("Worker %s can't see the model's file: its bytes go with the batch.", reply.worker)
             again = dataclasses.replace(job, attempt=job.attempt + 1)
-            if reply.worker in self._carrying.values():
-                self._held.append(again)
+            if reply.worker in self._with_model.values():
+                self._postponed.append(again)
             else:
-                self._carrying[self._hand_on(again, self._data)] = reply.worker
+                self._with_model[self._dispatch(again, self._data)] = reply.worker
             return []
         if reply.loaded:
-            self.trips.append((reply.worker, len(self._data)))
-        return [Drawn(job.batch, tuple(reply.finished), reply.failed, last=True)]
+            self.transfers.append((reply.worker, len(self._data)))
+        return [BatchResult(job.batch, tuple(reply.finished), reply.failed, last=True)]
 
-    def _hand_on(self, job: Job, source: Any) -> Future[Reply]:
+    def _dispatch(self, job: Job, source: Any) -> Future[Reply]:
         try:
             future = self._executor.submit(work, job, source)
         except RuntimeError as error:  # BrokenExecutor is one too
@@ -313,18 +356,19 @@ class PoolRunner:
                 f"The executor takes no more work ({_words(error)}). What was drawn is kept: give a new one "
                 "(sheet.executor = ...) and call draw() again."
             ) from error
-        self._waiting[future] = job
+        self._in_flight[future] = job
         return future
 
-    def _file(self, data: bytes) -> str:
-        self._folder = Path(tempfile.mkdtemp(prefix="peek_widget-"))  # for the user alone
+    def _write_file(self, data: bytes) -> str:
+        """Write the model to a folder that only this user can read."""
+        self._folder = Path(tempfile.mkdtemp(prefix="peek_widget-"))
         path = self._folder / "model"
         path.write_bytes(data)
         return str(path)
 
 
-def _scattered(executor: Any, data: bytes) -> Any:
-    """The bytes as data of a Dask cluster, which each worker gets once; None for any other executor."""
+def _scatter(executor: Any, data: bytes) -> Any:
+    """Make the bytes data of a Dask cluster, which each worker gets once; None for any other executor."""
     client = getattr(executor, "_client", None)
     if not type(executor).__module__.startswith("distributed") or not hasattr(client, "scatter"):
         return None

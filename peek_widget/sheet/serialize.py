@@ -1,6 +1,7 @@
-"""A model on its way to other processes: packed once, unpacked once in each.
+"""Serialization of a model for other processes: packed once, loaded once in each.
 
-What travels is the ghost, not the user's model: it has the weights and the structure, and none of the user's own hooks.
+What is serialized is the model copy, not the user's model: it has the weights and the structure, and none of the user's
+own hooks.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from torch import nn
 from peek_widget.errors import ModelError
 from peek_widget.network import Network, read
 
-__all__ = ["Payload", "pack", "unpacked"]
+__all__ = ["Payload", "deserialize", "serialize"]
 
-_KEPT = 2
-"""Models that a worker holds on to, the newest."""
+_CACHED = 2
+"""Number of models that a worker keeps: the newest."""
 
 
 class Payload:
-    """A network packed for other processes.
+    """A serialized network.
 
     Attributes:
-        data: its bytes.
-        key: of the bytes (sha256): what a worker knows it by.
+        data: bytes of the network.
+        key: sha256 of the bytes, by which a worker finds the network again.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -39,8 +40,8 @@ class Payload:
         self.key: str = hashlib.sha256(data).hexdigest()
 
 
-def pack(network: Network) -> Payload:
-    """Pack a network.
+def serialize(network: Network) -> Payload:
+    """Serialize a network.
 
     Raises:
         ModelError: if a part of the model can't be pickled, with which and what to do.
@@ -72,7 +73,7 @@ def pack(network: Network) -> Payload:
 
 
 def _pickler() -> Any:
-    # It packs by value what another process can't import: a class that was written in a notebook.
+    # cloudpickle packs by value what another process can't import: a class that was written in a notebook.
     try:
         return importlib.import_module("cloudpickle")
     except ImportError:
@@ -80,22 +81,22 @@ def _pickler() -> Any:
 
 
 def _culprit(content: dict[str, Any], pickler: Any) -> str | None:
-    """Which part can't be pickled, as part of a sentence."""
+    """Find the part that can't be pickled, as part of a sentence."""
     module: nn.Module = content["module"]
     for name, part in module.named_modules():
         where = f"the model's part {name!r}" if name else "the model"
         for attribute, value in vars(part).items():
-            if attribute not in ("_modules", "_parameters", "_buffers") and not _goes(value, pickler):
+            if attribute not in ("_modules", "_parameters", "_buffers") and not _can_pickle(value, pickler):
                 return f"the attribute {attribute!r} of {where} (a {type(value).__name__})"
-        if not any(True for _ in part.children()) and not _goes(part, pickler):
+        if not any(True for _ in part.children()) and not _can_pickle(part, pickler):
             return f"{where} (a {type(part).__name__})"
     for name, value in content.items():
-        if name != "module" and not _goes(value, pickler):
+        if name != "module" and not _can_pickle(value, pickler):
             return f"its {name}"
     return None
 
 
-def _goes(value: Any, pickler: Any) -> bool:
+def _can_pickle(value: Any, pickler: Any) -> bool:
     try:
         pickler.dumps(value)
     except Exception:
@@ -110,17 +111,17 @@ _lock = threading.Lock()
 _own = threading.local()
 
 
-def unpacked(key: str, source: bytes | str | Network | None) -> tuple[Network | None, bool]:
-    """The network of that key for the calling thread, and whether this call had to unpack it.
+def deserialize(key: str, source: bytes | str | Network | None) -> tuple[Network | None, bool]:
+    """Return the network with this key for the calling thread, and whether this call had to load it.
 
-    A ghost is run by one thread at a time, so that each thread has its own, on the same weights.
+    A model copy is run by one thread at a time, so that each thread has its own, on the same weights.
 
     Args:
-        key: of the parcel.
-        source: its bytes; or the path of a file with them; or the network itself, in the same process.
+        key: key of the payload.
+        source: bytes of the payload; or the path of a file with them; or the network itself, in the same process.
 
     Returns:
-        None for the network where the worker does not know it and the source can't be reached from here.
+        None for the network where this worker does not know it and can't reach the source.
     """
     networks: OrderedDict[str, Network] = _own.__dict__.setdefault("networks", OrderedDict())
     if key in networks:
@@ -141,21 +142,21 @@ def unpacked(key: str, source: bytes | str | Network | None) -> tuple[Network | 
                 if found is None:
                     return None, False
                 _modules[key], loaded = found, True
-                while len(_modules) > _KEPT:
+                while len(_modules) > _CACHED:
                     _modules.popitem(last=False)
             content = found
     network = read(content["module"], content["input_size"], content["preprocess"], content["device"])
     networks[key] = network
-    while len(networks) > _KEPT:
+    while len(networks) > _CACHED:
         networks.popitem(last=False)
     return network, loaded
 
 
 def _load(source: bytes | str | None) -> dict[str, Any] | None:
-    # Nothing is read here that the caller did not write: whoever may send a worker functions may send it a pickle.
+    # Unpickling is safe here: whoever may send a worker functions to run may send it a pickle.
     if isinstance(source, bytes):
         return torch.load(io.BytesIO(source), weights_only=False, map_location="cpu")
     if source is None or not Path(source).is_file():
         return None
-    # Mapped: the workers of one machine then share the weights' memory.
+    # Memory-mapped, so that the workers of one machine share the weights' memory.
     return torch.load(source, weights_only=False, map_location="cpu", mmap=True)

@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from peek_widget._schema import read_json
 from peek_widget.ascent.provenance import whole_png
 from peek_widget.errors import FileError, SheetStoreError
 from peek_widget.sheet.unit import KEYWORD, SheetUnit
@@ -47,6 +48,7 @@ _PART_AGE = 600.0
 """Seconds after which a file that was being written when its process was killed is cleared away."""
 
 _AT_ONCE = 64
+_LONGEST_HEADER = 1_000_000
 _UNIT = re.compile(r"unit-(\d{5,9})\.png")
 
 
@@ -202,14 +204,12 @@ class Store:
 
     # The sheet
 
-    def open(
-        self, header: Mapping[str, Any], difference: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None]
-    ) -> None:
-        """Make sure that the store is of this sheet; a new one becomes it.
+    def open(self, header: Mapping[str, Any], difference: Callable[[Mapping[str, Any]], str | None]) -> None:
+        """Make sure that the store is of this sheet; an empty one becomes it.
 
         Args:
-            header: what the sheet is of, for JSON.
-            difference: of a store's header and this one: what tells them apart, as part of a sentence; or None.
+            header: header of the sheet, for JSON.
+            difference: describes how a store's header differs from it, as part of a sentence; None where it does not.
 
         Raises:
             SheetStoreError: if it is another sheet's, holds pictures of something else, or can't be written.
@@ -217,7 +217,7 @@ class Store:
         self._clear_parts()
         written = self.read(HEADER)
         if written is None:
-            if strangers := self.foreign():
+            if strangers := self.invalid():
                 raise SheetStoreError(
                     f"The store {self.address!r} holds pictures that are none of a sheet's ({strangers[0]}"
                     f"{f' and {len(strangers) - 1} more' if len(strangers) > 1 else ''}): give an empty folder, or a "
@@ -235,7 +235,7 @@ class Store:
             raise SheetStoreError(
                 f"The store {self.address!r} was written by another version of peek_widget: give another folder."
             )
-        if (why := difference(there, header)) is not None:
+        if (why := difference(there)) is not None:
             raise SheetStoreError(
                 f"The store {self.address!r} holds another sheet: {why}. Give this one another folder, or make the "
                 "call that the store was made with."
@@ -245,7 +245,7 @@ class Store:
         """The numbers of the units whose files are there, unchecked."""
         return {int(found[1]) for name in self.names() if (found := _UNIT.fullmatch(name))}
 
-    def foreign(self) -> list[str]:
+    def invalid(self) -> list[str]:
         """Names of pictures that are no unit's."""
         return sorted(n for n in self.names() if n.lower().endswith(".png") and not _UNIT.fullmatch(n))
 
@@ -263,7 +263,7 @@ class Store:
             except FileError as error:
                 yield unit, error
 
-    def put_aside(self, name: str) -> str | None:
+    def quarantine(self, name: str) -> str | None:
         """Keep a whole picture of somebody's from being written over, under a name that it gives; None if torn."""
         data = self.read(name)
         try:
@@ -273,7 +273,7 @@ class Store:
         self.write(f"{name}.foreign", data or b"")
         return f"{name}.foreign"
 
-    def keep(self, key: str, units: Iterable[SheetUnit]) -> None:
+    def save(self, key: str, units: Iterable[SheetUnit]) -> None:
         """Keep finished units, all or none of them, whatever happens meanwhile.
 
         Args:
@@ -361,10 +361,10 @@ def _as_bytes(header: Mapping[str, Any]) -> bytes:
 
 def _header(data: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = read_json(data, HEADER, _LONGEST_HEADER)
+    except FileError:
         return None
-    return found if isinstance(found, dict) and "format" in found else None
+    return found if "format" in found else None
 
 
 def _words(error: BaseException) -> str:

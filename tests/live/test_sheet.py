@@ -7,14 +7,12 @@ import time
 import weakref
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from traitlets import TraitError
 
 from peek_widget.ascent import Recipe
-from peek_widget.live.sheet_service import IN_FLIGHT, next_batch
-from peek_widget.sheet.batches import Batch
+from peek_widget.live.sheet_service import IN_FLIGHT
+from peek_widget.sheet import batches, runners
 from peek_widget.zoo.images import Images
 
 from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
@@ -271,47 +269,26 @@ def test_a_store_that_cannot_be_written_says_so_in_the_panel(explore, page, tmp_
     assert explorer.wait(20) == "paused"
 
 
-# -- the order
+def test_two_explorers_on_one_store_share_the_work(explore, page, tmp_path, monkeypatch):
+    drawn, real = [], runners.draw
 
+    def draw(network, batch, **options):
+        for progress in real(network, batch, **options):
+            drawn.extend(one.unit for one in progress.finished if not one.draft)
+            yield progress
 
-def batches(count, length, together=False, draft=False):
-    parts = [tuple(range(start, min(start + length, count))) for start in range(0, count, length)]
-    return [Batch(number, "a", units, SHORT, together=together, draft=draft) for number, units in enumerate(parts)]
-
-
-@given(
-    st.integers(1, 40),
-    st.integers(1, 9),
-    st.booleans(),
-    st.booleans(),
-    st.sets(st.integers(0, 39)),
-    st.lists(st.integers(0, 45)),
-)
-@settings(deadline=None)
-def test_a_batch_is_of_what_is_missing_and_of_what_is_in_view(count, length, together, draft, there, view):
-    plan = batches(count, length, together, draft)
-    missing = set(range(count)) - there
-    batch = next_batch(plan, there, view)
-    assert (batch is None) == (not missing)
-    if batch is None:
-        return
-    assert set(batch.wanted) <= missing
-    wished = [unit for unit in view if unit in missing]
-    if wished:
-        assert wished[0] in batch.wanted
-    # what goes together is the plan's own batch, on which its pixels depend
-    if together and not draft:
-        assert batch.units in [each.units for each in plan]
-
-
-def test_all_is_drawn_in_the_end():
-    plan, there, view = batches(20, 4), set(), [9, 17, 3]
-    seen = []
-    while (batch := next_batch(plan, there, view)) is not None:
-        seen.append(batch.wanted)
-        there |= set(batch.wanted)
-    assert seen[0] == (9, 17, 3)
-    assert sorted(unit for wanted in seen for unit in wanted) == list(range(20))
+    monkeypatch.setattr(runners, "draw", draw)
+    # small batches, so that both have some, of a model that is slow enough for both to begin
+    monkeypatch.setitem(batches.LARGEST, "cpu", 2)
+    model = tiny()
+    two = [explore(model, layer="conv2", playing=False, sheet_store=tmp_path / "sheets") for _ in range(2)]
+    pages = [page(explorer) for explorer in two]
+    for watching in pages:
+        eventually(lambda watching=watching: watching.state()["state"] == "done" and len(watching.thumbs()) == 16, 60)
+    assert sorted(drawn) == list(range(16))
+    first, second = (explorer.sheet for explorer in two)
+    assert first is not second
+    assert {u: one.png for u, one in first.done.items()} == {u: one.png for u, one in second.done.items()}
 
 
 # -- tags

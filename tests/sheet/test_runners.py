@@ -18,8 +18,7 @@ import torch
 
 from peek_widget.errors import ModelError, PeekError
 from peek_widget.network import read
-from peek_widget.sheet import runners as executors
-from peek_widget.sheet import serialize as travel
+from peek_widget.sheet import runners, serialize
 from tests.networks import tiny
 from tests.sheet.helpers import QUICK, on_disk, pngs, sheet
 
@@ -39,8 +38,8 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 def workers_know_nothing():
     """What this very process has unpacked as somebody's worker is forgotten."""
     yield
-    travel._modules.clear()
-    travel._own.__dict__.clear()
+    serialize._modules.clear()
+    serialize._own.__dict__.clear()
 
 
 class Elsewhere(Executor):
@@ -54,18 +53,18 @@ class Elsewhere(Executor):
         future: Future = Future()
         packed = pickle.dumps((fn, args, kwargs))
         self.bytes.append(len(packed))
-        real = travel.Path
+        real = serialize.Path
         try:
             if self.lost:
                 self.lost -= 1
                 raise ConnectionError("the worker is gone")
-            travel.Path = lambda path: real("/nowhere") / "else"
+            serialize.Path = lambda path: real("/nowhere") / "else"
             fn, args, kwargs = pickle.loads(packed)
             future.set_result(pickle.loads(pickle.dumps(fn(*args, **kwargs))))
         except BaseException as error:
             future.set_exception(error)
         finally:
-            travel.Path = real
+            serialize.Path = real
         return future
 
 
@@ -73,7 +72,7 @@ def test_threads_draw_the_same(right):
     with ThreadPoolExecutor(2) as pool:
         drawn = sheet(executor=pool).draw()
     assert pngs(drawn) == right
-    assert not drawn.trips  # nothing had to travel
+    assert not drawn.transfers  # nothing had to travel
 
 
 @pytest.mark.slow
@@ -83,27 +82,27 @@ def test_processes_draw_the_same_and_get_the_model_once_each(right, processes, t
     assert {one.unit for one in drawn} == set(alone)
     assert pngs(drawn) == alone
     assert on_disk(tmp_path).keys() == {f"unit-{unit:05d}.png" for unit in range(8)}
-    workers = [worker for worker, _ in drawn.trips]
+    workers = [worker for worker, _ in drawn.transfers]
     assert len(workers) == len(set(workers)) <= 2
     again = sheet(executor=processes).draw()
     assert pngs(again) == right
-    assert not again.trips  # they know it
+    assert not again.transfers  # they know it
 
 
 def test_a_worker_that_cannot_see_the_file_gets_the_bytes_once(right):
     there = Elsewhere()
     drawn = sheet(executor=there).draw()
     assert pngs(drawn) == right
-    size = len(travel.pack(read(tiny())).data)
+    size = len(serialize.serialize(read(tiny())).data)
     assert [count for count in there.bytes if count > size // 2] == [max(there.bytes)]
-    assert [count for _, count in drawn.trips] == [size]
+    assert [count for _, count in drawn.transfers] == [size]
 
 
-def test_a_batch_that_is_lost_on_its_way_is_handed_on_again(right, caplog):
+def test_a_batch_that_is_lost_on_its_way_is_dispatched_again(right, caplog):
     there = Elsewhere()
     there.lost = 2
     assert pngs(sheet(executor=there).draw()) == right
-    assert "handed on again" in caplog.text
+    assert "dispatched again" in caplog.text
     there.lost = 10**6
     with pytest.raises(PeekError, match=r"3 tries.*the worker is gone.*call draw\(\) again"):
         sheet(executor=there).draw()
@@ -203,32 +202,32 @@ def test_without_cloudpickle_such_a_model_is_told(monkeypatch):
     model = tiny()
     model.drop.schedule = lambda p: p
     with pytest.raises(ModelError, match=r"'schedule' of the model's part 'drop'.*pip install cloudpickle"):
-        travel.pack(read(model))
+        serialize.serialize(read(model))
     monkeypatch.undo()
-    assert travel.pack(read(model)).data
+    assert serialize.serialize(read(model)).data
 
 
 def test_what_travels_is_the_ghost_and_none_of_the_users_hooks():
     model = tiny()
     model.norm.register_forward_hook(Handle())
-    assert travel.pack(read(model)).data
+    assert serialize.serialize(read(model)).data
 
 
 def test_a_worker_of_another_version_is_told():
-    job = executors.Job("k", sheet().batches[0], "0" * 16, {}, 1, "0.0.1")
+    job = runners.Job("k", sheet().batches[0], "0" * 16, {}, 1, "0.0.1")
     with pytest.raises(PeekError, match=r"0.0.1.*install the same"):
-        executors.work(job, None)
+        runners.work(job, None)
 
 
 def test_of_many_models_a_worker_holds_the_newest():
     keys = []
     for seed in range(4):
         torch.manual_seed(seed)
-        parcel = travel.pack(read(torch.nn.Conv2d(3, 2, 3), input_size=16))
-        keys.append(parcel.key)
-        assert travel.unpacked(parcel.key, parcel.data)[1]
-    assert list(travel._modules) == keys[-2:]
-    assert travel.unpacked(keys[0], None) == (None, False)
+        payload = serialize.serialize(read(torch.nn.Conv2d(3, 2, 3), input_size=16))
+        keys.append(payload.key)
+        assert serialize.deserialize(payload.key, payload.data)[1]
+    assert list(serialize._modules) == keys[-2:]
+    assert serialize.deserialize(keys[0], None) == (None, False)
 
 
 # -- Dask
@@ -253,5 +252,5 @@ def test_on_a_dask_cluster_of_two_processes_one_of_which_is_killed(tmp_path):
         assert killed is not None
     assert pngs(drawing) == local
     assert on_disk(tmp_path) == {f"unit-{unit:05d}.png": png for unit, png in local.items()}
-    workers = [worker for worker, _ in drawing.trips]
+    workers = [worker for worker, _ in drawing.transfers]
     assert len(workers) == len(set(workers)) <= 3  # the two, and the one that took the dead one's place
