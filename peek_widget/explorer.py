@@ -431,10 +431,8 @@ class UnitExplorer(anywidget.AnyWidget):
         self._snapshot: Snapshot | None = None
         self._given = {"input_size": input_size, "preprocess": preprocess, "device": device, "dataset": dataset}
         self._errands = keep.JobQueue()
-        self._comparer = ComparisonService(
-            lambda content, buffers: _still_there(me)._tell(content, buffers),
-            lambda: _still_there(me)._session.wake(),
-        )
+        front_end = _FrontEnd(me)
+        self._comparer = ComparisonService(front_end, lambda: _still_there(me)._session.wake())
         self._session = RunService(
             lambda target: _still_there(me)._make_ascent(target),
             lambda update: _still_there(me)._publish(update),
@@ -453,9 +451,8 @@ class UnitExplorer(anywidget.AnyWidget):
             self._desk = ExampleService(
                 dataset,
                 labels,
+                front_end=front_end,
                 network=lambda: _still_there(me)._network,
-                publish=lambda evidence, gauge: _still_there(me)._show(evidence_status=evidence, gauge=gauge),
-                tell=lambda content, buffers: _still_there(me)._tell(content, buffers),
                 watched=session.watched,
                 drawing=lambda: session.running,
             )
@@ -501,7 +498,7 @@ class UnitExplorer(anywidget.AnyWidget):
         self._end_sheets = weakref.finalize(self, self._sheets.close, 0.0)
         if self._desk is not None:
             self._end_desk = weakref.finalize(self, self._desk.close, 0.0)
-            self._desk.show(layer, unit)
+            self._desk.show_unit(layer, unit)
 
     # -- what one does with it
 
@@ -816,7 +813,7 @@ class UnitExplorer(anywidget.AnyWidget):
                     if isinstance(message, protocol.Hello):
                         self._desk.resend()
                     elif not isinstance(message, protocol.Ack):
-                        self._desk.nudge()
+                        self._desk.wake()
 
     def _receive_of_sheet(self, message: protocol.Message) -> None:
         desk = self._sheets
@@ -866,11 +863,11 @@ class UnitExplorer(anywidget.AnyWidget):
             return
         match message:
             case protocol.SetCropView(bottom, cut):
-                desk.arrange(bottom, cut)
+                desk.set_crop_view(bottom, cut)
             case protocol.OpenCrop(number):
-                desk.enlarge(number)
+                desk.open_crop(number)
             case protocol.RunPass(on):
-                desk.look(on)
+                desk.run_pass(on)
             case protocol.StartFromCrop(number):
                 crop = desk.crop(number)
                 # a click may come late, when the crops of another unit are there already
@@ -956,7 +953,7 @@ class UnitExplorer(anywidget.AnyWidget):
         if change.name in ("layer", "unit"):
             self._start = None
             if self._desk is not None:
-                self._desk.show(self.layer, self.unit)
+                self._desk.show_unit(self.layer, self.unit)
         self._session.set_target(self._target())
         self._sheets.show(SheetKey(self.layer, self.recipe, self.seed, self.size, self.objective))
         if change.name == "layer":
@@ -1185,7 +1182,7 @@ class UnitExplorer(anywidget.AnyWidget):
             watched=session.watched,
             drawing=lambda: session.running,
             tags=self._book.tags,
-            evidence=images.whole_evidence if images is not None else lambda _: None,
+            evidence=images.complete_evidence if images is not None else lambda _: None,
             store=None if store is None else str(store),
         )
 
@@ -1249,6 +1246,19 @@ class UnitExplorer(anywidget.AnyWidget):
             for layer in self._network.layers
             if layer.primary or layer.name == current
         ]
+
+
+class _FrontEnd:
+    """The way of the services to the traits and to the page; it does not keep the explorer alive."""
+
+    def __init__(self, explorer: weakref.ref[UnitExplorer]) -> None:
+        self._explorer = explorer
+
+    def publish(self, **values: Any) -> None:
+        _still_there(self._explorer)._show(**values)
+
+    def send(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        _still_there(self._explorer)._tell(message, list(buffers))
 
 
 def _still_there(me: weakref.ref[UnitExplorer]) -> UnitExplorer:

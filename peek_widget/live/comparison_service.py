@@ -1,17 +1,17 @@
-"""The comparison in an explorer: drawn by the worker's own thread, a step of all pictures at a time.
+"""The comparison of an explorer, drawn by the thread of the main run: one step of all its pictures at a time.
 
-While it draws, the explorer's own run rests, and goes on after it. The two would share one ghost and one processor:
-in turn, each would be slower by as much as the other takes, and of six pictures nobody looks at a seventh. Where a
-control is changed meanwhile, the run makes its first step at once, so that the picture is of what the controls say.
+While it draws, the main run stands still, and goes on after it. The two would share one copy of the model and one
+processor: each would be slower by as much as the other takes, and nobody looks at a seventh picture beside six. Where
+a control is changed meanwhile, the main run makes its first step at once, so that the picture is of what the controls
+say.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,52 @@ from peek_widget._encode import jpeg_bytes, shrunk
 from peek_widget.ascent import to_pil
 from peek_widget.comparison import Comparison, figure
 from peek_widget.errors import FileError, PeekError
+from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.pacing import Pacer
+from peek_widget.live.service import Mailbox
 
 __all__ = ["ComparisonService", "LiveComparison"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
 RATE = 15.0
-"""Sets of pictures a second at most: each is up to six pictures."""
+"""Sets of pictures per second at most; a set has up to six pictures."""
 
 SIDE = 256
-"""Pixels of a picture as the page gets it, at most: side by side they are shown no larger."""
+"""Largest side in pixels of a picture on the page: side by side they are shown no larger."""
 
-QUALITY, STILL_QUALITY = 85, 93
+LIVE_QUALITY, STILL_QUALITY = 85, 93
 
-SHARE = 8.0
-"""The pictures are measured again after a rest of so many times what that took."""
+REST = 8.0
+"""The pictures are measured again after a rest of so many times what the last measurement took."""
+
+
+@dataclass(frozen=True)
+class _Begin:
+    """A comparison to draw.
+
+    Attributes:
+        make: makes it.
+        controls: for each picture the explorer's controls that would draw it in the main run, by name.
+    """
+
+    make: Callable[[], Comparison]
+    controls: Sequence[dict[str, Any]]
+
+
+@dataclass
+class _Requests:
+    """What the worker is asked for.
+
+    Attributes:
+        begin: the comparison to draw instead.
+        close: put the present one away.
+        resend: send it again to a page that has nothing yet.
+    """
+
+    begin: _Begin | None = None
+    close: bool = False
+    resend: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,216 +81,226 @@ class _Shown:
 
 
 class ComparisonService:
-    """One comparison at a time, beside a session's run.
+    """One comparison at a time: a background task of the main run's thread.
 
     Args:
-        tell: takes a message for the page and its buffers; called in the worker.
-        wake: makes the session look here again.
-        clock: seconds, monotonic.
+        front_end: sends messages to the page; used in the worker.
+        wake: wakes the worker, so that it asks :meth:`ready`.
+        clock: returns seconds, monotonic.
+
+    Attributes:
+        current: the comparison that is shown; None where there is none.
     """
 
     def __init__(
-        self,
-        tell: Callable[[dict[str, Any], list[bytes]], None],
-        wake: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        self, front_end: FrontEnd, wake: Callable[[], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._tell, self._wake, self._clock = tell, wake, clock
-        self._changed = threading.Condition()
-        self._wish: tuple[int, Callable[[], Comparison], list[dict[str, Any]]] | None = None
-        self._closing = False
-        self._resend = False
+        self._front_end, self._wake, self._clock = front_end, wake, clock
+        self._mailbox = Mailbox(_Requests)
+        self._changed = self._mailbox.changed
         self._waiters = 0
         self._number = 0
         self._pacer = Pacer(RATE, now=clock())
         self.current: LiveComparison | None = None
 
-        # from here on: the worker's own
+        # from here on: written by the worker only
         self._comparison: Comparison | None = None
-        self._controls: list[dict[str, Any]] = []
+        self._controls: Sequence[dict[str, Any]] = ()
         self._problem = ""
-        self._n = 0
+        self._messages = 0
         self._fresh = False
         self._measured: tuple[float, ...] = ()
         self._measured_at, self._cost = -math.inf, 0.0
         self._shown: _Shown | None = None
 
-    # -- wishes, from any thread
+    # -- requests, from any thread
 
-    def begin(self, make: Callable[[], Comparison], controls: list[dict[str, Any]]) -> LiveComparison:
-        """Draw another one.
+    def begin(self, make: Callable[[], Comparison], controls: Sequence[dict[str, Any]]) -> LiveComparison:
+        """Draw another comparison.
 
         Args:
             make: makes it; called in the worker.
-            controls: for each picture the explorer's controls that would draw it on the bench, by name.
+            controls: for each picture the explorer's controls that would draw it in the main run, by name.
         """
         with self._changed:
             self._number += 1
-            self._wish, self._closing = (self._number, make, controls), False
+            self._mailbox.post(begin=_Begin(make, controls), close=False)
             self.current = LiveComparison(self, self._number)
         self._wake()
         return self.current
 
     def close(self) -> None:
-        """Put it away."""
+        """Put the comparison away."""
         with self._changed:
-            self._wish, self._closing, self.current = None, True, None
-            self._changed.notify_all()
+            self.current = None
+            self._mailbox.post(begin=None, close=True)
         self._wake()
 
     def ack(self, n: int) -> None:
-        """The page has drawn the sets up to `n`."""
+        """Note that the page has drawn the messages up to `n`."""
         with self._changed:
             self._pacer.ack(n, self._clock())
 
     def resend(self) -> None:
-        """A page has come that knows nothing yet, or looks again."""
+        """Send the comparison to a page that has nothing yet, or that is looked at again."""
         with self._changed:
-            self._resend = self.current is not None
+            self._mailbox.pending.resend = self.current is not None
             self._pacer.hello(self._clock())
 
-    # -- for the session
+    # -- for the main run's thread
 
     @property
     def blocking(self) -> bool:
-        """Whether the run rests: a comparison is drawn, or about to be."""
-        return self._wish is not None or self._drawing()
+        """Whether the main run stands still: a comparison is drawn, or about to be."""
+        with self._changed:
+            return self._mailbox.pending.begin is not None or self._drawing()
 
     def ready(self, watched: bool) -> bool:
-        """Whether there is something to draw or to tell."""
-        if self._wish is not None or self._closing or self._resend:
-            return True
-        return self._drawing() and (watched or self._waiters > 0)
+        """Return whether there is something to draw or to send.
+
+        Args:
+            watched: whether anybody looks.
+        """
+        with self._changed:
+            return not self._mailbox.empty or (self._drawing() and (watched or self._waiters > 0))
+
+    def run_once(self) -> None:
+        """Make one step of all pictures, and send them if it is time."""
+        with self._changed:
+            requests = self._mailbox.take()
+            if requests.begin is not None or requests.close:
+                # with the lock held, or a waiter could take the end of the last comparison for that of the new one
+                self._comparison, self._problem, self._measured, self._shown = None, "", (), None
+                self._measured_at = -math.inf
+        try:
+            if requests.begin is not None:
+                self._controls = requests.begin.controls
+                self._send("starting")
+                self._comparison = requests.begin.make()
+            elif requests.close:
+                self._send("")
+                return
+            elif self._drawing():
+                assert self._comparison is not None
+                self._comparison.step()
+                self._fresh = True
+            self._show(resend=requests.resend)
+        except Exception as error:
+            known = isinstance(error, PeekError)
+            log.error("The comparison stopped: %s", error, exc_info=None if known else error)
+            self._problem = str(error) if known else f"{type(error).__name__}: {error}"
+            self._send("error")
+        finally:
+            with self._changed:
+                self._changed.notify_all()
 
     def _drawing(self) -> bool:
         comparison = self._comparison
         return comparison is not None and not comparison.done and not self._problem
 
-    def run_once(self) -> None:
-        """Make one step, and show it if it is time."""
-        with self._changed:
-            wish, self._wish = self._wish, None
-            closing, self._closing = self._closing, False
-            resend, self._resend = self._resend, False
-            if wish is not None or closing:
-                self._comparison, self._problem, self._measured, self._shown = None, "", (), None
-                self._measured_at = -math.inf
-        try:
-            if closing and wish is None:
-                self._say("")
-                return
-            if wish is not None:
-                _, make, self._controls = wish
-                self._say("starting")
-                self._comparison = make()
-            elif self._drawing():
-                assert self._comparison is not None
-                self._comparison.step()
-                self._fresh = True
-            self._show(resend)
-        except Exception as error:
-            known = isinstance(error, PeekError)
-            log.error("The comparison stopped: %s", error, exc_info=None if known else error)
-            self._problem = str(error) if known else f"{type(error).__name__}: {error}"
-            self._say("error")
-        finally:
-            with self._changed:
-                self._changed.notify_all()
-
-    # -- in the worker
-
-    def _show(self, resend: bool) -> None:
+    def _show(self, *, resend: bool) -> None:
+        """Send the pictures if they are new and it is time, or where a page asks for them."""
         comparison = self._comparison
         if comparison is None:
             if resend:
-                self._say("error" if self._problem else "")
+                self._send("error" if self._problem else "")
             return
         with self._changed:
             now = self._clock()
-            # the worker draws only for somebody; who that is, the session knows
+            # the worker runs this only where somebody looks or waits, which the pacer does not see by itself
             self._pacer.alive(now)
             due = self._pacer.due(now) <= now
         done = comparison.done
         if not (resend or (self._fresh and (done or due))):
             return
         images = comparison.images
-        rested = self._clock() - self._measured_at >= SHARE * self._cost
-        if comparison.index and (done or rested or not self._measured):
-            began = self._clock()
-            self._measured = comparison.measured()
-            self._measured_at = self._clock()
-            self._cost = self._measured_at - began
+        self._measure(comparison)
         activations = self._measured or (math.nan,) * len(images)
         pictures = tuple(to_pil(image) for image in images)
         self._shown = _Shown(pictures, comparison.steps, activations, done)
         self._fresh = False
-        buffers = [
-            jpeg_bytes(shrunk(picture, SIDE), STILL_QUALITY if done else QUALITY, full_color=True)
-            for picture in pictures
-        ]
-        self._say("done" if done else "drawing", buffers)
+        quality = STILL_QUALITY if done else LIVE_QUALITY
+        self._send(
+            "done" if done else "drawing",
+            [jpeg_bytes(shrunk(picture, SIDE), quality, full_color=True) for picture in pictures],
+        )
         with self._changed:
-            self._pacer.sent(self._n, self._clock())
+            self._pacer.sent(self._messages, self._clock())
 
-    def _say(self, state: str, buffers: list[bytes] | None = None) -> None:
-        self._n += 1
-        comparison, shown = self._comparison, self._shown
-        items = []
-        if comparison is not None and shown is not None:
-            low, high = _scale(shown.activations)
-            for entry, control, steps, activation in zip(
-                comparison.entries, self._controls, shown.steps, shown.activations, strict=True
-            ):
-                known = math.isfinite(activation)
-                ends = (min(0.0, activation), max(0.0, activation)) if known else (low, low)
-                items.append(
-                    {
-                        "caption": entry.caption,
-                        "note": f"step {steps} of {entry.recipe.steps}",
-                        "activation": activation if known else None,
-                        "bar": [round(100.0 * (end - low) / (high - low), 2) for end in ends],
-                        "controls": control,
-                    }
-                )
-        self._tell(
+    def _measure(self, comparison: Comparison) -> None:
+        """Measure the pictures' still activations, now and then and at the end."""
+        rested = self._clock() - self._measured_at >= REST * self._cost
+        if comparison.index and (comparison.done or rested or not self._measured):
+            began = self._clock()
+            self._measured = comparison.measured()
+            self._measured_at = self._clock()
+            self._cost = self._measured_at - began
+
+    def _send(self, state: str, buffers: Sequence[bytes] = ()) -> None:
+        self._messages += 1
+        comparison = self._comparison
+        self._front_end.send(
             {
                 "kind": "compare",
-                "n": self._n,
+                "n": self._messages,
                 "state": state,
                 "title": "" if comparison is None else comparison.title,
-                "text": _sentence(state, comparison),
+                "text": _describe(state, comparison),
                 "problem": self._problem,
-                "items": items,
+                "items": self._items(),
             },
-            buffers or [],
+            buffers,
         )
 
-    # -- for those who hold one
+    def _items(self) -> list[dict[str, Any]]:
+        """Describe the pictures as the protocol has it."""
+        comparison, shown = self._comparison, self._shown
+        if comparison is None or shown is None:
+            return []
+        low, high = _scale(shown.activations)
+        items = []
+        for entry, controls, steps, activation in zip(
+            comparison.entries, self._controls, shown.steps, shown.activations, strict=True
+        ):
+            known = math.isfinite(activation)
+            ends = (min(0.0, activation), max(0.0, activation)) if known else (low, low)
+            items.append(
+                {
+                    "caption": entry.caption,
+                    "note": f"step {steps} of {entry.recipe.steps}",
+                    "activation": activation if known else None,
+                    "bar": [round(100.0 * (end - low) / (high - low), 2) for end in ends],
+                    "controls": controls,
+                }
+            )
+        return items
+
+    # -- for the holder of a LiveComparison
 
     def figure_of(self, number: int, side: int, dark: bool) -> Image.Image:
-        """The figure of the comparison of that number, as it was last shown; from any thread."""
+        """Return the figure of the comparison of that number, as it was last shown; from any thread."""
         comparison, shown = self._comparison, self._shown
-        if self._gone(number):
-            raise PeekError("This comparison was put away, and its pictures with it: compare again.")
+        if self._is_gone(number):
+            raise PeekError("This comparison was closed, and its pictures are gone: compare again.")
         if comparison is None or shown is None:
-            raise PeekError(self._problem or "Nothing is drawn of this comparison yet: wait for it with .wait().")
+            raise PeekError(self._problem or "This comparison has no pictures yet: wait for it with .wait().")
         notes = [f"{n} step{'s' * (n != 1)}, {p.width} px" for n, p in zip(shown.steps, shown.pictures, strict=True)]
         return figure(
             shown.pictures, comparison.captions, shown.activations, notes, comparison.title, side=side, dark=dark
         )
 
     def state_of(self, number: int) -> str:
-        """One of "waiting", "drawing", "done", "error" or "closed"."""
-        if self._gone(number):
+        """Return "waiting", "drawing", "done", "error" or "closed"."""
+        if self._is_gone(number):
             return "closed"
         if self._problem:
             return "error"
-        if self._wish is not None or self._comparison is None:
+        if self._mailbox.pending.begin is not None or self._comparison is None:
             return "waiting"
         return "done" if self._shown is not None and self._shown.done else "drawing"
 
     def wait_for(self, number: int, timeout: float | None) -> str:
-        """Block until that comparison stands still; see `LiveComparison.wait`."""
+        """Block until the comparison of that number is finished; see `LiveComparison.wait`."""
         with self._changed:
             self._waiters += 1
         self._wake()
@@ -279,20 +319,20 @@ class ComparisonService:
             with self._changed:
                 self._waiters -= 1
 
-    def _gone(self, number: int) -> bool:
+    def _is_gone(self, number: int) -> bool:
         return self.current is None or number != self._number
 
 
 class LiveComparison:
-    """A comparison that an explorer draws, as it was last shown: what `explorer.compare` gives."""
+    """A comparison that an explorer draws, as it was last shown: what `explorer.compare` returns."""
 
-    def __init__(self, desk: ComparisonService, number: int) -> None:
-        self._desk, self._number = desk, number
+    def __init__(self, service: ComparisonService, number: int) -> None:
+        self._service, self._number = service, number
 
     @property
     def state(self) -> str:
         """`"waiting"`, `"drawing"`, `"done"`, `"error"` or `"closed"`."""
-        return self._desk.state_of(self._number)
+        return self._service.state_of(self._number)
 
     def wait(self, timeout: float | None = None) -> LiveComparison:
         """Block until its pictures are finished.
@@ -301,39 +341,44 @@ class LiveComparison:
             timeout: seconds; None waits as long as it takes.
 
         Raises:
-            PeekError: if it failed, with what was wrong.
-            TimeoutError: if it still draws then.
+            PeekError: if it failed, with the reason.
+            TimeoutError: if it still draws after `timeout` seconds.
         """
-        self._desk.wait_for(self._number, timeout)
+        self._service.wait_for(self._number, timeout)
         return self
 
     def figure(self, *, side: int = 320, dark: bool = False) -> Image.Image:
-        """The pictures side by side, see `Comparison.figure`."""
-        return self._desk.figure_of(self._number, side, dark)
+        """Return the pictures side by side, see `Comparison.figure`."""
+        return self._service.figure_of(self._number, side, dark)
 
     def save(self, path: str | Path, *, side: int = 320, dark: bool = False) -> None:
-        """Write the figure; the name's ending says in which format."""
+        """Write the figure to a file; the extension of its name says in which format.
+
+        Raises:
+            FileError: if there is no such format for pictures.
+        """
         path = Path(path)
         if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-            raise FileError(f"{path.name!r} has no ending that names a format for pictures: give .png, .webp or .jpg.")
+            raise FileError(f"{path.name!r} does not end in a format for pictures: use .png, .webp or .jpg.")
         self.figure(side=side, dark=dark).save(path)
 
     def __repr__(self) -> str:
         return f"<a comparison in an explorer: {self.state}>"
 
 
-def _sentence(state: str, comparison: Comparison | None) -> str:
+def _describe(state: str, comparison: Comparison | None) -> str:
     if state == "starting":
-        return "Getting ready."
+        return "Preparing ..."
     if comparison is None or state == "":
         return ""
     if state == "done":
-        return "Finished. Activations are of each picture as it is, before any ReLU, on one scale."
+        return "Finished. The bars show each picture's activation, before any ReLU, on one scale."
     share = round(100 * comparison.index / comparison.total)
-    return f"{share} % of each run. The picture above rests meanwhile."
+    return f"{share} % of each run. The main run is paused meanwhile."
 
 
-def _scale(activations: tuple[float, ...]) -> tuple[float, float]:
+def _scale(activations: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of a scale that has zero and all finite activations on it."""
     finite = [value for value in activations if math.isfinite(value)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
     return low, high if high > low else low + 1.0

@@ -8,14 +8,14 @@ threads that set traits at once lose values there.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from PIL import Image
 
 from peek_widget._encode import jpeg_bytes, jpeg_within, png_bytes
 
-__all__ = ["Sender", "channels_shown", "encode", "poster"]
+__all__ = ["FrontEnd", "Sender", "channels_shown", "encode", "poster"]
 
 LIVE_QUALITY = 90
 STILL_QUALITIES = (95, 90, 80, 65)
@@ -56,6 +56,16 @@ def poster(picture: Image.Image) -> bytes:
         width, height = picture.size
         picture = picture.resize((max(1, width * 3 // 4), max(1, height * 3 // 4)), Image.Resampling.LANCZOS)
     return png
+
+
+class FrontEnd(Protocol):
+    """What the services of an explorer need of it: a way to the page and to the traits."""
+
+    def publish(self, **values: Any) -> None:
+        """Set traits that the explorer's own threads write: send them to the page and notify their observers."""
+
+    def send(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Send a custom message to the page."""
 
 
 class Sender:

@@ -52,7 +52,7 @@ def test_crops_appear_while_it_draws_and_while_the_pass_goes_on(beside):
     seen = book.until("d.thumbs > 0 && d.state === 'running'")
     assert seen["images"] < 60
     book.until(f"d.step > {seen['step']} && d.images > {seen['images']} && d.evidence === 'running'")
-    expect(book.root.locator(".peek-pass")).to_contain_text("Looking through real images")
+    expect(book.root.locator(".peek-pass")).to_contain_text("Scanning the dataset")
     book.ask("globals().update(rest=0)")
     book.until("d.thumbs === 9 && d.state === 'running'", timeout=60)
     assert len(set(tile_pixels(book))) > 10
@@ -154,9 +154,9 @@ def test_the_gauge_says_it_and_the_verdict_comes_at_the_end(beside):
     show = SHOW.replace("recipe=long", "recipe=long.replace(steps=60)")
     book = beside(show, "d.evidence === 'done' && d.state === 'done'")
     book.page.wait_for_function(
-        "() => document.querySelector('.peek-gauge').textContent.includes('Checked at the end')", timeout=60_000
+        "() => document.querySelector('.peek-gauge').textContent.includes('Final check')", timeout=60_000
     )
-    expect(book.root.locator(".peek-gauge-text")).to_contain_text("the best of 60 real images")
+    expect(book.root.locator(".peek-gauge-text")).to_contain_text("the top real image (of 60)")
     expect(book.root.locator(".peek-mark-drawn")).to_be_visible()
     assert book.ask("explorer.gauge['verdict']['rank']") >= 1
 

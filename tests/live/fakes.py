@@ -147,3 +147,16 @@ class Bench:
     @property
     def last(self):
         return self.updates[-1]
+
+
+class FakeFrontEnd:
+    """Keeps what a service sends and publishes."""
+
+    def __init__(self):
+        self.sent, self.published = [], []
+
+    def publish(self, **values):
+        self.published.append(values)
+
+    def send(self, message, buffers=()):
+        self.sent.append((message, list(buffers)))

@@ -207,12 +207,12 @@ def test_the_gauge_says_what_it_compares(explore):
     eventually(
         lambda: explorer.evidence_status.get("state") == "done" and explorer.gauge.get("activation") is not None, 30
     )
-    assert "likes least" not in explorer.gauge["text"]
+    assert "Negative objective" not in explorer.gauge["text"]
     explorer.negative = True
-    eventually(lambda: "likes least, so it isn't measured" in explorer.gauge["text"], 30)
+    eventually(lambda: "Negative objective: not compared" in explorer.gauge["text"], 30)
     assert explorer.gauge["activation"] is explorer.gauge["over_best"] is None
     explorer.negative, explorer.objective = False, "channel"
-    eventually(lambda: "mean over the map" in explorer.gauge["text"], 30)
+    eventually(lambda: "channel mean" in explorer.gauge["text"], 30)
     assert explorer.gauge["activation"] is not None
 
 

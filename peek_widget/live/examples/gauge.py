@@ -1,4 +1,4 @@
-"""The drawn picture and the real images on one scale, in numbers and in a sentence."""
+"""The gauge: the activation of the drawn picture and those of the real images on one scale, and a sentence on both."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ if TYPE_CHECKING:
     from peek_widget.evidence import UnitEvidence
     from peek_widget.evidence.measures import PictureScore
 
-__all__ = ["gauge", "say_gauge", "say_verdict", "suggestion"]
+__all__ = ["describe_ratio", "describe_score", "gauge", "suggestion"]
 
-_AS_MUCH = 1.05
-"""Up to this ratio the drawn picture and the best real image excite the unit equally, as far as anybody can tell."""
+_EQUAL = 1.05
+"""Ratio up to which the picture and the top real image count as equal: repeated drawings differ by as much."""
+
+_FLAWS = {"nan": "it contains NaN", "gray": "it is a single flat color", "clipped": "most of it is clipped"}
+
+_STRONG_REGULARIZERS = (("blur", "blur", 0.3), ("decay", "decay", 0.02), ("total_variation", "total variation", 0.1))
+"""Knob, its name in a sentence, and the value above which lowering it is likely to help."""
 
 
-def gauge(evidence: UnitEvidence | None, activation: float | None, helps: str = "") -> dict[str, Any]:
-    """The gauge's state: `{}` where no real image has been seen.
+def gauge(evidence: UnitEvidence | None, activation: float | None, advice: str = "") -> dict[str, Any]:
+    """Return the value of the gauge trait; `{}` where no real image has been processed.
 
     Args:
-        evidence: of the unit; of each image its best place counts.
-        activation: of the drawn picture, laid before the network without the random views and taken at its best
-            place, before any ReLU; None before it was measured.
-        helps: what would make a weak picture stronger, see `suggestion`; "" while the run may get there by itself.
+        evidence: evidence on the unit; each image counts with its maximum over the feature map.
+        activation: still activation of the picture: maximum over the feature map, without the random views, before
+            any ReLU. None before it was measured.
+        advice: what would make a weak picture stronger, see `suggestion`; "" while the run may get there by itself.
 
     Returns:
-        `layer`, `unit`, `images`, the activations `lowest`, `median`, `high` (99 % of the images are below it) and
-        `best`, the drawn picture's `activation` and `over_best` (None where there is none, or where the best real
-        image isn't above zero, since a ratio then says nothing), and `text`.
+        `layer`, `unit`, `images`, the activations `lowest`, `median`, `high` (the 99th percentile) and `best` of the
+        images, the picture's `activation` and `over_best` (None where there is none, or where the top real image
+        isn't above zero, since a ratio then means nothing), and `text`.
     """
     if evidence is None or not evidence.top:
         return {}
@@ -45,62 +50,51 @@ def gauge(evidence: UnitEvidence | None, activation: float | None, helps: str = 
         "best": float(best),
         "activation": drawn,
         "over_best": drawn / best if drawn is not None and best > 0.0 else None,
-        "text": say_gauge(drawn, best, float(values[0.5]), evidence.images, helps),
+        "text": describe_ratio(drawn, best, float(values[0.5]), evidence.images, advice),
     }
 
 
-def say_gauge(drawn: float | None, best: float, median: float, images: int, helps: str = "") -> str:
-    """Say how the drawn picture compares with the real ones.
+def describe_ratio(drawn: float | None, best: float, median: float, images: int, advice: str = "") -> str:
+    """Describe how the picture compares with the real images.
 
     Args:
-        drawn, best, median: activations: of the drawn picture, the best real image, the median one's best place.
-        images: how many real images were seen.
-        helps: what to try where it is weaker than the best.
+        drawn: still activation of the picture; None before it was measured.
+        best: activation of the top real image.
+        median: median of the real images' activations.
+        images: number of real images.
+        advice: what to try where the picture is weaker than the top image.
     """
-    many = f"the best of {images:,} real images" if images > 1 else "the one real image"
+    top = f"the top real image (of {images:,})" if images > 1 else "the only real image"
     if drawn is None:
-        return "The drawn picture has not been measured yet."
+        return "The picture has not been measured yet."
     if best <= 0.0:
-        above = "above zero" if drawn > 0.0 else "higher" if drawn > best else "no higher"
+        above = "positive" if drawn > 0.0 else "higher" if drawn > best else "no higher"
         return (
-            f"Not one of {images:,} real images excites the unit above zero (the best reaches {_number(best)}); the "
-            f"drawn picture is {above}, at {_number(drawn)}."
+            f"None of {images:,} real images has a positive activation (maximum {_number(best)}); the picture's is "
+            f"{above}, at {_number(drawn)}."
         )
     ratio = drawn / best
-    if ratio > _AS_MUCH:
-        return f"Excites the unit {_times(ratio)} times as much as {many}."
-    if ratio > 1.0 / _AS_MUCH:
-        return f"Excites the unit as much as {many}."
-    if drawn <= 0.0:
-        text = f"Does not excite the unit, as {many} does"
-    elif helps:
-        text = f"Weaker than real images, {_times(ratio)} times {many}"
-    else:
-        text = f"Excites the unit {_times(ratio)} times as much as {many}"
+    if ratio > _EQUAL:
+        return f"{_times(ratio)} the activation of {top}."
+    if ratio > 1.0 / _EQUAL:
+        return f"About the activation of {top}."
+    text = f"{_times(ratio)} the activation of {top}" if drawn > 0.0 else f"Does not excite the unit, unlike {top}"
     if 0.0 < drawn < median and images > 1:
-        text += ", and less than half of them do"
-    return f"{text}{f': try {helps}' if helps else ''}."
+        text += " and below the median"
+    return f"{text}{f': try {advice}' if advice else ''}."
 
 
 def suggestion(values: Mapping[str, float], *, past_half: bool, done: bool) -> str:
-    """What would make the unit's activation higher, in words; "" where the run may get there by itself.
+    """Suggest what would raise the unit's activation; "" where the run may get there by itself.
 
     Args:
-        values: the knobs in force.
-        past_half: more than half of the run's steps are made.
-        done: all are.
+        values: the knobs in force, by name.
+        past_half: whether more than half of the run's steps are made.
+        done: whether all of them are.
     """
     if not (past_half or done):
         return ""
-    ways = [
-        f"less {words}"
-        for name, words, most in (
-            ("blur", "blur", 0.3),
-            ("decay", "decay", 0.02),
-            ("total_variation", "total variation", 0.1),
-        )
-        if values.get(name, 0.0) > most
-    ]
+    ways = [f"less {words}" for name, words, most in _STRONG_REGULARIZERS if values.get(name, 0.0) > most]
     if done:
         ways.insert(0, "more steps (press Play)")
     if len(ways) < 2:
@@ -108,34 +102,34 @@ def suggestion(values: Mapping[str, float], *, past_half: bool, done: bool) -> s
     return " or ".join(ways[:2])
 
 
-def say_verdict(verdict: PictureScore, units: int) -> str:
-    """What a finished picture was found to be, in a sentence or two.
+def describe_score(score: PictureScore, units: int) -> str:
+    """Describe in a sentence how a finished picture was scored.
 
     Args:
-        verdict: as `peek_widget.evidence.measures.verdict` gives it.
-        units: of the layer.
+        score: score of the picture, see `peek_widget.evidence.measures`.
+        units: number of units of the layer.
     """
-    if verdict.flaw:
-        what = {
-            "nan": "it has numbers that are none",
-            "gray": "it is one plain color",
-            "clipped": "most of it is clipped",
-        }
-        return f"Checked at the end: no picture to go by, {what.get(verdict.flaw, verdict.flaw)}."
-    place = "excites this unit most" if verdict.rank == 1 else f"excites {verdict.rank - 1} others more"
-    text = f"Checked at the end: of the layer's {units} units it {place}"
-    if math.isfinite(verdict.robustness):
-        left = max(0, round(100 * verdict.robustness))
-        return f"{text}; shifted, turned and resized a little, it keeps {left} % of its effect."
+    if score.flaw:
+        return f"Final check: the picture is not usable, {_FLAWS.get(score.flaw, score.flaw)}."
+    others = score.rank - 1
+    if others == 0:
+        text = f"Final check: of the layer's {units} units, this one responds most strongly"
+    else:
+        text = (
+            f"Final check: {others} other unit{'s respond' if others > 1 else ' responds'} more strongly (of {units})"
+        )
+    if math.isfinite(score.robustness):
+        kept = max(0, round(100 * score.robustness))
+        text += f"; under small shifts, rotations and rescaling the picture keeps {kept} % of its activation"
     return f"{text}."
 
 
 def _times(ratio: float) -> str:
     if ratio >= 1000:
-        return "more than 1,000"
+        return "More than 1,000×"
     if ratio < 0.01:
-        return "less than 0.01"
-    return f"{ratio:.0f}" if ratio >= 9.95 else f"{ratio:.2f}" if ratio < 0.95 else f"{ratio:.1f}"
+        return "Less than 0.01×"
+    return f"{ratio:.0f}×" if ratio >= 9.95 else f"{ratio:.2f}×" if ratio < 0.95 else f"{ratio:.1f}×"
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The explorer with real images beside the drawn picture: real passes over small images, on a small model."""
+"""The dataset examples of an explorer: real passes over small images, on a small model."""
 
 import io
 import threading
@@ -14,7 +14,7 @@ from peek_widget import Recipe
 from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
 from peek_widget.live import protocol
-from peek_widget.live.examples.service import _OneAtATime
+from peek_widget.live.examples.pass_runner import SerialSource
 from peek_widget.zoo.images import Images
 
 from .test_explorer import LONG, eventually, explore, left_over, recording, tiny
@@ -29,8 +29,8 @@ def images():
     return Images(COUNT, size=32)
 
 
-def told(explorer, kind):
-    """The custom messages of a kind that went to the page, with their buffers."""
+def sent_messages(explorer, kind):
+    """Return the custom messages of a kind that were sent to the page, with their buffers."""
     return [
         (data["content"], buffers)
         for what, data, buffers in list(explorer.comm.sent)
@@ -38,20 +38,24 @@ def told(explorer, kind):
     ]
 
 
-def ask(explorer, kind, **fields):
+def post(explorer, kind, **fields):
     explorer.comm.receive({"method": "custom", "content": {"kind": kind, **fields}})
 
 
-def all_seen(explorer):
+def until_pass_done(explorer):
     eventually(lambda: explorer.evidence_status.get("state") == "done", 30)
 
 
-def shown(explorer, unit, **more):
-    """The newest set of crops, once it is of this unit."""
+def crop_set(explorer, unit, **more):
+    """Wait for a set of crops of this unit and return the newest."""
     found = []
 
     def there():
-        sets = [c for c, _ in told(explorer, "crops") if c["unit"] == unit and all(c[k] == v for k, v in more.items())]
+        sets = [
+            c
+            for c, _ in sent_messages(explorer, "crops")
+            if c["unit"] == unit and all(c[k] == v for k, v in more.items())
+        ]
         found[:] = sets[-1:]
         return bool(found) and len(found[0]["crops"]) == 9
 
@@ -59,16 +63,18 @@ def shown(explorer, unit, **more):
     return found[0]
 
 
-def test_crops_and_gauge_are_what_a_pass_finds(explore, images):
+def test_crops_and_gauge_show_what_a_pass_finds(explore, images):
     model = tiny()
     explorer = explore(model, layer="conv2", unit=3, dataset=images)
-    all_seen(explorer)
+    until_pass_done(explorer)
     expected = top_crops(model, "conv2", images, progress=False)[3]
     assert [(c.index, c.place) for c in explorer.crops.top] == [(c.index, c.place) for c in expected.top]
-    rows = shown(explorer, 3)["crops"]
-    eventually(lambda: len(shown(explorer, 3)["crops"]) == 9)
-    eventually(lambda: [r["name"] for r in told(explorer, "crops")[-1][0]["crops"]] == [c.name for c in expected.top])
-    rows = told(explorer, "crops")[-1][0]["crops"]
+    rows = crop_set(explorer, 3)["crops"]
+    eventually(lambda: len(crop_set(explorer, 3)["crops"]) == 9)
+    eventually(
+        lambda: [r["name"] for r in sent_messages(explorer, "crops")[-1][0]["crops"]] == [c.name for c in expected.top]
+    )
+    rows = sent_messages(explorer, "crops")[-1][0]["crops"]
     assert [row["activation"] for row in rows] == [c.activation for c in expected.top]
     assert rows[0]["label"] == expected.top[0].label_name != ""
     eventually(lambda: explorer.gauge.get("verdict"))
@@ -77,16 +83,16 @@ def test_crops_and_gauge_are_what_a_pass_finds(explore, images):
     assert gauge["median"] == pytest.approx(expected.image_quantiles[0.5])
     assert (gauge["layer"], gauge["unit"], gauge["images"]) == ("conv2", 3, COUNT)
     assert gauge["activation"] is not None
-    assert "real images" in gauge["text"]
+    assert "real image" in gauge["text"]
     assert 1 <= gauge["verdict"]["rank"] <= gauge["verdict"]["units"] == 16
 
 
-def test_every_picture_of_the_set_goes_out_once_and_small(explore, images):
+def test_each_thumbnail_is_sent_once_and_is_small(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
-    all_seen(explorer)
-    shown(explorer, 3)
+    until_pass_done(explorer)
+    crop_set(explorer, 3)
     keys = set()
-    for content, buffers in told(explorer, "crops"):
+    for content, buffers in sent_messages(explorer, "crops"):
         sent = {row["key"] for row in content["crops"] if row["image"] >= 0}
         assert len(sent) == len(buffers) <= 9
         assert sum(map(len, buffers)) < 60_000
@@ -98,19 +104,19 @@ def test_every_picture_of_the_set_goes_out_once_and_small(explore, images):
             assert max(Image.open(io.BytesIO(data)).size) <= 128
 
 
-def test_another_unit_has_other_crops_and_no_second_pass(explore, images):
+def test_another_unit_of_the_layer_needs_no_second_pass(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images, recipe=LONG)
-    all_seen(explorer)
+    until_pass_done(explorer)
     explorer.unit = 7
-    assert {row["id"] for row in shown(explorer, 7)["crops"]}
+    assert {row["id"] for row in crop_set(explorer, 7)["crops"]}
     assert explorer.evidence_status["state"] == "done"
     eventually(lambda: explorer.gauge.get("unit") == 7)
     assert explorer.crops.unit == 7
 
 
-def test_another_layer_is_looked_through_and_the_first_is_kept(explore, images):
+def test_another_layer_has_a_pass_of_its_own_and_the_first_is_kept(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
-    all_seen(explorer)
+    until_pass_done(explorer)
     explorer.layer = "conv1"
     eventually(lambda: explorer.evidence_status["layer"] == "conv1" and explorer.evidence_status["state"] == "done", 30)
     explorer.layer = "conv2"
@@ -119,23 +125,23 @@ def test_another_layer_is_looked_through_and_the_first_is_kept(explore, images):
 
 
 @pytest.mark.parametrize(("layer", "unit"), [("head", 2), ("", 4)])
-def test_a_class_has_crops_and_no_map(explore, images, layer, unit):
+def test_a_class_has_crops_and_no_activation_map(explore, images, layer, unit):
     explorer = explore(layer=layer, unit=unit, dataset=images)
-    all_seen(explorer)
-    row = shown(explorer, unit)["crops"][0]
-    ask(explorer, "open_crop", id=row["id"])
-    eventually(lambda: told(explorer, "large"))
-    content, buffers = told(explorer, "large")[-1]
+    until_pass_done(explorer)
+    row = crop_set(explorer, unit)["crops"][0]
+    post(explorer, "open_crop", id=row["id"])
+    eventually(lambda: sent_messages(explorer, "large"))
+    content, buffers = sent_messages(explorer, "large")[-1]
     assert (content["map"], len(buffers), content["problem"]) == ([], 1, "")
 
 
-def test_a_crop_large_brings_its_map(explore, images):
+def test_an_opened_crop_comes_with_its_activation_map(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
-    all_seen(explorer)
-    row = shown(explorer, 3)["crops"][0]
-    ask(explorer, "open_crop", id=row["id"])
-    eventually(lambda: told(explorer, "large"))
-    content, (picture, levels) = told(explorer, "large")[-1]
+    until_pass_done(explorer)
+    row = crop_set(explorer, 3)["crops"][0]
+    post(explorer, "open_crop", id=row["id"])
+    eventually(lambda: sent_messages(explorer, "large"))
+    content, (picture, levels) = sent_messages(explorer, "large")[-1]
     assert Image.open(io.BytesIO(picture)).format == "JPEG"
     height, width = content["map"]
     assert len(levels) == height * width > 1
@@ -144,11 +150,11 @@ def test_a_crop_large_brings_its_map(explore, images):
     assert content["activation"] == row["activation"]
 
 
-def test_the_least_and_the_cut_ones(explore, images):
+def test_crop_view_shows_bottom_images_cut_to_the_receptive_field(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
-    all_seen(explorer)
-    ask(explorer, "crop_view", bottom=True, cut=True)
-    rows = shown(explorer, 3, bottom=True, cut=True)["crops"]
+    until_pass_done(explorer)
+    post(explorer, "crop_view", bottom=True, cut=True)
+    rows = crop_set(explorer, 3, bottom=True, cut=True)["crops"]
     assert [row["activation"] for row in rows] == [c.activation for c in explorer.crops.bottom]
     assert all(
         row["size"] == [c.box[2] - c.box[0], c.box[3] - c.box[1]]
@@ -156,26 +162,26 @@ def test_the_least_and_the_cut_ones(explore, images):
     )
 
 
-def test_a_run_starts_from_a_crop_and_from_noise_again(explore, images):
+def test_a_run_starts_from_a_crop_and_then_from_noise_again(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images, recipe=Recipe.preset("peek").replace(steps=1, size=32))
-    all_seen(explorer)
+    until_pass_done(explorer)
     explorer.wait(30)
     noise = np.asarray(explorer.image)
     crop = explorer.crops.top[0]
-    ask(explorer, "start_from_crop", id=shown(explorer, 3)["crops"][0]["id"])
+    post(explorer, "start_from_crop", id=crop_set(explorer, 3)["crops"][0]["id"])
     eventually(lambda: explorer.status["start"] and explorer.status["state"] == "done")
     begun = np.asarray(explorer.image).astype(int)
     given = np.asarray(crop.image().convert("RGB").resize((32, 32))).astype(int)
     assert np.abs(begun - given).mean() < 30 < np.abs(begun - noise).mean()
     assert crop.name in explorer.status["text"]
-    ask(explorer, "start_from_crop", id=0)
+    post(explorer, "start_from_crop", id=0)
     eventually(lambda: not explorer.status["start"] and explorer.status["state"] == "done")
     assert np.array_equal(np.asarray(explorer.image), noise)
 
 
-def test_a_start_does_not_outlive_its_unit(explore, images):
+def test_another_unit_does_not_start_from_the_last_ones_crop(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
-    all_seen(explorer)
+    until_pass_done(explorer)
     explorer.start_from(explorer.crops.top[0])
     eventually(lambda: explorer.status["start"])
     explorer.restart()
@@ -195,7 +201,7 @@ def test_start_from_any_picture_needs_no_dataset(explore):
         explorer.start_from("a.jpg")
 
 
-def test_a_recipe_that_cannot_begin_from_a_picture_says_so_and_the_next_draws(explore):
+def test_a_recipe_that_cannot_start_from_a_picture_says_so_and_the_next_draws(explore):
     explorer = explore(layer="conv2", recipe="maco-2023", size=32)
     explorer.start_from(Image.new("RGB", (40, 40), "red"))
     eventually(lambda: explorer.status["state"] == "error")
@@ -208,11 +214,11 @@ def test_a_recipe_that_cannot_begin_from_a_picture_says_so_and_the_next_draws(ex
 SHORT_PEEK = Recipe.preset("peek").replace(steps=3, size=32)
 
 
-def test_stop_and_go_on(explore):
+def test_the_pass_stops_and_resumes(explore):
     slow = Slow(200)
     explorer = explore(layer="conv2", unit=3, dataset=slow)
     eventually(lambda: explorer.evidence_status.get("images", 0) > 0)
-    ask(explorer, "run_pass", on=False)
+    post(explorer, "run_pass", on=False)
     eventually(lambda: explorer.evidence_status["state"] == "stopped")
     eventually(
         lambda: "peek-evidence" not in left_over() and explorer.crops.images == explorer.evidence_status["images"]
@@ -222,7 +228,7 @@ def test_stop_and_go_on(explore):
     assert f"Stopped after {seen} of 200" in explorer.evidence_status["text"]
     time.sleep(0.5)
     assert explorer.crops.images == seen
-    ask(explorer, "run_pass", on=True)
+    post(explorer, "run_pass", on=True)
     eventually(lambda: explorer.evidence_status["images"] > seen)
 
 
@@ -242,58 +248,58 @@ class Slow(Dataset):
         return self.images[index]
 
 
-def test_a_dataset_is_never_asked_by_two_threads_at_once(explore):
+def test_a_dataset_never_loads_in_two_threads_at_once(explore):
     explorer = explore(layer="conv2", unit=3, dataset=Slow(40))
-    all_seen(explorer)
+    until_pass_done(explorer)
     assert "could not be read" not in explorer.evidence_status["text"]
-    assert shown(explorer, 3)["crops"][0]["problem"] == ""
+    assert crop_set(explorer, 3)["crops"][0]["problem"] == ""
 
 
-def test_the_thumbs_wait_for_nobody_that_looks(explore, images):
+def test_no_crops_are_sent_while_nobody_looks(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images, recipe=LONG)
-    ask(explorer, "hello")
-    ask(explorer, "visible", on=False)
+    post(explorer, "hello")
+    post(explorer, "visible", on=False)
     eventually(lambda: explorer.status["state"] == "idle", 20)
     time.sleep(0.6)
     explorer.comm.sent.clear()
     explorer.unit = 5
-    ask(explorer, "visible", on=False)
+    post(explorer, "visible", on=False)
     time.sleep(2.5)
-    before = len(told(explorer, "crops"))
+    before = len(sent_messages(explorer, "crops"))
     time.sleep(1.0)
-    assert len(told(explorer, "crops")) == before
+    assert len(sent_messages(explorer, "crops")) == before
     explorer.comm.sent.clear()
-    ask(explorer, "visible", on=True)
-    ask(explorer, "hello")
-    assert shown(explorer, 5)
+    post(explorer, "visible", on=True)
+    post(explorer, "hello")
+    assert crop_set(explorer, 5)
 
 
-# -- evidence that is there already
+# -- given evidence
 
 
-def test_evidence_is_shown_at_once(explore, images, tmp_path):
+def test_given_evidence_is_shown_at_once(explore, images, tmp_path):
     model = tiny()
     found = top_crops(model, "conv2", images, progress=False)
     explorer = explore(model, layer="conv2", unit=3, dataset=found)
     eventually(lambda: explorer.gauge.get("best"))
     assert explorer.evidence_status["state"] == "given"
     assert [c.index for c in explorer.crops.top] == [c.index for c in found[3].top]
-    assert shown(explorer, 3)["crops"][0]["problem"] == ""
+    assert crop_set(explorer, 3)["crops"][0]["problem"] == ""
     explorer.layer = "conv1"
-    # it knows where the images are
+    # given evidence knows its dataset
     eventually(lambda: explorer.evidence_status["layer"] == "conv1" and explorer.evidence_status["state"] == "done", 30)
 
 
-def test_a_file_of_evidence_holds_no_images_and_says_so(explore, images, tmp_path):
+def test_a_file_of_evidence_has_no_images_and_says_so(explore, images, tmp_path):
     model = tiny()
     top_crops(model, "conv2", images, progress=False).save(tmp_path / "found.safetensors")
     explorer = explore(model, layer="conv2", unit=3, dataset=str(tmp_path / "found.safetensors"))
-    row = shown(explorer, 3)["crops"][0]
+    row = crop_set(explorer, 3)["crops"][0]
     assert row["image"] == -1
     assert "holds no images" in row["problem"]
     eventually(lambda: explorer.gauge.get("best"))
     explorer.layer = "conv1"
-    eventually(lambda: "not of this layer" in explorer.evidence_status["text"])
+    eventually(lambda: "not for this layer" in explorer.evidence_status["text"])
     explorer.wait(30)
 
 
@@ -313,7 +319,7 @@ class Raises(Dataset):
         return Images(12, size=32)[index]
 
 
-def test_what_is_wrong_with_a_dataset_is_said_and_the_explorer_draws_on(explore, tmp_path):
+def test_a_wrong_dataset_is_explained_and_the_explorer_draws_on(explore, tmp_path):
     explorer = explore(layer="conv2", dataset=tmp_path)
     eventually(lambda: explorer.evidence_status["problem"])
     assert "is empty" in explorer.evidence_status["problem"]
@@ -322,7 +328,7 @@ def test_what_is_wrong_with_a_dataset_is_said_and_the_explorer_draws_on(explore,
 
 
 @pytest.mark.parametrize(("dataset", "words"), [("nowhere", "not there"), (7, "how many"), ([], "empty")])
-def test_no_dataset_at_all(explore, dataset, words):
+def test_what_is_no_dataset_is_explained(explore, dataset, words):
     explorer = explore(layer="conv2", dataset=dataset)
     eventually(lambda: words in explorer.evidence_status["problem"])
     assert explorer.wait(30) == "done"
@@ -335,12 +341,12 @@ def test_files_that_cannot_be_read_are_named_and_counted(explore, tmp_path):
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
     (tmp_path / "a.jpg").write_bytes(b"no image")
     explorer = explore(layer="conv2", unit=3, dataset=tmp_path)
-    all_seen(explorer)
+    until_pass_done(explorer)
     assert "1 could not be read (a.jpg: it is not an image that can be read)" in explorer.evidence_status["text"]
     assert explorer.evidence_status["images"] == 10
 
 
-def test_a_dataset_that_raises_midway_keeps_what_was_found(explore):
+def test_a_dataset_that_raises_keeps_what_was_found_before(explore):
     explorer = explore(layer="conv2", unit=3, dataset=Raises())
     eventually(lambda: explorer.evidence_status.get("state") in ("done", "error"), 30)
     assert explorer.evidence_status["images"] == 8
@@ -349,17 +355,17 @@ def test_a_dataset_that_raises_midway_keeps_what_was_found(explore):
     assert explorer.wait(30) == "done"
 
 
-def test_a_pass_that_breaks_off_is_told_in_words_for_who_looks(explore):
+def test_an_error_of_the_pass_is_explained_in_terms_of_the_page(explore):
     explorer = explore(layer="conv2", unit=3, dataset=Raises(400))
     eventually(lambda: explorer.evidence_status.get("problem"), 30)
     problem = explorer.evidence_status["problem"]
     assert "the disk is gone <b>" in problem
-    # whoever looks has buttons, and no argument of a function to give
-    assert "press Go on" in problem
+    # the reader of the page has buttons, and no arguments to give
+    assert "press Resume" in problem
     assert "resume" not in problem
 
 
-def test_not_one_image_that_can_be_read(explore, tmp_path):
+def test_a_folder_without_readable_images_is_explained(explore, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no image")
     explorer = explore(layer="conv2", unit=3, dataset=tmp_path)
     eventually(lambda: explorer.evidence_status["problem"], 30)
@@ -367,7 +373,7 @@ def test_not_one_image_that_can_be_read(explore, tmp_path):
     assert explorer.gauge == {}
 
 
-def test_labels_of_another_length_are_refused_in_the_panel(explore, images):
+def test_labels_of_another_length_are_explained_in_the_panel(explore, images):
     explorer = explore(layer="conv2", dataset=[torch.rand(3, 32, 32)] * 4, labels=["a"])
     eventually(lambda: "labels has 1 entries for 4 images" in explorer.evidence_status["problem"])
 
@@ -375,13 +381,13 @@ def test_labels_of_another_length_are_refused_in_the_panel(explore, images):
 # -- no dataset, and the end
 
 
-def test_without_a_dataset_nothing_of_it_is_there(explore):
+def test_without_a_dataset_there_is_no_thread_and_no_evidence(explore):
     explorer = explore()
-    ask(explorer, "run_pass", on=True)
-    ask(explorer, "open_crop", id=1)
+    post(explorer, "run_pass", on=True)
+    post(explorer, "open_crop", id=1)
     explorer.wait(30)
     assert (explorer.evidence_status, explorer.gauge, explorer.crops) == ({}, {}, None)
-    assert not [t for t in threading.enumerate() if t.name == "peek_widget.images"]
+    assert not [t for t in threading.enumerate() if t.name == "peek_widget.examples"]
 
 
 def test_close_ends_the_pass(explore):
@@ -391,11 +397,11 @@ def test_close_ends_the_pass(explore):
     assert left_over() == []
 
 
-def test_the_traits_are_read_observed_and_never_set(explore, images):
+def test_the_traits_can_be_observed_and_not_set(explore, images):
     seen = []
     explorer = explore(layer="conv2", unit=3, dataset=images)
     explorer.observe(lambda change: seen.append(change.new), "gauge")
-    all_seen(explorer)
+    until_pass_done(explorer)
     eventually(lambda: seen)
     for name in protocol.EVIDENCE_TRAITS:
         with pytest.raises(Exception, match="cannot be set"):
@@ -403,15 +409,15 @@ def test_the_traits_are_read_observed_and_never_set(explore, images):
     assert "images" not in str({k: v for k, v in explorer.get_state().items() if isinstance(v, bytes)})
 
 
-def test_a_source_one_at_a_time_says_what_its_source_says():
+def test_a_serial_source_answers_as_its_source_does():
     from peek_widget.evidence.dataset import read_source
 
     source = read_source([torch.rand(3, 32, 32), torch.rand(3, 32, 32)], ["a", "b"])
-    mine = _OneAtATime(source)
+    mine = SerialSource(source)
     assert (len(mine), mine.name(1), mine.identity(1), mine.find(1), mine.load(1)[2]) == (2, "image 1", 1, 1, "b")
 
 
-def test_evidence_of_other_weights_is_refused_in_the_panel(explore, images):
+def test_evidence_on_other_weights_is_refused_in_the_panel(explore, images):
     model = tiny()
     found = top_crops(model, "conv2", images, progress=False)
     with torch.no_grad():

@@ -16,7 +16,7 @@ from peek_widget.sheet import batches, runners
 from peek_widget.zoo.images import Images
 
 from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
-from .test_real_images import ask, told
+from .test_example_service import post, sent_messages
 
 __all__ = ["explore", "recording"]  # fixtures
 
@@ -29,8 +29,8 @@ class Page:
 
     def __init__(self, explorer, acks=True):
         self.explorer = explorer
-        ask(explorer, "hello")
-        ask(explorer, "sheet", on=True)
+        post(explorer, "hello")
+        post(explorer, "sheet", on=True)
         if acks:
             self.end = threading.Event()
             self.thread = threading.Thread(target=self.acknowledge, daemon=True)
@@ -39,22 +39,22 @@ class Page:
     def acknowledge(self):
         while not self.end.wait(0.02):
             if self.explorer.comm is not None:
-                ask(self.explorer, "sheetack", n=max([0, *self.numbers()]))
+                post(self.explorer, "sheetack", n=max([0, *self.numbers()]))
 
     def numbers(self):
-        return [content["n"] for kind in ("sheet", "thumbs") for content, _ in told(self.explorer, kind)]
+        return [content["n"] for kind in ("sheet", "thumbs") for content, _ in sent_messages(self.explorer, kind)]
 
     def thumbs(self):
         """Of each unit the newest row and its picture."""
         found = {}
-        for content, buffers in told(self.explorer, "thumbs"):
+        for content, buffers in sent_messages(self.explorer, "thumbs"):
             pictures = iter(buffers)
             for row in content["units"]:
                 found[row[0]] = (row, None if row[3] else next(pictures))
         return found
 
     def state(self):
-        said = told(self.explorer, "sheet")
+        said = sent_messages(self.explorer, "sheet")
         return said[-1][0] if said else dict.fromkeys(("state", "text", "problem", "layer"), "")
 
 
@@ -74,7 +74,7 @@ def page():
 
 
 def counts(explorer):
-    return told(explorer, "counts")[-1][0]
+    return sent_messages(explorer, "counts")[-1][0]
 
 
 # -- drawing
@@ -91,7 +91,7 @@ def test_every_unit_comes_once_and_is_what_the_sheet_holds(explore, page):
         assert row == [unit, sheet[unit].activation, False, ""]
         picture = Image.open(io.BytesIO(data))
         assert (picture.format, max(picture.size)) == ("JPEG", 32)
-    rows = [row[0] for content, _ in told(explorer, "thumbs") for row in content["units"]]
+    rows = [row[0] for content, _ in sent_messages(explorer, "thumbs") for row in content["units"]]
     assert len(rows) == 16, "no draft where it would save nothing, and nothing twice"
 
 
@@ -99,7 +99,7 @@ def test_quick_versions_come_first_and_better_ones_replace_them(explore, page):
     explorer = explore(layer="conv2", recipe=DRAFTED, playing=False)
     watching = page(explorer)
     eventually(lambda: watching.state()["state"] == "done" and not any(r[2] for r, _ in watching.thumbs().values()), 60)
-    rows = [row for content, _ in told(explorer, "thumbs") for row in content["units"]]
+    rows = [row for content, _ in sent_messages(explorer, "thumbs") for row in content["units"]]
     first = {}
     for row in rows:
         first.setdefault(row[0], row[2])
@@ -114,8 +114,8 @@ def test_nothing_is_drawn_before_it_is_opened_and_after_it_was_put_away(explore,
     explorer.pause()
     page(explorer)
     eventually(lambda: explorer.sheet.drafts, 30)
-    ask(explorer, "sheet", on=False)
-    eventually(lambda: not told(explorer, "sheet")[-1][0]["open"])
+    post(explorer, "sheet", on=False)
+    eventually(lambda: not sent_messages(explorer, "sheet")[-1][0]["open"])
     drawn = len(explorer.sheet.drafts)
     time.sleep(0.5)
     assert len(explorer.sheet.drafts) == drawn
@@ -124,21 +124,21 @@ def test_nothing_is_drawn_before_it_is_opened_and_after_it_was_put_away(explore,
 def test_stop_and_go_on(explore, page):
     explorer = explore(layer="conv2", playing=False)
     watching = page(explorer)
-    ask(explorer, "draw", on=False)
+    post(explorer, "draw", on=False)
     eventually(lambda: watching.state()["state"] == "stopped")
     drawn = len(explorer.sheet.done)
     time.sleep(0.3)
     assert len(explorer.sheet.done) == drawn
-    ask(explorer, "draw", on=True)
+    post(explorer, "draw", on=True)
     eventually(lambda: watching.state()["state"] == "done", 60)
 
 
 def test_what_is_in_view_is_drawn_first(explore):
     explorer = explore(layer="conv2", recipe=DRAFTED, playing=False)
-    ask(explorer, "view", units=[13, 2])
-    ask(explorer, "sheet", on=True)
-    eventually(lambda: told(explorer, "thumbs"), 30)
-    assert [row[0] for row in told(explorer, "thumbs")[0][0]["units"]] == [13, 2]
+    post(explorer, "view", units=[13, 2])
+    post(explorer, "sheet", on=True)
+    eventually(lambda: sent_messages(explorer, "thumbs"), 30)
+    assert [row[0] for row in sent_messages(explorer, "thumbs")[0][0]["units"]] == [13, 2]
 
 
 def test_it_gives_way_to_the_bench(explore, page):
@@ -159,12 +159,12 @@ def test_nobody_looks_and_nothing_is_drawn(explore, page):
     eventually(lambda: explorer.sheet.drafts, 30)
     watching.end.set()
     watching.thread.join()
-    ask(explorer, "visible", on=False)
+    post(explorer, "visible", on=False)
     eventually(lambda: "when somebody looks" in watching.state()["text"], 20)
     drawn = len(explorer.sheet.drafts)
     time.sleep(0.5)
     assert len(explorer.sheet.drafts) == drawn
-    ask(explorer, "visible", on=True)
+    post(explorer, "visible", on=True)
     eventually(lambda: watching.state()["state"] == "running")
 
 
@@ -175,12 +175,12 @@ def test_a_page_that_does_not_acknowledge_gets_no_more_than_fits(explore, page, 
     watching = page(explorer, acks=False)
     eventually(lambda: watching.state()["state"] == "done", 60)
     time.sleep(0.3)
-    flying = sum(len(data) for _, buffers in told(explorer, "thumbs") for data in buffers)
+    flying = sum(len(data) for _, buffers in sent_messages(explorer, "thumbs") for data in buffers)
     assert flying < 2000 + 2 * 2000 < IN_FLIGHT
     assert len(watching.thumbs()) < 16
     while len(watching.thumbs()) < 16:
         before = len(watching.thumbs())
-        ask(explorer, "sheetack", n=max(watching.numbers()))
+        post(explorer, "sheetack", n=max(watching.numbers()))
         eventually(lambda before=before: len(watching.thumbs()) > before)
 
 
@@ -206,8 +206,8 @@ def test_a_knob_turned_and_turned_leaves_few_sheets_and_the_finished_one(explore
     explorer = explore(layer="conv2", recipe=SHORT)
     page(explorer)
     eventually(lambda: len(explorer.sheet.done) == 16, 60)
-    ask(explorer, "sheet", on=False)
-    eventually(lambda: not told(explorer, "sheet")[-1][0]["open"])
+    post(explorer, "sheet", on=False)
+    eventually(lambda: not sent_messages(explorer, "sheet")[-1][0]["open"])
     first = explorer.sheet
     sheets = []
     for seed in range(1, 12):
@@ -224,11 +224,11 @@ def test_a_page_that_comes_again_gets_all(explore, page):
     watching = page(explorer)
     eventually(lambda: watching.state()["state"] == "done" and len(watching.thumbs()) == 16, 60)
     explorer.comm.sent.clear()
-    ask(explorer, "hello")
-    eventually(lambda: told(explorer, "sheet") and len(watching.thumbs()) == 16)
+    post(explorer, "hello")
+    eventually(lambda: sent_messages(explorer, "sheet") and len(watching.thumbs()) == 16)
     assert watching.state()["open"]
     # of which sheet the pictures are is said before them, or the page would let them go
-    assert told(explorer, "sheet")[0][0]["n"] < told(explorer, "thumbs")[0][0]["n"]
+    assert sent_messages(explorer, "sheet")[0][0]["n"] < sent_messages(explorer, "thumbs")[0][0]["n"]
 
 
 def test_what_cannot_be_drawn_says_why_and_the_bench_goes_on(explore, page):
@@ -248,7 +248,7 @@ def test_a_store_keeps_pictures_and_tags(explore, page, tmp_path):
     explorer = explore(model, layer="conv2", playing=False, sheet_store=tmp_path / "sheets")
     watching = page(explorer)
     eventually(lambda: watching.state()["state"] == "done", 60)
-    ask(explorer, "tag", layer="conv2", units=[1], words=["dog"], on=True)
+    post(explorer, "tag", layer="conv2", units=[1], words=["dog"], on=True)
     activation = explorer.sheet[1].activation
     explorer.close()
     (folder,) = (tmp_path / "sheets").iterdir()
@@ -298,21 +298,21 @@ def test_tags_are_put_taken_off_counted_undone_and_made_again(explore):
     explorer = explore(layer="conv2", playing=False)
     seen = []
     explorer.observe(lambda change: seen.append(change.new), "tags")
-    ask(explorer, "tag", layer="conv2", units=[1, 2], words=["dog"], on=True)
-    ask(explorer, "tag", layer="conv2", units=[2], words=["cat"], on=True)
-    ask(explorer, "tag_reviewed", layer="conv2", units=list(range(16)), on=True)
+    post(explorer, "tag", layer="conv2", units=[1, 2], words=["dog"], on=True)
+    post(explorer, "tag", layer="conv2", units=[2], words=["cat"], on=True)
+    post(explorer, "tag_reviewed", layer="conv2", units=list(range(16)), on=True)
     full = {str(unit): [] for unit in range(16)} | {"1": ["dog"], "2": ["dog", "cat"]}
     assert explorer.tags == {"conv2": full} == seen[-1]
     assert [row[2] for row in counts(explorer)["rows"]] == ["2 of 16, 12.5 %", "1 of 16, 6.2 %"]
     assert explorer.comm.updates()[-1]["tags"] == {"conv2": full}
     for _ in range(2):
-        ask(explorer, "undo", again=False)
+        post(explorer, "undo", again=False)
     assert explorer.tags == {"conv2": {"1": ["dog"], "2": ["dog"]}}
     assert counts(explorer)["rows"][0][2].startswith("2 of 2, 100.0 % of those looked at (")
     assert (counts(explorer)["undo"], counts(explorer)["redo"]) == (True, True)
-    ask(explorer, "undo", again=True)
+    post(explorer, "undo", again=True)
     assert explorer.tags["conv2"]["2"] == ["dog", "cat"]
-    ask(explorer, "tag", layer="conv2", units=[1, 2], words=["dog"], on=False)
+    post(explorer, "tag", layer="conv2", units=[1, 2], words=["dog"], on=False)
     assert explorer.tags["conv2"] == {"1": [], "2": ["cat"]}
 
 
@@ -325,7 +325,7 @@ def test_python_sets_links_and_edits_the_tags(explore):
     assert other.tags == {"conv2": {"3": ["<b>dog</b>"]}}
     other.sheet.tags.add("conv2", [4, 5], "cat")
     eventually(lambda: one.tags.get("conv2", {}).get("5") == ["cat"])
-    ask(one, "undo", again=False)
+    post(one, "undo", again=False)
     eventually(lambda: other.tags == one.tags)
 
 
@@ -354,7 +354,7 @@ def test_a_page_that_asks_for_what_is_not_possible_is_told_and_changes_nothing(e
         {"units": [1], "words": ["  "]},
         {"layer": "conv9", "units": [1], "words": ["dog"]},
     ):
-        ask(explorer, "tag", **{"layer": "conv2", "on": True, **fields})
+        post(explorer, "tag", **{"layer": "conv2", "on": True, **fields})
         assert counts(explorer)["problem"].endswith(".")
     assert explorer.tags == {}
     # and never by setting the trait
@@ -364,11 +364,11 @@ def test_a_page_that_asks_for_what_is_not_possible_is_told_and_changes_nothing(e
 
 def test_letters_have_words(explore):
     explorer = explore(layer="conv2", playing=False, tag_keys={"d": "dog"})
-    ask(explorer, "key", key="c", word=" big   cat ")
+    post(explorer, "key", key="c", word=" big   cat ")
     assert explorer.tag_keys == {"d": "dog", "c": "big cat"}
-    ask(explorer, "key", key="x", word="Dog")
+    post(explorer, "key", key="x", word="Dog")
     assert explorer.tag_keys == {"c": "big cat", "x": "Dog"}
-    ask(explorer, "key", key="c", word="")
+    post(explorer, "key", key="c", word="")
     assert explorer.tag_keys == {"x": "Dog"}
     for wrong in (3, {"dd": "dog"}, {"d": ""}):
         with pytest.raises(TraitError):
@@ -379,8 +379,8 @@ def test_the_survey_of_real_images_suggests(explore, page):
     pytest.importorskip("scipy")
     explorer = explore(layer="conv2", playing=False, dataset=Images(24, size=32))
     page(explorer)
-    eventually(lambda: told(explorer, "suggestions"), 60)
-    (message, _) = told(explorer, "suggestions")[-1]
+    eventually(lambda: sent_messages(explorer, "suggestions"), 60)
+    (message, _) = sent_messages(explorer, "suggestions")[-1]
     assert message["layer"] == "conv2"
     for unit, word, why in message["rows"]:
         assert 0 <= unit < 16

@@ -1,0 +1,310 @@
+"""The passes over the dataset of an explorer: one for each layer that was shown, and how far each has come."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from peek_widget._progress import Rate, duration
+from peek_widget.errors import PeekError
+from peek_widget.evidence import Evidence, EvidenceError, EvidencePass, LayerEvidence
+from peek_widget.evidence.dataset import Source, read_source
+from peek_widget.evidence.store import load_evidence
+from peek_widget.network import Network
+
+__all__ = ["LayerPass", "PassRunner", "SerialSource"]
+
+log: logging.Logger = logging.getLogger("peek_widget")
+
+DUTY_CYCLE = 0.15
+"""Share of the time that a pass takes while the main run draws."""
+
+BATCH = 4
+"""Images in a forward: the main run waits no longer than for one of these to get at the memory's bandwidth."""
+
+FIRST_PICTURE = 5.0
+"""Seconds that the first pass waits at most, so that a new explorer shows its first picture soon."""
+
+RATE_WINDOW = 12.0
+"""Seconds over which the speed of a pass is measured."""
+
+
+class SerialSource(Source):
+    """A source that loads one image at a time, although a pass and the crops on the page both ask it.
+
+    A Dataset, or an open file, may not bear two threads.
+
+    Args:
+        source: the source to load from.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source, self._lock = source, threading.Lock()
+        self.described, self.concurrent, self.class_names = source.described, source.concurrent, source.class_names
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def identity(self, index: int) -> int:
+        return self._source.identity(index)
+
+    def find(self, identity: int) -> int | None:
+        return self._source.find(identity)
+
+    def name(self, index: int) -> str:
+        return self._source.name(index)
+
+    def load(self, index: int, needed: int | None = None) -> Any:
+        with self._lock:
+            return self._source.load(index, needed)
+
+
+@dataclass
+class LayerPass:
+    """The evidence on one layer, and the pass that gathers it.
+
+    Attributes:
+        evidence: what has been found so far.
+        work: the pass; None for evidence that was given.
+        problem: why the pass has ended early, as a sentence; "" otherwise.
+        rate: images per second, lately.
+    """
+
+    evidence: LayerEvidence
+    work: EvidencePass | None = None
+    problem: str = ""
+    rate: Rate = field(default_factory=lambda: Rate(RATE_WINDOW))
+
+    @property
+    def running(self) -> bool:
+        """Whether the pass runs now."""
+        return self.work is not None and self.work.progress.running
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image has been processed, as far as the evidence can know."""
+        return self.work is None or self.work.progress.done >= self.work.progress.total
+
+
+class PassRunner:
+    """Opens the dataset and runs the pass of the layer that is shown.
+
+    All methods but :meth:`stop` and :meth:`wait` are for one thread.
+
+    Args:
+        dataset: images as `peek_widget.top_crops` takes them, or evidence already gathered: an `Evidence`, a
+            `LayerEvidence`, or the name of a file of it.
+        labels: a label for each image; see `peek_widget.top_crops`.
+        network: returns the network as it is now read.
+        drawing: returns whether the main run draws; the pass then takes a small share of the time.
+        k: number of examples that are kept for each unit.
+        clock: returns seconds, monotonic.
+
+    Attributes:
+        layers: passes by layer.
+        enabled: whether passes may run; the Stop button of the page turns this off.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        labels: Any,
+        *,
+        network: Callable[[], Network],
+        drawing: Callable[[], bool],
+        k: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dataset, self._labels = dataset, labels
+        self._network, self._drawing = network, drawing
+        self._k, self._clock = k, clock
+        self._source: Source | None = None
+        self._opened = False
+        self._began = clock()
+        self.layers: dict[str, LayerPass] = {}
+        self.enabled = True
+
+    def open(self) -> None:
+        """Find out, once, what the dataset is; a folder of a million files takes its time.
+
+        Raises:
+            PeekError: if it is no dataset, or evidence on another model.
+        """
+        if self._opened:
+            return
+        self._opened = True
+        dataset = self._dataset
+        if isinstance(dataset, str | Path) and Path(dataset).expanduser().is_file():
+            dataset = load_evidence(Path(dataset).expanduser())
+        if isinstance(dataset, LayerEvidence):
+            dataset = Evidence(dataset._example_index)
+        if isinstance(dataset, Evidence):
+            for layer in dataset.values():
+                layer.check_model(self._network())
+            self.layers = {name: LayerPass(layer) for name, layer in dataset.items()}
+            self._source = dataset.example_index.source
+            return
+        self._source = SerialSource(read_source(dataset, self._labels))
+
+    def running(self, layer: str) -> bool:
+        """Return whether the pass of a layer runs now."""
+        found = self.layers.get(layer)
+        return found is not None and found.running
+
+    def yields_to_first_picture(self, has_picture: bool) -> bool:
+        """Return whether a first pass should wait until the explorer shows its first picture.
+
+        Args:
+            has_picture: whether there is one already.
+        """
+        return (
+            self._source is not None
+            and not has_picture
+            and self._drawing()
+            and self._clock() - self._began < FIRST_PICTURE
+        )
+
+    def set_enabled(self, enabled: bool, layer: str | None) -> None:
+        """Stop passes, or let them go on; then the one of `layer` is tried again if an error had ended it."""
+        self.enabled = enabled
+        if enabled and layer in self.layers:
+            self.layers[layer].problem = ""
+
+    def advance(self, layer: str, *, watched: bool, has_picture: bool) -> None:
+        """Start the pass of a layer if it should run, and stop it if not. Passes of other layers are stopped.
+
+        Args:
+            layer: name of the layer that is shown.
+            watched: whether anybody looks.
+            has_picture: whether the explorer has shown its first picture.
+        """
+        for name, other in self.layers.items():
+            if name != layer and other.running:
+                assert other.work is not None
+                other.work.stop()
+        wanted = watched and self.enabled
+        found = self.layers.get(layer)
+        if found is None:
+            if self._source is None or not wanted or self.yields_to_first_picture(has_picture):
+                return
+            found = self.layers[layer] = self._new_pass(layer, self._source)
+        work = found.work
+        if work is None:
+            return
+        progress = work.progress
+        if progress.running:
+            if not wanted:
+                work.stop()
+            found.rate.add(self._clock(), progress.done)
+            return
+        found.rate.clear()
+        if work.error is not None:
+            found.problem = _explain(work.error)
+            log.warning("The pass over the dataset ended: %s", found.problem)
+            work.error = None
+            self.enabled = False
+        elif wanted and not found.problem and progress.done < progress.total and work.wait(0):
+            work.start()
+
+    def _new_pass(self, layer: str, source: Source) -> LayerPass:
+        work = EvidencePass(
+            self._network(),
+            layer,
+            source,
+            self._k,
+            batch_size=BATCH,
+            workers=1,
+            threads=1,
+            yield_to=self._drawing,
+            duty=DUTY_CYCLE,
+        )
+        return LayerPass(work.evidence[layer], work)
+
+    def stop(self, *, wait: bool = False) -> None:
+        """Stop every pass after its current batch; from any thread.
+
+        Args:
+            wait: wait until they have ended.
+        """
+        for work in self._works():
+            work.stop(wait=wait)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for passes that were stopped, up to `timeout` seconds each; return whether all have ended."""
+        return all(work.wait(timeout) for work in self._works())
+
+    def _works(self) -> list[EvidencePass]:
+        return [found.work for found in list(self.layers.values()) if found.work is not None]
+
+    def describe(self, layer: str, problem: str) -> dict[str, Any]:
+        """Describe how far the pass of a layer is.
+
+        Args:
+            layer: name of the layer.
+            problem: what else has gone wrong, as a sentence, or "".
+
+        Returns:
+            `state`, `text`, `problem`, `images` (processed) and `total`, see the explorer's evidence status.
+        """
+        found = self.layers.get(layer)
+        if found is None:
+            state, text = self._describe_no_pass(problem)
+            return {"state": state, "text": text, "problem": problem, "images": 0, "total": 0}
+        images, work = found.evidence.images, found.work
+        if work is None:
+            state, text, total = "given", f"From {images:,} images.", images
+        else:
+            (state, text), total = self._describe_pass(found, work), work.progress.total
+        return {
+            "state": state,
+            "text": f"{text} {_describe_skipped(found.evidence)}".strip(),
+            "problem": found.problem or problem,
+            "images": images,
+            "total": total,
+        }
+
+    def _describe_no_pass(self, problem: str) -> tuple[str, str]:
+        if problem:
+            return "error", ""
+        if self._opened and self._source is None and self.layers:
+            names = ", ".join(name or "the output" for name in list(self.layers)[:4])
+            return "given", f"The given evidence is for {names}, not for this layer, and comes without images to scan."
+        if not self.enabled:
+            return "stopped", "Stopped before the first image."
+        return "waiting", "Preparing the dataset ..."
+
+    def _describe_pass(self, found: LayerPass, work: EvidencePass) -> tuple[str, str]:
+        progress = work.progress
+        of = f"{progress.done:,} of {progress.total:,} images"
+        if progress.running and self.enabled:
+            left = found.rate.time_left(progress.total - progress.done, at_least=1.0)
+            return "running", f"Scanning the dataset: {of}{'' if left is None else f', {duration(left)} left'}."
+        if progress.done >= progress.total:
+            return "done", f"All {progress.total:,} images processed."
+        if found.problem:
+            return "error", f"Ended by an error after {of}."
+        if not self.enabled:
+            return "stopped", f"Stopped after {of}."
+        # nobody looks, or it is just about to begin
+        return "waiting", f"{of} processed so far."
+
+
+def _describe_skipped(evidence: LayerEvidence) -> str:
+    count = evidence.skipped_count
+    if not count:
+        return ""
+    name, reason = next(iter(evidence.skipped.items()), ("", ""))
+    named = f" ({name}: {reason}{', and others' if count > 1 else ''})" if name else ""
+    return f"{count:,} could not be read{named}."
+
+
+def _explain(error: BaseException) -> str:
+    """Say why a pass ended to somebody who has the page with its buttons, and no Python."""
+    if isinstance(error, EvidenceError):
+        return f"{error.plain} The results so far are shown. Fix the problem, then press Resume to continue."
+    return str(error) if isinstance(error, PeekError) else f"{type(error).__name__}: {error}"
