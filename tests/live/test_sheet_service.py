@@ -15,8 +15,8 @@ from peek_widget.live.sheet_service import IN_FLIGHT
 from peek_widget.sheet import batches, runners
 from peek_widget.zoo.images import Images
 
-from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
 from .test_example_service import post, sent_messages
+from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
 
 __all__ = ["explore", "recording"]  # fixtures
 

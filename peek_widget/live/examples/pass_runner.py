@@ -51,15 +51,19 @@ class SerialSource(Source):
         return len(self._source)
 
     def identity(self, index: int) -> int:
+        """Return the number that the source knows an image by."""
         return self._source.identity(index)
 
     def find(self, identity: int) -> int | None:
+        """Return the index of the image that the source knows by this number."""
         return self._source.find(identity)
 
     def name(self, index: int) -> str:
+        """Return the name of an image."""
         return self._source.name(index)
 
     def load(self, index: int, needed: int | None = None) -> Any:
+        """Load an image once no other thread loads one."""
         with self._lock:
             return self._source.load(index, needed)
 

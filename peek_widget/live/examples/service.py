@@ -146,7 +146,7 @@ class ExampleService(Service[_Requests]):
 
     def close(self, timeout: float = JOIN_TIMEOUT) -> bool:
         """End the thread and its passes; return whether all have ended."""
-        return super().close(timeout) and (not self._passes.layers or self._passes.wait(timeout))
+        return super().close(timeout) and self._passes.wait(timeout)
 
     # -- the thread
 
