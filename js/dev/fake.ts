@@ -106,12 +106,16 @@ const state: Record<string, unknown> = {
   activation: 0,
   step: 0,
   status: {},
+  evidence_status: {},
+  gauge: {},
+  tags: {},
+  tag_keys: { d: "dog" },
 };
 
 const handlers = new Map<string, Set<Handler>>();
 const emit = (event: string, ...args: unknown[]): void => handlers.get(event)?.forEach((handler) => handler(...args));
 const query = new URLSearchParams(location.search);
-if (query.has("hand")) Object.assign(state, { blur: 1.4, step_size: 0.9 });
+if (query.has("overridden")) Object.assign(state, { blur: 1.4, step_size: 0.9 });
 if (query.has("logits")) state.layer = "classifier.1";
 
 let run = 1;
@@ -136,6 +140,7 @@ const model = {
   send(message: { kind: string }) {
     if (query.has("gone") && n > 20) throw new Error("Cannot send");
     if (message.kind === "restart") restart();
+    if (query.has("images") && message.kind === "hello") void sendExamples();
   },
 };
 
@@ -148,6 +153,44 @@ function restart(): void {
 const canvas = document.createElement("canvas");
 canvas.width = canvas.height = 224;
 const pen = canvas.getContext("2d")!;
+
+/** Nine dataset examples: patches of color, each with an outline where the unit looks. */
+async function sendExamples(): Promise<void> {
+  state.evidence_status = {
+    state: "running",
+    text: "120 of 250 images, 14 s left.",
+    problem: "",
+    layer: state.layer,
+    unit: state.unit,
+    images: 120,
+    total: 250,
+  };
+  emit("change:evidence_status");
+  const patch = document.createElement("canvas");
+  patch.width = patch.height = 96;
+  const context = patch.getContext("2d")!;
+  const images: DataView[] = [];
+  for (let at = 0; at < 9; at += 1) {
+    context.fillStyle = `hsl(${at * 40} 40% 55%)`;
+    context.fillRect(0, 0, 96, 96);
+    const blob = await new Promise<Blob>((done) => patch.toBlob((made) => done(made!), "image/jpeg", 0.9));
+    images.push(new DataView(await blob.arrayBuffer()));
+  }
+  const crops = images.map((_, at) => ({
+    id: at + 1,
+    key: `example ${at}`,
+    activation: 24 - at * 1.3,
+    name: `photo-${at}.jpg`,
+    label: at % 2 ? "jay" : "magpie",
+    clipped: false,
+    box: [0.2, 0.1, 0.8, 0.7],
+    size: [96, 96],
+    image: at,
+    problem: "",
+  }));
+  const set = { kind: "crops", layer: state.layer, unit: state.unit, bottom: false, cut: false, crops };
+  emit("msg:custom", set, images);
+}
 
 async function tick(): Promise<void> {
   const failing = query.has("error") && n > 20;

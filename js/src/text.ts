@@ -1,40 +1,41 @@
-// Every word the front end says by itself, in one place, ready to be translated. What the kernel says
-// (status lines, knob labels and help, recipe summaries) comes worded from Python.
+// All texts of the front end in one place, ready to be translated. The kernel sends its own texts (status lines, knob
+// labels and help, recipe summaries).
 
 export const text = {
-  title: "peek_widget: what a unit looks for",
+  title: "peek_widget: feature visualization",
   picture: (unit: string, step: number) => `Picture of ${unit}, step ${step}`,
   waiting: "Waiting for the first picture",
-  undecodable: "The last picture could not be decoded by this browser.",
+  undecodable: "This browser could not decode the last picture.",
 
   play: "Play",
   pause: "Pause",
-  stepOnce: "One step",
+  stepOnce: "Single step",
   restart: "Restart with the same seed",
   seed: "Seed",
-  newSeed: "Another seed, by chance",
-  scrubber: "Step: look back at the run",
+  newSeed: "Random seed",
+  scrubber: "Step (drag to review the run)",
   resume: "Resume from here",
 
   objective: "Objective",
-  kinds: { neuron: "at one place", channel: "over the whole map", class: "class score" },
-  negative: "what it likes least",
-  map: "Place on the layer's map",
-  placeSpoken: ([row, column]: readonly number[], [rows, columns]: readonly number[]) =>
-    `row ${row} of 0 to ${Number(rows) - 1}, column ${column} of 0 to ${Number(columns) - 1}`,
-  middle: "Back to the middle",
-  sizeBox: "Size in pixels; empty: the recipe's",
+  kinds: { neuron: "neuron (one position)", channel: "channel (mean over map)", class: "class logit" },
+  negative: "minimize",
+  negativeHelp: "Negative objective: lowers the activation instead of raising it",
+  featureMap: "Position in the feature map",
+  position: ([row, column]: readonly number[], [rows, columns]: readonly number[]) =>
+    `row ${row}, column ${column} (of ${rows} × ${columns})`,
+  center: "Reset to center",
+  sizeBox: "Image size in px (empty = recipe default)",
   sizeLabel: "Size",
 
   layer: "Layer",
-  layerSlider: "Layer, by depth",
+  layerSlider: "Layer depth",
   unit: "Unit",
   unitNumber: "Unit number",
   unitSlider: "Unit",
   className: "Class",
   previousUnit: "Previous unit",
   nextUnit: "Next unit",
-  randomUnit: "A unit by chance",
+  randomUnit: "Random unit",
   unitOf: (channels: number) => `of ${channels === 0 ? "…" : channels}`,
   unitSpoken: (unit: number, channels: number, layer: string, name: string | null) =>
     `unit ${unit} of ${channels}, ${layer}${name ? `, ${name}` : ""}`,
@@ -44,85 +45,86 @@ export const text = {
   unitTitle: (unit: number) => `unit ${unit}`,
   channels: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
   mapSize: (size: readonly number[]) =>
-    size.length < 2 || (size[0] === 1 && size[1] === 1) ? null : `map\u00a0${size[0]}\u00a0×\u00a0${size[1]}`,
+    size.length < 2 || (size[0] === 1 && size[1] === 1)
+      ? null
+      : `feature\u00a0map\u00a0${size[0]}\u00a0×\u00a0${size[1]}`,
   receptiveField: (field: readonly number[] | null) =>
-    field && field.length === 2 ? `sees\u00a0${field[0]}\u00a0×\u00a0${field[1]}\u00a0px` : null,
+    field && field.length === 2 ? `receptive\u00a0field\u00a0${field[0]}\u00a0×\u00a0${field[1]}\u00a0px` : null,
   stride: (stride: readonly number[] | null) =>
     stride && stride.length === 2
-      ? `every\u00a0${stride[0] === stride[1] ? stride[0] : stride.join("\u00a0×\u00a0")}\u00a0px`
+      ? `stride\u00a0${stride[0] === stride[1] ? stride[0] : stride.join("\u00a0×\u00a0")}\u00a0px`
       : null,
-  rectified: "after\u00a0a\u00a0ReLU",
+  rectified: "post-ReLU",
 
   recipe: "Recipe",
   recipeSource: (source: string) => `Source: ${source}`,
   recipeNow: "Recipe: ",
   regularization: "Regularization",
-  byHand: "by hand",
-  unusedKnob: "not in this recipe",
-  backToRecipe: (label: string) => `Give ${label} back to the recipe`,
-  knobSpoken: (value: string, unit: string, byHand: boolean, ofRecipe: string | null) =>
+  overridden: "overridden",
+  unusedKnob: "unused by this recipe",
+  resetKnob: (label: string) => `Reset ${label} to the recipe's value`,
+  knobSpoken: (value: string, unit: string, overridden: boolean, recipeValue: string | null) =>
     `${value}${unit ? ` ${unit}` : ""}, ${
-      !byHand ? "as the recipe says" : `set by hand${ofRecipe === null ? "" : `, the recipe has ${ofRecipe}`}`
+      !overridden ? "recipe default" : `overridden${recipeValue === null ? "" : `, recipe value ${recipeValue}`}`
     }`,
 
-  helpOn: (subject: string) => `What is this: ${subject}`,
+  helpOn: (subject: string) => `Help: ${subject}`,
 
   activation: "Activation",
-  beforeRelu: "before any ReLU",
-  curve: (first: string, last: string, step: number) =>
-    `Activation over the steps: from ${first} to ${last} at step ${step}`,
+  beforeRelu: "pre-ReLU",
+  curve: (first: string, last: string, step: number) => `Activation per step: from ${first} to ${last} at step ${step}`,
   firstStep: "step 0",
   stepOf: (step: number, total: number) => `step ${step} of ${total}`,
   rate: (rate: string) => `${rate} steps/s`,
 
-  realImages: "Real images",
-  mostOrLeast: "Which images",
-  most: "Most",
-  least: "Least",
-  mostHelp: "The images that excite the unit most",
-  leastHelp: "The images that excite the unit least",
-  wholeOrCut: "How they are shown",
-  whole: "Whole",
-  cut: "Crop",
-  wholeHelp: "The whole image, with what the unit sees there framed",
-  cutHelp: "Only what the unit sees",
-  /** Begins with what can be read on it, for whoever speaks to the page and says what is to be pressed. */
-  cropSpoken: (place: number, label: string, activation: string) =>
-    `${[activation, label].filter(Boolean).join(" ")}, activation of image ${place}. Show it large`,
-  stopLooking: "Stop",
-  goOnLooking: "Go on",
-  nothingYet: "No image of this unit yet.",
+  examples: "Dataset examples",
+  topOrBottom: "Ranking",
+  top: "Top",
+  bottom: "Bottom",
+  topHelp: "Images with the highest activation",
+  bottomHelp: "Images with the lowest activation",
+  fullOrCut: "Display",
+  full: "Full image",
+  cut: "Receptive field",
+  fullHelp: "Full image, receptive field outlined",
+  cutHelp: "Cropped to the receptive field",
+  /** Begins with the visible text, so that speech input finds the button by what can be read on it. */
+  cropSpoken: (rank: number, label: string, activation: string) =>
+    `${[activation, label].filter(Boolean).join(" ")}, activation of example ${rank}. Enlarge`,
+  stopPass: "Stop",
+  resumePass: "Resume",
+  noExamples: "No examples for this unit yet.",
   back: "Back to all",
-  previousCrop: "Previous image",
-  nextCrop: "Next image",
-  startFrom: "Start from this",
-  startFromHelp: "Draw the unit from this crop on, rather than from noise",
-  mapOn: "Map",
-  mapHelp: "Bright where the image excites the unit, dark where not",
-  noMap: "One number for the whole image: this layer has no map.",
-  clipped: "It sees past the border here.",
-  ownStart: "Begin from noise again",
-  addImages: 'With real images beside: UnitExplorer(model, dataset="photos")',
+  previousCrop: "Previous example",
+  nextCrop: "Next example",
+  startFrom: "Use as initial image",
+  startFromHelp: "Optimize from this crop instead of noise",
+  map: "Activation map",
+  mapHelp: "Bright = high activation",
+  noMap: "This layer is not spatial: one activation per image.",
+  clipped: "The receptive field extends beyond the image here.",
+  startFromNoise: "Start from noise again",
+  addImages: 'To compare with your own images: UnitExplorer(model, dataset="photos")',
 
-  keep: "Save and copy",
+  saveGroup: "Save and copy",
   save: "Save",
-  saveHelp: "Exact, as PNG with its recipe",
+  saveHelp: "Lossless PNG with recipe metadata",
   copy: "Copy",
-  copyHelp: "To the clipboard, without its recipe",
+  copyHelp: "Copy the image to the clipboard (without recipe metadata)",
   code: "Code",
-  codeHelp: "The Python that makes this explorer",
+  codeHelp: "Copy Python code that reproduces this explorer",
   saved: (name: string) => `Saved as ${name}.`,
   copied: "Copied.",
-  copyRefused: "This browser does not copy pictures from here: save it.",
-  copyByHand: "To copy by hand:",
+  copyRefused: "This browser blocks copying images here; use Save.",
+  copyCode: "This browser blocks copying here; select the code:",
 
   compare: "Compare",
-  sheet: "Whole layer: every unit, tagged and counted",
-  laterWaiting: "Asking the kernel for this part.",
-  gauge: "The drawn picture beside real images",
+  sheet: "All units of this layer",
+  loading: "Loading…",
+  gauge: "Activation: optimized image vs. real images",
 
-  silent: "No answer from the kernel for some seconds. It may be busy with another cell, or gone.",
-  gone: "The kernel is gone. This is its last picture: run the cell again for a live one.",
+  silent: "The kernel has not responded for a few seconds. It may be busy or disconnected.",
+  gone: "Kernel disconnected. Showing the last image; re-run the cell to reconnect.",
   aboutModel: "Model",
   aboutPreprocess: "Input",
   aboutDevice: "Device",

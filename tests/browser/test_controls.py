@@ -12,7 +12,7 @@ def test_a_run_is_scrubbed_back_looked_at_and_gone_on_from(notebook):
     book.run_cell(0)
     book.run_cell(1)
     book.until("d.state === 'done' && d.step === 150", timeout=120)
-    scrubber = book.root.get_by_role("slider", name="Step: look back at the run")
+    scrubber = book.root.get_by_role("slider", name="Step (drag to review the run)")
     # anywhere but on its own thumb, which is at the end
     scrubber.click(position={"x": 0.2 * scrubber.bounding_box()["width"], "y": 10})
     book.until("d.state === 'paused' && d.step < 60")
@@ -36,7 +36,7 @@ def test_a_run_is_scrubbed_back_looked_at_and_gone_on_from(notebook):
 def test_a_place_is_chosen_on_the_map(running):
     book = running()
     rows, columns = book.ask("next(r['size'] for r in explorer._layer_list if r['name'] == 'conv2')")
-    field = book.root.get_by_role("slider", name="Place on the layer's map")
+    field = book.root.get_by_role("slider", name="Position in the feature map")
     run = book.until("true")["run"]
     box = field.bounding_box()
     field.click(position={"x": box["width"] * 0.25, "y": box["height"] * 0.75})
@@ -49,7 +49,7 @@ def test_a_place_is_chosen_on_the_map(running):
     field.press("ArrowRight")
     book.until_kernel(f"explorer.at == ({row - 1}, {column + 1})")
     book.until_kernel(f"'at row {row - 1}, column {column + 1}' in explorer.status['text']")
-    book.root.get_by_role("button", name="Back to the middle").click()
+    book.root.get_by_role("button", name="Reset to center").click()
     book.until_kernel("explorer.at is None")
     book.root.get_by_role("combobox", name="Objective").select_option("channel")
     book.until_kernel("'over its whole map' in explorer.status['text']")
@@ -85,7 +85,7 @@ def test_a_class_is_found_by_typing_a_part_of_its_name(notebook):
 
 def test_a_size_is_typed_and_an_empty_one_is_the_recipes_again(running):
     book = running()
-    size = book.root.get_by_role("spinbutton", name="Size in pixels")
+    size = book.root.get_by_role("spinbutton", name="Image size in px")
     recipes = book.ask("explorer.status['size']")
     for typed, wanted in (("80", 80), ("", recipes)):
         run = book.until("true")["run"]

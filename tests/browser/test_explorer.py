@@ -92,7 +92,7 @@ def test_pause_stands_still_and_shows_the_exact_picture(running):
     row = [shown[4 * (3 * width + x) : 4 * (3 * width + x) + 3] for x in range(9)]
     if book.ask("explorer.frame[:4] == b'\\x89PNG'"):
         assert row == exact
-    book.root.get_by_role("button", name="One step").click()
+    book.root.get_by_role("button", name="Single step").click()
     book.until(f"d.step === {step + 1}")
     book.root.get_by_role("button", name="Play").click()
     book.until(f"d.step > {step + 2} && d.state === 'running'")

@@ -182,7 +182,7 @@ def test_a_restarted_kernel_is_said_to_be_gone_within_seconds_and_its_cells_run_
         book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
     # a restart by others is known once the new kernel answers: it must have started
     book.until("d.health === 'gone'", timeout=12 if by.startswith("the") else 60)
-    expect(book.root.locator(".peek-status")).to_contain_text("kernel is gone")
+    expect(book.root.locator(".peek-status")).to_contain_text("Kernel disconnected")
     expect(book.root.get_by_role("slider", name="Unit", exact=True)).to_be_disabled()
     expect(book.root.get_by_role("button", name="Pause")).to_be_disabled()
     # the last picture stays
@@ -207,7 +207,7 @@ def test_a_paused_explorer_of_a_restarted_kernel_says_so_when_it_is_touched(draw
     book.until("d.state === 'paused'")
     book.server.ask("POST", f"/api/kernels/{book.kernel}/restart")
     book.page.wait_for_timeout(3000)
-    book.root.get_by_role("button", name="One step").click()
+    book.root.get_by_role("button", name="Single step").click()
     book.until("d.health === 'gone'", timeout=60)
 
 

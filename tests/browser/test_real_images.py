@@ -70,7 +70,7 @@ def test_stop_and_go_on(beside):
     stopped = book.until("d.evidence === 'stopped'")
     assert stopped["images"] < 60
     book.ask("globals().update(rest=0)")
-    book.root.get_by_role("button", name="Go on").click()
+    book.root.get_by_role("button", name="Resume", exact=True).click()
     book.until("d.evidence === 'done' && d.images === 60", timeout=60)
 
 
@@ -120,11 +120,11 @@ def test_a_crop_large_with_its_map_by_keyboard_and_back(beside):
 def test_the_least_and_the_cut_ones(beside):
     book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
     whole = tile_pixels(book)
-    book.root.get_by_role("button", name="Crop", exact=True).click()
+    book.root.get_by_role("button", name="Receptive field", exact=True).click()
     book.page.wait_for_function("() => document.querySelector('.peek-pair [aria-pressed=true]:last-child')")
     book.until("d.thumbs === 9")
     book.until_changed(lambda: tile_pixels(book), whole)
-    book.root.get_by_role("button", name="Least").click()
+    book.root.get_by_role("button", name="Bottom").click()
     lowest = book.ask("explorer.crops.bottom[0].activation")
     book.page.wait_for_function(
         "lowest => Math.abs(document.querySelector('.peek-crop-activation').textContent.replace('−', '-') - lowest)"
@@ -138,12 +138,12 @@ def test_the_run_starts_from_a_crop_and_from_noise_again(beside):
     run = book.until("true")["run"]
     book.root.locator(".peek-crop").first.click()
     book.until("d.large > 0")
-    book.root.get_by_role("button", name="Start from this").click()
+    book.root.get_by_role("button", name="Use as initial image").click()
     book.until(f"d.run > {run} && d.state === 'running'")
     name = book.ask("explorer.crops.top[0].name")
     assert book.ask("explorer.status['start']") == name
     assert f"begun from {name}" in book.ask("explorer.status['text']")
-    book.root.get_by_role("button", name="Begin from noise again").click()
+    book.root.get_by_role("button", name="Start from noise again").click()
     book.until_kernel("not explorer.status['start'] and explorer.status['run'] > 1")
     # The button that had the focus is gone, and the keys still go to the widget.
     book.page.keyboard.press("Escape")

@@ -20,7 +20,7 @@ def sheet(notebook):
         book.run_cell(1)
         book.until("d.drawn >= 1")
         assert book.root.locator(".peek-sheet-grid").count() == 0, "nothing before it is opened"
-        book.root.locator("summary", has_text="Whole layer").click()
+        book.root.locator("summary", has_text="All units of this layer").click()
         book.page.locator(".peek-sheet-grid").wait_for()
         return book
 
@@ -54,7 +54,7 @@ def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet)
     expect(book.root.locator(".peek-sheet-tile[aria-selected=true]")).to_have_count(2)
     # a letter without a word asks for one, and tags both
     book.page.keyboard.press("d")
-    book.root.get_by_label("Tag for the key d").fill("dog <b>bold</b>")
+    book.root.get_by_label("Tag for shortcut D").fill("dog <b>bold</b>")
     book.page.keyboard.press("Enter")
     until(book, "s.tagged === '2'")
     word = "dog <b>bold</b>"
@@ -63,7 +63,7 @@ def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet)
     expect(tile(book, 1).locator(".peek-sheet-tile-words")).to_have_text(word)
     assert book.root.locator(".peek-sheet-tile b, .peek-word b").count() == 0
     expect(book.root.locator(".peek-word")).to_contain_text("2 of 2, 100.0 % of those looked at")
-    book.root.get_by_role("button", name="The rest too").click()
+    book.root.get_by_role("button", name="Mark the rest reviewed").click()
     book.page.wait_for_function(
         f"() => document.querySelector('.peek-word').textContent.endsWith('2 of {total}, {200 / total:.1f} %')"
     )
@@ -138,12 +138,12 @@ def test_a_page_that_is_loaded_again_shows_every_picture_again(sheet):
 def test_put_away_it_draws_nothing(sheet):
     book = sheet()
     until(book, "Number(s.drafts) > 0")
-    book.root.locator("summary", has_text="Whole layer").click()
+    book.root.locator("summary", has_text="All units of this layer").click()
     book.page.wait_for_timeout(1000)
     drawn = book.ask("len(explorer.sheet.done) + len(explorer.sheet.drafts)")
     book.page.wait_for_timeout(1500)
     assert book.ask("len(explorer.sheet.done) + len(explorer.sheet.drafts)") == drawn
-    book.root.locator("summary", has_text="Whole layer").click()
+    book.root.locator("summary", has_text="All units of this layer").click()
     until(book, f"Number(s.drafts) > {drawn}")
 
 

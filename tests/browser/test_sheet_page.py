@@ -61,7 +61,7 @@ def test_it_is_searched_ordered_and_gone_through_by_keyboard(page):
     assert heading.inner_text() == "Unit 3"
     assert "seed=" in page.locator("dialog pre").inner_text()
     with page.expect_download() as download:
-        page.get_by_text("Save the picture").click()
+        page.get_by_text("Save picture").click()
     assert download.value.suggested_filename == "conv5-unit-3.webp"
     page.keyboard.press("ArrowRight")
     assert heading.inner_text() == "Unit 30"

@@ -219,7 +219,7 @@ function tile({ session, signal }: View): Tile {
       if (!item) return;
       controls = item.controls;
       element.disabled = Object.keys(controls).length === 0;
-      element.title = element.disabled ? "" : text.toBench(item.caption);
+      element.title = element.disabled ? "" : text.open(item.caption);
       setText(caption, item.caption);
       setText(number, item.activation === null ? "" : formatNumber(item.activation));
       setText(note, item.note);

@@ -1,20 +1,20 @@
-// As ../text.ts, for the part of the page that comes later.
+// The texts of the lazily loaded panels, as ../text.ts.
 
 export const text = {
-  drawnMark: "drawn",
-  medianMark: "median image",
-  highMark: "best 1 %",
-  bestMark: "best image",
-  gaugeSpoken: "Activation of the drawn picture beside real images",
+  drawnMark: "optimized",
+  medianMark: "median",
+  highMark: "99th percentile",
+  bestMark: "max",
+  gaugeSpoken: "Activation: optimized image vs. real images",
 
   compareRecipes: "Recipes to compare",
   compareWhat: "What to compare",
   compareKinds: { recipes: "recipes", seeds: "seeds", units: "units" },
-  compareCount: "How many",
+  compareCount: "Number of pictures",
   compareChoose: "Choose 2 to 6",
   compareDraw: (count: number, what: string) => `Draw ${count} ${what}`,
   compareClose: "Close",
   saveFigure: "Save figure",
-  saveFigureHelp: "All in one PNG",
-  toBench: (caption: string) => `Show ${caption} above`,
+  saveFigureHelp: "All pictures in one PNG",
+  open: (caption: string) => `Open ${caption} in the explorer`,
 } as const;

@@ -27,7 +27,7 @@ export function makeCounts(sheet: Sheet, show: (query: Query) => void): HTMLElem
     el("tbody", {}, ...rows),
   );
   const body = sheet.seen
-    ? [table, el("p", { class: "muted" }, text.looked(sheet.seen, sheet.total, untagged))]
+    ? [table, el("p", { class: "muted" }, text.reviewed(sheet.seen, sheet.total, untagged))]
     : [el("p", { class: "muted" }, text.noTags)];
   const counts = el("details", { class: "counts" }, el("summary", {}, text.counts), ...body);
   counts.open = sheet.counts.length > 0 && sheet.counts.length <= 12;

@@ -23,13 +23,12 @@ export function realPanel(view: View): HTMLElement {
   let before = 0;
   const panel = el(
     "section",
-    { class: "peek-real", "aria-label": text.realImages },
+    { class: "peek-real", "aria-label": text.examples },
     el(
       "div",
       { class: "peek-inline peek-real-head" },
-      el("span", { class: "peek-label" }, text.realImages),
-      el("span", { class: "peek-spring" }),
-      ...choices(view),
+      el("span", { class: "peek-label" }, text.examples),
+      el("div", { class: "peek-inline peek-real-choices" }, ...choices(view)),
     ),
     grid.element,
     large.element,
@@ -42,7 +41,7 @@ export function realPanel(view: View): HTMLElement {
     setText(line, words);
     const on = state === "running" || state === "waiting";
     go.dataset.on = String(on);
-    setText(go, on ? text.stopLooking : text.goOnLooking);
+    setText(go, on ? text.stopPass : text.resumePass);
     go.hidden = !(on || state === "stopped" || (state === "error" && words !== ""));
     problem.hidden = !wrong;
     if (wrong) setText(problem, wrong);
@@ -79,13 +78,13 @@ function choices(view: View): HTMLElement[] {
     );
   return [
     pair(
-      text.mostOrLeast,
-      [text.most, text.mostHelp, () => !now().bottom, () => crops.arrange(false, now().cut)],
-      [text.least, text.leastHelp, () => now().bottom, () => crops.arrange(true, now().cut)],
+      text.topOrBottom,
+      [text.top, text.topHelp, () => !now().bottom, () => crops.arrange(false, now().cut)],
+      [text.bottom, text.bottomHelp, () => now().bottom, () => crops.arrange(true, now().cut)],
     ),
     pair(
-      text.wholeOrCut,
-      [text.whole, text.wholeHelp, () => !now().cut, () => crops.arrange(now().bottom, false)],
+      text.fullOrCut,
+      [text.full, text.fullHelp, () => !now().cut, () => crops.arrange(now().bottom, false)],
       [text.cut, text.cutHelp, () => now().cut, () => crops.arrange(now().bottom, true)],
     ),
   ];
@@ -135,7 +134,7 @@ function cropGrid(view: View): Grid {
       tile.button.title = crop
         ? [crop.name, crop.problem, crop.clipped ? text.clipped : ""].filter(Boolean).join("\n")
         : "";
-      tile.button.setAttribute("aria-label", crop ? text.cropSpoken(at + 1, label, activation) : text.nothingYet);
+      tile.button.setAttribute("aria-label", crop ? text.cropSpoken(at + 1, label, activation) : text.noExamples);
       tile.shot.show(crop ? (crops.pictures.get(crop.key) ?? null) : null, crop && !crops.set?.cut ? crop.box : null);
     });
   });
@@ -226,7 +225,7 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
   };
   const back = textButton(text.back, close, signal);
   const map = textButton(
-    text.mapOn,
+    text.map,
     () => {
       masked = !masked;
       update();

@@ -73,7 +73,7 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
     range.input.focus();
     set(null);
   };
-  const reset = iconButton("undo", text.backToRecipe(knob.label), giveBack, signal);
+  const reset = iconButton("undo", text.resetKnob(knob.label), giveBack, signal);
   reset.classList.add("peek-quiet");
   const help = helpFor(knob.label, knob.help, signal);
   const row = el(
@@ -102,7 +102,7 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
     const shown = value === undefined ? "–" : formatKnob(knob, value);
     const ofRecipe = planned === undefined ? null : formatKnob(knob, planned);
     row.classList.toggle("peek-by-hand", byHand);
-    setText(badge, byHand ? text.byHand : unused ? text.unusedKnob : "");
+    setText(badge, byHand ? text.overridden : unused ? text.unusedKnob : "");
     setText(number, shown);
     reset.disabled = !byHand;
     range.show({

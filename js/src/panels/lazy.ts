@@ -96,7 +96,7 @@ export class Later {
 /** Puts the contents of a panel where `note` stands, once they are there; until then `note` says what is the matter. */
 async function fill(view: View, note: HTMLElement, contents: (parts: Loaded) => HTMLElement[]): Promise<void> {
   const { later } = view.session;
-  if (!later.parts) setText(note, text.laterWaiting);
+  if (!later.parts) setText(note, text.loading);
   try {
     const parts = await later.load();
     if (view.signal.aborted || !note.parentElement) return;

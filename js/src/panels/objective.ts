@@ -34,7 +34,7 @@ export function objectivePanel(view: View): HTMLElement {
   on(negative, "change", () => edit({ negative: negative.checked }));
 
   const mark = el("span", {});
-  const map = el("div", { class: "peek-map", tabindex: 0, role: "slider", "aria-label": text.map }, mark);
+  const map = el("div", { class: "peek-map", tabindex: 0, role: "slider", "aria-label": text.featureMap }, mark);
   const go = (row: number, column: number): void => {
     const [rows, columns] = mapSize();
     edit({ at: [clamp(row, 0, rows - 1), clamp(column, 0, columns - 1)] });
@@ -54,7 +54,7 @@ export function objectivePanel(view: View): HTMLElement {
     go(row + down, column + right);
   });
   const where = el("span", { class: "peek-help" });
-  const middle = iconButton("undo", text.middle, () => edit({ at: null }), signal);
+  const middle = iconButton("undo", text.center, () => edit({ at: null }), signal);
   const mapRow = el("div", { class: "peek-inline" }, map, where, middle);
 
   const size = el("input", {
@@ -86,8 +86,8 @@ export function objectivePanel(view: View): HTMLElement {
       `width:max(4px,${100 / columns}%);height:max(4px,${100 / rows}%)`;
     map.setAttribute("aria-valuemax", String(rows * columns - 1));
     map.setAttribute("aria-valuenow", String(row * columns + column));
-    map.setAttribute("aria-valuetext", text.placeSpoken([row, column], shape));
-    setText(where, text.placeSpoken([row, column], shape));
+    map.setAttribute("aria-valuetext", text.position([row, column], shape));
+    setText(where, text.position([row, column], shape));
   });
   watch(view, ["size", "status"], () => {
     put(size, "placeholder", String(session.status.size || ""));
@@ -107,7 +107,12 @@ export function objectivePanel(view: View): HTMLElement {
     "div",
     { class: "peek-row" },
     label(text.objective),
-    el("div", { class: "peek-inline" }, kind, el("label", { class: "peek-inline" }, negative, text.negative)),
+    el(
+      "div",
+      { class: "peek-inline" },
+      kind,
+      el("label", { class: "peek-inline", title: text.negativeHelp }, negative, text.negative),
+    ),
     mapRow,
     el("div", { class: "peek-inline" }, label(text.sizeLabel), size, device),
   );

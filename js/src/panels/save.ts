@@ -49,10 +49,10 @@ export function keepPanel(view: View): HTMLElement {
   };
   return el(
     "div",
-    { class: "peek-keep", role: "group", "aria-label": text.keep },
+    { class: "peek-keep", role: "group", "aria-label": text.saveGroup },
     textButton(text.save, () => void save(), signal, text.saveHelp),
     textButton(text.copy, () => void copy("picture", "image/png", text.copyRefused), signal, text.copyHelp),
-    textButton(text.code, () => void copy("code", "text/plain", text.copyByHand), signal, text.codeHelp),
+    textButton(text.code, () => void copy("code", "text/plain", text.copyCode), signal, text.codeHelp),
     note,
   );
 }

@@ -41,7 +41,7 @@ export function statusPanel(view: View): HTMLElement {
   });
 
   watch(view, ["health"], () => line.classList.toggle("peek-warning", session.attention.health !== "ok"));
-  const ownStart = textButton(text.ownStart, () => session.crops.startFrom(0), signal);
+  const ownStart = textButton(text.startFromNoise, () => session.crops.startFrom(0), signal);
   watch(view, ["status"], () => {
     put(ownStart, "hidden", !session.status.start);
   });

@@ -64,7 +64,7 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
     ["unit", text.sortUnit],
     ["activation", text.sortActivation],
     ["tag", text.sortTag],
-    ["similarity", text.sortAlike],
+    ["similarity", text.sortSimilarity],
   ];
   const sort = el(
     "select",
@@ -216,7 +216,7 @@ export function sheetContents(view: View, sheet: SheetStore): HTMLElement[] {
     setText(line, mine?.text || text.waiting);
     const on = mine?.state === "running" || mine?.state === "waiting";
     go.dataset.on = String(on);
-    setText(go, on ? text.stopDrawing : text.goOnDrawing);
+    setText(go, on ? text.stopDrawing : text.resumeDrawing);
     go.hidden = !mine || mine.state === "done";
     const wrong = mine?.problem || (wanted.sort === "similarity" && sheet.notice) || "";
     problem.hidden = !wrong;

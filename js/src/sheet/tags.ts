@@ -88,7 +88,7 @@ export function wordTable(
   const rows = el("div", { class: "peek-words-list", role: "group", "aria-label": text.words });
   const none = el("p", { class: "peek-help" }, text.noWords);
   const looked = el("span", { class: "peek-of" });
-  const unseen = textButton(text.unseen, () => filter.choose(UNSEEN), signal);
+  const unseen = textButton(text.unreviewed, () => filter.choose(UNSEEN), signal);
   const rest = textButton(
     text.markRest,
     () => {
@@ -137,7 +137,7 @@ export function wordTable(
     // A word with a key is there from the start, so that one sees what the keys mean.
     for (const [, word] of tags.keys()) if (!words.has(folded(word))) words.set(folded(word), [word, "0"]);
     const total = mine?.total ?? 0;
-    setText(looked, text.lookedAt(mine?.looked ?? 0, total));
+    setText(looked, text.reviewed(mine?.looked ?? 0, total));
     unseen.setAttribute("aria-pressed", String(filter.word === UNSEEN));
     rest.disabled = !mine || mine.looked >= total;
     none.hidden = words.size > 0;

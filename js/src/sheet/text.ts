@@ -1,39 +1,38 @@
-// As ../text.ts, for the part of the page that comes when the sheet is opened.
+// The texts of the contact sheet in the widget, as ../text.ts.
 
 export const text = {
   sheetGrid: "Units of the layer",
-  sheetSort: "Order",
+  sheetSort: "Sort",
   sortUnit: "by number",
   sortActivation: "by activation",
   sortTag: "by tag",
-  sortAlike: "by likeness",
-  sheetSearch: "Search tags, or a unit",
-  sheetZoom: "Size of the pictures",
+  sortSimilarity: "by similarity",
+  sheetSearch: "Search tags or unit numbers",
+  sheetZoom: "Thumbnail size",
   stopDrawing: "Stop",
-  goOnDrawing: "Go on",
-  waiting: "Asking the kernel for the sheet.",
-  tile: (unit: number, total: number, tags: string, activation: string, draft: boolean, looked: boolean) =>
-    `unit ${unit} of ${total}, ${tags ? `tags: ${tags}` : looked ? "looked at, no tag" : "no tag"}` +
-    `${activation ? `, activation ${activation}` : ", not drawn yet"}${draft ? ", a quick first version" : ""}`,
+  resumeDrawing: "Resume",
+  waiting: "Loading…",
+  tile: (unit: number, total: number, tags: string, activation: string, draft: boolean, reviewed: boolean) =>
+    `unit ${unit} of ${total}, ${tags ? `tags: ${tags}` : reviewed ? "reviewed, untagged" : "untagged"}` +
+    `${activation ? `, activation ${activation}` : ", not drawn yet"}${draft ? ", preview" : ""}`,
   suggested: (word: string, why: string) => `, suggested: ${word} (${why})`,
   selected: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
   shownOf: (n: number, total: number) => (n === total ? "" : `${n} of ${total} shown`),
-  openUnit: "Open on the bench",
+  openUnit: "Open in explorer",
   undo: "Undo",
   redo: "Redo",
   sheetKeys:
-    "Arrows move, Shift or Ctrl selects several, Enter or a double click opens the unit. " +
-    "A letter tags, the same letter again takes the tag off; 0: looked at, nothing found; . takes the suggestion; Ctrl+Z undoes.",
-  keyMeans: (key: string) => `Tag for the key ${key}`,
-  keyNone: "no key",
+    "Arrow keys: move. Shift or Ctrl: select several. Enter or double-click: open the unit. " +
+    "Letter: add its tag, again to remove it. 0: mark reviewed. .: accept suggestion. Ctrl+Z: undo.",
+  keyMeans: (key: string) => `Tag for shortcut ${key.toUpperCase()}`,
   saveTag: "Tag",
   cancel: "Cancel",
-  changeKey: (word: string, key: string) => `Key for ${word}${key ? `, now ${key}` : ""}`,
+  changeKey: (word: string, key: string) => `Shortcut for ${word}${key ? `, now ${key.toUpperCase()}` : ""}`,
   words: "Tags of this layer",
-  noWords: "No tag yet: press a letter on a unit and say what it means.",
-  unseen: "not looked at",
-  lookedAt: (n: number, total: number) => `${n} of ${total} looked at`,
-  markRest: "The rest too",
-  markRestHelp: "Say that all units were looked at, so that shares are of the whole layer",
+  noWords: "No tags yet: select a unit and press a letter to define a tag.",
+  unreviewed: "unreviewed",
+  reviewed: (n: number, total: number) => `${n} of ${total} reviewed`,
+  markRest: "Mark the rest reviewed",
+  markRestHelp: "Percentages then refer to the whole layer",
   onlyWord: (word: string, count: string) => `${word}: ${count}. Show only these`,
 } as const;

@@ -35,7 +35,7 @@ export function explainLabels({ session, signal }: View, root: HTMLElement): voi
     objective: text.objective,
     recipe: text.recipe,
     activation: text.activation,
-    images: text.realImages,
+    images: text.examples,
   };
   for (const [key, words] of Object.entries(session.wire.get("_about")?.help ?? {})) {
     const label = [...root.querySelectorAll(".peek-label")].find((one) => one.textContent === labels[key]);

@@ -184,7 +184,7 @@ test("copy puts the picture in the clipboard; refused, it says what to do", asyn
   vi.stubGlobal("navigator", {});
   named("Copy").click();
   await model.tell(kept("picture"), [frame()]);
-  expect(host.querySelector(".peek-keep p")?.textContent).toContain("save it");
+  expect(host.querySelector(".peek-keep p")?.textContent).toContain("use Save");
   // Code is shown where it can't be copied.
   named("Code").click();
   await model.tell(kept("code", { text: "UnitExplorer(model)" }), []);

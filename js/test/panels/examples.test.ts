@@ -129,7 +129,7 @@ test("crops come with their pictures, numbers, labels and frames", async () => {
   expect(find(".peek-bench").classList.contains("peek-with-images")).toBe(true);
   expect(root()).toMatchObject({ peekCrops: "9", peekThumbs: "9", peekCropsOf: "conv2/3" });
   expect(tiles()[1]?.textContent).toBe("8.00 label 2");
-  expect(tiles()[0]?.getAttribute("aria-label")).toContain("9.00 label 1, activation of image 1");
+  expect(tiles()[0]?.getAttribute("aria-label")).toContain("9.00 label 1, activation of example 1");
   const box = tiles()[0]?.querySelector<HTMLElement>(".peek-shot-frame");
   expect([box?.hidden, box?.style.left, box?.style.width]).toEqual([false, "10%", "40%"]);
 });
@@ -165,7 +165,7 @@ test("a click shows a crop large with its map, Escape puts it away and the focus
   expect(find(".peek-large-activation").textContent).toBe("9.50");
   const mask = find<HTMLCanvasElement>(".peek-large .peek-shot-mask");
   expect([mask.hidden, mask.width, mask.height, mask.style.left]).toEqual([false, 2, 2, "10%"]);
-  words("Map").click();
+  words("Activation map").click();
   expect(mask.hidden).toBe(true);
   expect(document.activeElement?.textContent).toBe("Back to all");
   find(".peek-large").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
@@ -200,8 +200,8 @@ test("a layer without a map says so", async () => {
   await model.tell(set(1), pictures(1));
   tiles()[0]?.click();
   await model.tell(large(1, { map: [] }), [frame(1)]);
-  expect(find(".peek-large .peek-help").textContent).toContain("no map");
-  expect(words("Map").disabled).toBe(true);
+  expect(find(".peek-large .peek-help").textContent).toContain("not spatial");
+  expect(words("Activation map").disabled).toBe(true);
 });
 
 test("start from a crop, and from noise again", async () => {
@@ -209,26 +209,23 @@ test("start from a crop, and from noise again", async () => {
   await model.tell(set(2), pictures(2));
   tiles()[0]?.click();
   await settle();
-  words("Start from this").click();
+  words("Use as initial image").click();
   expect(model.sent.at(-1)).toEqual({ kind: "start_from_crop", id: 1 });
-  expect(words("Begin from noise again").hidden).toBe(true);
+  expect(words("Start from noise again").hidden).toBe(true);
   await model.receive({ status: status({ start: "1.jpg" }) });
-  words("Begin from noise again").click();
+  words("Start from noise again").click();
   expect(model.sent.at(-1)).toEqual({ kind: "start_from_crop", id: 0 });
 });
 
 test("bottom and cut are asked for, and shown as pressed when they are here", async () => {
   const { model } = await open();
   await model.tell(set(2), pictures(2));
-  words("Least").click();
+  words("Bottom").click();
   expect(model.sent.at(-1)).toEqual({ kind: "crop_view", bottom: true, cut: false });
   await model.tell(set(2, { bottom: true, cut: true }), pictures(2));
-  expect(["Most", "Least", "Whole", "Crop"].map((name) => words(name).getAttribute("aria-pressed"))).toEqual([
-    "false",
-    "true",
-    "false",
-    "true",
-  ]);
+  expect(
+    ["Top", "Bottom", "Full image", "Receptive field"].map((name) => words(name).getAttribute("aria-pressed")),
+  ).toEqual(["false", "true", "false", "true"]);
   expect(tiles()[0]?.querySelector<HTMLElement>(".peek-shot-frame")?.hidden).toBe(true);
 });
 
@@ -237,7 +234,7 @@ test("stop and go on, and what is wrong with the dataset", async () => {
   words("Stop").click();
   expect(model.sent.at(-1)).toEqual({ kind: "run_pass", on: false });
   await model.receive({ evidence_status: { ...EVIDENCE, state: "stopped", text: "Stopped after 40 of 250 images." } });
-  words("Go on").click();
+  words("Resume").click();
   expect(model.sent.at(-1)).toEqual({ kind: "run_pass", on: true });
   await model.receive({
     evidence_status: { ...EVIDENCE, state: "error", text: "", problem: "The folder is <b>empty</b>." },
@@ -252,7 +249,7 @@ test("the gauge says its sentence and puts the mark", async () => {
   expect(find(".peek-gauge-text").textContent).toBe(GAUGE.text);
   expect(find(".peek-mark-best").style.left).toBe("50%");
   expect(Number.parseFloat(find(".peek-mark-drawn").style.left)).toBeGreaterThan(70);
-  expect(find(".peek-legend").textContent).toContain("median image 1.00");
+  expect(find(".peek-legend").textContent).toContain("median 1.00");
   await model.receive({ gauge: { ...GAUGE, verdict: { text: "Checked at the end." } } });
   expect(find(".peek-gauge .peek-help").textContent).toBe("Checked at the end.");
   await model.receive({ unit: 9 });

@@ -109,7 +109,7 @@ test("Python moves the slider", async () => {
 
 test("another layer and a unit that it has go out in one save", async () => {
   const { model } = await open(new FakeModel(traits({ unit: 400 })));
-  drag(range("Layer, by depth"), 2);
+  drag(range("Layer depth"), 2);
   await settle();
   expect(model.saved).toEqual([{ layer: "fc", unit: 9 }]);
   expect(find(".peek-heading-class").textContent).toBe("class 9");
@@ -123,7 +123,7 @@ test("previous, next and by chance stay inside the layer", async () => {
   expect(model.state.unit).toBe(8);
   for (let i = 0; i < 50; i += 1) {
     const before = model.state.unit;
-    button("A unit by chance").click();
+    button("Random unit").click();
     expect(model.state.unit).not.toBe(before);
     expect(model.state.unit).toBeGreaterThanOrEqual(0);
     expect(model.state.unit).toBeLessThan(10);
@@ -138,24 +138,24 @@ test("a knob follows the recipe, is taken by a hand, and given back", async () =
   await model.receive({ status: status({ values: { blur: 2.5 }, recipe_values: { blur: 2.5 } }) });
   await vi.advanceTimersByTimeAsync(200);
   expect([range("blur").value, badge.textContent]).toEqual(["100", ""]);
-  expect(says()).toBe("2.50 px, as the recipe says");
+  expect(says()).toBe("2.50 px, recipe default");
 
   drag(range("blur"), 40);
   await settle();
   expect(model.state.blur).toBe(1);
-  expect(badge.textContent).toBe("by hand");
+  expect(badge.textContent).toBe("overridden");
   await model.receive({ status: status({ values: { blur: 2.4 }, recipe_values: { blur: 2.4 } }) });
   await vi.advanceTimersByTimeAsync(200);
   expect(range("blur").value).toBe("40");
   expect(range("blur").style.getPropertyValue("--mark")).toBe("0.48");
-  expect(says()).toBe("1.00 px, set by hand, the recipe has 2.40");
+  expect(says()).toBe("1.00 px, overridden, recipe value 2.40");
 
-  button("Give blur back to the recipe").click();
+  button("Reset blur to the recipe's value").click();
   await vi.advanceTimersByTimeAsync(200);
   expect(model.state.blur).toBeNull();
   expect(model.saved[model.saved.length - 1]).toEqual({ blur: null });
   expect([range("blur").value, badge.textContent]).toEqual(["96", ""]);
-  expect(button("Give blur back to the recipe").disabled).toBe(true);
+  expect(button("Reset blur to the recipe's value").disabled).toBe(true);
   expect(document.activeElement).toBe(range("blur"));
 });
 
@@ -164,13 +164,13 @@ test("a knob that the recipe has no use for is switched off and says so", async 
   await model.receive({ status: status({ values: { blur: 0, step_size: 1 }, recipe_values: { step_size: 1 } }) });
   await vi.advanceTimersByTimeAsync(200);
   expect(range("blur").disabled).toBe(true);
-  expect(range("blur").closest(".peek-knob")!.textContent).toContain("not in this recipe");
+  expect(range("blur").closest(".peek-knob")!.textContent).toContain("unused by this recipe");
   expect(range("step size").disabled).toBe(false);
 });
 
 test("a question mark opens what its control does, and shuts it", async () => {
   await open();
-  const ask = button("What is this: blur");
+  const ask = button("Help: blur");
   const note = range("blur").closest(".peek-knob")!.querySelector<HTMLElement>(".peek-help")!;
   expect([note.hidden, ask.getAttribute("aria-expanded")]).toEqual([true, "false"]);
   ask.click();
@@ -217,11 +217,11 @@ test("a recipe made in Python is shown though no preset has its name", async () 
 test("pause, one step, play and restart", async () => {
   const { model } = await open();
   await model.receive({ status: status() });
-  expect(button("One step").disabled).toBe(true);
+  expect(button("Single step").disabled).toBe(true);
   button("Pause").click();
   await settle();
   expect(model.saved).toEqual([{ playing: false }]);
-  button("One step").click();
+  button("Single step").click();
   button("Restart with the same seed").click();
   button("Play").click();
   await vi.advanceTimersByTimeAsync(100);
@@ -269,7 +269,7 @@ test("a dead kernel: controls off and a sentence, no thrown error", async () => 
   await vi.advanceTimersByTimeAsync(2500);
   expect(root().peekHealth).toBe("gone");
   expect(find<HTMLFieldSetElement>("fieldset").disabled).toBe(true);
-  expect(find(".peek-status").textContent).toMatch(/kernel is gone/);
+  expect(find(".peek-status").textContent).toMatch(/Kernel disconnected/);
 });
 
 test("a dead kernel is found out by the hand that uses a control", async () => {
@@ -277,7 +277,7 @@ test("a dead kernel is found out by the hand that uses a control", async () => {
   model.dead = true;
   expect(() => drag(range("Unit"), 5)).not.toThrow();
   await vi.advanceTimersByTimeAsync(200);
-  expect(find(".peek-status").textContent).toMatch(/kernel is gone/);
+  expect(find(".peek-status").textContent).toMatch(/Kernel disconnected/);
 });
 
 test("keys typed into a control do not reach the notebook, its own shortcuts do", async () => {
@@ -301,10 +301,10 @@ test("a control that is switched off or goes away hands the focus to its neighbo
   await settle();
   expect(model.state.unit).toBe(9);
   expect(button("Next unit").disabled).toBe(true);
-  expect([button("Previous unit"), button("A unit by chance")]).toContain(document.activeElement);
+  expect([button("Previous unit"), button("Random unit")]).toContain(document.activeElement);
 
   await model.receive({ status: status({ start: "a picture" }) });
-  const own = [...host.querySelectorAll("button")].find((one) => one.textContent === "Begin from noise again")!;
+  const own = [...host.querySelectorAll("button")].find((one) => one.textContent === "Start from noise again")!;
   own.focus();
   await model.receive({ status: status({ start: "" }) });
   expect(own.hidden).toBe(true);

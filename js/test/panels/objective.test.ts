@@ -31,7 +31,7 @@ const named = <T extends Element = HTMLInputElement>(label: string): T =>
   host.querySelector<T>(`[aria-label^="${label}"]`)!;
 const fire = (element: Element, type: string): void => void element.dispatchEvent(new Event(type, { bubbles: true }));
 const slide = (to: number): void => {
-  const scrubber = named("Step: look back");
+  const scrubber = named("Step (drag");
   scrubber.value = String(to);
   fire(scrubber, "input");
 };
@@ -53,7 +53,7 @@ test("dragged back it asks for that step, and what is looked at can be resumed",
   expect(model.sent.at(-1)).toEqual({ kind: "seek", step: 10 });
   await model.receive({ status: status({ kept: [1, 4, 7, 10, 12], step: 10, looking: true, state: "paused" }) });
   await vi.waitFor(() => expect(resume.style.visibility).toBe(""));
-  expect(named("Step: look back").getAttribute("aria-valuetext")).toBe("step 10 of 150");
+  expect(named("Step (drag").getAttribute("aria-valuetext")).toBe("step 10 of 150");
   resume.click();
   expect(model.sent.at(-1)).toEqual({ kind: "resume", step: 10 });
 });
@@ -61,12 +61,12 @@ test("dragged back it asks for that step, and what is looked at can be resumed",
 test("a place is chosen on the map by key and by click, and the middle is one press away", async () => {
   expect(middleOf([14, 14])).toEqual([6, 6]);
   expect(middleOf([13, 13])).toEqual([6, 6]);
-  const map = named<HTMLElement>("Place on");
+  const map = named<HTMLElement>("Position in");
   const press = (key: string): void => void map.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
   press("ArrowLeft");
   await settle();
   expect(model.state.at).toEqual([6, 5]);
-  expect(map.getAttribute("aria-valuetext")).toContain("row 6 of 0 to 13, column 5");
+  expect(map.getAttribute("aria-valuetext")).toContain("row 6, column 5 (of 14 × 14)");
   for (let i = 0; i < 9; i += 1) press("ArrowUp");
   await settle();
   expect(model.state.at).toEqual([0, 5]);
@@ -74,7 +74,7 @@ test("a place is chosen on the map by key and by click, and the middle is one pr
   map.dispatchEvent(new MouseEvent("click", { clientX: 10 + 139, clientY: 20 + 75 }));
   await settle();
   expect(model.state.at).toEqual([7, 13]);
-  named("Back to the middle").click();
+  named("Reset to center").click();
   expect(model.state.at).toBeNull();
 });
 
@@ -85,7 +85,7 @@ test("the objectives are those that the layer has, and the map goes with the neu
   fire(kind, "change");
   await settle();
   expect(model.state.objective).toBe("channel");
-  expect(named<HTMLElement>("Place on").parentElement!.hidden).toBe(true);
+  expect(named<HTMLElement>("Position in").parentElement!.hidden).toBe(true);
   const negative = host.querySelector<HTMLInputElement>("input[type=checkbox]")!;
   negative.click();
   expect(model.state.negative).toBe(true);
@@ -115,7 +115,7 @@ test("a layer is found by a part of its name, and brings its objective and middl
 });
 
 test("a size is typed, and an empty one gives it back", () => {
-  const size = named("Size in pixels");
+  const size = named("Image size in px");
   expect(size.placeholder).toBe("224");
   size.value = "96";
   fire(size, "change");

@@ -29,7 +29,7 @@ test("a layer is described by what matters for reading its pictures", () => {
   const words = describeLayer(layer("conv", 64, 28))
     .join(" ")
     .replace(/\u00a0/g, " ");
-  expect(words).toBe("Conv2d 64 units map 28 × 28 sees 7 × 7 px every 2 px");
+  expect(words).toBe("Conv2d 64 units feature map 28 × 28 receptive field 7 × 7 px stride 2 px");
   expect(describeLayer({ ...layer("fc", 1, 1), receptive_field: null, stride: null })).toEqual(["Conv2d", "1 unit"]);
   expect(describeLayer(undefined)).toEqual([]);
 });

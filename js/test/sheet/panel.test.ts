@@ -188,7 +188,7 @@ describe("the panel", () => {
     expect(tile(1).querySelector(".peek-unseen")?.textContent).toBe(
       "unit 1 of 512, tags: <b>dog</b>, activation 0.500",
     );
-    expect(tile(2).querySelector(".peek-unseen")?.textContent).toContain("looked at, no tag");
+    expect(tile(2).querySelector(".peek-unseen")?.textContent).toContain("reviewed, untagged");
     expect(tile(1).querySelector("b")).toBeNull();
     expect(tile(1).querySelector("img")?.hidden).toBe(false);
     expect(tile(2).querySelector("img")?.hidden).toBe(true);
