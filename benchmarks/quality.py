@@ -184,7 +184,7 @@ def wanted(names: Sequence[str], units: int, others: int, network: Network) -> I
         for recipe in recipes:
             end = min(start + BATCH, units if recipe.name in MAIN else others)
             # Many views of large pictures take much memory.
-            together = max(1, BATCH // recipe.views)
+            together = max(1, BATCH // recipe.n_views)
             for layer in LAYERS:
                 for first in range(start, end, together):
                     yield recipe, layer, choice[layer][first : min(first + together, end)]

@@ -38,9 +38,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every recipe in a few steps and small: what is tested is that the pages' calls are possible."""
     few = {}
     for name, one in presets().items():
-        quick = one.recipe.replace(steps=6, size=48, views=min(2, one.recipe.views))
+        quick = one.recipe.replace(steps=6, size=48, n_views=min(2, one.recipe.n_views))
         few[name] = dataclasses.replace(one, recipe=quick)
-    monkeypatch.setattr(sys.modules["peek_widget.ascent.presets"], "_PRESETS", few)
+    monkeypatch.setattr(sys.modules["peek_widget.ascent.recipe"], "_PRESETS", few)
 
 
 def blocks(path: Path) -> list[str]:

@@ -4,11 +4,12 @@ from peek_widget.ascent.animation import save_animation
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.diversity import Diversity
 from peek_widget.ascent.engine import Ascent, ascend, render
+from peek_widget.ascent.knobs import KNOBS, NUMBERS, Knob
 from peek_widget.ascent.objective import Channel, Logit, Neuron, Objective, interpolate, unit_objective
 from peek_widget.ascent.pictures import to_pil
 from peek_widget.ascent.presets import Preset, presets
 from peek_widget.ascent.provenance import Drawing, fingerprint, load_recipe
-from peek_widget.ascent.recipe import KNOBS, NUMBERS, Knob, Recipe
+from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.result import Result, Step
 from peek_widget.ascent.spectrum import measure_spectrum, power_law_spectrum
 from peek_widget.ascent.state import State

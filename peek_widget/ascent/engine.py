@@ -15,10 +15,11 @@ from torch import Generator, Tensor, nn
 from peek_widget.ascent import regularizers as regularize
 from peek_widget.ascent import views
 from peek_widget.ascent.framing import Framing
+from peek_widget.ascent.knobs import KNOBS, NUMBERS
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.param import Fourier, Image, Maco, Pixels
 from peek_widget.ascent.pictures import as_picture, fitted, in_channels
-from peek_widget.ascent.recipe import KNOBS, NUMBERS, Recipe
+from peek_widget.ascent.recipe import Recipe, as_recipe
 from peek_widget.ascent.result import Origin, Result, Step
 from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
 from peek_widget.ascent.state import State
@@ -69,7 +70,7 @@ class Ascent(Iterator[Step]):
         input_size: side of the image that the model was made for; found by trial when left out.
         start: a picture to begin from in place of the recipe's start: a PIL image, an array ``[H, W, C]``, a
             tensor ``[C, H, W]`` or ``[N, C, H, W]`` in [0, 1]; its middle square is taken.
-        spectrum: magnitudes ``[C, T, T // 2 + 1]`` for ``image="maco"``, as ``measure_spectrum`` gives them; left
+        spectrum: magnitudes ``[C, T, T // 2 + 1]`` for ``param="maco"``, as ``measure_spectrum`` gives them; left
             out, a power law.
 
     Raises:
@@ -93,9 +94,9 @@ class Ascent(Iterator[Step]):
     ) -> None:
         self.network: Network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
         self.recipe: Recipe = as_recipe(recipe)
-        if spectrum is not None and self.recipe.image != "maco":
+        if spectrum is not None and self.recipe.param != "maco":
             raise RecipeError(
-                f"spectrum= is what image='maco' is held to, and this recipe has image={self.recipe.image!r}: leave it "
+                f"spectrum= is what param='maco' is held to, and this recipe has param={self.recipe.param!r}: leave it "
                 "out, or take the recipe 'maco-2023'."
             )
         self.objectives: tuple[Objective, ...] = _objectives(objective)
@@ -116,7 +117,7 @@ class Ascent(Iterator[Step]):
             self._image = self._start() if start is None else self._from(self._given(start))
             self._optimizer = self._make_optimizer()
         self._pictures: Tensor | None = None
-        self._first_size: Tensor | None = None
+        self._first_grad_rms: Tensor | None = None
         self._importance: Tensor | None = None
         self._best: tuple[Tensor, Tensor] | None = None  # activations [N], pictures
 
@@ -137,7 +138,7 @@ class Ascent(Iterator[Step]):
     @property
     def best(self) -> Tensor:
         """The pictures that the run's result is, as :attr:`images`: the last, or each one's best, by the recipe."""
-        if self.recipe.keep == "last" or self._best is None:
+        if not self.recipe.return_best or self._best is None:
             return self.images
         return self._best[1].clamp(0.0, 1.0).float().cpu()
 
@@ -147,7 +148,7 @@ class Ascent(Iterator[Step]):
 
         The absolute gradients of all steps, summed; full from their 80th percentile on (Fel et al. 2023; Horama).
         """
-        if self._importance is None or not self.recipe.transparency:
+        if self._importance is None or not self.recipe.alpha:
             return None
         flat = self._importance.flatten(1)
         full = flat.kthvalue(max(1, round(0.8 * flat.shape[1])), dim=1).values.clamp(min=1e-30)
@@ -205,9 +206,9 @@ class Ascent(Iterator[Step]):
         if len(objectives) != len(self.objectives):
             raise PeekError(f"{len(objectives)} objectives for {len(self.objectives)} pictures: give one for each.")
         new = self.recipe if recipe is None else as_recipe(recipe)
-        if new.image == "maco" and self.recipe.image != "maco":
+        if new.param == "maco" and self.recipe.param != "maco":
             raise RecipeError(
-                "A running picture can't be taken over by image='maco', whose phases begin from noise: start a new run."
+                "A running picture can't be taken over by param='maco', whose phases begin from noise: start a new run."
             )
         for name, value in self._overrides.items():
             new.check_use(name, value)
@@ -228,14 +229,14 @@ class Ascent(Iterator[Step]):
         self.objectives, self.recipe = objectives, new
         self._framing = Framing(self.network, new, self._asked_size)
         self._groups = self._make_groups()
-        self._first_size = None  # units differ by orders of magnitude
+        self._first_grad_rms = None  # units differ by orders of magnitude
         side = self._framing.sides[new.octave(min(self.index, new.steps - 1))[0]]
-        if new.image == "maco" and side != self.size:
+        if new.param == "maco" and side != self.size:
             raise RecipeError(
-                f"image='maco' has one size, the spectrum's, and it is {self.size} px in this run: give "
+                f"param='maco' has one size, the spectrum's, and it is {self.size} px in this run: give "
                 f"size={self.size} or start a new run."
             )
-        if new.image != old.image or (new.image == "fourier" and new.spectrum_power != old.spectrum_power):
+        if new.param != old.param or (new.param == "fourier" and new.spectrum_power != old.spectrum_power):
             self._image = self._from(self.images)
         elif isinstance(self._image, Fourier):
             self._image.set_bands(self._bands())
@@ -282,7 +283,7 @@ class Ascent(Iterator[Step]):
         """All that a run going on from here needs, but the model; see :meth:`resume`."""
         tensors = {"parameter": self._image.parameter.detach().clone()}
         for name, value in {
-            "first_size": self._first_size,
+            "first_grad_rms": self._first_grad_rms,
             "importance": self._importance,
             "best_values": None if self._best is None else self._best[0],
             "best_pictures": None if self._best is None else self._best[1],
@@ -339,7 +340,7 @@ class Ascent(Iterator[Step]):
             raise PeekError(
                 "The file has kept no objective, because it was a function or an image: give it as objective=."
             )
-        spectrum = state.tensors.get("spectrum") if state.recipe.image == "maco" else None
+        spectrum = state.tensors.get("spectrum") if state.recipe.param == "maco" else None
         ascent = cls(
             model,
             objectives,
@@ -375,7 +376,7 @@ class Ascent(Iterator[Step]):
                 # Adam counts its steps on the CPU.
                 kept = {n: v.cpu() if v.ndim == 0 else v for n, v in kept.items()}
                 self._optimizer.state[self._image.parameter] = kept
-            self._first_size, self._importance = found.get("first_size"), found.get("importance")
+            self._first_grad_rms, self._importance = found.get("first_grad_rms"), found.get("importance")
             if "best_values" in found:
                 self._best = (found["best_values"].cpu(), found["best_pictures"])
             for number, generator in enumerate(self._generators):
@@ -396,8 +397,8 @@ class Ascent(Iterator[Step]):
                 f"The state's picture has shape {tuple(found['parameter'].shape)}, and this model's run {whole}: "
                 "resume it with the model that it was taken with."
             )
-        if "first_size" in found:
-            shapes["first_size"] = (count, 1, 1, 1)
+        if "first_grad_rms" in found:
+            shapes["first_grad_rms"] = (count, 1, 1, 1)
         if "importance" in found:
             shapes["importance"] = (count, side, side)
         if "best_values" in found or "best_pictures" in found:
@@ -486,9 +487,9 @@ class Ascent(Iterator[Step]):
         """One step of the optimizer along the gradient by the pictures."""
         recipe, image, step_size = self.recipe, self._image, self._number("step_size")
         parameter = image.parameter
-        if self._first_size is None:
+        if self._first_grad_rms is None:
             # Units differ by orders of magnitude, and Adam's epsilon is absolute.
-            self._first_size = _size(gradient).clamp(min=1e-30)
+            self._first_grad_rms = _size(gradient).clamp(min=1e-30)
         if recipe.optimizer == "plain" and isinstance(image, Pixels):
             with torch.no_grad():
                 for number, (rows, columns) in enumerate(windows):
@@ -509,7 +510,7 @@ class Ascent(Iterator[Step]):
 
     def _along(self, gradient: Tensor, step_size: float, number: int) -> Tensor:
         """A plain step in gray levels along the gradient ``[C, H, W]`` of one picture."""
-        match self.recipe.normalize:
+        match self.recipe.grad_norm:
             case "mean":
                 mean = gradient.abs().mean()
                 # A picture that nothing moves any more stays as it is.
@@ -518,17 +519,17 @@ class Ascent(Iterator[Step]):
                 size = gradient.square().mean().sqrt()
                 return step_size * torch.where(size > 0, gradient / size, 0.0)
             case "first":
-                return step_size * gradient / self._first_size[number]
+                return step_size * gradient / self._first_grad_rms[number]
         by_level = gradient / 255.0
-        if self.recipe.normalize == "none":
+        if self.recipe.grad_norm == "none":
             return step_size * by_level
         progress = step_size / by_level.square().sum().clamp(min=1e-30)
-        return progress.clamp(max=self.recipe.largest_rate) * by_level
+        return progress.clamp(max=self.recipe.max_rate) * by_level
 
     def _divisor(self, gradient: Tensor) -> Tensor | float:
-        match self.recipe.normalize:
+        match self.recipe.grad_norm:
             case "first":
-                return self._first_size
+                return self._first_grad_rms
             case "rms":
                 return _size(gradient).clamp(min=1e-30)
             case "mean":
@@ -546,15 +547,16 @@ class Ascent(Iterator[Step]):
         if isinstance(self._image, Pixels):
             neutral = self.preprocess.neutral()
             regularize.bilateral(self._image, self._number("bilateral"), self.recipe.bilateral_color)
-            regularize.clip_small_norm(self._image, self._number("small_norm"), neutral)
-            regularize.clip_small_contribution(self._image, gradient, self._number("small_contribution"), neutral)
+            regularize.clip_small_norm(self._image, self._number("clip_norm_percentile"), neutral)
+            percentile = self._number("clip_contribution_percentile")
+            regularize.clip_small_contribution(self._image, gradient, percentile, neutral)
 
     def _note(self, pictures: Tensor, gradient: Tensor, activations: Tensor) -> None:
         """Keep what the recipe asks for of the picture that was just seen."""
-        if self.recipe.transparency:
+        if self.recipe.alpha:
             add = gradient.abs().mean(1)
             self._importance = add if self._importance is None else self._importance + add
-        if self.recipe.keep == "best":
+        if self.recipe.return_best:
             if self._best is None:
                 self._best = (activations.clone(), pictures.clone())
             better = activations > self._best[0]
@@ -575,7 +577,7 @@ class Ascent(Iterator[Step]):
                 outputs = self.network.run(prepared, group.layers)
                 total = seen.new_zeros(())
                 for place, member in enumerate(members):
-                    value, terms[member] = _value(self._bound[member], outputs, self.recipe.views, place)
+                    value, terms[member] = _value(self._bound[member], outputs, self.recipe.n_views, place)
                     activations[member] = value.detach()
                     total = total + value
                 if not total.requires_grad:
@@ -633,20 +635,20 @@ class Ascent(Iterator[Step]):
 
     def _start(self) -> Image:
         recipe, channels, side = self.recipe, self.network.channels, self.size
-        if recipe.image == "maco":
+        if recipe.param == "maco":
             return self._phases()
-        if recipe.start != "noise":
-            level = 1.0 if recipe.start == "white" else 0.5
+        if recipe.init != "noise":
+            level = 1.0 if recipe.init == "white" else 0.5
             shape = (len(self.objectives), channels, side, side)
             return self._from(torch.full(shape, level, dtype=torch.float32, device=self.device))
-        if recipe.image == "pixels":
+        if recipe.param == "pixels":
             noise = torch.stack([views.normal(channels, side, side, generator=g) for g in self._generators])
             neutral = self.preprocess.neutral().to("cpu", torch.float32)
-            level = 255.0 * neutral.view(-1, 1, 1) if recipe.start_level is None else recipe.start_level
-            return Pixels((level + recipe.start_deviation * noise).to(self.device))
+            level = 255.0 * neutral.view(-1, 1, 1) if recipe.init_mean is None else recipe.init_mean
+            return Pixels((level + recipe.init_std * noise).to(self.device))
         shape = (channels, side, side // 2 + 1, 2)
         noise = torch.stack([views.normal(*shape, generator=g) for g in self._generators])
-        return Fourier((recipe.start_deviation * noise).to(self.device), side, recipe.spectrum_power, self._bands())
+        return Fourier((recipe.init_std * noise).to(self.device), side, recipe.spectrum_power, self._bands())
 
     def _phases(self) -> Maco:
         channels, side = self.network.channels, self.size
@@ -654,21 +656,21 @@ class Ascent(Iterator[Step]):
         if spectrum is None:
             if channels not in (1, 3):
                 raise RecipeError(
-                    f"image='maco' holds pictures of {channels} channels to a spectrum, and one is known for 1 and for "
-                    "3: give one as spectrum=measure_spectrum(images), or take image='fourier'."
+                    f"param='maco' holds pictures of {channels} channels to a spectrum, and one is known for 1 and for "
+                    "3: give one as spectrum=measure_spectrum(images), or take param='fourier'."
                 )
             spectrum = power_law_spectrum(channels)
         spectrum = check_spectrum(spectrum, channels)
         shape = (channels, side, side // 2 + 1)
         phases = torch.stack([views.normal(*shape, generator=g) for g in self._generators])
-        return Maco((self.recipe.start_deviation * phases).to(self.device), spectrum, side)
+        return Maco((self.recipe.init_std * phases).to(self.device), spectrum, side)
 
     def _given(self, start: Any) -> Tensor:
         """The pictures to begin from, ``[N, C, S, S]``."""
         if isinstance(start, str) and start in ("noise", "gray", "white"):
             raise RecipeError(
                 f"start={start!r}: start= takes a picture; noise, gray or white are the recipe's: "
-                f"Recipe.preset('peek').replace(start={start!r})."
+                f"Recipe.preset('peek').replace(init={start!r})."
             )
         many = list(start) if isinstance(start, Tensor) and start.ndim == 4 else [start]
         many = many * len(self.objectives) if len(many) == 1 else many
@@ -676,13 +678,13 @@ class Ascent(Iterator[Step]):
             raise PeekError(
                 f"start holds {len(many)} pictures for {len(self.objectives)} objectives: give one, or as many."
             )
-        if self.recipe.image == "maco":
-            raise RecipeError("image='maco' begins from phases and can't begin from a picture: take another recipe.")
+        if self.recipe.param == "maco":
+            raise RecipeError("param='maco' begins from phases and can't begin from a picture: take another recipe.")
         channels = self.network.channels
         return torch.stack([fitted(in_channels(as_picture(one), channels), self.size) for one in many])
 
     def _from(self, pictures: Tensor) -> Image:
-        if self.recipe.image == "pixels":
+        if self.recipe.param == "pixels":
             return Pixels.of(pictures.to(self.device))
         return Fourier.of(pictures.to(self.device), self.recipe.spectrum_power, self._bands())
 
@@ -748,16 +750,6 @@ def _value(
         values[words] = float(mean.detach())
         total = total + weight * mean
     return total, values
-
-
-def as_recipe(recipe: Recipe | str | None) -> Recipe:
-    if recipe is None:
-        return Recipe.preset("peek")
-    if isinstance(recipe, str):
-        return Recipe.preset(recipe)
-    if not isinstance(recipe, Recipe):
-        raise RecipeError(f"recipe is a {type(recipe).__name__}: give a Recipe or the name of a preset.")
-    return recipe
 
 
 def _objectives(objective: Any) -> tuple[Objective, ...]:

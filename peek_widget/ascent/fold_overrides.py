@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peek_widget.ascent.recipe import NUMBERS, Recipe
+from peek_widget.ascent.knobs import NUMBERS
+from peek_widget.ascent.recipe import Recipe
 
 __all__ = ["folded"]
 
@@ -30,7 +31,7 @@ def folded(
         the recipe, and in words what of the run it can't hold, mostly nothing.
     """
     lost = []
-    if "jitter" in overrides and recipe.view == "whole" and recipe.padding and overrides["jitter"] != recipe.jitter:
+    if "jitter" in overrides and recipe.sampling == "whole" and recipe.padding and overrides["jitter"] != recipe.jitter:
         lost.append("by this recipe's jitter the picture is also cut, which a jitter set by hand leaves as it was")
     crops = any(isinstance(getattr(recipe, name)[0], tuple) for name in ("crop", "field_crop"))
     if crops and steps != recipe.steps:
@@ -38,7 +39,7 @@ def folded(
     lengths = _lengths(recipe, steps)
     scales = _scales(recipe, sides)[: len(lengths)]
     # what was looked at is the newest picture
-    changes: dict[str, Any] = {"octaves": tuple(zip(lengths, scales, strict=True)), "keep": "last"}
+    changes: dict[str, Any] = {"octaves": tuple(zip(lengths, scales, strict=True)), "return_best": False}
     for name in NUMBERS:
         changes[name] = overrides[name] if name in overrides else _upto(recipe, name, lengths)
     if crops:

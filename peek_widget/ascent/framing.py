@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from peek_widget.ascent.objective import Objective
-from peek_widget.ascent.recipe import MAXIMUM_SIZE, Recipe, check_size
+from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, check_size
 from peek_widget.ascent.views import Frame, Look
 from peek_widget.errors import RecipeError, SizeError
 from peek_widget.network import OUTPUT, Network
@@ -59,12 +60,12 @@ class Framing:
         network, recipe = self._network, self._recipe
         whole = any(network.fixed(name) for name in objective.layers)
         limit = min(self.window, network.input_size)
-        if recipe.view == "window":
+        if recipe.sampling == "window":
             return self._cut(objective, Frame(network.input_size if whole else self.window, "window"))
-        if recipe.view == "whole":
-            shown = self.window * (self._whole(0) - 2.0 * recipe.late_jitter)
+        if recipe.sampling == "whole":
+            shown = self.window * (self._whole(0) - 2.0 * recipe.jitter2)
             return self._cut(objective, Frame(network.input_size if whole else max(1, round(shown)), "whole"))
-        if recipe.view == "normal-crop":
+        if recipe.sampling == "normal-crop":
             return self._cut(objective, Frame(network.input_size if whole else limit, "normal-crop"))
         center = objective.centerd
         layer = network.layer(center) if center is not None else None
@@ -87,18 +88,18 @@ class Framing:
     def look(self, frame: Frame, step: int, rotation: float, jitter: float, flip: float, crop_mean: float) -> Look:
         """The numbers of a step's views; those that may have been changed by hand are handed in."""
         recipe = self._recipe
-        shares = (crop_mean, recipe.crop_deviation) if frame.cut == "normal-crop" else self._shares(frame, step)
+        shares = (crop_mean, recipe.crop_std) if frame.cut == "normal-crop" else self._shares(frame, step)
         return Look(
-            recipe.views,
+            recipe.n_views,
             shares,
             rotation,
-            recipe.turns,
-            recipe.scales,
+            recipe.rotation_choices,
+            recipe.scale_choices,
             jitter,
-            recipe.late_jitter,
-            recipe.center_deviation,
+            recipe.jitter2,
+            recipe.center_std,
             flip,
-            recipe.beyond,
+            recipe.padding_mode,
         )
 
     def band(self, frame: Frame) -> float:
@@ -120,7 +121,7 @@ class Framing:
             case "crop":
                 return recipe.shares("crop", step)
             case "normal-crop":
-                return recipe.at("crop_mean", step), recipe.crop_deviation
+                return recipe.at("crop_mean", step), recipe.crop_std
             case "whole":
                 return (self._whole(step),) * 2
             case "widest":
@@ -134,8 +135,8 @@ class Framing:
         if frame.cut == "normal-crop":
             return max(low - 2.0 * other, 0.05)
         if frame.cut == "whole":
-            low -= 2.0 * self._recipe.late_jitter
-        return max(low, 0.02) / max(self._recipe.scales, default=1.0)
+            low -= 2.0 * self._recipe.jitter2
+        return max(low, 0.02) / max(self._recipe.scale_choices, default=1.0)
 
     def _whole(self, step: int) -> float:
         """Of the padded picture, what a shift of any length leaves in view, as a share of its side."""

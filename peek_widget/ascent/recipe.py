@@ -1,228 +1,204 @@
-"""Recipes: every number that an ascent runs by, frozen, and kept as JSON. The named ones are in presets.py."""
+"""Recipes: every number that an ascent runs by, frozen and written as JSON; and the presets by name.
+
+The presets themselves are in :mod:`~peek_widget.ascent.presets`, which registers them here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
-import math
-import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, SupportsIndex
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from peek_widget.ascent.knobs import NUMBERS, Knob
+from peek_widget.ascent.old_names import recipe_values
+from peek_widget.ascent.recipe_rules import COMBINATIONS, RANGES, USES, Range, check_number, check_range, check_size
 from peek_widget.errors import RecipeError
 
-__all__ = ["KNOBS", "NUMBERS", "Knob", "Recipe"]
+__all__ = ["Preset", "Recipe", "as_recipe", "check_size", "preset", "presets", "register"]
 
 Schedule = float | tuple[float, float] | tuple[tuple[float, float], ...]
 """A number that holds for the whole run; (start, end), linear over the run; or one (start, end) for each octave."""
-
-Range = tuple[float, float] | tuple[tuple[float, float], tuple[float, float]]
-"""(smallest, largest) for the whole run; or two such, at its start and at its end, linear between."""
-
-
-@dataclass(frozen=True)
-class Knob:
-    """A number that may follow a schedule, and be changed while a picture draws."""
-
-    name: str
-    label: str
-    minimum: float
-    maximum: float
-    scale: Literal["linear", "log"]
-    unit: str
-    help: str
-
-    def check(self, value: Any) -> float:
-        """The value as a float; RecipeError if it is no number or out of range."""
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value or abs(value) == math.inf:
-            raise RecipeError(f"{self.name}={value!r}: give a number from {self.minimum:g} to {self.maximum:g}.")
-        if not self.minimum <= value <= self.maximum:
-            raise RecipeError(
-                f"{self.name}={value!r} is out of range: possible is {self.minimum:g} to {self.maximum:g}"
-                + (f" ({self.unit})." if self.unit else ".")
-            )
-        return float(value)
-
-
-KNOBS: Mapping[str, Knob] = {
-    knob.name: knob
-    for knob in (
-        Knob("blur", "blur", 0.0, 5.0, "linear", "px",
-             "Smooths the picture after every step: more gives large, soft forms, none lets fine grain grow."),
-        Knob("jitter", "jitter", 0.0, 0.5, "linear", "of the side",
-             "Shifts what the network sees at every step: more gives forms that do not hang on one exact place."),
-        Knob("decay", "decay", 0.0, 0.5, "linear", "a step",
-             "Fades the picture a little at every step: only what the unit keeps asking for stays."),
-        Knob("total_variation", "total variation", 0.0, 1.0, "linear", "",
-             "Pulls neighboring pixels together: more gives plain areas with clear edges."),
-        Knob("step_size", "step size", 0.001, 200.0, "log", "",
-             "How far the picture moves at every step: small is slow and fine, large is quick and rough."),
-    )
-}  # fmt: skip
-"""The five that the explorer shows as sliders."""
-
-NUMBERS: Mapping[str, Knob] = {
-    **KNOBS,
-    **{
-        knob.name: knob
-        for knob in (
-            Knob("bilateral", "bilateral filter", 0.0, 5.0, "linear", "px",
-                 "Smooths areas after every step and keeps their edges."),
-            Knob("l1", "L1", 0.0, 1.0, "linear", "",
-                 "Pulls every pixel toward mid-gray alike: only what pays for itself stays colored."),
-            Knob("small_norm", "small norm", 0.0, 99.0, "linear", "% of the pixels",
-                 "Empties the faintest pixels after every step."),
-            Knob("small_contribution", "small contribution", 0.0, 99.0, "linear", "% of the pixels",
-                 "Empties after every step the pixels that the unit would miss least."),
-            Knob("rotation", "rotation", 0.0, 180.0, "linear", "degrees",
-                 "Turns what the network sees at every step."),
-            Knob("noise", "noise", 0.0, 0.5, "linear", "of black to white",
-                 "Adds grain to what the network sees at every step."),
-            Knob("flip", "flip", 0.0, 1.0, "linear", "of the views",
-                 "Mirrors what the network sees, left for right."),
-            Knob("crop_mean", "crop", 0.05, 1.0, "linear", "of the side",
-                 "The mean side of normal crops."),
-        )
-    },
-}  # fmt: skip
-"""Every number that may be a schedule, the explorer's five among them."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Every number of an ascent but its objective, its seed and its size.
 
-    Wherever a Schedule stands, a number holds for the whole run, ``(start, end)`` is linear over it, and
-    ``((start, end), ...)`` has one such pair for each octave. Ranges are in :data:`NUMBERS`.
-
-    Attributes:
-        name: of the preset that it comes from.
-        octaves: ``((steps, scale), ...)``: so many steps, after the picture was enlarged by ``scale``.
-        size: side of the picture in pixels; None for the model's input size.
-        keep: the picture that is the run's result: its ``"last"``, or its ``"best"``, the one with the highest
-            activation (Yosinski et al. 2015).
-
-        image: the parametrization: ``"fourier"`` (spectrum, decorrelated color), ``"pixels"`` (gray levels from
-            0 to 255) or ``"maco"`` (phases alone, on the spectrum of natural images).
-        start: ``"noise"``, ``"gray"`` or ``"white"``; a picture is given to ``ascend`` as ``start=``.
-        start_level: mean of the starting noise, in gray levels (pixels only); None for what the network sees as
-            zero.
-        start_deviation: deviation of the starting noise: in gray levels for pixels, of the unscaled spectrum
-            for Fourier, in radians for MACO.
-        spectrum_power: how much more a step moves coarse forms than fine ones (Fourier only).
-        transparency: keep where the gradients were, and give it as the pictures' ``alpha`` (MACO's importance).
-
-        optimizer: ``"adam"``, ``"nadam"``, or ``"plain"``: a step of ``step_size`` along the gradient.
-        normalize: what the gradient is divided by: its root mean square at the ``"first"`` step (for optimizers
-            that measure it themselves later), or at each step its ``"rms"`` or its ``"mean"`` absolute value
-            (Øygard), or ``"none"``. ``"progress"`` (Yosinski; plain steps on pixels) takes the rate
-            ``min(largest_rate, step_size / |g|^2)``. Where it is not divided, it is by gray levels, for pixels.
-        step_size: of the optimizer: a rate for Adam and NAdam, gray levels for plain steps on pixels.
-        largest_rate: of ``normalize="progress"``.
-
-        view: ``"crop"`` (random resized crops), ``"normal-crop"`` (MACO's), ``"whole"`` (the padded picture,
-            Lucid's) or ``"window"`` (one square of the first octave's size, which alone is changed; Øygard's).
-        views: views at each step.
-        crop: smallest and largest side of a crop, as a share of the picture, where the objective sees all of
-            it; two such pairs for the run's start and its end.
-        field_crop: the same for a unit with a receptive field, as a share of that field.
-        crop_mean, crop_deviation, center_deviation: of normal crops: mean and deviation of the side, deviation of
-            the middle, as shares of the picture.
-        jitter: largest shift of a view, as a share of the side.
-        late_jitter: largest second shift, after scaling, as a share of the side.
-        rotation: largest turn of a view, in degrees.
-        turns: angles in degrees, one of which is taken at random, in place of ``rotation``.
-        scales: magnifications, one of which is taken at random.
-        padding: of a whole picture, on each side, as a share of the side.
-        beyond: what lies past the border: ``"mirror"`` or ``"gray"``.
-        noise: added to a view, as a share of the range from black to white.
-        flip: probability that a view is mirrored, left for right.
-
-        blur: Gaussian after each step, its deviation in pixels of the picture.
-        blur_every: blur after each so many steps.
-        bilateral: bilateral filter after each step, its deviation in pixels (pixels only).
-        bilateral_color: its deviation in color, as a share of the range from black to white.
-        decay: share of the way to what the network sees as zero that the picture goes back at each step.
-        total_variation: pull between neighboring pixels, in units of the objective's mean gradient.
-        l1: pull toward mid-gray, in the same units.
-        small_norm: percentile of the faintest pixels, emptied after each step (pixels only).
-        small_contribution: percentile of the pixels that contribute least, emptied after each step (pixels only).
+    A field of type ``Schedule`` takes a number for the whole run, ``(start, end)``, linear over the run, or
+    ``((start, end), ...)`` with one such pair for each octave; :data:`~peek_widget.ascent.NUMBERS` has their ranges.
+    A field of type ``Range`` takes (smallest, largest), or two such pairs for the run's start and its end.
 
     Raises:
-        RecipeError: for a number out of its range or a combination that can't be, in a sentence.
+        RecipeError: for a number out of its range or a combination that is impossible, in a sentence.
     """
 
-    name: str = "custom"
-    octaves: tuple[tuple[int, float], ...] = ((150, 1.0),)
-    size: int | None = None
-    keep: Literal["last", "best"] = "last"
+    # The run
 
-    image: Literal["fourier", "pixels", "maco"] = "fourier"
-    start: Literal["noise", "gray", "white"] = "noise"
-    start_level: float | None = 128.0
-    start_deviation: float = 0.01
+    name: str = "custom"
+    """Name of the preset that the recipe comes from."""
+
+    octaves: tuple[tuple[int, float], ...] = ((150, 1.0),)
+    """``((steps, scale), ...)``: an octave enlarges the picture by ``scale`` and then makes that many steps."""
+
+    size: int | None = None
+    """Side of the finished picture in pixels; None for the model's input size."""
+
+    return_best: bool = False
+    """Whether the result is the picture with the highest activation (Yosinski et al. 2015) and not the last one."""
+
+    # The picture
+
+    param: Literal["fourier", "pixels", "maco"] = "fourier"
+    """Parametrization: ``"fourier"`` (a spectrum with decorrelated color), ``"pixels"`` (gray levels from 0 to 255)
+    or ``"maco"`` (only phases, on the spectrum of natural images)."""
+
+    init: Literal["noise", "gray", "white"] = "noise"
+    """What the picture begins as; a picture to begin from is given to ``ascend`` as ``start=``."""
+
+    init_mean: float | None = 128.0
+    """Mean of the initial noise in gray levels (pixels only); None for what the network sees as zero."""
+
+    init_std: float = 0.01
+    """Standard deviation of the initial noise: in gray levels for pixels, of the unscaled spectrum for Fourier, in
+    radians for MACO."""
+
     spectrum_power: float = 1.2
-    transparency: bool = False
+    """Exponent p of the factor ``1 / f ** p`` on each frequency f: how much more a step moves coarse forms than fine
+    ones (Fourier only)."""
+
+    alpha: bool = False
+    """Whether to record where the gradients were, and give it as the pictures' opacity (MACO's importance)."""
+
+    # The optimizer
 
     optimizer: Literal["adam", "nadam", "plain"] = "adam"
-    normalize: Literal["first", "rms", "mean", "none", "progress"] = "first"
-    step_size: Schedule = 0.05
-    largest_rate: float = 100.0
+    """``"plain"`` adds ``step_size`` times the gradient."""
 
-    view: Literal["crop", "normal-crop", "whole", "window"] = "crop"
-    views: int = 1
+    grad_norm: Literal["first", "rms", "mean", "none", "progress"] = "first"
+    """What the gradient is divided by: its root mean square at the ``"first"`` step (for optimizers that measure it
+    themselves later), its ``"rms"`` or ``"mean"`` absolute value at each step (Øygard), or ``"none"``.
+    ``"progress"`` (Yosinski; plain steps on pixels) takes the rate ``min(max_rate, step_size / |g|^2)``. With
+    ``"none"`` and ``"progress"`` the gradient of pixels is by gray levels."""
+
+    step_size: Schedule = 0.05
+    """Length of a step: the learning rate of Adam and NAdam, gray levels for plain steps on pixels."""
+
+    max_rate: float = 100.0
+    """Largest rate of ``grad_norm="progress"``."""
+
+    # What the network sees
+
+    sampling: Literal["crop", "normal-crop", "whole", "window"] = "crop"
+    """How a view is taken from the picture: ``"crop"`` (random resized crops), ``"normal-crop"`` (MACO's crops, with
+    normally distributed side and center), ``"whole"`` (the padded picture, as in Lucid) or ``"window"`` (one square of
+    the first octave's size, the only part that a step changes; Øygard)."""
+
+    n_views: int = 1
+    """Views in each step."""
+
     crop: Range = (0.25, 1.0)
+    """Smallest and largest side of a crop as a share of the picture, for an objective that sees all of it."""
+
     field_crop: Range = (0.7, 1.1)
+    """Smallest and largest side of a crop as a share of the receptive field, for a unit that has one."""
+
     crop_mean: Schedule = 0.5
-    crop_deviation: float = 0.05
-    center_deviation: float = 0.15
+    """Mean side of normal crops, as a share of the picture."""
+
+    crop_std: float = 0.05
+    """Standard deviation of the side of normal crops, as a share of the picture."""
+
+    center_std: float = 0.15
+    """Standard deviation of the center of normal crops, as a share of the picture."""
+
     jitter: Schedule = 0.0
-    late_jitter: float = 0.0
+    """Largest shift of a view, as a share of the side."""
+
+    jitter2: float = 0.0
+    """Largest second shift, after scaling, as a share of the side."""
+
     rotation: Schedule = 0.0
-    turns: tuple[float, ...] = ()
-    scales: tuple[float, ...] = ()
+    """Largest rotation of a view, in degrees."""
+
+    rotation_choices: tuple[float, ...] = ()
+    """Angles in degrees, one of which is chosen at random for each view, in place of ``rotation``."""
+
+    scale_choices: tuple[float, ...] = ()
+    """Magnifications, one of which is chosen at random for each view."""
+
     padding: float = 0.0
-    beyond: Literal["mirror", "gray"] = "mirror"
+    """Padding of a whole picture on each side, as a share of the side."""
+
+    padding_mode: Literal["reflect", "constant"] = "reflect"
+    """What lies past the border: the reflected picture, or mid-gray."""
+
     noise: Schedule = 0.0
+    """Noise added to a view, as a share of the range from black to white."""
+
     flip: Schedule = 0.0
+    """Probability that a view is flipped, left for right."""
+
+    # Regularizers
 
     blur: Schedule = 0.0
+    """Gaussian blur after each step: its standard deviation in pixels of the picture."""
+
     blur_every: int = 1
+    """Number of steps after which the picture is blurred once."""
+
     bilateral: Schedule = 0.0
+    """Bilateral filter after each step: its spatial standard deviation in pixels (pixels only)."""
+
     bilateral_color: float = 0.1
+    """Standard deviation of the bilateral filter in color, as a share of the range from black to white."""
+
     decay: Schedule = 0.0
+    """Share of the way to what the network sees as zero that the picture goes back at each step (L2 decay)."""
+
     total_variation: Schedule = 0.0
+    """Weight of the total variation penalty, in units of the root mean square of the objective's gradient."""
+
     l1: Schedule = 0.0
-    small_norm: Schedule = 0.0
-    small_contribution: Schedule = 0.0
+    """Weight of the L1 penalty on the distance from mid-gray, in the same units."""
+
+    clip_norm_percentile: Schedule = 0.0
+    """Percentile of the pixels with the smallest norm that are cleared after each step (Yosinski; pixels only)."""
+
+    clip_contribution_percentile: Schedule = 0.0
+    """Percentile of the pixels with the smallest contribution that are cleared after each step (Yosinski; pixels
+    only)."""
 
     def __post_init__(self) -> None:
         self._check_octaves()
         for name, knob in NUMBERS.items():
             self._set(name, self._check_schedule(knob, getattr(self, name)))
-        for name, options in _CHOICES.items():
+        for name, options in _choices().items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in options:
                 raise RecipeError(f"{name}={value!r}: possible are {', '.join(map(repr, options))}.")
-        for name, (low, high) in _RANGES.items():
-            if name == "start_level" and self.start_level is None:
+        for name, (low, high) in RANGES.items():
+            if name == "init_mean" and self.init_mean is None:
                 continue
-            self._set(name, _number(name, getattr(self, name), low, high))
+            self._set(name, check_number(name, getattr(self, name), low, high))
         for name in ("crop", "field_crop"):
-            self._set(name, _range(name, getattr(self, name)))
-        for name, low, high in (("turns", -180.0, 180.0), ("scales", 0.25, 4.0)):
+            self._set(name, check_range(name, getattr(self, name)))
+        for name, low, high in (("rotation_choices", -180.0, 180.0), ("scale_choices", 0.25, 4.0)):
             values = getattr(self, name)
             if not isinstance(values, (tuple, list)) or len(values) > 1000:
-                raise RecipeError(f"{name}={values!r}: give a tuple of numbers, one of which is taken at random.")
-            self._set(name, tuple(_number(f"one of {name}", v, low, high) for v in values))
-        for name, high in (("views", 64), ("blur_every", 1000)):
+                raise RecipeError(f"{name}={values!r}: give a tuple of numbers, one of which is chosen at random.")
+            self._set(name, tuple(check_number(f"one of {name}", v, low, high) for v in values))
+        for name, high in (("n_views", 64), ("blur_every", 1000)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
                 raise RecipeError(f"{name}={value!r}: give a whole number from 1 to {high}.")
-        if not isinstance(self.transparency, bool):
-            raise RecipeError(f"transparency={self.transparency!r}: give True or False.")
+        for name in ("return_best", "alpha"):
+            if not isinstance(getattr(self, name), bool):
+                raise RecipeError(f"{name}={getattr(self, name)!r}: give True or False.")
         if not isinstance(self.name, str) or len(self.name) > 200:
             raise RecipeError(f"name={self.name!r}: give a short text.")
         if self.size is not None:
@@ -242,9 +218,9 @@ class Recipe:
         for steps, _ in octaves:
             if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 100_000:
                 raise RecipeError(f"An octave of {steps!r} steps: give a whole number from 1 to 100000.")
-        self._set("octaves", tuple((n, _number("an octave's scale", scale, 1.0, 4.0)) for n, scale in octaves))
+        self._set("octaves", tuple((n, check_number("an octave's scale", scale, 1.0, 4.0)) for n, scale in octaves))
 
-    def _check_schedule(self, knob: Knob, value: Any) -> Schedule:
+    def _check_schedule(self, knob: Knob, value: object) -> Schedule:
         if not isinstance(value, (tuple, list)):
             return knob.check(value)
         if len(value) == 2 and not any(isinstance(v, (tuple, list)) for v in value):
@@ -257,52 +233,22 @@ class Recipe:
         return tuple((knob.check(start), knob.check(end)) for start, end in value)
 
     def _check_together(self) -> None:
-        """Refuse what can't be had together, rather than leave a number without effect."""
-        for holds, sentence in (
-            (self.view != "window" or self.image == "pixels",
-             "view='window' changes a square of pixels, so it needs image='pixels'."),
-            (self.view != "window" or self.views == 1,
-             f"view='window' shows one square at each step: give views=1 and not {self.views}."),
-            (self.view != "window" or not (self.turns or self.scales),
-             "view='window' shows the pixels as they are: for turns or scales take another view."),
-            (self.padding == 0.0 or self.view == "whole",
-             "padding surrounds the whole picture, so it needs view='whole'."),
-            (self.late_jitter == 0.0 or self.view == "whole",
-             "late_jitter shifts a whole picture after it was scaled, so it needs view='whole'."),
-            (self.image != "maco" or self.start == "noise",
-             f"image='maco' moves phases, and start={self.start!r} has none: give start='noise'."),
-            (self.image != "maco" or all(scale == 1.0 for _, scale in self.octaves),
-             "image='maco' has one size, the spectrum's: give octaves of scale 1."),
-            (self.normalize != "progress" or (self.optimizer == "plain" and self.image == "pixels"),
-             "normalize='progress' sets the rate of plain steps on pixels: it needs optimizer='plain', "
-             "image='pixels'."),
-        ):  # fmt: skip
-            if not holds:
-                raise RecipeError(sentence)
+        """Raise RecipeError for fields that exclude each other, rather than leave a number without effect."""
+        for rule in COMBINATIONS:
+            if not rule.possible(self):
+                raise RecipeError(rule.message.format(recipe=self))
         for name in NUMBERS:
-            if name != "crop_mean":  # each recipe has one, as it has a crop
+            if name != "crop_mean":  # every recipe has one, as it has a crop
                 self.check_use(name, max(_flat(getattr(self, name))))
 
     def check_use(self, name: str, value: float) -> None:
-        """Refuse (RecipeError) a number of :data:`NUMBERS` that could have no effect in this recipe, unless it is 0."""
-        if value == 0.0:
-            return
-        if name in _PIXELS_ONLY and self.image != "pixels":
-            raise RecipeError(f"{name} changes single pixels: it needs image='pixels', and not {self.image!r}.")
-        if name == "decay" and self.image == "maco":
-            raise RecipeError("image='maco' has a fixed contrast, so nothing can decay: give decay=0.")
-        if name in ("rotation", "flip") and self.view == "window":
-            raise RecipeError(f"view='window' shows the pixels as they are: for {name} take another view.")
-        if name == "crop_mean" and self.view != "normal-crop":
-            raise RecipeError(
-                f"crop_mean is the side of normal crops, and view={self.view!r} has none: take a recipe with "
-                "view='normal-crop', as 'maco-2023' has it."
-            )
-        if name == "rotation" and self.turns:
-            raise RecipeError("Turns are taken in place of rotation: give rotation=0, or turns=().")
+        """Raise RecipeError for a number of NUMBERS that could have no effect in this recipe, unless it is 0."""
+        for rule in USES:
+            if value != 0.0 and name in rule.fields and not rule.possible(self):
+                raise RecipeError(rule.message.format(recipe=self, name=name))
 
     def takes(self, name: str, value: float) -> bool:
-        """Whether :meth:`check_use` lets that pass."""
+        """Return whether :meth:`check_use` accepts the number."""
         try:
             self.check_use(name, value)
         except RecipeError:
@@ -311,11 +257,11 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
+        """Number of steps of the whole run."""
         return sum(steps for steps, _ in self.octaves)
 
     def at(self, name: str, step: int) -> float:
-        """The value of a number that may be a schedule, at a step (from 0); past the end, the last."""
+        """Return the value of a number of NUMBERS at a step (from 0); past the end, its last value."""
         schedule = getattr(self, name)
         if not isinstance(schedule, tuple):
             return schedule
@@ -328,7 +274,7 @@ class Recipe:
         return start + (end - start) * min(done / length, 1.0)
 
     def shares(self, name: str, step: int) -> tuple[float, float]:
-        """``crop`` or ``field_crop`` at a step (from 0): smallest and largest side as shares."""
+        """Return the range ``crop`` or ``field_crop`` at a step (from 0): smallest and largest side as shares."""
         found = getattr(self, name)
         if not isinstance(found[0], tuple):
             return found
@@ -337,7 +283,7 @@ class Recipe:
         return (low + (last_low - low) * part, high + (last_high - high) * part)
 
     def octave(self, step: int) -> tuple[int, int, int]:
-        """Number of the octave that a step is in, steps done in it, and its length."""
+        """Return the number of the octave that a step is in, the steps done in it before, and its length in steps."""
         done = step
         for number, (length, _) in enumerate(self.octaves):
             if done < length or number == len(self.octaves) - 1:
@@ -346,10 +292,10 @@ class Recipe:
         raise AssertionError("a recipe has at least one octave")
 
     def replace(self, **changes: Any) -> Recipe:
-        """A copy with other values; ``steps=n`` scales the octaves in proportion.
+        """Return a copy with other values; ``steps=n`` scales the octaves in proportion.
 
         Raises:
-            RecipeError: for an unknown field, with near names, or an impossible value.
+            RecipeError: for an unknown field, with similar names, or an impossible value.
         """
         steps = changes.pop("steps", None)
         _refuse_unknown(changes)
@@ -357,12 +303,12 @@ class Recipe:
         return recipe if steps is None else dataclasses.replace(recipe, octaves=_scaled(recipe.octaves, steps))
 
     def to_json(self) -> str:
-        """One JSON object with every field."""
+        """Write the recipe as one JSON object with every field."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """The recipe that :meth:`to_json` wrote.
+        """Read a recipe that :meth:`to_json` wrote, today or under the names of earlier versions.
 
         Raises:
             RecipeError: if it is not JSON, or has an unknown field or an impossible value.
@@ -373,6 +319,7 @@ class Recipe:
             raise RecipeError(f"A recipe is kept as JSON, and this is not: {error}") from error
         if not isinstance(values, dict):
             raise RecipeError(f"A recipe is kept as a JSON object; this is a {type(values).__name__}.")
+        values = recipe_values(values)
         _refuse_unknown(values)
         try:
             return cls(**{name: _tuples(value) for name, value in values.items()})
@@ -381,76 +328,79 @@ class Recipe:
 
     @classmethod
     def preset(cls, name: str) -> Recipe:
-        """The recipe of that name.
+        """Return the preset of that name.
 
         Raises:
-            RecipeError: if there is none, with the names there are.
+            RecipeError: if there is none, with the names that there are.
         """
-        from peek_widget.ascent.presets import preset  # presets are made of recipes
-
         return preset(name).recipe
 
     @classmethod
     def presets(cls) -> tuple[str, ...]:
-        """The names of all recipes that come with the package."""
-        from peek_widget.ascent.presets import presets
-
-        return tuple(presets())
+        """Return the names of all presets."""
+        return tuple(_PRESETS)
 
 
-_CHOICES = {
-    "image": ("fourier", "pixels", "maco"),
-    "start": ("noise", "gray", "white"),
-    "keep": ("last", "best"),
-    "optimizer": ("adam", "nadam", "plain"),
-    "normalize": ("first", "rms", "mean", "none", "progress"),
-    "view": ("crop", "normal-crop", "whole", "window"),
-    "beyond": ("mirror", "gray"),
-}
-_RANGES = {
-    "start_level": (0.0, 255.0),
-    "start_deviation": (0.0, 255.0),
-    "spectrum_power": (0.0, 3.0),
-    "largest_rate": (1e-6, 1e12),
-    "crop_deviation": (0.0, 1.0),
-    "center_deviation": (0.0, 1.0),
-    "late_jitter": (0.0, 0.25),
-    "padding": (0.0, 1.0),
-    "bilateral_color": (0.01, 1.0),
-}
-_PIXELS_ONLY = ("bilateral", "small_norm", "small_contribution")
-MINIMUM_SIZE, MAXIMUM_SIZE = 8, 2048
+def as_recipe(recipe: Recipe | str | None) -> Recipe:
+    """Return a recipe given as such or by its preset's name; None is the preset ``"peek"``.
+
+    Raises:
+        RecipeError: if there is no such preset, or it is something else.
+    """
+    if recipe is None:
+        return Recipe.preset("peek")
+    if isinstance(recipe, str):
+        return Recipe.preset(recipe)
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"recipe is a {type(recipe).__name__}: give a Recipe or the name of a preset.")
+    return recipe
 
 
-def check_size(size: Any) -> int:
-    """The size if it is a possible side of a picture; RecipeError otherwise."""
-    if isinstance(size, bool) or not isinstance(size, SupportsIndex) or not MINIMUM_SIZE <= int(size) <= MAXIMUM_SIZE:
-        raise RecipeError(
-            f"size={size!r}: give the side of the picture as a whole number of pixels from {MINIMUM_SIZE} to "
-            f"{MAXIMUM_SIZE}."
-        )
-    return int(size)
+# Presets
 
 
-def _number(name: str, value: Any, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
-        raise RecipeError(f"{name}={value!r} is out of range: possible is {low:g} to {high:g}.")
-    return float(value)
+@dataclass(frozen=True)
+class Preset:
+    """A recipe by name."""
+
+    recipe: Recipe
+    """The recipe, whose ``name`` is the preset's."""
+
+    summary: str
+    """What it does, in a plain sentence."""
+
+    source: str
+    """Where it was published."""
 
 
-def _range(name: str, value: Any) -> Range:
-    """(smallest, largest), or two such."""
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise RecipeError(f"{name}={value!r}: give (smallest, largest) as shares, e.g. (0.25, 1.0).")
-    if all(isinstance(pair, (tuple, list)) for pair in value):
-        start, end = (_range(name, pair) for pair in value)
-        if isinstance(start[0], tuple) or isinstance(end[0], tuple):
-            raise RecipeError(f"{name}={value!r}: give two pairs at most, for the run's start and its end.")
-        return (start, end)
-    low, high = (_number(name, v, 0.02, 4.0) for v in value)
-    if low > high:
-        raise RecipeError(f"{name}={value!r}: the smallest comes first.")
-    return (low, high)
+_PRESETS: dict[str, Preset] = {}
+
+
+def register(recipe: Recipe, summary: str, source: str) -> None:
+    """Add a preset under the recipe's name."""
+    _PRESETS[recipe.name] = Preset(recipe, summary, source)
+
+
+def preset(name: object) -> Preset:
+    """Return the preset of that name.
+
+    Raises:
+        RecipeError: if there is none, with the names that there are.
+    """
+    if isinstance(name, str) and name in _PRESETS:
+        return _PRESETS[name]
+    raise RecipeError(f"There is no recipe {name!r}; possible are {', '.join(_PRESETS)}.")
+
+
+def presets() -> Mapping[str, Preset]:
+    """Return every preset by name."""
+    return MappingProxyType(_PRESETS)
+
+
+@functools.cache
+def _choices() -> dict[str, tuple[str, ...]]:
+    """Return the possible words of each field that takes one of a few, as its type says."""
+    return {name: get_args(hint) for name, hint in get_type_hints(Recipe).items() if get_origin(hint) is Literal}
 
 
 def _flat(value: Any) -> list[float]:
@@ -461,7 +411,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def _refuse_unknown(values: Mapping[str, Any]) -> None:
+def _refuse_unknown(values: Mapping[str, object]) -> None:
     names = [f.name for f in dataclasses.fields(Recipe)]
     for name in values:
         if name not in names:

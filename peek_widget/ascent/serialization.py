@@ -10,6 +10,7 @@ from peek_widget.ascent.base import LONGEST_WORDS, Objective, Sum
 from peek_widget.ascent.direction import HIGHEST_POWER, Direction
 from peek_widget.ascent.diversity import Diversity
 from peek_widget.ascent.objective import Channel, Logit, Neuron
+from peek_widget.ascent.old_names import POSITIONS
 from peek_widget.errors import FileError
 
 __all__ = ["objective_from_dict"]
@@ -118,6 +119,8 @@ def _place(name: str, value: Any) -> tuple[int, int] | None:
 
 
 def _place_or_center(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        value = POSITIONS.get(value, value)
     return value if value == "center" else _place(name, value)
 
 

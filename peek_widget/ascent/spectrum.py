@@ -66,7 +66,7 @@ def power_law_spectrum(channels: int, side: int = 128, power: float = POWER) -> 
 
 
 def measure_spectrum(images: Iterable[Any], size: int = 224) -> Tensor:
-    """The mean magnitude of every frequency over images, in decorrelated color: a spectrum for ``image="maco"``.
+    """The mean magnitude of every frequency over images, in decorrelated color: a spectrum for ``param="maco"``.
 
     Args:
         images: PIL images, arrays ``[H, W, C]`` or tensors ``[C, H, W]`` in [0, 1]; each is resized so that its

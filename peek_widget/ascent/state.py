@@ -12,8 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from peek_widget.ascent.knobs import NUMBERS
 from peek_widget.ascent.objective import Objective
-from peek_widget.ascent.recipe import NUMBERS, Recipe, check_size
+from peek_widget.ascent.old_names import renamed_fields, renamed_tensor
+from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.recipe_rules import check_size
 from peek_widget.ascent.serialization import objective_from_dict
 from peek_widget.errors import PeekError
 
@@ -84,7 +87,7 @@ class State:
         try:
             with safe_open(str(path), framework="pt") as file:
                 text = (file.metadata() or {}).get(_KIND)
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {renamed_tensor(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (FileNotFoundError, PermissionError):
             raise
         except (SafetensorError, OSError) as error:
@@ -115,6 +118,6 @@ class State:
             header["side"],
             header["index"],
             header["steps"],
-            {name: NUMBERS[name].check(value) for name, value in header["overrides"].items()},
+            {name: NUMBERS[name].check(value) for name, value in renamed_fields(header["overrides"]).items()},
             tensors,
         )

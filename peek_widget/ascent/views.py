@@ -58,25 +58,25 @@ class Look:
         shares: smallest and largest side of what is cut out; above 1 it reaches past the border. Of a normal
             crop, its mean and deviation.
         rotation: largest turn, in degrees.
-        turns: where given, one of these angles (in degrees) is taken at random in place of ``rotation``.
-        scales: where given, one of these magnifications is taken at random.
+        rotation_choices: where given, one of these angles (in degrees) is taken at random in place of ``rotation``.
+        scale_choices: where given, one of these magnifications is taken at random.
         jitter: largest shift.
-        late_jitter: largest second shift, after scaling.
-        center_deviation: of a normal crop's middle.
+        jitter2: largest second shift, after scaling.
+        center_std: of a normal crop's middle.
         flip: the probability that a view is mirrored, left for right.
-        beyond: what lies past the border: the mirrored picture, or mid-gray.
+        padding_mode: what lies past the border: the mirrored picture, or mid-gray.
     """
 
     count: int
     shares: tuple[float, float]
     rotation: float = 0.0
-    turns: tuple[float, ...] = ()
-    scales: tuple[float, ...] = ()
+    rotation_choices: tuple[float, ...] = ()
+    scale_choices: tuple[float, ...] = ()
     jitter: float = 0.0
-    late_jitter: float = 0.0
-    center_deviation: float = 0.0
+    jitter2: float = 0.0
+    center_std: float = 0.0
     flip: float = 0.0
-    beyond: Literal["mirror", "gray"] = "mirror"
+    padding_mode: Literal["reflect", "constant"] = "reflect"
 
 
 def uniform(*shape: int, generator: Generator) -> Tensor:
@@ -111,16 +111,16 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
     else:
         share = low + (high - low) * draws[:, 0]
     if frame.cut == "whole":
-        share = share - 2.0 * look.late_jitter
+        share = share - 2.0 * look.jitter2
         low = float(share.min())
     scale = None
-    if look.scales:
+    if look.scale_choices:
         # Scaled and then cut to the view's own size, so that a magnification of 1.1 shows 1 / 1.1 of it.
-        scale = torch.stack([_choose(look.scales, count, g) for g in generators]).flatten(0, 1)
+        scale = torch.stack([_choose(look.scale_choices, count, g) for g in generators]).flatten(0, 1)
         share = share / scale
         low = float(share.min())
-    if look.turns:
-        turn = torch.stack([_choose(look.turns, count, g) for g in generators]).flatten(0, 1)
+    if look.rotation_choices:
+        turn = torch.stack([_choose(look.rotation_choices, count, g) for g in generators]).flatten(0, 1)
         angle = turn * (math.pi / 180.0)
     else:
         angle = math.radians(look.rotation) * (2.0 * draws[:, 1] - 1.0)
@@ -134,9 +134,9 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
         across, down = cos, sin
     if frame.cut == "normal-crop":
         room = (1.0 - share)[:, None]
-        middle = torch.minimum(torch.maximum(2.0 * look.center_deviation * bell[:, 1:], -room), room)
+        middle = torch.minimum(torch.maximum(2.0 * look.center_std * bell[:, 1:], -room), room)
     elif frame.cut == "whole":
-        late = 2.0 * look.late_jitter * (2.0 * draws[:, 2:4] - 1.0)
+        late = 2.0 * look.jitter2 * (2.0 * draws[:, 2:4] - 1.0)
         middle = late if scale is None else late / scale[:, None]
     elif frame.center is None:
         room = (1.0 - share).clamp(min=0.0)[:, None]
@@ -154,7 +154,7 @@ def affine_views(pictures: Tensor, frame: Frame, look: Look, generators: list[Ge
     grid = F.affine_grid(theta, [len(theta), pictures.shape[1], frame.side, frame.side], align_corners=False)
     # A picture's views are sampled as one tall view: a copy of the picture for each would take hundreds of megabytes.
     grid = grid.view(len(pictures), count * frame.side, frame.side, 2)
-    if look.beyond == "gray":
+    if look.padding_mode == "constant":
         views = 0.5 + F.grid_sample(pictures - 0.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     else:
         views = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

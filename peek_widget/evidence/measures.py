@@ -5,7 +5,7 @@ Every activation here, of a drawn picture as of a real image, is taken by one ru
 and any softmax, at the network's input size. A real image is shown at the network's input size. A drawn picture of
 a unit is laid before the network as it was drawn, without the random views:
 
-- of a recipe whose views follow the receptive field (``view="crop"``, such as ``peek``) so that it covers the
+- of a recipe whose views follow the receptive field (``sampling="crop"``, such as ``peek``) so that it covers the
   unit's field, at its middle place, with a mirrored surround of two strides;
 - of any other (``oygard-2016``, ``lucid-2017``) in its own pixels, its middle at the place that it was drawn for, with
   a mirrored surround where it is smaller than the field; MACO's at the mean scale of its crops.

@@ -26,7 +26,7 @@ from PIL import Image
 from peek_widget._encode import jpeg_bytes
 from peek_widget._progress import duration
 from peek_widget.ascent import Recipe
-from peek_widget.ascent.engine import as_recipe
+from peek_widget.ascent.recipe import as_recipe
 from peek_widget.errors import PeekError
 from peek_widget.evidence import LayerEvidence, survey
 from peek_widget.live.threads import set_threads

@@ -18,9 +18,10 @@ from typing import Any, Literal, SupportsIndex, get_args
 import torch
 
 from peek_widget.ascent import Ascent, Recipe, fingerprint, unit_objective
-from peek_widget.ascent.engine import LARGE, as_recipe
+from peek_widget.ascent.engine import LARGE
 from peek_widget.ascent.framing import Framing
 from peek_widget.ascent.provenance import Drawing
+from peek_widget.ascent.recipe import as_recipe
 from peek_widget.errors import AscentError, PeekError, SizeError, UnitError
 from peek_widget.evidence.measures import still_activation
 from peek_widget.network import Network
@@ -153,7 +154,7 @@ def plan(
     side = _view(network, name, recipe, size, objective)
     device = network.model_copy.device.type
     together = device != "cpu" or side < LARGE
-    length = _length(device, side, recipe.views, together) if batch is None else _check_batch(batch, device)
+    length = _length(device, side, recipe.n_views, together) if batch is None else _check_batch(batch, device)
     parts = [chosen[start : start + length] for start in range(0, len(chosen), length)]
     return [
         Batch(number, name, part, recipe, int(seed), size, objective, draft, together)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from peek_widget.ascent import Recipe
-from peek_widget.ascent.engine import as_recipe
+from peek_widget.ascent.recipe import as_recipe
 from peek_widget.errors import NotDrawnError, PeekError, SheetStoreError
 from peek_widget.evidence.crops import Evidence, LayerEvidence
 from peek_widget.network import ModelCopy, Network, read

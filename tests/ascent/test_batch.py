@@ -20,7 +20,7 @@ SHORT = Recipe.preset("peek").replace(steps=10)
 
 def brief(name: str) -> Recipe:
     recipe = Recipe.preset(name)
-    return recipe.replace(views=min(recipe.views, 3))
+    return recipe.replace(n_views=min(recipe.n_views, 3))
 
 
 def drift(network: Network, objectives: list[Objective], recipe: Recipe, size: int, steps: int = 3) -> list[float]:
@@ -148,7 +148,9 @@ def test_the_ends_of_an_interpolation_are_its_two_objectives() -> None:
     assert not torch.allclose(between[1], between[0], atol=1e-3)
 
 
-@pytest.mark.parametrize("changes", [{"view": "window", "image": "pixels", "rotation": 0.0}, {"view": "normal-crop"}])
+@pytest.mark.parametrize(
+    "changes", [{"sampling": "window", "param": "pixels", "rotation": 0.0}, {"sampling": "normal-crop"}]
+)
 def test_a_batch_of_many_keeps_its_order(changes: dict[str, Any]) -> None:
     # Layers and so groups take turns; each picture's own value must come back to its place.
     objectives = [Logit(0), Neuron("forms", 0), Logit(1), Neuron("edges", 1), Logit(2), Neuron("forms", 2)]

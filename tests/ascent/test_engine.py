@@ -296,27 +296,27 @@ pairs = st.tuples(st.floats(0.02, 4.0), st.floats(0.02, 4.0)).map(lambda p: tupl
 anything = {
     **{name: schedules(knob.minimum, knob.maximum) for name, knob in NUMBERS.items()},
     "octaves": st.lists(st.tuples(st.integers(1, 5), st.floats(1.0, 1.5)), min_size=1, max_size=3).map(tuple),
-    "keep": st.sampled_from(["last", "best"]),
-    "image": st.sampled_from(["fourier", "pixels", "maco"]),
-    "start": st.sampled_from(["noise", "gray", "white"]),
-    "start_level": st.none() | st.floats(0.0, 255.0),
-    "start_deviation": st.floats(0.0, 255.0),
+    "return_best": st.booleans(),
+    "param": st.sampled_from(["fourier", "pixels", "maco"]),
+    "init": st.sampled_from(["noise", "gray", "white"]),
+    "init_mean": st.none() | st.floats(0.0, 255.0),
+    "init_std": st.floats(0.0, 255.0),
     "spectrum_power": st.floats(0.0, 3.0),
-    "largest_rate": st.floats(1e-6, 1e12),
-    "transparency": st.booleans(),
+    "max_rate": st.floats(1e-6, 1e12),
+    "alpha": st.booleans(),
     "optimizer": st.sampled_from(["adam", "nadam", "plain"]),
-    "normalize": st.sampled_from(["first", "rms", "mean", "none", "progress"]),
-    "view": st.sampled_from(["crop", "normal-crop", "whole", "window"]),
-    "views": st.integers(1, 3),
+    "grad_norm": st.sampled_from(["first", "rms", "mean", "none", "progress"]),
+    "sampling": st.sampled_from(["crop", "normal-crop", "whole", "window"]),
+    "n_views": st.integers(1, 3),
     "crop": pairs | st.tuples(pairs, pairs),
     "field_crop": pairs,
-    "crop_deviation": st.floats(0.0, 1.0),
-    "center_deviation": st.floats(0.0, 1.0),
-    "late_jitter": st.floats(0.0, 0.25),
-    "turns": st.lists(st.floats(-180.0, 180.0), max_size=3).map(tuple),
-    "scales": st.lists(st.floats(0.25, 4.0), max_size=3).map(tuple),
+    "crop_std": st.floats(0.0, 1.0),
+    "center_std": st.floats(0.0, 1.0),
+    "jitter2": st.floats(0.0, 0.25),
+    "rotation_choices": st.lists(st.floats(-180.0, 180.0), max_size=3).map(tuple),
+    "scale_choices": st.lists(st.floats(0.25, 4.0), max_size=3).map(tuple),
     "padding": st.floats(0.0, 1.0),
-    "beyond": st.sampled_from(["mirror", "gray"]),
+    "padding_mode": st.sampled_from(["reflect", "constant"]),
     "blur_every": st.integers(1, 5),
     "bilateral_color": st.floats(0.01, 1.0),
 }
@@ -338,7 +338,7 @@ def test_any_run_is_a_finite_picture_or_a_named_error(
 ) -> None:
     try:
         recipe = Recipe.preset(base)
-        recipe = recipe.replace(steps=8, views=min(recipe.views, 3)).replace(**changes)
+        recipe = recipe.replace(steps=8, n_views=min(recipe.n_views, 3)).replace(**changes)
         images = render(NETWORK, objective, recipe, size=size, seed=seed).images
     except PeekError as error:
         assert str(error)
@@ -381,9 +381,9 @@ def test_dead_relus_of_fire8_draw() -> None:
 
 
 def test_what_would_have_no_effect_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"start= takes a picture; .*replace\(start='gray'\)"):
+    with pytest.raises(RecipeError, match=r"start= takes a picture; .*replace\(init='gray'\)"):
         ascend(tiny(), Logit(0), SHORT, start="gray", size=32)
-    with pytest.raises(RecipeError, match="spectrum= is what image='maco' is held to"):
+    with pytest.raises(RecipeError, match="spectrum= is what param='maco' is held to"):
         ascend(tiny(), Logit(0), SHORT, spectrum=torch.ones(3, 8, 5), size=32)
     with pytest.raises(PeekError, match=r"State\.load\(path\)"):
         Ascent.resume(tiny(), "run.safetensors")  # type: ignore[arg-type]

@@ -8,18 +8,18 @@ from torch import nn
 
 from peek_widget import Channel, Recipe, ascend, render
 from peek_widget.ascent.fold_overrides import folded
-from peek_widget.ascent.recipe import NUMBERS
+from peek_widget.ascent.knobs import NUMBERS
 
 PAIR = ((3.0, 1.0), (1.0, 0.5), (0.5, 0.25))
 BASE = Recipe(
     octaves=((4, 1.0), (3, 1.2), (3, 1.0)),
-    image="pixels",
+    param="pixels",
     optimizer="plain",
-    normalize="mean",
-    view="window",
+    grad_norm="mean",
+    sampling="window",
     step_size=PAIR,
     blur=(1.0, 0.2),
-    start_deviation=8.0,
+    init_std=8.0,
     size=32,
 )
 
@@ -52,7 +52,7 @@ def test_every_number_is_what_it_was_at_every_step(steps, blur):
 @pytest.mark.parametrize("steps", [9, 15])
 def test_every_preset_is_drawn_again_left_early_or_prolonged(model, name, steps):
     if name == "maco-2023":
-        recipe = Recipe.preset(name).replace(steps=12, views=2)
+        recipe = Recipe.preset(name).replace(steps=12, n_views=2)
     else:
         recipe = Recipe.preset(name).replace(steps=12)
     knobs = {"blur": 0.7, "step_size": 1.3 * recipe.at("step_size", 0)}

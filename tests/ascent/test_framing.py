@@ -36,7 +36,7 @@ def test_octaves_that_grow_past_every_size_are_refused() -> None:
 
 
 def test_what_the_network_gets_for_each_objective() -> None:
-    peek = Recipe(view="crop")
+    peek = Recipe(sampling="crop")
     framing = Framing(NET, peek, 64)
     assert framing.frame(Logit(0)) == Frame(32, "crop")
     assert framing.frame(Channel("forms", 1)) == Frame(32, "widest")
@@ -62,7 +62,7 @@ def test_a_unit_in_the_middle_is_drawn_by_what_it_sees_alone(recipe: str, kind: 
     if kind == "global":
         layers.insert(1, nn.InstanceNorm2d(4))
     network = read(nn.Sequential(*layers), 90, (lambda x: x - x.mean()) if kind == "preprocessed" else "none")
-    views = {"views": 3} if recipe == "maco-2023" else {}
+    views = {"n_views": 3} if recipe == "maco-2023" else {}
     short = Recipe.preset(recipe).replace(steps=8, **views)
     run = Ascent(network, Neuron("3", 2), short, size=90)
     part = run._groups[0].frame.part
@@ -78,9 +78,9 @@ def test_a_unit_in_the_middle_is_drawn_by_what_it_sees_alone(recipe: str, kind: 
     assert Ascent(network, Neuron("3", 2, at=place), short, size=90)._groups[0].frame.part is None
 
 
-@pytest.mark.parametrize("view", ["crop", "normal-crop", "whole", "window"])
-def test_a_model_of_one_size_gets_that_size(view: str) -> None:
-    recipe = Recipe(view=view, image="pixels")
+@pytest.mark.parametrize("sampling", ["crop", "normal-crop", "whole", "window"])
+def test_a_model_of_one_size_gets_that_size(sampling: str) -> None:
+    recipe = Recipe(sampling=sampling, param="pixels")
     for size in (8, 16, 40):
         assert Framing(read(Fixed()), recipe, size).frame(Logit(0)).side == 16
 
@@ -91,14 +91,14 @@ def test_the_band_is_what_the_closest_view_shows() -> None:
         return framing.band(framing.frame(Logit(0)))
 
     # 32 px show up to 16 cycles of what they see; the whole picture is seen in its own 64.
-    assert band(view="whole") == 32.0
+    assert band(sampling="whole") == 32.0
     assert band(crop=(0.25, 1.0)) == 64.0
-    assert band(crop=(0.5, 1.0), scales=(1.0, 2.0)) == 64.0
+    assert band(crop=(0.5, 1.0), scale_choices=(1.0, 2.0)) == 64.0
     assert band(crop=((0.5, 1.0), (1.0, 1.0))) == 32.0
-    assert band(view="normal-crop", crop_mean=0.5, crop_deviation=0.05) == pytest.approx(16 / 0.4)
+    assert band(sampling="normal-crop", crop_mean=0.5, crop_std=0.05) == pytest.approx(16 / 0.4)
     # The closest view may come in the middle of the run.
     middle = ((0.8, 0.8), (0.2, 0.2), (0.8, 0.8))
-    assert band(view="normal-crop", crop_mean=middle, crop_deviation=0.0) == pytest.approx(80.0)
+    assert band(sampling="normal-crop", crop_mean=middle, crop_std=0.0) == pytest.approx(80.0)
 
 
 def test_too_small_for_a_layer_in_a_window_of_the_first_octave() -> None:

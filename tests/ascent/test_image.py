@@ -21,7 +21,7 @@ from tests.networks import tiny
 
 CHANNELS = (1, 2, 3, 4, 7)
 SHORT = Recipe.preset("peek").replace(steps=4)
-MACO = Recipe.preset("maco-2023").replace(steps=4, views=2, size=None)
+MACO = Recipe.preset("maco-2023").replace(steps=4, n_views=2, size=None)
 
 
 def network(channels: int = 3) -> Any:
@@ -35,15 +35,15 @@ def smooth(side: int, channels: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("image", ["pixels", "fourier", "maco"])
-def test_any_number_of_channels(image: str, channels: int) -> None:
+@pytest.mark.parametrize("param", ["pixels", "fourier", "maco"])
+def test_any_number_of_channels(param: str, channels: int) -> None:
     # Of a nearly flat picture the tiny network's pooling has only ties: plain noise for pixels.
-    pixels = SHORT.replace(image="pixels", start_deviation=20.0, step_size=1.0)
-    base = {"maco": MACO, "fourier": SHORT, "pixels": pixels}[image]
+    pixels = SHORT.replace(param="pixels", init_std=20.0, step_size=1.0)
+    base = {"maco": MACO, "fourier": SHORT, "pixels": pixels}[param]
     recipe = base.replace(
-        view="whole", views=1, jitter=0.0, rotation=0.0, noise=0.0, total_variation=0.0
+        sampling="whole", n_views=1, jitter=0.0, rotation=0.0, noise=0.0, total_variation=0.0
     )  # nothing but the picture changes
-    spectrum = power_law_spectrum(channels, 16) if image == "maco" else None
+    spectrum = power_law_spectrum(channels, 16) if param == "maco" else None
     result = render(network(channels), Logit(1), recipe, size=24, spectrum=spectrum)
     assert result.images.shape == (1, channels, 24, 24)
     assert float(result.images.std()) > 1e-4
@@ -219,10 +219,10 @@ def test_a_spectrum_at_another_side_is_equal_at_equal_cycles(own: int, side: int
     assert torch.allclose(taken[axis, 0], expected[axis, 0], rtol=1e-3)
 
 
-@pytest.mark.parametrize("image", ["pixels", "fourier"])
-def test_plain_starts(image: str) -> None:
+@pytest.mark.parametrize("param", ["pixels", "fourier"])
+def test_plain_starts(param: str) -> None:
     for start, level in (("gray", 0.5), ("white", 1.0)):
-        recipe = SHORT.replace(image=image, start=start)
+        recipe = SHORT.replace(param=param, init=start)
         ascent = Ascent(network(), Logit(0), recipe, size=16)
         images = ascent.images
         assert float((images - level).abs().max()) < 0.003
@@ -230,12 +230,12 @@ def test_plain_starts(image: str) -> None:
 
 
 def test_noise_has_the_level_and_deviation_of_the_recipe() -> None:
-    recipe = Recipe(image="pixels", view="window", optimizer="plain", start_level=100.0, start_deviation=8.0)
+    recipe = Recipe(param="pixels", sampling="window", optimizer="plain", init_mean=100.0, init_std=8.0)
     levels = 255.0 * Ascent(network(), Logit(0), recipe, size=128).images
     assert float(levels.mean()) == pytest.approx(100.0, abs=0.2)
     assert float(levels.std()) == pytest.approx(8.0, abs=0.2)
     mean = read(tiny(), 32).preprocess.neutral()
-    zero = Ascent(tiny(), Logit(0), recipe.replace(start_level=None), size=128, input_size=32).images
+    zero = Ascent(tiny(), Logit(0), recipe.replace(init_mean=None), size=128, input_size=32).images
     assert zero.mean(dim=(0, 2, 3)).tolist() == pytest.approx(mean.tolist(), abs=0.002)
 
 
@@ -250,7 +250,7 @@ GIVEN = smooth(32, 3)[0]
 def test_any_kind_of_image_may_be_given() -> None:
     array = GIVEN.permute(1, 2, 0).numpy()
     levels = (255.0 * array).round().astype(np.uint8)
-    for recipe in (SHORT, SHORT.replace(image="pixels")):
+    for recipe in (SHORT, SHORT.replace(param="pixels")):
         for given in (GIVEN, GIVEN.double(), array, levels, PILImage.fromarray(levels), GIVEN[None]):
             images = Ascent(network(), Logit(0), recipe, size=32, start=given).images
             assert float((images[0] - GIVEN).abs().max()) < 0.02, type(given)
@@ -259,16 +259,16 @@ def test_any_kind_of_image_may_be_given() -> None:
 def test_a_given_image_is_cut_to_its_middle_square_and_resized() -> None:
     wide = torch.zeros(3, 20, 60)
     wide[:, :, 20:40] = 1.0
-    images = Ascent(network(), Logit(0), SHORT.replace(image="pixels"), size=40, start=wide).images
+    images = Ascent(network(), Logit(0), SHORT.replace(param="pixels"), size=40, start=wide).images
     assert float(images.min()) == 1.0
     gray = PILImage.new("L", (50, 30), 51)
-    images = Ascent(network(1), Logit(0), SHORT.replace(image="pixels"), size=16, start=gray).images
+    images = Ascent(network(1), Logit(0), SHORT.replace(param="pixels"), size=16, start=gray).images
     assert torch.allclose(images, torch.full((1, 1, 16, 16), 0.2))
 
 
 def test_a_batch_of_images_may_be_given_or_one_for_all() -> None:
     both = torch.stack([smooth(16, 3, 1)[0], smooth(16, 3, 2)[0]])
-    recipe = SHORT.replace(image="pixels")
+    recipe = SHORT.replace(param="pixels")
     ascent = Ascent(network(), [Logit(0), Logit(1)], recipe, size=16, start=both)
     assert torch.allclose(ascent.images, both, atol=1e-6)
     before = both.clone()
@@ -305,9 +305,9 @@ def test_maco_begins_from_no_picture() -> None:
         ascend(network(), Logit(0), MACO, size=16, start=GIVEN)
 
 
-@pytest.mark.parametrize("image", ["pixels", "fourier"])
-def test_octaves_keep_the_picture(image: str) -> None:
-    recipe = SHORT.replace(octaves=((1, 1.0), (1, 1.5), (1, 1.33)), image=image)
+@pytest.mark.parametrize("param", ["pixels", "fourier"])
+def test_octaves_keep_the_picture(param: str) -> None:
+    recipe = SHORT.replace(octaves=((1, 1.0), (1, 1.5), (1, 1.33)), param=param)
     ascent = Ascent(network(), Logit(0), recipe, size=64, start=smooth(64, 3)[0])
     assert ascent.size == round(64 / 1.5 / 1.33)
     for side in (48, 64):
@@ -331,7 +331,7 @@ def test_transparency_is_where_the_gradients_were() -> None:
             x = self.conv(x)
             return x[:, :, : x.shape[2] // 2, : x.shape[3] // 2].mean(dim=(2, 3))
 
-    recipe = Recipe(octaves=((3, 1.0), (3, 1.5)), view="whole", transparency=True)
+    recipe = Recipe(octaves=((3, 1.0), (3, 1.5)), sampling="whole", alpha=True)
     result = render(Corner(), [Logit(0), Logit(1)], recipe, size=30, preprocess="none", input_size=32)
     assert result.alpha is not None
     assert result.alpha.shape == (2, 1, 30, 30)
@@ -339,13 +339,13 @@ def test_transparency_is_where_the_gradients_were() -> None:
     assert float(result.alpha[:, :, :13, :13].min()) > 0.9
     assert float(result.alpha[:, :, 17:].max()) == 0.0
     assert result.pil().mode == "RGBA"
-    plain = render(Corner(), Logit(0), recipe.replace(transparency=False), size=30, preprocess="none", input_size=32)
+    plain = render(Corner(), Logit(0), recipe.replace(alpha=False), size=30, preprocess="none", input_size=32)
     assert plain.alpha is None
     assert plain.pil().mode == "RGB"
 
 
 def test_transparency_goes_with_the_recipe_that_asked_for_it() -> None:
-    ascent = Ascent(network(), Logit(0), SHORT.replace(transparency=True), size=16)
+    ascent = Ascent(network(), Logit(0), SHORT.replace(alpha=True), size=16)
     assert ascent.alpha is None  # nothing yet
     ascent.step()
     assert ascent.alpha is not None
@@ -368,8 +368,8 @@ def test_maco_blurs_its_spectrum_once() -> None:
 
 def test_a_gray_picture_is_a_start_for_colors_and_the_other_way_round() -> None:
     gray = torch.rand(1, 16, 16)
-    ascent = Ascent(tiny(), Logit(0), Recipe(image="pixels"), start=gray, size=16)
+    ascent = Ascent(tiny(), Logit(0), Recipe(param="pixels"), start=gray, size=16)
     assert torch.allclose(ascent.images[0], gray.expand(3, -1, -1), atol=1e-6)
     colors = torch.rand(3, 16, 16)
-    ascent = Ascent(tiny(channels=1), Logit(0), Recipe(image="pixels"), start=colors, size=16)
+    ascent = Ascent(tiny(channels=1), Logit(0), Recipe(param="pixels"), start=colors, size=16)
     assert torch.allclose(ascent.images[0], colors.mean(0, keepdim=True), atol=1e-6)

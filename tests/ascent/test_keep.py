@@ -24,11 +24,11 @@ from torch import nn
 
 import peek_widget
 from peek_widget import render
+from peek_widget.ascent import KNOBS, Recipe
 from peek_widget.ascent.base import Objective
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.objective import Channel, Logit, Neuron
 from peek_widget.ascent.provenance import KEYWORD, LARGEST_TEXT, MOST_CHUNKS, Drawing, fingerprint, load_recipe, save
-from peek_widget.ascent.recipe import KNOBS, Recipe
 from peek_widget.errors import FileError, ModelError, PeekError, RecipeError
 from peek_widget.network import read
 from tests.ascent.test_objective import described
@@ -244,7 +244,7 @@ def test_a_picture_can_be_drawn_again_from_its_file(tmp_path: Path, preset: str)
         (png(chunk(b"tEXt", KEY + described_as(version="1" * 101))), "version"),
         (png(chunk(b"tEXt", KEY + described_as(recipe="peek"))), "a str"),
         (png(chunk(b"tEXt", KEY + described_as(recipe={"steps_": 1}))), "no field 'steps_'"),
-        (png(chunk(b"tEXt", KEY + described_as(recipe={"views": 10**9}))), "views"),
+        (png(chunk(b"tEXt", KEY + described_as(recipe={"n_views": 10**9}))), "n_views"),
         (png(chunk(b"tEXt", KEY + described_as(recipe={"octaves": [[1, 2, 3]]}))), "octaves"),
         (png(chunk(b"tEXt", KEY + described_as(objective={"kind": "pickle"}))), "kind 'pickle'"),
         (png(chunk(b"tEXt", KEY + described_as(objective="a"))), "a str"),

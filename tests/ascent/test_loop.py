@@ -22,7 +22,7 @@ SHORT = Recipe.preset("peek").replace(steps=8)
 
 def brief(name: str, steps: int = 8) -> Recipe:
     recipe = Recipe.preset(name)
-    return recipe.replace(steps=steps, views=min(recipe.views, 2))
+    return recipe.replace(steps=steps, n_views=min(recipe.n_views, 2))
 
 
 # Lazy, and left early
@@ -164,8 +164,10 @@ def test_other_exceptions_of_a_callback_go_on() -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 def test_any_number_may_be_held_by_hand(name: str) -> None:
     knob = NUMBERS[name]
-    view = "normal-crop" if name == "crop_mean" else "whole"
-    recipe = Recipe(octaves=((6, 1.0),), image="pixels", view=view, normalize="rms", optimizer="plain", step_size=3.0)
+    sampling = "normal-crop" if name == "crop_mean" else "whole"
+    recipe = Recipe(
+        octaves=((6, 1.0),), param="pixels", sampling=sampling, grad_norm="rms", optimizer="plain", step_size=3.0
+    )
     value = (knob.minimum + 2.0 * knob.maximum) / 3.0
     by_hand = Ascent(NET, Channel("forms", 1), recipe, size=24)
     by_hand.override(**{name: value})
@@ -180,7 +182,7 @@ def test_any_number_may_be_held_by_hand(name: str) -> None:
 
 def test_overrides_are_taken_all_or_none() -> None:
     ascent = Ascent(NET, Logit(1), SHORT, size=24)
-    for bad in ({"blur": 1.0, "nope": 2.0}, {"blur": 1.0, "decay": 9.0}, {"blur": 1.0, "small_norm": 50.0}):
+    for bad in ({"blur": 1.0, "nope": 2.0}, {"blur": 1.0, "decay": 9.0}, {"blur": 1.0, "clip_norm_percentile": 50.0}):
         with pytest.raises(RecipeError):
             ascent.override(**bad)
     assert ascent.values()["blur"] == 0.0
@@ -199,19 +201,19 @@ def test_what_the_recipe_has_is_told_beside_what_is_held() -> None:
 
 def test_what_has_no_effect_is_refused_by_hand_too() -> None:
     ascent = Ascent(NET, Logit(1), SHORT, size=24)
-    for name in ("bilateral", "small_norm", "small_contribution"):
-        with pytest.raises(RecipeError, match="needs image='pixels'"):
+    for name in ("bilateral", "clip_norm_percentile", "clip_contribution_percentile"):
+        with pytest.raises(RecipeError, match="needs param='pixels'"):
             ascent.override(**{name: 1.0})
         ascent.override(**{name: 0.0})
     with pytest.raises(RecipeError, match="nothing can decay"):
         Ascent(NET, Logit(1), brief("maco-2023"), size=24).override(decay=0.1)
-    with pytest.raises(RecipeError, match="crop_mean is the side of normal crops, and view='crop' has none"):
+    with pytest.raises(RecipeError, match="crop_mean is the side of normal crops, and sampling='crop' has none"):
         ascent.override(crop_mean=0.3)
     with pytest.raises(RecipeError, match="in place of rotation"):
         Ascent(NET, Logit(1), brief("lucid-2017"), size=24).override(rotation=5.0)
     held = Ascent(NET, Logit(1), brief("oygard-2016"), size=24)
-    held.override(small_norm=10.0)
-    with pytest.raises(RecipeError, match="small_norm changes single pixels"):
+    held.override(clip_norm_percentile=10.0)
+    with pytest.raises(RecipeError, match="clip_norm_percentile changes single pixels"):
         held.change(recipe="peek")
 
 
@@ -239,7 +241,7 @@ def test_a_recipe_may_change_on_the_way(base: str, then: str) -> None:
     ascent.change(recipe=brief(then, 10))
     if ascent.size == before.shape[-1]:
         # A spectrum keeps no more than its band.
-        assert float((ascent.images - before).abs().mean()) < (0.02 if ascent.recipe.image == "fourier" else 1e-4)
+        assert float((ascent.images - before).abs().mean()) < (0.02 if ascent.recipe.param == "fourier" else 1e-4)
     assert len(list(ascent)) == 7
     assert ascent.images.shape == (2, 3, 24, 24)
     assert torch.isfinite(ascent.images).all()
@@ -255,7 +257,7 @@ def test_a_recipe_may_change_on_the_way(base: str, then: str) -> None:
         {"objective": "forms"},
         {"recipe": "nope"},
         {"recipe": 3},
-        {"recipe": Recipe(image="maco", size=8)},
+        {"recipe": Recipe(param="maco", size=8)},
         {"recipe": Recipe(octaves=((1, 4.0),) * 3 + ((100, 4.0),)), "objective": Logit(99)},
     ],
 )
@@ -301,13 +303,13 @@ def test_maco_goes_on_as_maco_of_its_size() -> None:
     assert torch.equal(ascent.images, before)
     with pytest.raises(RecipeError, match="it is 24 px in this run: give size=24"):
         ascent.change(recipe=recipe.replace(size=32))
-    with pytest.raises(RecipeError, match="can't be taken over by image='maco'"):
+    with pytest.raises(RecipeError, match="can't be taken over by param='maco'"):
         Ascent(NET, Logit(1), SHORT, size=24).change(recipe=recipe)
 
 
 def test_draws_go_on_after_a_change() -> None:
     # A change to what it is already draws nothing and forgets nothing but the optimizer's momentum.
-    plain = Recipe(octaves=((8, 1.0),), image="pixels", optimizer="plain", normalize="mean", step_size=3.0, noise=0.1)
+    plain = Recipe(octaves=((8, 1.0),), param="pixels", optimizer="plain", grad_norm="mean", step_size=3.0, noise=0.1)
     changed, whole = (Ascent(NET, Logit(1), plain, size=24) for _ in range(2))
     for _ in range(3):
         changed.step(), whole.step()
@@ -357,10 +359,10 @@ def test_the_callers_default_type_has_no_say() -> None:
 # Odd models, extreme numbers
 
 VIEWS = [
-    {"view": "crop"},
-    {"view": "normal-crop", "views": 3},
-    {"view": "whole", "padding": 0.2, "jitter": 0.1},
-    {"view": "window", "image": "pixels", "rotation": 0.0},
+    {"sampling": "crop"},
+    {"sampling": "normal-crop", "n_views": 3},
+    {"sampling": "whole", "padding": 0.2, "jitter": 0.1},
+    {"sampling": "window", "param": "pixels", "rotation": 0.0},
 ]
 
 
@@ -394,22 +396,28 @@ def test_small_pictures_and_as_few_steps_as_can_be(name: str, size: int) -> None
     assert torch.isfinite(result.images).all()
 
 
-@pytest.mark.parametrize("image", ["fourier", "pixels", "maco"])
+@pytest.mark.parametrize("param", ["fourier", "pixels", "maco"])
 @pytest.mark.parametrize(
     "changes",
     [
-        {"view": "crop", "views": 64, "crop": (0.02, 4.0), "field_crop": (0.02, 4.0), "rotation": 180.0},
-        {"view": "crop", "scales": (0.25,), "crop": (4.0, 4.0), "field_crop": (4.0, 4.0), "beyond": "mirror"},
-        {"view": "whole", "padding": 1.0, "jitter": 0.5, "late_jitter": 0.25, "scales": (0.25, 4.0)},
-        {"view": "whole", "padding": 0.0, "late_jitter": 0.25, "scales": (4.0,), "jitter": 0.5},
-        {"view": "normal-crop", "crop_mean": 0.05, "crop_deviation": 1.0, "center_deviation": 1.0, "noise": 0.5},
-        {"view": "whole", "step_size": 200.0, "total_variation": 1.0, "l1": 1.0, "blur": 5.0},
+        {"sampling": "crop", "n_views": 64, "crop": (0.02, 4.0), "field_crop": (0.02, 4.0), "rotation": 180.0},
+        {
+            "sampling": "crop",
+            "scale_choices": (0.25,),
+            "crop": (4.0, 4.0),
+            "field_crop": (4.0, 4.0),
+            "padding_mode": "reflect",
+        },
+        {"sampling": "whole", "padding": 1.0, "jitter": 0.5, "jitter2": 0.25, "scale_choices": (0.25, 4.0)},
+        {"sampling": "whole", "padding": 0.0, "jitter2": 0.25, "scale_choices": (4.0,), "jitter": 0.5},
+        {"sampling": "normal-crop", "crop_mean": 0.05, "crop_std": 1.0, "center_std": 1.0, "noise": 0.5},
+        {"sampling": "whole", "step_size": 200.0, "total_variation": 1.0, "l1": 1.0, "blur": 5.0},
     ],
 )
 @pytest.mark.parametrize("optimizer", ["adam", "plain"])
-def test_extreme_numbers(image: str, changes: dict[str, Any], optimizer: str) -> None:
-    given = {"beyond": "gray", "step_size": 5.0, "flip": 1.0, "normalize": "rms", **changes}
-    recipe = Recipe(octaves=((3, 1.0),), image=image, optimizer=optimizer, **given)
+def test_extreme_numbers(param: str, changes: dict[str, Any], optimizer: str) -> None:
+    given = {"padding_mode": "constant", "step_size": 5.0, "flip": 1.0, "grad_norm": "rms", **changes}
+    recipe = Recipe(octaves=((3, 1.0),), param=param, optimizer=optimizer, **given)
     for size in (8, 33):
         for objective in (Neuron("edges", 1), Channel("forms", 2), Logit(1)):
             try:
@@ -425,7 +433,7 @@ def test_a_last_step_that_leaves_nothing_is_said() -> None:
     model = tiny()
     with torch.no_grad():
         model.classes.weight.mul_(1e30)
-    recipe = SHORT.replace(steps=1, optimizer="plain", normalize="none", step_size=200.0)
+    recipe = SHORT.replace(steps=1, optimizer="plain", grad_norm="none", step_size=200.0)
     with pytest.raises(AscentError, match="Step 0 has left pictures that are not finite numbers: make step_size"):
         render(model, Logit(0), recipe, size=24, input_size=32)
 

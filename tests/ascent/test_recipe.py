@@ -27,61 +27,62 @@ def test_presets_are_frozen_hashable_and_survive_json(name: str) -> None:
 
 
 OYGARD = {
-    "image": "pixels", "start": "noise", "optimizer": "plain", "normalize": "mean", "view": "window", "views": 1,
-    "keep": "last", "size": None, "blur_every": 1, "decay": 0.0, "jitter": 0.0, "start_deviation": 8.0,
+    "param": "pixels", "init": "noise", "optimizer": "plain", "grad_norm": "mean", "sampling": "window", "n_views": 1,
+    "return_best": False, "size": None, "blur_every": 1, "decay": 0.0, "jitter": 0.0, "init_std": 8.0,
 }  # fmt: skip
 YOSINSKI = {
-    "image": "pixels", "start": "noise", "start_level": None, "start_deviation": 10.0, "optimizer": "plain",
-    "view": "window", "views": 1, "keep": "best", "size": None, "jitter": 0.0, "noise": 0.0,
+    "param": "pixels", "init": "noise", "init_mean": None, "init_std": 10.0, "optimizer": "plain",
+    "sampling": "window", "n_views": 1, "return_best": True, "size": None, "jitter": 0.0, "noise": 0.0,
 }  # fmt: skip
 VGG_BLUR = ((2.5, 1.1), (1.1, 0.858), (0.858, 0.78), (0.858, 0.40), (0.4, 0.1))
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "oygard-2016": {
         **OYGARD, "steps": 475, "octaves": ((200, 1.0), (100, 1.0), (100, 1.05), (50, 1.05), (25, 1.05)),
-        "start_level": 250.0, "blur": VGG_BLUR,
+        "init_mean": 250.0, "blur": VGG_BLUR,
         "step_size": ((3.0, 2.5), (2.5, 2.0), (2.0, 1.5), (1.5, 0.375), (0.375, 0.125)),
     },
     "oygard-2016-googlenet": {
         **OYGARD, "steps": 475, "octaves": ((200, 1.0), (100, 1.0), (100, 1.05), (50, 1.05), (25, 1.05)),
-        "start_level": 250.0, "blur": (*VGG_BLUR[:4], (0.4, 0.3)),
+        "init_mean": 250.0, "blur": (*VGG_BLUR[:4], (0.4, 0.3)),
         "step_size": ((12.0, 10.0), (10.0, 8.0), (8.0, 6.0), (6.0, 1.5), (1.5, 0.5)),
     },
     "oygard-2015-class": {
-        **OYGARD, "steps": 640, "octaves": ((190, 1.0), (450, 1.2)), "start_level": 200.0,
+        **OYGARD, "steps": 640, "octaves": ((190, 1.0), (450, 1.2)), "init_mean": 200.0,
         "blur": ((2.5, 0.78), (0.936, 0.40)), "step_size": ((11.0, 11.0), (6.0, 3.0)),
     },
     "yosinski-2015-1": {
-        **YOSINSKI, "steps": 500, "decay": 0.0, "blur": 0.5, "blur_every": 4, "small_norm": 50.0,
-        "small_contribution": 0.0, "normalize": "progress", "step_size": 2.0, "largest_rate": 100.0,
+        **YOSINSKI, "steps": 500, "decay": 0.0, "blur": 0.5, "blur_every": 4, "clip_norm_percentile": 50.0,
+        "clip_contribution_percentile": 0.0, "grad_norm": "progress", "step_size": 2.0, "max_rate": 100.0,
     },
     "yosinski-2015-2": {
-        **YOSINSKI, "steps": 750, "decay": 0.3, "blur": 0.0, "small_norm": 20.0, "small_contribution": 0.0,
-        "normalize": "none", "step_size": 100.0,
+        **YOSINSKI, "steps": 750, "decay": 0.3, "blur": 0.0, "clip_norm_percentile": 20.0,
+        "clip_contribution_percentile": 0.0, "grad_norm": "none", "step_size": 100.0,
     },
     "yosinski-2015-3": {
-        **YOSINSKI, "steps": 1000, "decay": 0.0001, "blur": 1.0, "blur_every": 4, "small_norm": 0.0,
-        "small_contribution": 0.0, "normalize": "none", "step_size": 100.0,
+        **YOSINSKI, "steps": 1000, "decay": 0.0001, "blur": 1.0, "blur_every": 4, "clip_norm_percentile": 0.0,
+        "clip_contribution_percentile": 0.0, "grad_norm": "none", "step_size": 100.0,
     },
     "yosinski-2015-4": {
-        **YOSINSKI, "steps": 1000, "decay": 0.0, "blur": 0.5, "blur_every": 4, "small_norm": 0.0,
-        "small_contribution": 90.0, "normalize": "progress", "step_size": 2.0, "largest_rate": 1e8,
+        **YOSINSKI, "steps": 1000, "decay": 0.0, "blur": 0.5, "blur_every": 4, "clip_norm_percentile": 0.0,
+        "clip_contribution_percentile": 90.0, "grad_norm": "progress", "step_size": 2.0, "max_rate": 1e8,
     },
     "lucid-2017": {
-        "steps": 512, "size": 128, "image": "fourier", "start": "noise", "start_deviation": 0.01,
-        "spectrum_power": 1.0, "optimizer": "adam", "step_size": 0.05, "view": "whole", "views": 1,
-        "padding": 12 / 128, "beyond": "gray", "jitter": 4 / 128, "late_jitter": 2 / 128, "rotation": 0.0,
-        "scales": (0.9, 0.92, 0.94, 0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08, 1.1),
-        "turns": (*map(float, range(-10, 11)), 0.0, 0.0, 0.0, 0.0, 0.0), "keep": "last", "total_variation": 0.0,
+        "steps": 512, "size": 128, "param": "fourier", "init": "noise", "init_std": 0.01,
+        "spectrum_power": 1.0, "optimizer": "adam", "step_size": 0.05, "sampling": "whole", "n_views": 1,
+        "padding": 12 / 128, "padding_mode": "constant", "jitter": 4 / 128, "jitter2": 2 / 128, "rotation": 0.0,
+        "scale_choices": (0.9, 0.92, 0.94, 0.96, 0.98, 1.0, 1.02, 1.04, 1.06, 1.08, 1.1),
+        "rotation_choices": (*map(float, range(-10, 11)), 0.0, 0.0, 0.0, 0.0, 0.0), "return_best": False,
+        "total_variation": 0.0,
     },
     "maco-2023": {
-        "steps": 256, "size": 512, "image": "maco", "optimizer": "nadam", "step_size": 1.0, "view": "normal-crop",
-        "views": 32, "crop_mean": (0.5, 0.05), "crop_deviation": 0.05, "center_deviation": 0.15,
+        "steps": 256, "size": 512, "param": "maco", "optimizer": "nadam", "step_size": 1.0, "sampling": "normal-crop",
+        "n_views": 32, "crop_mean": (0.5, 0.05), "crop_std": 0.05, "center_std": 0.15,
         # N(0, 0.08) + U(-0.04, 0.04) on values from -1 to 1 is half of that on values from 0 to 1.
-        "noise": 0.04, "start_deviation": 1.0, "transparency": True, "keep": "last",
+        "noise": 0.04, "init_std": 1.0, "alpha": True, "return_best": False,
     },
-    "peek": {"image": "fourier", "optimizer": "adam", "view": "crop", "size": 160, "steps": 150},
-    "peek-fast": {"image": "fourier", "optimizer": "adam", "view": "crop"},
+    "peek": {"param": "fourier", "optimizer": "adam", "sampling": "crop", "size": 160, "steps": 150},
+    "peek-fast": {"param": "fourier", "optimizer": "adam", "sampling": "crop"},
 }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def test_presets_have_the_published_numbers(name: str) -> None:
     recipe = Recipe.preset(name)
     for field, value in PUBLISHED[name].items():
         found = getattr(recipe, field)
-        assert found == (pytest.approx(value) if field == "scales" else value), field
+        assert found == (pytest.approx(value) if field == "scale_choices" else value), field
 
 
 def test_oygard_has_the_published_numbers_at_its_steps() -> None:
@@ -170,39 +171,39 @@ def test_steps_scale_octaves_in_proportion(steps: int) -> None:
         ({"decay": True}, "decay=True: give a number"),
         ({"decay": None}, "decay=None: give a number"),
         ({"blurr": 1.0}, "no field 'blurr'; near names: blur"),
-        ({"image": "jpeg"}, "possible are 'fourier', 'pixels'"),
-        ({"image": None}, "possible are 'fourier', 'pixels'"),
+        ({"param": "jpeg"}, "possible are 'fourier', 'pixels'"),
+        ({"param": None}, "possible are 'fourier', 'pixels'"),
         ({"crop": (0.5, 0.2)}, "the smallest comes first"),
         ({"crop": (0.01, 0.2)}, "possible is 0.02 to 4"),
         ({"crop": 0.5}, "give .smallest, largest."),
         ({"crop": ((0.1, 0.2), (0.1, 0.2), (0.1, 0.2))}, "give .smallest, largest."),
         ({"crop": (((0.1, 0.2), (0.1, 0.2)), (0.1, 0.2))}, "two pairs at most"),
-        ({"turns": (181.0,)}, "one of turns=181.0 is out of range: possible is -180 to 180"),
-        ({"scales": (0.2,)}, "one of scales=0.2 is out of range: possible is 0.25 to 4"),
-        ({"turns": 5.0}, "give a tuple of numbers"),
-        ({"views": 0}, "whole number from 1 to 64"),
-        ({"views": 1.5}, "whole number from 1 to 64"),
+        ({"rotation_choices": (181.0,)}, "one of rotation_choices=181.0 is out of range: possible is -180 to 180"),
+        ({"scale_choices": (0.2,)}, "one of scale_choices=0.2 is out of range: possible is 0.25 to 4"),
+        ({"rotation_choices": 5.0}, "give a tuple of numbers"),
+        ({"n_views": 0}, "whole number from 1 to 64"),
+        ({"n_views": 1.5}, "whole number from 1 to 64"),
         ({"blur_every": 0}, "whole number from 1 to 1000"),
         ({"size": 4}, "from 8 to 2048"),
         ({"size": 2049}, "from 8 to 2048"),
         ({"size": 32.5}, "from 8 to 2048"),
         ({"name": 3}, "give a short text"),
-        ({"transparency": 1}, "give True or False"),
+        ({"alpha": 1}, "give True or False"),
         ({"octaves": ()}, "octaves is empty"),
         ({"octaves": ((0, 1.0),) * 5}, "octave of 0 steps"),
         ({"octaves": ((5, 0.5),) * 5}, "an octave's scale=0.5 is out of range: possible is 1 to 4"),
         ({"octaves": ((5, "1.0"),) * 5}, "an octave's scale='1.0'"),
         ({"octaves": ((5, math.nan),) * 5}, "an octave's scale=nan"),
         ({"octaves": 7}, "give ..steps, scale."),
-        ({"image": "fourier"}, "needs image='pixels'"),
-        ({"views": 2}, "give views=1 and not 2"),
-        ({"turns": (1.0,)}, "for turns or scales take another view"),
-        ({"scales": (1.1,)}, "for turns or scales take another view"),
-        ({"rotation": 3.0}, "for rotation take another view"),
-        ({"flip": (0.0, 0.5)}, "for flip take another view"),
-        ({"padding": 0.1}, "needs view='whole'"),
-        ({"late_jitter": 0.1}, "needs view='whole'"),
-        ({"normalize": "progress", "optimizer": "adam"}, "needs optimizer='plain'"),
+        ({"param": "fourier"}, "needs param='pixels'"),
+        ({"n_views": 2}, "give n_views=1 and not 2"),
+        ({"rotation_choices": (1.0,)}, "for rotation_choices or scale_choices take another sampling"),
+        ({"scale_choices": (1.1,)}, "for rotation_choices or scale_choices take another sampling"),
+        ({"rotation": 3.0}, "for rotation take another sampling"),
+        ({"flip": (0.0, 0.5)}, "for flip take another sampling"),
+        ({"padding": 0.1}, "needs sampling='whole'"),
+        ({"jitter2": 0.1}, "needs sampling='whole'"),
+        ({"grad_norm": "progress", "optimizer": "adam"}, "needs optimizer='plain'"),
     ],
 )
 def test_what_is_impossible_is_refused_in_a_sentence(changes: dict[str, object], words: str) -> None:
@@ -213,16 +214,16 @@ def test_what_is_impossible_is_refused_in_a_sentence(changes: dict[str, object],
 @pytest.mark.parametrize(
     ("base", "changes", "words"),
     [
-        ("maco-2023", {"start": "gray"}, "start='gray' has none"),
+        ("maco-2023", {"init": "gray"}, "init='gray' has none"),
         ("maco-2023", {"octaves": ((10, 1.0), (10, 1.5))}, "octaves of scale 1"),
         ("maco-2023", {"decay": (0.0, 0.1)}, "nothing can decay"),
-        ("maco-2023", {"small_norm": 5.0}, "needs image='pixels', and not 'maco'"),
-        ("peek", {"small_contribution": 5.0}, "needs image='pixels', and not 'fourier'"),
-        ("peek", {"bilateral": 1.0}, "needs image='pixels', and not 'fourier'"),
-        ("peek", {"view": "window"}, "needs image='pixels'"),
-        ("peek", {"normalize": "progress"}, "needs optimizer='plain', image='pixels'"),
-        ("lucid-2017", {"rotation": 5.0}, "Turns are taken in place of rotation"),
-        ("lucid-2017", {"view": "crop"}, "needs view='whole'"),
+        ("maco-2023", {"clip_norm_percentile": 5.0}, "needs param='pixels', and not 'maco'"),
+        ("peek", {"clip_contribution_percentile": 5.0}, "needs param='pixels', and not 'fourier'"),
+        ("peek", {"bilateral": 1.0}, "needs param='pixels', and not 'fourier'"),
+        ("peek", {"sampling": "window"}, "needs param='pixels'"),
+        ("peek", {"grad_norm": "progress"}, "needs optimizer='plain', param='pixels'"),
+        ("lucid-2017", {"rotation": 5.0}, "rotation_choices are taken in place of rotation"),
+        ("lucid-2017", {"sampling": "crop"}, "needs sampling='whole'"),
     ],
 )
 def test_what_cannot_be_had_together_is_refused_in_a_sentence(base: str, changes: dict, words: str) -> None:
@@ -233,16 +234,16 @@ def test_what_cannot_be_had_together_is_refused_in_a_sentence(base: str, changes
 # Of each number what is possible alone, and something just outside of either end.
 BOUNDS = {
     **{name: (knob.minimum, knob.maximum) for name, knob in NUMBERS.items()},
-    "start_level": (0.0, 255.0), "start_deviation": (0.0, 255.0), "spectrum_power": (0.0, 3.0),
-    "largest_rate": (1e-6, 1e12), "crop_deviation": (0.0, 1.0), "center_deviation": (0.0, 1.0),
-    "late_jitter": (0.0, 0.25), "padding": (0.0, 1.0), "bilateral_color": (0.01, 1.0),
+    "init_mean": (0.0, 255.0), "init_std": (0.0, 255.0), "spectrum_power": (0.0, 3.0),
+    "max_rate": (1e-6, 1e12), "crop_std": (0.0, 1.0), "center_std": (0.0, 1.0),
+    "jitter2": (0.0, 0.25), "padding": (0.0, 1.0), "bilateral_color": (0.01, 1.0),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BOUNDS)
 def test_every_number_has_two_ends(name: str) -> None:
     low, high = BOUNDS[name]
-    base = Recipe(image="pixels", view="whole")
+    base = Recipe(param="pixels", sampling="whole")
     for value in (low, high, (low + high) / 2):
         assert getattr(base.replace(**{name: value}), name) == value
     for value in (low - 1e-3, high * 1.01, math.nan, math.inf, -math.inf, "1", True):
@@ -254,7 +255,7 @@ def test_every_number_has_two_ends(name: str) -> None:
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_number_may_be_a_schedule(name: str) -> None:
     low, high = BOUNDS[name]
-    base = Recipe(image="pixels", view="whole", octaves=((4, 1.0), (4, 1.0)))
+    base = Recipe(param="pixels", sampling="whole", octaves=((4, 1.0), (4, 1.0)))
     whole, parts = base.replace(**{name: (high, low)}), base.replace(**{name: [[low, high], [high, low]]})
     assert whole.at(name, 4) == pytest.approx((low + high) / 2)
     assert [parts.at(name, s) for s in (0, 4)] == [low, high]
@@ -269,7 +270,7 @@ def test_every_number_may_be_a_schedule(name: str) -> None:
         "", "[1]", '{"blurr": 1}', '{"blur": -3}', '{"octaves": 7}', "{", "null", '{"steps": 5}', '{"blur": NaN}',
         '{"blur": Infinity}', '{"blur": 1' + "0" * 400 + "}", '{"crop": ' + "[" * 700 + "]" * 700 + "}",
         "[" * 100_000, '{"octaves": [[1, 1.0], [2]]}', '{"octaves": [["x", 1.0]]}', '{"name": ["peek"]}',
-        '{"size": "64"}', '{"image": ["maco"]}',
+        '{"size": "64"}', '{"param": ["maco"]}',
     ],
 )  # fmt: skip
 def test_foreign_json_is_refused(text: str) -> None:
@@ -305,3 +306,18 @@ def test_any_change_is_a_recipe_or_a_named_error(changes: dict[str, object]) -> 
     for name, knob in KNOBS.items():
         assert knob.minimum <= recipe.at(name, 0) <= knob.maximum
     assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_names_of_earlier_versions_are_read() -> None:
+    old = {"view": "window", "image": "pixels", "keep": "best", "beyond": "grey", "start": "grey", "small_norm": 5.0}
+    assert Recipe.from_json(json.dumps(old)) == Recipe(
+        sampling="window", param="pixels", return_best=True, padding_mode="constant", init="gray",
+        clip_norm_percentile=5.0,
+    )  # fmt: skip
+    for both in ({"view": "whole", "sampling": "whole"}, {"normalise": "rms", "normalize": "rms"}):
+        with pytest.raises(RecipeError, match="under two names"):
+            Recipe.from_json(json.dumps(both))
+    with pytest.raises(RecipeError, match="return_best='worst': give True or False"):
+        Recipe.from_json('{"keep": "worst"}')
+    with pytest.raises(RecipeError, match="no field 'view'"):
+        Recipe().replace(view="whole")

@@ -20,12 +20,12 @@ from tests.networks import Planted, tiny
 
 NET = read(tiny(), 32)
 SHORT = Recipe.preset("peek").replace(steps=10)
-MACO = Recipe.preset("maco-2023").replace(steps=8, views=2)
+MACO = Recipe.preset("maco-2023").replace(steps=8, n_views=2)
 
 
 def brief(name: str) -> Recipe:
     recipe = Recipe.preset(name)
-    return recipe.replace(steps=10, views=min(recipe.views, 2))
+    return recipe.replace(steps=10, n_views=min(recipe.n_views, 2))
 
 
 def to_end(ascent: Ascent) -> tuple[torch.Tensor, ...]:
@@ -64,17 +64,17 @@ def test_any_preset_resumes_to_the_same_pixels(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "nadam", "plain"])
-@pytest.mark.parametrize("image", ["pixels", "fourier"])
-@pytest.mark.parametrize("normalize", ["first", "rms"])
-def test_across_octaves(optimizer: str, image: str, normalize: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("param", ["pixels", "fourier"])
+@pytest.mark.parametrize("grad_norm", ["first", "rms"])
+def test_across_octaves(optimizer: str, param: str, grad_norm: str, tmp_path: Path) -> None:
     recipe = Recipe(
         octaves=((3, 1.0), (3, 1.3), (3, 1.2)),
-        image=image,
+        param=param,
         optimizer=optimizer,
-        normalize=normalize,
-        keep="best",
+        grad_norm=grad_norm,
+        return_best=True,
         step_size=((0.5, 0.3), (0.3, 0.1), (0.1, 0.05)),
-        transparency=True,
+        alpha=True,
         noise=0.05,
         flip=0.5,
         jitter=0.1,
@@ -106,10 +106,10 @@ changes: dict[str, Callable[[Ascent], Any]] = {
     "override": lambda a: a.override(blur=1.0, step_size=0.2, jitter=0.2, noise=0.1),
     "given back": lambda a: (a.override(blur=1.0), a.override(blur=None)),
     "objective": lambda a: a.change(objective=Neuron("forms", 5)),
-    "recipe": lambda a: a.change(recipe=SHORT.replace(optimizer="nadam", keep="best", spectrum_power=1.0)),
+    "recipe": lambda a: a.change(recipe=SHORT.replace(optimizer="nadam", return_best=True, spectrum_power=1.0)),
     "to pixels": lambda a: a.change(recipe=brief("oygard-2016")),
     "to yosinski": lambda a: a.change(recipe=brief("yosinski-2015-4")),
-    "to lucid": lambda a: a.change(recipe=brief("lucid-2017").replace(transparency=True)),
+    "to lucid": lambda a: a.change(recipe=brief("lucid-2017").replace(alpha=True)),
     "longer": lambda a: a.extend(4),
 }
 
@@ -196,7 +196,7 @@ def kept(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     ascent = Ascent(
         NET,
         [Logit(1), Neuron("forms", 2)],
-        brief("yosinski-2015-1").replace(optimizer="nadam", normalize="first", transparency=True),
+        brief("yosinski-2015-1").replace(optimizer="nadam", grad_norm="first", alpha=True),
         size=16,
     )
     ascent.step()
@@ -283,7 +283,7 @@ def test_hostile_tensors_are_refused(how: str, tmp_path: Path) -> None:
         "flat": lambda t: t.reshape(1, -1, 1),
     }
     # Without these it is the state of another run, just as possible.
-    optional = {"first_size", "importance"}
+    optional = {"first_grad_rms", "importance"}
     tried = 0
     for name, value in tensors.items():
         changed = damage[how](value)

@@ -58,7 +58,7 @@ def test_crops_lie_where_the_draws_say(side: int) -> None:
 
 
 def test_sizes_are_relative_to_the_canvas() -> None:
-    look = Look(3, (0.3, 1.2), rotation=20.0, jitter=0.1, scales=(0.9, 1.1), flip=0.5)
+    look = Look(3, (0.3, 1.2), rotation=20.0, jitter=0.1, scale_choices=(0.9, 1.1), flip=0.5)
     for cut in ("crop", "whole", "normal-crop"):
         frame: Any = Frame(40, cut)
         small, large = seen(frame, look, 80, number=1), seen(frame, look, 160, number=1)
@@ -67,7 +67,7 @@ def test_sizes_are_relative_to_the_canvas() -> None:
 
 
 def test_crops_wider_than_the_picture_lie_round_its_middle() -> None:
-    views = seen(Frame(32, "crop"), Look(3, (1.5, 1.5), beyond="gray"))
+    views = seen(Frame(32, "crop"), Look(3, (1.5, 1.5), padding_mode="constant"))
     for view in views:
         assert middle(view)[0] == pytest.approx(middle(view)[1], abs=1e-4)
     assert float(views[:, :, 0].min()) == 0.5  # nothing but gray past the border
@@ -99,7 +99,9 @@ def test_a_view_is_turned_by_up_to_the_rotation() -> None:
 
 
 def test_turns_and_scales_are_of_those_given() -> None:
-    views = seen(Frame(33, "whole"), Look(60, (0.5, 0.5), turns=(-90.0, 0.0, 45.0), scales=(0.8, 1.25)), 128)
+    views = seen(
+        Frame(33, "whole"), Look(60, (0.5, 0.5), rotation_choices=(-90.0, 0.0, 45.0), scale_choices=(0.8, 1.25)), 128
+    )
     right = views[:, :, 16, -1] - views[:, :, 16, 0]
     angles = torch.rad2deg(torch.atan2(right[:, 1], right[:, 0])).round()
     assert set(angles.tolist()) == {-90.0, 0.0, 45.0}
@@ -127,7 +129,7 @@ def test_jitter_shifts_by_up_to_its_share_of_the_side() -> None:
 
 
 def test_late_jitter_is_after_scaling_and_stays_on_what_was_left() -> None:
-    views = seen(Frame(32, "whole"), Look(200, (1.0, 1.0), late_jitter=0.1, scales=(0.5, 2.0)), 128)
+    views = seen(Frame(32, "whole"), Look(200, (1.0, 1.0), jitter2=0.1, scale_choices=(0.5, 2.0)), 128)
     inside = [(share(v), middle(v)) for v in views if share(v) < 0.9]
     assert 60 < len(inside) < 140
     for part, (x, y) in inside:
@@ -137,14 +139,14 @@ def test_late_jitter_is_after_scaling_and_stays_on_what_was_left() -> None:
 
 def test_normal_crops_have_their_distribution_and_stay_inside() -> None:
     count = 3000
-    views = seen(Frame(4, "normal-crop"), Look(count, (0.3, 0.05), center_deviation=0.1), 256)
+    views = seen(Frame(4, "normal-crop"), Look(count, (0.3, 0.05), center_std=0.1), 256)
     shares = torch.tensor([share(v) for v in views])
     assert float(shares.mean()) == pytest.approx(0.3, abs=0.01)
     assert float(shares.std()) == pytest.approx(0.05, abs=0.01)
     middles = torch.tensor([middle(v) for v in views]) / 2.0  # shares of the side, from the middle
     assert middles.mean(0).tolist() == pytest.approx([0.0, 0.0], abs=0.01)
     assert middles.std(0).tolist() == pytest.approx([0.1, 0.1], abs=0.01)
-    wide = seen(Frame(8, "normal-crop"), Look(500, (0.5, 0.5), center_deviation=1.0, beyond="gray"), 64)
+    wide = seen(Frame(8, "normal-crop"), Look(500, (0.5, 0.5), center_std=1.0, padding_mode="constant"), 64)
     shares = torch.tensor([share(v) for v in wide])
     assert 0.045 < float(shares.min()) < 0.06 < 0.98 < float(shares.max()) < 1.01  # never below 5 %, never past all
     reach = wide[:, :, 4, 4].abs().amax(1) + shares - shares / 8  # the pixel beside the middle
@@ -158,9 +160,7 @@ def test_views_of_one_picture_lie_together() -> None:
     assert views.mean(dim=(1, 2, 3)).tolist() == pytest.approx([0.1] * 4 + [0.5] * 4 + [0.9] * 4, abs=1e-5)
 
 
-LOOK = Look(
-    3, (0.4, 0.2), rotation=20.0, jitter=0.1, late_jitter=0.05, scales=(0.9, 1.1), center_deviation=0.2, flip=0.5
-)
+LOOK = Look(3, (0.4, 0.2), rotation=20.0, jitter=0.1, jitter2=0.05, scale_choices=(0.9, 1.1), center_std=0.2, flip=0.5)
 
 
 @pytest.mark.parametrize("cut", ["crop", "widest", "normal-crop", "whole", "field"])
@@ -209,7 +209,9 @@ def test_a_much_finer_picture_is_averaged_down() -> None:
 
 @pytest.mark.parametrize("side", [1, 2, 8, 9])
 def test_a_view_far_wider_than_the_picture(side: int) -> None:
-    view = affine_views(torch.ones(1, 1, side, side), Frame(3, "crop"), Look(2, (4.0, 4.0), scales=(0.25,)), [seed()])
+    view = affine_views(
+        torch.ones(1, 1, side, side), Frame(3, "crop"), Look(2, (4.0, 4.0), scale_choices=(0.25,)), [seed()]
+    )
     assert torch.allclose(view, torch.ones_like(view))
 
 
