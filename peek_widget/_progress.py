@@ -1,11 +1,34 @@
-"""Durations in words, and an estimate of the time that is left."""
+"""Progress bars, durations in words, and an estimate of the time that is left."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["Rate", "duration"]
+__all__ = ["Rate", "duration", "progress_bar"]
+
+DELAY = 2.0
+"""Seconds that work takes before its bar is shown, unless one is asked for."""
+
+
+def progress_bar(
+    items: Iterable[Any] | int, description: str, progress: bool | None = None, *, unit: str = "it"
+) -> Any:
+    """Make a tqdm bar for some work, in a script or in a notebook; ``with`` closes it.
+
+    Args:
+        items: what is iterated over; or the number of pieces of work, counted by the bar's ``update(n)``.
+        description: what is done, at the bar's left.
+        progress: None shows the bar once the work has taken two seconds, True at once, False never.
+        unit: what is counted.
+    """
+    from tqdm.auto import tqdm  # here and not at the top: in a notebook it imports ipywidgets
+
+    counted: dict[str, Any] = {"total": items} if isinstance(items, int) else {"iterable": items}
+    delay = 0.0 if progress else DELAY
+    return tqdm(**counted, desc=description, unit=unit, disable=progress is False, delay=delay)
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Generator, Tensor, nn
 
+from peek_widget._progress import progress_bar
 from peek_widget.ascent import regularizers as regularize
 from peek_widget.ascent import views
 from peek_widget.ascent.framing import Framing
@@ -252,27 +253,31 @@ class Ascent(Iterator[Step]):
             raise StopIteration
         return self.step()
 
-    def run(self, callback: Callable[[Step], Any] | None = None) -> Result:
-        """All steps that are left.
+    def run(self, callback: Callable[[Step], object] | None = None, progress: bool | None = None) -> Result:
+        """Make all steps that are left.
 
         Args:
-            callback: called with each step; where it gives True, that step was the last.
+            callback: called with each step; where it returns True, that step was the last.
+            progress: whether to show a progress bar; None shows one where it takes more than two seconds.
 
         Returns:
-            the end. After Ctrl-C it is what there is, ``interrupted``; before a first step KeyboardInterrupt goes on.
+            The result. After Ctrl-C it is what there is, ``interrupted``; before a first step KeyboardInterrupt goes
+            on.
         """
         history, terms, interrupted = [], (), False
-        try:
-            for step in self:
-                history.append(step.activations)
-                terms = step.terms
-                if callback is not None and callback(step) is True:
-                    break
-        except KeyboardInterrupt:
-            if not history:
-                raise
-            interrupted = True
-            log.warning("Interrupted at step %d of %d: the picture is what there is.", self.index, self.steps)
+        with progress_bar(self.steps - self.index, "Drawing", progress, unit="step") as bar:
+            try:
+                for step in self:
+                    history.append(step.activations)
+                    terms = step.terms
+                    bar.update()
+                    if callback is not None and callback(step) is True:
+                        break
+            except KeyboardInterrupt:
+                if not history:
+                    raise
+                interrupted = True
+                log.warning("Interrupted at step %d of %d: the picture is what there is.", self.index, self.steps)
         origin = Origin(self.network, self.objectives, self.recipe, self.seeds)
         values = torch.stack(history) if history else torch.zeros(0, len(self.objectives))
         return Result(self.best, values, self.alpha, terms, interrupted, origin)
@@ -818,12 +823,14 @@ def render(
     input_size: int | None = None,
     start: Any = None,
     spectrum: Tensor | None = None,
-    callback: Callable[[Step], Any] | None = None,
+    callback: Callable[[Step], object] | None = None,
+    progress: bool | None = None,
 ) -> Result:
     """Draw to the end; see :class:`Ascent` for the arguments and errors.
 
     Args:
-        callback: called with each :class:`Step`; where it gives True, that step was the last.
+        callback: called with each :class:`Step`; where it returns True, that step was the last.
+        progress: whether to show a progress bar; None shows one where it takes more than two seconds.
 
     Returns:
         the end; after Ctrl-C what there is.
@@ -843,4 +850,4 @@ def render(
         start=start,
         spectrum=spectrum,
     )
-    return ascent.run(callback)
+    return ascent.run(callback, progress)

@@ -82,7 +82,9 @@ def score_pictures(
     for first in range(0, len(numbers), _BATCH):
         part = numbers[first : first + _BATCH]
         objectives = [unit_objective(network, layer.name, unit) for unit in part]
-        drawn, again = (render(network, objectives, recipe, seed=seed, size=size).images for seed in seeds)
+        drawn, again = (
+            render(network, objectives, recipe, seed=seed, size=size, progress=False).images for seed in seeds
+        )
         with torch.no_grad():
             rows += map(asdict, verdict(network, objectives, drawn, natural, recipe, others=again))
         if progress is not None:

@@ -154,4 +154,4 @@ class Guessing:
         if self._show == "real":
             return tuple(crop.image() for crop in self._crops[unit].top[:REFERENCES])
         objective = unit_objective(self._network, self._crops.name, unit)
-        return (render(self._network, objective, self._recipe, seed=self._seed).pil(),)
+        return (render(self._network, objective, self._recipe, seed=self._seed, progress=False).pil(),)
