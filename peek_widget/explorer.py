@@ -48,7 +48,7 @@ from peek_widget.live.choices import (
 from peek_widget.live.comparison_service import ComparisonService, LiveComparison
 from peek_widget.live.examples.service import ExampleService
 from peek_widget.live.front_end import Sender, channels_shown, encode, poster
-from peek_widget.live.run import RunService
+from peek_widget.live.run_service import RunService
 from peek_widget.live.sheet_service import SheetKey, SheetService
 from peek_widget.live.snapshot import Snapshot, Start, Target, Update
 from peek_widget.live.status import HELP
@@ -1102,7 +1102,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def _caption(self) -> str:
         snapshot = self._snapshot
-        what = snapshot.target.sentence()
+        what = snapshot.target.describe()
         return (
             f"{what[:1].upper()}{what[1:]}, {type(self._model).__name__}: {snapshot.recipe.name}, "
             f"seed {snapshot.target.seed}, after {snapshot.step} steps."

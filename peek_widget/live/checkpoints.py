@@ -1,4 +1,4 @@
-"""Points along a run that one can look back at, and go on from: its pictures and states in bounded memory."""
+"""Checkpoints: earlier steps of a run that can be viewed and resumed, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from peek_widget.live.snapshot import Snapshot
 
-__all__ = ["Checkpoint", "Checkpoints"]
+__all__ = ["MAX_CHECKPOINTS", "Checkpoint", "Checkpoints"]
 
-MOST = 48
-"""Checkpoints of a run at most: as many places as one can tell apart on a scrubber."""
+MAX_CHECKPOINTS = 48
+"""Checkpoints of a run at most: as many positions as one can tell apart on a slider."""
 
-BUDGET = 96 * 2**20
-"""Bytes for all of them. A point of a 224 px picture has 2.4 MB (the picture, its parameter, Adam's two moments), so
-40 of them fit; of a 1024 px picture one."""
+MAX_BYTES = 96 * 2**20
+"""Bytes that all of them take at most. A checkpoint of a 224 px picture takes 2.4 MB (the picture, its parameter, and
+Adam's two moments), so that 40 of them fit; of a 1024 px picture one fits."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run as it was after a step.
+    """The state of a run after a step.
 
     Attributes:
         snapshot: the picture, and how it was made.
@@ -38,35 +38,35 @@ class Checkpoint:
 
     @property
     def bytes(self) -> int:
-        """What it takes in memory, as far as it is a matter of size."""
+        """Bytes of the picture and of the tensors in the state."""
         tensors: Mapping[str, Any] = getattr(self.state, "tensors", {})
         return int(self.snapshot.image.nbytes) + sum(int(value.nbytes) for value in tensors.values())
 
 
 class Checkpoints:
-    """The checkpoints of one run, evenly thinned out as it grows: every second one goes whenever they are too many.
+    """The checkpoints of one run. Whenever there are too many, every second one is dropped, so that they stay even.
 
     Args:
-        most: how many there are at most, from 2.
-        budget: bytes that they take at most, all together. A point that alone takes more is not kept.
-        stride: steps between two of them at first; it doubles with each thinning.
+        most: number of checkpoints at most, from 2.
+        budget: bytes that all of them take at most. A checkpoint that alone takes more is not kept.
+        stride: steps between two of them at first, from 1; it doubles whenever some are dropped.
     """
 
-    def __init__(self, most: int = MOST, budget: int = BUDGET, stride: int = 1) -> None:
+    def __init__(self, most: int = MAX_CHECKPOINTS, budget: int = MAX_BYTES, stride: int = 1) -> None:
         if most < 2 or stride < 1:
-            raise ValueError(f"A run is kept in 2 points or more, 1 step apart or more; {most}, {stride} were given.")
+            raise ValueError(f"A run has 2 checkpoints or more, 1 step or more apart; {most} and {stride} were given.")
         self._most, self._budget, self._stride = most, budget, stride
         self._points: list[Checkpoint] = []
         self._next = 0
 
     def wants(self, step: int) -> bool:
-        """Whether the run after that step is to be kept; asked first, because to take a state costs time."""
+        """Return whether to add a checkpoint after that step; asked before, because taking a state costs time."""
         return step >= self._next
 
     def add(self, point: Checkpoint) -> None:
-        """Keep a point of the run; they come in rising order of steps."""
+        """Add a checkpoint; they come in rising order of steps."""
         if point.bytes > self._budget:
-            # too large for even one; asked for less and less often
+            # too large for even one, so ask for them less and less often
             self._stride *= 2
         else:
             self._points.append(point)
@@ -76,25 +76,25 @@ class Checkpoints:
         self._next = point.step + self._stride
 
     def cut(self, step: int) -> None:
-        """Forget what came after that step."""
+        """Forget the checkpoints after a step."""
         del self._points[bisect.bisect_right(self.steps, step) :]
         self._next = step + self._stride
 
     def nearest(self, step: int) -> Checkpoint | None:
-        """The point nearest to a step, of two equally near ones the earlier; None where there is none."""
+        """Return the checkpoint nearest to a step, of two equally near ones the earlier; None where there is none."""
         return min(self._points, key=lambda point: abs(point.step - step), default=None)
 
     @property
     def points(self) -> list[Checkpoint]:
-        """All of them, by rising step."""
+        """All checkpoints, by rising step."""
         return list(self._points)
 
     @property
     def steps(self) -> list[int]:
-        """The steps after which a point was kept, rising."""
+        """The steps after which there is a checkpoint, rising."""
         return [point.step for point in self._points]
 
     @property
     def bytes(self) -> int:
-        """What they take in memory."""
+        """Bytes that all checkpoints take."""
         return sum(point.bytes for point in self._points)

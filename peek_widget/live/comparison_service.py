@@ -208,7 +208,7 @@ class ComparisonService:
         with self._changed:
             now = self._clock()
             # the worker runs this only where somebody looks or waits, which the pacer does not see by itself
-            self._pacer.alive(now)
+            self._pacer.mark_active(now)
             due = self._pacer.due(now) <= now
         done = comparison.done
         if not (resend or (self._fresh and (done or due))):

@@ -8,13 +8,12 @@ __all__ = ["History"]
 
 
 class History:
-    """`(step, activation)` of a run, thinned out evenly as it grows.
+    """The points `(step, activation)` of a run. Whenever there are too many, every second one is dropped.
 
-    Stateless for whoever receives it: `packed()` is always the whole run, so that a page that
-    connects late needs nothing more.
+    `packed()` is always the whole run, so that a page that connects late needs nothing more.
 
     Args:
-        capacity: the most points ever kept, at least 4.
+        capacity: number of points at most, from 4.
     """
 
     def __init__(self, capacity: int = 256) -> None:
@@ -26,29 +25,29 @@ class History:
         self._newest: tuple[int, float] | None = None
 
     def add(self, step: int, activation: float) -> None:
-        """Note the activation (any unit) after `step` steps; steps come in rising order."""
+        """Add the activation after `step` steps; steps come in rising order."""
         self._newest = (step, activation)
         if self._points and step - self._points[-1][0] < self._stride:
             return
         self._points.append(self._newest)
-        # one place is held back for the newest point, which is always shown
+        # one point is reserved for the newest, which is always there
         if len(self._points) >= self.capacity:
             self._points = self._points[::2]
             self._stride *= 2
 
     def cut(self, step: int) -> None:
-        """Forget what came after that step."""
+        """Forget the points after a step."""
         self._points = [point for point in self._points if point[0] <= step]
         if self._newest is not None and self._newest[0] > step:
             self._newest = self._points[-1] if self._points else None
 
     def points(self) -> list[tuple[int, float]]:
-        """The points kept, at most `capacity`, the first and the newest always among them."""
+        """Return at most `capacity` points, the first and the newest always among them."""
         if self._newest is None or self._points[-1] == self._newest:
             return list(self._points)
         return [*self._points, self._newest]
 
     def packed(self) -> bytes:
-        """Little-endian float32 pairs (step, activation)."""
+        """Return the points as little-endian float32 pairs (step, activation)."""
         flat = [value for point in self.points() for value in point]
         return struct.pack(f"<{len(flat)}f", *flat)

@@ -167,12 +167,12 @@ class Pacer:
         elif self._hidden_since is None:
             self._hidden_since = now
 
-    def poke(self, now: float) -> None:
+    def wake(self, now: float) -> None:
         """Somebody changed a control or asked: the next frames go at once, window or not."""
         self._last_life = now
         self._at_once = AT_ONCE
 
-    def alive(self, now: float) -> None:
+    def mark_active(self, now: float) -> None:
         """Somebody is there (a script that waits, say), without asking for a frame."""
         self._last_life = now
 

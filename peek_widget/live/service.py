@@ -97,7 +97,7 @@ class Service(Generic[Requests]):
         with self._changed:
             if self._closed or self._thread is not None:
                 return
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             # a daemon thread inside torch while the interpreter is taken down can crash it
             atexit.register(self.close)
             self._thread.start()
@@ -163,7 +163,7 @@ class Service(Generic[Requests]):
 
     # -- the thread
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         try:
             self.enter()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What passes between a session and those who use it: what to draw, what draws it, what came of it."""
+"""The records that pass between the worker and its users: what to draw, what draws it, the picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ __all__ = ["BackgroundTask", "Publish", "RunningAscent", "Snapshot", "Start", "T
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A picture to begin from, equal to itself only: what it is called, and what makes it (it may have to be read)."""
+    """A picture to begin from; equal to itself only.
+
+    Attributes:
+        name: what the picture is called.
+        picture: gives the picture, which may have to be read first.
+    """
 
     name: str
     picture: Callable[[], Any]
@@ -27,17 +32,17 @@ class Target:
     """What to draw. A change of any field means a new run.
 
     Attributes:
-        layer: the layer's name.
-        unit: the unit's number in that layer, from 0.
+        layer: name of the layer.
+        unit: number of the unit in that layer, from 0.
         recipe: a recipe or the name of a preset; handed through to the ascent.
-        seed: where the randomness begins, from 0.
-        size: the picture's side in pixels; None leaves it to the recipe and the model.
-        start: a picture to begin from, see `Start`; None for the recipe's own start.
-        objective: "neuron" (at one place), "channel" (the mean over the map) or "class"; see `live.objectives`.
-        at: of a neuron, its place (row, column); None for the middle of the map.
-        negative: draw what the unit likes least.
-        device: where to compute; None: where the model is.
-        name: what the unit is called, of a class say; "" where it has no name.
+        seed: seed of the random numbers, from 0.
+        size: side of the picture in pixels; None leaves it to the recipe and the model.
+        start: a picture to begin from; None for the recipe's own initialization.
+        objective: "neuron" (one position), "channel" (mean over the map) or "class"; see `live.choices`.
+        at: position (row, column) of a neuron on the feature map; None for the center.
+        negative: whether the objective is minimized.
+        device: where to compute; None for where the model is.
+        name: name of the unit (of a class, say); "" where it has none.
     """
 
     layer: str
@@ -52,19 +57,19 @@ class Target:
     device: str | None = None
     name: str = ""
 
-    def sentence(self) -> str:
-        """The target as part of a sentence."""
+    def describe(self) -> str:
+        """Return the target as part of a sentence."""
         # the model itself has no name in named_modules()
         what = f"unit {self.unit} of {f'layer {self.layer}' if self.layer else 'the output'}"
         if self.name:
             what = f"{what} ({self.name})"
-        if self.negative:
-            what = f"what {what} likes least"
         if self.objective == "channel":
-            what = f"{what}, over its whole map"
+            what = f"{what}, mean over the map"
         elif self.objective == "neuron" and self.at is not None:
             what = f"{what}, {place_words(self.at)}"
-        return what if self.start is None else f"{what}, begun from {self.start.name}"
+        if self.negative:
+            what = f"{what}, minimized"
+        return what if self.start is None else f"{what}, starting from {self.start.name}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,50 +4,82 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["SLOW", "SMALLEST", "Speed", "smaller"]
+__all__ = ["MIN_RATE", "MIN_SIZE", "Speed", "smaller"]
 
-SLOW = 3.0
+MIN_RATE = 3.0
 """Steps a second below which a run that chose its own size begins again with a smaller picture."""
 
 SHRINK = 0.7
+"""Factor by which the side of such a picture becomes smaller."""
 
-CRAWL = 1.0
-"""Steps a second below which nobody should wait for the timed steps, and the picture is halved at once."""
+VERY_SLOW = 1.0
+"""Steps a second below which the timed steps are not waited for, and the side is halved at once."""
 
-SMALLEST = 96
+MIN_SIZE = 96
 """The side, in pixels, below which a picture is never made smaller for speed."""
 
 WARM_UP = 2
 """Steps that are not timed: the first ones pay for allocation and for choosing kernels."""
 
 TIMED = 3
+"""Steps that are timed to find the starting rate."""
+
+WINDOW = 10
+"""Newest steps over which the rate is the mean."""
+
+LONGEST = 64
+"""Durations that are kept at most."""
 
 
 def smaller(size: int, rate: float) -> int:
-    """The side, in pixels, to try next where `size` makes only `rate` steps a second."""
-    return max(SMALLEST, round(size * (SHRINK if rate >= CRAWL else 0.5)))
+    """Return the side, in pixels, to try next where `size` makes only `rate` steps a second."""
+    return max(MIN_SIZE, round(size * (SHRINK if rate >= VERY_SLOW else 0.5)))
 
 
 @dataclass
 class Speed:
-    """Steps a second of the current run."""
+    """Steps a second of a run.
+
+    Attributes:
+        rate: steps a second over the newest steps; 0 before the first.
+        seconds: durations of the first and the newest steps.
+    """
 
     rate: float = 0.0
     seconds: list[float] = field(default_factory=list)
+    _began: float | None = None
 
-    def note(self, seconds: float) -> None:
-        """Count one step that took `seconds`."""
-        self.seconds.append(seconds)
-        recent = self.seconds[-10:]
-        self.rate = len(recent) / max(sum(recent), 1e-9)
-        # the judgment of a slow start looks at the first steps only
-        if len(self.seconds) > 64:
-            del self.seconds[WARM_UP + TIMED : -10]
+    def begin(self, now: float) -> None:
+        """Note that a step begins; one right after another began when that ended, because what lies between counts."""
+        if self._began is None:
+            self._began = now
 
-    def start(self) -> float | None:
-        """Steps a second at the start, exactly once: of the timed steps, or sooner where one alone says enough."""
-        if len(self.seconds) == WARM_UP and self.seconds[-1] > 1.0 / CRAWL:
+    def end(self, now: float) -> float:
+        """Note that the step has ended, and return how many seconds it took."""
+        seconds = 0.0 if self._began is None else now - self._began
+        self._began = now
+        self._add(seconds)
+        return seconds
+
+    def pause(self) -> None:
+        """Note that the next step does not follow at once."""
+        self._began = None
+
+    def starting_rate(self) -> float | None:
+        """Return the rate of the timed steps, once and right after them, and None at any other step.
+
+        Where one step alone is very slow, that is right after the steps of the warm-up.
+        """
+        if len(self.seconds) == WARM_UP and self.seconds[-1] > 1.0 / VERY_SLOW:
             return 1.0 / self.seconds[-1]
         if len(self.seconds) != WARM_UP + TIMED:
             return None
         return TIMED / max(sum(self.seconds[WARM_UP:]), 1e-9)
+
+    def _add(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        recent = self.seconds[-WINDOW:]
+        self.rate = len(recent) / max(sum(recent), 1e-9)
+        # the starting rate needs only the first steps
+        if len(self.seconds) > LONGEST:
+            del self.seconds[WARM_UP + TIMED : -WINDOW]

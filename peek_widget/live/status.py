@@ -1,30 +1,91 @@
-"""What a run is doing, in a sentence that a reader of the page understands."""
+"""What a run is doing, as the status dict of the protocol and in sentences that a reader of the page understands."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from peek_widget.errors import PeekError
+from peek_widget.live.playback import Playback
+from peek_widget.live.run import Run
+from peek_widget.live.snapshot import Target
 
-__all__ = ["say", "say_look"]
-
+__all__ = ["HELP", "MADE_SMALLER", "SIZE_NEEDED", "WEIGHTS_CHANGED", "describe_state", "describe_viewing", "status_of"]
 
 HELP = {
-    "layer": "A layer is one stage of the network. Early ones see a few pixels and like edges and colors; late ones "
-    "see much of the image and like parts of things. Another layer gives another unit, drawn anew.",
-    "unit": "A unit is one of a layer's channels: one thing that the layer looks for, everywhere in the image. In the "
+    "layer": "A layer is one stage of the network. Early ones see a few pixels and respond to edges and colors; late "
+    "ones see much of the image and respond to parts of things. Changing the layer starts a new run.",
+    "unit": "A unit is one channel of a layer: one feature that the layer looks for, everywhere in the image. In the "
     "output a unit is a class. Each has a picture of its own.",
-    "objective": "What is asked of the picture: to excite the unit at one place of its map, which gives one clear "
-    "thing; or over the whole map, which fills the picture; or the opposite of what the unit likes.",
-    "recipe": "How the picture is drawn: where it begins, how far each step goes, and what holds it together. Another "
-    "recipe gives another picture of the same unit.",
-    "activation": "How strongly the picture excites the unit, as it was at each step, before any ReLU. It should rise; "
-    "where it jumps up and down, the network was shown another part of the picture at each step.",
-    "images": "The images that were given, those first that excite the unit most. If they don't look like the drawn "
-    "picture, don't trust it. In the frame is all that the unit sees of the image.",
+    "objective": "What is maximized: the unit's activation at one position of its feature map, which gives one clear "
+    "motif; its mean over the map, which fills the picture; or the negative of either.",
+    "recipe": "How the picture is drawn: initialization, step size, regularization. Another recipe gives another "
+    "picture of the same unit.",
+    "activation": "The unit's activation at each step, pre-ReLU. It should rise; where it jumps up and down, the "
+    "network saw another part of the picture at each step.",
+    "images": "The images that were given, those with the highest activation first. If they don't look like the drawn "
+    "picture, don't trust it. The outline is the unit's receptive field.",
 }
 """What a control is, and what it does to the picture, for the question marks of the page; the knobs have their own."""
 
+WEIGHTS_CHANGED = "The weights have changed since this run began; restart it to draw with the current ones."
 
-def say(
+SIZE_NEEDED = "This machine is slow at {size} px, and the layer needs that size."
+
+MADE_SMALLER = (
+    "At {size} px this machine made {rate:.1f} steps a second, so the picture was made smaller ({smaller} px); "
+    "set size to choose it yourself."
+)
+
+NOT_VISIBLE = "not visible. Resumes when visible"
+COMPARING = "a comparison is being drawn. Resumes after it"
+
+
+def status_of(
+    state: str,
+    run: Run,
+    playback: Playback,
+    target: Target,
+    *,
+    number: int,
+    error: BaseException | None,
+    blocked: bool,
+) -> dict[str, Any]:
+    """Return the status as the protocol describes it.
+
+    Args:
+        state: one of the protocol's states.
+        run: the current run.
+        playback: which of its checkpoints is viewed.
+        target: what is drawn.
+        number: number of the newest published picture.
+        error: what went wrong, in the state "error".
+        blocked: whether the run stands still until other work of the worker is done.
+    """
+    viewing, facts, what = playback.viewing, run.facts(), target.describe()
+    if viewing is None or state == "closed":
+        why = COMPARING if blocked else NOT_VISIBLE
+        text = describe_state(state, what, step=run.step, total=run.steps, error=error, note=run.notes, why=why)
+    else:
+        text = describe_viewing(what, step=viewing.step, total=facts["total"], end=run.step, asked=playback.asked)
+    return {
+        "n": number,
+        "run": run.number,
+        "state": state,
+        "text": text,
+        "error": None if error is None else f"{type(error).__name__}: {error}",
+        "rate": round(run.speed.rate, 2),
+        "step": run.step if viewing is None else viewing.step,
+        "kept": run.checkpoint_steps,
+        "looking": viewing is not None,
+        "unit": target.unit,
+        "layer": target.layer,
+        "start": "" if target.start is None else target.start.name,
+        **facts,
+        "activation_before_relu": True,
+    }
+
+
+def describe_state(
     state: str,
     what: str,
     *,
@@ -32,17 +93,18 @@ def say(
     total: int,
     error: BaseException | None,
     note: str = "",
-    why: str = "nobody is looking. It goes on when somebody does",
+    why: str = NOT_VISIBLE,
 ) -> str:
-    """Say what goes on.
+    """Say what the run is doing.
 
     Args:
         state: one of the protocol's states.
         what: what is drawn, as part of a sentence.
-        step: steps done; `total`: steps of the whole run, 0 where there is no run yet.
+        step: number of steps made.
+        total: number of steps of the whole run, 0 where there is no run yet.
         error: what went wrong, in the state "error".
         note: a further sentence.
-        why: it rests, in the state "idle".
+        why: why the run is paused, in the state "idle".
     """
     at = f"step {step} of {total}" if total else ""
     match state:
@@ -57,29 +119,30 @@ def say(
         case "closed":
             text = "Closed: make a new UnitExplorer to go on."
         case "idle":
-            text = f"Resting{' at ' + at if at else ''}: {why}."
+            text = f"Paused{' at ' + at if at else ''}: {why}."
         case _:
-            text = f"Stopped while drawing {what}: {_in_words(error)}"
+            text = f"Stopped while drawing {what}: {_describe_error(error)}"
     return f"{text} {note}".strip()
 
 
-def say_look(what: str, *, step: int, total: int, end: int, asked: int) -> str:
-    """Say which earlier picture is looked at.
+def describe_viewing(what: str, *, step: int, total: int, end: int, asked: int) -> str:
+    """Say which earlier step is viewed.
 
     Args:
         what: what is drawn, as part of a sentence.
-        step: of the picture; `total`: steps of the whole run, 0 where it is not known.
-        end: the step that the run itself stands at.
-        asked: the step that somebody wanted to see.
+        step: number of the step that is viewed.
+        total: number of steps of the whole run, 0 where it is not known.
+        end: number of the step that the run itself is at.
+        asked: number of the step that was asked for.
     """
-    nearest = "" if asked == step else f", the nearest kept to step {asked}"
+    nearest = "" if asked == step else f" (nearest checkpoint to {asked})"
     of = f" of {total}" if total else ""
-    return f"Looking back at step {step}{of}{nearest}: {what}. The run itself stands at step {end}."
+    return f"Viewing step {step}{of}{nearest}: {what}. The run is at step {end}."
 
 
-def _in_words(error: BaseException | None) -> str:
+def _describe_error(error: BaseException | None) -> str:
     if error is None:
-        return "nobody knows why."
-    text = str(error).strip() or "it gave no reason."
+        return "unknown error."
+    text = str(error).strip() or "no message."
     # our own errors are sentences already; others need their type to make sense
     return text if isinstance(error, PeekError) else f"{type(error).__name__}: {text}"

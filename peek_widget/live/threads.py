@@ -1,4 +1,4 @@
-"""How much of a shared machine a worker takes."""
+"""The number of CPU threads that a worker computes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["set_threads", "usual_threads"]
 
 
 def usual_threads() -> int:
-    """One core less than there are, and never more than torch would take.
+    """Return one less than the number of cores, and never more than torch would take.
 
     torch's threads wait for each other at every operation: where another process (a browser, say) keeps one
     of their cores busy, all of them stand still. On 2 cores, one of them taken, a step was measured at
@@ -21,5 +21,5 @@ def usual_threads() -> int:
 
 
 def set_threads(count: int) -> None:
-    """Let the calling thread compute on `count` CPU threads, at least 1."""
+    """Let torch compute on `count` CPU threads, from 1, in the calling thread."""
     torch.set_num_threads(count)

@@ -52,7 +52,7 @@ def test_a_place_is_chosen_on_the_map(running):
     book.root.get_by_role("button", name="Reset to center").click()
     book.until_kernel("explorer.at is None")
     book.root.get_by_role("combobox", name="Objective").select_option("channel")
-    book.until_kernel("'over its whole map' in explorer.status['text']")
+    book.until_kernel("'mean over the map' in explorer.status['text']")
     expect(field).to_be_hidden()
     assert book.errors == []
 

@@ -142,7 +142,7 @@ def test_the_run_starts_from_a_crop_and_from_noise_again(beside):
     book.until(f"d.run > {run} && d.state === 'running'")
     name = book.ask("explorer.crops.top[0].name")
     assert book.ask("explorer.status['start']") == name
-    assert f"begun from {name}" in book.ask("explorer.status['text']")
+    assert f"starting from {name}" in book.ask("explorer.status['text']")
     book.root.get_by_role("button", name="Start from noise again").click()
     book.until_kernel("not explorer.status['start'] and explorer.status['run'] > 1")
     # The button that had the focus is gone, and the keys still go to the widget.

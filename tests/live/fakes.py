@@ -1,13 +1,14 @@
-"""An ascent without a model: the session's own rules can then be tested to the step."""
+"""An ascent without a model, so that the rules of the worker can be tested to the step."""
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from peek_widget.errors import SizeError
-from peek_widget.live.run import RunService
+from peek_widget.errors import RecipeError, SizeError
+from peek_widget.live.run_service import RunService
 from peek_widget.live.snapshot import Target
 
 
@@ -36,6 +37,7 @@ class FakeAscent:
     index: int = 0
     fail_at: int | None = None
     smallest: int = 1
+    refuses: Collection[str] = ()
     overrides: dict = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
 
@@ -59,6 +61,9 @@ class FakeAscent:
         return Step(self.index - 1, np.full((1, 1, 1), self.index / 1000, np.float32), float(self.index))
 
     def override(self, **knobs):
+        for name in self.refuses:
+            if knobs.get(name):
+                raise RecipeError(f"{name} has no effect here: give {name}=0.")
         for name, value in knobs.items():
             if value is None:
                 self.overrides.pop(name, None)
@@ -89,7 +94,7 @@ class Clock:
 
 
 class Bench:
-    """A session, what it made and what it published."""
+    """A worker, the ascents it made and the updates it published."""
 
     def __init__(self, *, playing=True, rate=60.0, target=None, start=True, **ascent):
         self.made = []

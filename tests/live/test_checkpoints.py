@@ -1,25 +1,12 @@
-"""Looking back at a run and going on from there: what is kept, in how much memory, and that it is the same run."""
-
-import io
-import struct
+"""The checkpoints of a run: which steps are kept, and in how much memory."""
 
 import numpy as np
-import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from peek_widget import Recipe
-from peek_widget.errors import PeekError
 from peek_widget.live.checkpoints import Checkpoint, Checkpoints
 from peek_widget.live.history import History
 from peek_widget.live.snapshot import Snapshot, Target
-
-from .fakes import Bench
-from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
-
-__all__ = ["explore", "recording"]  # fixtures
 
 
 class State:
@@ -39,7 +26,7 @@ def point(step, size=80):
     st.lists(st.tuples(st.integers(1, 9), st.integers(0, 900)), max_size=120),
     st.integers(1, 4),
 )
-def test_it_stays_within_its_bounds_and_thins_out_evenly(most, budget, run, stride):
+def test_checkpoints_stay_within_their_bounds_and_thin_out_evenly(most, budget, run, stride):
     kept, step, given_steps = Checkpoints(most, budget, stride), 0, []
     for ahead, size in run:
         step += ahead
@@ -67,7 +54,7 @@ def test_a_long_run_is_covered_from_its_first_step_to_its_end():
     assert gaps.max() <= 2 * gaps[:-1].min()
 
 
-def test_a_picture_too_large_for_even_one_point_is_not_kept_and_not_asked_for_each_step():
+def test_a_picture_too_large_for_one_checkpoint_is_not_kept_and_not_asked_for_at_each_step():
     kept, asked = Checkpoints(budget=50), 0
     for step in range(1, 1001):
         if kept.wants(step):
@@ -77,7 +64,7 @@ def test_a_picture_too_large_for_even_one_point_is_not_kept_and_not_asked_for_ea
     assert asked < 12
 
 
-def test_what_came_after_a_cut_is_forgotten():
+def test_cutting_forgets_what_came_after_the_step():
     kept, history = Checkpoints(), History(8)
     for step in range(1, 31):
         history.add(step, float(step))
@@ -92,182 +79,3 @@ def test_what_came_after_a_cut_is_forgotten():
     history.cut(0)
     assert history.points() == []
     assert history.packed() == b""
-
-
-@pytest.fixture
-def bench():
-    made = []
-
-    def make(**options):
-        made.append(Bench(**options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        assert each.session.close()
-
-
-def steps_of(update):
-    flat = struct.unpack(f"<{len(update.history) // 4}f", update.history)
-    return flat[::2]
-
-
-def test_a_look_back_shows_that_step_and_leaves_the_run_where_it_is(bench):
-    b = bench(steps=20)
-    b.session.wait(5)
-    b.session.seek(7)
-    assert b.session.wait(5) == "paused"
-    assert (b.last.step, b.last.status["step"], b.last.status["looking"]) == (7, 7, True)
-    assert b.last.snapshot.image[0, 0, 0] == np.float32(0.007)
-    assert b.last.activation == 7.0
-    assert b.last.lossless
-    assert b.last.fresh
-    assert "step 7 of 20" in b.last.status["text"]
-    assert "stands at step 20" in b.last.status["text"]
-    assert b.made[0].index == 20
-    assert len(b.made) == 1
-    assert steps_of(b.last)[-1] == 20
-    # one step is the next picture kept, and the run's end is the run again
-    b.session.step_once()
-    b.session.wait(5)
-    assert b.last.step == 8
-    b.session.seek(10**6)
-    assert b.session.wait(5) == "done"
-    assert (b.last.step, b.last.status["looking"]) == (20, False)
-    assert b.last.snapshot.image[0, 0, 0] == np.float32(0.020)
-
-
-def test_play_after_a_look_goes_on_with_the_run_itself(bench):
-    b = bench(steps=10_000, seconds=0.002)
-    b.until(lambda u: u.step > 9)
-    b.session.seek(3)
-    b.session.wait(5)
-    stands = b.made[0].index
-    b.session.set_playing(True)
-    b.until(lambda u: u.step > stands + 2 and not u.status["looking"])
-    assert len(b.made) == 1
-
-
-def test_a_run_goes_on_from_an_earlier_step_with_its_curve_cut(bench):
-    b = bench(steps=20)
-    b.session.wait(5)
-    run = b.last.status["run"]
-    b.session.resume_from(7)
-    assert b.session.wait(5) == "done"
-    assert b.last.step == b.last.status["total"] == 20
-    assert b.last.status["run"] == run + 1
-    assert len(b.made) == 2
-    assert b.made[1].index == 20
-    assert "Resumed from step 7." in b.last.status["text"]
-    assert steps_of(b.last) == tuple(range(1, 21))
-
-
-def test_the_settings_of_now_hold_for_what_is_resumed(bench):
-    b = bench(steps=20)
-    b.session.wait(5)
-    b.session.set_playing(False)
-    b.session.set_knobs(blur=2.5)
-    b.session.resume_from(7)
-    b.session.wait(5)
-    assert b.made[1].overrides["blur"] == 2.5
-    assert "with the settings of now" in b.last.status["text"]
-
-
-def test_another_target_ends_the_look_and_its_run_has_its_own_points(bench):
-    b = bench(steps=20)
-    b.session.wait(5)
-    b.session.seek(7)
-    b.session.wait(5)
-    b.session.set_target(Target("conv", 5))
-    b.session.wait(5)
-    assert not b.last.status["looking"]
-    assert b.session.checkpoint_steps == [1]
-
-
-def test_after_an_error_one_can_look_back_and_go_on_from_before_it(bench):
-    b = bench(steps=20, fail_at=12)
-    b.until_state("error")
-    b.session.seek(5)
-    b.session.wait(5)
-    assert (b.last.step, b.last.status["looking"]) == (5, True)
-    assert len(b.made) == 1
-    b.ascent["fail_at"] = None
-    b.session.resume_from(5)
-    b.made[0].fail_at = None
-    assert b.session.wait(5) == "done"
-    assert b.last.step == 20
-
-
-# -- the real one
-
-
-@pytest.mark.parametrize("recipe", ["peek", "oygard-2016", "maco-2023"])
-def test_a_resumed_run_becomes_the_same_pixels_as_one_never_left(explore, recipe):
-    short = Recipe.preset(recipe).replace(steps=24, size=32)
-    model = tiny()
-    explorer = explore(model, layer="conv2", unit=3, recipe=short)
-    explorer.wait(60)
-    whole, curve = np.asarray(explorer.image), explorer._history
-    for step in (explorer.checkpoint_steps[0], explorer.checkpoint_steps[len(explorer.checkpoint_steps) // 2]):
-        explorer.resume_from(step)
-        assert explorer.playing
-        assert explorer.wait(60) == "done"
-        assert explorer.step == 24
-        assert np.array_equal(np.asarray(explorer.image), whole)
-        assert explorer._history == curve
-
-
-def test_the_picture_looked_at_is_exactly_that_of_its_step(explore):
-    seen = {}
-    explorer = explore(recipe=SHORT.replace(steps=200), playing=False, layer="conv2")
-    while explorer.step < 12:
-        explorer.step_once()
-        explorer.wait(30)
-        seen[explorer.step] = np.asarray(explorer.image), explorer.activation
-    for step in explorer.checkpoint_steps:
-        explorer.seek(step)
-        explorer.wait(30)
-        assert explorer.step == step
-        assert not explorer.playing
-        assert np.array_equal(np.asarray(explorer.image), seen[step][0])
-        assert np.array_equal(np.asarray(Image.open(io.BytesIO(explorer.frame))), seen[step][0])
-        assert explorer.activation == seen[step][1]
-    assert 1 not in np.diff(explorer.checkpoint_steps[:2])
-    between = explorer.checkpoint_steps[1] + 1
-    explorer.seek(between)
-    explorer.wait(30)
-    assert f"step {between - 1} of 200, the nearest kept to step {between}" in explorer.status["text"]
-
-
-def test_the_page_scrubs_and_resumes(explore):
-    explorer = explore(recipe=LONG)
-    eventually(lambda: explorer.step > 20)
-    explorer.comm.receive({"method": "custom", "content": {"kind": "seek", "step": 4}})
-    explorer.wait(30)
-    stands, run = explorer.checkpoint_steps[-1], explorer.status["run"]
-    assert explorer.status["looking"]
-    assert explorer.step == min(explorer.checkpoint_steps, key=lambda step: abs(step - 4))
-    assert explorer.playing is False
-    assert stands > 20
-    explorer.comm.receive({"method": "custom", "content": {"kind": "resume", "step": 4}})
-    eventually(lambda: explorer.status["run"] == run + 1 and explorer.status["state"] == "running")
-    assert explorer.playing is True
-
-
-@pytest.mark.parametrize("step", [-1, 1.5, "3", None, True])
-def test_what_is_no_step_is_said(explore, step):
-    explorer = explore(playing=False)
-    with pytest.raises(PeekError, match="whole number from 0"):
-        explorer.seek(step)
-    with pytest.raises(PeekError, match="no step to look at yet"):
-        explorer.resume_from(3)
-
-
-def test_what_is_kept_of_a_real_run_is_bounded(explore):
-    explorer = explore(recipe=SHORT.replace(steps=200), layer="conv2")
-    explorer.wait(120)
-    kept = explorer._session._checkpoints
-    assert 24 <= len(kept.steps) <= 48
-    one = kept.nearest(100)
-    parts = [one.snapshot.image, *one.state.tensors.values()]
-    assert one.bytes == sum(part.numel() * part.element_size() for part in parts if torch.is_tensor(part))

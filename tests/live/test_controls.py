@@ -57,10 +57,10 @@ def test_a_trait_set_later_begins_again_with_it(explore):
     assert np.array_equal(pixels(explorer), first)
     explorer.negative = True
     explorer.wait(60)
-    assert "likes least" in explorer.status["text"]
+    assert "minimized" in explorer.status["text"]
     explorer.negative, explorer.objective = False, "channel"
     assert np.array_equal(pixels(explorer), np.asarray(render(model, Channel("conv2", 3), SHORT, seed=0).pil()))
-    assert "over its whole map" in explorer.status["text"]
+    assert "mean over the map" in explorer.status["text"]
 
 
 def test_another_layer_has_its_own_objective_and_place(explore):
@@ -188,14 +188,14 @@ def test_what_describes_the_explorer_cannot_be_set(explore):
 
 def test_sentences_of_a_target():
     def say(**more):
-        return Target("conv", 3, **more).sentence()
+        return Target("conv", 3, **more).describe()
 
     assert say() == "unit 3 of layer conv"
     assert say(name="cat") == "unit 3 of layer conv (cat)"
-    assert say(objective="channel") == "unit 3 of layer conv, over its whole map"
+    assert say(objective="channel") == "unit 3 of layer conv, mean over the map"
     assert say(at=(1, 2)) == "unit 3 of layer conv, at row 1, column 2"
-    assert say(negative=True) == "what unit 3 of layer conv likes least"
-    assert say(negative=True, at=(1, 2)) == "what unit 3 of layer conv likes least, at row 1, column 2"
+    assert say(negative=True) == "unit 3 of layer conv, minimized"
+    assert say(negative=True, at=(1, 2)) == "unit 3 of layer conv, at row 1, column 2, minimized"
 
 
 # -- beside real images

@@ -149,7 +149,7 @@ def test_a_queue_is_seen_though_answers_are_held_up():
 def test_a_drag_is_not_followed_by_a_standstill():
     page = Page(30)
     for _ in range(60):
-        page.pacer.poke(page.now)
+        page.pacer.wake(page.now)
         page.run(0.05, ack_every=0.04)
     before = len(page.sent)
     page.run(1, ack_every=0.24)
@@ -318,7 +318,7 @@ def test_a_control_change_lets_two_frames_past_rate_and_window():
     page = Page(30)
     page.run(1.0)
     assert page.pacer.due(page.now) > page.now
-    page.pacer.poke(page.now)
+    page.pacer.wake(page.now)
     for more in range(pacing.AT_ONCE):
         assert page.pacer.due(page.now) <= page.now
         page.pacer.sent(len(page.sent) + 1 + more, page.now)
@@ -395,8 +395,8 @@ class Flow(RuleBasedStateMachine):
         self.asked, self.last_word = pacing.AT_ONCE, self.now
 
     @rule()
-    def poke(self):
-        self.pacer.poke(self.now)
+    def wake(self):
+        self.pacer.wake(self.now)
         self.asked = pacing.AT_ONCE
 
     @rule(on=st.booleans())

@@ -1,16 +1,17 @@
-"""Beside a training: the worker rests while the weights change, and no longer."""
+"""While the model is trained: the worker rests while the weights change, and no longer."""
 
 import itertools
 
-from peek_widget.live import run as rules
-from peek_widget.live.run import RunService
+from peek_widget.live import run_service as rules
+from peek_widget.live import status
+from peek_widget.live.run_service import RunService
 from peek_widget.live.snapshot import Target
 
 from .fakes import Bench
 
 
 class Trained(Bench):
-    """A bench whose model's weights stand at a number."""
+    """A worker whose model's weights have a version."""
 
     def __init__(self, weights, **ascent):
         self.weights = weights
@@ -22,16 +23,16 @@ class Trained(Bench):
 
 
 def rests(monkeypatch):
-    """Every rest's length, without the rest."""
+    """Record how long each rest would be, without resting."""
     made = []
-    waits = RunService._give_way
+    yield_to_training = RunService._yield_to_training
 
-    def give_way(self, seconds):
+    def record(self, seconds):
         before, self._changed = self._changed, Waits(self._changed, made)
-        waits(self, seconds)
+        yield_to_training(self, seconds)
         self._changed = before
 
-    monkeypatch.setattr(RunService, "_give_way", give_way)
+    monkeypatch.setattr(RunService, "_yield_to_training", record)
     return made
 
 
@@ -49,27 +50,27 @@ class Waits:
         self._made.append(seconds)
 
 
-def test_weights_that_stand_still_cost_no_rest(monkeypatch):
+def test_the_worker_does_not_rest_while_the_weights_stay(monkeypatch):
     made = rests(monkeypatch)
     bench = Trained(lambda: 7, steps=10)
     assert bench.session.wait(10) == "done"
     assert made == []
-    assert rules.WEIGHTS_CHANGED not in bench.last.status["text"]
+    assert status.WEIGHTS_CHANGED not in bench.last.status["text"]
     bench.session.close()
 
 
-def test_weights_that_change_make_it_rest_and_say_so(monkeypatch):
+def test_the_worker_rests_while_the_weights_change_and_says_so(monkeypatch):
     made = rests(monkeypatch)
     numbers = itertools.count()
     bench = Trained(lambda: next(numbers), steps=10)
     assert bench.session.wait(10) == "done"
     assert len(made) == 10
-    assert all(0 < seconds <= rules.LONGEST_REST for seconds in made)
-    assert rules.WEIGHTS_CHANGED in bench.last.status["text"]
+    assert all(0 < seconds <= rules.MAX_TRAINING_REST for seconds in made)
+    assert status.WEIGHTS_CHANGED in bench.last.status["text"]
     bench.session.close()
 
 
-def test_a_new_run_begins_without_the_note(monkeypatch):
+def test_a_new_run_has_no_note_on_changed_weights(monkeypatch):
     rests(monkeypatch)
     weights = [1]
     bench = Trained(lambda: weights[0], steps=6)
@@ -77,5 +78,5 @@ def test_a_new_run_begins_without_the_note(monkeypatch):
     weights[0] = 2
     bench.session.restart()
     assert bench.session.wait(10) == "done"
-    assert rules.WEIGHTS_CHANGED not in bench.last.status["text"]
+    assert status.WEIGHTS_CHANGED not in bench.last.status["text"]
     bench.session.close()

@@ -12,9 +12,9 @@ import pytest
 
 from peek_widget.errors import AscentError
 from peek_widget.live import pacing, protocol
-from peek_widget.live.run import RunService
+from peek_widget.live.run_service import RunService
 from peek_widget.live.snapshot import Target
-from peek_widget.live.speed import SMALLEST
+from peek_widget.live.speed import MIN_SIZE
 
 from .fakes import Bench
 
@@ -344,7 +344,7 @@ def test_never_smaller_than_what_the_layer_needs(bench):
 def test_never_smaller_than_can_be_looked_at(bench):
     b = bench(claimed=5.0, steps=6)
     assert b.session.wait(5) == "done"
-    assert [a.size for a in b.made] == [224, 112, SMALLEST]
+    assert [a.size for a in b.made] == [224, 112, MIN_SIZE]
 
 
 def test_where_a_step_takes_seconds_nobody_waits_for_five(bench):
@@ -352,7 +352,7 @@ def test_where_a_step_takes_seconds_nobody_waits_for_five(bench):
     assert b.session.wait(5) == "done"
     # the second step says it
     assert [a.index for a in b.made] == [2, 5, 6]
-    assert [a.size for a in b.made] == [224, 112, SMALLEST]
+    assert [a.size for a in b.made] == [224, 112, MIN_SIZE]
 
 
 def test_frames_keep_to_the_rate(bench):
@@ -417,7 +417,7 @@ def test_hidden_rests_and_visible_goes_on(bench):
     idle = b.until_state("idle")
     time.sleep(0.05)
     index, count = b.made[0].index, len(b.updates)
-    assert "nobody is looking" in idle.status["text"]
+    assert "not visible. Resumes when visible." in idle.status["text"]
     time.sleep(0.1)
     assert (b.made[0].index, len(b.updates)) == (index, count)
     b.session.receive(protocol.Visible(True))

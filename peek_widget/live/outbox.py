@@ -1,0 +1,64 @@
+"""The newest picture of a run, and whether the page has it."""
+
+from __future__ import annotations
+
+from peek_widget.live.snapshot import Snapshot
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """What is still to be published: a new picture, an exact copy of one that went out compressed, or the status.
+
+    Attributes:
+        number: number of the newest picture that was published, from 1; 0 before the first.
+        newest: the newest picture of the run; None before the first.
+        status_changed: whether the status is to be published, with a picture or without.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.newest: Snapshot | None = None
+        self.status_changed = False
+        self._unsent = False
+        self._exact = True
+
+    def put(self, snapshot: Snapshot) -> None:
+        """Take the picture of a new step."""
+        self.newest, self._unsent = snapshot, True
+
+    def discard(self) -> None:
+        """Publish nothing more of what was put: its run is over."""
+        self._unsent = False
+
+    def replace(self, snapshot: Snapshot | None = None) -> None:
+        """Publish a picture that is not the next one of the run: an earlier step, or the newest one after that.
+
+        Args:
+            snapshot: the run's newest picture from now on; left out, it stays.
+        """
+        if snapshot is not None:
+            self.newest = snapshot
+        self._unsent, self._exact, self.status_changed = self.newest is not None, False, True
+
+    def take(self, *, still: bool, due: bool, resend: bool) -> tuple[bool, bool] | None:
+        """Decide what is published now, and record it as published.
+
+        Args:
+            still: whether no step follows. The last picture of a run need not wait for the page to acknowledge others,
+                and one that went out as a compressed frame goes again, exact.
+            due: whether the page may be sent a frame now.
+            resend: whether a page asks for what it may have missed.
+
+        Returns:
+            whether to publish a picture, and whether that is a new frame; None for nothing.
+        """
+        inexact = still and self.newest is not None and not self._exact
+        fresh = inexact or (self._unsent and (due or still))
+        if not (fresh or resend or self.status_changed):
+            return None
+        if fresh:
+            self.number += 1
+            self._exact, self._unsent = still, False
+        self.status_changed = False
+        return self.newest is not None and (fresh or resend), fresh
