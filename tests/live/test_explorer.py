@@ -620,7 +620,7 @@ def test_it_gives_way_to_a_training_and_says_that_the_weights_have_changed(explo
         model(images).square().sum().backward()
         optimizer.step()
         time.sleep(0.005)
-    eventually(lambda: "restart it to draw with them as they are now" in explorer.status["text"])
+    eventually(lambda: "restart it to draw with the current ones" in explorer.status["text"])
     explorer.restart()
     eventually(lambda: explorer.step > 2 and "weights" not in explorer.status["text"])
     assert all(p.requires_grad for p in model.parameters())
