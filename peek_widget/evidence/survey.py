@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from peek_widget._optional import optional_import
+from peek_widget._stats import adjust_p_values, enrichment_p_value
 from peek_widget.errors import PeekError
 from peek_widget.evidence.crops import LayerEvidence
 from peek_widget.evidence.dataset import Label
@@ -114,7 +115,8 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     Raises:
         PeekError: if the evidence has no labels, no group has an image, or scipy or pandas is not installed.
     """
-    stats, pandas = optional_import("scipy.stats"), optional_import("pandas")
+    optional_import("scipy.stats")
+    pandas = optional_import("pandas")
     if not isinstance(evidence, LayerEvidence):
         raise PeekError(
             f"survey takes the evidence of one layer, as top_crops(model, layer, dataset) returns it; a "
@@ -139,9 +141,8 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     for group, labels in members.items():
         inside = sum(counted[label] for label in labels)
         count = np.array([sum(label in labels for label in top) for top in tops])
-        p = stats.hypergeom.sf(count - 1, images, inside, of)
-        p = np.where(of > 0, p, 1.0).clip(0.0, 1.0)
-        q = stats.false_discovery_control(p, method="bh")
+        p = enrichment_p_value(count, of, inside, images)
+        q = adjust_p_values(p)
         tables.append(
             pandas.DataFrame(
                 {
@@ -156,7 +157,7 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
             )
         )
         most = int(of.max())
-        least = float(stats.hypergeom.sf(min(most, inside) - 1, images, inside, most)) if inside else 1.0
+        least = float(enrichment_p_value(min(most, inside), most, inside, images)) if inside else 1.0
         found = int((q <= level).sum())
         counts.append((group, found, units, found / units, inside, least, least * units <= level))
     every = pandas.concat(tables, ignore_index=True)

@@ -61,7 +61,7 @@ class TagBook:
         """
         new = given if isinstance(given, Tags) else Tags(given)
         for layer in new.layers:
-            self._network().check_unit(layer, max(new.looked_at(layer)))
+            self._network().check_unit(layer, max(new.reviewed(layer)))
         with self._edit():
             self.tags.assign(new)
 
@@ -101,7 +101,7 @@ class TagBook:
                 (self.tags.add if on else self.tags.remove)(layer, units, *words)
             case protocol.TagReviewed(layer, units, on):
                 self._check(layer, units)
-                (self.tags.look if on else self.tags.forget)(layer, units)
+                (self.tags.mark_reviewed if on else self.tags.forget)(layer, units)
             case protocol.TagUndo(again):
                 self.tags.redo() if again else self.tags.undo()
             case protocol.TagKey(key, word):
@@ -130,7 +130,7 @@ class TagBook:
             "kind": "counts",
             "layer": layer,
             "rows": rows,
-            "looked": len(self.tags.looked_at(layer)),
+            "looked": len(self.tags.reviewed(layer)),
             "total": total,
             "undo": self.tags.can_undo,
             "redo": self.tags.can_redo,

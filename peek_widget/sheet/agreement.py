@@ -1,4 +1,4 @@
-"""How far two people's tags agree: Cohen's kappa, word by word."""
+"""Agreement of two people's tags: Cohen's kappa, tag by tag."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from peek_widget._stats import cohens_kappa
 from peek_widget.errors import TagError
 from peek_widget.sheet.tags import Tags, clean, same
 
@@ -14,12 +15,14 @@ __all__ = ["Agreement", "agreement", "kappa"]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two people and one tag, over the units of a layer that both looked at.
+    """How two people gave one tag to the units of a layer that both reviewed.
 
     Attributes:
-        word: the tag.
-        both, first, second, neither: how many units were given it by both, by the first alone, by the second alone,
-            by neither.
+        word: tag.
+        both: number of units that both gave it.
+        first: number of units that only the first person gave it.
+        second: number of units that only the second person gave it.
+        neither: number of units that neither gave it.
     """
 
     word: str
@@ -30,17 +33,17 @@ class Agreement:
 
     @property
     def units(self) -> int:
-        """How many units both looked at."""
+        """Number of units that both reviewed."""
         return self.both + self.first + self.second + self.neither
 
     @property
     def observed(self) -> float:
-        """The share of units on which the two agree, in [0, 1]; NaN if there is none that both looked at."""
+        """Share of units on which the two agree, in [0, 1]; NaN if they reviewed none in common."""
         return (self.both + self.neither) / self.units if self.units else math.nan
 
     @property
     def expected(self) -> float:
-        """The share on which they would agree by chance, each giving the tag as often as they did."""
+        """Share on which they would agree by chance, each giving the tag as often as they did."""
         if not self.units:
             return math.nan
         one, other = (self.both + self.first) / self.units, (self.both + self.second) / self.units
@@ -48,12 +51,12 @@ class Agreement:
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa (1960): 1 agrees wholly, 0 as by chance; NaN where both gave the tag to all units or none."""
-        return _kappa(self.observed, self.expected, self.units)
+        """Cohen's kappa (1960): 1 is full agreement, 0 is chance; NaN where both gave the tag to all units or none."""
+        return cohens_kappa(self.observed, self.expected, self.units)
 
     def __str__(self) -> str:
         if not self.units:
-            return f"{self.word}: no unit that both looked at"
+            return f"{self.word}: no unit that both reviewed"
         value = "undefined (chance alone agrees as well)" if math.isnan(self.kappa) else f"{self.kappa:.2f}"
         return (
             f"{self.word}: kappa {value}; of {self.units} units both {self.both}, only the first {self.first}, "
@@ -62,20 +65,20 @@ class Agreement:
 
 
 def agreement(one: Tags, other: Tags, layer: str, words: Iterable[str] | None = None) -> list[Agreement]:
-    """For each tag, who gave it to which of the units that both looked at.
+    """Compare two people's tags of a layer, tag by tag.
 
-    A unit that only one of the two looked at says nothing and is left out: Tags.look marks those that were looked
-    at and given no tag.
+    A unit that only one of the two reviewed says nothing and is left out: ``Tags.mark_reviewed`` marks those that were
+    reviewed and given no tag.
 
     Args:
-        one, other: the tags of two people. Spellings that differ in case alone are one tag.
-        layer: whose units.
-        words: the tags; left out, all that either gave in the layer (those that most units have come first).
+        one, other: tags of two people. Spellings that differ in case alone are one tag.
+        layer: layer whose units are compared.
+        words: tags to compare; left out, all that either gave in the layer (those on most units first).
     """
     for tags in (one, other):
         if not isinstance(tags, Tags):
             raise TagError(f"agreement and kappa take Tags; a {type(tags).__name__} was given.")
-    both = set(one.looked_at(layer)) & set(other.looked_at(layer))
+    both = set(one.reviewed(layer)) & set(other.reviewed(layer))
     words = (one | other).words(layer) if words is None else list({same(word): clean(word) for word in words}.values())
     found = []
     for word in words:
@@ -88,31 +91,24 @@ def agreement(one: Tags, other: Tags, layer: str, words: Iterable[str] | None = 
 
 
 def kappa(one: Tags, other: Tags, layer: str, word: str | Iterable[str] | None = None) -> float:
-    """Cohen's kappa between two people's tags of a layer's units.
+    """Compute Cohen's kappa between two people's tags of a layer's units.
 
     A unit may carry several tags, so each tag is a question of its own (has the unit it or not?) with a kappa of its
     own. Over several tags it is the pooled kappa of De Vries et al. (2008): the observed and the expected agreement
-    are averaged first, so that a rare tag, whose own kappa is shaky, does not count as much as its noise.
+    are averaged first, so that a rare tag, whose own kappa is noisy, does not count as much as a frequent one.
 
     Args:
-        one, other: the tags of two people.
-        layer: whose units; only those that both looked at count.
+        one, other: tags of two people.
+        layer: layer whose units are compared; only those that both reviewed count.
         word: one tag; or several, or none for all that either gave: pooled.
 
     Returns:
-        At most 1, which is full agreement; 0 is as good as chance. NaN where it isn't defined: no unit that both looked
-        at, no tag at all, or tags that both gave to every unit or to none.
+        At most 1, which is full agreement; 0 is as good as chance. NaN where it isn't defined: no unit that both
+        reviewed, no tag at all, or tags that both gave to every unit or to none.
     """
     parts = agreement(one, other, layer, [word] if isinstance(word, str) else word)
     if not parts or not parts[0].units:
         return math.nan
     observed = math.fsum(part.observed for part in parts) / len(parts)
     expected = math.fsum(part.expected for part in parts) / len(parts)
-    return _kappa(observed, expected, len(parts) * parts[0].units)
-
-
-def _kappa(observed: float, expected: float, answers: int) -> float:
-    # Chance agrees wholly only where the two said the same throughout; any other share is further from 1 than this.
-    if not answers or 1 - expected < 0.25 / answers**2:
-        return math.nan
-    return (observed - expected) / (1 - expected)
+    return cohens_kappa(observed, expected, len(parts) * parts[0].units)

@@ -93,7 +93,7 @@ def to_html(
     tags = sheet.tags if tags is None else tags
     evidence = _evidence(crops, sheet.layer)
     counts = tags.count(sheet.layer, total_of(sheet, tags))
-    seen = set(tags.looked_at(sheet.layer))
+    seen = set(tags.reviewed(sheet.layer))
     images = [_shrunk(one.image, picture) for one in sheet.done.values()]
     shown = _Crops(evidence, most, quality)
     units = [
@@ -138,7 +138,7 @@ def total_of(sheet: SheetLike, tags: Tags) -> int:
     network = getattr(sheet, "network", None)
     if network is not None:
         return network.layer(sheet.layer).channels
-    return max((unit + 1 for unit in (*sheet.units, *tags.looked_at(sheet.layer))), default=0)
+    return max((unit + 1 for unit in (*sheet.units, *tags.reviewed(sheet.layer))), default=0)
 
 
 def _objective(sheet: SheetLike, unit: int) -> str:

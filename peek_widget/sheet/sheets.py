@@ -367,7 +367,7 @@ class ContactSheet:
             PeekError: if there is no store, or it can't be written (SheetStoreError).
         """
         if self.archive.store is None:
-            raise PeekError("This sheet has no store: give store=, or keep the tags with sheet.tags.to_csv(path).")
+            raise PeekError("This sheet has no store: give store=, or save the tags with sheet.tags.save('tags.csv').")
         self.archive.save_pictures()
         self.archive.save_tags()
         self.archive.save_index()

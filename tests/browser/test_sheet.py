@@ -62,7 +62,7 @@ def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet)
     book.until_kernel(f"explorer.tag_keys == {{'d': {word!r}}}")
     expect(tile(book, 1).locator(".peek-sheet-tile-words")).to_have_text(word)
     assert book.root.locator(".peek-sheet-tile b, .peek-word b").count() == 0
-    expect(book.root.locator(".peek-word")).to_contain_text("2 of 2, 100.0 % of those looked at")
+    expect(book.root.locator(".peek-word")).to_contain_text("2 of 2, 100.0 % of those reviewed")
     book.root.get_by_role("button", name="Mark the rest reviewed").click()
     book.page.wait_for_function(
         f"() => document.querySelector('.peek-word').textContent.endsWith('2 of {total}, {200 / total:.1f} %')"

@@ -308,7 +308,7 @@ def test_tags_are_put_taken_off_counted_undone_and_made_again(explore):
     for _ in range(2):
         post(explorer, "undo", again=False)
     assert explorer.tags == {"conv2": {"1": ["dog"], "2": ["dog"]}}
-    assert counts(explorer)["rows"][0][2].startswith("2 of 2, 100.0 % of those looked at (")
+    assert counts(explorer)["rows"][0][2].startswith("2 of 2, 100.0 % of those reviewed (")
     assert (counts(explorer)["undo"], counts(explorer)["redo"]) == (True, True)
     post(explorer, "undo", again=True)
     assert explorer.tags["conv2"]["2"] == ["dog", "cat"]

@@ -53,10 +53,10 @@ def test_it_is_what_the_definition_by_categories_gives(answers):
     assert again == pytest.approx(found, nan_ok=True)
 
 
-def test_only_units_that_both_looked_at_count():
+def test_only_units_that_both_reviewed_count():
     one, other = tagged([1, 1, 0, 0]), tagged([1, 1, 0, 0])
     one.add("conv1", [10, 11, 12], "dog")
-    other.look("conv1", [20, 21])
+    other.mark_reviewed("conv1", [20, 21])
     assert kappa(one, other, "conv1", "dog") == 1.0
     assert agreement(one, other, "conv1")[0].units == 4
     assert math.isnan(kappa(one, other, "conv2", "dog"))

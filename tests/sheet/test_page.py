@@ -79,7 +79,7 @@ def test_nothing_may_be_fetched_and_only_the_page_s_own_script_runs(tmp_path):
 def test_the_counts_and_the_orders_come_along(tmp_path):
     sheet = sheet_of(5)
     data = data_in(to_html(sheet, tmp_path / "a.html").read_text("utf-8"))
-    assert data["counts"][0]["text"].startswith("1 of 2, 50.0 % of those looked at")
+    assert data["counts"][0]["text"].startswith("1 of 2, 50.0 % of those reviewed")
     assert (data["seen"], data["total"]) == (2, 5)
     assert sorted(data["likeness"]) == [0, 1, 2, 3, 4]
     assert [unit["l"] for unit in data["units"]] == [True, True, False, False, False]

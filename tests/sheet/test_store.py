@@ -524,7 +524,7 @@ def test_an_address_that_names_no_place_is_refused():
 
 def test_tags_of_a_sheet_are_of_units_that_there_are():
     tags = sheet().tags
-    for wrong in (lambda: tags.add(sheet().layer, [1, 99], "x"), lambda: tags.look("nowhere", 0)):
+    for wrong in (lambda: tags.add(sheet().layer, [1, 99], "x"), lambda: tags.mark_reviewed("nowhere", 0)):
         with pytest.raises(PeekError):
             wrong()
     assert len(tags) == 0
