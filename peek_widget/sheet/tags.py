@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import os
 import threading
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from peek_widget.errors import TagError
 from peek_widget.sheet import tags_io
 from peek_widget.sheet.counts import Count
-from peek_widget.sheet.tags_io import clean, unit_key, unit_number
+from peek_widget.sheet.suggestions import Suggestion, suggestions
+from peek_widget.sheet.tags_io import clean, same, unit_key, unit_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,33 +36,6 @@ Units = int | Iterable[int]
 
 _UNDO_LIMIT = 1000
 """Number of edits that can be undone."""
-
-
-def same(word: str) -> str:
-    """Return what all spellings of one tag have in common (Unicode's canonical caseless match)."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", clean(word)).casefold())
-
-
-class Suggestion(NamedTuple):
-    """A tag that the survey of real images proposes.
-
-    Attributes:
-        layer, unit: unit that it is proposed for.
-        word: name of the group of images.
-        q: false discovery rate at which the group is just accepted (Benjamini and Hochberg).
-        count: number of the unit's top images that are in the group.
-        of: number of the unit's top images.
-    """
-
-    layer: str
-    unit: int
-    word: str
-    q: float
-    count: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"{self.word}: {self.count} of its {self.of} top images (q = {self.q:.2g})"
 
 
 class Tags(Mapping[UnitKey, tuple[str, ...]]):
@@ -150,20 +123,12 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
         Returns:
             Suggestions by unit, the surest of each first.
         """
-        level = survey.level if level is None else level
-        rows = survey.every[survey.every["q"] <= level]
-        rows = rows.sort_values(["unit", "q", "count"], ascending=[True, True, False], kind="stable")
-        found = []
-        for row in rows.itertuples():
-            word = clean(str(row.group))
-            if same(word) not in {same(has) for has in self.of(survey.layer, row.unit)}:
-                found.append(Suggestion(survey.layer, int(row.unit), word, float(row.q), int(row.count), int(row.of)))
-        return found
+        return suggestions(survey, self.of, level)
 
     # Editing
 
     def check(self, function: Callable[[str, int], object]) -> None:
-        """Have a function check each layer and unit that is to be tagged from now on; what it raises refuses the edit."""
+        """Have a function check each layer and unit to be tagged from now on; what it raises refuses the edit."""
         self._check = function
 
     def add(self, layer: str, units: Units, *words: str) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "load",
     "read_csv",
     "read_json",
+    "same",
     "save",
     "suffix",
     "to_csv",
@@ -67,6 +68,11 @@ def clean(word: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in tidy):
         raise TagError(f"The tag {tidy[:40]!r} has control characters or halves of a surrogate pair; leave them out.")
     return tidy
+
+
+def same(word: str) -> str:
+    """Return what all spellings of one tag have in common (Unicode's canonical caseless match)."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", clean(word)).casefold())
 
 
 def unit_key(layer: Any, unit: Any) -> tuple[str, int]:
