@@ -459,7 +459,7 @@ class UnitExplorer(anywidget.AnyWidget):
             self._live["evidence_status"] = {"state": "waiting", "text": "", "problem": ""}
         self._tags_lock = threading.Lock()
         self._book = TagBook(lambda: _still_there(me)._network, lambda: _still_there(me)._show_tags())
-        self._sheets = self._make_sheet_desk(me, SheetKey(layer, recipe, seed, size, kind), sheet_store)
+        self._sheets = self._make_sheet_service(me, SheetKey(layer, recipe, seed, size, kind), sheet_store)
         if tags is not None:
             self._book.assign(tags)
         if tag_keys is not None:
@@ -825,21 +825,21 @@ class UnitExplorer(anywidget.AnyWidget):
                 self._comparer.resend()
                 self._session.wake()
             case protocol.SheetOpen(on):
-                desk.open(on)
+                desk.set_open(on)
                 self._tell(self._book.counts(self.layer), [])
             case protocol.SheetDraw(on):
-                desk.go(on)
+                desk.set_drawing(on)
             case protocol.SheetView(units):
-                desk.view(units)
+                desk.set_view(units)
             case protocol.SheetAck(n):
                 self._session.mark_active()
                 desk.ack(n)
             case protocol.SheetSimilarity():
-                desk.alike()
+                desk.request_similarity()
             case protocol.Hello():
                 desk.resend()
             case protocol.Visible() | protocol.Ping():
-                desk.nudge()
+                desk.wake()
 
     def _answer(self) -> None:
         """Say at once, in the thread that was asked, that somebody is here, and how it stands.
@@ -955,7 +955,7 @@ class UnitExplorer(anywidget.AnyWidget):
             if self._desk is not None:
                 self._desk.show_unit(self.layer, self.unit)
         self._session.set_target(self._target())
-        self._sheets.show(SheetKey(self.layer, self.recipe, self.seed, self.size, self.objective))
+        self._sheets.show_sheet(SheetKey(self.layer, self.recipe, self.seed, self.size, self.objective))
         if change.name == "layer":
             self._tell(self._book.counts(self.layer), [])
 
@@ -1171,14 +1171,14 @@ class UnitExplorer(anywidget.AnyWidget):
 
     # -- the whole layer, and its tags
 
-    def _make_sheet_desk(
-        self, me: weakref.ref[UnitExplorer], wanted: SheetKey, store: str | Path | None
+    def _make_sheet_service(
+        self, me: weakref.ref[UnitExplorer], key: SheetKey, store: str | Path | None
     ) -> SheetService:
         session, images = self._session, self._desk
         return SheetService(
-            wanted,
+            key,
+            front_end=_FrontEnd(me),
             network=lambda: _still_there(me)._network,
-            tell=lambda content, buffers: _still_there(me)._tell(content, buffers),
             watched=session.watched,
             drawing=lambda: session.running,
             tags=self._book.tags,
@@ -1192,7 +1192,7 @@ class UnitExplorer(anywidget.AnyWidget):
             values = {"tags": self._book.as_dict(), "tag_keys": self._book.keys}
             old, new = self._put(values)
             self._tell(self._book.counts(self.layer or ""), [])
-        self._sheets.tagged()
+        self._sheets.save_tags()
         self._notify(values, old, new)
 
     # -- in the worker, and in the desk's thread

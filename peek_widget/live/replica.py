@@ -12,7 +12,8 @@ __all__ = ["Replica"]
 class Replica:
     """One replica of the explorer's network, made anew where the model's weights or the device have moved.
 
-    A call returns it. The earlier one is then let go, so that there is never more than one of a thread.
+    Calling it returns the replica. There is never more than one: on another device than the model's own each has a
+    copy of the weights.
 
     Args:
         network: returns the explorer's network as it is now read.
@@ -22,11 +23,15 @@ class Replica:
         self._network = network
         self._replica: Network | None = None
 
-    def __call__(self) -> Network:
-        """Return the replica as it is to be used now; call it in the thread that uses the network."""
+    def __call__(self, ready: Network | None = None) -> Network:
+        """Return the replica as it is to be used now.
+
+        Args:
+            ready: a replica that was made just now for another purpose, taken where a new one is needed.
+        """
         given, replica = self._network(), self._replica
         if replica is None or replica.model_copy.stale() or replica.model_copy.device != given.model_copy.device:
-            # dropped first: two copies of the weights may be more than a GPU holds
+            # let go first: two copies of the weights may be more than a GPU holds
             self._replica = replica = None
-            self._replica = replica = given.replica()
+            self._replica = replica = given.replica() if ready is None else ready
         return replica

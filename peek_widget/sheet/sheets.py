@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import operator
 import os
@@ -121,7 +122,6 @@ class ContactSheet:
     there already first. One thread at a time goes through a sheet; :attr:`done` may be read from any.
 
     Attributes:
-        network: network that is drawn.
         archive: results of the sheet, in memory and in the store.
         units: numbers of its units, in order.
         batches: plan, fixed by the call.
@@ -150,7 +150,6 @@ class ContactSheet:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise PeekError(f"threads={threads!r}: give a whole number from 1, or leave it out.")
         name = network.layer(layer).name
-        self.network: Network = network
         self.units: tuple[int, ...] = check_units(network, name, units)
         self.executor: Executor | None = executor
         self._crops, self._threads = crops, threads
@@ -183,6 +182,15 @@ class ContactSheet:
         )
 
     # What it is of
+
+    @property
+    def network(self) -> Network:
+        """Network that is drawn."""
+        return self.archive.header.network
+
+    def use_network(self, network: Network) -> None:
+        """Draw by another network of the same model and weights from now on, and let the earlier one go."""
+        self.archive.header = dataclasses.replace(self.archive.header, network=network)
 
     @property
     def layer(self) -> str:
@@ -297,6 +305,10 @@ class ContactSheet:
         """Draw these units next, for example those that somebody looks at. May be called from any thread."""
         self._preferred = tuple(units)
 
+    def drawing_network(self) -> Network:
+        """Return the network for a drawing by the calling thread; called once for each drawing."""
+        return self.network
+
     def scheduler(
         self,
         network: Callable[[], Network],
@@ -325,7 +337,7 @@ class ContactSheet:
         archive = self.archive
 
         def make() -> Runner:
-            return make_runner(self.executor, self.network, self.fingerprint, archive.best, self._threads)
+            return make_runner(self.executor, self.drawing_network(), self.fingerprint, archive.best, self._threads)
 
         scheduler = Scheduler(archive, self.batches, self._drafts_plan, make_runner=make)
         try:

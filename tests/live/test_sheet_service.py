@@ -1,4 +1,4 @@
-"""The whole layer beside the bench: a real small model, drawn, tagged, counted; what reaches the page."""
+"""The contact sheet of an explorer: a real small model, drawn, tagged, counted; what reaches the page."""
 
 import gc
 import io
@@ -7,12 +7,14 @@ import time
 import weakref
 
 import pytest
+import torch
 from PIL import Image
 from traitlets import TraitError
 
 from peek_widget.ascent import Recipe
-from peek_widget.live.sheet_service import IN_FLIGHT
-from peek_widget.sheet import batches, runners
+from peek_widget.live.thumbnail_feed import IN_FLIGHT
+from peek_widget.network import ModelCopy
+from peek_widget.sheet import batches, contact_sheet, runners
 from peek_widget.zoo.images import Images
 
 from .test_example_service import post, sent_messages
@@ -21,7 +23,7 @@ from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
 __all__ = ["explore", "recording"]  # fixtures
 
 DRAFTED = Recipe.preset("peek").replace(steps=60, size=32)
-"""Long enough for a quick version to come first."""
+"""Long enough for previews to come first."""
 
 
 class Page:
@@ -45,7 +47,7 @@ class Page:
         return [content["n"] for kind in ("sheet", "thumbs") for content, _ in sent_messages(self.explorer, kind)]
 
     def thumbs(self):
-        """Of each unit the newest row and its picture."""
+        """Return the newest row and picture of each unit."""
         found = {}
         for content, buffers in sent_messages(self.explorer, "thumbs"):
             pictures = iter(buffers)
@@ -80,7 +82,7 @@ def counts(explorer):
 # -- drawing
 
 
-def test_every_unit_comes_once_and_is_what_the_sheet_holds(explore, page):
+def test_every_unit_is_sent_once_and_as_the_sheet_has_it(explore, page):
     explorer = explore(layer="conv2", unit=3)
     watching = page(explorer)
     eventually(lambda: watching.state()["state"] == "done" and len(watching.thumbs()) == 16, 60)
@@ -95,7 +97,7 @@ def test_every_unit_comes_once_and_is_what_the_sheet_holds(explore, page):
     assert len(rows) == 16, "no draft where it would save nothing, and nothing twice"
 
 
-def test_quick_versions_come_first_and_better_ones_replace_them(explore, page):
+def test_previews_come_first_and_finished_pictures_replace_them(explore, page):
     explorer = explore(layer="conv2", recipe=DRAFTED, playing=False)
     watching = page(explorer)
     eventually(lambda: watching.state()["state"] == "done" and not any(r[2] for r, _ in watching.thumbs().values()), 60)
@@ -108,7 +110,7 @@ def test_quick_versions_come_first_and_better_ones_replace_them(explore, page):
     assert explorer.sheet.drafts == {}
 
 
-def test_nothing_is_drawn_before_it_is_opened_and_after_it_was_put_away(explore, page):
+def test_nothing_is_drawn_before_the_panel_is_opened_and_after_it_is_closed(explore, page):
     explorer = explore(layer="conv2", recipe=LONG)
     assert not [t for t in threading.enumerate() if t.name == "peek_widget.sheet"]
     explorer.pause()
@@ -121,7 +123,7 @@ def test_nothing_is_drawn_before_it_is_opened_and_after_it_was_put_away(explore,
     assert len(explorer.sheet.drafts) == drawn
 
 
-def test_stop_and_go_on(explore, page):
+def test_drawing_stops_and_resumes(explore, page):
     explorer = explore(layer="conv2", playing=False)
     watching = page(explorer)
     post(explorer, "draw", on=False)
@@ -133,7 +135,7 @@ def test_stop_and_go_on(explore, page):
     eventually(lambda: watching.state()["state"] == "done", 60)
 
 
-def test_what_is_in_view_is_drawn_first(explore):
+def test_units_in_view_are_drawn_first(explore):
     explorer = explore(layer="conv2", recipe=DRAFTED, playing=False)
     post(explorer, "view", units=[13, 2])
     post(explorer, "sheet", on=True)
@@ -141,26 +143,26 @@ def test_what_is_in_view_is_drawn_first(explore):
     assert [row[0] for row in sent_messages(explorer, "thumbs")[0][0]["units"]] == [13, 2]
 
 
-def test_it_gives_way_to_the_bench(explore, page):
+def test_the_sheet_yields_to_the_main_run(explore, page):
     explorer = explore(layer="conv2", recipe=LONG)
     eventually(lambda: explorer.step > 3)
     watching = page(explorer)
-    eventually(lambda: "bench comes first" in watching.state()["text"])
-    desk = explorer._sheets
-    eventually(lambda: desk._rest_until > time.monotonic(), 20)
+    eventually(lambda: "Waiting for the main run" in watching.state()["text"])
+    service = explorer._sheets
+    eventually(lambda: service._rest_until > time.monotonic(), 20)
     explorer.pause()
     explorer.wait(10)
-    eventually(lambda: "bench comes first" not in watching.state()["text"])
+    eventually(lambda: "Waiting for the main run" not in watching.state()["text"])
 
 
-def test_nobody_looks_and_nothing_is_drawn(explore, page):
+def test_nothing_is_drawn_while_nobody_looks(explore, page):
     explorer = explore(layer="conv2", recipe=LONG, playing=False)
     watching = page(explorer)
     eventually(lambda: explorer.sheet.drafts, 30)
     watching.end.set()
     watching.thread.join()
     post(explorer, "visible", on=False)
-    eventually(lambda: "when somebody looks" in watching.state()["text"], 20)
+    eventually(lambda: "not visible" in watching.state()["text"], 20)
     drawn = len(explorer.sheet.drafts)
     time.sleep(0.5)
     assert len(explorer.sheet.drafts) == drawn
@@ -168,9 +170,9 @@ def test_nobody_looks_and_nothing_is_drawn(explore, page):
     eventually(lambda: watching.state()["state"] == "running")
 
 
-def test_a_page_that_does_not_acknowledge_gets_no_more_than_fits(explore, page, monkeypatch):
-    monkeypatch.setattr("peek_widget.live.sheet_service.IN_FLIGHT", 2000)
-    monkeypatch.setattr("peek_widget.live.sheet_service.AT_ONCE", 2)
+def test_without_acknowledgments_few_pictures_are_in_flight(explore, page, monkeypatch):
+    monkeypatch.setattr("peek_widget.live.thumbnail_feed.IN_FLIGHT", 2000)
+    monkeypatch.setattr("peek_widget.live.thumbnail_feed.AT_ONCE", 2)
     explorer = explore(layer="conv2", playing=False)
     watching = page(explorer, acks=False)
     eventually(lambda: watching.state()["state"] == "done", 60)
@@ -184,7 +186,7 @@ def test_a_page_that_does_not_acknowledge_gets_no_more_than_fits(explore, page, 
         eventually(lambda before=before: len(watching.thumbs()) > before)
 
 
-def test_another_layer_and_back_finds_the_first_again(explore, page):
+def test_a_sheet_shown_before_is_found_again(explore, page):
     explorer = explore(layer="conv2", playing=False)
     watching = page(explorer)
     eventually(lambda: watching.state()["state"] == "done", 60)
@@ -201,8 +203,8 @@ def test_another_layer_and_back_finds_the_first_again(explore, page):
     assert explorer.sheet.seed == 4
 
 
-def test_a_knob_turned_and_turned_leaves_few_sheets_and_the_finished_one(explore, page, monkeypatch):
-    monkeypatch.setattr("peek_widget.live.sheet_service.KEPT_SHEETS", 4)
+def test_many_settings_leave_few_sheets_and_the_finished_one(explore, page, monkeypatch):
+    monkeypatch.setattr("peek_widget.live.sheet_cache.MOST_SHEETS", 4)
     explorer = explore(layer="conv2", recipe=SHORT)
     page(explorer)
     eventually(lambda: len(explorer.sheet.done) == 16, 60)
@@ -219,7 +221,7 @@ def test_a_knob_turned_and_turned_leaves_few_sheets_and_the_finished_one(explore
     assert explorer.sheet is first
 
 
-def test_a_page_that_comes_again_gets_all(explore, page):
+def test_a_new_page_gets_everything(explore, page):
     explorer = explore(layer="conv2", playing=False)
     watching = page(explorer)
     eventually(lambda: watching.state()["state"] == "done" and len(watching.thumbs()) == 16, 60)
@@ -227,11 +229,11 @@ def test_a_page_that_comes_again_gets_all(explore, page):
     post(explorer, "hello")
     eventually(lambda: sent_messages(explorer, "sheet") and len(watching.thumbs()) == 16)
     assert watching.state()["open"]
-    # of which sheet the pictures are is said before them, or the page would let them go
+    # the report comes before the pictures: the page drops those of a sheet that it does not know
     assert sent_messages(explorer, "sheet")[0][0]["n"] < sent_messages(explorer, "thumbs")[0][0]["n"]
 
 
-def test_what_cannot_be_drawn_says_why_and_the_bench_goes_on(explore, page):
+def test_a_unit_that_cannot_be_drawn_says_why(explore, page):
     model = tiny()
     model.conv2.weight.data[5] = 0.0
     explorer = explore(model, layer="conv2", playing=False)
@@ -259,7 +261,7 @@ def test_a_store_keeps_pictures_and_tags(explore, page, tmp_path):
     eventually(lambda: again.tags == {"conv2": {"1": ["dog"]}})
 
 
-def test_a_store_that_cannot_be_written_says_so_in_the_panel(explore, page, tmp_path):
+def test_a_store_that_cannot_be_written_is_explained_in_the_panel(explore, page, tmp_path):
     (tmp_path / "file").write_text("")
     explorer = explore(layer="conv2", playing=False, sheet_store=tmp_path / "file")
     watching = page(explorer)
@@ -291,10 +293,68 @@ def test_two_explorers_on_one_store_share_the_work(explore, page, tmp_path, monk
     assert {u: one.png for u, one in first.done.items()} == {u: one.png for u, one in second.done.items()}
 
 
+# -- the network
+
+
+def copies(model):
+    """Return how many copies of a model's structure are alive; on another device each has weights of its own."""
+    gc.collect()
+    return sum(type(one) is ModelCopy and one.original is model for one in gc.get_objects())
+
+
+def test_all_sheets_share_one_copy_of_the_model(explore, page):
+    model = tiny()
+    explorer = explore(model, layer="conv2")
+    watching = page(explorer)
+    eventually(lambda: watching.state()["state"] == "done", 60)
+    for seed in range(1, 6):
+        explorer.seed = seed
+        assert explorer.sheet.seed == seed
+    eventually(lambda: watching.state()["state"] == "done" and len(explorer.sheet.done) == 16, 60)
+    assert copies(model) == 2, "that of the main run and that of the sheets"
+
+
+def test_a_sheet_drawn_from_a_cell_while_the_service_draws_is_the_scripts(explore, page):
+    model = tiny()
+    explorer = explore(model, layer="conv2", recipe=SHORT, playing=False)
+    page(explorer)
+    during = []
+    explorer.seed = 1
+    for _ in explorer.sheet:
+        during.append(copies(model))
+    script = contact_sheet(model, "conv2", SHORT, seed=1, threads=1).draw()
+    assert [one.png for one in explorer.sheet.done.values()] == [one.png for one in script.done.values()]
+    assert max(during) <= 3, "one more for as long as the cell draws"
+    del script
+    eventually(lambda: copies(model) == 2)
+
+
+def test_sheets_follow_a_model_whose_weights_have_moved(explore, page):
+    model = tiny()
+    explorer = explore(model, layer="conv2", playing=False)
+    watching = page(explorer)
+    eventually(lambda: watching.state()["state"] == "done", 60)
+    sheet = explorer.sheet
+    # the same weights in other storages, as after model.to(device)
+    model.load_state_dict({name: value.clone() for name, value in model.state_dict().items()}, assign=True)
+    explorer.seed = 1
+    eventually(lambda: len(explorer.sheet.done) == 16, 60)
+    assert sheet.network is explorer.sheet.network
+    assert not sheet.network.model_copy.stale()
+    with torch.no_grad():
+        model.load_state_dict({name: 2 * value for name, value in model.state_dict().items()}, assign=True)
+    forgotten = weakref.ref(sheet)
+    del sheet
+    explorer.seed = 2
+    eventually(lambda: len(explorer.sheet.done) == 16, 60)
+    gc.collect()
+    assert forgotten() is None, "it would keep weights that the model no longer has"
+
+
 # -- tags
 
 
-def test_tags_are_put_taken_off_counted_undone_and_made_again(explore):
+def test_tags_are_added_removed_counted_undone_and_redone(explore):
     explorer = explore(layer="conv2", playing=False)
     seen = []
     explorer.observe(lambda change: seen.append(change.new), "tags")
@@ -316,7 +376,7 @@ def test_tags_are_put_taken_off_counted_undone_and_made_again(explore):
     assert explorer.tags["conv2"] == {"1": [], "2": ["cat"]}
 
 
-def test_python_sets_links_and_edits_the_tags(explore):
+def test_tags_can_be_set_linked_and_edited_in_python(explore):
     one, other = explore(layer="conv2", playing=False), explore(layer="conv2", playing=False)
     import traitlets
 
@@ -340,14 +400,14 @@ def test_python_sets_links_and_edits_the_tags(explore):
         ({"conv2": {"x": ["a"]}}, "whole number"),
     ],
 )
-def test_tags_that_are_none_are_refused_in_a_sentence(explore, tags, words):
+def test_invalid_tags_are_refused_in_a_sentence(explore, tags, words):
     explorer = explore(layer="conv2", playing=False, tags={"conv2": {"1": ["dog"]}})
     with pytest.raises(TraitError, match=words):
         explorer.tags = tags
     assert explorer.tags == {"conv2": {"1": ["dog"]}}
 
 
-def test_a_page_that_asks_for_what_is_not_possible_is_told_and_changes_nothing(explore):
+def test_an_impossible_tag_from_the_page_is_explained_and_changes_nothing(explore):
     explorer = explore(layer="conv2", playing=False)
     for fields in (
         {"units": [99], "words": ["dog"]},
@@ -362,7 +422,7 @@ def test_a_page_that_asks_for_what_is_not_possible_is_told_and_changes_nothing(e
     assert explorer.tags == {}
 
 
-def test_letters_have_words(explore):
+def test_keys_give_tags(explore):
     explorer = explore(layer="conv2", playing=False, tag_keys={"d": "dog"})
     post(explorer, "key", key="c", word=" big   cat ")
     assert explorer.tag_keys == {"d": "dog", "c": "big cat"}
@@ -375,7 +435,7 @@ def test_letters_have_words(explore):
             explorer.tag_keys = wrong
 
 
-def test_the_survey_of_real_images_suggests(explore, page):
+def test_the_survey_of_the_examples_suggests_tags(explore, page):
     pytest.importorskip("scipy")
     explorer = explore(layer="conv2", playing=False, dataset=Images(24, size=32))
     page(explorer)

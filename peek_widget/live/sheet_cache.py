@@ -1,0 +1,235 @@
+"""The contact sheets of an explorer: one for each layer, recipe, seed and size that was shown, on one network."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from peek_widget._encode import jpeg_bytes
+from peek_widget._progress import Rate
+from peek_widget.ascent import Recipe
+from peek_widget.ascent.recipe import as_recipe
+from peek_widget.live.replica import Replica
+from peek_widget.live.thumbnails import THUMB, THUMB_QUALITY
+from peek_widget.network import Network
+from peek_widget.network.fingerprint import fingerprint
+from peek_widget.sheet import ContactSheet, Tags
+from peek_widget.sheet.batches import DRAFT_STEPS, Kind, plan
+from peek_widget.sheet.schedule import Scheduler
+
+__all__ = ["CachedSheet", "ExplorerSheet", "SheetCache", "SheetKey"]
+
+MOST_BYTES = 256 * 1024 * 1024
+"""Bytes that the pictures of all sheets may take together."""
+
+MOST_SHEETS = 32
+"""Sheets that are kept; each setting of a control may be another one."""
+
+RATE_WINDOW = 90.0
+"""Seconds over which the speed of drawing is measured."""
+
+
+@dataclass(frozen=True)
+class SheetKey:
+    """What a sheet is of; a change of any field means another sheet.
+
+    Attributes:
+        layer: name of the layer.
+        recipe: recipe of the pictures, or the name of a preset.
+        seed: seed of the sheet.
+        size: side of the pictures in pixels; None for the recipe's.
+        objective: `"neuron"`, `"channel"` or `"class"`.
+    """
+
+    layer: str
+    recipe: Recipe | str
+    seed: int = 0
+    size: int | None = None
+    objective: str = "neuron"
+
+    @property
+    def kind(self) -> Kind:
+        """The objective in the terms of a sheet, which draws a class for its score either way."""
+        return "channel" if self.objective == "channel" else "neuron"
+
+    def folder(self, recipe: Recipe, weights: str) -> str:
+        """Return the name of the sheet's folder in a store: readable, and different for every sheet of a layer.
+
+        Args:
+            recipe: the recipe.
+            weights: fingerprint of the model's weights.
+        """
+        content = f"{recipe.to_json()}/{self.seed}/{self.size}/{self.kind}/{weights}"
+        name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in self.layer) or "output"
+        return f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+class ExplorerSheet(ContactSheet):
+    """A sheet of an explorer. Its network is that of all sheets, which the explorer's own thread runs.
+
+    Drawn from a cell, the sheet therefore makes a replica, for as long as that drawing takes.
+    """
+
+    def drawing_network(self) -> Network:
+        """Return a replica for the thread that draws the sheet now."""
+        return self.network.replica()
+
+
+@dataclass
+class CachedSheet:
+    """A sheet with its scheduler and its thumbnails.
+
+    Attributes:
+        number: number of the sheet on the page, from 1.
+        sheet: the sheet.
+        scheduler: draws it in the service's thread.
+        thumbnails: by unit, whether it is a preview, and its JPEG.
+        rate: units per second, lately.
+    """
+
+    number: int
+    sheet: ContactSheet
+    scheduler: Scheduler
+    thumbnails: dict[int, tuple[bool, bytes]] = field(default_factory=dict)
+    rate: Rate = field(default_factory=lambda: Rate(RATE_WINDOW))
+
+    @property
+    def failed(self) -> dict[int, str]:
+        """Sentences why units can't be drawn, by unit."""
+        return dict(self.sheet.archive.failed)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its pictures."""
+        pictures = (*self.sheet.done.values(), *self.sheet.drafts.values())
+        return sum(len(one.png) for one in pictures) + sum(len(data) for _, data in self.thumbnails.values())
+
+    def thumbnail(self, unit: int) -> tuple[bool, bytes] | None:
+        """Return whether the picture of a unit is a preview, and a small JPEG of it; None where there is no picture."""
+        one = self.sheet.done.get(unit) or self.sheet.drafts.get(unit)
+        if one is None:
+            return None
+        found = self.thumbnails.get(unit)
+        if found is None or found[0] != one.draft:
+            # not from one.image, which would keep every picture decoded
+            with Image.open(io.BytesIO(one.png)) as picture:
+                small = picture.convert("L" if picture.mode == "L" else "RGB")
+            small.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)
+            found = self.thumbnails[unit] = (one.draft, jpeg_bytes(small, THUMB_QUALITY))
+        return found
+
+
+class SheetCache:
+    """Keeps the sheets that were shown last, as far as they fit, and the one network that all of them share.
+
+    Args:
+        network: returns the explorer's network as it is now read.
+        tags: the user's tags, shared by all sheets.
+        store: where sheets are saved, each in a folder of its own; None to keep them in memory only.
+        clock: returns seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[], Network],
+        tags: Tags,
+        store: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._network, self._tags, self._store, self._clock = network, tags, store, clock
+        self._replica = Replica(network)
+        self._lock = threading.RLock()
+        self._sheets: OrderedDict[tuple[SheetKey, str], CachedSheet] = OrderedDict()
+        self._numbers = 0
+
+    def network(self) -> Network:
+        """Return the network of all sheets, with the model's weights as they are now; for the service's thread."""
+        with self._lock:
+            network = self._share()
+        network.model_copy.refresh()
+        return network
+
+    def get(self, key: SheetKey, *, service_thread: bool) -> CachedSheet:
+        """Return a sheet as it was left, or a new one.
+
+        Args:
+            key: what it is of.
+            service_thread: whether the service's thread asks, which may run the network of all sheets. For any other
+                thread a new sheet is planned on a replica of its own.
+
+        Raises:
+            PeekError: if there can be none: a recipe or a size that the layer can't have, another sheet's store.
+        """
+        given = self._network()
+        # a model that has been trained on has another sheet
+        weights = fingerprint(given)
+        with self._lock:
+            found = self._sheets.get((key, weights))
+            if found is None:
+                own = None if service_thread else given.replica()
+                found = self._make(key, weights, self._share() if own is None else own)
+                found.sheet.use_network(self._share(own))
+                self._sheets[key, weights] = found
+            self._sheets.move_to_end((key, weights))
+            self._shrink()
+            return found
+
+    def _share(self, ready: Network | None = None) -> Network:
+        """Return the network of all sheets; where it is a new one, every sheet gets it.
+
+        Sheets of weights that the model no longer has go: they would keep the weights in memory.
+        """
+        network = self._replica(ready)
+        outdated = [key for key, each in self._sheets.items() if each.sheet.network is not network]
+        weights = fingerprint(network) if outdated else ""
+        for key in outdated:
+            if key[1] == weights:
+                self._sheets[key].sheet.use_network(network)
+            else:
+                del self._sheets[key]
+        return network
+
+    def _make(self, key: SheetKey, weights: str, network: Network) -> CachedSheet:
+        recipe = as_recipe(key.recipe)
+        store = None if self._store is None else f"{self._store.rstrip('/')}/{key.folder(recipe, weights)}"
+        sheet = ExplorerSheet(
+            network,
+            key.layer,
+            recipe,
+            None,
+            key.seed,
+            key.size,
+            store,
+            None,
+            objective=key.kind,
+            drafts=False,
+            crops=None,
+            batch=None,
+            threads=None,
+            tags=self._tags,
+        )
+        # where all steps are hardly more than those of a preview, there is nothing to wait for
+        previews = recipe.steps > 2 * DRAFT_STEPS
+        options: dict[str, Any] = {"seed": key.seed, "size": key.size, "objective": key.kind}
+        drafts = plan(network, key.layer, recipe, draft=True, **options) if previews else []
+        self._numbers += 1
+        return CachedSheet(self._numbers, sheet, sheet.scheduler(self.network, drafts, clock=self._clock))
+
+    def _shrink(self) -> None:
+        """Forget sheets until the others fit, never the newest."""
+        while len(self._sheets) > MOST_SHEETS:
+            # the one that costs least to draw again: with the fewest pictures, of these not shown for longest
+            others = [*self._sheets][:-1]
+            del self._sheets[min(others, key=lambda key: len(self._sheets[key].sheet.done))]
+        total = sum(each.size for each in self._sheets.values())
+        while len(self._sheets) > 1 and total > MOST_BYTES:
+            _, old = self._sheets.popitem(last=False)
+            total -= old.size
