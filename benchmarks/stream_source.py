@@ -117,7 +117,7 @@ class Explorer(UnitExplorer):
         self._source = source
         self.bytes_sent: list[int] = []
         super().__init__(playing=False)
-        self._session._pacer = Pacer(rate, now=time.monotonic())
+        self._session._audience.pacer = Pacer(rate, now=time.monotonic())
         self.play()
 
     def _make_ascent(self, target: Any) -> Any:

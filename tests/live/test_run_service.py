@@ -267,7 +267,7 @@ def test_our_own_errors_come_as_the_sentence_they_are(bench, monkeypatch):
     def refuse(target):
         raise AscentError("The gradient is zero at step 1: take the layer before the ReLU.")
 
-    b.session._make_ascent = refuse
+    b.session._worker._make_ascent = refuse
     b.session.start()
     assert b.session.wait(5) == "error"
     assert b.last.status["text"].endswith("take the layer before the ReLU.")

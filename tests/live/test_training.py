@@ -2,8 +2,7 @@
 
 import itertools
 
-from peek_widget.live import run_service as rules
-from peek_widget.live import status
+from peek_widget.live import status, worker
 from peek_widget.live.run_service import RunService
 from peek_widget.live.snapshot import Target
 
@@ -25,29 +24,8 @@ class Trained(Bench):
 def rests(monkeypatch):
     """Record how long each rest would be, without resting."""
     made = []
-    yield_to_training = RunService._yield_to_training
-
-    def record(self, seconds):
-        before, self._changed = self._changed, Waits(self._changed, made)
-        yield_to_training(self, seconds)
-        self._changed = before
-
-    monkeypatch.setattr(RunService, "_yield_to_training", record)
+    monkeypatch.setattr(RunService, "_rest", lambda self, seconds: made.append(seconds))
     return made
-
-
-class Waits:
-    def __init__(self, condition, made):
-        self._condition, self._made = condition, made
-
-    def __enter__(self):
-        return self._condition.__enter__()
-
-    def __exit__(self, *error):
-        return self._condition.__exit__(*error)
-
-    def wait(self, seconds):
-        self._made.append(seconds)
 
 
 def test_the_worker_does_not_rest_while_the_weights_stay(monkeypatch):
@@ -65,7 +43,7 @@ def test_the_worker_rests_while_the_weights_change_and_says_so(monkeypatch):
     bench = Trained(lambda: next(numbers), steps=10)
     assert bench.session.wait(10) == "done"
     assert len(made) == 10
-    assert all(0 < seconds <= rules.MAX_TRAINING_REST for seconds in made)
+    assert all(0 < seconds <= worker.MAX_TRAINING_REST for seconds in made)
     assert status.WEIGHTS_CHANGED in bench.last.status["text"]
     bench.session.close()
 

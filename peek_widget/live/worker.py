@@ -1,0 +1,355 @@
+"""What the worker does between two looks into its mailbox; it knows of no thread, no browser and no model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from peek_widget.errors import SizeError
+from peek_widget.live import protocol
+from peek_widget.live.audience import Audience
+from peek_widget.live.outbox import Outbox
+from peek_widget.live.playback import Playback
+from peek_widget.live.run import Run
+from peek_widget.live.snapshot import BackgroundTask, Publish, RunningAscent, Target, Update
+from peek_widget.live.speed import MIN_RATE, MIN_SIZE, smaller
+from peek_widget.live.status import MADE_SMALLER, SIZE_NEEDED, WEIGHTS_CHANGED, status_of
+
+__all__ = ["Requests", "RunWorker"]
+
+log: logging.Logger = logging.getLogger("peek_widget")
+
+STILL = ("paused", "done", "error", "idle")
+"""States in which no step follows."""
+
+TRAINING_REST = 3.0
+"""While the model is trained, the worker rests this many times as long as its step took."""
+
+MAX_TRAINING_REST = 1.0
+"""Seconds of such a rest at most."""
+
+
+@dataclass
+class Requests:
+    """Requests not yet taken. The newest of a kind counts, but knobs are merged by name and steps are added up."""
+
+    target: Target | None = None
+    knobs: dict[str, float | None] | None = None
+    playing: bool | None = None
+    restart: bool = False
+    steps: int = 0
+    seek: int | None = None
+    resume: int | None = None
+    resend: bool = False
+
+    def has_control(self) -> bool:
+        """Return whether somebody changed something, rather than only asked for the picture again."""
+        return self != Requests(resend=self.resend)
+
+    def needs_run(self) -> bool:
+        """Return whether a run must begin where there is none; viewing the steps of an earlier one needs none."""
+        return self.has_control() and self.seek is None
+
+
+class RunWorker:
+    """Draws one run at a time: takes requests, makes steps, and publishes what is new.
+
+    All of it belongs to one thread; others may call `status()` and read the attributes.
+
+    Args:
+        make_ascent, publish, resume_ascent, weights, background, clock: see `RunService`.
+        target: what to draw first.
+        knobs: values that override the recipe's, by name; None for the recipe's own.
+        playing: whether to begin drawing at once.
+        audience: who watches.
+        rest: waits for so many seconds, or until there is a request.
+        closed: returns whether the service was closed.
+
+    Attributes:
+        target: what is drawn.
+        run: the current run.
+        playback: which checkpoint of it is viewed.
+        outbox: the newest picture, and whether it was published.
+        state: one of the protocol's states.
+    """
+
+    def __init__(
+        self,
+        make_ascent: Callable[[Target], RunningAscent],
+        publish: Publish,
+        *,
+        target: Target,
+        knobs: Mapping[str, float | None],
+        playing: bool,
+        audience: Audience,
+        background: Sequence[BackgroundTask],
+        resume_ascent: Callable[[Target, Any], RunningAscent] | None,
+        weights: Callable[[], int] | None,
+        clock: Callable[[], float],
+        rest: Callable[[float], None],
+        closed: Callable[[], bool],
+    ) -> None:
+        self._make_ascent, self._resume_ascent, self._publish = make_ascent, resume_ascent, publish
+        self._weights, self._background = weights, tuple(background)
+        self._audience, self._clock, self._rest, self._closed = audience, clock, rest, closed
+        self.target = target
+        self.run = Run()
+        self.playback = Playback()
+        self.outbox = Outbox()
+        self.state = "starting" if playing else "paused"
+        self._knobs: dict[str, float | None] = {**dict.fromkeys(protocol.KNOB_NAMES), **knobs}
+        self._playing = playing
+        self._reduced_size: int | None = None
+        self._error: BaseException | None = None
+
+    def handle(self, requests: Requests) -> None:
+        """Take the requests, make a step, publish what is new, and do a piece of background work."""
+        self._apply(requests)
+        if self._wants_step():
+            self._step()
+        self._settle()
+        self._show(resend=requests.resend)
+        self._work_in_background()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the run and publish the error."""
+        log.error("The run of %s stopped: %s", self.target.describe(), error, exc_info=error)
+        self._error = error
+        self.playback.stop()
+        self._enter_state("error")
+        try:
+            self._show()
+        except BaseException as again:
+            # an observer that raises at every change must not end the worker
+            log.error("The error could not be shown: %s", again, exc_info=again)
+
+    def status(self) -> dict[str, Any]:
+        """Return the status as the protocol describes it."""
+        return status_of(
+            "closed" if self._closed() else self.state,
+            self.run,
+            self.playback,
+            self.target,
+            number=self.outbox.number,
+            error=self._error,
+            blocked=self.blocked(),
+        )
+
+    def computing(self) -> bool:
+        """Return whether there is a step to make, if somebody watches and nothing blocks the run."""
+        return self._playing and self._error is None and not self.run.done
+
+    def blocked(self) -> bool:
+        """Return whether the run stands still until background work is done."""
+        return any(task.blocking for task in self._background)
+
+    def _wants_step(self) -> bool:
+        return self.computing() and not self.blocked() and self._audience.watched()
+
+    def _work_in_background(self) -> None:
+        for task in self._background:
+            if task.ready(self._audience.watched()):
+                task.run_once()
+
+    # -- requests
+
+    def _apply(self, requests: Requests) -> None:
+        if requests.has_control():
+            # whatever went wrong, a changed control is a reason to try again
+            self._error = None
+            # again, because a frame from before the request may just have been sent in its place
+            self._audience.expect_frame()
+        new_run = self._retarget(requests.target) or requests.restart
+        self._knobs.update(requests.knobs or {})
+        if requests.playing is not None:
+            self._playing = requests.playing
+        if (new_run or requests.playing or requests.resume is not None) and self.playback.stop():
+            self.outbox.replace()
+        if requests.resume is not None and not new_run:
+            self._resume(requests.resume)
+        steps = requests.steps
+        if new_run or self._lacks_run(requests):
+            steps -= self._begin()
+        elif requests.knobs is not None:
+            self._override()
+        if requests.seek is not None and not new_run:
+            self.playback.seek(self.run, requests.seek)
+            self.outbox.replace()
+        if self.playback.viewing is not None and steps and not self._playing:
+            self.playback.seek_forward(self.run, steps)
+            self.outbox.replace()
+            return
+        if self.run.done and not new_run and self._playing and (requests.knobs or requests.playing):
+            # a changed knob shows its effect, and play means play, also past the end of the schedule
+            self.run.prolong()
+        for _ in range(0 if self._playing else steps):
+            if self.run.done:
+                self.run.extend(1)
+            self._step()
+
+    def _retarget(self, target: Target | None) -> bool:
+        """Take another target; return whether it is another."""
+        if target is None or target == self.target:
+            return False
+        old, self.target = self.target, target
+        if (old.layer, old.recipe, old.size, old.device) != (target.layer, target.recipe, target.size, target.device):
+            # how large a picture this machine can carry depends on these
+            self._reduced_size = None
+        return True
+
+    def _lacks_run(self, requests: Requests) -> bool:
+        return self.run.ascent is None and self._error is None and (self._playing or requests.needs_run())
+
+    def _begin(self) -> int:
+        """Begin a new run of the current target; return the number of steps made."""
+        self.run = self.run.following()
+        self.playback.stop()
+        self.outbox.discard()
+        self._enter_state("starting")
+        self._show()
+        self.run.weights_version = self._weights_version()
+        self.run.begin(self._make_ascent(self._sized_target()), self._overrides())
+        if self._playing and not self.blocked():
+            return 0
+        # without a step, the last unit's picture would stand under the new unit's name
+        self._step()
+        return 1
+
+    def _override(self) -> None:
+        """Hand the knobs to the run."""
+        run = self.run
+        if run.ascent is None:
+            return
+        # all of them, and not only the changed ones, so that the run can say which its recipe refuses
+        run.override(self._knobs)
+        run.edited |= run.step > 0
+        # while the run is paused no step publishes the status
+        self.outbox.status_changed = True
+
+    def _resume(self, step: int) -> None:
+        """Go on from the checkpoint nearest to a step, with the current knobs."""
+        point = self.playback.nearest(self.run, step)
+        if point is None or self._resume_ascent is None:
+            return
+        self.run.resume(self._resume_ascent(self._sized_target(), point.state), point, self._knobs, step)
+        self.outbox.replace(point.snapshot)
+
+    def _sized_target(self) -> Target:
+        """Return the target with the size that this machine can carry, where none was asked for."""
+        reduced = self.target.size is None and self._reduced_size is not None
+        return replace(self.target, size=self._reduced_size) if reduced else self.target
+
+    def _overrides(self) -> dict[str, float]:
+        return {name: value for name, value in self._knobs.items() if value is not None}
+
+    # -- steps
+
+    def _step(self) -> None:
+        """Make a step, and record it."""
+        run = self.run
+        if run.ascent is None:
+            return
+        if self._playing and self.state != "running":
+            # published before the step: the first one of a large model can take seconds
+            self._enter_state("running")
+            self._show()
+        run.speed.begin(self._clock())
+        try:
+            step = run.ascent.step()
+        except Exception:
+            # a half-made step leaves an ascent that nobody should go on with
+            run.ascent = None
+            raise
+        seconds = run.speed.end(self._clock())
+        snapshot = run.snapshot(step, self._sized_target(), self._overrides())
+        self.outbox.put(snapshot)
+        run.add(snapshot, keep_state=self._resume_ascent is not None)
+        if self._playing:
+            self._consider_size(run.ascent)
+        self._yield_to_training(seconds)
+
+    def _consider_size(self, ascent: RunningAscent) -> None:
+        """Begin again with a smaller picture where this machine is too slow for this one."""
+        rate = self.run.speed.starting_rate()
+        if self.target.size is not None or rate is None or rate >= MIN_RATE or ascent.size <= MIN_SIZE:
+            return
+        size = smaller(ascent.size, rate)
+        try:
+            made = self._make_ascent(replace(self.target, size=size))
+        except SizeError:
+            self.run.note = SIZE_NEEDED.format(size=ascent.size)
+            return
+        log.info("%.1f steps/s at %d px: beginning again at %d px", rate, ascent.size, size)
+        self._reduced_size = size
+        self.run = self.run.following()
+        self.run.begin(made, self._overrides())
+        self.run.note = MADE_SMALLER.format(size=ascent.size, rate=rate, smaller=size)
+
+    def _weights_version(self) -> int:
+        return 0 if self._weights is None else self._weights()
+
+    def _yield_to_training(self, seconds: float) -> None:
+        """Rest after a step that took so many seconds, if the model was trained on meanwhile."""
+        run, version = self.run, self._weights_version()
+        if version == run.weights_version:
+            return
+        run.weights_version, run.note = version, WEIGHTS_CHANGED
+        self.outbox.status_changed = True
+        self._rest(min(TRAINING_REST * seconds, MAX_TRAINING_REST))
+        run.speed.pause()
+
+    # -- what is published
+
+    def _settle(self) -> None:
+        """Name the state that the worker is in now."""
+        if self._error is not None:
+            state = "error"
+        elif self.playback.viewing is not None:
+            state = "paused"
+        elif self.run.done:
+            state = "done"
+        elif not self._playing:
+            state = "paused"
+        elif not self._wants_step():
+            state = "idle"
+        else:
+            state = "running" if self.run.ascent is not None else "starting"
+        if state != self.state:
+            self._enter_state(state)
+
+    def _enter_state(self, state: str) -> None:
+        self.state = state
+        self.outbox.status_changed = True
+        # the time between two steps says nothing about speed when a pause lies between them
+        self.run.speed.pause()
+
+    def _show(self, *, resend: bool = False) -> None:
+        """Publish what is new: the picture if it may go now, the status if it changed."""
+        still = self.state in STILL
+        taken = self.outbox.take(still=still, due=self._audience.frame_due(), resend=resend)
+        if taken is None:
+            return
+        with_picture, fresh = taken
+        viewing = self.playback.viewing
+        snapshot = self.outbox.newest if viewing is None else viewing.snapshot
+        status = self.status()
+        if status["state"] == "closed":
+            # whoever closed it publishes that; at the interpreter's end nobody does, and the page finds the kernel gone
+            return
+        if snapshot is not None:
+            snapshot = replace(snapshot, run=self.run.number, done=status["state"] == "done")
+        self._publish(
+            Update(
+                snapshot=snapshot if with_picture else None,
+                lossless=still,
+                fresh=fresh,
+                step=status["step"],
+                activation=0.0 if snapshot is None else snapshot.activation,
+                history=self.run.history.packed(),
+                status=status,
+            )
+        )
+        if with_picture:
+            self._audience.sent(self.outbox.number)
