@@ -1,8 +1,6 @@
 import type { AnyModel } from "@anywidget/types";
-import { Attention } from "./host/connection";
+import { Connection } from "./host/connection";
 import { Wire } from "./host/wire";
-import { Later, type LaterTopic } from "./panels/lazy";
-import { Keeper } from "./panels/save";
 import {
   type Binary,
   bytesOf,
@@ -11,28 +9,28 @@ import {
   readStatus,
   type Status,
   TRAIT_NAMES,
-  type TraitName,
   type Traits,
   WIRE,
 } from "./protocol";
 import { CropStore } from "./stores/crops";
+import { ExportStore } from "./stores/exports";
 import { FrameStore } from "./stores/frames";
+import { LazyModule } from "./stores/lazy";
+import type { Topic } from "./topics";
 
-/** What a view can wait for: a trait, or one of the things only the front end knows. */
-export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | LaterTopic;
 type Listener = (changed: ReadonlySet<Topic>) => void;
 
 const LIVE: ReadonlySet<Topic> = new Set(WIRE.live);
 
-/** All that one model needs in the page, however many views it has. */
-export class Session {
+/** The page's side of one widget model: its stores and its connection, shared by all its views. */
+export class WidgetClient {
   readonly wire: Wire;
-  readonly store: FrameStore;
-  readonly attention: Attention;
+  readonly frames: FrameStore;
+  readonly connection: Connection;
   readonly crops: CropStore;
-  readonly keeper: Keeper;
-  readonly later: Later;
-  /** True after a picture could not be decoded, until one can. */
+  readonly exports: ExportStore;
+  readonly lazy: LazyModule;
+  /** Whether the last picture could not be decoded. */
   undecodable = false;
   status: Status;
 
@@ -45,53 +43,53 @@ export class Session {
   constructor(private readonly model: AnyModel<Traits>) {
     this.wire = new Wire(
       model,
-      () => this.attention.refused(),
-      () => this.store.hurry(),
+      () => this.connection.refused(),
+      () => this.frames.hurry(),
     );
-    this.store = new FrameStore(
+    this.frames = new FrameStore(
       (n) => {
         this.undecodable = false;
-        this.attention.drawn(n);
-        this.note("drawn");
+        this.connection.drawn(n);
+        this.publishSoon("drawn");
       },
       () => {
         this.undecodable = true;
-        this.note("undecodable");
+        this.publishSoon("undecodable");
       },
     );
-    this.attention = new Attention(
+    this.connection = new Connection(
       (message, onDone) => this.wire.send(message, onDone),
-      () => this.note("health"),
-      (on) => this.store.want(on),
+      () => this.publishSoon("health"),
+      (on) => this.frames.setVisible(on),
     );
     this.status = readStatus(model.get("status"));
-    const ask = (message: Outbound): boolean => {
+    const request = (message: Outbound): boolean => {
       const sent = this.wire.send(message);
-      if (sent) this.attention.expectReply();
+      if (sent) this.connection.expectReply();
       return sent;
     };
-    this.crops = new CropStore(ask, (topic) => this.note(topic));
-    this.keeper = new Keeper(ask);
-    this.later = new Later(
-      // An ack is no question; nor is what the sheet says, where a long step may stand before an answer.
-      (message) => (message.kind === "compare" ? ask(message) : this.wire.send(message)),
-      (topic) => this.note(topic),
+    this.crops = new CropStore(request, (topic) => this.publishSoon(topic));
+    this.exports = new ExportStore(request);
+    this.lazy = new LazyModule(
+      // The rest needs no reply soon: an ack never gets one, and a long step may come before a sheet's.
+      (message) => (message.kind === "compare" ? request(message) : this.wire.send(message)),
+      (topic) => this.publishSoon(topic),
     );
     const on = (event: string, handler: (...args: never[]) => void): void => {
       this.handlers.push([event, handler]);
       model.on(event as never, handler as never);
     };
     on("msg:custom", (content: unknown, buffers?: readonly Binary[]) => {
-      if ((content as Inbound | null)?.kind === "pong") this.attention.here();
-      for (const store of [this.crops, this.keeper, this.later]) store.receive(content, buffers ?? []);
+      if ((content as Inbound | null)?.kind === "pong") this.connection.pong();
+      for (const store of [this.crops, this.exports, this.lazy]) store.receive(content, buffers ?? []);
     });
-    // Jupyter's own event, which says in time what the first refused message would say late.
-    on("comm_live_update", () => this.attention.cut());
-    for (const name of TRAIT_NAMES) on(`change:${name}`, () => this.note(name));
+    // Jupyter's own event; without it only the first message that is refused would show that the kernel is gone.
+    on("comm_live_update", () => this.connection.lineChanged());
+    for (const name of TRAIT_NAMES) on(`change:${name}`, () => this.publishSoon(name));
 
-    // A page that is reloaded finds the last picture in the model already.
-    this.takeFrame();
-    this.attention.hello();
+    // In a page that is loaded again the model already has the last picture.
+    this.offerFrame();
+    this.connection.hello();
   }
 
   /** Calls `listener` after each batch of changes until `signal` aborts. */
@@ -107,10 +105,15 @@ export class Session {
     this.wire.flush();
     for (const [event, handler] of this.handlers) this.model.off(event as never, handler as never);
     this.listeners.clear();
-    this.attention.dispose();
-    this.store.dispose();
+    this.connection.dispose();
+    this.frames.dispose();
     this.crops.dispose();
-    this.later.dispose();
+    this.lazy.dispose();
+  }
+
+  /** Whether the explorer has a dataset: its examples are then shown beside the picture. */
+  get hasDataset(): boolean {
+    return Boolean(this.wire.get("evidence_status")?.state);
   }
 
   get isDisposed(): boolean {
@@ -118,34 +121,34 @@ export class Session {
   }
 
   /**
-   * One update message changes several traits, and hosts differ in whether all values are there at the
-   * first event: waiting for the end of the task shows every view one consistent state, once.
+   * Collects changes until the end of the task, then publishes them at once: one update message changes several
+   * traits, and hosts differ in whether all values are there at the first event.
    */
-  private note(topic: Topic): void {
+  private publishSoon(topic: Topic): void {
     if (this.disposed) return;
-    if (this.changed.size === 0) queueMicrotask(() => this.flush());
+    if (this.changed.size === 0) queueMicrotask(() => this.publish());
     this.changed.add(topic);
   }
 
-  private flush(): void {
+  private publish(): void {
     const changed = new Set(this.changed);
     this.changed.clear();
     if (this.disposed) return;
     if ([...changed].some((topic) => LIVE.has(topic))) {
       this.status = readStatus(this.wire.get("status"));
-      this.takeFrame();
+      this.offerFrame();
       const { state } = this.status;
-      this.attention.heard(this.wire.get("playing") && (state === "running" || state === "starting"));
+      this.connection.heard(this.wire.get("playing") && (state === "running" || state === "starting"));
     }
     for (const listener of [...this.listeners]) listener(changed);
   }
 
-  private takeFrame(): void {
+  private offerFrame(): void {
     const frame = this.wire.get("frame");
     // A status-only message leaves the frame as it was.
     if (frame === this.lastFrame) return;
     this.lastFrame = frame;
     const bytes = bytesOf(frame);
-    if (bytes) this.store.offer(this.status.n, bytes);
+    if (bytes) this.frames.offer(this.status.n, bytes);
   }
 }

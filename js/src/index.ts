@@ -1,19 +1,19 @@
 import type { AnyModel, AnyWidget } from "@anywidget/types";
-import { Session } from "./client";
+import { WidgetClient } from "./client";
 import { mountExplorer } from "./panels/explorer";
 import type { Traits } from "./protocol";
 
 /**
  * The front-end module: a factory, because hosts load the module once and share it between widgets.
- * What one widget knows lives in its session, what one view knows ends with its signal.
+ * What one widget knows lives in its client, what one view knows ends with its signal.
  */
 const createWidget = () => {
-  let session: Session | undefined;
+  let client: WidgetClient | undefined;
 
-  const open = (model: AnyModel<Traits>, signal: AbortSignal | undefined): Session => {
-    session?.dispose();
-    const opened = new Session(model);
-    session = opened;
+  const open = (model: AnyModel<Traits>, signal: AbortSignal | undefined): WidgetClient => {
+    client?.dispose();
+    const opened = new WidgetClient(model);
+    client = opened;
     signal?.addEventListener("abort", () => opened.dispose(), { once: true });
     return opened;
   };
@@ -26,7 +26,7 @@ const createWidget = () => {
     },
 
     render({ model, el, signal }: { model: AnyModel<Traits>; el: HTMLElement; signal?: AbortSignal }) {
-      const current = session && !session.isDisposed ? session : open(model, undefined);
+      const current = client && !client.isDisposed ? client : open(model, undefined);
       // Older hosts give no signal, newer ones may use either way to end a view.
       const view = new AbortController();
       const end = (): void => view.abort();

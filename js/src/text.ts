@@ -129,17 +129,3 @@ export const text = {
   aboutPreprocess: "Input",
   aboutDevice: "Device",
 } as const;
-
-/** About three significant digits, never an exponent in the range the controls have, a real minus sign. */
-export function formatNumber(value: number): string {
-  if (!Number.isFinite(value)) return "–";
-  const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e6 || size < 1e-4)) return value.toExponential(1).replace(/-/g, "−");
-  const digits = size === 0 ? 0 : Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(size))));
-  return value.toFixed(digits).replace("-", "−");
-}
-
-/** Always the same number of digits after the point, so that a running number does not jump. */
-export function formatFixed(value: number, digits: number): string {
-  return Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "–";
-}

@@ -2,9 +2,9 @@
 // neither pictures nor an IntersectionObserver, so those are stood in for here; Chromium has its own tests.
 import type { AnyModel } from "@anywidget/types";
 import { vi } from "vitest";
-import * as later from "../src/lazy/index";
-import { Later } from "../src/panels/lazy";
+import * as lazy from "../src/lazy/index";
 import type { LayerInfo, Outbound, Status, Traits } from "../src/protocol";
+import { LazyModule } from "../src/stores/lazy";
 
 export const LAYERS: LayerInfo[] = [layer("conv1", 64, 112), layer("conv2", 512, 14), layer("fc", 10, 1)];
 
@@ -231,8 +231,8 @@ export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
 }
 
 /** What the kernel sends when a panel is opened for the first time, sent at once or `after` something: here no script can be imported from an address. */
-export function installLater(after: Promise<void> = Promise.resolve()): void {
-  vi.spyOn(Later.prototype, "fetch").mockImplementation(() => after.then(() => ({ module: later, style: "" })));
+export function installLazyModule(after: Promise<void> = Promise.resolve()): void {
+  vi.spyOn(LazyModule.prototype, "fetch").mockImplementation(() => after.then(() => ({ script: lazy, style: "" })));
 }
 
 /** Opens a section as a click on its title does. */

@@ -102,7 +102,7 @@ def test_save_downloads_the_exact_picture_and_its_recipe_draws_it_again(shown):
         f".pil().tobytes().hex())(__import__('peek_widget').load_recipe({str(path)!r}))"
     )
     assert Image.open(path).tobytes().hex() == again
-    expect(book.root.locator(".peek-keep p")).to_contain_text("Saved as")
+    expect(book.root.locator(".peek-save p")).to_contain_text("Saved as")
 
 
 def test_copy_and_where_it_is_refused(shown):
@@ -110,7 +110,7 @@ def test_copy_and_where_it_is_refused(shown):
     book.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     try:
         book.root.get_by_role("button", name="Copy", exact=True).click()
-        book.page.wait_for_function("() => document.querySelector('.peek-keep p').textContent.includes('Copied')")
+        book.page.wait_for_function("() => document.querySelector('.peek-save p').textContent.includes('Copied')")
         data = book.page.evaluate(
             """async () => {
               const [item] = await navigator.clipboard.read();
@@ -121,14 +121,14 @@ def test_copy_and_where_it_is_refused(shown):
         assert copied.tobytes().hex() == book.ask("explorer.image.convert('RGB').tobytes().hex()")
         book.root.get_by_role("button", name="Code", exact=True).click()
         book.page.wait_for_function(
-            "() => document.querySelector('.peek-keep p').textContent.includes('UnitExplorer(')"
+            "() => document.querySelector('.peek-save p').textContent.includes('UnitExplorer(')"
         )
         assert book.page.evaluate("() => navigator.clipboard.readText()") == book.ask("explorer.code()")
     finally:
         book.page.context.clear_permissions()
     book.page.evaluate("() => { navigator.clipboard.write = () => Promise.reject(new Error('no')) }")
     book.root.get_by_role("button", name="Copy", exact=True).click()
-    book.page.wait_for_function("() => document.querySelector('.peek-keep p').textContent.includes('save it')")
+    book.page.wait_for_function("() => document.querySelector('.peek-save p').textContent.includes('save it')")
 
 
 def test_a_snapshot_stays_without_a_kernel_and_in_nbconvert(shown):

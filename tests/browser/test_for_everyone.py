@@ -158,7 +158,7 @@ def test_axe_finds_nothing_serious(everything):
         theme(book, name)
         assert violations(book.page) == [], name
         # all that can be opened
-        for ask in book.root.locator(".peek-ask, summary").all():
+        for ask in book.root.locator(".peek-help-button, summary").all():
             if ask.is_visible():
                 ask.click()
         book.root.locator(".peek-recipe-button").click()
@@ -168,7 +168,7 @@ def test_axe_finds_nothing_serious(everything):
         book.until("d.large > 0")
         assert violations(book.page) == [], f"{name}, a crop large"
         book.page.keyboard.press("Escape")
-        for ask in book.root.locator(".peek-ask, summary").all():
+        for ask in book.root.locator(".peek-help-button, summary").all():
             if ask.is_visible():
                 ask.click()
     # and it would find something
@@ -287,7 +287,7 @@ MOUNT = """async ([source, state, buffers]) => {
       const end = widget.initialize({ model });
       const leave = widget.render({ model, el: host });
       await new Promise(done => setTimeout(done, 20));
-      for (const control of host.querySelectorAll('.peek-ask, summary, .peek-recipe-button')) control.click();
+      for (const control of host.querySelectorAll('.peek-help-button, summary, .peek-recipe-button')) control.click();
       model.set('unit', i % 5);
       await new Promise(done => setTimeout(done, 5));
       leave();

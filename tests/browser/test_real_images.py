@@ -157,13 +157,13 @@ def test_the_gauge_says_it_and_the_verdict_comes_at_the_end(beside):
         "() => document.querySelector('.peek-gauge').textContent.includes('Final check')", timeout=60_000
     )
     expect(book.root.locator(".peek-gauge-text")).to_contain_text("the top real image (of 60)")
-    expect(book.root.locator(".peek-mark-drawn")).to_be_visible()
+    expect(book.root.locator(".peek-mark-optimized")).to_be_visible()
     assert book.ask("explorer.gauge['verdict']['rank']") >= 1
 
 
 def test_a_bad_folder_is_said_and_it_draws_on(beside):
     book = beside(SHOW.replace("dataset=images", "dataset='no/such<b>folder'"), "d.evidence === 'error'")
-    expect(book.root.locator(".peek-real .peek-error")).to_contain_text("no/such<b>folder' is not there")
+    expect(book.root.locator(".peek-examples .peek-error")).to_contain_text("no/such<b>folder' is not there")
     step = book.until("true")["step"]
     book.until(f"d.step > {step} && d.state === 'running'")
 
@@ -195,6 +195,6 @@ def test_without_a_dataset_it_is_as_it_was(notebook):
     book.run_cell(0)
     book.run_cell(1)
     book.until("d.drawn > 3 && d.evidence === 'none'")
-    expect(book.root.locator(".peek-real")).to_be_hidden()
+    expect(book.root.locator(".peek-examples")).to_be_hidden()
     expect(book.root.locator(".peek-gauge")).to_be_hidden()
     expect(book.root.locator(".peek-hint")).to_contain_text("dataset=")

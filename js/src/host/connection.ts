@@ -1,9 +1,9 @@
 import type { Outbound } from "../protocol";
 
 /**
- * `ok`: heard from lately, or nothing expected. `silent`: asked several times, no answer (a busy kernel
- * looks the same as a dead one from here). `gone`: the host refuses to send, or said that the line was cut, or the
- * kernel has dealt with a question and nobody there has answered it.
+ * State of the connection. `ok`: heard from recently, or nothing expected. `silent`: several pings without an answer,
+ * from a busy kernel or a dead one. `gone`: the host refuses to send or has reported a cut connection, or the kernel
+ * has processed a ping that no explorer answered.
  */
 export type Health = "ok" | "silent" | "gone";
 
@@ -11,21 +11,21 @@ export type Health = "ok" | "silent" | "gone";
 const ACK_INTERVAL_MS = 250;
 const SILENCE_MS = 2000;
 const UNANSWERED_MS = 6000;
-/** Where the host hands on nothing but answers (Colab, for what a thread sends), asking is what keeps frames coming. */
-const ASK_ALWAYS_MS = 400;
-/** What comes so soon after a question is taken for its answer. */
+/** In hosts that deliver only answers (Colab, for what a thread sends), pings keep the frames coming. */
+const KEEP_ALIVE_MS = 400;
+/** A message this soon after a ping counts as its answer. */
 const ANSWER_MS = 1500;
-/** Once nobody has answered for long, asking slows down: a busy kernel keeps every question in a queue. */
-const SLOW_POLL_MS = 5000;
+/** Pings slow down when nothing has answered for long, since a busy kernel queues every one of them. */
+const SLOW_PING_MS = 5000;
 
 /**
- * Tells the kernel what is being looked at, and notices when it no longer answers.
+ * Tells the kernel whether a view is visible and which frame was drawn last, and notices when it no longer answers.
  *
- * Acks go out only while some view can be seen, so an orphaned or hidden widget stops the stream by
+ * Acknowledgements are sent only while a view is visible, so that an orphaned or hidden widget stops the stream by
  * itself. `send` returns false where the host threw.
  */
-export class Attention {
-  private readonly seen = new Set<object>();
+export class Connection {
+  private readonly visibleViews = new Set<object>();
   private newest = -1;
   private acked = -1;
   private lastAck = -Infinity;
@@ -35,15 +35,15 @@ export class Attention {
   private running = false;
   private awaiting = false;
   private pageHidden = document.visibilityState === "hidden";
-  private told = false;
+  private lastVisible = false;
   private state: Health = "ok";
   private disposed = false;
-  private askedAt = -Infinity;
-  /** Number of the last question, and of the last one that was answered. */
-  private question = 0;
-  private answered = 0;
-  /** How many of the last things heard were answers to a question, in a row. */
-  private answers = 0;
+  private pingedAt = -Infinity;
+  /** Number of the last ping, and of the last one answered. */
+  private pings = 0;
+  private answeredPing = 0;
+  /** How many messages in a row were answers to pings. */
+  private answersInARow = 0;
 
   constructor(
     private readonly send: (message: Outbound, onDone?: () => void) => boolean,
@@ -58,57 +58,59 @@ export class Attention {
   }
 
   get visible(): boolean {
-    return this.seen.size > 0 && !this.pageHidden;
+    return this.visibleViews.size > 0 && !this.pageHidden;
   }
 
+  /** Announces this page to the kernel. */
   hello(): void {
-    // A kernel that has just been greeted numbers its frames as it likes.
+    // After a hello the kernel may number its frames anew.
     this.newest = this.acked = -1;
     if (this.send({ kind: "hello" })) this.expectReply();
   }
 
-  /** Watches whether `element` can be seen; the returned function ends that. */
+  /** Observes whether `element` is visible; the returned function stops that. */
   watch(element: Element): () => void {
-    // Hosts without the observer (old webviews) get frames all the time rather than never.
+    // Hosts without the observer (old webviews) count as visible.
     if (typeof IntersectionObserver === "undefined") {
-      this.setSeen(element, true);
-      return () => this.setSeen(element, false);
+      this.setVisible(element, true);
+      return () => this.setVisible(element, false);
     }
     const observer = new IntersectionObserver((entries) => {
       const last = entries[entries.length - 1];
-      // An element taken out of the page without a clean-up counts as not intersecting.
-      if (last) this.setSeen(element, last.isIntersecting && element.isConnected);
+      // An element removed from the page without a clean-up counts as not visible.
+      if (last) this.setVisible(element, last.isIntersecting && element.isConnected);
     });
     observer.observe(element);
     return () => {
       observer.disconnect();
-      this.setSeen(element, false);
+      this.setVisible(element, false);
     };
   }
 
+  /** Frame `n` was drawn. */
   drawn(n: number): void {
     this.newest = n;
     this.scheduleAck();
   }
 
-  /** Something came from the kernel. `running`: more is to be expected soon. */
+  /** A message came from the kernel. `running`: more is expected soon. */
   heard(running: boolean): void {
     this.running = running;
     this.awaiting = false;
-    this.answers = performance.now() - this.askedAt < ANSWER_MS ? this.answers + 1 : 0;
-    this.askedAt = -Infinity;
-    this.here();
+    this.answersInARow = performance.now() - this.pingedAt < ANSWER_MS ? this.answersInARow + 1 : 0;
+    this.pingedAt = -Infinity;
+    this.pong();
   }
 
-  /** The explorer has heard a question, and may still be in a long step. */
-  here(): void {
-    this.answered = this.question;
+  /** The explorer has received a ping; it may still be in a long step. */
+  pong(): void {
+    this.answeredPing = this.pings;
     this.heardAt = performance.now();
     this.setHealth("ok");
     this.armSilence();
   }
 
-  /** A control was used: even a paused kernel has something to say now. */
+  /** A control was used: even a paused kernel will answer now. */
   expectReply(): void {
     if (this.awaiting || this.running) return;
     this.awaiting = true;
@@ -122,12 +124,12 @@ export class Attention {
   }
 
   /**
-   * The host says that the line to the kernel was cut (the kernel is restarted), or that there is one again. Which of
-   * the two is not said; an answer tells.
+   * The host reports that the connection to the kernel was lost (a restart) or restored. It does not say which, so a
+   * ping finds out.
    */
-  cut(): void {
+  lineChanged(): void {
     this.setHealth("gone");
-    this.ask();
+    this.ping();
   }
 
   dispose(): void {
@@ -135,27 +137,27 @@ export class Attention {
     document.removeEventListener("visibilitychange", this.pageChanged);
     clearTimeout(this.ackTimer);
     clearTimeout(this.silenceTimer);
-    this.seen.clear();
+    this.visibleViews.clear();
   }
 
   private readonly pageChanged = (): void => {
     this.pageHidden = document.visibilityState === "hidden";
-    this.tellVisible();
+    this.sendVisible();
   };
 
-  private setSeen(key: object, on: boolean): void {
-    if (on) this.seen.add(key);
-    else this.seen.delete(key);
-    this.tellVisible();
+  private setVisible(key: object, on: boolean): void {
+    if (on) this.visibleViews.add(key);
+    else this.visibleViews.delete(key);
+    this.sendVisible();
   }
 
-  private tellVisible(): void {
-    if (this.disposed || this.visible === this.told) return;
-    this.told = this.visible;
-    this.onVisible(this.told);
-    this.send({ kind: "visible", on: this.told });
-    if (this.told) {
-      // Silence while nobody looked is not the kernel's fault.
+  private sendVisible(): void {
+    if (this.disposed || this.visible === this.lastVisible) return;
+    this.lastVisible = this.visible;
+    this.onVisible(this.lastVisible);
+    this.send({ kind: "visible", on: this.lastVisible });
+    if (this.lastVisible) {
+      // Silence while no view was visible does not count.
       this.heardAt = performance.now();
       this.scheduleAck();
     }
@@ -174,25 +176,25 @@ export class Attention {
     }, wait);
   }
 
-  private armSilence(wait = this.answers > 1 ? ASK_ALWAYS_MS : SILENCE_MS): void {
+  private armSilence(wait = this.answersInARow > 1 ? KEEP_ALIVE_MS : SILENCE_MS): void {
     clearTimeout(this.silenceTimer);
     this.silenceTimer = undefined;
-    // Of one that is gone nothing is asked: each question would make the kernel complain to the user.
+    // A kernel that is gone is not pinged: each ping would log an error for the user.
     if (this.state === "gone" || !this.visible || !(this.running || this.awaiting)) return;
-    this.silenceTimer = setTimeout(() => this.askAgain(), wait);
+    this.silenceTimer = setTimeout(() => this.pingAgain(), wait);
   }
 
-  private askAgain(): void {
+  private pingAgain(): void {
     const long = performance.now() - this.heardAt >= UNANSWERED_MS;
-    if (this.ask() && long) this.setHealth("silent");
-    this.armSilence(long ? SLOW_POLL_MS : SILENCE_MS);
+    if (this.ping() && long) this.setHealth("silent");
+    this.armSilence(long ? SLOW_PING_MS : SILENCE_MS);
   }
 
-  private ask(): boolean {
-    this.askedAt = performance.now();
-    const question = ++this.question;
+  private ping(): boolean {
+    this.pingedAt = performance.now();
+    const ping = ++this.pings;
     return this.send({ kind: "ping" }, () => {
-      if (this.answered < question) this.setHealth("gone");
+      if (this.answeredPing < ping) this.setHealth("gone");
     });
   }
 

@@ -8,7 +8,7 @@ const forNotebook = (event: KeyboardEvent): boolean =>
  * JupyterLab listens above us, and is kept from hearing. Notebook 7 listens on the way down, before us, but asks the
  * element for an attribute first; it is set for each key by one who hears even earlier, at the window.
  */
-export function keepKeys(root: HTMLElement, signal: AbortSignal): void {
+export function isolateKeys(root: HTMLElement, signal: AbortSignal): void {
   root.addEventListener(
     "keydown",
     (event) => {

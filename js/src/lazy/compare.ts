@@ -1,100 +1,19 @@
-import { saved } from "../panels/save";
-import {
-  type Binary,
-  type ComparisonSet,
-  type ControlValues,
-  type Inbound,
-  LARGEST_SEED,
-  type Outbound,
-} from "../protocol";
-import { decoded } from "../stores/crops";
-import { formatNumber } from "../text";
-import { clamp, numberBox } from "../ui/controls";
+import { clamp, formatNumber } from "../numbers";
+import { type ComparisonSet, type ControlValues, LARGEST_SEED } from "../protocol";
+import type { CompareKind, ComparisonStore } from "../stores/comparison";
+import { numberBox } from "../ui/controls";
 import { el, setText, textButton } from "../ui/dom";
+import { download } from "../ui/download";
 import { type View, watch } from "../ui/view";
 import { text } from "./text";
 
 const FEWEST = 2;
 const MOST = 6;
-/** Acks are cumulative, and each makes JupyterLab repaint its kernel status. */
-const ACK_MS = 250;
 
-/** The compared pictures of one model: a whole set is decoded at a time, and the newest one waiting wins. */
-export class ComparisonStore {
-  set: ComparisonSet | null = null;
-  pictures: (ImageBitmap | null)[] = [];
-  private waiting: { n: number; buffers: readonly Binary[] } | null = null;
-  private decoding = false;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private newest = 0;
-  private disposed = false;
-
-  constructor(
-    private readonly send: (message: Outbound) => void,
-    private readonly onChange: () => void,
-  ) {}
-
-  draw(what: What, values: readonly (string | number)[]): void {
-    this.send({ kind: "compare", what, values });
-  }
-
-  receive(content: unknown, buffers: readonly Binary[]): void {
-    const message = content as Inbound | null;
-    if (message?.kind !== "compare") return;
-    this.set = message;
-    if (buffers.length > 0) {
-      this.waiting = { n: message.n, buffers };
-      void this.pump();
-    } else if (message.items.length !== this.pictures.length) {
-      this.drop();
-    }
-    this.onChange();
-  }
-
-  dispose(): void {
-    this.disposed = true;
-    clearTimeout(this.timer);
-    this.drop();
-  }
-
-  private drop(): void {
-    this.waiting = null;
-    for (const picture of this.pictures) picture?.close();
-    this.pictures = [];
-  }
-
-  private async pump(): Promise<void> {
-    if (this.decoding) return;
-    this.decoding = true;
-    while (this.waiting) {
-      const { n, buffers } = this.waiting;
-      this.waiting = null;
-      const pictures = await Promise.all(buffers.map(decoded));
-      const stale = this.disposed || this.set?.items.length !== pictures.length;
-      for (const picture of stale ? pictures : this.pictures) picture?.close();
-      if (stale) continue;
-      this.pictures = pictures;
-      this.ack(n);
-      this.onChange();
-    }
-    this.decoding = false;
-  }
-
-  private ack(n: number): void {
-    this.newest = n;
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
-      this.send({ kind: "compare_ack", n: this.newest });
-    }, ACK_MS);
-  }
-}
-
-type What = keyof typeof text.compareKinds;
-
-/** What to set beside each other, and the pictures in step. */
-export function compareContents(view: View, compared: ComparisonStore): HTMLElement[] {
-  const { session, signal } = view;
-  const { wire } = session;
+/** The choice of what to compare, and the compared pictures, which are drawn in step. */
+export function compareContents(view: View, comparison: ComparisonStore): HTMLElement[] {
+  const { client, signal } = view;
+  const { wire } = client;
   let count = 3;
 
   const kind = el(
@@ -111,9 +30,9 @@ export function compareContents(view: View, compared: ComparisonStore): HTMLElem
     },
     signal,
   );
-  const what = (): What => kind.value as What;
-  const draw = textButton("", () => compared.draw(what(), values()), signal);
-  const save = (): void => void session.keeper.ask("figure").then((kept) => setText(line, saved(kept, view)));
+  const what = (): CompareKind => kind.value as CompareKind;
+  const draw = textButton("", () => comparison.draw(what(), values()), signal);
+  const save = (): void => void client.exports.request("figure").then((file) => setText(line, download(file, signal)));
   const title = el("span", { class: "peek-spring" });
   const line = el("p", { class: "peek-help", role: "status" });
   const problem = el("p", { class: "peek-error", role: "alert" });
@@ -121,7 +40,7 @@ export function compareContents(view: View, compared: ComparisonStore): HTMLElem
   const tiles: Tile[] = [];
 
   const chosen = (): string[] => [...boxes.querySelectorAll<HTMLInputElement>(":checked")].map((box) => box.value);
-  /** From the one on the bench on, or the last ones of the layer. */
+  /** Recipes as chosen; seeds or units from the current one on, or the last ones there are. */
   const values = (): (string | number)[] => {
     if (what() === "recipes") return chosen();
     const layer = wire.get("_layer_list")?.find((one) => one.name === wire.get("layer"));
@@ -140,7 +59,7 @@ export function compareContents(view: View, compared: ComparisonStore): HTMLElem
   kind.addEventListener("change", update, { signal });
   boxes.addEventListener("change", update, { signal });
   watch(view, ["_recipe_list"], () => {
-    // To begin with the one on the bench, ours and the article's, which differ in nearly everything.
+    // At first the current recipe, our default and the article's, which differ in nearly everything.
     const on = boxes.hasChildNodes() ? chosen() : [wire.get("recipe"), "peek", "oygard-2016"];
     boxes.replaceChildren(
       ...(wire.get("_recipe_list") ?? []).map(({ name: value }) => {
@@ -160,14 +79,14 @@ export function compareContents(view: View, compared: ComparisonStore): HTMLElem
       { class: "peek-inline" },
       title,
       textButton(text.saveFigure, save, signal, text.saveFigureHelp),
-      textButton(text.compareClose, () => compared.draw(what(), []), signal),
+      textButton(text.compareClose, () => comparison.draw(what(), []), signal),
     ),
     problem,
     grid,
     line,
   );
   watch(view, ["compared"], () => {
-    const { set, pictures } = compared;
+    const { set, pictures } = comparison;
     const state = set?.state ?? "";
     shown.hidden = !state;
     setText(title, set?.title ?? "");
@@ -190,8 +109,8 @@ interface Tile {
   show(item: ComparisonSet["items"][number] | undefined, picture: ImageBitmap | null): void;
 }
 
-/** A picture with its activation on the scale of all of them; a click puts it on the bench. */
-function tile({ session, signal }: View): Tile {
+/** A picture with its activation on the common scale; a click opens it in the explorer. */
+function tile({ client, signal }: View): Tile {
   const canvas = el("canvas", { class: "peek-thumb" });
   const caption = el("span", { class: "peek-tile-label" });
   const number = el("span");
@@ -202,8 +121,8 @@ function tile({ session, signal }: View): Tile {
   element.addEventListener(
     "click",
     () => {
-      session.wire.edit(controls);
-      session.attention.expectReply();
+      client.wire.edit(controls);
+      client.connection.expectReply();
     },
     { signal },
   );

@@ -1,5 +1,5 @@
+import { formatNumber } from "../numbers";
 import type { Gauge } from "../protocol";
-import { formatNumber } from "../text";
 import { el, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
 import { text } from "./text";
@@ -35,18 +35,18 @@ function lowEnd({ lowest, best }: Gauge): number {
 
 /** What `panel` shows: the drawn picture and the real images on one scale. */
 export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
-  const { session } = view;
+  const { client } = view;
   const words = el("p", { class: "peek-gauge-text", "aria-live": "off" });
   const verdict = el("p", { class: "peek-help" });
   const marks = ["median", "high", "best"].map((kind) => el("span", { class: `peek-mark peek-mark-${kind}` }));
-  const drawn = el("span", { class: "peek-mark-drawn" });
+  const drawn = el("span", { class: "peek-mark-optimized" });
   const times = el("div", { class: "peek-times", "aria-hidden": "true" });
   const range = el("span", { class: "peek-scale-range" });
   const scale = el("div", { class: "peek-scale", role: "img", "aria-label": text.gaugeSpoken }, range, ...marks, drawn);
-  const legend = ["median", "high", "best", "drawn"].map((kind) => {
+  const legend = ["median", "high", "best", "optimized"].map((kind) => {
     const value = el("b", {});
     const name =
-      { median: text.medianMark, high: text.highMark, best: text.bestMark, drawn: text.drawnMark }[kind] ?? "";
+      { median: text.medianMark, high: text.highMark, best: text.bestMark, optimized: text.optimizedMark }[kind] ?? "";
     const item = el(
       "span",
       { class: "peek-key" },
@@ -61,10 +61,10 @@ export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
   let ticks = "";
 
   watch(view, ["gauge", "unit", "layer"], () => {
-    const raw = session.wire.get("gauge") ?? {};
+    const raw = client.wire.get("gauge") ?? {};
     const gauge = raw as Gauge;
     const empty =
-      raw.best === undefined || raw.unit !== session.wire.get("unit") || raw.layer !== session.wire.get("layer");
+      raw.best === undefined || raw.unit !== client.wire.get("unit") || raw.layer !== client.wire.get("layer");
     panel.classList.toggle("peek-gauge-empty", empty);
     if (empty) {
       setText(words, "");

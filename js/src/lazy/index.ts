@@ -1,6 +1,7 @@
-/** What the kernel sends as `part`, and ../later.ts puts into the panels. */
+/** The lazily loaded script: the kernel sends it on request, stores/lazy.ts imports it, panels/lazy.ts shows its panels. */
 
 export { sheetContents } from "../sheet/panel";
-export { SheetStore } from "../sheet/store";
-export { ComparisonStore, compareContents } from "./compare";
+export { ComparisonStore } from "../stores/comparison";
+export { SheetStore } from "../stores/sheet";
+export { compareContents } from "./compare";
 export { gaugeContents } from "./gauge";

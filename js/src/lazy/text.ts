@@ -1,7 +1,7 @@
 // The texts of the lazily loaded panels, as ../text.ts.
 
 export const text = {
-  drawnMark: "optimized",
+  optimizedMark: "optimized",
   medianMark: "median",
   highMark: "99th percentile",
   bestMark: "max",

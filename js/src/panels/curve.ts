@@ -1,7 +1,8 @@
+import { formatNumber } from "../numbers";
 import { type HistoryPoint, readHistory } from "../protocol";
-import { formatNumber, text } from "../text";
+import { text } from "../text";
 import { el, setText, svg } from "../ui/dom";
-import { type View, watchCalmly } from "../ui/view";
+import { type View, watchThrottled } from "../ui/view";
 
 const WIDTH = 100;
 const HEIGHT = 40;
@@ -46,7 +47,7 @@ export function pathOf(points: readonly HistoryPoint[], { low, high, end }: Exte
 }
 
 export function curvePanel(view: View): HTMLElement {
-  const { session } = view;
+  const { client } = view;
   const line = svg("path", { class: "peek-curve-line", "vector-effect": "non-scaling-stroke" });
   const zero = svg("line", { class: "peek-curve-zero", x1: 0, x2: WIDTH, "vector-effect": "non-scaling-stroke" });
   const plot = svg(
@@ -62,13 +63,13 @@ export function curvePanel(view: View): HTMLElement {
   const end = el("span");
   const now = el("span", { class: "peek-activation" });
 
-  watchCalmly(view, ["_history", "activation", "status"], 100, () => {
-    const points = readHistory(session.wire.get("_history"));
-    const extent = extentOf(points, session.status.total);
+  watchThrottled(view, ["_history", "activation", "status"], 100, () => {
+    const points = readHistory(client.wire.get("_history"));
+    const extent = extentOf(points, client.status.total);
     const last = points[points.length - 1];
-    setText(now, session.status.step > 0 ? formatNumber(session.wire.get("activation")) : "–");
+    setText(now, client.status.step > 0 ? formatNumber(client.wire.get("activation")) : "–");
     line.setAttribute("d", extent ? pathOf(points, extent) : "");
-    const { looking, step } = session.status;
+    const { looking, step } = client.status;
     const x = String((WIDTH * step) / (extent?.end ?? 1));
     looked.setAttribute("visibility", looking ? "visible" : "hidden");
     looked.setAttribute("x1", x);

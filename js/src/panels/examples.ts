@@ -1,42 +1,39 @@
-import type { Session } from "../client";
+import type { WidgetClient } from "../client";
+import { formatNumber } from "../numbers";
 import type { Box, CropInfo } from "../protocol";
-import type { Large } from "../stores/crops";
-import { formatNumber, text } from "../text";
+import type { OpenedCrop } from "../stores/crops";
+import { text } from "../text";
 import { el, iconButton, setText, textButton } from "../ui/dom";
 import { type View, watch } from "../ui/view";
 
 const TILES = 9;
 
-export function hasImages(session: Session): boolean {
-  return Boolean(session.wire.get("evidence_status")?.state);
-}
-
 /** The real images that excite the unit, beside the drawn picture; one of them large where asked for. */
-export function realPanel(view: View): HTMLElement {
-  const { session, signal } = view;
-  const { crops } = session;
+export function examplesPanel(view: View): HTMLElement {
+  const { client, signal } = view;
+  const { crops } = client;
   const line = el("span", { class: "peek-pass" });
-  const go = textButton("", () => crops.look(go.dataset.on !== "true"), signal);
+  const go = textButton("", () => crops.runPass(go.dataset.on !== "true"), signal);
   const problem = el("p", { class: "peek-error", role: "status" });
   const grid = cropGrid(view);
   const large = largeCrop(view);
   let before = 0;
   const panel = el(
     "section",
-    { class: "peek-real", "aria-label": text.examples },
+    { class: "peek-examples", "aria-label": text.examples },
     el(
       "div",
-      { class: "peek-inline peek-real-head" },
+      { class: "peek-inline peek-examples-head" },
       el("span", { class: "peek-label" }, text.examples),
-      el("div", { class: "peek-inline peek-real-choices" }, ...choices(view)),
+      el("div", { class: "peek-inline peek-examples-choices" }, ...choices(view)),
     ),
     grid.element,
     large.element,
-    el("div", { class: "peek-inline peek-pass-line" }, line, go),
+    el("div", { class: "peek-inline peek-pass-row" }, line, go),
     problem,
   );
   watch(view, ["evidence_status"], () => {
-    const { state, text: words = "", problem: wrong = "" } = session.wire.get("evidence_status") ?? {};
+    const { state, text: words = "", problem: wrong = "" } = client.wire.get("evidence_status") ?? {};
     panel.hidden = !state;
     setText(line, words);
     const on = state === "running" || state === "waiting";
@@ -61,7 +58,7 @@ export function realPanel(view: View): HTMLElement {
 
 /** Top or bottom, whole or cut: two pairs of buttons, each with one of them pressed. */
 function choices(view: View): HTMLElement[] {
-  const { crops } = view.session;
+  const { crops } = view.client;
   const now = (): { bottom: boolean; cut: boolean } => ({
     bottom: crops.set?.bottom ?? false,
     cut: crops.set?.cut ?? false,
@@ -79,13 +76,13 @@ function choices(view: View): HTMLElement[] {
   return [
     pair(
       text.topOrBottom,
-      [text.top, text.topHelp, () => !now().bottom, () => crops.arrange(false, now().cut)],
-      [text.bottom, text.bottomHelp, () => now().bottom, () => crops.arrange(true, now().cut)],
+      [text.top, text.topHelp, () => !now().bottom, () => crops.setView(false, now().cut)],
+      [text.bottom, text.bottomHelp, () => now().bottom, () => crops.setView(true, now().cut)],
     ),
     pair(
       text.fullOrCut,
-      [text.full, text.fullHelp, () => !now().cut, () => crops.arrange(now().bottom, false)],
-      [text.cut, text.cutHelp, () => now().cut, () => crops.arrange(now().bottom, true)],
+      [text.full, text.fullHelp, () => !now().cut, () => crops.setView(now().bottom, false)],
+      [text.cut, text.cutHelp, () => now().cut, () => crops.setView(now().bottom, true)],
     ),
   ];
 }
@@ -102,15 +99,15 @@ interface Grid {
 }
 
 /** The crops that belong to the unit shown; those of another one are on their way out. */
-function current(session: Session): readonly CropInfo[] {
-  const { set } = session.crops;
-  const mine = set && set.layer === session.wire.get("layer") && set.unit === session.wire.get("unit");
+function current(client: WidgetClient): readonly CropInfo[] {
+  const { set } = client.crops;
+  const mine = set && set.layer === client.wire.get("layer") && set.unit === client.wire.get("unit");
   return mine ? set.crops : [];
 }
 
 function cropGrid(view: View): Grid {
-  const { session, signal } = view;
-  const { crops } = session;
+  const { client, signal } = view;
+  const { crops } = client;
   const tiles = Array.from({ length: TILES }, () => {
     const shot = picture("peek-thumb");
     const number = el("span", { class: "peek-crop-activation" });
@@ -121,7 +118,7 @@ function cropGrid(view: View): Grid {
   for (const tile of tiles) tile.button.addEventListener("click", () => tile.id && crops.open(tile.id), { signal });
   const element = el("div", { class: "peek-crops" }, ...tiles.map((tile) => tile.button));
   watch(view, ["crops", "layer", "unit"], () => {
-    const rows = current(session);
+    const rows = current(client);
     tiles.forEach((tile, at) => {
       const crop = rows[at];
       tile.id = crop?.id ?? 0;
@@ -146,14 +143,14 @@ function cropGrid(view: View): Grid {
 
 interface Shot {
   element: HTMLElement;
-  show(bitmap: ImageBitmap | null, box: Box | null, spot?: Large | null): void;
+  show(bitmap: ImageBitmap | null, box: Box | null, spot?: OpenedCrop | null): void;
 }
 
 /** A picture fitted into a square, a frame round what the unit sees, and a mask that is clear where the unit is high. */
 function picture(kind: string): Shot {
   const canvas = el("canvas", { class: "peek-shot-picture" });
   const mask = el("canvas", { class: "peek-shot-mask" });
-  const frame = el("span", { class: "peek-shot-frame" });
+  const frame = el("span", { class: "peek-shot-outline" });
   const inner = el("span", { class: "peek-shot" }, canvas, mask, frame);
   let drawn: ImageBitmap | null = null;
   let masked: unknown = null;
@@ -191,7 +188,7 @@ function place(element: HTMLElement, [left, top, right, bottom]: Box): void {
 }
 
 /** One pixel a place: the browser's own smoothing makes a soft light of it. */
-function paintMask(mask: HTMLCanvasElement, { map, levels }: Large): void {
+function paintMask(mask: HTMLCanvasElement, { map, levels }: OpenedCrop): void {
   const [height = 0, width = 0] = map;
   const context = mask.getContext("2d");
   if (!levels || !context || width * height === 0 || levels.length < width * height) return;
@@ -209,8 +206,8 @@ const DARK = 190;
 const LIFT = 0.7;
 
 function largeCrop(view: View): { element: HTMLElement; focus(): void } {
-  const { session, signal } = view;
-  const { crops } = session;
+  const { client, signal } = view;
+  const { crops } = client;
   let masked = true;
   const shot = picture("peek-large-picture");
   const name = el("p", { class: "peek-large-name" });
@@ -218,7 +215,7 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
   const note = el("p", { class: "peek-help" });
   const close = (): void => crops.open(0);
   const turn = (by: number): void => {
-    const rows = current(session);
+    const rows = current(client);
     const at = rows.findIndex((crop) => crop.id === crops.opened);
     const next = rows[(at + by + rows.length) % rows.length];
     if (next) crops.open(next.id);
@@ -269,7 +266,7 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
       shot.show(null, null);
       return;
     }
-    const info = current(session).find((crop) => crop.id === opened);
+    const info = current(client).find((crop) => crop.id === opened);
     const said = large ?? info;
     // The small picture stands in until the large one is here.
     const stand = info && !crops.set?.cut ? (crops.pictures.get(info.key) ?? null) : null;

@@ -1,19 +1,19 @@
-import type { Session } from "../client";
-import { keepKeys } from "../host/shortcuts";
+import type { WidgetClient } from "../client";
+import { isolateKeys } from "../host/shortcuts";
 import { text } from "../text";
 import { el } from "../ui/dom";
 import { keepFocus } from "../ui/focus";
 import { explainLabels } from "../ui/help";
 import { type View, watch } from "../ui/view";
 import { curvePanel } from "./curve";
-import { hasImages, realPanel } from "./examples";
+import { examplesPanel } from "./examples";
 import { knobsPanel } from "./knobs";
 import { comparePanel, gaugePanel, sheetPanel } from "./lazy";
 import { objectivePanel } from "./objective";
 import { headingPanel, pickerPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { recipePanel } from "./recipe";
-import { keepPanel } from "./save";
+import { savePanel } from "./save";
 import { footerPanel, statusPanel } from "./status";
 import { transportPanel } from "./transport";
 
@@ -25,48 +25,48 @@ type Panel = (view: View) => HTMLElement;
  * section of later.ts and belongs in `below`.
  */
 const PLACES: Record<string, readonly Panel[]> = {
-  picture: [picturePanel, transportPanel, keepPanel, gaugePanel],
-  images: [realPanel],
+  picture: [picturePanel, transportPanel, savePanel, gaugePanel],
+  images: [examplesPanel],
   unit: [headingPanel, pickerPanel, objectivePanel, curvePanel, statusPanel],
   recipe: [recipePanel, knobsPanel],
   below: [sheetPanel, comparePanel],
 };
 
-/** Puts one view of the session into `host`; everything it made is gone once `signal` aborts. */
-export function mountExplorer(session: Session, host: HTMLElement, signal: AbortSignal): void {
-  const view: View = { session, signal };
+/** Puts one view of the client into `host`; everything it made is gone once `signal` aborts. */
+export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: AbortSignal): void {
+  const view: View = { client, signal };
   // fieldset: the one element that switches off every control in it at once.
-  const bench = el("fieldset", { class: "peek-bench" });
+  const bench = el("fieldset", { class: "peek-main" });
   for (const [place, panels] of Object.entries(PLACES)) {
-    const part = el("div", { class: `peek-place peek-at-${place}` }, ...panels.map((panel) => panel(view)));
+    const part = el("div", { class: `peek-slot peek-at-${place}` }, ...panels.map((panel) => panel(view)));
     part.style.gridArea = place;
     bench.append(part);
   }
   const root = el("section", { class: "peek-root", "aria-label": text.title }, bench, footerPanel(view));
 
-  keepKeys(root, signal);
+  isolateKeys(root, signal);
 
   watch(view, ["evidence_status"], () => {
-    bench.classList.toggle("peek-with-images", hasImages(session));
+    bench.classList.toggle("peek-with-images", client.hasDataset);
   });
   watch(view, ["health"], () => {
-    bench.disabled = session.attention.health === "gone";
-    root.dataset.peekHealth = session.attention.health;
+    bench.disabled = client.connection.health === "gone";
+    root.dataset.peekHealth = client.connection.health;
   });
   // For tests, which wait on these and never on time. Documented here; nothing reads them but tests.
   watch(view, ["status", "drawn", "frame", "step"], () => {
-    const { store, status } = session;
-    root.dataset.peekReceived = String(store.received);
-    root.dataset.peekDrawn = String(store.drawn);
-    root.dataset.peekN = String(store.n);
+    const { frames, status } = client;
+    root.dataset.peekReceived = String(frames.received);
+    root.dataset.peekDrawn = String(frames.drawn);
+    root.dataset.peekN = String(frames.n);
     root.dataset.peekState = status.state;
     root.dataset.peekRun = String(status.run);
     root.dataset.peekStep = String(status.step);
   });
   watch(view, ["evidence_status", "crops", "large"], () => {
-    const { set, pictures, large } = session.crops;
-    root.dataset.peekEvidence = session.wire.get("evidence_status")?.state ?? "none";
-    root.dataset.peekImages = String(session.wire.get("evidence_status")?.images ?? 0);
+    const { set, pictures, large } = client.crops;
+    root.dataset.peekEvidence = client.wire.get("evidence_status")?.state ?? "none";
+    root.dataset.peekImages = String(client.wire.get("evidence_status")?.images ?? 0);
     root.dataset.peekCrops = String(set?.crops.length ?? 0);
     root.dataset.peekCropsOf = set ? `${set.layer}/${set.unit}` : "";
     root.dataset.peekThumbs = String(pictures.size);
@@ -74,9 +74,9 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   });
 
   watch(view, ["compared"], () => {
-    const compared = session.later.parts?.compared;
-    root.dataset.peekCompare = compared?.set?.state ?? "";
-    root.dataset.peekCompared = String(compared?.pictures.filter(Boolean).length ?? 0);
+    const comparison = client.lazy.loaded?.comparison;
+    root.dataset.peekCompare = comparison?.set?.state ?? "";
+    root.dataset.peekCompared = String(comparison?.pictures.filter(Boolean).length ?? 0);
   });
 
   explainLabels(view, root);
@@ -86,15 +86,15 @@ export function mountExplorer(session: Session, host: HTMLElement, signal: Abort
   root.addEventListener(
     "keydown",
     (event) => {
-      if (event.key === "Escape" && !event.defaultPrevented && session.crops.opened) session.crops.open(0);
+      if (event.key === "Escape" && !event.defaultPrevented && client.crops.opened) client.crops.open(0);
     },
     { signal },
   );
 
   host.append(root);
   // Jupyter marks a widget that has no line to a kernel: one out of a saved notebook.
-  if (host.closest(".jupyter-widgets-disconnected")) session.attention.cut();
-  const unwatch = session.attention.watch(root);
+  if (host.closest(".jupyter-widgets-disconnected")) client.connection.lineChanged();
+  const unwatch = client.connection.watch(root);
   signal.addEventListener(
     "abort",
     () => {

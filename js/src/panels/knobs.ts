@@ -1,9 +1,10 @@
+import { clamp, formatFixed, formatNumber } from "../numbers";
 import type { KnobInfo } from "../protocol";
-import { formatFixed, formatNumber, text } from "../text";
-import { clamp, slider } from "../ui/controls";
+import { text } from "../text";
+import { slider } from "../ui/controls";
 import { el, iconButton, setText } from "../ui/dom";
 import { helpFor } from "../ui/help";
-import { type View, watch, watchCalmly } from "../ui/view";
+import { type View, watch, watchThrottled } from "../ui/view";
 
 /** Slider positions: enough to be smooth under a pointer, few enough for the arrow keys. */
 export const POSITIONS = 200;
@@ -52,18 +53,18 @@ export function knobsPanel(view: View): HTMLElement {
   watch(view, ["_knobs"], () => {
     made?.abort();
     made = new AbortController();
-    const inner = { session: view.session, signal: made.signal };
-    rows.replaceChildren(...(view.session.wire.get("_knobs") ?? []).map((knob) => knobRow(inner, knob)));
+    const inner = { client: view.client, signal: made.signal };
+    rows.replaceChildren(...(view.client.wire.get("_knobs") ?? []).map((knob) => knobRow(inner, knob)));
   });
   return rows;
 }
 
 function knobRow(view: View, knob: KnobInfo): HTMLElement {
-  const { session, signal } = view;
-  const { wire } = session;
+  const { client, signal } = view;
+  const { wire } = client;
   const set = (value: number | null): void => {
     wire.edit({ [knob.name]: value });
-    session.attention.expectReply();
+    client.connection.expectReply();
   };
   const range = slider(knob.label, (position) => set(valueAt(knob, position)), signal);
   const number = el("span", { class: "peek-value" });
@@ -92,7 +93,7 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
   );
 
   const update = (): void => {
-    const { values, recipe_values } = session.status;
+    const { values, recipe_values } = client.status;
     const own = wire.get(knob.name);
     const byHand = own !== null && own !== undefined;
     const value = byHand ? own : values[knob.name];
@@ -101,7 +102,7 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
     const unused = !byHand && planned === undefined && Object.keys(recipe_values).length > 0;
     const shown = value === undefined ? "–" : formatKnob(knob, value);
     const ofRecipe = planned === undefined ? null : formatKnob(knob, planned);
-    row.classList.toggle("peek-by-hand", byHand);
+    row.classList.toggle("peek-overridden", byHand);
     setText(badge, byHand ? text.overridden : unused ? text.unusedKnob : "");
     setText(number, shown);
     reset.disabled = !byHand;
@@ -114,6 +115,6 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
   };
   // A hand must see its own change at once; what a schedule does may be shown at a readable pace.
   watch(view, [knob.name], update);
-  watchCalmly(view, ["status"], 100, update);
+  watchThrottled(view, ["status"], 100, update);
   return row;
 }

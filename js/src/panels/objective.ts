@@ -1,30 +1,30 @@
+import { currentLayer } from "../layers";
+import { clamp, readWhole } from "../numbers";
 import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "../protocol";
 import { text } from "../text";
-import { clamp, readWhole } from "../ui/controls";
 import { el, iconButton, put, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
-import { currentLayer } from "./picker";
 
 type Pair = readonly [number, number];
 
 /** The middle place of a map; of an even side's two, the first, as Python has it. */
-export function middleOf([rows, columns]: Pair): Pair {
+export function centerOf([rows, columns]: Pair): Pair {
   return [Math.floor((rows - 1) / 2), Math.floor((columns - 1) / 2)];
 }
 
 /** What of the unit is drawn: at which place, over the map, or its opposite; how large, and where it is computed. */
 export function objectivePanel(view: View): HTMLElement {
-  const { session, signal } = view;
-  const { wire } = session;
+  const { client, signal } = view;
+  const { wire } = client;
   const edit = (values: ControlValues): void => {
     wire.edit(values);
-    session.attention.expectReply();
+    client.connection.expectReply();
   };
   const mapSize = (): Pair => {
-    const [rows, columns] = currentLayer(session)?.size ?? [];
+    const [rows, columns] = currentLayer(client)?.size ?? [];
     return [rows ?? 1, columns ?? 1];
   };
-  const place = (): Pair => wire.get("at") ?? middleOf(mapSize());
+  const place = (): Pair => wire.get("at") ?? centerOf(mapSize());
   const on = (element: HTMLElement, event: string, act: (event: Event) => void): void =>
     element.addEventListener(event, act, { signal });
 
@@ -69,7 +69,7 @@ export function objectivePanel(view: View): HTMLElement {
   on(device, "change", () => edit({ device: device.value }));
 
   watch(view, ["layer", "_layer_list", "objective", "at", "negative"], () => {
-    const kinds = currentLayer(session)?.objectives ?? [];
+    const kinds = currentLayer(client)?.objectives ?? [];
     const now = wire.get("objective");
     kind.replaceChildren(...kinds.map((each) => el("option", { value: each }, text.kinds[each])));
     kind.value = now;
@@ -90,7 +90,7 @@ export function objectivePanel(view: View): HTMLElement {
     setText(where, text.position([row, column], shape));
   });
   watch(view, ["size", "status"], () => {
-    put(size, "placeholder", String(session.status.size || ""));
+    put(size, "placeholder", String(client.status.size || ""));
     const root = size.getRootNode() as Document | ShadowRoot;
     // text that is no number reads as "", and stands there until something is written
     if (root.activeElement !== size && size.validity.badInput) size.value = "";

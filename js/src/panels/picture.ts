@@ -1,16 +1,16 @@
+import { describeUnit } from "../layers";
 import { text } from "../text";
 import { el, put, setText } from "../ui/dom";
-import { type View, watch, watchCalmly } from "../ui/view";
-import { describeUnit } from "./picker";
+import { type View, watch, watchThrottled } from "../ui/view";
 
 /** The picture: a square that keeps its place from before the first frame on. */
 export function picturePanel(view: View): HTMLElement {
-  const { session, signal } = view;
+  const { client, signal } = view;
   const canvas = el("canvas", { class: "peek-canvas", role: "img" });
   const note = el("p", { class: "peek-stage-note" });
   const stage = el("div", { class: "peek-stage" }, canvas, note);
 
-  const detach = session.store.attach((picture) => {
+  const detach = client.frames.attach((picture) => {
     const [width, height] =
       "displayWidth" in picture ? [picture.displayWidth, picture.displayHeight] : [picture.width, picture.height];
     if (canvas.width !== width) canvas.width = width;
@@ -20,14 +20,14 @@ export function picturePanel(view: View): HTMLElement {
   signal.addEventListener("abort", detach, { once: true });
 
   watch(view, ["drawn", "undecodable"], () => {
-    const empty = session.store.n < 0;
+    const empty = client.frames.n < 0;
     put(canvas, "hidden", empty);
-    put(note, "hidden", !empty && !session.undecodable);
-    setText(note, session.undecodable ? text.undecodable : text.waiting);
+    put(note, "hidden", !empty && !client.undecodable);
+    setText(note, client.undecodable ? text.undecodable : text.waiting);
   });
-  watchCalmly(view, ["status"], 1000, () => {
-    canvas.setAttribute("aria-label", text.picture(describeUnit(session), session.status.step));
+  watchThrottled(view, ["status"], 1000, () => {
+    canvas.setAttribute("aria-label", text.picture(describeUnit(client), client.status.step));
   });
-  watch(view, ["health"], () => stage.classList.toggle("peek-stale", session.attention.health === "gone"));
+  watch(view, ["health"], () => stage.classList.toggle("peek-stale", client.connection.health === "gone"));
   return stage;
 }

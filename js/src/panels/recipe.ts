@@ -5,13 +5,13 @@ import { type View, watch } from "../ui/view";
 
 /** The recipe in force with what it does in a sentence; a press shows all of them, each with its own. */
 export function recipePanel(view: View): HTMLElement {
-  const { session, signal } = view;
-  const { wire } = session;
+  const { client, signal } = view;
+  const { wire } = client;
   const name = el("span", { class: "peek-recipe-name" });
   const button = el(
     "button",
     { type: "button", class: "peek-recipe-button", "aria-expanded": "false" },
-    el("span", { class: "peek-unseen" }, text.recipeNow),
+    el("span", { class: "peek-visually-hidden" }, text.recipeNow),
     name,
     icon("down"),
   );
@@ -65,7 +65,7 @@ export function recipePanel(view: View): HTMLElement {
     "change",
     (event) => {
       wire.edit({ recipe: (event.target as HTMLInputElement).value });
-      session.attention.expectReply();
+      client.connection.expectReply();
     },
     { signal },
   );

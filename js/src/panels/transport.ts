@@ -1,28 +1,29 @@
+import { randomOther } from "../layers";
+import { formatFixed } from "../numbers";
 import { LARGEST_SEED, type Outbound } from "../protocol";
-import { formatFixed, text } from "../text";
+import { text } from "../text";
 import { numberBox, slider } from "../ui/controls";
 import { el, iconButton, put, setIcon, setText, textButton } from "../ui/dom";
-import { throttled, type View, watch, watchCalmly } from "../ui/view";
-import { anotherOf } from "./picker";
+import { throttled, type View, watch, watchThrottled } from "../ui/view";
 
 /** The kept step to show when a slider goes from one step to another: a key moves by one, and not every step is kept. */
-export function keptToward(kept: readonly number[], from: number, to: number): number {
+export function checkpointToward(kept: readonly number[], from: number, to: number): number {
   const there = to > from ? kept.find((step) => step >= to) : [...kept].reverse().find((step) => step <= to);
   return there ?? kept[to > from ? kept.length - 1 : 0] ?? to;
 }
 
 /** Play, one step, restart and the seed, with how far the schedule has come, and the way back over it. */
 export function transportPanel(view: View): HTMLElement {
-  const { session, signal } = view;
-  const { wire, attention } = session;
+  const { client, signal } = view;
+  const { wire, connection } = client;
   const tell = (message: Outbound): void => {
-    session.store.hurry();
-    if (wire.send(message)) attention.expectReply();
+    client.frames.hurry();
+    if (wire.send(message)) connection.expectReply();
   };
   const say = (kind: "play" | "restart" | "step"): void => tell({ kind });
 
   /** Done or failed: it stands still although `playing` says otherwise. */
-  const ended = (): boolean => session.status.state === "done" || session.status.state === "error";
+  const ended = (): boolean => client.status.state === "done" || client.status.state === "error";
   const play = iconButton(
     "play",
     text.play,
@@ -33,7 +34,7 @@ export function transportPanel(view: View): HTMLElement {
         return;
       }
       wire.edit({ playing: !wire.get("playing") });
-      attention.expectReply();
+      connection.expectReply();
     },
     signal,
   );
@@ -43,10 +44,10 @@ export function transportPanel(view: View): HTMLElement {
 
   const setSeed = (seed: number): void => {
     wire.edit({ seed });
-    attention.expectReply();
+    connection.expectReply();
   };
   const seed = numberBox(text.seed, setSeed, signal);
-  const dice = iconButton("dice", text.newSeed, () => setSeed(anotherOf(1000, wire.get("seed"))), signal);
+  const dice = iconButton("dice", text.newSeed, () => setSeed(randomOther(1000, wire.get("seed"))), signal);
 
   watch(view, ["playing", "status"], () => {
     const running = wire.get("playing") && !ended();
@@ -65,18 +66,18 @@ export function transportPanel(view: View): HTMLElement {
   const scrubber = slider(
     text.scrubber,
     (step) => {
-      at = keptToward(session.status.kept, at, step);
+      at = checkpointToward(client.status.kept, at, step);
       scrubber.input.value = String(at);
       look();
     },
     signal,
   );
   scrubber.input.classList.add("peek-scrubber");
-  const resume = textButton(text.resume, () => tell({ kind: "resume", step: session.status.step }), signal);
+  const resume = textButton(text.resume, () => tell({ kind: "resume", step: client.status.step }), signal);
   const count = el("span", { class: "peek-count" });
   const rate = el("span", { class: "peek-rate" });
-  watchCalmly(view, ["status"], 100, () => {
-    const { step: done, total, rate: speed, kept, looking } = session.status;
+  watchThrottled(view, ["status"], 100, () => {
+    const { step: done, total, rate: speed, kept, looking } = client.status;
     const end = kept[kept.length - 1] ?? 0;
     at = done;
     scrubber.show({
@@ -103,7 +104,7 @@ export function transportPanel(view: View): HTMLElement {
       play,
       step,
       restart,
-      el("span", { class: "peek-readout" }, count, el("span", { class: "peek-rate-place" }, rate, resume)),
+      el("span", { class: "peek-readout" }, count, el("span", { class: "peek-rate-slot" }, rate, resume)),
       el("label", { class: "peek-seed" }, el("span", { class: "peek-label" }, text.seed), seed.input),
       dice,
     ),

@@ -1,33 +1,37 @@
 import { el, setText } from "../ui/dom";
 import type { View } from "../ui/view";
-import { columnsFor, type Rows, rowsInView, type Selection } from "./math";
+import { columnsFor, type Rows, rowsInView } from "./layout";
+import type { Selection } from "./selection";
 
 const GAP = 6;
 const CAPTION = 18;
-const SPARE = 2;
+const SPARE_ROWS = 2;
 
 /** What a tile shows of its unit. */
 export interface Tile {
   url: string;
   draft: boolean;
-  words: string;
-  /** Words that are only suggested. */
-  ghost: string;
+  tags: string;
+  /** The tag that is only suggested. */
+  suggestion: string;
+  /** The description for screen readers and the tooltip. */
   spoken: string;
-  bench: boolean;
+  /** Whether the explorer shows this unit. */
+  current: boolean;
 }
 
 export interface SheetGrid {
   element: HTMLElement;
   columns: number;
-  /** Rows that fit. */
+  /** Number of rows in view. */
   page: number;
-  /** Lays the units out in this order. */
+  /** Lays out the units in this order. */
   lay(units: readonly number[]): void;
+  /** Sets the size of the tiles in pixels. */
   zoom(tile: number): void;
-  /** Shows again what is in view: something about the units has changed. */
+  /** Updates the tiles in view after something about their units has changed. */
   refresh(): void;
-  /** Brings a unit into view, and the focus to it if asked. */
+  /** Scrolls to a unit, and focuses it if `focus` is set. */
   show(unit: number, focus: boolean): void;
 }
 
@@ -36,8 +40,8 @@ interface Cell {
   spoken: HTMLElement;
   image: HTMLImageElement;
   number: HTMLElement;
-  words: HTMLElement;
-  ghost: HTMLElement;
+  tags: HTMLElement;
+  suggestion: HTMLElement;
   unit: number;
 }
 
@@ -47,8 +51,8 @@ interface Row {
 }
 
 /**
- * Thousands of tiles, of which only the rows in view are in the page. The row with the focus always is: it would
- * fall back to the page's body otherwise, and the keys with it.
+ * A grid of thousands of tiles, of which only the rows in view are in the page. The row with the focus always stays in
+ * it: the focus would otherwise fall back to the body, and the keys with it.
  */
 export function sheetGrid(
   view: View,
@@ -61,9 +65,9 @@ export function sheetGrid(
   const element = el("div", { class: "peek-sheet-grid", role: "grid", "aria-label": label }, canvas);
   element.setAttribute("aria-multiselectable", "true");
   const rows = new Map<number, Row>();
-  const spare: Row[] = [];
+  const unused: Row[] = [];
   let units: readonly number[] = [];
-  let place = new Map<number, number>();
+  let indexOf = new Map<number, number>();
   let tile = 96;
   let columns = 1;
   let frame = 0;
@@ -73,37 +77,37 @@ export function sheetGrid(
   const newCell = (): Cell => {
     const image = el("img", { class: "peek-sheet-tile-picture", alt: "", draggable: "false", decoding: "async" });
     const number = el("span", { class: "peek-sheet-tile-unit" });
-    const words = el("span", { class: "peek-sheet-tile-words" });
-    const ghost = el("span", { class: "peek-sheet-tile-ghost" });
-    const caption = el("span", { class: "peek-sheet-tile-caption", "aria-hidden": "true" }, number, words, ghost);
-    const spoken = el("span", { class: "peek-unseen" });
+    const tags = el("span", { class: "peek-sheet-tile-tags" });
+    const suggestion = el("span", { class: "peek-sheet-tile-suggestion" });
+    const caption = el("span", { class: "peek-sheet-tile-caption", "aria-hidden": "true" }, number, tags, suggestion);
+    const spoken = el("span", { class: "peek-visually-hidden" });
     return {
       element: el("div", { class: "peek-sheet-tile", role: "gridcell", tabindex: -1 }, spoken, image, caption),
       spoken,
       image,
       number,
-      words,
-      ghost,
+      tags,
+      suggestion,
       unit: -1,
     };
   };
 
   const paint = (cell: Cell): void => {
     const { unit, element: box, image } = cell;
-    const { url, draft, words, ghost, spoken, bench } = tileOf(unit);
+    const { url, draft, tags, suggestion, spoken, current } = tileOf(unit);
     if (image.getAttribute("src") !== url) {
       if (url) image.src = url;
       else image.removeAttribute("src");
     }
     image.hidden = !url;
     setText(cell.number, String(unit));
-    setText(cell.words, words);
-    setText(cell.ghost, ghost);
-    box.className = `peek-sheet-tile${draft ? " peek-sheet-tile-draft" : ""}${words ? " peek-sheet-tile-tagged" : ""}`;
+    setText(cell.tags, tags);
+    setText(cell.suggestion, suggestion);
+    box.className = `peek-sheet-tile${draft ? " peek-sheet-tile-draft" : ""}${tags ? " peek-sheet-tile-tagged" : ""}`;
     box.title = spoken;
     setText(cell.spoken, spoken);
     box.setAttribute("aria-selected", String(selection.units.has(unit)));
-    if (bench) box.setAttribute("aria-current", "true");
+    if (current) box.setAttribute("aria-current", "true");
     else box.removeAttribute("aria-current");
     box.tabIndex = unit === selection.active ? 0 : -1;
   };
@@ -128,25 +132,25 @@ export function sheetGrid(
   };
 
   const count = (): number => Math.ceil(units.length / columns);
-  const activeRow = (): number => Math.floor((place.get(selection.active) ?? -1) / columns);
+  const activeRow = (): number => Math.floor((indexOf.get(selection.active) ?? -1) / columns);
 
-  const render = (everything: boolean): void => {
+  const render = (repaint: boolean): void => {
     const height = element.clientHeight;
-    shown = rowsInView(element.scrollTop, height, rowHeight(), count(), SPARE);
-    const keep = activeRow();
+    shown = rowsInView(element.scrollTop, height, rowHeight(), count(), SPARE_ROWS);
+    const focused = activeRow();
     for (const [at, row] of rows) {
-      if ((at >= shown.first && at < shown.end) || (at === keep && at < count())) continue;
+      if ((at >= shown.first && at < shown.end) || (at === focused && at < count())) continue;
       rows.delete(at);
       row.element.hidden = true;
       for (const cell of row.cells) cell.element.removeAttribute("data-unit");
-      spare.push(row);
+      unused.push(row);
     }
     const wanted = Array.from({ length: shown.end - shown.first }, (_, each) => shown.first + each);
-    if (keep >= 0 && (keep < shown.first || keep >= shown.end)) wanted.push(keep);
+    if (focused >= 0 && (focused < shown.first || focused >= shown.end)) wanted.push(focused);
     for (const at of wanted) {
       const there = rows.get(at);
-      if (there && !everything) continue;
-      const row = there ?? spare.pop() ?? { element: el("div", { class: "peek-sheet-row", role: "row" }), cells: [] };
+      if (there && !repaint) continue;
+      const row = there ?? unused.pop() ?? { element: el("div", { class: "peek-sheet-row", role: "row" }), cells: [] };
       if (!there) {
         rows.set(at, row);
         row.element.hidden = false;
@@ -154,8 +158,8 @@ export function sheetGrid(
       }
       fill(at, row);
     }
-    const seen = rowsInView(element.scrollTop, height, rowHeight(), count(), 0);
-    onView(units.slice(seen.first * columns, seen.end * columns));
+    const inView = rowsInView(element.scrollTop, height, rowHeight(), count(), 0);
+    onView(units.slice(inView.first * columns, inView.end * columns));
   };
 
   const layOut = (): void => {
@@ -168,13 +172,13 @@ export function sheetGrid(
     render(true);
   };
 
-  const soon = (): void => {
+  const renderSoon = (): void => {
     frame ||= requestAnimationFrame(() => {
       frame = 0;
       render(false);
     });
   };
-  element.addEventListener("scroll", soon, { signal: view.signal, passive: true });
+  element.addEventListener("scroll", renderSoon, { signal: view.signal, passive: true });
   view.signal.addEventListener("abort", () => cancelAnimationFrame(frame), { once: true });
   if (typeof ResizeObserver !== "undefined") {
     const observer = new ResizeObserver(layOut);
@@ -192,11 +196,11 @@ export function sheetGrid(
     },
     lay(next) {
       units = next;
-      place = new Map(next.map((unit, at) => [unit, at]));
+      indexOf = new Map(next.map((unit, at) => [unit, at]));
       layOut();
     },
     zoom(next) {
-      // What was at the top stays there.
+      // The top row stays at the top.
       const top = Math.floor(element.scrollTop / rowHeight()) * columns;
       tile = next;
       layOut();
@@ -207,7 +211,7 @@ export function sheetGrid(
       for (const row of rows.values()) for (const cell of row.cells) if (cell.unit >= 0) paint(cell);
     },
     show(unit, focus) {
-      const at = place.get(unit);
+      const at = indexOf.get(unit);
       if (at === undefined) return;
       const top = Math.floor(at / columns) * rowHeight();
       const { scrollTop, clientHeight } = element;

@@ -7,24 +7,25 @@ import {
   type LargeCrop,
   type Outbound,
 } from "../protocol";
+import { decodeImage } from "./images";
 
-/** A crop shown large: its picture and how bright the unit's map leaves each place (0 to 255, row by row). */
-export interface Large extends LargeCrop {
+/** A crop shown large: its picture and the activation map as brightness (0 to 255, row by row). */
+export interface OpenedCrop extends LargeCrop {
   picture: ImageBitmap | null;
   levels: Uint8Array<ArrayBuffer> | null;
 }
 
 /**
- * The real images of one model, as custom messages bring them: decoded once, whatever number of views.
+ * The dataset examples of one model, as custom messages bring them: decoded once, whatever the number of views.
  *
- * Only the pictures of the set shown are kept. A picture that is decoded after its set has gone is let go.
+ * Only the pictures of the current set are kept. A picture whose set was replaced while it was decoded is closed.
  */
 export class CropStore {
   set: CropSet | null = null;
   readonly pictures = new Map<string, ImageBitmap>();
-  /** The number of the crop to show large, 0 for none, and what has come of it. */
+  /** The number of the crop to show large (0: none), and that crop once its picture is here. */
   opened = 0;
-  large: Large | null = null;
+  large: OpenedCrop | null = null;
   private disposed = false;
 
   constructor(
@@ -34,29 +35,32 @@ export class CropStore {
 
   receive(content: unknown, buffers: readonly Binary[]): void {
     const message = content as Inbound | null;
-    if (message?.kind === "crops") this.takeSet(message, buffers);
-    else if (message?.kind === "large") this.takeLarge(message, buffers);
+    if (message?.kind === "crops") this.receiveSet(message, buffers);
+    else if (message?.kind === "large") this.receiveLarge(message, buffers);
   }
 
-  arrange(bottom: boolean, cut: boolean): void {
+  /** Requests the examples at the bottom or the top of the ranking, cut to the receptive field or in full. */
+  setView(bottom: boolean, cut: boolean): void {
     this.open(0);
     this.send({ kind: "crop_view", bottom, cut });
   }
 
-  /** Shows a crop large, or with 0 all of them again. */
+  /** Shows a crop large; 0 shows the grid of all of them again. */
   open(id: number): void {
     if (id === this.opened) return;
     this.opened = id;
-    this.dropLarge();
+    this.closeLarge();
     this.send({ kind: "open_crop", id });
     this.onChange("large");
   }
 
+  /** Starts the run from a crop; 0 starts it from noise again. */
   startFrom(id: number): void {
     this.send({ kind: "start_from_crop", id });
   }
 
-  look(on: boolean): void {
+  /** Resumes or stops the pass over the dataset. */
+  runPass(on: boolean): void {
     this.send({ kind: "run_pass", on });
   }
 
@@ -68,18 +72,18 @@ export class CropStore {
     this.large = null;
   }
 
-  private takeSet(set: CropSet, buffers: readonly Binary[]): void {
+  private receiveSet(set: CropSet, buffers: readonly Binary[]): void {
     const old = this.set;
     this.set = set;
-    const wanted = new Set(set.crops.map((crop) => crop.key));
+    const current = new Set(set.crops.map((crop) => crop.key));
     for (const [key, picture] of this.pictures) {
-      if (wanted.has(key)) continue;
+      if (current.has(key)) continue;
       picture.close();
       this.pictures.delete(key);
     }
     if (old && (old.layer !== set.layer || old.unit !== set.unit) && this.opened) {
       this.opened = 0;
-      this.dropLarge();
+      this.closeLarge();
       this.onChange("large");
     }
     for (const crop of set.crops) void this.decode(crop, buffers[crop.image]);
@@ -87,7 +91,7 @@ export class CropStore {
   }
 
   private async decode(crop: CropInfo, buffer: Binary | undefined): Promise<void> {
-    const picture = await decoded(buffer);
+    const picture = await decodeImage(buffer);
     if (!picture) return;
     if (this.disposed || !this.set?.crops.some((each) => each.key === crop.key)) {
       picture.close();
@@ -98,32 +102,21 @@ export class CropStore {
     this.onChange("crops");
   }
 
-  private async takeLarge(message: LargeCrop, buffers: readonly Binary[]): Promise<void> {
-    // A page that is loaded again is told of the crop that it showed before.
+  private async receiveLarge(message: LargeCrop, buffers: readonly Binary[]): Promise<void> {
+    // The kernel sends the crop that was open before the page was loaded again, too.
     if (this.opened === 0 || message.id !== this.opened) return;
-    const picture = await decoded(buffers[0]);
+    const picture = await decodeImage(buffers[0]);
     if (this.disposed || message.id !== this.opened) {
       picture?.close();
       return;
     }
-    this.dropLarge();
+    this.closeLarge();
     this.large = { ...message, picture, levels: bytesOf(buffers[1]) };
     this.onChange("large");
   }
 
-  private dropLarge(): void {
+  private closeLarge(): void {
     this.large?.picture?.close();
     this.large = null;
-  }
-}
-
-export async function decoded(buffer: Binary | undefined): Promise<ImageBitmap | null> {
-  const bytes = bytesOf(buffer);
-  if (!bytes) return null;
-  try {
-    return await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
-  } catch {
-    // A tile without its picture still says its number.
-    return null;
   }
 }

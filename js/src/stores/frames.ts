@@ -1,7 +1,7 @@
-/** A decoded frame is drawn as it is: to make a bitmap of it first turns its colors on the page's thread, and waits. */
+/** A VideoFrame is drawn directly: converting it to an ImageBitmap first converts colors on the main thread. */
 export type Picture = ImageBitmap | VideoFrame;
 
-/** Where a view draws: called with the picture shown last when it joins, and with each that is shown. */
+/** Draws pictures in a view: called with the current picture when it is attached, and with each new one. */
 export type Sink = (picture: Picture) => void;
 
 interface Frame {
@@ -9,7 +9,7 @@ interface Frame {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** Through WebCodecs where there are any: a Blob goes through another process first, which takes as long again. */
+/** Decodes with WebCodecs where the browser has it: a Blob goes through another process first, which takes as long again. */
 async function decode(bytes: Uint8Array<ArrayBuffer>): Promise<Picture> {
   const type = mimeType(bytes);
   if (typeof ImageDecoder === "undefined") return createImageBitmap(new Blob([bytes], { type }));
@@ -26,25 +26,25 @@ interface Decoded {
   picture: Picture;
 }
 
-/** Python sends JPEG while it runs and PNG when it stops; the first bytes say which. */
+/** The type of an image by its first bytes: Python sends JPEG while it runs and PNG when it stops. */
 export function mimeType(bytes: Uint8Array): string {
   return bytes[0] === 0x89 && bytes[1] === 0x50 ? "image/png" : "image/jpeg";
 }
 
-/** Pictures that wait for a repaint each: what came in a bunch is shown one by one, as it was drawn. */
-const HELD = 2;
+/** How many decoded pictures may wait for a repaint of their own: a burst of frames is shown one by one. */
+const MAX_QUEUED = 2;
 
-/** How long after a control was used the newest picture is shown at once, and none waits. */
+/** How long after the use of a control the newest picture is shown immediately. */
 const HURRY_MS = 400;
 
 /**
  * The frames of one model: decoded once, drawn in all its views.
  *
- * One decode at a time and one slot for what comes next: a frame that is overtaken while it waits is
- * never decoded, so a slow browser falls behind by a few pictures and not by a queue.
+ * There is one decode at a time and one slot for the next frame. A frame that is superseded while it waits is never
+ * decoded, so that a slow browser lags by a few pictures and not by a growing queue.
  *
- * The way from the kernel holds frames back and lets them go in bunches. Of two that were drawn before one repaint the
- * first would never be seen: so each has a repaint of its own, but for when somebody has just used a control.
+ * Frames arrive from the kernel in bursts. Of two drawn before the same repaint the first would never be visible, so
+ * each gets a repaint of its own, except shortly after the use of a control.
  */
 export class FrameStore {
   received = 0;
@@ -55,10 +55,10 @@ export class FrameStore {
   private pending: Frame | null = null;
   private decoding = false;
   private current: Picture | null = null;
-  private held: Decoded[] = [];
+  private queue: Decoded[] = [];
   private repaint = 0;
-  private hurried = -Infinity;
-  private wanted = false;
+  private hurriedAt = -Infinity;
+  private visible = false;
   private disposed = false;
   private readonly sinks = new Set<Sink>();
 
@@ -67,23 +67,25 @@ export class FrameStore {
     private readonly onError: (error: unknown) => void,
   ) {}
 
+  /** Takes a new frame, in place of one that still waits. */
   offer(n: number, bytes: Uint8Array<ArrayBuffer>): void {
     this.received += 1;
     this.pending = { n, bytes };
     void this.pump();
   }
 
-  /** While nobody can see a view, frames are kept but not decoded. */
-  want(on: boolean): void {
-    this.wanted = on;
+  /** Whether a view is visible; while none is, only the newest frame is kept and nothing is decoded. */
+  setVisible(on: boolean): void {
+    this.visible = on;
     void this.pump();
   }
 
-  /** A control was used: what shows its effect must not wait. */
+  /** A control was used: the pictures that show its effect must not wait. */
   hurry(): void {
-    this.hurried = performance.now();
+    this.hurriedAt = performance.now();
   }
 
+  /** Adds a sink; the returned function removes it. */
   attach(sink: Sink): () => void {
     this.sinks.add(sink);
     if (this.current) sink(this.current);
@@ -95,7 +97,7 @@ export class FrameStore {
     this.pending = null;
     this.sinks.clear();
     cancelAnimationFrame(this.repaint);
-    this.dropHeld();
+    this.clearQueue();
     this.current?.close();
     this.current = null;
   }
@@ -104,7 +106,7 @@ export class FrameStore {
     if (this.decoding) return;
     this.decoding = true;
     try {
-      while (this.pending && this.wanted && !this.disposed) {
+      while (this.pending && this.visible && !this.disposed) {
         const frame = this.pending;
         this.pending = null;
         try {
@@ -118,29 +120,29 @@ export class FrameStore {
     }
   }
 
-  /** At the next repaint that has no other; at once where the hand waits for it. */
+  /** Shows at the next free repaint, or immediately after the use of a control. */
   private present(frame: Decoded): void {
     if (this.disposed) {
       frame.picture.close();
-    } else if (performance.now() - this.hurried < HURRY_MS) {
-      this.dropHeld();
+    } else if (performance.now() - this.hurriedAt < HURRY_MS) {
+      this.clearQueue();
       this.show(frame);
     } else {
-      this.held.push(frame);
-      if (this.held.length > HELD) this.held.shift()?.picture.close();
+      this.queue.push(frame);
+      if (this.queue.length > MAX_QUEUED) this.queue.shift()?.picture.close();
       this.repaint ||= requestAnimationFrame(this.showNext);
     }
   }
 
   private readonly showNext = (): void => {
-    const next = this.held.shift();
-    this.repaint = this.held.length > 0 ? requestAnimationFrame(this.showNext) : 0;
+    const next = this.queue.shift();
+    this.repaint = this.queue.length > 0 ? requestAnimationFrame(this.showNext) : 0;
     if (next) this.show(next);
   };
 
-  private dropHeld(): void {
-    for (const { picture } of this.held) picture.close();
-    this.held = [];
+  private clearQueue(): void {
+    for (const { picture } of this.queue) picture.close();
+    this.queue = [];
   }
 
   private show({ n, picture }: Decoded): void {

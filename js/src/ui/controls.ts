@@ -1,14 +1,5 @@
+import { readWhole } from "../numbers";
 import { el, put } from "./dom";
-
-export function clamp(value: number, minimum: number, maximum: number): number {
-  return Math.min(Math.max(value, minimum), maximum);
-}
-
-/** A whole number in the range, from whatever was typed; null when it is no number at all. */
-export function readWhole(typed: string, minimum: number, maximum: number): number | null {
-  const value = typed.trim() === "" ? NaN : Number(typed);
-  return Number.isFinite(value) ? clamp(Math.round(value), minimum, maximum) : null;
-}
 
 export interface SliderState {
   maximum: number;

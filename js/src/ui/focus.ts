@@ -27,7 +27,7 @@ export function keepFocus(view: View, root: HTMLElement): void {
     },
     { signal },
   );
-  view.session.subscribe(() => {
+  view.client.subscribe(() => {
     const active = (root.getRootNode() as Document | ShadowRoot).activeElement;
     // A gone kernel switches off everything at once: then there is nowhere to go.
     if (!last || usable(last) || (active !== last && active !== null && active !== document.body)) return;

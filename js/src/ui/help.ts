@@ -12,7 +12,7 @@ export interface Help {
 export function helpFor(subject: string, words: string, signal: AbortSignal): Help {
   const button = el(
     "button",
-    { type: "button", class: "peek-ask", "aria-label": text.helpOn(subject), "aria-expanded": "false" },
+    { type: "button", class: "peek-help-button", "aria-label": text.helpOn(subject), "aria-expanded": "false" },
     "?",
   );
   const note = el("p", { class: "peek-help", hidden: true }, words);
@@ -28,7 +28,7 @@ export function helpFor(subject: string, words: string, signal: AbortSignal): He
 }
 
 /** Puts a question mark behind each label of `root` that the kernel has an explanation for. */
-export function explainLabels({ session, signal }: View, root: HTMLElement): void {
+export function explainLabels({ client, signal }: View, root: HTMLElement): void {
   const labels: Record<string, string> = {
     layer: text.layer,
     unit: text.unit,
@@ -37,9 +37,9 @@ export function explainLabels({ session, signal }: View, root: HTMLElement): voi
     activation: text.activation,
     images: text.examples,
   };
-  for (const [key, words] of Object.entries(session.wire.get("_about")?.help ?? {})) {
+  for (const [key, words] of Object.entries(client.wire.get("_about")?.help ?? {})) {
     const label = [...root.querySelectorAll(".peek-label")].find((one) => one.textContent === labels[key]);
-    const group = label?.closest(".peek-row, .peek-group, .peek-real");
+    const group = label?.closest(".peek-row, .peek-group, .peek-examples");
     if (!label || !group) continue;
     const help = helpFor(labels[key] ?? "", words, signal);
     const head = el("div", { class: "peek-inline" });

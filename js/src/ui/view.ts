@@ -1,21 +1,22 @@
-import type { Session, Topic } from "../client";
+import type { WidgetClient } from "../client";
+import type { Topic } from "../topics";
 
-/** What a panel is given: its model's session, and the signal that ends it. */
+/** What a panel is given: its model's client, and the signal that ends it. */
 export interface View {
-  session: Session;
+  client: WidgetClient;
   signal: AbortSignal;
 }
 
 /** Runs `update` now and whenever one of the topics changes. */
 export function watch(view: View, topics: readonly Topic[], update: () => void): void {
-  view.session.subscribe((changed) => {
+  view.client.subscribe((changed) => {
     if (topics.some((topic) => changed.has(topic))) update();
   }, view.signal);
   update();
 }
 
 /** As `watch`, but at most once in `interval` ms; the last change is always shown. */
-export function watchCalmly(view: View, topics: readonly Topic[], interval: number, update: () => void): void {
+export function watchThrottled(view: View, topics: readonly Topic[], interval: number, update: () => void): void {
   watch(view, topics, throttled(update, interval, view.signal));
 }
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Attention, type Health } from "../../src/host/connection";
+import { Connection, type Health } from "../../src/host/connection";
 import type { Outbound } from "../../src/protocol";
 import { installScreen, type Screen } from "../fakes";
 
@@ -8,7 +8,7 @@ let health: Health[];
 let alive: boolean;
 let dealtWith: (() => void) | undefined;
 let screen: Screen;
-let attention: Attention;
+let connection: Connection;
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -16,11 +16,11 @@ beforeEach(() => {
   sent = [];
   health = [];
   alive = true;
-  attention = new Attention(
+  connection = new Connection(
     (message, onDone) => {
       dealtWith = onDone;
       if (alive) sent.push(message);
-      else attention.refused();
+      else connection.refused();
       return alive;
     },
     (state) => health.push(state),
@@ -29,7 +29,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
-  attention.dispose();
+  connection.dispose();
   vi.useRealTimers();
 });
 
@@ -37,7 +37,7 @@ const of = (kind: string): Outbound[] => sent.filter((message) => message.kind =
 
 function look(): () => void {
   const element = document.body.appendChild(document.createElement("div"));
-  const stop = attention.watch(element);
+  const stop = connection.watch(element);
   screen.show(true);
   return () => {
     stop();
@@ -53,7 +53,7 @@ function hidePage(hidden: boolean): void {
 test("acks are cumulative and at most one in 250 ms", () => {
   look();
   for (let n = 1; n <= 60; n += 1) {
-    attention.drawn(n);
+    connection.drawn(n);
     vi.advanceTimersByTime(1000 / 60);
   }
   vi.advanceTimersByTime(300);
@@ -65,7 +65,7 @@ test("acks are cumulative and at most one in 250 ms", () => {
 
 test("an ack is not repeated when nothing new was drawn", () => {
   look();
-  attention.drawn(7);
+  connection.drawn(7);
   vi.advanceTimersByTime(5000);
   expect(of("ack")).toEqual([{ kind: "ack", n: 7, at: expect.any(Number) }]);
 });
@@ -73,7 +73,7 @@ test("an ack is not repeated when nothing new was drawn", () => {
 test("an ack says when it was sent, by the clock that all pages of a machine share", () => {
   look();
   vi.advanceTimersByTime(1234);
-  attention.drawn(1);
+  connection.drawn(1);
   vi.advanceTimersByTime(300);
   const [ack] = of("ack") as { at: number }[];
   expect(Date.now() - (ack?.at ?? 0)).toBeLessThanOrEqual(300);
@@ -83,7 +83,7 @@ test("an ack says when it was sent, by the clock that all pages of a machine sha
 test("no ack while no view can be seen, one when a view can again", () => {
   const leave = look();
   leave();
-  attention.drawn(3);
+  connection.drawn(3);
   vi.advanceTimersByTime(1000);
   expect(of("ack")).toEqual([]);
   look();
@@ -93,9 +93,9 @@ test("no ack while no view can be seen, one when a view can again", () => {
 
 test("an ack that waits for its time is not sent once the view is out of sight", () => {
   const leave = look();
-  attention.drawn(1);
+  connection.drawn(1);
   vi.advanceTimersByTime(10);
-  attention.drawn(2);
+  connection.drawn(2);
   leave();
   vi.advanceTimersByTime(1000);
   expect(of("ack")).toEqual([{ kind: "ack", n: 1, at: expect.any(Number) }]);
@@ -115,7 +115,7 @@ test("visible is said on the change from none to some and back, not for each vie
 test("a hidden page counts as not seen", () => {
   look();
   hidePage(true);
-  attention.drawn(1);
+  connection.drawn(1);
   vi.advanceTimersByTime(10_000);
   expect(of("visible").map((message) => "on" in message && message.on)).toEqual([true, false]);
   expect([...of("ack"), ...of("ping")]).toEqual([]);
@@ -126,7 +126,7 @@ test("a hidden page counts as not seen", () => {
 
 test("asks after 2 s of silence, says so after 6 s, and then asks less often", () => {
   look();
-  attention.heard(true);
+  connection.heard(true);
   vi.advanceTimersByTime(1999);
   expect(of("ping")).toHaveLength(0);
   vi.advanceTimersByTime(1);
@@ -141,50 +141,50 @@ test("asks after 2 s of silence, says so after 6 s, and then asks less often", (
 
 test("an answer ends the silence", () => {
   look();
-  attention.heard(true);
+  connection.heard(true);
   vi.advanceTimersByTime(7000);
-  attention.heard(true);
+  connection.heard(true);
   expect(health).toEqual(["silent", "ok"]);
   vi.advanceTimersByTime(1500);
   const asked = of("ping").length;
-  attention.heard(true);
+  connection.heard(true);
   vi.advanceTimersByTime(1500);
   expect(of("ping")).toHaveLength(asked);
 });
 
 test("a paused run may be silent for ever, until a control is used", () => {
   look();
-  attention.heard(false);
+  connection.heard(false);
   vi.advanceTimersByTime(60_000);
   expect(of("ping")).toHaveLength(0);
-  attention.expectReply();
+  connection.expectReply();
   vi.advanceTimersByTime(2000);
   expect(of("ping")).toHaveLength(1);
-  attention.heard(false);
+  connection.heard(false);
   vi.advanceTimersByTime(60_000);
   expect(of("ping")).toHaveLength(1);
 });
 
 test("a host that hands on answers only is asked often, and left alone once it speaks by itself", () => {
   look();
-  attention.heard(true);
+  connection.heard(true);
   vi.advanceTimersByTime(2000);
-  attention.heard(true);
+  connection.heard(true);
   vi.advanceTimersByTime(2000);
   for (let answers = 2; answers <= 5; answers++) {
     expect(of("ping")).toHaveLength(answers);
-    attention.heard(true);
+    connection.heard(true);
     vi.advanceTimersByTime(400);
   }
-  attention.heard(true);
-  attention.heard(true);
+  connection.heard(true);
+  connection.heard(true);
   vi.advanceTimersByTime(1900);
   expect(of("ping")).toHaveLength(6);
 });
 
 test("nobody asks while nobody looks", () => {
   const leave = look();
-  attention.heard(true);
+  connection.heard(true);
   leave();
   vi.advanceTimersByTime(60_000);
   expect(of("ping")).toHaveLength(0);
@@ -193,24 +193,24 @@ test("nobody asks while nobody looks", () => {
 
 test("a host that refuses to send means that the kernel is gone, until something comes again", () => {
   look();
-  attention.heard(true);
+  connection.heard(true);
   alive = false;
   vi.advanceTimersByTime(2000);
   expect(health).toEqual(["gone"]);
   vi.advanceTimersByTime(20_000);
   expect(health).toEqual(["gone"]);
   alive = true;
-  attention.heard(true);
+  connection.heard(true);
   expect(health).toEqual(["gone", "ok"]);
 });
 
 test("a host that says the line was cut is asked at once, and what comes again makes it good", () => {
   look();
-  attention.heard(true);
-  attention.cut();
+  connection.heard(true);
+  connection.lineChanged();
   expect(health).toEqual(["gone"]);
   expect(of("ping")).toHaveLength(1);
-  attention.heard(true);
+  connection.heard(true);
   expect(health).toEqual(["gone", "ok"]);
   // a last frame of the old kernel may still have been under way
   vi.advanceTimersByTime(2000);
@@ -220,7 +220,7 @@ test("a host that says the line was cut is asked at once, and what comes again m
 
 test("a kernel that has dealt with a question and not answered it has no such explorer any more", () => {
   look();
-  attention.heard(true);
+  connection.heard(true);
   vi.advanceTimersByTime(2000);
   expect(health).toEqual([]);
   dealtWith?.();
@@ -232,10 +232,10 @@ test("a kernel that has dealt with a question and not answered it has no such ex
 
 test("an explorer in a long step is not taken for gone, nor for silent", () => {
   look();
-  attention.heard(true);
+  connection.heard(true);
   for (let seconds = 0; seconds < 20; seconds += 2) {
     vi.advanceTimersByTime(2000);
-    attention.here();
+    connection.pong();
     dealtWith?.();
   }
   expect(health).toEqual([]);
@@ -243,19 +243,19 @@ test("an explorer in a long step is not taken for gone, nor for silent", () => {
 
 test("after a hello the same frame number is acknowledged anew", () => {
   look();
-  attention.drawn(5);
+  connection.drawn(5);
   vi.advanceTimersByTime(300);
-  attention.hello();
-  attention.drawn(5);
+  connection.hello();
+  connection.drawn(5);
   vi.advanceTimersByTime(300);
   expect(of("ack")).toHaveLength(2);
 });
 
 test("nothing is left running after the end", () => {
   look();
-  attention.heard(true);
-  attention.drawn(1);
-  attention.dispose();
+  connection.heard(true);
+  connection.drawn(1);
+  connection.dispose();
   expect(vi.getTimerCount()).toBe(0);
   hidePage(true);
   expect(of("visible")).toHaveLength(1);

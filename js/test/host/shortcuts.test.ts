@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { keepKeys } from "../../src/host/shortcuts";
+import { isolateKeys } from "../../src/host/shortcuts";
 
 /** A notebook that listens on the way down, as Notebook 7 does, and one that listens on the way up, as JupyterLab. */
 function press(init: KeyboardEventInit): { down: boolean; up: boolean } {
   const end = new AbortController();
   const root = document.body.appendChild(document.createElement("div"));
   const slider = root.appendChild(document.createElement("input"));
-  keepKeys(root, end.signal);
+  isolateKeys(root, end.signal);
   const heard = { down: false, up: false };
   const down = (event: Event): void => {
     heard.down = !(event.target as Element).hasAttribute("data-lm-suppress-shortcuts");

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
 import type { ComparisonSet, KeptFile } from "../../src/protocol";
-import { FakeModel, frame, installLater, installScreen, openSection, type Screen, settle, traits } from "../fakes";
+import { FakeModel, frame, installLazyModule, installScreen, openSection, type Screen, settle, traits } from "../fakes";
 
 let screen: Screen;
 let host: HTMLElement;
@@ -9,7 +9,7 @@ let host: HTMLElement;
 beforeEach(() => {
   vi.useFakeTimers();
   screen = installScreen();
-  installLater();
+  installLazyModule();
   host = document.body.appendChild(document.createElement("div"));
 });
 
@@ -154,10 +154,10 @@ test("save downloads what the kernel hands over, and lets go of it", async () =>
   expect(clicked).toEqual(["x.png blob:1"]);
   expect(revoked).toEqual(["blob:1"]);
   expect(made[0]?.size).toBe(4);
-  expect(host.querySelector(".peek-keep p")?.textContent).toBe("Saved as x.png. A note.");
+  expect(host.querySelector(".peek-save p")?.textContent).toBe("Saved as x.png. A note.");
   named("Save").click();
   await model.tell(kept("picture", { problem: "There is no picture yet." }), []);
-  expect(host.querySelector(".peek-keep p")?.textContent).toBe("There is no picture yet.");
+  expect(host.querySelector(".peek-save p")?.textContent).toBe("There is no picture yet.");
   click.mockRestore();
 });
 
@@ -179,29 +179,29 @@ test("copy puts the picture in the clipboard; refused, it says what to do", asyn
   expect(write).toHaveBeenCalledTimes(1);
   await model.tell(kept("picture"), [frame()]);
   expect(written).toEqual([4]);
-  expect(host.querySelector(".peek-keep p")?.textContent).toBe("Copied.");
+  expect(host.querySelector(".peek-save p")?.textContent).toBe("Copied.");
 
   vi.stubGlobal("navigator", {});
   named("Copy").click();
   await model.tell(kept("picture"), [frame()]);
-  expect(host.querySelector(".peek-keep p")?.textContent).toContain("use Save");
+  expect(host.querySelector(".peek-save p")?.textContent).toContain("use Save");
   // Code is shown where it can't be copied.
   named("Code").click();
   await model.tell(kept("code", { text: "UnitExplorer(model)" }), []);
-  expect(host.querySelector(".peek-keep p")?.textContent).toContain("UnitExplorer(model)");
+  expect(host.querySelector(".peek-save p")?.textContent).toContain("UnitExplorer(model)");
 });
 
 test("an answer that nobody here has asked for is another page's", async () => {
   const { model } = await open();
   await model.tell(kept("picture"), [frame()]);
-  expect(host.querySelector(".peek-keep p")?.textContent).toBe("");
+  expect(host.querySelector(".peek-save p")?.textContent).toBe("");
 });
 
 test("what was asked for in Python opens the panel by itself, and nothing is lost while the panel comes", async () => {
   const model = new FakeModel(traits({ _recipe_list: RECIPES }));
   let come: () => void = () => undefined;
   const waits = new Promise<void>((resolve) => (come = resolve));
-  installLater(waits);
+  installLazyModule(waits);
   const widget = createWidget();
   widget.render({ model: model.asModel, el: host } as never);
   screen.show(true);

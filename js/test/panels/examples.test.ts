@@ -1,8 +1,17 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
-import { positionOn, reachFor, timesFor } from "../../src/lazy/gauge";
 import type { CropInfo, CropSet, Gauge, LargeCrop } from "../../src/protocol";
-import { bytes, FakeModel, frame, installLater, installScreen, type Screen, settle, status, traits } from "../fakes";
+import {
+  bytes,
+  FakeModel,
+  frame,
+  installLazyModule,
+  installScreen,
+  type Screen,
+  settle,
+  status,
+  traits,
+} from "../fakes";
 
 let screen: Screen;
 let host: HTMLElement;
@@ -10,7 +19,7 @@ let host: HTMLElement;
 beforeEach(() => {
   vi.useFakeTimers();
   screen = installScreen();
-  installLater();
+  installLazyModule();
   host = document.body.appendChild(document.createElement("div"));
 });
 
@@ -116,9 +125,9 @@ const root = (): DOMStringMap => find(".peek-root").dataset;
 
 test("without a dataset there is no panel, no gauge, and a line that says how to add images", async () => {
   await open(new FakeModel());
-  expect(find(".peek-real").hidden).toBe(true);
+  expect(find(".peek-examples").hidden).toBe(true);
   expect(find(".peek-gauge").hidden).toBe(true);
-  expect(find(".peek-bench").classList.contains("peek-with-images")).toBe(false);
+  expect(find(".peek-main").classList.contains("peek-with-images")).toBe(false);
   expect(find(".peek-hint").textContent).toContain("dataset=");
   expect(root().peekEvidence).toBe("none");
 });
@@ -126,11 +135,11 @@ test("without a dataset there is no panel, no gauge, and a line that says how to
 test("crops come with their pictures, numbers, labels and frames", async () => {
   const { model } = await open();
   await model.tell(set(9), pictures(9));
-  expect(find(".peek-bench").classList.contains("peek-with-images")).toBe(true);
+  expect(find(".peek-main").classList.contains("peek-with-images")).toBe(true);
   expect(root()).toMatchObject({ peekCrops: "9", peekThumbs: "9", peekCropsOf: "conv2/3" });
   expect(tiles()[1]?.textContent).toBe("8.00 label 2");
   expect(tiles()[0]?.getAttribute("aria-label")).toContain("9.00 label 1, activation of example 1");
-  const box = tiles()[0]?.querySelector<HTMLElement>(".peek-shot-frame");
+  const box = tiles()[0]?.querySelector<HTMLElement>(".peek-shot-outline");
   expect([box?.hidden, box?.style.left, box?.style.width]).toEqual([false, "10%", "40%"]);
 });
 
@@ -226,7 +235,7 @@ test("bottom and cut are asked for, and shown as pressed when they are here", as
   expect(
     ["Top", "Bottom", "Full image", "Receptive field"].map((name) => words(name).getAttribute("aria-pressed")),
   ).toEqual(["false", "true", "false", "true"]);
-  expect(tiles()[0]?.querySelector<HTMLElement>(".peek-shot-frame")?.hidden).toBe(true);
+  expect(tiles()[0]?.querySelector<HTMLElement>(".peek-shot-outline")?.hidden).toBe(true);
 });
 
 test("stop and go on, and what is wrong with the dataset", async () => {
@@ -239,8 +248,8 @@ test("stop and go on, and what is wrong with the dataset", async () => {
   await model.receive({
     evidence_status: { ...EVIDENCE, state: "error", text: "", problem: "The folder is <b>empty</b>." },
   });
-  expect(find(".peek-real .peek-error").textContent).toBe("The folder is <b>empty</b>.");
-  expect(host.querySelectorAll(".peek-real b")).toHaveLength(0);
+  expect(find(".peek-examples .peek-error").textContent).toBe("The folder is <b>empty</b>.");
+  expect(host.querySelectorAll(".peek-examples b")).toHaveLength(0);
 });
 
 test("the gauge says its sentence and puts the mark", async () => {
@@ -248,39 +257,12 @@ test("the gauge says its sentence and puts the mark", async () => {
   await model.receive({ gauge: GAUGE });
   expect(find(".peek-gauge-text").textContent).toBe(GAUGE.text);
   expect(find(".peek-mark-best").style.left).toBe("50%");
-  expect(Number.parseFloat(find(".peek-mark-drawn").style.left)).toBeGreaterThan(70);
+  expect(Number.parseFloat(find(".peek-mark-optimized").style.left)).toBeGreaterThan(70);
   expect(find(".peek-legend").textContent).toContain("median 1.00");
   await model.receive({ gauge: { ...GAUGE, verdict: { text: "Checked at the end." } } });
   expect(find(".peek-gauge .peek-help").textContent).toBe("Checked at the end.");
   await model.receive({ unit: 9 });
   expect(find(".peek-gauge-text").textContent).toBe("");
-});
-
-test("the best real image is in the middle of the scale, whatever the numbers", () => {
-  for (const [lowest, best] of [
-    [-3, 4],
-    [2, 4],
-    [-3, -1],
-    [0, 0],
-    [5, 5],
-  ] as const) {
-    const gauge = { ...GAUGE, lowest, best };
-    expect(positionOn(gauge, best, 10)).toBeCloseTo(0.5);
-    expect(positionOn(gauge, lowest - 100, 10)).toBe(0);
-    expect(positionOn(gauge, best + 1e9, 10)).toBe(1);
-    expect(positionOn(gauge, best + 0.5, 10)).toBeGreaterThan(0.5);
-  }
-  expect(positionOn(GAUGE, 40, 10)).toBeCloseTo(1);
-  expect(positionOn(GAUGE, 4 * Math.sqrt(10), 10)).toBeCloseTo(0.75);
-});
-
-test("the scale reaches further by tens, and never back", () => {
-  expect(reachFor(GAUGE, 10)).toBe(10);
-  expect(reachFor({ ...GAUGE, activation: 44 }, 10)).toBe(100);
-  expect(reachFor({ ...GAUGE, activation: 5 }, 100)).toBe(100);
-  expect(reachFor({ ...GAUGE, best: -1 }, 10)).toBe(10);
-  expect(timesFor(10)).toEqual([2, 5, 10]);
-  expect(timesFor(1000)).toEqual([10, 100, 1000]);
 });
 
 test("nothing of it is left when the widget goes", async () => {

@@ -393,7 +393,7 @@ test("nothing is left after 50 mounts: no listener, timer, observer, object URL,
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("a view that is mounted and left keeps no listener on the session", async () => {
+test("a view that is mounted and left keeps no listener on the client", async () => {
   const { model, widget } = await open();
   for (let i = 0; i < 50; i += 1) {
     const place = document.createElement("div");

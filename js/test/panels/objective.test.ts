@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Session } from "../../src/client";
+import { WidgetClient } from "../../src/client";
 import { mountExplorer } from "../../src/panels/explorer";
-import { middleOf } from "../../src/panels/objective";
-import { keptToward } from "../../src/panels/transport";
+import { centerOf } from "../../src/panels/objective";
+import { checkpointToward } from "../../src/panels/transport";
 import { FakeModel, installScreen, LAYERS, settle, status, traits } from "../fakes";
 
 let model: FakeModel;
@@ -16,7 +16,7 @@ beforeEach(async () => {
   const layers = LAYERS.map((each) => (each.name === "fc" ? { ...each, objectives: ["class" as const] } : each));
   model = new FakeModel(traits({ _layer_list: layers, status: status({ kept: [1, 4, 7, 10, 12], step: 12 }) }));
   view = new AbortController();
-  mountExplorer(new Session(model.asModel), host, view.signal);
+  mountExplorer(new WidgetClient(model.asModel), host, view.signal);
   await settle();
 });
 
@@ -38,12 +38,12 @@ const slide = (to: number): void => {
 
 test("a scrubber goes to kept steps, on in the hand's direction", () => {
   const kept = [1, 4, 7, 10];
-  expect(keptToward(kept, 4, 5)).toBe(7);
-  expect(keptToward(kept, 7, 6)).toBe(4);
-  expect(keptToward(kept, 4, 7)).toBe(7);
-  expect(keptToward(kept, 4, 99)).toBe(10);
-  expect(keptToward(kept, 4, 0)).toBe(1);
-  expect(keptToward([], 4, 9)).toBe(9);
+  expect(checkpointToward(kept, 4, 5)).toBe(7);
+  expect(checkpointToward(kept, 7, 6)).toBe(4);
+  expect(checkpointToward(kept, 4, 7)).toBe(7);
+  expect(checkpointToward(kept, 4, 99)).toBe(10);
+  expect(checkpointToward(kept, 4, 0)).toBe(1);
+  expect(checkpointToward([], 4, 9)).toBe(9);
 });
 
 test("dragged back it asks for that step, and what is looked at can be resumed", async () => {
@@ -59,8 +59,8 @@ test("dragged back it asks for that step, and what is looked at can be resumed",
 });
 
 test("a place is chosen on the map by key and by click, and the middle is one press away", async () => {
-  expect(middleOf([14, 14])).toEqual([6, 6]);
-  expect(middleOf([13, 13])).toEqual([6, 6]);
+  expect(centerOf([14, 14])).toEqual([6, 6]);
+  expect(centerOf([13, 13])).toEqual([6, 6]);
   const map = named<HTMLElement>("Position in");
   const press = (key: string): void => void map.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
   press("ArrowLeft");

@@ -1,90 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Session } from "../../src/client";
-import { letterOf, moved, ordered, rowsInView, Selection, UNSEEN } from "../../src/sheet/math";
+import { WidgetClient } from "../../src/client";
 import { sheetContents } from "../../src/sheet/panel";
 import type { View } from "../../src/ui/view";
-import { bytes, FakeModel, installLater, installScreen, settle, traits } from "../fakes";
+import { bytes, FakeModel, installLazyModule, installScreen, settle, traits } from "../fakes";
 
-describe("what is in view", () => {
-  test("a few rows more than can be seen, never past an end", () => {
-    expect(rowsInView(0, 300, 100, 50, 2)).toEqual({ first: 0, end: 5 });
-    expect(rowsInView(2050, 300, 100, 50, 2)).toEqual({ first: 18, end: 26 });
-    expect(rowsInView(4700, 300, 100, 50, 2)).toEqual({ first: 45, end: 50 });
-    // after a search the rows are few, and the scroll position is still from before
-    expect(rowsInView(4700, 300, 100, 3, 2)).toEqual({ first: 2, end: 3 });
-    expect(rowsInView(0, 300, 100, 0, 2)).toEqual({ first: 0, end: 0 });
-  });
-
-  test("of any scroll position every row that can be seen is there", () => {
-    for (let top = 0; top < 3000; top += 37) {
-      const { first, end } = rowsInView(top, 410, 114, 27, 1);
-      const last = Math.min(26, Math.floor((top + 410) / 114));
-      for (let row = Math.floor(top / 114); row <= last && row < 27; row += 1) {
-        expect(row >= first && row < end).toBe(true);
-      }
-    }
-  });
-});
-
-describe("keys", () => {
-  test("lead to a neighbor, a row, a page, the ends, and never out", () => {
-    const go = (key: string, at: number) => moved(key, at, 5, 23, 3);
-    expect(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].map((key) => go(key, 7))).toEqual([6, 8, 2, 12]);
-    expect(["ArrowLeft", "ArrowUp", "PageUp"].map((key) => go(key, 0))).toEqual([0, 0, 0]);
-    expect(["ArrowRight", "ArrowDown", "PageDown"].map((key) => go(key, 22))).toEqual([22, 22, 22]);
-    // a last row that is not full: down from above its gap stays
-    expect(go("ArrowDown", 19)).toBe(19);
-    expect([go("Home", 7), go("End", 7), go("PageDown", 1), go("PageUp", 17)]).toEqual([0, 22, 16, 2]);
-    expect(go("a", 7)).toBeNull();
-    expect(moved("ArrowDown", -1, 5, 0, 3)).toBeNull();
-  });
-
-  test("are letters whatever script the keyboard writes", () => {
-    expect([letterOf("d", "KeyD"), letterOf("D", "KeyD"), letterOf("в", "KeyD")]).toEqual(["d", "d", "d"]);
-    expect([letterOf("1", "Digit1"), letterOf("Enter", "Enter"), letterOf("ü", "BracketLeft")]).toEqual(["", "", ""]);
-  });
-});
-
-test("a selection: one, one more, a range, a range as it lies", () => {
-  const chosen = new Selection();
-  chosen.only(4);
-  chosen.extend(7, [0, 1, 2, 3, 4, 5, 6, 7]);
-  expect(chosen.targets).toEqual([4, 5, 6, 7]);
-  chosen.extend(2, [0, 1, 2, 3, 4, 5, 6, 7]);
-  expect(chosen.targets).toEqual([2, 3, 4]);
-  chosen.toggle(9);
-  chosen.toggle(3);
-  expect(chosen.targets).toEqual([2, 4, 9]);
-  chosen.only(9);
-  chosen.extend(1, [5, 9, 2, 1, 4]);
-  expect(chosen.targets).toEqual([1, 2, 9]);
-  chosen.units.clear();
-  expect(chosen.targets).toEqual([1]);
-});
-
-describe("the order", () => {
-  const words = (unit: number) => ({ 1: ["dog"], 2: ["Cat", "dog"], 3: [] as string[] })[unit];
-  const activation = (unit: number) => [3, 9, Number.NaN, 5, 1][unit] ?? Number.NaN;
-  const wanted = { total: 5, sort: "unit" as const, search: "", word: "" };
-  const lay = (changes: object) => ordered({ ...wanted, ...changes }, words, activation, [4, 0, 2]);
-
-  test("by number, activation, tag and likeness; what is not known comes last", () => {
-    expect(lay({})).toEqual([0, 1, 2, 3, 4]);
-    expect(lay({ sort: "activation" })).toEqual([1, 3, 0, 4, 2]);
-    expect(lay({ sort: "tag" })).toEqual([2, 1, 0, 3, 4]);
-    expect(lay({ sort: "similarity" })).toEqual([4, 0, 2, 1, 3]);
-  });
-
-  test("of those that are searched for", () => {
-    expect(lay({ search: " DO" })).toEqual([1, 2]);
-    expect(lay({ search: "3" })).toEqual([3]);
-    expect(lay({ word: "cat" })).toEqual([2]);
-    expect(lay({ word: UNSEEN })).toEqual([0, 4]);
-    expect(lay({ word: "dog", search: "cat" })).toEqual([2]);
-  });
-});
-
-describe("the panel", () => {
+describe("the contact sheet", () => {
   let host: HTMLElement;
   let end: AbortController;
   let urls: Set<string>;
@@ -92,7 +12,7 @@ describe("the panel", () => {
   beforeEach(() => {
     vi.useFakeTimers();
     installScreen();
-    installLater();
+    installLazyModule();
     urls = new Set();
     let made = 0;
     vi.spyOn(URL, "createObjectURL").mockImplementation(() => {
@@ -116,9 +36,9 @@ describe("the panel", () => {
   /** A sheet of 512 units as the page has it once its script is there. */
   async function open(changes = {}) {
     const model = new FakeModel(traits({ unit: 3, ...changes }));
-    const session = new Session(model.asModel);
-    const { sheet: store } = await session.later.load();
-    const view: View = { session, signal: end.signal };
+    const client = new WidgetClient(model.asModel);
+    const { sheet: store } = await client.lazy.load();
+    const view: View = { client, signal: end.signal };
     host.append(...sheetContents(view, store));
     store.open(view, true);
     await model.tell({
@@ -133,7 +53,7 @@ describe("the panel", () => {
       problem: "",
     });
     model.sent.length = 0;
-    return { model, session, store, view };
+    return { model, client, store, view };
   }
 
   const grid = () => host.querySelector<HTMLElement>("[role=grid]")!;
@@ -185,10 +105,10 @@ describe("the panel", () => {
     const { model } = await open({ tags: { conv2: { "1": ["<b>dog</b>"], "2": [] } } });
     await model.tell(thumbs(1), [bytes(0xff, 0xd8)]);
     await vi.advanceTimersByTimeAsync(200);
-    expect(tile(1).querySelector(".peek-unseen")?.textContent).toBe(
+    expect(tile(1).querySelector(".peek-visually-hidden")?.textContent).toBe(
       "unit 1 of 512, tags: <b>dog</b>, activation 0.500",
     );
-    expect(tile(2).querySelector(".peek-unseen")?.textContent).toContain("reviewed, untagged");
+    expect(tile(2).querySelector(".peek-visually-hidden")?.textContent).toContain("reviewed, untagged");
     expect(tile(1).querySelector("b")).toBeNull();
     expect(tile(1).querySelector("img")?.hidden).toBe(false);
     expect(tile(2).querySelector("img")?.hidden).toBe(true);
@@ -273,7 +193,7 @@ describe("the panel", () => {
     expect(tile(4).getAttribute("aria-current")).toBe("true");
     // and it is no suggestion any more once the unit has it
     await model.receive({ tags: { conv2: { "4": ["fur"] } } });
-    expect(tile(4).querySelector(".peek-sheet-tile-ghost")?.textContent).toBe("");
+    expect(tile(4).querySelector(".peek-sheet-tile-suggestion")?.textContent).toBe("");
   });
 
   test("counts come in words, and a click shows only the units that have the word", async () => {
@@ -302,7 +222,7 @@ describe("the panel", () => {
   });
 
   test("pictures of another sheet replace these, and at the end nothing is left", async () => {
-    const { model, session } = await open();
+    const { model, client } = await open();
     await model.tell(thumbs(0, 1, 2), [bytes(1), bytes(2), bytes(3)]);
     await model.tell(thumbs(1), [bytes(4)]);
     expect(urls.size).toBe(3);
@@ -322,7 +242,7 @@ describe("the panel", () => {
     await model.tell(thumbs(5), [bytes(5)]);
     expect(urls.size).toBe(0);
     end.abort();
-    session.dispose();
+    client.dispose();
     expect(model.handlerCount).toBe(0);
     expect(vi.getTimerCount()).toBe(0);
   });

@@ -20,7 +20,7 @@ function makeStore() {
     (n) => drawn.push(n),
     (error) => errors.push(error),
   );
-  store.want(true);
+  store.setVisible(true);
   return { store, drawn, errors };
 }
 
@@ -109,12 +109,12 @@ test("a frame is decoded once and drawn in every view, also in one that joins la
 test("nothing is decoded while nobody looks, and the newest is as soon as somebody does", async () => {
   const screen = installScreen();
   const { store, drawn } = makeStore();
-  store.want(false);
+  store.setVisible(false);
   store.offer(1, jpeg(1));
   store.offer(2, jpeg(2));
   await settle();
   expect(screen.decodes).toBe(0);
-  store.want(true);
+  store.setVisible(true);
   await repainted();
   expect(drawn).toEqual([2]);
 });

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { numberBox, readWhole, slider } from "../../src/ui/controls";
+import { readWhole } from "../../src/numbers";
+import { numberBox, slider } from "../../src/ui/controls";
 
 const signal = new AbortController().signal;
 const fire = (element: Element, type: string): void => void element.dispatchEvent(new Event(type));

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { anotherOf, className, describeLayer } from "../../src/panels/picker";
-import { LAYERS, layer } from "../fakes";
+import { className, describeLayer, randomOther } from "../src/layers";
+import { LAYERS, layer } from "./fakes";
 
 const names = Array.from({ length: 10 }, (_, i) => `class ${i}`);
 
@@ -20,9 +20,9 @@ test("layers after the logits that keep their count share the names", () => {
 
 test("another by chance is in range and never the same", () => {
   const seen = new Set<number>();
-  for (let i = 0; i < 500; i += 1) seen.add(anotherOf(5, 2));
+  for (let i = 0; i < 500; i += 1) seen.add(randomOther(5, 2));
   expect([...seen].sort()).toEqual([0, 1, 3, 4]);
-  expect(anotherOf(1, 0)).toBe(0);
+  expect(randomOther(1, 0)).toBe(0);
 });
 
 test("a layer is described by what matters for reading its pictures", () => {

@@ -1,4 +1,3 @@
-import type { SheetTopic } from "../panels/lazy";
 import {
   type Binary,
   bytesOf,
@@ -9,8 +8,9 @@ import {
   type TagCounts,
   type TagSuggestions,
 } from "../protocol";
+import type { SheetTopic } from "../topics";
 
-/** One unit of the sheet as far as it is drawn. `url`: of its picture; "" where `problem` says why there is none. */
+/** The thumbnail of a unit. `url`: object URL of its picture; "" where `problem` says why there is none. */
 export interface Thumb {
   url: string;
   activation: number;
@@ -22,16 +22,16 @@ const ACK_MS = 200;
 const VIEW_MS = 150;
 
 /**
- * The contact sheet of one model, as custom messages bring it: one picture a unit, whatever number of views.
+ * The contact sheet of one model, as custom messages bring it: one thumbnail for each unit, whatever the number of views.
  *
- * The kernel sends only as far ahead as is acknowledged. Pictures of a sheet are let go when another one comes.
+ * The kernel sends only a limited number of thumbnails ahead of the acknowledgements. Another sheet replaces them all.
  */
 export class SheetStore {
   info: SheetInfo | null = null;
   readonly thumbs = new Map<number, Thumb>();
-  alike: readonly number[] = [];
-  /** Why there is no order by likeness. */
-  notice = "";
+  similarityOrder: readonly number[] = [];
+  /** Why there is no order by similarity. */
+  similarityProblem = "";
   counts: TagCounts | null = null;
   suggestions: TagSuggestions | null = null;
 
@@ -39,8 +39,8 @@ export class SheetStore {
   private newest = 0;
   private ackTimer: ReturnType<typeof setTimeout> | undefined;
   private viewTimer: ReturnType<typeof setTimeout> | undefined;
-  private inView: readonly number[] = [];
-  private told = "";
+  private viewport: readonly number[] = [];
+  private lastViewport = "";
   private disposed = false;
 
   constructor(
@@ -48,7 +48,7 @@ export class SheetStore {
     private readonly onChange: (topic: SheetTopic) => void,
   ) {}
 
-  /** A view shows the sheet, or has put it away. */
+  /** A view has opened or closed the sheet. */
   open(view: object, on: boolean): void {
     const before = this.openViews.size > 0;
     if (on) this.openViews.add(view);
@@ -56,23 +56,24 @@ export class SheetStore {
     const now = this.openViews.size > 0;
     if (now === before || this.disposed) return;
     this.send({ kind: "sheet", on: now });
-    this.told = "";
-    if (now) this.look(this.inView);
+    this.lastViewport = "";
+    if (now) this.setViewport(this.viewport);
   }
 
-  /** The units in view, the one under the eye first. */
-  look(units: readonly number[]): void {
-    this.inView = units;
+  /** The units in view, the most wanted first: the kernel draws them in this order. */
+  setViewport(units: readonly number[]): void {
+    this.viewport = units;
     this.viewTimer ??= setTimeout(() => {
       this.viewTimer = undefined;
-      const said = this.inView.join();
-      if (said === this.told || this.openViews.size === 0) return;
-      this.told = said;
-      this.send({ kind: "view", units: [...this.inView] });
+      const viewport = this.viewport.join();
+      if (viewport === this.lastViewport || this.openViews.size === 0) return;
+      this.lastViewport = viewport;
+      this.send({ kind: "view", units: [...this.viewport] });
     }, VIEW_MS);
   }
 
-  ask(message: Outbound): void {
+  /** Sends a command of the user. */
+  request(message: Outbound): void {
     this.send(message);
   }
 
@@ -80,16 +81,16 @@ export class SheetStore {
     const message = content as SheetInbound | null;
     switch (message?.kind) {
       case "sheet":
-        if (message.sheet !== this.info?.sheet) this.drop();
+        if (message.sheet !== this.info?.sheet) this.clear();
         this.info = message;
         break;
       case "thumbs":
-        if (message.sheet === this.info?.sheet) this.take(message, buffers);
+        if (message.sheet === this.info?.sheet) this.addThumbs(message, buffers);
         break;
       case "similarity":
         if (message.sheet !== this.info?.sheet) break;
-        this.alike = message.units;
-        this.notice = message.problem;
+        this.similarityOrder = message.units;
+        this.similarityProblem = message.problem;
         break;
       case "counts":
         this.counts = message;
@@ -108,10 +109,10 @@ export class SheetStore {
     this.disposed = true;
     clearTimeout(this.ackTimer);
     clearTimeout(this.viewTimer);
-    this.drop();
+    this.clear();
   }
 
-  private take(message: SheetThumbs, buffers: readonly Binary[]): void {
+  private addThumbs(message: SheetThumbs, buffers: readonly Binary[]): void {
     let at = 0;
     for (const [unit, activation, draft, problem] of message.units) {
       const bytes = problem ? null : bytesOf(buffers[at++]);
@@ -122,18 +123,18 @@ export class SheetStore {
     }
   }
 
-  private drop(): void {
+  private clear(): void {
     for (const { url } of this.thumbs.values()) if (url) URL.revokeObjectURL(url);
     this.thumbs.clear();
-    this.alike = [];
+    this.similarityOrder = [];
   }
 
   private ack(n: number): void {
-    // The kernel counts on; a smaller number is that of a new kernel.
+    // Numbers grow; a smaller one comes from a new kernel.
     this.newest = n;
     this.ackTimer ??= setTimeout(() => {
       this.ackTimer = undefined;
-      // A sheet that nobody sees is not acknowledged: the kernel then stops sending, and soon drawing.
+      // A closed sheet is not acknowledged: the kernel then stops sending, and soon drawing.
       if (this.openViews.size > 0) this.send({ kind: "sheetack", n: this.newest });
     }, ACK_MS);
   }

@@ -1,0 +1,93 @@
+import { type Binary, bytesOf, type Outbound } from "../protocol";
+import type { LazyTopic } from "../topics";
+import type { ComparisonStore } from "./comparison";
+import type { SheetStore } from "./sheet";
+
+/** What the stores need of the lazily loaded script (../lazy/index.ts); panels/lazy.ts takes the panels from it. */
+export interface LazyScript {
+  SheetStore: typeof SheetStore;
+  ComparisonStore: typeof ComparisonStore;
+}
+
+/** The lazily loaded script and style sheet, with the stores that this model has in it. */
+export interface LoadedModule {
+  script: LazyScript;
+  style: string;
+  sheet: SheetStore;
+  comparison: ComparisonStore;
+}
+
+/**
+ * Loads the panels that not everybody opens (lazy/) from the kernel when the first of them is opened, so that a page is
+ * ready sooner and saved notebooks, which contain the front end, stay small.
+ */
+export class LazyModule {
+  loaded: LoadedModule | undefined;
+  /** Panels to open as soon as they can be: what the kernel was already doing when this page was loaded again. */
+  readonly requested = new Set<LazyTopic>();
+  private loading: Promise<LoadedModule> | undefined;
+  /** Messages that came while the script was loaded, since the kernel goes on sending. */
+  private backlog: [unknown, readonly Binary[]][] = [];
+  private onArrival: (buffers: readonly Binary[]) => void = () => undefined;
+  private disposed = false;
+
+  constructor(
+    private readonly send: (message: Outbound) => void,
+    private readonly onChange: (topic: LazyTopic) => void,
+  ) {}
+
+  /** Loads once. Where the host refuses to import the script, the next call tries again. */
+  load(): Promise<LoadedModule> {
+    this.loading ??= this.fetch()
+      .then(({ script, style }) => {
+        const sheet = new script.SheetStore(this.send, this.onChange);
+        const comparison = new script.ComparisonStore(this.send, () => this.onChange("compared"));
+        this.loaded = { script, style, sheet, comparison };
+        this.requested.clear();
+        for (const each of this.backlog) this.receive(...each);
+        this.backlog = [];
+        if (this.disposed) this.dispose();
+        return this.loaded;
+      })
+      .catch((error) => {
+        this.loading = undefined;
+        this.backlog = [];
+        throw error;
+      });
+    return this.loading;
+  }
+
+  /** Gets script and style sheet from the kernel. */
+  async fetch(): Promise<{ script: LazyScript; style: string }> {
+    const [code, style] = await new Promise<readonly Binary[]>((resolve) => {
+      this.onArrival = resolve;
+      this.send({ kind: "load_module" });
+    });
+    const url = URL.createObjectURL(new Blob([bytesOf(code) ?? ""], { type: "text/javascript" }));
+    const script: LazyScript = await import(/* @vite-ignore */ url).finally(() => URL.revokeObjectURL(url));
+    return { script, style: new TextDecoder().decode(bytesOf(style) ?? undefined) };
+  }
+
+  receive(content: unknown, buffers: readonly Binary[]): void {
+    const message = content as { kind?: string; open?: boolean; state?: string } | null;
+    if (message?.kind === "module") this.onArrival(buffers);
+    else if (this.loaded) {
+      for (const store of [this.loaded.sheet, this.loaded.comparison]) store.receive(content, buffers);
+    } else {
+      if (this.loading) this.backlog.push([content, buffers]);
+      if (message?.kind === "sheet" && message.open) this.request("sheet");
+      if (message?.kind === "compare" && message.state) this.request("compared");
+    }
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    this.loaded?.sheet.dispose();
+    this.loaded?.comparison.dispose();
+  }
+
+  private request(topic: LazyTopic): void {
+    this.requested.add(topic);
+    this.onChange(topic);
+  }
+}

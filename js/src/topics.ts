@@ -1,0 +1,10 @@
+import type { TraitName } from "./protocol";
+
+/** What changes of the contact sheet: the kinds of the messages that bring it. */
+export type SheetTopic = "sheet" | "thumbs" | "similarity" | "counts" | "suggestions";
+
+/** What only lazily loaded panels show. */
+export type LazyTopic = SheetTopic | "compared";
+
+/** What a panel can watch: a trait, or something that only the front end knows. */
+export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | LazyTopic;

@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import { positionOn, reachFor, timesFor } from "../../src/lazy/gauge";
+import type { Gauge } from "../../src/protocol";
+
+const GAUGE: Gauge = {
+  layer: "conv2",
+  unit: 3,
+  images: 250,
+  lowest: -1,
+  median: 1,
+  high: 3,
+  best: 4,
+  activation: 12.4,
+  over_best: 3.1,
+  text: "Excites the unit 3.1 times as much as the best of 250 real images.",
+  verdict: null,
+};
+
+test("the maximum over the real images is in the middle of the scale, whatever the numbers", () => {
+  for (const [lowest, best] of [
+    [-3, 4],
+    [2, 4],
+    [-3, -1],
+    [0, 0],
+    [5, 5],
+  ] as const) {
+    const gauge = { ...GAUGE, lowest, best };
+    expect(positionOn(gauge, best, 10)).toBeCloseTo(0.5);
+    expect(positionOn(gauge, lowest - 100, 10)).toBe(0);
+    expect(positionOn(gauge, best + 1e9, 10)).toBe(1);
+    expect(positionOn(gauge, best + 0.5, 10)).toBeGreaterThan(0.5);
+  }
+  expect(positionOn(GAUGE, 40, 10)).toBeCloseTo(1);
+  expect(positionOn(GAUGE, 4 * Math.sqrt(10), 10)).toBeCloseTo(0.75);
+});
+
+test("the scale grows by factors of ten and never shrinks", () => {
+  expect(reachFor(GAUGE, 10)).toBe(10);
+  expect(reachFor({ ...GAUGE, activation: 44 }, 10)).toBe(100);
+  expect(reachFor({ ...GAUGE, activation: 5 }, 100)).toBe(100);
+  expect(reachFor({ ...GAUGE, best: -1 }, 10)).toBe(10);
+  expect(timesFor(10)).toEqual([2, 5, 10]);
+  expect(timesFor(1000)).toEqual([10, 100, 1000]);
+});
