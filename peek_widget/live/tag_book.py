@@ -1,7 +1,7 @@
-"""The user's words on units, as the explorer keeps them: one set of tags, edited from pages and from Python alike.
+"""The tags of an explorer: one set, edited from pages and from Python alike.
 
-A page never sends tags, only what was done to them ("put this word on these units"): two pages, or a page and a cell,
-that tag at the same time then lose nothing.
+A page never sends tags, only edits ("add this tag to these units"), so that two pages, or a page and a cell, that tag
+at the same time lose nothing.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ from peek_widget.sheet.tags import clean
 
 __all__ = ["TagBook"]
 
-SOON = 0.02
-"""Seconds after which an edit of the tags themselves is told: a loop over a layer is told a few times."""
+NOTIFY_AFTER = 0.02
+"""Seconds from an edit in Python to its notification, so that a loop over a layer notifies a few times only."""
 
 
 class TagBook:
-    """Tags and the letters that give them.
+    """The tags of units, and the keys of the keyboard that give them.
 
     Args:
-        network: gives the network as it is now read, whose layers can be tagged.
-        changed: called after each change, on the thread that made it and with no lock held.
+        network: returns the network as it is now read, whose layers can be tagged.
+        changed: called after each change, with no lock held: in the thread that made it, or, after an edit of
+            :attr:`tags` in Python, soon after it in another thread.
+
+    Attributes:
+        tags: the tags; edit them from any thread.
     """
 
     def __init__(self, network: Callable[[], Network], changed: Callable[[], None]) -> None:
@@ -38,26 +42,26 @@ class TagBook:
         self._keys: dict[str, str] = {}
         self._problem = ""
         self._lock = threading.Lock()
-        self._telling = False
+        self._notifying = False
         self._editing = threading.local()
-        self.tags.observe(self._noticed)
+        self.tags.observe(self._on_edit)
 
-    # -- in and out, as the traits have it
+    # -- the values of the traits
 
     @property
     def keys(self) -> dict[str, str]:
-        """The word of each letter."""
+        """The tag of each key, by letter."""
         return dict(self._keys)
 
     def as_dict(self) -> dict[str, dict[str, list[str]]]:
-        """`{layer: {unit: [words]}}`, as the `tags` trait has it."""
+        """Return the value of the `tags` trait, `{layer: {unit: [tags]}}`."""
         return self.tags.to_dict()
 
     def assign(self, given: Any) -> None:
-        """Take other tags instead, as one edit.
+        """Replace all tags, as one edit.
 
         Raises:
-            PeekError: if they are no tags, or of a layer or a unit that the model does not have.
+            PeekError: if they are no tags, or are on a layer or a unit that the model does not have.
         """
         new = given if isinstance(given, Tags) else Tags(given)
         for layer in new.layers:
@@ -66,14 +70,14 @@ class TagBook:
             self.tags.assign(new)
 
     def assign_keys(self, given: Any) -> None:
-        """Take other letters instead.
+        """Replace all keys.
 
         Raises:
-            TagError: if it is no dict of letters and words.
+            TagError: if it is no dict of letters and tags.
         """
         if not isinstance(given, Mapping):
             raise TagError(
-                f"tag_keys is a dict of letters and words, {{'d': 'dog'}}; a {type(given).__name__} was given."
+                f"tag_keys is a dict of letters and tags, {{'d': 'dog'}}; a {type(given).__name__} was given."
             )
         keys = {}
         for key, word in given.items():
@@ -86,15 +90,15 @@ class TagBook:
     # -- from a page
 
     def receive(self, message: protocol.TagMessage) -> None:
-        """Do what a page asks; what is not possible is said in its panel."""
+        """Make an edit that a page asks for; what is wrong with it is shown in its panel."""
         with self._edit():
             try:
-                self._obey(message)
+                self._apply(message)
                 self._problem = ""
             except PeekError as error:
                 self._problem = str(error)
 
-    def _obey(self, message: protocol.TagMessage) -> None:
+    def _apply(self, message: protocol.TagMessage) -> None:
         match message:
             case protocol.Tag(layer, units, words, on):
                 self._check(layer, units)
@@ -108,7 +112,7 @@ class TagBook:
                 keys = {letter: has for letter, has in self._keys.items() if letter != key}
                 if word:
                     word = clean(word)
-                    # a word has one key
+                    # a tag has one key
                     keys = {letter: has for letter, has in keys.items() if has.casefold() != word.casefold()}
                     keys[key] = word
                 self._keys = keys
@@ -117,10 +121,10 @@ class TagBook:
         for unit in units or (0,):
             self._network().check_unit(layer, unit)
 
-    # -- what the panel says
+    # -- for the panel
 
     def counts(self, layer: str) -> dict[str, Any]:
-        """The `counts` message of a layer."""
+        """Return the `counts` message of a layer."""
         total, rows, problem = self._network().layer(layer).channels, [], self._problem
         try:
             rows = [[one.word, one.units, str(one)] for one in self.tags.count(layer, total)]
@@ -137,11 +141,11 @@ class TagBook:
             "problem": problem,
         }
 
-    # -- telling
+    # -- notifications
 
     @contextlib.contextmanager
     def _edit(self) -> Iterator[None]:
-        """One edit of ours: what it changes is told once, when it is made."""
+        """Make one edit in this thread; its change is notified once, at the end."""
         self._editing.now = True
         try:
             yield
@@ -149,18 +153,21 @@ class TagBook:
             self._editing.now = False
         self._changed()
 
-    def _noticed(self, _: frozenset[Any]) -> None:
-        # Somebody holds the tags themselves. Their lock is held here, and the observers of a trait may want any other.
+    def _on_edit(self, _: frozenset[Any]) -> None:
+        """Notify soon of an edit that somebody made of the tags themselves.
+
+        The lock of the tags is held here, and the observers of a trait may want any other: hence another thread.
+        """
         if getattr(self._editing, "now", False):
             return
         with self._lock:
-            if self._telling:
+            if self._notifying:
                 return
-            self._telling = True
-        threading.Thread(target=self._tell_soon, name="peek_widget.tags", daemon=True).start()
+            self._notifying = True
+        threading.Thread(target=self._notify_soon, name="peek_widget.tags", daemon=True).start()
 
-    def _tell_soon(self) -> None:
-        time.sleep(SOON)
+    def _notify_soon(self) -> None:
+        time.sleep(NOTIFY_AFTER)
         with self._lock:
-            self._telling = False
+            self._notifying = False
         self._changed()
