@@ -18,7 +18,7 @@ from peek_widget._progress import Rate
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.recipe import as_recipe
 from peek_widget.live.replica import Replica
-from peek_widget.live.thumbnails import THUMB, THUMB_QUALITY
+from peek_widget.live.thumbnails import THUMBNAIL, THUMBNAIL_QUALITY
 from peek_widget.network import Network
 from peek_widget.network.fingerprint import fingerprint
 from peek_widget.sheet import ContactSheet, Tags
@@ -122,8 +122,8 @@ class CachedSheet:
             # not from one.image, which would keep every picture decoded
             with Image.open(io.BytesIO(one.png)) as picture:
                 small = picture.convert("L" if picture.mode == "L" else "RGB")
-            small.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)
-            found = self.thumbnails[unit] = (one.draft, jpeg_bytes(small, THUMB_QUALITY))
+            small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+            found = self.thumbnails[unit] = (one.draft, jpeg_bytes(small, THUMBNAIL_QUALITY))
         return found
 
 

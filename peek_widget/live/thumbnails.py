@@ -1,4 +1,4 @@
-"""Real images as the page gets them: small JPEGs, and a unit's map as a mask over one."""
+"""Example crops in the form that the page shows: small JPEGs, and the activation map as a mask over an image."""
 
 from __future__ import annotations
 
@@ -11,43 +11,65 @@ from torch import Tensor
 from peek_widget._encode import jpeg_bytes, jpeg_within, shrunk
 from peek_widget.evidence import Crop
 
-__all__ = ["LARGE", "THUMB", "box_share", "large", "map_bytes", "map_share", "start_picture", "thumb"]
+__all__ = [
+    "ENLARGED",
+    "THUMBNAIL",
+    "THUMBNAIL_QUALITY",
+    "enlarged",
+    "field_box",
+    "map_box",
+    "map_levels",
+    "start_picture",
+    "thumbnail",
+]
 
-THUMB = 128
+THUMBNAIL = 128
 """Longer side of a thumbnail in pixels."""
 
-THUMB_QUALITY = 82
+THUMBNAIL_QUALITY = 82
 
-LARGE = 448
+ENLARGED = 448
 """Longer side of the enlarged image in pixels."""
 
-_LARGE_LIMIT = 96 * 1024
+_MOST_BYTES = 96 * 1024
 _FINEST_MAP = 128
 
 
-def thumb(crop: Crop, cut: bool) -> bytes:
-    """Return a JPEG of at most 128 px: of what the unit sees (`cut`), or of the whole image."""
-    return jpeg_bytes(_enlarged(crop.image()) if cut else shrunk(crop.whole(), THUMB), THUMB_QUALITY)
+def thumbnail(crop: Crop, cut: bool) -> bytes:
+    """Return a JPEG of at most 128 px.
+
+    Args:
+        crop: an example.
+        cut: show the receptive field only instead of the whole image.
+
+    Raises:
+        DatasetError: if the image can't be loaded any more.
+    """
+    return jpeg_bytes(_resized(crop.image()) if cut else shrunk(crop.whole(), THUMBNAIL), THUMBNAIL_QUALITY)
 
 
-def large(crop: Crop) -> bytes:
-    """Return a JPEG of the whole image, at most 448 px and some 96 kB."""
-    return jpeg_within(shrunk(crop.whole(), LARGE), _LARGE_LIMIT, (88, 75, 50))
+def enlarged(crop: Crop) -> bytes:
+    """Return a JPEG of the whole image, at most 448 px and some 96 kB.
+
+    Raises:
+        DatasetError: if the image can't be loaded any more.
+    """
+    return jpeg_within(shrunk(crop.whole(), ENLARGED), _MOST_BYTES, (88, 75, 50))
 
 
-def box_share(crop: Crop) -> list[float]:
-    """What the unit sees, (left, top, right, bottom) as shares of the image's width and height."""
+def field_box(crop: Crop) -> list[float]:
+    """Return the box of the receptive field, (left, top, right, bottom) as fractions of the image's sides."""
     (left, top, right, bottom), (width, height) = crop.box, crop.size
     return [round(x, 4) for x in (left / width, top / height, right / width, bottom / height)]
 
 
-def map_bytes(found: Tensor) -> tuple[bytes, list[int]]:
-    """A unit's map as one byte for each place, row by row, and its (h, w).
+def map_levels(activations: Tensor) -> tuple[bytes, list[int]]:
+    """Return an activation map `[h, w]` as one byte for each position, row by row, and its (h, w).
 
     255 is the highest activation of this image. 0 is zero and below, or, where nothing is above zero, the lowest.
-    A map finer than 128 x 128 is thinned out to the highest of each patch.
+    A map finer than 128 x 128 is max-pooled until it is not.
     """
-    values = np.nan_to_num(found.numpy().astype(np.float64))
+    values = np.nan_to_num(activations.numpy().astype(np.float64))
     step = -(-max(values.shape) // _FINEST_MAP)
     if step > 1:
         height, width = (-(-side // step) * step for side in values.shape)
@@ -60,8 +82,8 @@ def map_bytes(found: Tensor) -> tuple[bytes, list[int]]:
     return np.rint(shares * 255.0).astype(np.uint8).tobytes(), list(values.shape)
 
 
-def map_share(crop: Crop) -> list[float]:
-    """Where the map lies on the image, (left, top, right, bottom) as shares of its width and height."""
+def map_box(crop: Crop) -> list[float]:
+    """Return where the activation map lies on the image, (left, top, right, bottom) as fractions of its sides."""
     example_index: Any = crop._example_index
     field = example_index.fields[crop.layer]
     top, left = (start - stride / 2 + 0.5 for start, stride in zip(field.start, field.stride, strict=True))
@@ -84,17 +106,22 @@ def map_share(crop: Crop) -> list[float]:
 
 
 def start_picture(crop: Crop, channels: int) -> Any:
-    """What an ascent that starts from the crop is given: what the unit sees, in the network's number of channels."""
+    """Return the receptive field of a crop as a picture to start from: an image, or a tensor `[C, H, W]` in [0, 1].
+
+    Args:
+        crop: an example.
+        channels: number of channels of the network's input.
+    """
     if channels in (1, 3):
         return crop.image().convert("L" if channels == 1 else "RGB")
     left, top, right, bottom = (round(edge) for edge in crop.input_box)
     return crop.input()[:, top : max(bottom, top + 1), left : max(right, left + 1)].clamp(0.0, 1.0)
 
 
-def _enlarged(picture: Image.Image) -> Image.Image:
-    """Resize a receptive field to a thumbnail's side, whether it is larger or smaller."""
-    scale = THUMB / max(picture.size)
+def _resized(picture: Image.Image) -> Image.Image:
+    """Return a receptive field resized to a thumbnail's side, whether it is larger or smaller."""
+    scale = THUMBNAIL / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # A field of a few pixels should be seen as pixels and not as a blur.
+    # a field of a few pixels should be seen as pixels and not as a blur
     how = Image.Resampling.NEAREST if max(picture.size) < 24 else Image.Resampling.LANCZOS
     return picture.resize(size, how)

@@ -113,7 +113,7 @@ class CropFeed:
             "label": crop.label_name or "",
             "activation": crop.activation,
             "clipped": crop.clipped,
-            "box": thumbnails.box_share(crop),
+            "box": thumbnails.field_box(crop),
             "size": list(crop.size),
             "map": [],
             "area": [],
@@ -121,11 +121,11 @@ class CropFeed:
         }
         buffers: list[bytes] = []
         try:
-            buffers.append(thumbnails.large(crop))
-            found = activation_map(network(), crop)
-            if found.numel() > 1:
-                levels, message["map"] = thumbnails.map_bytes(found)
-                message["area"] = thumbnails.map_share(crop)
+            buffers.append(thumbnails.enlarged(crop))
+            activations = activation_map(network(), crop)
+            if activations.numel() > 1:
+                levels, message["map"] = thumbnails.map_levels(activations)
+                message["area"] = thumbnails.map_box(crop)
                 buffers.append(levels)
         except PeekError as error:
             message["problem"] = str(error)
@@ -141,7 +141,7 @@ class CropFeed:
             "name": crop.name,
             "label": crop.label_name or "",
             "clipped": crop.clipped,
-            "box": thumbnails.box_share(crop),
+            "box": thumbnails.field_box(crop),
             "size": [right - left, bottom - top] if self.cut else list(crop.size),
             "image": -1,
             "problem": "",
@@ -166,7 +166,7 @@ class CropFeed:
         found = self._thumbnails.get(key)
         if found is None:
             try:
-                found = thumbnails.thumb(crop, self.cut)
+                found = thumbnails.thumbnail(crop, self.cut)
             except PeekError as error:
                 found = str(error)
             self._thumbnails[key] = found
