@@ -1,13 +1,13 @@
 """When a frame may leave the kernel: a credit window, a rate, and what silence means.
 
-Pure: no thread, no clock and no browser of its own; every method is told the time (seconds, from
-any monotonic clock). Only one thread may use a `Pacer` at a time: its owner holds the lock.
+It has no thread, no clock and no browser of its own: every method is given the time (seconds, from any monotonic
+clock). Only one thread may use a `Pacer` at a time: its owner holds the lock.
 
-The figures come from measurements in JupyterLab: an answer per frame halves the frame rate, because
-every message to the kernel repaints the notebook's busy light, so answers are few and cumulative,
-and the window spans about half a second. A page that takes longer and longer to show what it is
-sent has a queue, and is sent less: by how long a frame's answer takes, not by how many frames are
-out, so that a slow page obeys the hand as a quick one does (so LEDBAT keeps queues short, RFC 6817).
+The constants come from measurements in JupyterLab. An acknowledgement of every frame halves the frame rate, because
+each message to the kernel repaints the notebook's busy indicator; so acknowledgements are few and cumulative, and the
+window of frames in flight spans about half a second. A page that takes longer and longer to show what it is sent has a
+queue, and is sent less. What counts is how long a frame has been on its way, not how many frames are in flight, so that
+a slow page reacts to its user as quickly as a fast one (as LEDBAT keeps queues short, RFC 6817).
 """
 
 from __future__ import annotations
@@ -19,62 +19,75 @@ from dataclasses import dataclass
 __all__ = ["Attention", "Pacer"]
 
 MAX_RATE = 60.0
+"""Frames a second at most."""
 
 SILENCE = 1.5
-"""Seconds without an ack, frames being out, until the front end counts as not answering."""
+"""Seconds without an ack, while frames are in flight, until the front end counts as silent."""
 
 PATIENCE = 10.0
-"""Seconds of not answering during which frames still go out at `PATIENT_RATE`: on a kernel without
-sub-shells a running cell holds the answers back, but not the frames."""
+"""Seconds of silence during which frames still go out at `PATIENT_RATE`: on a kernel without sub-shells a running cell
+delays the acks, but not the frames."""
 
 PATIENT_RATE = 4.0
+"""Frames a second to a front end that has just become silent."""
+
 PROBE_RATE = 1.0
+"""Frames a second to a front end that has been silent for longer."""
+
 LIFE = 60.0
-"""Seconds without any sign of life after which nobody is taken to be there."""
+"""Seconds without any message after which nobody is taken to be there."""
 
 AT_ONCE = 2
-"""Frames that go at once when somebody asks: a server's socket holds the end of a small one back until more follows
-(Nagle's algorithm; jupyter_server leaves it on), so the second pushes the first one through."""
+"""Frames that are due at once after a change of a control: a server's socket holds the end of a small one back until
+more follows (Nagle's algorithm; jupyter_server leaves it on), so the second pushes the first one through."""
 
 SLOWEST = 1.0
-"""Frames a second that the slowest page, or the narrowest way to it, gets at the least."""
+"""Frames a second at least, however slow the page or its connection."""
 
 LATE = 0.05
-"""Seconds by which a frame may be longer on its way (there, and its answer back) than the quickest one was. One that is
-later waits in a queue of the page's."""
+"""Seconds by which the round trip of a frame may exceed the shortest one. A frame that takes longer waits in a queue of
+the page."""
 
-HEARD = 8
-"""Answers, the newest ones, by whose quickest way back it is told how long one was held up: by a cell in the kernel, by
-the network. That is no queue of the page's."""
+RECENT_ACKS = 8
+"""Number of the newest acks whose shortest way back tells how long another was held up by a cell in the kernel or by
+the network, which is no queue of the page."""
 
-FORGET = 0.008
-"""Seconds by which the quickest way known grows in each second without a quicker one: the way itself can become longer
-for good, and that is no queue either."""
+DRIFT = 0.008
+"""Seconds by which the shortest round trip known grows in each second without a shorter one: the connection itself can
+become slower for good, which is no queue either."""
 
 EASE, GROW, EASE_EVERY = 0.7, 1.05, 0.5
-"""A page with a queue gets `EASE` of its rate, once in `EASE_EVERY` seconds (answers that were held up come all at
-once), and by each answer in time a little more again: what it can't draw would keep it from obeying the hand."""
+"""A page with a queue gets `EASE` times its rate, once in `EASE_EVERY` seconds (acks that were held up arrive
+together), and `GROW` times its rate with each ack in time: frames that it can't draw would delay its reaction to its
+user."""
 
 GRACE = 1.0
-"""Seconds between "no view can be seen" and rest: scrolling past must not stop the run."""
+"""Seconds after which a stream that no view shows is paused: scrolling past must not stop the run."""
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Whether anybody looks, and why not: `reason` is "" where somebody does."""
+    """Whether anybody watches.
+
+    Attributes:
+        watched: whether somebody does.
+        reason: why nobody does, "hidden" or "nobody"; "" where somebody does.
+    """
 
     watched: bool
     reason: str = ""
 
 
 class Pacer:
-    """Flow control for one stream of numbered frames; the newest frame wins.
-
-    `pace` is the rate now, at most `rate`: less for a page that can't draw so many.
+    """Flow control for one stream of numbered frames, of which only the newest counts.
 
     Args:
-        rate: frames a second to aim at, above 0; held to at most 60.
-        now: the time at which the stream begins.
+        rate: frames a second to aim at, above 0; at most 60 are sent.
+        now: time at which the stream begins.
+
+    Attributes:
+        rate: frames a second to aim at.
+        pace: frames a second now, at most `rate`: less for a page that can't draw as many.
     """
 
     def __init__(self, rate: float = 30.0, *, now: float) -> None:
@@ -82,146 +95,149 @@ class Pacer:
             raise ValueError(f"The frame rate must be above 0 frames a second; {rate} was given.")
         self.rate: float = min(float(rate), MAX_RATE)
         self.pace: float = self.rate
-        self._eased = now
+        self._slowed_at = now
         self._sent = 0
         self._acked = 0
         self._sent_at: deque[tuple[int, float]] = deque(maxlen=2 * self.window)
-        self._quickest = math.inf
-        self._back: deque[float] = deque(maxlen=HEARD)
+        self._shortest = math.inf
+        self._way_back: deque[float] = deque(maxlen=RECENT_ACKS)
         self._last_ack = now
         self._last_sent = -math.inf
-        self._beat = -math.inf
+        self._last_slot = -math.inf
         self._waiting_since: float | None = None
-        self._last_life = now
+        self._last_sign = now
         self._hidden_since: float | None = None
-        self._at_once = 0
+        self._urgent = 0
 
-    # -- what comes in
+    # -- events
 
     def hello(self, now: float) -> None:
-        """A front end has (re)connected: what an earlier one left unanswered no longer counts."""
+        """Note that a front end has (re)connected: frames that an earlier one did not acknowledge no longer count."""
         self._acked = self._sent
-        self._measure_anew()
+        self._forget_trips()
         self.pace = self.rate
         self._waiting_since = None
         self._hidden_since = None
-        self._last_life = now
-        self._at_once = AT_ONCE
+        self._last_sign = now
+        self._urgent = AT_ONCE
 
     def ack(self, n: int, now: float, at: float | None = None) -> None:
-        """Every frame up to `n` was drawn. Acks of several pages mix: the furthest one counts.
+        """Note that every frame up to `n` was drawn. Of the acks of several pages the furthest one counts.
 
-        `at` is when the page said so, in seconds of its own clock, which need not agree with that of `now`.
+        Args:
+            n: number of the frame.
+            now: time at which the ack arrived.
+            at: time at which the page sent it, by the page's own clock, which need not agree with that of `now`.
         """
-        self._last_life = now
+        self._last_sign = now
         # only a view that can be seen acknowledges
         self._hidden_since = None
         if n > self._sent:
-            # another stream's number, which measures nothing of this one
-            self._measure_anew()
+            # a number of another stream, which says nothing about this one
+            self._forget_trips()
             n = self._sent
         if n > self._acked:
-            self._judge(n, now, self._heard(n, now, at))
+            self._adjust(n, now, self._undelayed(n, now, at))
             self._acked = n
         self._waiting_since = None if self._acked == self._sent else now
 
-    def _heard(self, n: int, now: float, at: float | None) -> float:
-        """When the answer to `n` would have come, had nothing held it up on its way back."""
+    def _undelayed(self, n: int, now: float, at: float | None) -> float:
+        """Return when the ack of `n` would have arrived, had nothing held it up on its way back."""
         if at is None:
             return now
-        self._back.append(now - at)
-        heard = now - (self._back[-1] - min(self._back))
-        if heard < next((left for number, left in self._sent_at if number == n), -math.inf):
-            # answered before it left? By another machine's clock then, or by one that was set back
+        self._way_back.append(now - at)
+        arrived = now - (self._way_back[-1] - min(self._way_back))
+        if arrived < next((left for number, left in self._sent_at if number == n), -math.inf):
+            # before the frame left? Then the time is of another machine's clock, or of one that was set back
             return now
-        return heard
+        return arrived
 
-    def _judge(self, n: int, now: float, heard: float) -> None:
-        """Set the pace by how long the oldest frame that `n` leaves out has been on its way, when that was `heard`.
+    def _adjust(self, n: int, now: float, arrived: float) -> None:
+        """Adjust the pace to how long the oldest frame after `n` had been on its way when the ack of `n` arrived.
 
-        Not by how long `n` was: its answer may have waited for its turn, and for a slow producer's next frame.
+        What `n` itself took says less: its ack may have waited for its turn, and for a slow producer's next frame.
         """
-        self._quickest += FORGET * (now - self._last_ack)
+        self._shortest += DRIFT * (now - self._last_ack)
         self._last_ack = now
         while self._sent_at and self._sent_at[0][0] <= n:
-            self._quickest = min(self._quickest, heard - self._sent_at.popleft()[1])
-        late = heard - self._sent_at[0][1] - self._quickest if self._sent_at else 0.0
+            self._shortest = min(self._shortest, arrived - self._sent_at.popleft()[1])
+        late = arrived - self._sent_at[0][1] - self._shortest if self._sent_at else 0.0
         if late <= LATE / 2:
             self.pace = min(self.rate, GROW * self.pace)
-        elif late > LATE and now - self._eased >= EASE_EVERY:
-            self.pace, self._eased = max(min(SLOWEST, self.rate), EASE * self.pace), now
+        elif late > LATE and now - self._slowed_at >= EASE_EVERY:
+            self.pace, self._slowed_at = max(min(SLOWEST, self.rate), EASE * self.pace), now
 
-    def _measure_anew(self) -> None:
-        """Who looks, and over which way, may have changed."""
+    def _forget_trips(self) -> None:
+        """Measure round trips anew, because who watches, and over which connection, may have changed."""
         self._sent_at.clear()
-        self._back.clear()
-        self._quickest = math.inf
+        self._way_back.clear()
+        self._shortest = math.inf
 
     def visible(self, on: bool, now: float) -> None:
-        """Some view became visible, or none is any more."""
-        self._last_life = now
-        self._measure_anew()
+        """Note that some view became visible (`on`), or that none is any more."""
+        self._last_sign = now
+        self._forget_trips()
         if on:
             self._hidden_since = None
-            self._at_once = AT_ONCE
+            self._urgent = AT_ONCE
         elif self._hidden_since is None:
             self._hidden_since = now
 
     def wake(self, now: float) -> None:
-        """Somebody changed a control or asked: the next frames go at once, window or not."""
-        self._last_life = now
-        self._at_once = AT_ONCE
+        """Note that somebody changed a control or asked: the next frames are due at once, whatever the window."""
+        self._last_sign = now
+        self._urgent = AT_ONCE
 
     def mark_active(self, now: float) -> None:
-        """Somebody is there (a script that waits, say), without asking for a frame."""
-        self._last_life = now
+        """Note that somebody is there (a script that waits, say), without asking for a frame."""
+        self._last_sign = now
 
     def sent(self, n: int, now: float) -> None:
-        """Frame `n` has left."""
-        # the same one again, for a page that has come, is no new one on its way
+        """Note that frame `n` was sent."""
+        # a frame that is sent again, to a page that has just connected, is no new one
         if n > self._sent:
             self._sent_at.append((n, now))
             self._sent = n
-        # a producer is seldom ready on the beat: what one frame was late, the next may be early, or 20 ms steps would
-        # make 25 frames a second out of 30. What went at once before its time is not held against those after it.
-        self._beat = min(max(self._beat + 1.0 / self.pace, now - 0.5 / self.pace), now)
+        # a producer is seldom ready on time: as much as one frame was late, the next may be early, or steps of 20 ms
+        # would make 25 frames a second out of 30. A frame sent at once before its time does not delay those after it.
+        self._last_slot = min(max(self._last_slot + 1.0 / self.pace, now - 0.5 / self.pace), now)
         self._last_sent = now
-        self._at_once = max(0, self._at_once - 1)
+        self._urgent = max(0, self._urgent - 1)
         if self._waiting_since is None and self._acked < self._sent:
             self._waiting_since = now
 
-    # -- what follows from it
+    # -- decisions
 
     @property
     def window(self) -> int:
-        """Frames that may be out: half a second of them; of a page that gets few, two seconds."""
+        """Number of frames that may be in flight: those of half a second; for a page that gets few, of two seconds."""
         return max(2, round(min(self.rate / 2, 2 * self.pace)))
 
     @property
     def outstanding(self) -> int:
-        """Frames sent and not acknowledged."""
+        """Number of frames sent and not acknowledged."""
         return self._sent - self._acked
 
     def attention(self, now: float) -> Attention:
-        """Whether somebody looks: without that there is nothing to draw for."""
+        """Return whether somebody watches; without that there is nothing to draw for."""
         if self._hidden_since is not None and now - self._hidden_since >= GRACE:
             return Attention(False, "hidden")
-        if now - self._last_life >= LIFE:
+        if now - self._last_sign >= LIFE:
             return Attention(False, "nobody")
         return Attention(True)
 
     def due(self, now: float) -> float:
-        """When the next frame may go: a time not after `now` means at once, infinity never.
+        """Return when the next frame may be sent: a time not after `now` means at once, infinity means never.
 
-        A time ahead is when to ask again; anything heard in between may bring it forward.
+        A later time is when to ask again; any message in between may bring it forward.
         """
         if not self.attention(now).watched:
             return math.inf
-        if self._at_once:
+        if self._urgent:
             return now
         if self._waiting_since is not None and now - self._waiting_since >= SILENCE:
             silent = now - self._waiting_since - SILENCE
             return self._last_sent + 1.0 / min(self.pace, PATIENT_RATE if silent < PATIENCE else PROBE_RATE)
         if self.outstanding >= self.window:
             return self._waiting_since + SILENCE if self._waiting_since is not None else now
-        return self._beat + 1.0 / self.pace
+        return self._last_slot + 1.0 / self.pace

@@ -156,17 +156,15 @@ class RunWorker:
     # -- requests
 
     def _apply(self, requests: Requests) -> None:
+        """Take the requests; a paused run makes its requested steps here."""
         if requests.has_control():
-            # whatever went wrong, a changed control is a reason to try again
-            self._error = None
-            # again, because a frame from before the request may just have been sent in its place
-            self._audience.expect_frame()
+            self._try_again()
         new_run = self._retarget(requests.target) or requests.restart
         self._knobs.update(requests.knobs or {})
         if requests.playing is not None:
             self._playing = requests.playing
-        if (new_run or requests.playing or requests.resume is not None) and self.playback.stop():
-            self.outbox.replace()
+        if new_run or requests.playing or requests.resume is not None:
+            self._stop_viewing()
         if requests.resume is not None and not new_run:
             self._resume(requests.resume)
         steps = requests.steps
@@ -175,16 +173,37 @@ class RunWorker:
         elif requests.knobs is not None:
             self._override()
         if requests.seek is not None and not new_run:
-            self.playback.seek(self.run, requests.seek)
-            self.outbox.replace()
-        if self.playback.viewing is not None and steps and not self._playing:
-            self.playback.seek_forward(self.run, steps)
-            self.outbox.replace()
-            return
-        if self.run.done and not new_run and self._playing and (requests.knobs or requests.playing):
+            self._seek(requests.seek)
+        if self._playing:
             # a changed knob shows its effect, and play means play, also past the end of the schedule
-            self.run.prolong()
-        for _ in range(0 if self._playing else steps):
+            if self.run.done and not new_run and (requests.knobs or requests.playing):
+                self.run.prolong()
+        elif self.playback.viewing is not None and steps:
+            self._seek_forward(steps)
+        else:
+            self._step_paused(steps)
+
+    def _try_again(self) -> None:
+        """Forget the error: whatever went wrong, a changed control is a reason to try again."""
+        self._error = None
+        # again, because a frame from before the request may just have been sent in its place
+        self._audience.expect_frame()
+
+    def _stop_viewing(self) -> None:
+        if self.playback.stop():
+            self.outbox.replace()
+
+    def _seek(self, step: int) -> None:
+        self.playback.seek(self.run, step)
+        self.outbox.replace()
+
+    def _seek_forward(self, checkpoints: int) -> None:
+        self.playback.seek_forward(self.run, checkpoints)
+        self.outbox.replace()
+
+    def _step_paused(self, steps: int) -> None:
+        """Make so many steps of a paused run, also past its end."""
+        for _ in range(steps):
             if self.run.done:
                 self.run.extend(1)
             self._step()

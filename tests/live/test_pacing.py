@@ -1,4 +1,4 @@
-"""Flow control, with a clock of the test's own."""
+"""The flow control of the stream of frames, with a simulated clock."""
 
 import itertools
 import math
@@ -37,12 +37,12 @@ class Page:
         return len(self.sent) - begin
 
 
-def test_a_page_that_answers_gets_the_rate_asked_for():
+def test_a_page_that_acknowledges_gets_the_rate_asked_for():
     page = Page(30)
     assert page.run(10, ack_every=0.25) == pytest.approx(300, abs=30)
 
 
-def test_a_producer_off_the_beat_still_gets_the_rate_asked_for():
+def test_a_producer_out_of_step_with_the_rate_still_gets_it():
     page = Page(30)
     sent = 0
     for _ in range(500):
@@ -54,7 +54,7 @@ def test_a_producer_off_the_beat_still_gets_the_rate_asked_for():
     assert sent == pytest.approx(300, abs=5)
 
 
-def test_a_page_too_slow_for_the_rate_gets_about_what_it_can_draw_and_all_again_when_it_can():
+def test_a_slow_page_gets_about_what_it_can_draw_and_the_full_rate_once_it_can():
     page, drawn, can = Page(30), 0.0, 8.0
 
     def run(seconds):
@@ -79,7 +79,7 @@ def test_a_page_too_slow_for_the_rate_gets_about_what_it_can_draw_and_all_again_
 
 
 @pytest.mark.parametrize(("can", "within"), [(20.0, 0.2), (3.0, 1.0)])
-def test_a_page_that_draws_few_shows_what_is_new_within_a_few_frames(can, within):
+def test_a_slow_page_shows_a_new_frame_within_a_few_frames(can, within):
     page, shown, waited = Page(60), 0, []
     for tick in range(round(45 / 0.005)):
         page.run(0.005)
@@ -94,14 +94,14 @@ def test_a_page_that_draws_few_shows_what_is_new_within_a_few_frames(can, within
 
 
 @pytest.mark.parametrize("delay", [0.02, 0.1, 0.2])
-def test_a_long_way_alone_slows_nothing(delay):
+def test_a_long_round_trip_alone_does_not_lower_the_pace(delay):
     page = Page(30)
     page.run(3, ack_every=0.25, delay=delay)
     assert page.run(10, ack_every=0.25, delay=delay) == pytest.approx(300, abs=20)
     assert page.pacer.pace == 30
 
 
-def test_a_way_that_became_longer_for_good_slows_it_for_a_while():
+def test_a_round_trip_that_became_longer_for_good_lowers_the_pace_for_a_while():
     page = Page(30)
     page.run(5, ack_every=0.25, delay=0.02)
     page.run(4, ack_every=0.25, delay=0.2)
@@ -111,7 +111,7 @@ def test_a_way_that_became_longer_for_good_slows_it_for_a_while():
     assert Page(30).run(5, ack_every=0.25, delay=0.2) > 120
 
 
-def test_a_quick_page_that_leaves_is_no_measure_for_a_slow_one_that_stays():
+def test_a_page_that_stays_is_not_measured_by_the_round_trip_of_one_that_left():
     page = Page(30)
     page.run(5, ack_every=0.25, delay=0.02)
     page.pacer.visible(False, page.now)
@@ -121,8 +121,8 @@ def test_a_quick_page_that_leaves_is_no_measure_for_a_slow_one_that_stays():
 
 @pytest.mark.parametrize("clock", [0.0, 5000.0, -90.0])
 @pytest.mark.parametrize("seed", range(3))
-def test_answers_held_up_by_a_cell_or_a_network_slow_nothing(seed, clock):
-    """Of a page with no queue three of four answers come up to 0.4 s late; it says by its clock when it sent them."""
+def test_acks_held_up_by_a_cell_or_the_network_do_not_lower_the_pace(seed, clock):
+    """Three of four acks of a page without a queue arrive up to 0.4 s late; each has the time of the page's clock."""
     page, late = Page(30), random.Random(seed)
     for turn in range(80):
         page.run(0.25)
@@ -133,20 +133,20 @@ def test_answers_held_up_by_a_cell_or_a_network_slow_nothing(seed, clock):
     assert page.pacer.pace == 30
 
 
-def test_a_queue_is_seen_though_answers_are_held_up():
+def test_a_queue_is_detected_although_acks_are_held_up():
     page, shown = Page(60), 0
     for tick in range(round(20 / 0.005)):
         page.run(0.005)
         if tick % 10 == 0:
             shown = min(len(page.sent), shown + 1)
         if tick % 50 == 0:
-            # the kernel hears of it 0.1 s later, every other time
+            # every other ack reaches the kernel 0.1 s later
             held = 0.1 * (tick // 50 % 2)
             page.pacer.ack(shown, page.now + held, page.now)
     assert page.pacer.pace < 25
 
 
-def test_a_drag_is_not_followed_by_a_standstill():
+def test_frames_go_on_right_after_a_drag():
     page = Page(30)
     for _ in range(60):
         page.pacer.wake(page.now)
@@ -159,7 +159,7 @@ def test_a_drag_is_not_followed_by_a_standstill():
 
 
 @pytest.mark.parametrize("apart", [0.1, 1000.0])
-def test_two_pages_whose_clocks_differ_slow_nothing(apart):
+def test_two_pages_whose_clocks_differ_do_not_lower_the_pace(apart):
     page = Page(30)
     for turn in range(80):
         page.run(0.125)
@@ -169,7 +169,7 @@ def test_two_pages_whose_clocks_differ_slow_nothing(apart):
 
 @pytest.mark.parametrize("back", [1000.0, -1000.0])
 @pytest.mark.parametrize("greets", [True, False])
-def test_a_page_whose_clock_begins_anew_is_soon_understood(back, greets):
+def test_a_page_whose_clock_was_reset_soon_has_the_full_pace(back, greets):
     page = Page(30)
     for turn in range(80):
         page.run(0.25)
@@ -179,7 +179,7 @@ def test_a_page_whose_clock_begins_anew_is_soon_understood(back, greets):
     assert page.pacer.pace == 30
 
 
-def test_who_comes_after_another_is_not_measured_by_its_way():
+def test_a_page_that_connects_is_not_measured_by_the_round_trip_of_an_earlier_one():
     page = Page(30)
     page.run(5, ack_every=0.25, delay=0.02)
     page.pacer.hello(page.now)
@@ -187,7 +187,7 @@ def test_who_comes_after_another_is_not_measured_by_its_way():
     assert page.pacer.pace == 30
 
 
-def test_a_picture_sent_again_is_on_its_way_once():
+def test_a_frame_sent_again_counts_once():
     pacer = Pacer(30, now=0)
     pacer.sent(1, 0)
     pacer.sent(1, 0.2)
@@ -198,7 +198,7 @@ def test_a_picture_sent_again_is_on_its_way_once():
     assert pacer.pace == 30
 
 
-def test_a_number_from_nowhere_measures_nothing():
+def test_an_ack_of_a_frame_never_sent_is_not_measured():
     page = Page(30)
     page.run(3, ack_every=0.25, delay=0.2)
     page.pacer.ack(10**9, page.now)
@@ -207,8 +207,8 @@ def test_a_number_from_nowhere_measures_nothing():
 
 
 @pytest.mark.parametrize("frames", [2, 5, 8, 12, 25])
-def test_a_slow_producer_is_no_slow_page(frames):
-    """What it draws next, and the answer whose turn comes four times a second, are not waited for by the page."""
+def test_a_slow_producer_does_not_count_as_a_slow_page(frames):
+    """Neither the producer's next frame nor the ack that is sent four times a second is time that the page needs."""
     page = Page(30)
     shown = 0
     for tick in range(200 * 20):
@@ -223,7 +223,7 @@ def test_a_slow_producer_is_no_slow_page(frames):
     assert page.pacer.pace == 30
 
 
-def test_a_second_page_that_is_slower_does_not_hold_up_the_first():
+def test_a_slower_second_page_does_not_lower_the_pace():
     page = Page(30)
     for _ in range(40):
         page.run(0.25, ack_every=0.24)
@@ -231,7 +231,7 @@ def test_a_second_page_that_is_slower_does_not_hold_up_the_first():
     assert page.pacer.pace == 30
 
 
-def test_answers_that_were_held_up_and_come_together_slow_the_stream_once():
+def test_acks_that_arrive_together_lower_the_pace_once():
     page = Page(30)
     page.run(3)
     sent = len(page.sent)
@@ -249,26 +249,26 @@ def test_the_rate_is_capped():
     assert Page(1000).run(5, ack_every=0.2) <= 5 * pacing.MAX_RATE + 1
 
 
-def test_a_rate_of_nothing_is_refused():
+def test_a_rate_of_zero_is_refused():
     with pytest.raises(ValueError, match="above 0"):
         Pacer(0, now=0)
 
 
-def test_a_slow_page_has_no_queue():
+def test_no_more_frames_than_the_window_are_in_flight():
     page = Page(30)
     for _ in range(40):
         page.run(0.25, ack_every=0.25, delay=0.2)
         assert page.pacer.outstanding <= page.pacer.window
 
 
-def test_a_window_is_half_a_second():
+def test_the_window_is_half_a_second_of_frames():
     assert Pacer(10, now=0).window == 5
     assert Pacer(30, now=0).window == 15
     assert Pacer(60, now=0).window == 30
     assert Pacer(1, now=0).window == 2
 
 
-def test_silence_slows_down_then_probes_then_ends():
+def test_a_silent_page_gets_few_frames_then_probes_then_none():
     page = Page(30)
     assert page.run(1.4) == 15, "a window, then nothing"
     page.run(0.6)
@@ -282,7 +282,7 @@ def test_silence_slows_down_then_probes_then_ends():
     assert page.pacer.due(page.now) == math.inf
 
 
-def test_a_run_without_any_page_lasts_a_minute():
+def test_a_run_without_any_page_counts_as_watched_for_a_minute():
     page = Page()
     assert page.pacer.attention(page.now + 59).watched
     assert not page.pacer.attention(page.now + 61).watched
@@ -305,7 +305,7 @@ def test_acks_are_cumulative_and_never_go_back():
     assert page.pacer.outstanding == 0
 
 
-def test_hello_forgets_what_an_earlier_page_left_unanswered():
+def test_hello_forgets_frames_that_an_earlier_page_did_not_acknowledge():
     page = Page(30)
     page.run(1.4)
     assert page.pacer.outstanding == 15
@@ -314,7 +314,7 @@ def test_hello_forgets_what_an_earlier_page_left_unanswered():
     assert page.pacer.due(page.now) <= page.now
 
 
-def test_a_control_change_lets_two_frames_past_rate_and_window():
+def test_after_a_change_of_a_control_two_frames_are_due_at_once():
     page = Page(30)
     page.run(1.0)
     assert page.pacer.due(page.now) > page.now
@@ -325,7 +325,7 @@ def test_a_control_change_lets_two_frames_past_rate_and_window():
     assert page.pacer.due(page.now) > page.now
 
 
-def test_hidden_gets_nothing_after_a_short_grace():
+def test_a_hidden_page_gets_nothing_after_a_short_grace():
     page = Page(30)
     page.run(1, ack_every=0.25)
     page.pacer.visible(False, page.now)
@@ -337,7 +337,7 @@ def test_hidden_gets_nothing_after_a_short_grace():
     assert page.pacer.due(page.now) <= page.now
 
 
-def test_a_second_page_that_still_looks_keeps_it_awake():
+def test_a_second_visible_page_keeps_the_stream_going():
     page = Page(30)
     page.run(1, ack_every=0.25)
     page.pacer.visible(False, page.now)
@@ -345,7 +345,7 @@ def test_a_second_page_that_still_looks_keeps_it_awake():
 
 
 class Flow(RuleBasedStateMachine):
-    """Whatever happens in whatever order: no queue, no rate above the cap, and a way out of silence."""
+    """Events in any order: never more than a window in flight, never above the rate, never silent for ever."""
 
     def __init__(self):
         super().__init__()
@@ -381,7 +381,7 @@ class Flow(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 40), at=st.none() | st.floats(0, 1e6))
     def ack(self, back, at):
-        """From pages whose clocks say what they like."""
+        """An ack of a page with any clock."""
         before = self.pacer.outstanding
         self.pacer.ack(max(0, self.n - back), self.now, at)
         assert self.pacer.outstanding == min(before, back, self.n)

@@ -1,4 +1,4 @@
-"""The worker's rules, with an ascent that only counts."""
+"""The rules of the worker, with an ascent that only counts."""
 
 import struct
 import subprocess
@@ -85,7 +85,7 @@ def test_history_covers_the_whole_run(bench):
     assert flat[-2:] == (600.0, 600.0)
 
 
-def test_pause_stands_still_and_flushes_the_newest_picture(bench):
+def test_pausing_publishes_the_newest_picture_exactly(bench):
     b = bench(steps=10_000, seconds=0.002)
     b.until(lambda u: u.step > 5)
     b.session.set_playing(False)
@@ -158,7 +158,7 @@ def test_the_same_target_again_changes_nothing(bench):
     assert len(b.made) == 1
 
 
-def test_the_newest_wish_wins(bench):
+def test_the_newest_request_replaces_older_ones(bench):
     b = bench(steps=10_000, seconds=0.05)
     b.until(lambda u: u.step >= 1)
     for unit in range(40):
@@ -191,20 +191,20 @@ def test_knobs_reach_the_running_ascent_and_the_next_one(bench):
     b.until(lambda u: u.status["values"].get("blur") == 0.0)
 
 
-def test_a_knob_turned_while_it_stands_still_is_told_at_once(bench):
-    """Or the page would show what was set by hand as the recipe's, once it is given back."""
+def test_a_knob_changed_while_paused_is_published_at_once(bench):
+    """Otherwise the page would go on showing the override after it is given back to the recipe."""
     b = bench(steps=10_000)
     b.until(lambda u: u.step >= 2)
     b.session.set_playing(False)
     b.session.wait(5)
-    for given, told in ((1.5, 1.5), (None, 0.0)):
+    for given, published in ((1.5, 1.5), (None, 0.0)):
         b.session.set_knobs(blur=given)
         assert b.session.wait(5) == "paused"
-        assert b.last.status["values"]["blur"] == told
+        assert b.last.status["values"]["blur"] == published
         assert b.last.snapshot is None, "the picture has not changed"
 
 
-def test_a_knob_turned_after_the_end_prolongs_the_run(bench):
+def test_a_knob_changed_after_the_end_prolongs_the_run(bench):
     b = bench()
     b.session.wait(5)
     b.session.set_knobs(blur=2.0)
@@ -231,7 +231,7 @@ def test_restart_begins_again(bench):
     assert b.made[1].target == b.made[0].target
 
 
-def test_an_error_is_shown_logged_and_survived(bench, caplog):
+def test_an_error_is_published_and_logged_and_the_worker_goes_on(bench, caplog):
     b = bench(fail_at=3)
     assert b.session.wait(5) == "error"
     assert b.last.status["error"] == "RuntimeError: the forward broke"
@@ -243,7 +243,7 @@ def test_an_error_is_shown_logged_and_survived(bench, caplog):
     assert b.last.status["error"] is None
 
 
-def test_the_next_control_tries_again_also_with_the_same_target(bench):
+def test_after_an_error_any_control_tries_again(bench):
     b = bench(fail_at=3)
     b.session.wait(5)
     b.ascent["fail_at"] = None
@@ -251,7 +251,7 @@ def test_the_next_control_tries_again_also_with_the_same_target(bench):
     assert b.session.wait(5) == "done"
 
 
-def test_acks_alone_do_not_retry(bench):
+def test_after_an_error_acks_alone_do_not_try_again(bench):
     b = bench(fail_at=3)
     b.session.wait(5)
     for n in range(20):
@@ -261,7 +261,7 @@ def test_acks_alone_do_not_retry(bench):
     assert len(b.made) == 1
 
 
-def test_our_own_errors_come_as_the_sentence_they_are(bench, monkeypatch):
+def test_our_own_errors_are_shown_as_the_sentence_they_are(bench, monkeypatch):
     b = bench(start=False)
 
     def refuse(target):
@@ -311,7 +311,7 @@ def test_a_slow_start_makes_the_picture_smaller_and_says_so(bench):
     assert "set size" in b.last.status["text"]
 
 
-def test_the_smaller_size_stays_for_the_next_unit_and_goes_with_the_layer(bench):
+def test_the_smaller_size_stays_for_the_next_unit_but_not_for_another_layer(bench):
     b = bench(claimed=0.5, steps=6)
     b.session.wait(5)
     b.session.set_target(Target("conv", 4))
@@ -322,7 +322,7 @@ def test_the_smaller_size_stays_for_the_next_unit_and_goes_with_the_layer(bench)
     assert [a.size for a in b.made[3:]] == [224, 157]
 
 
-def test_a_quick_machine_keeps_the_size(bench):
+def test_a_fast_machine_keeps_the_size(bench):
     b = bench(claimed=0.3, steps=20)
     b.session.wait(5)
     assert [a.size for a in b.made] == [224]
@@ -334,28 +334,28 @@ def test_a_size_that_was_asked_for_is_kept_however_slow(bench):
     assert [a.size for a in b.made] == [224]
 
 
-def test_never_smaller_than_what_the_layer_needs(bench):
+def test_the_size_is_never_less_than_the_layer_needs(bench):
     b = bench(claimed=0.5, steps=6, smallest=200)
     b.session.wait(5)
     assert b.last.status["size"] == 224
     assert "needs that size" in b.last.status["text"]
 
 
-def test_never_smaller_than_can_be_looked_at(bench):
+def test_the_size_is_never_less_than_the_smallest(bench):
     b = bench(claimed=5.0, steps=6)
     assert b.session.wait(5) == "done"
     assert [a.size for a in b.made] == [224, 112, MIN_SIZE]
 
 
-def test_where_a_step_takes_seconds_nobody_waits_for_five(bench):
+def test_where_a_step_takes_seconds_the_size_is_lowered_after_two(bench):
     b = bench(claimed=3.0, steps=6)
     assert b.session.wait(5) == "done"
-    # the second step says it
+    # the second step is enough to know
     assert [a.index for a in b.made] == [2, 5, 6]
     assert [a.size for a in b.made] == [224, 112, MIN_SIZE]
 
 
-def test_frames_keep_to_the_rate(bench):
+def test_no_more_frames_than_the_rate_are_published(bench):
     b = bench(steps=100_000, seconds=0, rate=20)
     acked = threading.Event()
 
@@ -380,7 +380,7 @@ def test_without_acks_no_queue_builds_up(bench):
     b.until(lambda u: u.status["n"] == 16 and u.step >= index)
 
 
-def test_a_wish_made_during_a_step_gives_its_own_first_frame_the_way(bench):
+def test_the_first_frame_after_a_request_made_during_a_step_goes_at_once(bench):
     b = bench(steps=100_000, seconds=0.1, rate=30)
     b.until(lambda u: u.status["n"] >= 15)
     b.until(lambda u: u.step >= 1)
@@ -389,7 +389,7 @@ def test_a_wish_made_during_a_step_gives_its_own_first_frame_the_way(bench):
     b.until(lambda u: u.status["run"] == 2 and u.fresh and u.step == 1, 1.0)
 
 
-def test_hello_brings_everything_again_at_once(bench):
+def test_hello_publishes_everything_again_at_once(bench):
     b = bench()
     b.session.wait(5)
     count, n = len(b.updates), b.last.status["n"]
@@ -409,8 +409,9 @@ def test_hello_is_answered_before_anything_was_drawn(bench):
     assert b.made == []
 
 
-def test_hidden_rests_and_visible_goes_on(bench):
-    b = bench(steps=1_000_000)
+def test_a_hidden_run_pauses_and_resumes_when_visible(bench):
+    # with a size of its own, or the time that passes at once would count as a slow step
+    b = bench(steps=1_000_000, target=Target("conv", 3, size=224))
     b.until(lambda u: u.step >= 2)
     b.session.receive(protocol.Visible(False))
     b.clock.ahead += pacing.GRACE
@@ -425,8 +426,9 @@ def test_hidden_rests_and_visible_goes_on(bench):
     assert len(b.made) == 1
 
 
-def test_a_minute_without_a_sign_of_life_ends_in_rest(bench):
-    b = bench(steps=1_000_000)
+def test_a_run_without_any_message_for_a_minute_pauses(bench):
+    # with a size of its own, or the time that passes at once would count as a slow step
+    b = bench(steps=1_000_000, target=Target("conv", 3, size=224))
     b.until(lambda u: u.step >= 2)
     b.clock.ahead += pacing.LIFE
     b.until_state("idle")
@@ -434,14 +436,14 @@ def test_a_minute_without_a_sign_of_life_ends_in_rest(bench):
     b.until(lambda u: u.status["state"] == "running" and u.fresh)
 
 
-def test_who_waits_is_somebody(bench):
+def test_a_run_that_somebody_waits_for_counts_as_watched(bench):
     b = bench(steps=40, seconds=0.01)
     b.session.receive(protocol.Visible(False))
     b.clock.ahead += 2 * pacing.LIFE
     assert b.session.wait(5) == "done"
 
 
-def test_wait_says_when_it_was_too_short(bench):
+def test_wait_raises_after_its_timeout(bench):
     b = bench(steps=1_000_000)
     with pytest.raises(TimeoutError, match=r"running after 0\.1 s"):
         b.session.wait(0.1)
@@ -465,7 +467,7 @@ def test_the_worker_cannot_wait_for_itself(bench):
     assert "own thread" in caught[0]
 
 
-def test_close_ends_the_thread_and_later_wishes_are_harmless(bench):
+def test_close_ends_the_thread_and_later_requests_are_harmless(bench):
     b = bench(steps=1_000_000)
     b.until(lambda u: u.step >= 2)
     assert b.session.close()
@@ -478,8 +480,8 @@ def test_close_ends_the_thread_and_later_wishes_are_harmless(bench):
     assert len(b.updates) == count
 
 
-def test_closed_within_a_step_it_tells_nothing_more(bench):
-    """At the end of its interpreter nobody closed it: a page told that would not look whether the kernel is gone."""
+def test_closed_during_a_step_it_publishes_nothing_more(bench):
+    """At the interpreter's end nobody closed it: a page told "closed" would not look whether the kernel is gone."""
     b = bench(steps=1_000_000, seconds=0.2)
     b.until(lambda u: u.step >= 1)
     time.sleep(0.05)
@@ -488,7 +490,7 @@ def test_closed_within_a_step_it_tells_nothing_more(bench):
     assert b.session.status()["state"] == "closed"
 
 
-def test_a_session_that_never_began_has_no_thread():
+def test_a_service_that_was_never_started_has_no_thread():
     session = RunService(lambda target: None, lambda update: None, target=Target("conv", 0), playing=False)
     assert not session.alive
     assert session.close()
@@ -519,7 +521,7 @@ print("drawn", flush=True)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "drawn", "")
 
 
-def test_wishes_from_many_threads_all_count(bench):
+def test_requests_from_many_threads_all_count(bench):
     b = bench(steps=1_000_000, seconds=0)
     errors = []
 
