@@ -62,7 +62,7 @@ def recipe_of(canvas: int, steps: int) -> Recipe:
 def sheet_of(network: Any, layer: str, kind: Any, canvas: int, options: argparse.Namespace, **more: Any) -> Any:
     recipe = recipe_of(canvas, options.steps)
     units = more.pop("units", range(options.units))
-    return contact_sheet(network, layer, recipe, units, objective=kind, threads=1, **more)
+    return contact_sheet(network, layer, recipe, units=units, objective=kind, threads=1, **more)
 
 
 def by_lucent(model: Any, layer: str, kind: str, canvas: int, unit: int, steps: int) -> None:

@@ -56,7 +56,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     recipe = Recipe.preset("peek-fast").replace(steps=20)
-    drawn = contact_sheet(bundled(), "conv3", recipe, range(12), size=160, threads=1).draw()
+    drawn = contact_sheet(bundled(), "conv3", recipe, units=range(12), size=160, threads=1).draw()
     units = tuple(range(options.units))
     sheet = SimpleNamespace(
         layer="conv3",

@@ -1,7 +1,7 @@
-"""Which units are drawn together, and the drawing of them, step by step.
+"""Batches of units that are drawn together, and their drawing, step by step.
 
-A plan follows from the call alone (the layer, the recipe, the units, the kind of device), never from who draws it, so
-that a batch means the same on every worker.
+A plan follows from the call alone (the layer, the recipe, the units, the kind of device), never from the machine that
+draws it, so that a batch means the same on every worker.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ log: logging.Logger = logging.getLogger("peek_widget")
 Kind = Literal["neuron", "channel"]
 
 LARGEST = {"cpu": 16}
-"""The most units in a batch by kind of device: on a CPU few, so that little is lost when it is cut off."""
+"""Largest number of units in a batch by kind of device: on a CPU few, so that little is lost by an interruption."""
 
 _LARGEST_ELSEWHERE = 128
 
-# On a CPU large views go through the network one at a time (see engine.LARGE), so a larger batch would only be kept
-# later; the rest of a step gains a twentieth from this many.
-_SIDE_BY_SIDE = 4
+_SEPARATE = 4
+"""Units in a batch whose views go through the network one at a time, as large ones do on a CPU (see engine.LARGE).
 
-# Elsewhere: so many pixels of views in a forward, as of 64 views of 224 px.
+A larger batch would only be saved later; the rest of a step is a twentieth quicker with this many."""
+
 _PIXELS = 64 * 224**2
+"""Pixels of views in one forward on a GPU: 64 views of 224 px."""
 
 DRAFT_STEPS, DRAFT_SIZE = 24, 128
+"""Largest number of steps, and side in pixels, of a preview."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,17 @@ class Batch:
     """Units that are drawn together.
 
     Attributes:
-        number: in its plan, from 0.
-        layer: its name.
-        units: in the order in which they go through the network.
-        recipe: that they are drawn by.
-        seed: of the sheet; each unit has its own, see :func:`~peek_widget.sheet.seeds.unit_seed`.
+        number: number of the batch in its plan, from 0.
+        layer: name of the layer.
+        units: units in the order in which they go through the network.
+        recipe: recipe of the pictures.
+        seed: seed of the sheet; each unit has its own, see :func:`~peek_widget.sheet.seeds.unit_seed`.
         size: side of the pictures in pixels, as asked for.
         objective: ``"neuron"`` or ``"channel"``; a class is its ``Logit`` either way.
-        draft: whether it is the quick first version.
+        draft: whether it is the quick preview.
         together: whether the units go through the network together, so that rounding ties each picture to the others
-            of its batch. On a CPU large views don't: a picture is then the same in any batch, to the last bit.
-        wanted: of the units those whose pictures are asked for; all, unless some are there already.
+            of its batch. Large views on a CPU don't: a picture is then the same in any batch, to the last bit.
+        wanted: units whose pictures are asked for; all, unless some are there already.
     """
 
     number: int
@@ -83,10 +85,10 @@ class Batch:
             object.__setattr__(self, "wanted", self.units)  # frozen; this is its construction
 
     def missing(self, there: Iterable[int]) -> Batch | None:
-        """What is left of it when some units are there already; None if all are.
+        """Return what is left of the batch when some units are there already; None if all are.
 
-        What is left is drawn to the pixels that the whole batch would have given: where units go together, the whole
-        batch is drawn again for the few that are wanted.
+        The rest gives the pixels that the whole batch would have given: where units go through the network together,
+        the whole batch is drawn again for the few that are wanted.
         """
         known = set(there)
         wanted = tuple(unit for unit in self.wanted if unit not in known)
@@ -97,14 +99,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Progress:
-    """After one step of a batch.
+    """State of a batch after one of its steps.
 
     Attributes:
-        step: steps made, from 1.
-        steps: of the run.
-        units: that are being drawn.
-        finished: those that are now done; empty before the last step.
-        failed: units that can't be drawn, with a sentence why (a dead unit, say).
+        step: number of steps made, from 1.
+        steps: number of steps of the run.
+        units: units that are being drawn.
+        finished: units that are now finished; empty before the last step.
+        failed: units that can't be drawn (a dead unit, say), with a sentence why.
     """
 
     step: int
@@ -126,25 +128,25 @@ def plan(
     draft: bool = False,
     batch: int | None = None,
 ) -> list[Batch]:
-    """The batches in which the units of a layer are drawn.
+    """Divide the units of a layer into batches.
 
     Args:
-        network: as read.
-        layer: its name.
+        network: network to draw.
+        layer: name of the layer.
         recipe: a Recipe or a preset's name; left out, ``"peek"``.
-        units: numbers, each once; left out, all of the layer.
-        seed: of the sheet, from 0.
+        units: numbers of the units, each once; left out, all of the layer.
+        seed: seed of the sheet, from 0.
         size: side of the pictures in pixels; left out, the recipe's, else the model's input size.
-        objective: ``"neuron"`` (the middle of the map) or ``"channel"`` (all of it).
-        draft: plan the quick first version instead, see :func:`draft_of`.
-        batch: units in a batch; left out, by the size of their views. On a CPU at most 16.
+        objective: ``"neuron"`` (the center of the map) or ``"channel"`` (the mean over it).
+        draft: plan the quick preview instead, see :func:`draft_of`.
+        batch: number of units in a batch; left out, by the size of their views. On a CPU at most 16.
 
     Raises:
         PeekError: what was asked for is not possible (LayerError, UnitError, SizeError, RecipeError).
     """
     recipe = as_recipe(recipe)
     if objective not in get_args(Kind):
-        raise PeekError(f"objective={objective!r}: possible are 'neuron' (the middle of the map) and 'channel'.")
+        raise PeekError(f"objective={objective!r}: possible are 'neuron' (the center of the map) and 'channel'.")
     if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or not 0 <= int(seed) < 2**63:
         raise PeekError(f"seed={seed!r}: give a whole number from 0 to {2**63 - 1}.")
     name = network.layer(layer).name
@@ -163,7 +165,7 @@ def plan(
 
 
 def draft_of(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> tuple[Recipe, int | None]:
-    """The recipe and size of a quick first version: a few steps of ``peek-fast`` on a small canvas where that goes."""
+    """Return recipe and size of a preview: a few steps of ``peek-fast``, on a small canvas if the layer allows it."""
     quick = Recipe.preset("peek-fast").replace(steps=min(DRAFT_STEPS, max(recipe.steps, 1)))
     wanted = Framing(network, recipe, size).sides[-1]
     small = min(wanted, DRAFT_SIZE)
@@ -175,7 +177,7 @@ def draft_of(network: Network, layer: str, recipe: Recipe, size: int | None, kin
 
 
 def check_units(network: Network, layer: str, units: Iterable[int] | None) -> tuple[int, ...]:
-    """The units as whole numbers, each once, in the order given; UnitError if one is not in the layer."""
+    """Return the units as whole numbers, each once, in the order given; UnitError if one is not in the layer."""
     if units is None:
         return tuple(range(network.layer(layer).channels))
     if isinstance(units, (str, bytes)) or not isinstance(units, Iterable):
@@ -196,19 +198,19 @@ def draw(
 ) -> Generator[Progress]:
     """Draw a batch, one step at a time.
 
-    Where memory runs out, or a unit can't be drawn, the batch is halved and its halves drawn after each other.
+    Where memory runs out, or a unit can't be drawn, the batch is halved and the halves are drawn one after the other.
 
     Args:
-        network: as read.
-        batch: of a plan made with it.
-        fingerprint: of the model, kept in the PNGs; left out, it is taken, which reads all weights.
-        best: highest activation that a real image gave, by unit: for the gauge.
+        network: network to draw.
+        batch: batch of a plan that was made with it.
+        fingerprint: fingerprint of the model, for the PNGs; left out, it is computed, which reads all weights.
+        best: highest activation of a dataset image by unit, for the gauge.
 
     Yields:
-        a :class:`Progress` after each step, the last (of each half) with what is finished or failed.
+        A :class:`Progress` after each step, the last (of each half) with what is finished or failed.
 
     Raises:
-        PeekError: if there is not memory enough for a single picture, or the model's forward fails.
+        PeekError: if there is not enough memory for a single picture, or the model's forward fails.
     """
     digits = _fingerprint(network) if fingerprint is None else fingerprint
     waiting = [batch.units]
@@ -217,7 +219,7 @@ def draw(
         if not set(units) & set(batch.wanted):
             continue
         try:
-            yield from _together(network, batch, units, digits, best or {})
+            yield from _draw_units(network, batch, units, digits, best or {})
             continue
         except (PeekError, MemoryError, RuntimeError) as error:
             why = _memory(error)
@@ -225,7 +227,7 @@ def draw(
                 raise
             if len(units) == 1 and why is not None:
                 raise PeekError(
-                    f"There is not memory enough to draw a single unit of {batch.layer!r} ({why}): give a smaller "
+                    f"There is not enough memory to draw a single unit of {batch.layer!r} ({why}): give a smaller "
                     "size=, a recipe with fewer views, or a machine with more memory. What was drawn before is kept."
                 ) from error
             if len(units) == 1:
@@ -239,14 +241,14 @@ def draw(
                     if batch.together
                     else "",
                 )
-        # Only out here nothing holds on to what the failed run had in memory.
+        # Not in the except clause: there the error's traceback still holds the tensors of the failed run.
         _free(network)
         middle = len(units) // 2
         waiting[:0] = [units[:middle], units[middle:]]
 
 
 def finish(run: Iterable[Progress]) -> tuple[list[SheetUnit], dict[int, str]]:
-    """All that a batch gives: what is finished, and what failed."""
+    """Draw a batch to its end; return what is finished, and what failed."""
     finished: list[SheetUnit] = []
     failed: dict[int, str] = {}
     for progress in run:
@@ -257,7 +259,7 @@ def finish(run: Iterable[Progress]) -> tuple[list[SheetUnit], dict[int, str]]:
 
 @contextlib.contextmanager
 def threads(count: int | None) -> Generator[None]:
-    """Compute on so many CPU threads, and then on as many as before."""
+    """Compute on so many CPU threads, and on as many as before afterwards."""
     before = torch.get_num_threads()
     if count is not None and count != before:
         torch.set_num_threads(count)
@@ -268,7 +270,7 @@ def threads(count: int | None) -> Generator[None]:
             torch.set_num_threads(before)
 
 
-def _together(
+def _draw_units(
     network: Network, batch: Batch, units: tuple[int, ...], digits: str, best: Mapping[int, float]
 ) -> Iterator[Progress]:
     objectives = [unit_objective(network, batch.layer, unit, batch.objective) for unit in units]
@@ -290,13 +292,13 @@ def _together(
     for number, unit in enumerate(units):
         if unit not in batch.wanted:
             continue
-        # As it is kept, so that whoever reads the PNG measures the same.
+        # Rounded as it is saved, so that whoever reads the PNG measures the same.
         picture = (pictures[number] * 255.0).round() / 255.0
         activation = still_activation(network, objectives[number], picture, batch.recipe)
         if not math.isfinite(activation):
             failed[unit] = f"The finished picture of unit {unit} gives the activation {activation}."
             continue
-        most = best.get(unit)
+        highest = best.get(unit)
         finished.append(
             to_png(
                 Drawing(objectives[number], batch.recipe, seeds[number], picture.shape[-1], digits),
@@ -304,7 +306,7 @@ def _together(
                 None if alpha is None else alpha[number],
                 unit=unit,
                 activation=activation,
-                gauge=activation / most if most is not None and most > 0.0 else None,
+                gauge=activation / highest if highest is not None and highest > 0.0 else None,
                 draft=batch.draft,
                 drawn_with=units if batch.together else (unit,),
                 how=how,
@@ -318,13 +320,13 @@ def _fingerprint(network: Network) -> str:
 
 
 def _view(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> int:
-    """Side in pixels of what the network gets of each picture; the same for all units of a layer."""
+    """Return the side in pixels of what the network gets of each picture; the same for all units of a layer."""
     return Framing(network, recipe, size).frame(unit_objective(network, layer, 0, kind)).side
 
 
 def _length(device: str, side: int, views: int, together: bool) -> int:
     if device == "cpu":
-        return LARGEST["cpu"] if together else _SIDE_BY_SIDE
+        return LARGEST["cpu"] if together else _SEPARATE
     fitting = max(1, min(_PIXELS // (views * side**2), _LARGEST_ELSEWHERE))
     return 2 ** (fitting.bit_length() - 1)
 
@@ -332,13 +334,13 @@ def _length(device: str, side: int, views: int, together: bool) -> int:
 def _check_batch(batch: Any, device: str) -> int:
     most = LARGEST.get(device, 4096)
     if isinstance(batch, bool) or not isinstance(batch, SupportsIndex) or not 1 <= int(batch) <= most:
-        why = ", so that a batch is soon done and kept" if device in LARGEST else ""
+        why = ", so that a batch is soon finished and saved" if device in LARGEST else ""
         raise PeekError(f"batch={batch!r}: give a number of units from 1 to {most}{why}, or leave it out.")
     return int(batch)
 
 
 def _memory(error: BaseException | None) -> str | None:
-    """The words of an error that means that memory ran out, also where it is the cause of another; else None."""
+    """Return the words of an error, or of its cause, if it means that memory ran out; else None."""
     while error is not None:
         words = str(error)
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (

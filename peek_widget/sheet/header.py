@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
+from peek_widget._schema import Check, choice, text, whole
 from peek_widget._version import __version__
 from peek_widget.ascent import Recipe, fingerprint, unit_objective
 from peek_widget.ascent.framing import Framing
 from peek_widget.ascent.provenance import Drawing
-from peek_widget.errors import FileError
+from peek_widget.errors import FileError, PeekError, SheetStoreError
 from peek_widget.network import Network
 from peek_widget.sheet.batches import Kind
 from peek_widget.sheet.seeds import unit_seed
+from peek_widget.sheet.store import HEADER, Store
 from peek_widget.sheet.unit import SheetUnit
 
 __all__ = ["SheetHeader"]
+
+_CALL: dict[str, Check] = {
+    "layer": text(1000),
+    "seed": whole(2**63 - 1),
+    "size": whole(2**20, 1),
+    "objective": choice(get_args(Kind)),
+    "input_size": whole(2**20, 1),
+}
 
 _INFORMATIVE = ("version", "model")
 """Fields that may differ between two calls that mean the same sheet."""
@@ -55,6 +65,20 @@ class SheetHeader:
         side = Framing(network, recipe, size).sides[-1]
         model = type(network.model_copy.original).__name__
         return cls(network, layer, recipe, seed, side, objective, model, fingerprint(network))
+
+    @staticmethod
+    def read_call(store: Store) -> dict[str, Any]:
+        """Read the arguments of the call that a store was made with: layer, recipe, seed, size, objective, input_size.
+
+        Raises:
+            SheetStoreError: if the store holds no sheet.
+        """
+        header = store.header()
+        try:
+            checks = {name: check(name, header.get(name)) for name, check in _CALL.items()}
+            return {**checks, "recipe": Recipe.from_json(json.dumps(header.get("recipe")))}
+        except PeekError as error:
+            raise SheetStoreError(f"{HEADER} in the store {store.address!r} can't be read: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return the header as JSON's types."""

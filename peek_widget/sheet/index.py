@@ -1,4 +1,4 @@
-"""The table of a sheet's units, and its Parquet file in the store: derived from the pictures, made anew in doubt."""
+"""The table of a sheet's units, and its Parquet file in the store: derived from the pictures, rewritten in doubt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 def rows(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> list[dict[str, Any]]:
-    """One for each unit."""
+    """Return a row for each unit."""
     return [
         {
             "unit": one.unit,
@@ -37,7 +37,7 @@ def rows(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> lis
 
 
 def frame(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> pd.DataFrame:
-    """The rows as a DataFrame.
+    """Return the rows as a DataFrame.
 
     Raises:
         PeekError: if pandas is not installed, with the command.
@@ -46,7 +46,7 @@ def frame(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> pd
 
 
 def save(store: Store, name: str, layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> None:
-    """Write the table to the store, unless the one that is there says the same."""
+    """Write the table to the store, unless the one that is there is equal."""
     ours = rows(layer, units, recipe, tags)
     try:
         table = _frame(ours)
@@ -75,12 +75,12 @@ def _frame(found: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _same(there: bytes, ours: list[dict[str, Any]]) -> bool:
-    """Whether a Parquet file says these rows; False for one that is torn, or has other columns."""
+    """Return whether a Parquet file has these rows; False for one that is corrupt, or has other columns."""
     import pyarrow
     from pyarrow import parquet
 
-    # In Arrow's own memory: what reads ahead is a thread of Arrow's that may let go of the file only as the interpreter
-    # ends, and of Python's memory none can then (apache/arrow#34314: "Aborted")
+    # In Arrow's own memory: a thread of Arrow's reads ahead and may release the file only as the interpreter ends, when
+    # memory of Python's can't be released any more (apache/arrow#34314: "Aborted")
     file = pyarrow.BufferOutputStream()
     file.write(there)
     try:

@@ -1,8 +1,8 @@
-"""A contact sheet as one HTML file: no kernel, no network, opens from disk, fit for a course page.
+"""A contact sheet as one HTML file: it needs no kernel and no network, and opens from disk.
 
-What people wrote (tags, the title, names of layers and of images) goes into the page as JSON data, in which nothing can
-be markup, and from there to the screen as text alone. A content security policy allows the page's own script and
-style, by their hashes, and nothing else: no other script, no request.
+Text that people wrote (tags, the title, names of layers and of images) goes into the page as JSON data, in which
+nothing can be markup, and from there to the screen as text alone. A content security policy allows the page's own
+script and style, by their hashes, and nothing else: no other script, no request.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from peek_widget._encode import webp_bytes
+from peek_widget._files import write_atomic
+from peek_widget.ascent import unit_objective
 from peek_widget.errors import DatasetError, FileError, PeekError
-from peek_widget.sheet import similarity as likeness
+from peek_widget.sheet import similarity
+from peek_widget.sheet.examples import layer_evidence
 from peek_widget.sheet.tags import Tags
 
 if TYPE_CHECKING:
@@ -36,13 +39,13 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
 CROP = 96
-"""Longer side in pixels of a real image on the page."""
+"""Longer side in pixels of a dataset example on the page."""
 CROP_QUALITY = 70
-"""Of a real image at most: it is shown small, and there are several to a unit."""
+"""Highest WebP quality of a dataset example: each is shown small, and a unit has several."""
 
 
 class SheetLike(Protocol):
-    """What a page or a poster needs of a sheet; a ContactSheet is one."""
+    """What a page or a poster needs to know of a sheet; a ContactSheet has all of it."""
 
     layer: str
     units: tuple[int, ...]
@@ -57,45 +60,47 @@ class SheetLike(Protocol):
 def to_html(
     sheet: SheetLike,
     path: str | os.PathLike[str],
-    crops: LayerEvidence | Evidence | None = None,
+    evidence: LayerEvidence | Evidence | None = None,
     *,
     tags: Tags | None = None,
     title: str | None = None,
     picture: int = 160,
     quality: int = 88,
-    most: int = 4,
+    examples: int = 4,
 ) -> Path:
-    """Write the units that are drawn as one page, with zoom, search, orders, counts and real images.
+    """Write the units that are drawn as one page, with zoom, search, sorting, counts and dataset examples.
+
+    512 units of 160 px take some MB; nine examples of each take 6 to 9 MB more.
 
     Args:
-        sheet: a contact sheet; those of its units that are not drawn are left out, and the page says so.
-        path: of the file, which is written only when all of it is ready.
-        crops: real images of the layer (of :func:`~peek_widget.top_crops`), shown beside a unit.
-        tags: left out, the sheet's own.
-        title: left out, the layer and the model.
+        sheet: contact sheet; units that are not drawn are left out, and the page says so.
+        path: path of the file, which is written atomically.
+        evidence: dataset examples of the layer (of :func:`~peek_widget.top_crops`), shown beside each unit.
+        tags: tags to show; left out, the sheet's own.
+        title: title of the page; left out, the layer and the model.
         picture: side in pixels of the pictures on the page; smaller ones stay as they are.
-        quality: of the pictures, WebP, 1 to 100; real images have 70 at most.
-        most: real images of a unit. 512 units of 160 px take some MB, nine real images of each 6 to 9 MB more.
+        quality: WebP quality of the pictures, 1 to 100; the examples have 70 at most.
+        examples: number of dataset examples of each unit.
 
     Returns:
         The path.
 
     Raises:
-        PeekError: nothing is drawn yet, or the crops are another layer's. FileError: the file can't be written.
+        PeekError: nothing is drawn yet, or the evidence is another layer's. FileError: the file can't be written.
     """
     if not sheet.done:
         raise PeekError("Nothing of this sheet is drawn yet: call sheet.draw() first.")
-    if not 16 <= picture <= 2048 or not 1 <= quality <= 100 or most < 0:
+    if not 16 <= picture <= 2048 or not 1 <= quality <= 100 or examples < 0:
         raise PeekError(
-            f"picture={picture!r}, quality={quality!r}, most={most!r}: give 16 to 2048 pixels, a quality of 1 "
-            "to 100 and a number of real images from 0."
+            f"picture={picture!r}, quality={quality!r}, examples={examples!r}: give 16 to 2048 pixels, a quality of 1 "
+            "to 100 and a number of examples from 0."
         )
     tags = sheet.tags if tags is None else tags
-    evidence = _evidence(crops, sheet.layer)
+    evidence = layer_evidence(evidence, sheet.layer)
     counts = tags.count(sheet.layer, total_of(sheet, tags))
-    seen = set(tags.reviewed(sheet.layer))
-    images = [_shrunk(one.image, picture) for one in sheet.done.values()]
-    shown = _Crops(evidence, most, quality)
+    reviewed = set(tags.reviewed(sheet.layer))
+    images = [_at_most(one.image, picture) for one in sheet.done.values()]
+    crops = _Crops(evidence, examples, quality)
     units = [
         {
             "u": unit,
@@ -104,13 +109,13 @@ def to_html(
             "g": one.gauge,
             "s": one.seed,
             "t": tags.of(sheet.layer, unit),
-            "l": unit in seen,
-            "c": shown.of(unit),
+            "l": unit in reviewed,
+            "c": crops.of(unit),
             "o": _objective(sheet, unit),
         }
         for (unit, one), image in zip(sheet.done.items(), images, strict=True)
     ]
-    shown.tell()
+    crops.report()
     name = title or f"{layer_of(sheet)} of {sheet.model_name}"
     data = {
         "title": name,
@@ -119,22 +124,26 @@ def to_html(
         "name": re.sub(r"[^\w.-]+", "-", sheet.layer or "output"),
         "side": sheet.size,
         "total": total_of(sheet, tags),
-        "seen": len(seen),
+        "seen": len(reviewed),
         "counts": [{"word": count.word, "units": count.units, "text": str(count)} for count in counts],
         "recipe": sheet.recipe.to_json(),
         "units": units,
-        "likeness": _likeness(images),
+        "likeness": _similarity_order(images),
     }
-    return _write(_page(name, data), Path(path))
+    try:
+        write_atomic(path, _page(name, data).encode("utf-8", "replace"))  # a file name may be in no encoding at all
+    except OSError as error:
+        raise FileError(f"The page can't be written to {str(path)!r}: {error.strerror or error}.") from error
+    return Path(path)
 
 
 def layer_of(sheet: SheetLike) -> str:
-    """The layer in words."""
+    """Return the layer's name, as part of a sentence."""
     return sheet.layer or "the output"
 
 
 def total_of(sheet: SheetLike, tags: Tags) -> int:
-    """How many units the layer has, as far as the sheet knows: a sheet may be of a few of them."""
+    """Return the number of units of the layer, as far as it is known: a sheet may be of a few of them."""
     network = getattr(sheet, "network", None)
     if network is not None:
         return network.layer(sheet.layer).channels
@@ -142,10 +151,14 @@ def total_of(sheet: SheetLike, tags: Tags) -> int:
 
 
 def _objective(sheet: SheetLike, unit: int) -> str:
-    if not sheet.layer:
-        return f"Logit({unit})"
-    kind = "Channel" if getattr(sheet, "objective", "neuron") == "channel" else "Neuron"
-    return f"{kind}({json.dumps(sheet.layer)}, {unit})"
+    """Write the objective of a unit as Python."""
+    kind = getattr(sheet, "objective", "neuron")
+    network = getattr(sheet, "network", None)
+    if network is not None:
+        kind = type(unit_objective(network, sheet.layer, unit, kind)).__name__.lower()
+    elif not sheet.layer:
+        kind = "logit"
+    return f"Logit({unit})" if kind == "logit" else f"{kind.capitalize()}({json.dumps(sheet.layer)}, {unit})"
 
 
 def _about(sheet: SheetLike, evidence: LayerEvidence | None) -> list[str]:
@@ -157,36 +170,22 @@ def _about(sheet: SheetLike, evidence: LayerEvidence | None) -> list[str]:
         f"{sheet.size} × {sheet.size} px",
     ]
     if evidence is not None:
-        about.append(f"beside {evidence.images:,} real images")
+        about.append(f"examples from {evidence.images:,} images")
     return about
 
 
-def _evidence(crops: Any, layer: str) -> LayerEvidence | None:
-    from peek_widget.evidence.crops import LayerEvidence
-
-    if isinstance(crops, Mapping):
-        crops = crops[layer]
-    if crops is None:
-        return None
-    if not isinstance(crops, LayerEvidence):
-        raise PeekError(f"crops is a {type(crops).__name__}: give what top_crops(model, {layer!r}, images) gives.")
-    if crops.name != layer:
-        raise PeekError(f"The crops are of layer {crops.name!r}, and the sheet is of {layer!r}: give crops of it.")
-    return crops
-
-
 class _Crops:
-    """The real images of units, those that can still be had."""
+    """The dataset examples of units, as far as their images can still be read."""
 
-    def __init__(self, evidence: LayerEvidence | None, most: int, quality: int) -> None:
-        self._evidence, self._most, self._quality = evidence, most, min(quality, CROP_QUALITY)
+    def __init__(self, evidence: LayerEvidence | None, count: int, quality: int) -> None:
+        self._evidence, self._count, self._quality = evidence, count, min(quality, CROP_QUALITY)
         self._shown, self._errors = 0, []
 
     def of(self, unit: int) -> list[dict[str, str]]:
         if self._evidence is None:
             return []
         found = []
-        for crop in self._evidence[unit].top[: self._most]:
+        for crop in self._evidence[unit].top[: self._count]:
             try:
                 image = crop.image(CROP)
             except DatasetError as error:
@@ -197,22 +196,23 @@ class _Crops:
         self._shown += len(found)
         return found
 
-    def tell(self) -> None:
+    def report(self) -> None:
+        """Raise if no image could be read, and warn if some could not."""
         if self._errors and not self._shown:
             raise self._errors[0]
         if self._errors:
-            log.warning("%d real images can't be shown on the page, the first: %s", len(self._errors), self._errors[0])
+            log.warning("%d examples can't be shown on the page, the first: %s", len(self._errors), self._errors[0])
 
 
-def _likeness(images: Sequence[Image.Image]) -> list[int] | None:
+def _similarity_order(images: Sequence[Image.Image]) -> list[int] | None:
     try:
-        return likeness.order(images)
+        return similarity.order(images)
     except PeekError as error:
-        log.warning("The page can't be put in the order of likeness. %s", error)
+        log.warning("The page can't be sorted by similarity. %s", error)
         return None
 
 
-def _shrunk(image: Image.Image, side: int) -> Image.Image:
+def _at_most(image: Image.Image, side: int) -> Image.Image:
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image.resize((side, side), Image.Resampling.LANCZOS) if max(image.size) > side else image
 
@@ -223,7 +223,7 @@ def _encoded(image: Image.Image, quality: int) -> str:
 
 def _page(title: str, data: Mapping[str, Any]) -> str:
     script, style = (_static(name) for name in ("page.js", "page.css"))
-    # Inside <script>, </script> and <!-- are all that HTML sees; < occurs in JSON's strings alone.
+    # Inside <script> only </script> and <!-- mean something to HTML; in JSON a < can only be inside a string.
     given = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     given = given.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     policy = (
@@ -247,10 +247,10 @@ def _static(name: str) -> str:
         text = (STATIC / name).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise FileError(
-            f"The page's {name} is missing from this installation: install peek_widget anew, or, in a checkout, run "
+            f"The page's {name} is missing from this installation: reinstall peek_widget, or, in a checkout, run "
             "`npm ci && node build.mjs` in js/."
         ) from error
-    # The parser takes these for the end of the element, or for a comment, wherever they are.
+    # The parser takes these for the end of the element, or for a comment, wherever they stand.
     if re.search(r"</(script|style)|<!--", text, re.IGNORECASE):
         raise FileError(f"{name} can't be put into a page: it contains an end tag.")
     return text
@@ -258,14 +258,3 @@ def _static(name: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-
-def _write(page: str, path: Path) -> Path:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(page.encode("utf-8", "replace"))  # a file may be named in no encoding at all
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise FileError(f"The page can't be written to {str(path)!r}: {error.strerror or error}.") from error
-    return path

@@ -1,4 +1,4 @@
-"""A contact sheet on paper: every unit with its number and its tags, as PDF, PNG or SVG, on a page of the A series."""
+"""A contact sheet as a poster: every unit with its number and its tags, as PDF, PNG or SVG on A4 to A0."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from peek_widget._encode import jpeg_bytes
+from peek_widget._files import write_atomic
 from peek_widget._optional import optional_import
 from peek_widget.errors import FileError, PeekError
 from peek_widget.sheet.page import SheetLike, layer_of, total_of
@@ -24,18 +25,23 @@ if TYPE_CHECKING:
 __all__ = ["PAPERS", "draw", "poster"]
 
 PAPERS = {"A4": (210, 297), "A3": (297, 420), "A2": (420, 594), "A1": (594, 841), "A0": (841, 1189)}
-"""Width and height in mm, upright."""
+"""Width and height in mm, in portrait orientation."""
 
 CELL = 16.0
-"""mm that a unit gets at least, where the paper may be chosen: a caption of 5 points still fits."""
+"""Smallest side of a picture in mm for which the paper is chosen: a caption of 5 points still fits."""
 MARGIN, GAP = 10.0, 1.6
+"""Margin of the page and gap between two pictures, in mm."""
 POINT = 25.4 / 72
+"""A typographic point in mm."""
 SMALLEST = 4.0
-"""Points: no caption is set smaller; with so many units on so small a paper there are none."""
+"""Smallest size of a caption in points; where the paper leaves less there are none."""
 QUALITY = 90
-"""Of the JPEG that the pictures are in a PDF; its colors are not thinned out."""
-_LINES = 3  # of tags below a picture, where the paper leaves room
-_WIDE = 0.56  # of a letter's height, on an average, in DejaVu Sans
+"""JPEG quality of the pictures in a PDF, with the color at full resolution."""
+
+_TAG_LINES = 3
+"""Largest number of lines of tags below a picture."""
+_LETTER_WIDTH = 0.56
+"""Mean width of a letter of DejaVu Sans, as a fraction of the font size."""
 
 Paper = Literal["A4", "A3", "A2", "A1", "A0"]
 
@@ -50,20 +56,21 @@ def poster(
     landscape: bool = False,
     dpi: int = 200,
 ) -> Path:
-    """Write the units that are drawn as one page to print; the name's ending says as what: .pdf, .png or .svg.
+    """Write the units that are drawn as one page to print: a .pdf, a .png or a .svg, by the end of the file's name.
 
-    In a PDF and an SVG the words are text, to be searched for and sharp at any size, and all pictures are one image:
-    a JPEG in the PDF, without loss in the SVG, which is large. Matplotlib sets the page, for its fonts; pypdf puts
-    the JPEG in, which matplotlib can't.
+    In a PDF and an SVG the words are text, which can be searched for and is sharp at any size, and all pictures are
+    one image: a JPEG in the PDF, lossless in the SVG, which is large. Matplotlib lays out the page, for its fonts;
+    pypdf embeds the JPEG, which matplotlib can't.
 
     Args:
-        sheet: a contact sheet.
-        path: of the file, which is written only when all of it is ready.
-        tags: left out, the sheet's own.
-        title: left out, the layer and the model.
-        paper: left out, the smallest on which each unit has 16 mm: nine units and a hundred fit on A4, 512 on A2.
-        landscape: lay the paper on its side.
-        dpi: pixels an inch, of a PNG and of the pictures in the others.
+        sheet: contact sheet.
+        path: path of the file, which is written atomically.
+        tags: tags to show; left out, the sheet's own.
+        title: heading of the page; left out, the layer and the model.
+        paper: size of the paper; left out, the smallest on which each unit has 16 mm: up to a hundred units fit on A4,
+            512 on A2.
+        landscape: use landscape orientation.
+        dpi: pixels per inch, of a PNG and of the pictures in the other two.
 
     Returns:
         The path.
@@ -77,16 +84,11 @@ def poster(
     if kind not in ("pdf", "png", "svg"):
         raise FileError(f"A poster is a .pdf, a .png or a .svg; {path.name!r} was given.")
     figure = draw(sheet, tags=tags, title=title, paper=paper, landscape=landscape, dpi=dpi)
-    part = path.with_name(path.name + ".part")
+    with optional_import("matplotlib").rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
+        data = _pdf(figure) if kind == "pdf" else _saved(figure, kind, dpi)
     try:
-        with optional_import("matplotlib").rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
-            if kind == "pdf":
-                part.write_bytes(_pdf(figure))
-            else:
-                figure.savefig(part, format=kind, dpi=dpi)
-        part.replace(path)
+        write_atomic(path, data)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise FileError(f"The poster can't be written to {str(path)!r}: {error.strerror or error}.") from error
     return path
 
@@ -100,7 +102,7 @@ def draw(
     landscape: bool = False,
     dpi: int = 200,
 ) -> Figure:
-    """The same as a matplotlib Figure of the paper's size."""
+    """Draw the poster as a matplotlib Figure of the paper's size; see :func:`poster`."""
     done = sheet.done
     if not done:
         raise PeekError("Nothing of this sheet is drawn yet: call sheet.draw() first.")
@@ -112,11 +114,11 @@ def draw(
     columns, side, points = _grid(len(done), *room)
     line = points * POINT * 1.25
     across, down = side + GAP, side + _caption(side) + GAP
-    # What the rows leave of the paper: between them, but no gap so wide that they fall apart, and the rest around them.
+    # Height that the rows leave goes between them, up to a fifth of a picture, and the rest above and below.
     rows = math.ceil(len(done) / columns)
     left_over = max(0.0, room[1] - rows * down + GAP)
     spread = min(left_over / max(1, rows - 1), 0.2 * side)
-    lines = min(_LINES, 1 + int(spread / line))
+    lines = min(_TAG_LINES, 1 + int(spread / line))
     left = MARGIN + (room[0] - columns * across + GAP) / 2
     top = MARGIN + head + (left_over - (rows - 1) * spread) / 2
 
@@ -128,7 +130,7 @@ def draw(
     axes.set_axis_off()
 
     def write(x: float, y: float, words: str, size: float, **style: Any) -> None:
-        # A tag with two $ in it is no formula.
+        # parse_math=False: a tag with two $ in it is no formula.
         axes.text(x, y, words, fontsize=size, va="top", parse_math=False, **style)
 
     scale = _scale(width, height)
@@ -150,21 +152,26 @@ def draw(
     return figure
 
 
+def _saved(figure: Figure, kind: str, dpi: int | None = None) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, **({"dpi": dpi} if dpi else {}))
+    return file.getvalue()
+
+
 def _pdf(figure: Figure) -> bytes:
-    """The figure as a PDF with its picture as a JPEG; matplotlib knows only lossless ones, ten times as large."""
+    """Write the figure as a PDF with its image as a JPEG; matplotlib has only lossless images, ten times as large."""
     pypdf = optional_import("pypdf")
     name = pypdf.generic.NameObject
     (shown,) = figure.axes[0].images
     mosaic = Image.fromarray(shown.get_array())
-    shown.set_data(np.array([[[0, 0, 0], [255, 0, 0]]], np.uint8))  # holds its place
-    file = io.BytesIO()
-    figure.savefig(file, format="pdf")
+    shown.set_data(np.array([[[0, 0, 0], [255, 0, 0]]], np.uint8))  # a placeholder
+    file = io.BytesIO(_saved(figure, "pdf"))
     # matplotlib's images in a PDF begin with the last row
     jpeg = jpeg_bytes(mosaic.transpose(Image.Transpose.FLIP_TOP_BOTTOM), QUALITY, full_color=True)
     writer = pypdf.PdfWriter(clone_from=file)
     images = [one.get_object() for one in writer.pages[0]["/Resources"]["/XObject"].values()]
     (placed,) = (one for one in images if one["/Subtype"] == "/Image")
-    pypdf.generic.StreamObject.set_data(placed, jpeg)  # as it is: its own class would pack it once more
+    pypdf.generic.StreamObject.set_data(placed, jpeg)  # the base class's: placed.set_data would compress it again
     placed.pop("/DecodeParms", None)
     for key, value in {"/ColorSpace": "/DeviceRGB", "/Filter": "/DCTDecode"}.items():
         placed[name(key)] = name(value)
@@ -176,12 +183,12 @@ def _pdf(figure: Figure) -> bytes:
 
 
 def _scale(width: float, height: float) -> float:
-    """Of the heading, 1 on A4: on larger paper it grows, and takes less of it."""
+    """Return the factor of the heading's size: 1 on A4, growing with the square root of the paper's width."""
     return math.sqrt(min(width, height) / 210)
 
 
 def _page(paper: Paper | None, landscape: bool, units: int) -> tuple[float, float, float]:
-    """Width, height and the height of the heading, in mm."""
+    """Return the page's width and height and the height of its heading, in mm."""
     for name in (paper,) if paper else PAPERS:
         width, height = sorted(PAPERS[name], reverse=landscape)
         head = 18.0 * _scale(width, height)
@@ -192,7 +199,7 @@ def _page(paper: Paper | None, landscape: bool, units: int) -> tuple[float, floa
 
 
 def _grid(units: int, width: float, height: float) -> tuple[int, float, float]:
-    """The number of columns with which the pictures are largest, their side in mm, and the captions' points."""
+    """Return the columns for which the pictures are largest, their side in mm, and the captions' size in points."""
     best = (1, 0.0)
     for columns in range(1, units + 1):
         rows = math.ceil(units / columns)
@@ -211,23 +218,24 @@ def _grid(units: int, width: float, height: float) -> tuple[int, float, float]:
 
 
 def _points(side: float) -> float:
+    """Return the size of the captions in points, for pictures of this side in mm."""
     return min(side / 17.0 * 5.5, 11.0)
 
 
 def _caption(side: float) -> float:
-    """mm of two lines below a picture."""
+    """Return the height in mm of two lines below a picture of this side; 0 where there are none."""
     return 0.4 + 2 * 1.25 * _points(side) * POINT if _points(side) >= SMALLEST else 0.0
 
 
 def _cut(words: str, width: float, points: float) -> str:
-    """As much of it as fits into so many mm."""
-    letters = max(2, int(width / (_WIDE * points * POINT)))
+    """Cut a text to the length that fits into so many mm."""
+    letters = max(2, int(width / (_LETTER_WIDTH * points * POINT)))
     return words if len(words) <= letters else words[: letters - 1].rstrip() + "…"
 
 
 def _wrapped(words: str, width: float, points: float, lines: int) -> list[str]:
-    """In lines that are so many mm long, the last one cut."""
-    letters = max(2, int(width / (_WIDE * points * POINT)))
+    """Break a text into lines of so many mm; the last one is cut."""
+    letters = max(2, int(width / (_LETTER_WIDTH * points * POINT)))
     return textwrap.wrap(words, letters, max_lines=lines, placeholder="…")
 
 
@@ -238,11 +246,11 @@ def _about(sheet: SheetLike) -> str:
 
 
 def _counted(sheet: SheetLike, tags: Tags, width: float, points: float) -> str:
-    """The counts, as many as fit on a line whole."""
+    """Write as many of the counts as fit on one line."""
     line = ""
     for count in tags.count(sheet.layer, total_of(sheet, tags)):
         longer = f"{line}{'  ·  ' if line else ''}{count.word}: {count}"
-        if line and len(longer) * _WIDE * points * POINT > width:
+        if line and len(longer) * _LETTER_WIDTH * points * POINT > width:
             break
         line = longer
     return line

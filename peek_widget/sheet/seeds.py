@@ -1,4 +1,4 @@
-"""A unit's own seed: it starts the same and is seen through the same views in any batch and on any worker."""
+"""Seeds of units: a unit starts the same and is seen through the same views in any batch and on any worker."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ __all__ = ["unit_seed"]
 
 
 def unit_seed(seed: int, layer: str, unit: int) -> int:
-    """The seed of one unit of a sheet, from 0 to 2**31 - 1.
+    """Compute the seed of one unit of a sheet, from 0 to 2**31 - 1.
 
-    Of a hash (sha256), and so the same in every process, Python and year: Python's own ``hash`` of a text is not.
+    It is of a hash (sha256), and so the same in every process; Python's own ``hash`` of a text is not.
 
     Args:
-        seed: of the sheet, from 0.
-        layer: its name.
-        unit: its number.
+        seed: seed of the sheet, from 0.
+        layer: name of the layer.
+        unit: number of the unit.
     """
     digest = hashlib.sha256(f"peek_widget sheet/{seed}/{unit}/{layer}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

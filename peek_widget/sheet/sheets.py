@@ -1,4 +1,4 @@
-"""Every unit of a layer, drawn."""
+"""The contact sheet: every unit of a layer, drawn, as a mapping with exports."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
+from peek_widget._progress import progress_bar
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.recipe import as_recipe
 from peek_widget.errors import NotDrawnError, PeekError, SheetStoreError
 from peek_widget.evidence.crops import Evidence, LayerEvidence
 from peek_widget.network import ModelCopy, Network, read
+from peek_widget.network.preprocess import Preprocess, PreprocessFunction
 from peek_widget.sheet import index
 from peek_widget.sheet.archive import Archive
 from peek_widget.sheet.batches import Batch, Kind, check_units, plan
+from peek_widget.sheet.examples import best_activations, layer_evidence
 from peek_widget.sheet.header import SheetHeader
 from peek_widget.sheet.runners import WAIT, LocalRunner, Runner, make_runner
 from peek_widget.sheet.schedule import POLL, Scheduler
@@ -41,46 +44,49 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 def contact_sheet(
     model: nn.Module | ModelCopy | Network | str,
-    layer: str,
+    layer: str | nn.Module,
     recipe: Recipe | str | None = None,
+    *,
     units: Iterable[int] | None = None,
     seed: int = 0,
     size: int | None = None,
     store: str | Path | None = None,
     executor: Executor | None = None,
-    *,
     objective: Kind = "neuron",
     drafts: bool = False,
-    crops: LayerEvidence | Evidence | None = None,
-    preprocess: Any = None,
+    evidence: LayerEvidence | Evidence | None = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     input_size: int | None = None,
     device: str | torch.device | None = None,
     batch: int | None = None,
     threads: int | None = None,
     tags: Tags | None = None,
 ) -> ContactSheet:
-    """Every unit of a layer, each drawn as in the explorer: as its center ``Neuron``, a class as its ``Logit``.
+    """Make a contact sheet: every unit of a layer, drawn as in the explorer.
 
-    Nothing is drawn by this call. The sheet draws as it is gone through (``for one in sheet``), or all at once
+    A unit is drawn as its center ``Neuron``, a class as its ``Logit``.
+
+    Nothing is drawn by this call. The sheet draws as it is iterated over (``for unit in sheet``), or all at once
     (``sheet.draw()``). Each unit has a seed of its own (from the sheet's, the layer and its number), so that it starts
     the same and is seen through the same views in any sheet, on any machine.
 
     Args:
-        model: a model (neither run nor changed), its ghost, a network already read, or a name of torchvision's.
-        layer: name as in ``named_modules()``; ``""`` is the model's output, its classes.
+        model: a model (neither run nor changed), a network already read, or a name of torchvision's.
+        layer: name as in ``named_modules()``, or a module of the model; ``""`` is the model's output, its classes.
         recipe: a Recipe or a preset's name; left out, ``"peek"``.
-        units: numbers; left out, all of the layer.
-        seed: of the sheet, from 0.
+        units: numbers of the units; left out, all of the layer.
+        seed: seed of the sheet, from 0.
         size: side of the pictures in pixels; left out, the recipe's, else the model's input size.
-        store: where to keep the pictures as they are done: a folder, or any fsspec address. The same call takes up
-            from it what is there, and goes on; several processes may fill the same store at once.
+        store: where to save the pictures as they are finished: a folder, or any fsspec address. The same call loads
+            what is there, and draws the rest; several processes may fill the same store at once.
         executor: any ``concurrent.futures.Executor`` to draw in, Dask's too (``client.get_executor()``); left out,
-            here.
-        objective: ``"neuron"``, or ``"channel"``: the unit at all places of its map.
-        drafts: give a quick version of every unit first, then the better ones. Drafts are not kept in the store.
-        crops: real images of the layer (of :func:`~peek_widget.top_crops`), for the gauge.
+            the calling thread.
+        objective: ``"neuron"``, or ``"channel"``: the mean over all positions of the unit's map.
+        drafts: draw a quick preview of every unit first. Previews are not saved in the store.
+        evidence: dataset examples of the layer (of :func:`~peek_widget.top_crops`), for the gauge.
         preprocess, input_size, device: see :func:`~peek_widget.ascend`.
-        batch: units drawn together; left out, by the size of what the network sees of each. On a CPU at most 16.
+        batch: number of units drawn together; left out, by the size of what the network sees of each. On a CPU at most
+            16.
         threads: CPU threads that a batch is drawn with; left out, torch's own number here, and 1 in an executor's
             worker. On CPUs of one kind equal numbers give equal pixels.
         tags: the user's tags, shared with the caller: those in the store are added to them. Left out, those in the
@@ -92,34 +98,42 @@ def contact_sheet(
     Example:
         ``sheet = contact_sheet(model, "features.12", store="sheets/features.12").draw()``
     """
-    if isinstance(model, str):
-        from peek_widget.zoo.named import by_name
-
-        model = by_name(model)
-    network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
     return ContactSheet(
-        network,
+        _network(model, input_size, preprocess, device),
         layer,
         as_recipe(recipe),
-        units,
-        seed,
-        size,
-        store,
-        executor,
+        units=units,
+        seed=seed,
+        size=size,
+        store=store,
+        executor=executor,
         objective=objective,
         drafts=drafts,
-        crops=crops,
+        evidence=evidence,
         batch=batch,
         threads=threads,
         tags=tags,
     )
 
 
-class ContactSheet:
-    """The units of a layer; see :func:`contact_sheet`, which makes one.
+def _network(
+    model: nn.Module | ModelCopy | Network | str,
+    input_size: int | None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None,
+    device: str | torch.device | None,
+) -> Network:
+    if isinstance(model, str):
+        from peek_widget.zoo.named import by_name
 
-    Going through it gives each unit once (with drafts a quick version first and then the better one), those that are
-    there already first. One thread at a time goes through a sheet; :attr:`done` may be read from any.
+        model = by_name(model)
+    return model if isinstance(model, Network) else read(model, input_size, preprocess, device)
+
+
+class ContactSheet:
+    """The units of a layer; made by :func:`contact_sheet`, or by :meth:`load` from a store.
+
+    Iterating over it gives each unit once (with previews a quick version first and then the finished one), those that
+    are drawn already first. One thread at a time iterates over a sheet; :attr:`done` may be read from any.
 
     Attributes:
         archive: results of the sheet, in memory and in the store.
@@ -132,19 +146,19 @@ class ContactSheet:
     def __init__(
         self,
         network: Network,
-        layer: str,
+        layer: str | nn.Module,
         recipe: Recipe,
-        units: Iterable[int] | None,
-        seed: int,
-        size: int | None,
-        store: str | Path | None,
-        executor: Executor | None,
         *,
-        objective: Kind,
-        drafts: bool,
-        crops: LayerEvidence | Evidence | None,
-        batch: int | None,
-        threads: int | None,
+        units: Iterable[int] | None = None,
+        seed: int = 0,
+        size: int | None = None,
+        store: str | Path | None = None,
+        executor: Executor | None = None,
+        objective: Kind = "neuron",
+        drafts: bool = False,
+        evidence: LayerEvidence | Evidence | None = None,
+        batch: int | None = None,
+        threads: int | None = None,
         tags: Tags | None = None,
     ) -> None:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
@@ -152,7 +166,12 @@ class ContactSheet:
         name = network.layer(layer).name
         self.units: tuple[int, ...] = check_units(network, name, units)
         self.executor: Executor | None = executor
-        self._crops, self._threads = crops, threads
+        self.transfers: list[tuple[str, int]] = []
+        self._preferred: tuple[int, ...] = ()
+        self._threads = threads
+        self._evidence = layer_evidence(evidence, name)
+        if self._evidence is not None:
+            self._evidence.check_model(network)
 
         def make_plan(draft: bool) -> tuple[Batch, ...]:
             options: dict[str, Any] = {"seed": seed, "size": size, "objective": objective, "batch": batch}
@@ -164,11 +183,34 @@ class ContactSheet:
             SheetHeader.of(network, name, recipe, operator.index(seed), size, objective),
             self.units,
             store=None if store is None else Store(store),
-            best=_best_of(crops, name, self.units, network),
+            best=best_activations(self._evidence, self.units),
             tags=tags,
         )
-        self.transfers: list[tuple[str, int]] = []
-        self._preferred: tuple[int, ...] = ()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        model: nn.Module | ModelCopy | Network | str,
+        *,
+        preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+        device: str | torch.device | None = None,
+        **options: Any,
+    ) -> ContactSheet:
+        """Open the sheet that a store holds: all units of its layer, those that are drawn and those that are not yet.
+
+        Args:
+            path: folder or fsspec address of the store.
+            model: the model that the sheet was drawn from.
+            preprocess, device: see :func:`~peek_widget.ascend`.
+            options: further arguments of :func:`contact_sheet`, e.g. ``executor``.
+
+        Raises:
+            SheetStoreError: if there is no sheet, or it was drawn from another model.
+        """
+        call = SheetHeader.read_call(Store(path))
+        network = _network(model, call.pop("input_size"), preprocess, device)
+        return cls(network, store=path, **call, **options)
 
     def __len__(self) -> int:
         return len(self.units)
@@ -285,16 +327,21 @@ class ContactSheet:
                 given |= set() if one.draft else {one.unit}
                 yield one
 
-    def draw(self) -> ContactSheet:
+    def draw(self, progress: bool | None = None) -> ContactSheet:
         """Draw what is missing; Ctrl-C keeps what is done, and the next call goes on.
+
+        Args:
+            progress: whether to show a progress bar; left out, where it takes more than two seconds.
 
         Raises:
             PeekError: if it can't go on (a full disk, an executor that died, no memory for one picture); what is
                 drawn is kept.
         """
+        left = len(self) - len(self.done)
         try:
-            for _ in self._drawing():
-                pass
+            with progress_bar(left, f"Drawing {self.layer or 'the output'}", progress, unit="unit") as bar:
+                for one in self._drawing():
+                    bar.update(0 if one.draft else 1)
         except KeyboardInterrupt:
             log.warning(
                 "Interrupted: %d of %d units are drawn and kept; draw() goes on.", len(self.archive.done), len(self)
@@ -366,54 +413,47 @@ class ContactSheet:
 
     @property
     def tags(self) -> Tags:
-        """The user's words on the units; kept in the store, where there is one, by :meth:`save` and by drawing.
+        """The user's tags; with a store they are saved by :meth:`save`.
 
         A layer or a unit that the model does not have is refused.
         """
         return self.archive.tags
 
-    def save(self) -> None:
-        """Write the tags and the index to the store; drawing does it too. Tags of another process are merged in.
+    def save(self, path: str | Path | None = None) -> None:
+        """Save pictures, tags and index to the sheet's own store, or to another; :meth:`load` opens it.
+
+        Drawing saves the pictures by itself. Tags that another process has saved meanwhile are merged in.
+
+        Args:
+            path: folder or fsspec address of another store to copy the sheet to; left out, its own.
 
         Raises:
-            PeekError: if there is no store, or it can't be written (SheetStoreError).
+            PeekError: if the sheet has no store of its own, or it can't be written (SheetStoreError).
         """
-        if self.archive.store is None:
-            raise PeekError("This sheet has no store: give store=, or save the tags with sheet.tags.save('tags.csv').")
-        self.archive.save_pictures()
-        self.archive.save_tags()
-        self.archive.save_index()
+        archive = self.archive
+        if path is not None:
+            archive = Archive(archive.header, self.units, store=Store(path), best=archive.best, tags=self.tags.copy())
+            archive.add(one for unit, one in self.done.items() if unit not in archive.done)
+        if archive.store is None:
+            raise PeekError("This sheet has no store: give save() a path, or contact_sheet() a store=.")
+        archive.save_pictures()
+        archive.save_tags()
+        archive.save_index()
 
     def to_frame(self) -> pd.DataFrame:
-        """A table of the units that are drawn: unit, activation, gauge, seed, recipe, tags; needs pandas."""
+        """Return a table of the units that are drawn: unit, activation, gauge, seed, recipe, tags; needs pandas."""
         return index.frame(self.layer, self.done.values(), self.recipe_fingerprint, self.tags)
 
     def to_html(
-        self, path: str | os.PathLike[str], crops: LayerEvidence | Evidence | None = None, **options: Any
+        self, path: str | os.PathLike[str], evidence: LayerEvidence | Evidence | None = None, **options: Any
     ) -> Path:
         """Write the sheet as one page that needs no kernel and no network; see ``peek_widget.sheet.page.to_html``."""
         from peek_widget.sheet.page import to_html
 
-        return to_html(self, path, self._crops if crops is None else crops, **options)
+        return to_html(self, path, self._evidence if evidence is None else evidence, **options)
 
     def poster(self, path: str | os.PathLike[str], **options: Any) -> Path:
         """Write the sheet as a PDF, PNG or SVG to print; see ``peek_widget.sheet.poster.poster``."""
         from peek_widget.sheet.poster import poster
 
         return poster(self, path, **options)
-
-
-def _best_of(
-    crops: LayerEvidence | Evidence | None, layer: str, units: Iterable[int], network: Network
-) -> dict[int, float]:
-    """Highest activation of a real image by unit."""
-    if crops is None:
-        return {}
-    if isinstance(crops, Mapping):
-        crops = crops[layer]
-    if not isinstance(crops, LayerEvidence):
-        raise PeekError(f"crops is a {type(crops).__name__}: give what top_crops(model, {layer!r}, images) gives.")
-    if crops.name != layer:
-        raise PeekError(f"The crops are of layer {crops.name!r}, and the sheet is of {layer!r}: give crops of it.")
-    crops.check_model(network)
-    return {unit: crops[unit].top[0].activation for unit in units if crops[unit].top}

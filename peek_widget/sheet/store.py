@@ -1,18 +1,19 @@
-"""Where a sheet is kept: a folder at any fsspec address, whole at every moment.
+"""The store of a sheet: a folder at any fsspec address, consistent at every moment.
 
 ::
 
-    sheet.json            what the sheet is of: model, layer, recipe, seed, size
-    unit-00017.png        a unit: the picture, its recipe, its activation. These are the truth
-    index.parquet         a table of them, derived; made anew when it does not say what they say
-    tags.json             the user's words
-    unit-00017.png.foreign    what somebody had put in a unit's place
-    in-progress/*.zip     a finished batch on its way to single PNGs
-    in-progress/*.claim   who draws which batch now
+    sheet.json            header: model, layer, recipe, seed, size
+    unit-00017.png        a unit: the picture, its recipe, its activation. The other files follow from these
+    index.parquet         table of the units, derived; written again when it differs from the pictures
+    tags.json             the user's tags
+    unit-00017.png.foreign    a valid picture that somebody had put under a unit's name
+    in-progress/*.zip     journal: a finished batch that is being written as single PNGs
+    in-progress/*.claim   lease: which process draws which batch now
 
-Nothing is locked, and nothing is renamed but on a local disk, where a file is written beside and put in its place in
-one move; elsewhere an object is written whole or not at all. A batch is first written as one file and then unpacked,
-so that a process may be killed between any two instructions: no picture is lost that was drawn, none is drawn twice.
+Nothing is locked, and nothing is renamed except on a local disk, where a file is written under another name and moved
+to its own in one step; elsewhere an object is written whole or not at all. A batch is first written as one journal and
+then as single files, so that a process may be killed between any two instructions: no picture that was drawn is lost,
+none is drawn twice.
 """
 
 from __future__ import annotations
@@ -45,15 +46,17 @@ FORMAT = 1
 
 _PART = ".part"
 _PART_AGE = 600.0
-"""Seconds after which a file that was being written when its process was killed is cleared away."""
+"""Seconds after which a file that was being written when its process was killed is removed."""
 
 _AT_ONCE = 64
+"""Number of files that are read from an object store in one request."""
+
 _LONGEST_HEADER = 1_000_000
 _UNIT = re.compile(r"unit-(\d{5,9})\.png")
 
 
 def name_of(unit: int) -> str:
-    """The name of a unit's file."""
+    """Return the name of a unit's file."""
     return f"unit-{unit:05d}.png"
 
 
@@ -64,7 +67,7 @@ class Store:
         address: a path or an fsspec address; the folder is made where there is none.
 
     Raises:
-        SheetStoreError: if the address means nothing, or can't be reached.
+        SheetStoreError: if the address is invalid, or can't be reached.
     """
 
     def __init__(self, address: str | Path) -> None:
@@ -73,7 +76,7 @@ class Store:
 
         self.address: str = str(address)
         if not self.address.strip():
-            raise SheetStoreError("store='' names no place: give the path of a folder for the sheet, '.' for this one.")
+            raise SheetStoreError("store='' is no address: give the path of a folder for the sheet, '.' for this one.")
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError, OSError) as error:
@@ -92,20 +95,20 @@ class Store:
     # Files
 
     def names(self, folder: str = "") -> set[str]:
-        """The names of the files in the folder, as they are now."""
-        place = self._path(folder) if folder else self._root
+        """Return the names of the files in a folder of the store, as they are now."""
+        path = self._path(folder) if folder else self._root
         try:
             if self._local:
-                return {entry.name for entry in os.scandir(place)}
+                return {entry.name for entry in os.scandir(path)}
             self._fs.invalidate_cache()
-            return {str(path).rstrip("/").rpartition("/")[2] for path in self._fs.ls(place, detail=False)}
+            return {str(found).rstrip("/").rpartition("/")[2] for found in self._fs.ls(path, detail=False)}
         except (FileNotFoundError, NotADirectoryError):
             return set()
         except Exception as error:
             raise SheetStoreError(f"The store {self.address!r} can't be read ({_words(error)}).") from error
 
     def read(self, name: str) -> bytes | None:
-        """A file's bytes; None if there is none."""
+        """Read a file; None if there is none."""
         try:
             return self._fs.cat_file(self._path(name))
         except FileNotFoundError:
@@ -114,21 +117,21 @@ class Store:
             raise SheetStoreError(f"{name} in the store {self.address!r} can't be read ({_words(error)}).") from error
 
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
-        """The bytes of several files, some at a time; None for one that is gone."""
+        """Read several files; None for one that is gone."""
         ordered = list(names)
         for start in range(0, len(ordered), _AT_ONCE):
             part = ordered[start : start + _AT_ONCE]
             if self._local:
                 yield from ((name, self.read(name)) for name in part)
                 continue
-            # An object store answers many questions at once, and each slowly.
+            # An object store answers many requests at once, and each slowly.
             found = self._fs.cat([self._path(name) for name in part], on_error="return")
             for name in part:
                 value = found.get(self._path(name)) if isinstance(found, dict) else found
                 yield name, value if isinstance(value, bytes) else self.read(name)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file, whole or not at all.
+        """Write a file atomically.
 
         Raises:
             SheetStoreError: if it can't be written, with what to do.
@@ -145,10 +148,10 @@ class Store:
             ) from error
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a file that is not there yet; whether it was this call that wrote it.
+        """Write a file that does not exist yet; return whether this call wrote it.
 
-        Exact on a local disk and wherever the address can say "only if it is new"; elsewhere two at the same instant
-        may both believe it.
+        Exact on a local disk and wherever the address can create a file only if it is new; elsewhere two processes at
+        the same instant may both get True.
         """
         try:
             if self._local:
@@ -172,7 +175,7 @@ class Store:
             ) from error
 
     def remove(self, name: str) -> None:
-        """Take a file away; no matter if it is gone already."""
+        """Remove a file if it is there."""
         try:
             self._fs.rm_file(self._path(name))
         except FileNotFoundError:
@@ -185,8 +188,8 @@ class Store:
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def _put(self, name: str, data: bytes, place: Callable[[str, Path], None]) -> None:
-        """Write a file beside, on the disk for good, and put it in its place in one move."""
+    def _put(self, name: str, data: bytes, move: Callable[[str, Path], None]) -> None:
+        """Write a file under another name, flush it to the disk, and move it to its own name in one step."""
         path = Path(self._path(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
@@ -196,8 +199,8 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut may leave the name and not the bytes
             if os.name == "posix":
-                os.chmod(beside, 0o666 & ~_umask())  # mkstemp's are for the owner alone
-            place(beside, path)
+                os.chmod(beside, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
+            move(beside, path)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(beside)
@@ -219,7 +222,7 @@ class Store:
         if written is None:
             if strangers := self.invalid():
                 raise SheetStoreError(
-                    f"The store {self.address!r} holds pictures that are none of a sheet's ({strangers[0]}"
+                    f"The store {self.address!r} holds pictures that belong to no sheet ({strangers[0]}"
                     f"{f' and {len(strangers) - 1} more' if len(strangers) > 1 else ''}): give an empty folder, or a "
                     "new one."
                 )
@@ -228,31 +231,46 @@ class Store:
             written = self.read(HEADER) or b""  # another process's, of this very moment
         there = _header(written)
         if there is None:
-            log.warning("%s in %r can't be read; it is written anew.", HEADER, self.address)
+            log.warning("%s in %r can't be read; it is written again.", HEADER, self.address)
             self.write(HEADER, _as_bytes(header))
             return
-        if there.get("format") != FORMAT:
-            raise SheetStoreError(
-                f"The store {self.address!r} was written by another version of peek_widget: give another folder."
-            )
+        self._check_format(there)
         if (why := difference(there)) is not None:
             raise SheetStoreError(
                 f"The store {self.address!r} holds another sheet: {why}. Give this one another folder, or make the "
                 "call that the store was made with."
             )
 
+    def _check_format(self, header: Mapping[str, Any]) -> None:
+        if header.get("format") != FORMAT:
+            raise SheetStoreError(
+                f"The store {self.address!r} was written by another version of peek_widget: give another folder."
+            )
+
+    def header(self) -> dict[str, Any]:
+        """Read the header of the sheet that the store holds.
+
+        Raises:
+            SheetStoreError: if there is none, it is corrupt, or it is of another version.
+        """
+        found = _header(self.read(HEADER) or b"")
+        if found is None:
+            raise SheetStoreError(f"The store {self.address!r} holds no sheet: {HEADER} is missing or can't be read.")
+        self._check_format(found)
+        return found
+
     def units(self) -> set[int]:
-        """The numbers of the units whose files are there, unchecked."""
+        """Return the numbers of the units whose files are there, unchecked."""
         return {int(found[1]) for name in self.names() if (found := _UNIT.fullmatch(name))}
 
     def invalid(self) -> list[str]:
-        """Names of pictures that are no unit's."""
+        """Return the names of pictures that are not named as a unit's."""
         return sorted(n for n in self.names() if n.lower().endswith(".png") and not _UNIT.fullmatch(n))
 
     def load(
         self, units: Iterable[int], check: Callable[[bytes, str], SheetUnit]
     ) -> Iterator[tuple[int, SheetUnit | FileError]]:
-        """The units that are there, each checked; for one that is torn or foreign, why."""
+        """Load units that are there, each checked; yields the picture, or the error of an invalid one."""
         there = self.units()
         for name, data in self.read_many(name_of(unit) for unit in units if unit in there):
             if data is None:
@@ -264,7 +282,7 @@ class Store:
                 yield unit, error
 
     def quarantine(self, name: str) -> str | None:
-        """Keep a whole picture of somebody's from being written over, under a name that it gives; None if torn."""
+        """Copy a valid picture that would be written over, and return the copy's name; None if it is corrupt."""
         data = self.read(name)
         try:
             whole_png(data or b"", name, KEYWORD)
@@ -274,19 +292,19 @@ class Store:
         return f"{name}.foreign"
 
     def save(self, key: str, units: Iterable[SheetUnit]) -> None:
-        """Keep finished units, all or none of them, whatever happens meanwhile.
+        """Write finished units, all or none of them if the process is killed meanwhile.
 
         Args:
-            key: of their batch; a part of a file's name.
-            units: finished.
+            key: name of their batch, which becomes part of a file's name.
+            units: finished units.
 
         Raises:
-            SheetStoreError: if not all could be written; those that could, are.
+            SheetStoreError: if not all could be written; those that could be are.
         """
         todo = list(units)
         journal = f"{WORK}/{key}.zip"
         if len(todo) > 1:
-            with contextlib.suppress(SheetStoreError):  # too large for what room is left: one by one some may still fit
+            with contextlib.suppress(SheetStoreError):  # no room for the journal: single files may still fit
                 self.write(journal, _packed(todo))
         problem: SheetStoreError | None = None
         for one in todo:
@@ -300,11 +318,11 @@ class Store:
             self.remove(journal)
 
     def unpack(self, check: Callable[[bytes, str], SheetUnit]) -> None:
-        """Put in their places what finished batches left when their process was killed."""
+        """Write the single files of journals whose process was killed."""
         for name in sorted(n for n in self.names(WORK) if n.endswith(".zip")):
             data = self.read(f"{WORK}/{name}")
             if data is None:
-                continue  # its own process was quicker
+                continue  # its own process has finished it
             try:
                 there = self.units()
                 for unit, png in _unpacked(data):
@@ -314,7 +332,7 @@ class Store:
             except (zipfile.BadZipFile, FileError, ValueError) as error:
                 if isinstance(error, SheetStoreError):
                     raise
-                log.warning("%s/%s in %r is torn or another's (%s); it is left out.", WORK, name, self.address, error)
+                log.warning("%s/%s in %r is invalid (%s); it is left out.", WORK, name, self.address, error)
             self.remove(f"{WORK}/{name}")
 
     def _clear_parts(self) -> None:
@@ -328,7 +346,7 @@ class Store:
 
 
 def _link(beside: str, path: Path) -> None:
-    """Put a file in its place if there is none yet; FileExistsError if there is."""
+    """Give a file a second name that does not exist yet; FileExistsError if it does."""
     try:
         os.link(beside, path)
     except FileExistsError:

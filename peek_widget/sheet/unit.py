@@ -1,27 +1,40 @@
-"""One unit of a sheet: its picture as a PNG, and what is known of it. The PNG carries both."""
+"""A unit of a sheet: its picture as a PNG, which carries what it was drawn from and what was measured of it."""
 
 from __future__ import annotations
 
 import functools
 import io
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image as PILImage
 from torch import Tensor
 
+from peek_widget._schema import Check, nullable, number, read_json, sequence, switch, whole
 from peek_widget.ascent.provenance import Drawing, drawing_in, encode, whole_png
 from peek_widget.errors import FileError, PeekError
 
 __all__ = ["KEYWORD", "SheetUnit", "from_png", "to_png"]
 
 KEYWORD = "peek_widget.sheet"
-"""Of the PNG's text chunk that holds what the sheet knows of the unit, beside the one with its recipe."""
+"""Keyword of the PNG's text chunk with the sheet's note on the unit; its recipe is in another."""
 
 FORMAT = 1
+
+_LONGEST_NOTE = 1_000_000
+
+_NOTE: dict[str, Check] = {
+    "unit": whole(2**31 - 1),
+    "activation": number(),
+    "gauge": nullable(number()),
+    "draft": switch,
+    "drawn_with": sequence(whole(2**31 - 1), 2**20),
+}
+"""Checks of the fields of the note; it has further ones, about the machine that the unit was drawn on."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +42,15 @@ class SheetUnit:
     """A unit of a layer as it was drawn.
 
     Attributes:
-        unit: its number in the layer, from 0.
-        png: the picture, a file's bytes; it carries its objective, recipe and seed, see ``load_recipe``.
-        activation: of the finished picture, before the ReLU, by the gauge's rule: laid before the network as it was
-            drawn, without random views, at the place where the unit is largest.
-        seed: of its start and its views.
-        gauge: the activation over that of the best real image; None where no real images were given, or where none
+        unit: number of the unit in its layer, from 0.
+        png: bytes of the picture's file; it carries objective, recipe and seed, see ``load_recipe``.
+        activation: still activation of the finished picture: the unit's highest value over its map, before the ReLU,
+            of the picture shown to the network once without random views; as for the gauge.
+        seed: seed of its start and its views.
+        gauge: activation over that of the best dataset image; None where no evidence was given, or where no image
             excites the unit.
-        draft: whether it is a quick first version.
-        drawn_with: the units of the batch that it was drawn in, itself among them.
+        draft: whether it is a quick preview.
+        drawn_with: units that went through the network together, this one among them.
     """
 
     unit: int
@@ -50,14 +63,21 @@ class SheetUnit:
 
     @functools.cached_property
     def image(self) -> PILImage.Image:
-        """The picture, decoded when first asked for."""
+        """The picture for Pillow, decoded when first asked for."""
         image = PILImage.open(io.BytesIO(self.png))
         image.load()
         return image
 
     @property
+    def tensor(self) -> Tensor:
+        """The picture as float32 ``[C, S, S]`` in [0, 1], without opacity: C is 3, or 1 for a gray one."""
+        image = self.image.convert("L" if self.image.mode in ("L", "LA") else "RGB")
+        levels = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1)
+        return levels.permute(2, 0, 1).to(torch.float32) / 255.0
+
+    @property
     def drawing(self) -> Drawing:
-        """What it was drawn from, as ``load_recipe`` gives it."""
+        """Objective, recipe, seed and size that it was drawn from, as ``load_recipe`` gives them."""
         return drawing_in(self.png, f"The picture of unit {self.unit}")
 
     def __repr__(self) -> str:
@@ -80,14 +100,14 @@ def to_png(
     drawn_with: tuple[int, ...],
     how: Mapping[str, Any],
 ) -> SheetUnit:
-    """A unit whose PNG carries what it was drawn from and what is known of it.
+    """Make a unit whose PNG carries what it was drawn from and what was measured of it.
 
     Args:
         drawing: what it was drawn from.
-        image: ``[C, S, S]`` in [0, 1].
-        alpha: ``[1, S, S]`` in [0, 1], or None.
+        image: picture ``[C, S, S]`` in [0, 1].
+        alpha: opacity ``[1, S, S]`` in [0, 1], or None.
         unit, activation, gauge, draft, drawn_with: see :class:`SheetUnit`.
-        how: on what it was drawn (device, threads, version of torch): the same there gives the same pixels.
+        how: what it was drawn on (device, threads, version of torch): the same there gives the same pixels.
     """
     note = {
         "format": FORMAT,
@@ -103,43 +123,26 @@ def to_png(
 
 
 def from_png(png: bytes, name: str) -> tuple[SheetUnit, Drawing]:
-    """A unit from its PNG, every byte checked; the file may have been made by anybody.
+    """Read a unit from its PNG, every byte checked; the file may have been made by anybody.
+
+    Args:
+        png: bytes of the file.
+        name: name of the file, to begin a sentence with.
 
     Raises:
-        FileError: if the PNG is torn, or was not made by a sheet.
+        FileError: if the PNG is corrupt, or was not made by a sheet.
     """
     note = whole_png(png, name, KEYWORD)
     if note is None:
         raise FileError(f"{name} is a picture, but none of a contact sheet.")
     try:
         drawing = drawing_in(png, name)
-        values = json.loads(note)
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
+        values = read_json(note, f"The note in {name}", _LONGEST_NOTE)
+        if values.get("format") != FORMAT:
             raise FileError(f"{name} was written by another version of peek_widget, in a way that this one can't read.")
-        unit, activation, gauge = _whole(values["unit"]), _number(values["activation"]), values["gauge"]
-        found = SheetUnit(
-            unit,
-            png,
-            activation,
-            drawing.seed,
-            None if gauge is None else _number(gauge),
-            bool(values["draft"]),
-            tuple(_whole(v) for v in values["drawn_with"]),
-        )
+        read = {key: check(key, values.get(key)) for key, check in _NOTE.items()}
     except FileError:
         raise
     except (PeekError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise FileError(f"{name} carries a note that can't be read ({type(error).__name__}: {error}).") from error
-    return found, drawing
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**31:
-        raise ValueError(f"{value!r} is no number of a unit")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a finite number")
-    return float(value)
+    return SheetUnit(png=png, seed=drawing.seed, **read), drawing

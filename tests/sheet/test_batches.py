@@ -156,7 +156,7 @@ def test_a_real_allocation_that_fails_is_seen_as_one(network):
 def test_no_memory_for_one_picture_is_said():
     network = read(Greedy(100, MemoryError()), input_size=32)
     network.model_copy.module.most = 0
-    with pytest.raises(PeekError, match=r"not memory enough to draw a single unit.*smaller size"):
+    with pytest.raises(PeekError, match=r"not enough memory to draw a single unit.*smaller size"):
         finish(draw(network, Batch(0, "inner.forms", (0, 1), QUICK)))
 
 

@@ -49,7 +49,9 @@ def real_sheet(store=None, units=range(3)):
     model = bundled()
     crops = top_crops(model, "conv3", Images(56), progress=False)
     recipe = Recipe.preset("peek-fast").replace(steps=4)
-    return contact_sheet(model, "conv3", recipe, units, size=96, crops=crops, store=store, threads=1).draw(), crops
+    return contact_sheet(
+        model, "conv3", recipe, units=units, size=96, evidence=crops, store=store, threads=1
+    ).draw(), crops
 
 
 def data_in(page: str) -> dict:
@@ -91,7 +93,9 @@ def test_512_units_stay_under_15_mb(tmp_path, record_property):
     from peek_widget.evidence import LayerEvidence
 
     sheet = sheet_of(512, 4)
-    drawn = contact_sheet(bundled(), "conv3", Recipe.preset("peek-fast").replace(steps=20), range(12), size=160).draw()
+    drawn = contact_sheet(
+        bundled(), "conv3", Recipe.preset("peek-fast").replace(steps=20), units=range(12), size=160
+    ).draw()
     sheet.done = {unit: replace(drawn[unit % 12], unit=unit) for unit in sheet.units}
     size = to_html(sheet, tmp_path / "a.html").stat().st_size
     record_property("bytes", size)
@@ -101,7 +105,7 @@ def test_512_units_stay_under_15_mb(tmp_path, record_property):
     crops = top_crops(bundled(), "conv3", Images(200), progress=False)
     crops.__class__ = type("Repeated", (LayerEvidence,), {"__getitem__": lambda self, unit: self._unit(unit % 60)})
     sheet.layer = "conv3"
-    size = to_html(sheet, tmp_path / "b.html", crops, most=9).stat().st_size
+    size = to_html(sheet, tmp_path / "b.html", crops, examples=9).stat().st_size
     assert sum(len(unit["c"]) for unit in data_in((tmp_path / "b.html").read_text("utf-8"))["units"]) == 9 * 512
     record_property("bytes_with_crops", size)
     print(f"with nine real images of each: {size / 1e6:.1f} MB")
@@ -113,8 +117,8 @@ def test_what_can_not_be_written_is_said(tmp_path):
         to_html(SimpleNamespace(done={}), tmp_path / "a.html")
     with pytest.raises(FileError, match="can't be written"):
         to_html(sheet_of(3), tmp_path / "no" / "a.html")
-    with pytest.raises(PeekError, match="crops is a str"):
-        to_html(sheet_of(3), tmp_path / "a.html", crops="photos")
+    with pytest.raises(PeekError, match="evidence is a str"):
+        to_html(sheet_of(3), tmp_path / "a.html", evidence="photos")
     with pytest.raises(FileError, match=r"\.pdf, a \.png or a \.svg"):
         poster(sheet_of(3), tmp_path / "a.doc")
 
@@ -179,9 +183,9 @@ def test_nine_units_fill_their_page(tmp_path):
 def test_a_real_sheet_writes_its_page_and_its_poster_with_real_images(tmp_path):
     sheet, crops = real_sheet(tmp_path / "store")
     sheet.tags.add("conv3", 1, "stripes")
-    data = data_in(sheet.to_html(tmp_path / "a.html", crops=crops, most=9).read_text("utf-8"))
+    data = data_in(sheet.to_html(tmp_path / "a.html", evidence=crops, examples=9).read_text("utf-8"))
     assert [unit["u"] for unit in data["units"]] == [0, 1, 2]
-    assert "beside 56 real images" in data["about"]
+    assert "examples from 56 images" in data["about"]
     assert data["total"] == len(crops) == 60
     for unit in data["units"]:
         assert [crop["l"] for crop in unit["c"]] == [crop.label_name for crop in crops[unit["u"]].top]
@@ -198,8 +202,8 @@ def test_a_real_sheet_writes_its_page_and_its_poster_with_real_images(tmp_path):
 def test_crops_of_another_layer_are_refused(tmp_path):
     sheet, _ = real_sheet(units=[0])
     others = top_crops(bundled(), "conv1", Images(8), k=1, progress=False)
-    with pytest.raises(PeekError, match="The crops are of layer 'conv1', and the sheet is of 'conv3'"):
-        sheet.to_html(tmp_path / "a.html", crops=others)
+    with pytest.raises(PeekError, match="The evidence is of layer 'conv1', and the sheet is of 'conv3'"):
+        sheet.to_html(tmp_path / "a.html", evidence=others)
 
 
 def test_a_real_pass_suggests_what_its_units_are_about():

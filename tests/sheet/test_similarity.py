@@ -1,4 +1,4 @@
-"""The order of likeness: pictures that look alike lie together."""
+"""The order by similarity: pictures that look alike lie together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from peek_widget.errors import PeekError
-from peek_widget.sheet.similarity import describe, order
+from peek_widget.sheet.similarity import features, order
 
 pytest.importorskip("scipy")
 
@@ -61,10 +61,10 @@ def test_files_images_and_arrays_are_one():
     image = Image.fromarray(array)
     file = io.BytesIO()
     image.save(file, "PNG")
-    parts = describe([array, image, file.getvalue(), array / 255.0, image.convert("RGBA"), planted(1, np.random)])
+    parts = features([array, image, file.getvalue(), array / 255.0, image.convert("RGBA"), planted(1, np.random)])
     assert np.ptp(parts[:5], axis=0).max() < 1e-5
-    assert np.isfinite(describe([array] * 3)).all()
-    assert describe([image.convert("L"), image]).shape[0] == 2
+    assert np.isfinite(features([array] * 3)).all()
+    assert features([image.convert("L"), image]).shape[0] == 2
 
 
 def test_without_scipy_it_says_what_to_install(monkeypatch):
