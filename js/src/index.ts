@@ -4,8 +4,8 @@ import { mountExplorer } from "./panels/explorer";
 import type { Traits } from "./protocol";
 
 /**
- * The front-end module: a factory, because hosts load the module once and share it between widgets.
- * What one widget knows lives in its client, what one view knows ends with its signal.
+ * The front-end module. It exports a factory, because hosts load a module once and share it between widgets: the state
+ * of a widget is in its client, that of a view ends with its signal.
  */
 const createWidget = () => {
   let client: WidgetClient | undefined;
@@ -19,7 +19,7 @@ const createWidget = () => {
   };
 
   return {
-    // Nothing here may wait: a host that waits more than 2 s drops every later message, silently.
+    // Must return at once: a host that waits longer than 2 s silently drops every later message.
     initialize({ model, signal }: { model: AnyModel<Traits>; signal?: AbortSignal }) {
       const opened = open(model, signal);
       return () => opened.dispose();
@@ -27,7 +27,7 @@ const createWidget = () => {
 
     render({ model, el, signal }: { model: AnyModel<Traits>; el: HTMLElement; signal?: AbortSignal }) {
       const current = client && !client.isDisposed ? client : open(model, undefined);
-      // Older hosts give no signal, newer ones may use either way to end a view.
+      // Older hosts give no signal; newer ones end a view by the signal or by the returned function.
       const view = new AbortController();
       const end = (): void => view.abort();
       signal?.addEventListener("abort", end, { once: true, signal: view.signal });

@@ -1,5 +1,5 @@
-// What a notebook host gives the front end, kept small enough to count everything it hands out. jsdom has
-// neither pictures nor an IntersectionObserver, so those are stood in for here; Chromium has its own tests.
+// A fake notebook host, small enough to count everything it hands out. jsdom has neither pictures nor an
+// IntersectionObserver, so both are faked here; tests/browser runs in a real browser.
 import type { AnyModel } from "@anywidget/types";
 import { vi } from "vitest";
 import * as lazy from "../src/lazy/index";
@@ -78,7 +78,7 @@ export function traits(changes: Partial<Traits> = {}): Traits {
   };
 }
 
-/** A JPEG as far as the front end looks at it. */
+/** The first bytes of a JPEG, all that the front end reads. */
 export function frame(id = 0): DataView {
   return bytes(0xff, 0xd8, 0xff, id);
 }
@@ -87,7 +87,7 @@ export function bytes(...values: number[]): DataView {
   return new DataView(new Uint8Array(values).buffer);
 }
 
-/** An anywidget model with what crossed the wire written down. */
+/** An anywidget model that records what is sent. */
 export class FakeModel {
   readonly sent: Outbound[] = [];
   readonly saved: Partial<Traits>[] = [];
@@ -195,7 +195,7 @@ export class FakeObserver {
   }
 }
 
-/** The parts of a browser that jsdom lacks. */
+/** Fakes the parts of a browser that jsdom lacks. */
 export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
   const screen: Screen = {
     bitmapsOpen: 0,
@@ -230,7 +230,7 @@ export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
   return screen;
 }
 
-/** What the kernel sends when a panel is opened for the first time, sent at once or `after` something: here no script can be imported from an address. */
+/** Fakes the lazily loaded module, available at once or `after` a promise: tests cannot import a script from a URL. */
 export function installLazyModule(after: Promise<void> = Promise.resolve()): void {
   vi.spyOn(LazyModule.prototype, "fetch").mockImplementation(() => after.then(() => ({ script: lazy, style: "" })));
 }

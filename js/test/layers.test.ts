@@ -18,7 +18,7 @@ test("layers after the logits that keep their count share the names", () => {
   expect(className(layers, names, "early", 1)).toBeNull();
 });
 
-test("another by chance is in range and never the same", () => {
+test("a random other number is in range and never the same", () => {
   const seen = new Set<number>();
   for (let i = 0; i < 500; i += 1) seen.add(randomOther(5, 2));
   expect([...seen].sort()).toEqual([0, 1, 3, 4]);

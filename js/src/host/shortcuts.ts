@@ -1,12 +1,12 @@
-/** What is said with a modifier (save, run this cell) stays the notebook's. */
+/** Keys with a modifier (save, run this cell) belong to the notebook. */
 const forNotebook = (event: KeyboardEvent): boolean =>
   event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
 
 /**
- * Keeps the notebook's commands (arrows, Enter, a, b, x ...) off what is typed into the widget's controls.
+ * Keeps keys typed into the widget's controls (arrows, Enter, a, b, x ...) from running commands of the notebook.
  *
- * JupyterLab listens above us, and is kept from hearing. Notebook 7 listens on the way down, before us, but asks the
- * element for an attribute first; it is set for each key by one who hears even earlier, at the window.
+ * JupyterLab listens on an ancestor: the event stops at the root. Notebook 7 listens in the capture phase, before the
+ * root, but respects an attribute of the element, which an even earlier listener at the window sets for each key.
  */
 export function isolateKeys(root: HTMLElement, signal: AbortSignal): void {
   root.addEventListener(
@@ -20,7 +20,7 @@ export function isolateKeys(root: HTMLElement, signal: AbortSignal): void {
     "keydown",
     (event) => {
       const path = event.composedPath();
-      // the element itself: the notebook's commands ask for what has the focus, wherever it lies
+      // On the element itself, because the notebook looks at the one with the focus.
       if (path.includes(root)) (path[0] as Element).toggleAttribute("data-lm-suppress-shortcuts", !forNotebook(event));
     },
     { capture: true, signal },

@@ -1,14 +1,14 @@
 import type { AnyModel } from "@anywidget/types";
 import type { ControlValues, Outbound, TraitName, Traits } from "../protocol";
 
-/** 20 saves a second: more make JupyterLab repaint its kernel status for each and cost frames. */
+/** At most 20 saves a second, since JupyterLab repaints its kernel status for each, which costs frames. */
 const SAVE_INTERVAL_MS = 50;
 
 /**
  * The only place that writes to the host's model.
  *
- * A host throws from inside `send` and `save_changes` when its kernel is dead, from whatever input event
- * happened to call it. Here that becomes one `onRefused` call and a `false`, never a page error.
+ * When its kernel is dead a host throws from `send` and `save_changes`, inside whatever input event called them. Here
+ * that becomes a call of `onRefused` and a returned false, and never an error of the page.
  */
 export class Wire {
   private lastSave = -Infinity;
@@ -24,7 +24,7 @@ export class Wire {
     return this.model.get(name);
   }
 
-  /** Sets controls at once for every view and saves them soon; the last value always goes out. */
+  /** Sets controls immediately in every view and saves them soon; the last value is always sent. */
   edit(values: ControlValues): void {
     for (const [name, value] of Object.entries(values)) {
       this.model.set(name as TraitName, value as never);
@@ -37,8 +37,8 @@ export class Wire {
   }
 
   /**
-   * Sends a custom message, after any edit still waiting, so that they arrive in the order of the hand. `onDone` is
-   * called when the kernel has dealt with it, in hosts that tell (Jupyter's do).
+   * Sends a custom message after any edit that still waits, so that both arrive in the order of the user's actions.
+   * `onDone` is called when the kernel has processed it, in hosts that report this (Jupyter's do).
    */
   send(message: Outbound, onDone?: () => void): boolean {
     this.flush();
@@ -48,7 +48,7 @@ export class Wire {
     return this.attempt(() => this.model.send(message, onDone && { iopub: { status } }));
   }
 
-  /** Saves what waits. Also the last thing done before the wire is dropped. */
+  /** Saves edits that still wait. Called last before the wire is disposed, too. */
   flush(): void {
     if (this.timer !== undefined) this.save();
   }

@@ -5,14 +5,14 @@ import { type View, watch } from "../ui/view";
 import { text } from "./text";
 
 /**
- * Where a value lies on the scale, 0 to 1. The best real image is always in the middle: left of it the real
- * images' own range, evenly; right of it what goes beyond them, by its ratio to the best, up to `reach`.
+ * The position of a value on the scale, 0 to 1. The maximum over the real images is in the middle. Left of it lies their
+ * range, linearly; right of it what exceeds them, by the logarithm of the ratio to the maximum, up to `reach`.
  */
 export function positionOn(gauge: Gauge, value: number, reach: number): number {
   const { best } = gauge;
   const low = lowEnd(gauge);
   if (value <= best) return best > low ? Math.max(0, (0.5 * (value - low)) / (best - low)) : value < best ? 0 : 0.5;
-  // Where the best isn't above zero a ratio says nothing: then distances count, in ranges of the real images.
+  // A ratio to a maximum of zero or less means nothing; then the distance counts, in ranges of the real images.
   const far =
     best > 0
       ? Math.log(value / best) / Math.log(reach)
@@ -20,7 +20,7 @@ export function positionOn(gauge: Gauge, value: number, reach: number): number {
   return Math.min(1, 0.5 + 0.5 * far);
 }
 
-/** What the right end stands for: it grows by tens, so that the scale stands still while the mark moves. */
+/** The ratio at the right end. It grows by factors of ten, so that the scale rarely changes while the mark moves. */
 export function reachFor(gauge: Gauge, before: number): number {
   const { best, activation } = gauge;
   const ratio = activation !== null && best > 0 ? activation / best : 1;
@@ -33,7 +33,7 @@ function lowEnd({ lowest, best }: Gauge): number {
   return Math.min(best > 0 ? 0 : lowest, lowest);
 }
 
-/** What `panel` shows: the drawn picture and the real images on one scale. */
+/** The content of `panel`: the picture and the real images on one scale of activations. */
 export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
   const { client } = view;
   const words = el("p", { class: "peek-gauge-text", "aria-live": "off" });
@@ -113,8 +113,8 @@ export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
   ];
 }
 
-/** Which ratios are written under the right half. */
+/** The ratios labeled under the right half. */
 export function timesFor(reach: number): number[] {
-  // Three at most: the scale is narrow where the picture is.
+  // Three at most, since the scale may be narrow.
   return reach <= 10 ? [2, 5, 10] : reach <= 100 ? [3, 10, 100] : [10, reach / 10, reach];
 }

@@ -1,4 +1,4 @@
-// The table of tags; a row shows the units that carry it.
+// The table of tags. A click on a row shows the units with its tag.
 import { el } from "../ui/dom";
 import type { Query, Sheet } from "./data";
 import { text } from "./text";

@@ -1,11 +1,11 @@
-// What a sheet's page holds, as peek_widget/sheet/page.py writes it, and what can be asked of it.
+// The data of a sheet's page, as peek_widget/sheet/page.py writes it, and its order and search.
 
 export interface Crop {
   /** The picture, base64. */
   readonly p: string;
-  /** What it is: its label or its name. */
+  /** Its label or file name. */
   readonly l: string;
-  /** Its activation, in words. */
+  /** Its activation as text. */
   readonly a: string;
 }
 
@@ -16,17 +16,17 @@ export interface Unit {
   readonly g: number | null;
   readonly s: number;
   readonly t: readonly string[];
-  /** Whether somebody looked at it. */
+  /** Whether it was reviewed. */
   readonly l: boolean;
   readonly c: readonly Crop[];
-  /** The objective, as one writes it in Python. */
+  /** The objective as a Python expression. */
   readonly o: string;
 }
 
 export interface Sheet {
   readonly title: string;
   readonly about: readonly string[];
-  /** Of the pictures and the crops, e.g. image/webp. */
+  /** The media type of pictures and crops, e.g. image/webp. */
   readonly kind: string;
   readonly name: string;
   readonly side: number;
@@ -35,13 +35,13 @@ export interface Sheet {
   readonly counts: readonly { readonly word: string; readonly units: number; readonly text: string }[];
   readonly recipe: string;
   readonly units: readonly Unit[];
-  /** Places in units, like ones together; null where they could not be compared. */
+  /** Indices into `units` in the order of similarity; null where they could not be compared. */
   readonly likeness: readonly number[] | null;
 }
 
 export type Order = "unit" | "activation" | "tag" | "likeness";
 
-/** What is looked for: a part of a tag or a number; or exactly one tag; or those looked at that have none. */
+/** A search: part of a tag or a unit number, exactly one tag, or the reviewed units without tags. */
 export type Query = { readonly part: string } | { readonly tag: string } | "untagged";
 
 export const fold = (words: string): string => words.normalize("NFC").toLowerCase();
@@ -72,7 +72,7 @@ export function fits(unit: Unit, query: Query): boolean {
   return String(unit.u) === part || unit.t.some((word) => fold(word).includes(part));
 }
 
-/** The Python that draws it again. */
+/** The Python code that reproduces the picture. */
 export function recipeOf(sheet: Sheet, unit: Unit): string {
   return (
     "from peek_widget import Channel, Logit, Neuron, Recipe, render\n\n" +

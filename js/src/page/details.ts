@@ -1,4 +1,4 @@
-// One unit large: its tags, its real images, how it was drawn.
+// The dialog of one unit: its tags, dataset examples and the code that reproduces it.
 import { el, iconButton, textButton } from "../ui/dom";
 import { number, recipeOf, type Sheet, type Unit } from "./data";
 import { text } from "./text";
@@ -7,7 +7,7 @@ export interface Details {
   open(unit: Unit): void;
 }
 
-/** move(by): to the unit so many places on in the order on the screen. */
+/** `move(by)` opens the unit `by` tiles further in the order shown. */
 export function makeDetails(sheet: Sheet, source: (picture: string) => string, move: (by: number) => void): Details {
   const { signal } = new AbortController();
   const heading = el("h2", { id: "details-title", tabindex: "-1" });

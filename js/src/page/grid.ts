@@ -1,22 +1,22 @@
-// The sheet itself: a tile a unit, decoded when it comes near, one stop for the Tab key.
+// The grid of units: a tile is decoded when it comes near the window, and the Tab key stops once.
 import { el } from "../ui/dom";
 import { fits, type Order, ordered, type Query, type Sheet, type Unit } from "./data";
 import { text } from "./text";
 
-/** Pixels past the edge of the window within which pictures are held decoded. */
+/** Pixels beyond the edge of the window within which pictures stay decoded. */
 const NEAR = 800;
 
 export interface Grid {
   readonly root: HTMLElement;
   show(order: Order, query: Query): number;
-  /** The unit so many places after this one on the screen; undefined past an end. */
+  /** The unit `by` tiles after this one in the order shown; undefined past an end. */
   after(unit: Unit, by: number): Unit | undefined;
   focus(unit: Unit): void;
 }
 
 export interface Watcher {
   open(unit: Unit): void;
-  /** The pointer or the keyboard is on a tile (null: on none). */
+  /** The pointer or the focus has moved to a tile (null: to none). */
   near(unit: Unit | null, tile: HTMLElement | null): void;
 }
 
@@ -33,7 +33,7 @@ export function makeGrid(sheet: Sheet, source: (picture: string) => string, watc
         const image = target.querySelector("img");
         const unit = units.get(target);
         if (!image || !unit) continue;
-        // Far ones are let go: 2,048 decoded pictures would take some 200 MB.
+        // Distant ones are released: 2,048 decoded pictures would take some 200 MB.
         if (isIntersecting) image.src = source(unit.p);
         else image.removeAttribute("src");
       }

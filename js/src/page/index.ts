@@ -1,4 +1,4 @@
-// The page of a contact sheet, one file that needs no kernel and no network; see peek_widget/sheet/page.py.
+// The static page of a contact sheet: one file that needs neither kernel nor network (peek_widget/sheet/page.py).
 import { el, textButton } from "../ui/dom";
 import { makeCounts } from "./counts";
 import type { Order, Query, Sheet, Unit } from "./data";
@@ -117,7 +117,7 @@ function makeCard(source: (picture: string) => string): (unit: Unit | null, tile
   return (unit, tile) => {
     clearTimeout(leaving);
     if (!unit || !tile) {
-      // A moment, so that the pointer may go over to the card.
+      // Delayed, so that the pointer can move to the card.
       leaving = window.setTimeout(() => {
         card.hidden = true;
       }, 150);
@@ -134,7 +134,7 @@ function makeCard(source: (picture: string) => string): (unit: Unit | null, tile
     const [width, height] = [card.offsetWidth + 4, card.offsetHeight + 4];
     const below = at.bottom + height < innerHeight;
     const above = at.top > height;
-    // In a low window with room neither below nor above, beside the tile.
+    // Beside the tile in a low window without room below or above it.
     const top = below ? at.bottom + 4 : above ? at.top - height : innerHeight - height;
     const left = below || above ? at.left : at.right + 4;
     card.style.insetBlockStart = `${Math.max(4, top)}px`;

@@ -13,7 +13,7 @@ export interface Extent {
   end: number;
 }
 
-/** The range to draw: all finite points, with some room for a run that has not moved yet. */
+/** The axis ranges: all finite points, with a margin where all are equal; null without points. */
 export function extentOf(points: readonly HistoryPoint[], total: number): Extent | null {
   let low = Infinity;
   let high = -Infinity;
@@ -25,11 +25,11 @@ export function extentOf(points: readonly HistoryPoint[], total: number): Extent
     end = Math.max(end, step);
   }
   if (low > high) return null;
-  const room = high - low || Math.max(1e-6, Math.abs(high) * 0.1);
-  return { low: low - room * 0.04, high: high + room * 0.04, end };
+  const margin = high - low || Math.max(1e-6, Math.abs(high) * 0.1);
+  return { low: low - margin * 0.04, high: high + margin * 0.04, end };
 }
 
-/** The curve as an SVG path; a step whose activation is not a number leaves a gap. */
+/** The curve as an SVG path, with a gap at each step whose activation is not finite. */
 export function pathOf(points: readonly HistoryPoint[], { low, high, end }: Extent): string {
   let path = "";
   let gap = true;
@@ -46,6 +46,7 @@ export function pathOf(points: readonly HistoryPoint[], { low, high, end }: Exte
   return path;
 }
 
+/** The activation over the steps of the run. */
 export function curvePanel(view: View): HTMLElement {
   const { client } = view;
   const line = svg("path", { class: "peek-curve-line", "vector-effect": "non-scaling-stroke" });
@@ -56,8 +57,8 @@ export function curvePanel(view: View): HTMLElement {
     zero,
     line,
   );
-  const looked = svg("line", { class: "peek-curve-zero", y1: 0, y2: HEIGHT, "vector-effect": "non-scaling-stroke" });
-  plot.append(looked);
+  const cursor = svg("line", { class: "peek-curve-zero", y1: 0, y2: HEIGHT, "vector-effect": "non-scaling-stroke" });
+  plot.append(cursor);
   const high = el("span");
   const low = el("span");
   const end = el("span");
@@ -71,9 +72,9 @@ export function curvePanel(view: View): HTMLElement {
     line.setAttribute("d", extent ? pathOf(points, extent) : "");
     const { looking, step } = client.status;
     const x = String((WIDTH * step) / (extent?.end ?? 1));
-    looked.setAttribute("visibility", looking ? "visible" : "hidden");
-    looked.setAttribute("x1", x);
-    looked.setAttribute("x2", x);
+    cursor.setAttribute("visibility", looking ? "visible" : "hidden");
+    cursor.setAttribute("x1", x);
+    cursor.setAttribute("x2", x);
     if (!extent || !last) {
       zero.setAttribute("visibility", "hidden");
       setText(high, "");

@@ -8,7 +8,7 @@ import { type View, watch } from "../ui/view";
 
 const TILES = 9;
 
-/** The real images that excite the unit, beside the drawn picture; one of them large where asked for. */
+/** The dataset examples of the unit, as a grid or with one of them large. */
 export function examplesPanel(view: View): HTMLElement {
   const { client, signal } = view;
   const { crops } = client;
@@ -44,7 +44,7 @@ export function examplesPanel(view: View): HTMLElement {
     if (wrong) setText(problem, wrong);
   });
   watch(view, ["large"], () => {
-    // Whoever came by keyboard goes on where they were; asked first, because hiding takes the focus away.
+    // The focus follows, for keyboard users; read first, because hiding an element takes the focus away.
     const focused = shadowActive(panel);
     const [inGrid, inLarge] = [grid.element, large.element].map((part) => part.contains(focused));
     grid.element.hidden = crops.opened !== 0;
@@ -56,7 +56,7 @@ export function examplesPanel(view: View): HTMLElement {
   return panel;
 }
 
-/** Top or bottom, whole or cut: two pairs of buttons, each with one of them pressed. */
+/** Two pairs of toggle buttons: top or bottom, full image or receptive field. */
 function choices(view: View): HTMLElement[] {
   const { crops } = view.client;
   const now = (): { bottom: boolean; cut: boolean } => ({
@@ -87,22 +87,22 @@ function choices(view: View): HTMLElement[] {
   ];
 }
 
-/** The focused element, also in a shadow root. */
+/** The focused element, inside a shadow root too. */
 function shadowActive(element: Element): Element | null {
   return (element.getRootNode() as Document | ShadowRoot).activeElement;
 }
 
 interface Grid {
   element: HTMLElement;
-  /** Puts the focus on the tile of this crop. */
+  /** Focuses the tile of a crop. */
   focus(id: number): void;
 }
 
-/** The crops that belong to the unit shown; those of another one are on their way out. */
+/** The crops if they belong to the current unit; those of another unit are about to be replaced. */
 function current(client: WidgetClient): readonly CropInfo[] {
   const { set } = client.crops;
-  const mine = set && set.layer === client.wire.get("layer") && set.unit === client.wire.get("unit");
-  return mine ? set.crops : [];
+  const own = set && set.layer === client.wire.get("layer") && set.unit === client.wire.get("unit");
+  return own ? set.crops : [];
 }
 
 function cropGrid(view: View): Grid {
@@ -141,17 +141,17 @@ function cropGrid(view: View): Grid {
   };
 }
 
-interface Shot {
+interface Picture {
   element: HTMLElement;
   show(bitmap: ImageBitmap | null, box: Box | null, spot?: OpenedCrop | null): void;
 }
 
-/** A picture fitted into a square, a frame round what the unit sees, and a mask that is clear where the unit is high. */
-function picture(kind: string): Shot {
+/** A picture fitted into a square, with the receptive field outlined and a mask that is clear where activation is high. */
+function picture(kind: string): Picture {
   const canvas = el("canvas", { class: "peek-shot-picture" });
   const mask = el("canvas", { class: "peek-shot-mask" });
-  const frame = el("span", { class: "peek-shot-outline" });
-  const inner = el("span", { class: "peek-shot" }, canvas, mask, frame);
+  const outline = el("span", { class: "peek-shot-outline" });
+  const inner = el("span", { class: "peek-shot" }, canvas, mask, outline);
   let drawn: ImageBitmap | null = null;
   let masked: unknown = null;
   return {
@@ -159,9 +159,9 @@ function picture(kind: string): Shot {
     show(bitmap, box, spot = null) {
       inner.hidden = !bitmap;
       mask.hidden = !spot?.levels;
-      frame.hidden = !box || (box[2] - box[0] > 0.995 && box[3] - box[1] > 0.995);
-      if (box) place(frame, box);
-      if (spot?.levels) place(mask, spot.area);
+      outline.hidden = !box || (box[2] - box[0] > 0.995 && box[3] - box[1] > 0.995);
+      if (box) setBox(outline, box);
+      if (spot?.levels) setBox(mask, spot.area);
       if (spot?.levels && spot.levels !== masked) paintMask(mask, spot);
       masked = spot?.levels ?? null;
       if (bitmap === drawn) return;
@@ -177,7 +177,8 @@ function picture(kind: string): Shot {
   };
 }
 
-function place(element: HTMLElement, [left, top, right, bottom]: Box): void {
+/** Positions an element by shares of its parent's size. */
+function setBox(element: HTMLElement, [left, top, right, bottom]: Box): void {
   const percent = (share: number): string => `${(100 * share).toFixed(2)}%`;
   Object.assign(element.style, {
     left: percent(left),
@@ -187,7 +188,7 @@ function place(element: HTMLElement, [left, top, right, bottom]: Box): void {
   });
 }
 
-/** One pixel a place: the browser's own smoothing makes a soft light of it. */
+/** Paints one pixel for each position of the map; the browser interpolates between them. */
 function paintMask(mask: HTMLCanvasElement, { map, levels }: OpenedCrop): void {
   const [height = 0, width = 0] = map;
   const context = mask.getContext("2d");
@@ -196,14 +197,14 @@ function paintMask(mask: HTMLCanvasElement, { map, levels }: OpenedCrop): void {
   mask.height = height;
   const pixels = context.createImageData(width, height);
   for (let at = 0; at < width * height; at += 1) {
-    pixels.data[4 * at + 3] = DARK * (1 - ((levels[at] ?? 0) / 255) ** LIFT);
+    pixels.data[4 * at + 3] = MAX_OPACITY * (1 - ((levels[at] ?? 0) / 255) ** GAMMA);
   }
   context.putImageData(pixels, 0, 0);
 }
 
-/** How much is taken from where the unit is at zero or below, of 255; and how much half its height shows. */
-const DARK = 190;
-const LIFT = 0.7;
+/** The mask's opacity (of 255) where the activation is zero or less, and its curve in between. */
+const MAX_OPACITY = 190;
+const GAMMA = 0.7;
 
 function largeCrop(view: View): { element: HTMLElement; focus(): void } {
   const { client, signal } = view;
@@ -214,7 +215,7 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
   const number = el("p", { class: "peek-large-activation" });
   const note = el("p", { class: "peek-help" });
   const close = (): void => crops.open(0);
-  const turn = (by: number): void => {
+  const move = (by: number): void => {
     const rows = current(client);
     const at = rows.findIndex((crop) => crop.id === crops.opened);
     const next = rows[(at + by + rows.length) % rows.length];
@@ -242,8 +243,8 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
       { class: "peek-inline peek-large-buttons" },
       back,
       map,
-      iconButton("left", text.previousCrop, () => turn(-1), signal),
-      iconButton("right", text.nextCrop, () => turn(1), signal),
+      iconButton("left", text.previousCrop, () => move(-1), signal),
+      iconButton("right", text.nextCrop, () => move(1), signal),
       el("span", { class: "peek-spring" }),
       start,
     ),
@@ -252,8 +253,8 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
     "keydown",
     (event) => {
       if (event.key === "Escape") close();
-      else if (event.key === "ArrowLeft") turn(-1);
-      else if (event.key === "ArrowRight") turn(1);
+      else if (event.key === "ArrowLeft") move(-1);
+      else if (event.key === "ArrowRight") move(1);
       else return;
       event.preventDefault();
     },
@@ -267,12 +268,12 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
       return;
     }
     const info = current(client).find((crop) => crop.id === opened);
-    const said = large ?? info;
-    // The small picture stands in until the large one is here.
-    const stand = info && !crops.set?.cut ? (crops.pictures.get(info.key) ?? null) : null;
-    shot.show(large?.picture ?? stand, said?.box ?? null, masked ? large : null);
-    setText(name, [said?.label, said?.name].filter(Boolean).join(" · "));
-    setText(number, said ? formatNumber(said.activation) : "");
+    const shown = large ?? info;
+    // The thumbnail stands in until the large picture arrives.
+    const standIn = info && !crops.set?.cut ? (crops.pictures.get(info.key) ?? null) : null;
+    shot.show(large?.picture ?? standIn, shown?.box ?? null, masked ? large : null);
+    setText(name, [shown?.label, shown?.name].filter(Boolean).join(" · "));
+    setText(number, shown ? formatNumber(shown.activation) : "");
     const hasMap = Boolean(large?.levels);
     setText(note, large?.problem || (large && !hasMap ? text.noMap : text.mapHelp));
     map.disabled = !hasMap;

@@ -7,6 +7,7 @@ import { explainLabels } from "../ui/help";
 import { type View, watch } from "../ui/view";
 import { curvePanel } from "./curve";
 import { examplesPanel } from "./examples";
+import { footerPanel } from "./footer";
 import { knobsPanel } from "./knobs";
 import { comparePanel, gaugePanel, sheetPanel } from "./lazy";
 import { objectivePanel } from "./objective";
@@ -14,17 +15,17 @@ import { headingPanel, pickerPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { recipePanel } from "./recipe";
 import { savePanel } from "./save";
-import { footerPanel, statusPanel } from "./status";
+import { statusPanel } from "./status";
 import { transportPanel } from "./transport";
 
 type Panel = (view: View) => HTMLElement;
 
 /**
- * The places of the bench in reading order, and the panels in each. A new panel is named here and has a style sheet
- * of its own in css/; where the places lie at which width is css/layout.css. What opens only when it is wanted is a
- * section of later.ts and belongs in `below`.
+ * The slots of the explorer in reading order, and the panels in each. A new panel is named here and has a style sheet
+ * beside it; explorer.css says where the slots lie at which width. A panel that is loaded when it is opened is a section
+ * of lazy.ts and belongs in `below`.
  */
-const PLACES: Record<string, readonly Panel[]> = {
+const SLOTS: Record<string, readonly Panel[]> = {
   picture: [picturePanel, transportPanel, savePanel, gaugePanel],
   images: [examplesPanel],
   unit: [headingPanel, pickerPanel, objectivePanel, curvePanel, statusPanel],
@@ -32,28 +33,28 @@ const PLACES: Record<string, readonly Panel[]> = {
   below: [sheetPanel, comparePanel],
 };
 
-/** Puts one view of the client into `host`; everything it made is gone once `signal` aborts. */
+/** Puts a view of the client into `host` and removes all of it once `signal` aborts. */
 export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: AbortSignal): void {
   const view: View = { client, signal };
-  // fieldset: the one element that switches off every control in it at once.
-  const bench = el("fieldset", { class: "peek-main" });
-  for (const [place, panels] of Object.entries(PLACES)) {
-    const part = el("div", { class: `peek-slot peek-at-${place}` }, ...panels.map((panel) => panel(view)));
-    part.style.gridArea = place;
-    bench.append(part);
+  // A fieldset, because it can disable all the controls in it at once.
+  const main = el("fieldset", { class: "peek-main" });
+  for (const [slot, panels] of Object.entries(SLOTS)) {
+    const box = el("div", { class: `peek-slot peek-at-${slot}` }, ...panels.map((panel) => panel(view)));
+    box.style.gridArea = slot;
+    main.append(box);
   }
-  const root = el("section", { class: "peek-root", "aria-label": text.title }, bench, footerPanel(view));
+  const root = el("section", { class: "peek-root", "aria-label": text.title }, main, footerPanel(view));
 
   isolateKeys(root, signal);
 
   watch(view, ["evidence_status"], () => {
-    bench.classList.toggle("peek-with-images", client.hasDataset);
+    main.classList.toggle("peek-with-images", client.hasDataset);
   });
   watch(view, ["health"], () => {
-    bench.disabled = client.connection.health === "gone";
+    main.disabled = client.connection.health === "gone";
     root.dataset.peekHealth = client.connection.health;
   });
-  // For tests, which wait on these and never on time. Documented here; nothing reads them but tests.
+  // Tests wait for these data attributes, and never for a time; nothing else reads them.
   watch(view, ["status", "drawn", "frame", "step"], () => {
     const { frames, status } = client;
     root.dataset.peekReceived = String(frames.received);
@@ -80,9 +81,9 @@ export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: A
   });
 
   explainLabels(view, root);
-  // Last, so that every panel has shown what is new when it looks.
+  // Last, so that it looks at the focus after every panel has been updated.
   keepFocus(view, root);
-  // From wherever in the widget: the large image lies open until it is put away.
+  // Escape closes the large example from anywhere in the widget.
   root.addEventListener(
     "keydown",
     (event) => {
@@ -92,7 +93,7 @@ export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: A
   );
 
   host.append(root);
-  // Jupyter marks a widget that has no line to a kernel: one out of a saved notebook.
+  // Jupyter marks a widget without a kernel, as in a saved notebook.
   if (host.closest(".jupyter-widgets-disconnected")) client.connection.lineChanged();
   const unwatch = client.connection.watch(root);
   signal.addEventListener(

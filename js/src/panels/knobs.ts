@@ -6,11 +6,12 @@ import { el, iconButton, setText } from "../ui/dom";
 import { helpFor } from "../ui/help";
 import { type View, watch, watchThrottled } from "../ui/view";
 
-/** Slider positions: enough to be smooth under a pointer, few enough for the arrow keys. */
+/** Number of slider positions: smooth under a pointer, yet few enough for the arrow keys. */
 export const POSITIONS = 200;
-/** A logarithmic knob that starts at 0 has 0 at the very left and then this share of the maximum. */
+/** A logarithmic knob that starts at 0 has 0 at its first position and this share of the maximum at its second. */
 const SMALLEST_SHARE = 1e-4;
 
+/** The slider position of a value. */
 export function positionOf(knob: KnobInfo, value: number): number {
   const { minimum, maximum } = knob;
   if (!(maximum > minimum) || !Number.isFinite(value)) return 0;
@@ -22,9 +23,10 @@ export function positionOf(knob: KnobInfo, value: number): number {
   return minimum > 0 ? Math.round(share * POSITIONS) : 1 + Math.round(share * (POSITIONS - 1));
 }
 
+/** The value at a slider position. */
 export function valueAt(knob: KnobInfo, position: number): number {
   const { minimum, maximum } = knob;
-  // The ends are exact whatever rounding says.
+  // The ends are exact, without rounding.
   if (position <= 0) return minimum;
   if (position >= POSITIONS) return maximum;
   if (knob.scale === "linear") return tidy(minimum + ((maximum - minimum) * position) / POSITIONS, knob);
@@ -33,27 +35,27 @@ export function valueAt(knob: KnobInfo, position: number): number {
   return tidy(lowest * (maximum / lowest) ** share, knob);
 }
 
-/** The same decimals at every position of a linear knob, unless the value is too small to show in them. */
+/** Formats with the same number of decimals at every position of a linear knob, unless the value is too small. */
 export function formatKnob(knob: KnobInfo, value: number): string {
   const digits = knob.maximum - knob.minimum > 3 ? 2 : 3;
   const tooSmall = value !== 0 && Math.abs(value) < 10 ** -digits;
   return knob.scale === "log" || tooSmall ? formatNumber(value) : formatFixed(value, digits);
 }
 
-/** Three digits are what one can read and repeat in a script; still inside the range after rounding. */
+/** Rounds to three digits, which one can read and repeat in a script, and stays inside the range. */
 function tidy(value: number, knob: KnobInfo): number {
   return clamp(Number(value.toPrecision(3)), knob.minimum, knob.maximum);
 }
 
-/** The five regularizers: each follows the recipe until a hand takes it, and can be given back. */
+/** The sliders of the regularizers. Each follows the recipe until the user overrides it, and can be reset. */
 export function knobsPanel(view: View): HTMLElement {
   const rows = el("div", { class: "peek-knobs", role: "group", "aria-label": text.regularization });
-  let made: AbortController | undefined;
-  view.signal.addEventListener("abort", () => made?.abort(), { once: true });
+  let current: AbortController | undefined;
+  view.signal.addEventListener("abort", () => current?.abort(), { once: true });
   watch(view, ["_knobs"], () => {
-    made?.abort();
-    made = new AbortController();
-    const inner = { client: view.client, signal: made.signal };
+    current?.abort();
+    current = new AbortController();
+    const inner = { client: view.client, signal: current.signal };
     rows.replaceChildren(...(view.client.wire.get("_knobs") ?? []).map((knob) => knobRow(inner, knob)));
   });
   return rows;
@@ -69,12 +71,12 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
   const range = slider(knob.label, (position) => set(valueAt(knob, position)), signal);
   const number = el("span", { class: "peek-value" });
   const badge = el("span", { class: "peek-badge" });
-  const giveBack = (): void => {
-    // The button is about to vanish: the focus must not fall out of the widget with it.
+  const resetValue = (): void => {
+    // The button is about to disappear and must not take the focus with it.
     range.input.focus();
     set(null);
   };
-  const reset = iconButton("undo", text.resetKnob(knob.label), giveBack, signal);
+  const reset = iconButton("undo", text.resetKnob(knob.label), resetValue, signal);
   reset.classList.add("peek-quiet");
   const help = helpFor(knob.label, knob.help, signal);
   const row = el(
@@ -95,25 +97,25 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
   const update = (): void => {
     const { values, recipe_values } = client.status;
     const own = wire.get(knob.name);
-    const byHand = own !== null && own !== undefined;
-    const value = byHand ? own : values[knob.name];
+    const overridden = own !== null && own !== undefined;
+    const value = overridden ? own : values[knob.name];
     const planned = recipe_values[knob.name];
-    // Before the first run nothing is known of the recipe, and nothing is switched off.
-    const unused = !byHand && planned === undefined && Object.keys(recipe_values).length > 0;
+    // Before the first run the recipe's values are unknown, and no slider is disabled.
+    const unused = !overridden && planned === undefined && Object.keys(recipe_values).length > 0;
     const shown = value === undefined ? "–" : formatKnob(knob, value);
-    const ofRecipe = planned === undefined ? null : formatKnob(knob, planned);
-    row.classList.toggle("peek-overridden", byHand);
-    setText(badge, byHand ? text.overridden : unused ? text.unusedKnob : "");
+    const recipeValue = planned === undefined ? null : formatKnob(knob, planned);
+    row.classList.toggle("peek-overridden", overridden);
+    setText(badge, overridden ? text.overridden : unused ? text.unusedKnob : "");
     setText(number, shown);
-    reset.disabled = !byHand;
+    reset.disabled = !overridden;
     range.show({
       maximum: unused ? 0 : POSITIONS,
       value: value === undefined ? 0 : positionOf(knob, value),
-      spoken: text.knobSpoken(shown, knob.unit, byHand, ofRecipe),
+      spoken: text.knobSpoken(shown, knob.unit, overridden, recipeValue),
       ...(planned === undefined ? {} : { mark: positionOf(knob, planned) }),
     });
   };
-  // A hand must see its own change at once; what a schedule does may be shown at a readable pace.
+  // The user's own changes show at once; those of a schedule at a readable pace.
   watch(view, [knob.name], update);
   watchThrottled(view, ["status"], 100, update);
   return row;

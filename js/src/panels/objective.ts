@@ -2,17 +2,17 @@ import { currentLayer } from "../layers";
 import { clamp, readWhole } from "../numbers";
 import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "../protocol";
 import { text } from "../text";
-import { el, iconButton, put, setText } from "../ui/dom";
+import { el, iconButton, setProperty, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
 
 type Pair = readonly [number, number];
 
-/** The middle place of a map; of an even side's two, the first, as Python has it. */
+/** The center of a map; of an even side's two middle positions the first, as in Python. */
 export function centerOf([rows, columns]: Pair): Pair {
   return [Math.floor((rows - 1) / 2), Math.floor((columns - 1) / 2)];
 }
 
-/** What of the unit is drawn: at which place, over the map, or its opposite; how large, and where it is computed. */
+/** The controls of the objective (kind, sign, position), the image size and the device. */
 export function objectivePanel(view: View): HTMLElement {
   const { client, signal } = view;
   const { wire } = client;
@@ -24,34 +24,34 @@ export function objectivePanel(view: View): HTMLElement {
     const [rows, columns] = currentLayer(client)?.size ?? [];
     return [rows ?? 1, columns ?? 1];
   };
-  const place = (): Pair => wire.get("at") ?? centerOf(mapSize());
-  const on = (element: HTMLElement, event: string, act: (event: Event) => void): void =>
+  const position = (): Pair => wire.get("at") ?? centerOf(mapSize());
+  const listen = (element: HTMLElement, event: string, act: (event: Event) => void): void =>
     element.addEventListener(event, act, { signal });
 
   const kind = el("select", { class: "peek-select", "aria-label": text.objective });
-  on(kind, "change", () => edit({ objective: kind.value as ObjectiveKind }));
+  listen(kind, "change", () => edit({ objective: kind.value as ObjectiveKind }));
   const negative = el("input", { type: "checkbox" });
-  on(negative, "change", () => edit({ negative: negative.checked }));
+  listen(negative, "change", () => edit({ negative: negative.checked }));
 
   const mark = el("span", {});
   const map = el("div", { class: "peek-map", tabindex: 0, role: "slider", "aria-label": text.featureMap }, mark);
-  const go = (row: number, column: number): void => {
+  const moveTo = (row: number, column: number): void => {
     const [rows, columns] = mapSize();
     edit({ at: [clamp(row, 0, rows - 1), clamp(column, 0, columns - 1)] });
   };
-  on(map, "click", (event) => {
+  listen(map, "click", (event) => {
     const { left, top, width, height } = map.getBoundingClientRect();
     const { clientX, clientY } = event as MouseEvent;
     const [rows, columns] = mapSize();
-    go(Math.floor((rows * (clientY - top)) / height), Math.floor((columns * (clientX - left)) / width));
+    moveTo(Math.floor((rows * (clientY - top)) / height), Math.floor((columns * (clientX - left)) / width));
   });
-  on(map, "keydown", (event) => {
+  listen(map, "keydown", (event) => {
     const { key } = event as KeyboardEvent;
     const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[key] ?? [];
     if (down === undefined || right === undefined) return;
     event.preventDefault();
-    const [row, column] = place();
-    go(row + down, column + right);
+    const [row, column] = position();
+    moveTo(row + down, column + right);
   });
   const where = el("span", { class: "peek-help" });
   const middle = iconButton("undo", text.center, () => edit({ at: null }), signal);
@@ -64,9 +64,9 @@ export function objectivePanel(view: View): HTMLElement {
     max: LARGEST_SIZE,
     "aria-label": text.sizeBox,
   });
-  on(size, "change", () => edit({ size: readWhole(size.value, SMALLEST_SIZE, LARGEST_SIZE) }));
+  listen(size, "change", () => edit({ size: readWhole(size.value, SMALLEST_SIZE, LARGEST_SIZE) }));
   const device = el("select", { class: "peek-select", "aria-label": text.aboutDevice });
-  on(device, "change", () => edit({ device: device.value }));
+  listen(device, "change", () => edit({ device: device.value }));
 
   watch(view, ["layer", "_layer_list", "objective", "at", "negative"], () => {
     const kinds = currentLayer(client)?.objectives ?? [];
@@ -76,7 +76,7 @@ export function objectivePanel(view: View): HTMLElement {
     kind.disabled = kinds.length < 2;
     negative.checked = wire.get("negative");
     const shape = mapSize();
-    const [row, column] = place();
+    const [row, column] = position();
     const [rows, columns] = shape;
     mapRow.hidden = now !== "neuron" || rows * columns < 2;
     middle.disabled = wire.get("at") === null;
@@ -90,11 +90,11 @@ export function objectivePanel(view: View): HTMLElement {
     setText(where, text.position([row, column], shape));
   });
   watch(view, ["size", "status"], () => {
-    put(size, "placeholder", String(client.status.size || ""));
+    setProperty(size, "placeholder", String(client.status.size || ""));
     const root = size.getRootNode() as Document | ShadowRoot;
-    // text that is no number reads as "", and stands there until something is written
+    // Text that is not a number reads as "" and stays in the box until a value is written.
     if (root.activeElement !== size && size.validity.badInput) size.value = "";
-    if (root.activeElement !== size) put(size, "value", String(wire.get("size") ?? ""));
+    if (root.activeElement !== size) setProperty(size, "value", String(wire.get("size") ?? ""));
   });
   watch(view, ["_about", "device"], () => {
     const devices = wire.get("_about")?.devices ?? [];

@@ -1,9 +1,9 @@
 import { describeUnit } from "../layers";
 import { text } from "../text";
-import { el, put, setText } from "../ui/dom";
+import { el, setProperty, setText } from "../ui/dom";
 import { type View, watch, watchThrottled } from "../ui/view";
 
-/** The picture: a square that keeps its place from before the first frame on. */
+/** The picture, in a square that has its size before the first frame arrives. */
 export function picturePanel(view: View): HTMLElement {
   const { client, signal } = view;
   const canvas = el("canvas", { class: "peek-canvas", role: "img" });
@@ -21,8 +21,8 @@ export function picturePanel(view: View): HTMLElement {
 
   watch(view, ["drawn", "undecodable"], () => {
     const empty = client.frames.n < 0;
-    put(canvas, "hidden", empty);
-    put(note, "hidden", !empty && !client.undecodable);
+    setProperty(canvas, "hidden", empty);
+    setProperty(note, "hidden", !empty && !client.undecodable);
     setText(note, client.undecodable ? text.undecodable : text.waiting);
   });
   watchThrottled(view, ["status"], 1000, () => {

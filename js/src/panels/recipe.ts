@@ -3,7 +3,7 @@ import { text } from "../text";
 import { el, icon, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
 
-/** The recipe in force with what it does in a sentence; a press shows all of them, each with its own. */
+/** The current recipe with its summary, and a list that opens to choose another. */
 export function recipePanel(view: View): HTMLElement {
   const { client, signal } = view;
   const { wire } = client;
@@ -20,13 +20,13 @@ export function recipePanel(view: View): HTMLElement {
   const source = el("p", { class: "peek-help" });
   const choice = el("div", { class: "peek-recipe" }, button, list);
 
-  /** By name, of the radio buttons; a name of their own, for there may be two widgets in a form. */
+  /** The radio buttons by recipe. Their group has a random name, since one page may show several widgets. */
   const radios = new Map<string, HTMLInputElement>();
   const group = `recipe ${Math.random()}`;
   const recipes = (): RecipeInfo[] => {
     const known = wire.get("_recipe_list") ?? [];
     const now = wire.get("recipe");
-    // A recipe made in Python has a name that no preset has.
+    // A recipe made in Python is not among the presets.
     return known.some((one) => one.name === now) ? known : [...known, { name: now, summary: "", source: "" }];
   };
   const show = (open: boolean): void => {
@@ -48,7 +48,7 @@ export function recipePanel(view: View): HTMLElement {
   choice.addEventListener(
     "focusout",
     (event) => {
-      // Without a next one the window itself was left, or a label pressed.
+      // relatedTarget is null when the window lost the focus or a label was pressed.
       if (event.relatedTarget && !choice.contains(event.relatedTarget as Node)) show(false);
     },
     { signal },
@@ -56,7 +56,7 @@ export function recipePanel(view: View): HTMLElement {
   document.addEventListener(
     "pointerdown",
     (event) => {
-      // In a shadow root the target would be its host.
+      // composedPath, because in a shadow root the target would be its host.
       if (!list.hidden && !event.composedPath().includes(choice)) show(false);
     },
     { signal },
@@ -72,7 +72,7 @@ export function recipePanel(view: View): HTMLElement {
   list.addEventListener(
     "click",
     (event) => {
-      // A pointer has chosen; the arrow keys (their clicks count 0) are still trying.
+      // A click chooses; arrow keys, whose clicks have a detail of 0, only try recipes out.
       if (event.detail > 0 && event.target instanceof HTMLInputElement) {
         show(false);
         button.focus();

@@ -3,34 +3,35 @@ import { formatFixed } from "../numbers";
 import { LARGEST_SEED, type Outbound } from "../protocol";
 import { text } from "../text";
 import { numberBox, slider } from "../ui/controls";
-import { el, iconButton, put, setIcon, setText, textButton } from "../ui/dom";
+import { el, iconButton, setIcon, setProperty, setText, textButton } from "../ui/dom";
 import { throttled, type View, watch, watchThrottled } from "../ui/view";
 
-/** The kept step to show when a slider goes from one step to another: a key moves by one, and not every step is kept. */
-export function checkpointToward(kept: readonly number[], from: number, to: number): number {
-  const there = to > from ? kept.find((step) => step >= to) : [...kept].reverse().find((step) => step <= to);
-  return there ?? kept[to > from ? kept.length - 1 : 0] ?? to;
+/** The checkpoint to show when a slider moves between steps: a key moves by one step, and not every step has one. */
+export function checkpointToward(checkpoints: readonly number[], from: number, to: number): number {
+  const there =
+    to > from ? checkpoints.find((step) => step >= to) : [...checkpoints].reverse().find((step) => step <= to);
+  return there ?? checkpoints[to > from ? checkpoints.length - 1 : 0] ?? to;
 }
 
-/** Play, one step, restart and the seed, with how far the schedule has come, and the way back over it. */
+/** Play, single step, restart and seed, with the progress of the run and the slider that goes back over it. */
 export function transportPanel(view: View): HTMLElement {
   const { client, signal } = view;
   const { wire, connection } = client;
-  const tell = (message: Outbound): void => {
+  const send = (message: Outbound): void => {
     client.frames.hurry();
     if (wire.send(message)) connection.expectReply();
   };
-  const say = (kind: "play" | "restart" | "step"): void => tell({ kind });
+  const command = (kind: "play" | "restart" | "step"): void => send({ kind });
 
-  /** Done or failed: it stands still although `playing` says otherwise. */
+  /** Whether the run is done or has failed, and so stands still although `playing` is true. */
   const ended = (): boolean => client.status.state === "done" || client.status.state === "error";
   const play = iconButton(
     "play",
     text.play,
     () => {
-      // Past the end `playing` is true already, and a trait that does not change says nothing.
+      // After the end `playing` is still true, and setting a trait to the same value sends nothing.
       if (wire.get("playing") && ended()) {
-        say("play");
+        command("play");
         return;
       }
       wire.edit({ playing: !wire.get("playing") });
@@ -39,8 +40,8 @@ export function transportPanel(view: View): HTMLElement {
     signal,
   );
   play.classList.add("peek-primary");
-  const step = iconButton("step", text.stepOnce, () => say("step"), signal);
-  const restart = iconButton("restart", text.restart, () => say("restart"), signal);
+  const step = iconButton("step", text.stepOnce, () => command("step"), signal);
+  const restart = iconButton("restart", text.restart, () => command("restart"), signal);
 
   const setSeed = (seed: number): void => {
     wire.edit({ seed });
@@ -57,23 +58,23 @@ export function transportPanel(view: View): HTMLElement {
       play.title = label;
       play.setAttribute("aria-label", label);
     }
-    put(step, "disabled", wire.get("playing"));
+    setProperty(step, "disabled", wire.get("playing"));
   });
   watch(view, ["seed"], () => seed.show(wire.get("seed"), LARGEST_SEED));
 
   let at = 0;
-  const look = throttled(() => tell({ kind: "seek", step: at }), 60, signal);
+  const seek = throttled(() => send({ kind: "seek", step: at }), 60, signal);
   const scrubber = slider(
     text.scrubber,
     (step) => {
       at = checkpointToward(client.status.kept, at, step);
       scrubber.input.value = String(at);
-      look();
+      seek();
     },
     signal,
   );
   scrubber.input.classList.add("peek-scrubber");
-  const resume = textButton(text.resume, () => tell({ kind: "resume", step: client.status.step }), signal);
+  const resume = textButton(text.resume, () => send({ kind: "resume", step: client.status.step }), signal);
   const count = el("span", { class: "peek-count" });
   const rate = el("span", { class: "peek-rate" });
   watchThrottled(view, ["status"], 100, () => {
@@ -84,12 +85,12 @@ export function transportPanel(view: View): HTMLElement {
       maximum: end && Math.max(total, end),
       value: done,
       spoken: text.stepOf(done, total),
-      // Where the run itself stands.
+      // The step that the run has reached.
       ...(looking ? { mark: end } : {}),
     });
-    // Hidden, it keeps its place: nothing beside it jumps.
+    // Hidden it keeps its space, so that nothing beside it jumps.
     resume.style.visibility = looking ? "" : "hidden";
-    put(rate, "hidden", looking);
+    setProperty(rate, "hidden", looking);
     setText(count, total > 0 ? text.stepOf(done, total) : "");
     setText(rate, speed > 0 ? text.rate(formatFixed(speed, speed < 100 ? 1 : 0)) : "");
   });

@@ -1,12 +1,12 @@
 import { readWhole } from "../numbers";
-import { el, put } from "./dom";
+import { el, setProperty } from "./dom";
 
 export interface SliderState {
   maximum: number;
   value: number;
-  /** What a screen reader says instead of the bare position. */
+  /** The text that a screen reader speaks instead of the position. */
   spoken: string;
-  /** Where a tick is drawn: a position worth coming back to. */
+  /** The position of a tick mark. */
   mark?: number;
 }
 
@@ -16,39 +16,39 @@ export interface Slider {
 }
 
 /**
- * A range input from 0 to `maximum` that is never moved under a hand that holds it: what comes in
- * meanwhile is shown when the hand lets go.
+ * Makes a range input from 0 to `maximum`. While the user drags it, its position is left alone; an update that comes
+ * meanwhile is applied when the drag ends.
  */
 export function slider(label: string, onInput: (value: number) => void, signal: AbortSignal): Slider {
   const input = el("input", { type: "range", class: "peek-slider", min: 0, step: 1, "aria-label": label });
-  let held = false;
+  let dragging = false;
   let waiting: SliderState | null = null;
 
   const apply = (state: SliderState): void => {
-    put(input, "max", String(Math.max(0, state.maximum)));
-    put(input, "value", String(state.value));
-    put(input, "disabled", state.maximum <= 0);
+    setProperty(input, "max", String(Math.max(0, state.maximum)));
+    setProperty(input, "value", String(state.value));
+    setProperty(input, "disabled", state.maximum <= 0);
     input.classList.toggle("peek-marked", state.mark !== undefined);
     if (state.mark !== undefined) input.style.setProperty("--mark", String(state.mark / state.maximum));
     fill();
   };
-  // The part left of the thumb is colored by the style sheet from this property.
+  // The style sheet colors the part left of the thumb by this property.
   const fill = (): void => {
     const maximum = Number(input.max);
     input.style.setProperty("--fill", String(maximum > 0 ? Number(input.value) / maximum : 0));
   };
   const release = (): void => {
-    held = false;
+    dragging = false;
     if (waiting) apply(waiting);
     waiting = null;
   };
 
-  input.addEventListener("pointerdown", () => (held = true), { signal });
+  input.addEventListener("pointerdown", () => (dragging = true), { signal });
   for (const end of ["pointerup", "pointercancel", "blur"]) input.addEventListener(end, release, { signal });
   input.addEventListener(
     "input",
     () => {
-      // Before anything else: what comes in from this very change must not be kept back as older.
+      // First of all, since an update caused by this very input must not be delayed as an older one.
       waiting = null;
       fill();
       onInput(Number(input.value));
@@ -60,7 +60,7 @@ export function slider(label: string, onInput: (value: number) => void, signal: 
     input,
     show(state) {
       input.setAttribute("aria-valuetext", state.spoken);
-      if (held) waiting = state;
+      if (dragging) waiting = state;
       else apply(state);
     },
   };
@@ -71,7 +71,7 @@ export interface SearchBox {
   show(names: readonly string[], at: number): void;
 }
 
-/** A list that one searches by typing: any part of a name finds the first that has it; else nothing changes. */
+/** Makes a list that is searched by typing: part of a name selects the first match; no match changes nothing. */
 export function searchBox(label: string, onChoose: (at: number) => void, signal: AbortSignal): SearchBox {
   const id = `peek-${Math.random()}`;
   const list = el("datalist", { id });
@@ -83,7 +83,7 @@ export function searchBox(label: string, onChoose: (at: number) => void, signal:
     input.value = shown;
     input.placeholder = "";
   };
-  // With a name in the box a browser offers that one only.
+  // Emptied on focus: with a name in the box a browser would offer only that name.
   input.addEventListener(
     "focus",
     () => {
@@ -93,7 +93,7 @@ export function searchBox(label: string, onChoose: (at: number) => void, signal:
     { signal },
   );
   input.addEventListener("blur", restore, { signal });
-  const settle = (): void => {
+  const commit = (): void => {
     const typed = input.value.trim().toLowerCase();
     const plain = names.map((name) => name.toLowerCase());
     const exact = plain.indexOf(typed);
@@ -101,9 +101,9 @@ export function searchBox(label: string, onChoose: (at: number) => void, signal:
     input.value = "";
     if (at >= 0) onChoose(at);
   };
-  input.addEventListener("change", settle, { signal });
-  // With its list open a browser takes this key for the list, and nothing has changed for it.
-  input.addEventListener("keydown", (event) => event.key === "Enter" && settle(), { signal });
+  input.addEventListener("change", commit, { signal });
+  // While the list is open, Enter goes to the list and no change event follows.
+  input.addEventListener("keydown", (event) => event.key === "Enter" && commit(), { signal });
 
   return {
     box: el("div", { class: "peek-search" }, input, list),
@@ -122,7 +122,7 @@ export interface NumberBox {
   show(value: number, maximum: number): void;
 }
 
-/** A box for a whole number: takes effect on Enter, on leaving it and on its arrows, not in mid-typing. */
+/** Makes a box for a whole number. It takes effect on Enter, on blur and on its arrows, but not while typing. */
 export function numberBox(label: string, onChange: (value: number) => void, signal: AbortSignal): NumberBox {
   const input = el("input", {
     type: "number",
@@ -135,16 +135,16 @@ export function numberBox(label: string, onChange: (value: number) => void, sign
   let typing = false;
   let shown = 0;
 
-  const settle = (): void => {
+  const commit = (): void => {
     typing = false;
     const value = readWhole(input.value, 0, Number(input.max));
     input.value = String(value ?? shown);
     if (value !== null && value !== shown) onChange(value);
   };
   input.addEventListener("input", () => (typing = true), { signal });
-  input.addEventListener("change", settle, { signal });
+  input.addEventListener("change", commit, { signal });
   // Chromium fires no change event for text that is not a number.
-  input.addEventListener("blur", () => typing && settle(), { signal });
+  input.addEventListener("blur", () => typing && commit(), { signal });
 
   return {
     input,

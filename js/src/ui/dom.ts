@@ -2,8 +2,8 @@ type Props = Record<string, string | number | boolean | undefined>;
 type Child = Node | string;
 
 /**
- * Makes an element. Strings become text nodes and attributes are set as attributes, so that nothing a
- * model is called can turn into markup.
+ * Makes an element. Strings become text nodes and attributes are set as attributes, so that no name
+ * in a model can turn into markup.
  */
 export function el<K extends keyof HTMLElementTagNameMap>(
   tag: K,
@@ -18,6 +18,7 @@ export function el<K extends keyof HTMLElementTagNameMap>(
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** Makes an SVG element, as `el`. */
 export function svg<K extends keyof SVGElementTagNameMap>(
   tag: K,
   props: Props = {},
@@ -36,12 +37,12 @@ function setAttributes(element: Element, props: Props): void {
   }
 }
 
-/** Sets a property only when it differs: an equal `hidden` or `value` still costs style and layout at each frame. */
-export function put<E extends Element, K extends keyof E>(element: E, name: K, value: E[K]): void {
+/** Sets a property only when it differs: setting an equal `hidden` or `value` still costs style and layout. */
+export function setProperty<E extends Element, K extends keyof E>(element: E, name: K, value: E[K]): void {
   if (element[name] !== value) element[name] = value;
 }
 
-/** Writes text only when it differs: an equal write would still repaint and disturb a selection. */
+/** Sets the text only when it differs: an equal one would still repaint and clear a selection. */
 export function setText(element: Element, value: string): void {
   if (element.textContent !== value) element.textContent = value;
 }
@@ -60,6 +61,7 @@ const ICONS = {
 
 export type IconName = keyof typeof ICONS;
 
+/** Makes an icon. */
 export function icon(name: IconName): SVGSVGElement {
   return svg(
     "svg",
@@ -68,16 +70,19 @@ export function icon(name: IconName): SVGSVGElement {
   );
 }
 
+/** Replaces the icon of a button. */
 export function setIcon(button: Element, name: IconName): void {
   button.firstElementChild?.firstElementChild?.setAttribute("d", ICONS[name]);
 }
 
+/** Makes a button with an icon; `label` is its tooltip and accessible name. */
 export function iconButton(name: IconName, label: string, onClick: () => void, signal: AbortSignal): HTMLButtonElement {
   const button = el("button", { type: "button", class: "peek-button", title: label, "aria-label": label }, icon(name));
   button.addEventListener("click", onClick, { signal });
   return button;
 }
 
+/** Makes a button with a visible label; `help` is its tooltip. */
 export function textButton(label: string, onClick: () => void, signal: AbortSignal, help?: string): HTMLButtonElement {
   const button = el("button", { type: "button", class: "peek-button peek-words", title: help }, label);
   button.addEventListener("click", onClick, { signal });

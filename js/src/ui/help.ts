@@ -2,13 +2,13 @@ import { text } from "../text";
 import { el } from "./dom";
 import type { View } from "./view";
 
-/** A "?" beside a label, and the words that it opens; both are to be put somewhere by who asks. */
+/** A "?" button and the note that it opens. The caller puts both into the page. */
 export interface Help {
   button: HTMLButtonElement;
   note: HTMLElement;
 }
 
-/** `subject`: the label it stands beside; `words`: what the thing is, and what it does to the picture. */
+/** Makes the help on `subject`, the label that it stands beside. `words` is the text of the note. */
 export function helpFor(subject: string, words: string, signal: AbortSignal): Help {
   const button = el(
     "button",
@@ -27,7 +27,7 @@ export function helpFor(subject: string, words: string, signal: AbortSignal): He
   return { button, note };
 }
 
-/** Puts a question mark behind each label of `root` that the kernel has an explanation for. */
+/** Adds a help button to each label of `root` that the kernel has an explanation of. */
 export function explainLabels({ client, signal }: View, root: HTMLElement): void {
   const labels: Record<string, string> = {
     layer: text.layer,

@@ -1,13 +1,13 @@
 import type { WidgetClient } from "../client";
 import type { Topic } from "../topics";
 
-/** What a panel is given: its model's client, and the signal that ends it. */
+/** What a panel gets: the client of its model, and the signal that ends the view. */
 export interface View {
   client: WidgetClient;
   signal: AbortSignal;
 }
 
-/** Runs `update` now and whenever one of the topics changes. */
+/** Calls `update` now and whenever one of the topics changes. */
 export function watch(view: View, topics: readonly Topic[], update: () => void): void {
   view.client.subscribe((changed) => {
     if (topics.some((topic) => changed.has(topic))) update();
@@ -15,12 +15,12 @@ export function watch(view: View, topics: readonly Topic[], update: () => void):
   update();
 }
 
-/** As `watch`, but at most once in `interval` ms; the last change is always shown. */
+/** As `watch`, but at most once in `interval` ms; the last change is never lost. */
 export function watchThrottled(view: View, topics: readonly Topic[], interval: number, update: () => void): void {
   watch(view, topics, throttled(update, interval, view.signal));
 }
 
-/** At most one call in `interval` ms, the first at once and the last always; nothing after the abort. */
+/** Limits `action` to one call in `interval` ms: the first is immediate, the last is never lost, none follows the abort. */
 export function throttled(action: () => void, interval: number, signal: AbortSignal): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let last = -Infinity;

@@ -70,7 +70,7 @@ test("an ack is not repeated when nothing new was drawn", () => {
   expect(of("ack")).toEqual([{ kind: "ack", n: 7, at: expect.any(Number) }]);
 });
 
-test("an ack says when it was sent, by the clock that all pages of a machine share", () => {
+test("an ack carries the time it was sent, by the clock that all pages of a machine share", () => {
   look();
   vi.advanceTimersByTime(1234);
   connection.drawn(1);
@@ -80,7 +80,7 @@ test("an ack says when it was sent, by the clock that all pages of a machine sha
   expect(Date.now() - (ack?.at ?? 0)).toBeGreaterThanOrEqual(299);
 });
 
-test("no ack while no view can be seen, one when a view can again", () => {
+test("no ack while no view is visible, one when a view is again", () => {
   const leave = look();
   leave();
   connection.drawn(3);
@@ -91,7 +91,7 @@ test("no ack while no view can be seen, one when a view can again", () => {
   expect(of("ack")).toEqual([{ kind: "ack", n: 3, at: expect.any(Number) }]);
 });
 
-test("an ack that waits for its time is not sent once the view is out of sight", () => {
+test("a scheduled ack is not sent once no view is visible", () => {
   const leave = look();
   connection.drawn(1);
   vi.advanceTimersByTime(10);
@@ -101,7 +101,7 @@ test("an ack that waits for its time is not sent once the view is out of sight",
   expect(of("ack")).toEqual([{ kind: "ack", n: 1, at: expect.any(Number) }]);
 });
 
-test("visible is said on the change from none to some and back, not for each view", () => {
+test("visible is sent on the change from no view to some and back, not for each view", () => {
   const first = look();
   const second = look();
   first();
@@ -112,7 +112,7 @@ test("visible is said on the change from none to some and back, not for each vie
   ]);
 });
 
-test("a hidden page counts as not seen", () => {
+test("a hidden page counts as not visible", () => {
   look();
   hidePage(true);
   connection.drawn(1);
@@ -124,7 +124,7 @@ test("a hidden page counts as not seen", () => {
   expect(of("ack")).toHaveLength(1);
 });
 
-test("asks after 2 s of silence, says so after 6 s, and then asks less often", () => {
+test("pings after 2 s of silence, is silent after 6 s, and then pings less often", () => {
   look();
   connection.heard(true);
   vi.advanceTimersByTime(1999);
@@ -152,7 +152,7 @@ test("an answer ends the silence", () => {
   expect(of("ping")).toHaveLength(asked);
 });
 
-test("a paused run may be silent for ever, until a control is used", () => {
+test("a paused run may stay silent until a control is used", () => {
   look();
   connection.heard(false);
   vi.advanceTimersByTime(60_000);
@@ -165,7 +165,7 @@ test("a paused run may be silent for ever, until a control is used", () => {
   expect(of("ping")).toHaveLength(1);
 });
 
-test("a host that hands on answers only is asked often, and left alone once it speaks by itself", () => {
+test("a host that delivers only answers is pinged often, until messages come by themselves", () => {
   look();
   connection.heard(true);
   vi.advanceTimersByTime(2000);
@@ -182,7 +182,7 @@ test("a host that hands on answers only is asked often, and left alone once it s
   expect(of("ping")).toHaveLength(6);
 });
 
-test("nobody asks while nobody looks", () => {
+test("no ping while no view is visible", () => {
   const leave = look();
   connection.heard(true);
   leave();
@@ -191,7 +191,7 @@ test("nobody asks while nobody looks", () => {
   expect(health).toEqual([]);
 });
 
-test("a host that refuses to send means that the kernel is gone, until something comes again", () => {
+test("the kernel is gone when the host refuses to send, until a message comes again", () => {
   look();
   connection.heard(true);
   alive = false;
@@ -204,7 +204,7 @@ test("a host that refuses to send means that the kernel is gone, until something
   expect(health).toEqual(["gone", "ok"]);
 });
 
-test("a host that says the line was cut is asked at once, and what comes again makes it good", () => {
+test("a reported cut is followed by a ping, and the next message restores the connection", () => {
   look();
   connection.heard(true);
   connection.lineChanged();
@@ -218,7 +218,7 @@ test("a host that says the line was cut is asked at once, and what comes again m
   expect(health).toEqual(["gone", "ok", "gone"]);
 });
 
-test("a kernel that has dealt with a question and not answered it has no such explorer any more", () => {
+test("the kernel is gone when it has processed a ping without an answer", () => {
   look();
   connection.heard(true);
   vi.advanceTimersByTime(2000);
@@ -230,7 +230,7 @@ test("a kernel that has dealt with a question and not answered it has no such ex
   expect(of("ping")).toHaveLength(1);
 });
 
-test("an explorer in a long step is not taken for gone, nor for silent", () => {
+test("an explorer in a long step counts neither as gone nor as silent", () => {
   look();
   connection.heard(true);
   for (let seconds = 0; seconds < 20; seconds += 2) {
@@ -241,7 +241,7 @@ test("an explorer in a long step is not taken for gone, nor for silent", () => {
   expect(health).toEqual([]);
 });
 
-test("after a hello the same frame number is acknowledged anew", () => {
+test("after a hello the same frame number is acknowledged again", () => {
   look();
   connection.drawn(5);
   vi.advanceTimersByTime(300);
@@ -251,7 +251,7 @@ test("after a hello the same frame number is acknowledged anew", () => {
   expect(of("ack")).toHaveLength(2);
 });
 
-test("nothing is left running after the end", () => {
+test("no timer runs after dispose", () => {
   look();
   connection.heard(true);
   connection.drawn(1);

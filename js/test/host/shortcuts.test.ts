@@ -28,7 +28,7 @@ test.each(["ArrowRight", "ArrowUp", "a", "Enter", "Home"])("%s is the widget's",
   expect(press({ key })).toEqual({ down: false, up: false });
 });
 
-test("what is said with a modifier is the notebook's", () => {
+test("keys with a modifier belong to the notebook", () => {
   expect(press({ key: "s", ctrlKey: true })).toEqual({ down: true, up: true });
   expect(press({ key: "Enter", shiftKey: true })).toEqual({ down: true, up: true });
 });

@@ -32,12 +32,12 @@ test("a single edit is saved at once", () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("what belongs together goes out in one save", () => {
+test("values of one edit are sent in one save", () => {
   wire.edit({ layer: "conv1", unit: 2 });
   expect(model.saved).toEqual([{ layer: "conv1", unit: 2 }]);
 });
 
-test("an edit that waits goes out before a message", () => {
+test("a waiting edit is sent before a message", () => {
   wire.edit({ unit: 9 });
   wire.edit({ unit: 10 });
   expect(model.saved).toHaveLength(1);
@@ -47,7 +47,7 @@ test("an edit that waits goes out before a message", () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("a host that throws is reported and never thrown on", () => {
+test("an error thrown by the host is reported and not rethrown", () => {
   model.dead = true;
   expect(() => wire.edit({ unit: 9 })).not.toThrow();
   expect(wire.send({ kind: "ping" })).toBe(false);

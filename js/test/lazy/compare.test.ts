@@ -61,7 +61,7 @@ test("recipes are chosen by name, two to six of them", async () => {
   expect(named("Choose 2 to 6").disabled).toBe(true);
 });
 
-test("seeds and units go on from those of now, and end with the layer", async () => {
+test("seeds and units continue from the current ones and end with the layer", async () => {
   const { model } = await open();
   choose("seeds");
   named("Draw 3 seeds").click();
@@ -75,7 +75,7 @@ test("seeds and units go on from those of now, and end with the layer", async ()
   ]);
 });
 
-test("the pictures show in step, and are acknowledged seldom", async () => {
+test("the pictures are shown in step and acknowledged rarely", async () => {
   const { model, find } = await open();
   for (let n = 1; n <= 5; n += 1) {
     await model.tell(set(n, 3), [frame(), frame(), frame()]);
@@ -96,7 +96,7 @@ test("the pictures show in step, and are acknowledged seldom", async () => {
   expect(model.state.seed).toBe(2);
 });
 
-test("a set that is overtaken while another one decodes is passed over", async () => {
+test("a set that is superseded while another one is decoded is skipped", async () => {
   let release: (() => void) | undefined;
   screen = installScreen(() => new Promise((resolve) => (release = resolve)));
   const { model } = await open();
@@ -108,7 +108,7 @@ test("a set that is overtaken while another one decodes is passed over", async (
   expect(screen.decodes).toBe(2);
 });
 
-test("put away, nothing of it is left", async () => {
+test("closing it removes everything", async () => {
   const { model, find, end } = await open();
   await model.tell(set(1, 2), [frame(), frame()]);
   named("Close").click();
@@ -124,7 +124,7 @@ test("put away, nothing of it is left", async () => {
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("what went wrong is said as text", async () => {
+test("a problem is shown as text", async () => {
   const { model, find } = await open();
   await model.tell(set(1, 0, { state: "error", problem: "No <b>recipe</b>." }), []);
   const [box] = find<HTMLElement>(".peek-section .peek-error");
@@ -136,7 +136,7 @@ function kept(what: KeptFile["what"], more: Partial<KeptFile> = {}): KeptFile {
   return { kind: "saved", what, name: "x.png", text: "", note: "", problem: "", ...more };
 }
 
-test("save downloads what the kernel hands over, and lets go of it", async () => {
+test("save downloads the kernel's file and revokes its URL", async () => {
   const made: Blob[] = [];
   const revoked: string[] = [];
   const clicked: string[] = [];
@@ -161,7 +161,7 @@ test("save downloads what the kernel hands over, and lets go of it", async () =>
   click.mockRestore();
 });
 
-test("copy puts the picture in the clipboard; refused, it says what to do", async () => {
+test("copy puts the picture into the clipboard, or says what to do if the browser refuses", async () => {
   const written: unknown[] = [];
   vi.stubGlobal(
     "ClipboardItem",
@@ -191,13 +191,13 @@ test("copy puts the picture in the clipboard; refused, it says what to do", asyn
   expect(host.querySelector(".peek-save p")?.textContent).toContain("UnitExplorer(model)");
 });
 
-test("an answer that nobody here has asked for is another page's", async () => {
+test("an answer to a request of another page is ignored", async () => {
   const { model } = await open();
   await model.tell(kept("picture"), [frame()]);
   expect(host.querySelector(".peek-save p")?.textContent).toBe("");
 });
 
-test("what was asked for in Python opens the panel by itself, and nothing is lost while the panel comes", async () => {
+test("a comparison started in Python opens the panel, and no message is lost while it loads", async () => {
   const model = new FakeModel(traits({ _recipe_list: RECIPES }));
   let come: () => void = () => undefined;
   const waits = new Promise<void>((resolve) => (come = resolve));

@@ -7,7 +7,7 @@ const points = [
   { step: 100, activation: 10 },
 ];
 
-test("a step that is not a number leaves a gap and does not spoil the range", () => {
+test("an activation that is not a number leaves a gap and does not affect the range", () => {
   const extent = extentOf(points, 100);
   expect(extent?.high).toBeCloseTo(10.4);
   expect(extent && pathOf(points, extent)).toMatch(/^M0\.00 [\d.]+M100\.00 [\d.]+$/);

@@ -123,7 +123,7 @@ const words = (label: string): HTMLButtonElement => {
 };
 const root = (): DOMStringMap => find(".peek-root").dataset;
 
-test("without a dataset there is no panel, no gauge, and a line that says how to add images", async () => {
+test("without a dataset there is no panel and no gauge, but a hint how to add images", async () => {
   await open(new FakeModel());
   expect(find(".peek-examples").hidden).toBe(true);
   expect(find(".peek-gauge").hidden).toBe(true);
@@ -132,7 +132,7 @@ test("without a dataset there is no panel, no gauge, and a line that says how to
   expect(root().peekEvidence).toBe("none");
 });
 
-test("crops come with their pictures, numbers, labels and frames", async () => {
+test("crops have pictures, activations, labels and outlines", async () => {
   const { model } = await open();
   await model.tell(set(9), pictures(9));
   expect(find(".peek-main").classList.contains("peek-with-images")).toBe(true);
@@ -143,7 +143,7 @@ test("crops come with their pictures, numbers, labels and frames", async () => {
   expect([box?.hidden, box?.style.left, box?.style.width]).toEqual([false, "10%", "40%"]);
 });
 
-test("a picture that is here already is not decoded again, one that has gone is closed", async () => {
+test("a picture already decoded is reused, one no longer shown is closed", async () => {
   const { model } = await open();
   await model.tell(set(3), pictures(3));
   expect(screen.bitmapsOpen).toBe(3);
@@ -161,7 +161,7 @@ test("the crops of another unit are not shown under this one", async () => {
   expect(tiles().filter((tile) => !tile.disabled)).toHaveLength(2);
 });
 
-test("a click shows a crop large with its map, Escape puts it away and the focus back", async () => {
+test("a click shows a crop large with its map; Escape closes it and restores the focus", async () => {
   const { model } = await open();
   await model.tell(set(9), pictures(9));
   tiles()[2]?.focus();
@@ -185,7 +185,7 @@ test("a click shows a crop large with its map, Escape puts it away and the focus
   expect(screen.bitmapsOpen).toBe(9);
 });
 
-test("what comes for a crop that is open no more is let go", async () => {
+test("a picture for a crop that is no longer open is closed", async () => {
   const { model } = await open();
   await model.tell(set(2), pictures(2));
   tiles()[0]?.click();
@@ -195,7 +195,7 @@ test("what comes for a crop that is open no more is let go", async () => {
   expect(screen.bitmapsOpen).toBe(2);
 });
 
-test("the next crop by arrow key, round the end", async () => {
+test("arrow keys go to the next crop and wrap around", async () => {
   const { model } = await open();
   await model.tell(set(2), pictures(2));
   tiles()[1]?.click();
@@ -213,7 +213,7 @@ test("a layer without a map says so", async () => {
   expect(words("Activation map").disabled).toBe(true);
 });
 
-test("start from a crop, and from noise again", async () => {
+test("a run starts from a crop, and from noise again", async () => {
   const { model } = await open();
   await model.tell(set(2), pictures(2));
   tiles()[0]?.click();
@@ -226,7 +226,7 @@ test("start from a crop, and from noise again", async () => {
   expect(model.sent.at(-1)).toEqual({ kind: "start_from_crop", id: 0 });
 });
 
-test("bottom and cut are asked for, and shown as pressed when they are here", async () => {
+test("bottom and receptive field are requested, and shown as pressed once they arrive", async () => {
   const { model } = await open();
   await model.tell(set(2), pictures(2));
   words("Bottom").click();
@@ -238,7 +238,7 @@ test("bottom and cut are asked for, and shown as pressed when they are here", as
   expect(tiles()[0]?.querySelector<HTMLElement>(".peek-shot-outline")?.hidden).toBe(true);
 });
 
-test("stop and go on, and what is wrong with the dataset", async () => {
+test("the pass is stopped and resumed, and a problem with the dataset is shown", async () => {
   const { model } = await open();
   words("Stop").click();
   expect(model.sent.at(-1)).toEqual({ kind: "run_pass", on: false });
@@ -252,7 +252,7 @@ test("stop and go on, and what is wrong with the dataset", async () => {
   expect(host.querySelectorAll(".peek-examples b")).toHaveLength(0);
 });
 
-test("the gauge says its sentence and puts the mark", async () => {
+test("the gauge shows its sentence and its mark", async () => {
   const { model } = await open();
   await model.receive({ gauge: GAUGE });
   expect(find(".peek-gauge-text").textContent).toBe(GAUGE.text);
@@ -265,7 +265,7 @@ test("the gauge says its sentence and puts the mark", async () => {
   expect(find(".peek-gauge-text").textContent).toBe("");
 });
 
-test("nothing of it is left when the widget goes", async () => {
+test("nothing is left after the widget is disposed", async () => {
   const { model, end, leave } = await open();
   await model.tell(set(3), pictures(3));
   tiles()[0]?.click();

@@ -39,7 +39,7 @@ const drag = (input: HTMLInputElement, value: number): void => {
 };
 const root = (): DOMStringMap => find(".peek-root").dataset;
 
-test("initialize greets the kernel and waits for nothing", () => {
+test("initialize sends hello and does not wait", () => {
   const model = new FakeModel();
   expect(createWidget().initialize({ model: model.asModel })).toBeTypeOf("function");
   expect(model.sent).toEqual([{ kind: "hello" }]);
@@ -63,7 +63,7 @@ test("a frame is drawn, acknowledged and counted on the root element", async () 
   expect(model.sent).toContainEqual({ kind: "ack", n: 8, at: expect.any(Number) });
 });
 
-test("a change of the status alone is no new frame", async () => {
+test("a change of the status alone draws no frame", async () => {
   const { model } = await open();
   await model.receive({ frame: frame(1), status: status() });
   await model.receive({ status: status({ state: "paused", text: "Paused." }) });
@@ -78,7 +78,7 @@ test("a page that is loaded again shows the picture that the model still has", a
   expect(root()).toMatchObject({ peekDrawn: "1", peekN: "40" });
 });
 
-test("two views of one model: one decode, one greeting, both drawn", async () => {
+test("two views of one model share one decode and one hello, and both draw", async () => {
   const { model, widget } = await open();
   const second = document.body.appendChild(document.createElement("div"));
   const leave = widget.render({ model: model.asModel, el: second });
@@ -91,7 +91,7 @@ test("two views of one model: one decode, one greeting, both drawn", async () =>
   second.remove();
 });
 
-test("the unit slider sets the unit and says where it stands", async () => {
+test("the unit slider sets the unit and speaks its position", async () => {
   const { model } = await open();
   drag(range("Unit"), 17);
   await settle();
@@ -107,7 +107,7 @@ test("Python moves the slider", async () => {
   expect(find<HTMLInputElement>("input[aria-label='Unit number']").value).toBe("300");
 });
 
-test("another layer and a unit that it has go out in one save", async () => {
+test("a new layer and a unit inside it are sent in one save", async () => {
   const { model } = await open(new FakeModel(traits({ unit: 400 })));
   drag(range("Layer depth"), 2);
   await settle();
@@ -116,7 +116,7 @@ test("another layer and a unit that it has go out in one save", async () => {
   expect(range("Unit").max).toBe("9");
 });
 
-test("previous, next and by chance stay inside the layer", async () => {
+test("previous, next and random unit stay inside the layer", async () => {
   const { model } = await open(new FakeModel(traits({ layer: "fc", unit: 9 })));
   expect(button("Next unit").disabled).toBe(true);
   button("Previous unit").click();
@@ -130,7 +130,7 @@ test("previous, next and by chance stay inside the layer", async () => {
   }
 });
 
-test("a knob follows the recipe, is taken by a hand, and given back", async () => {
+test("a knob follows the recipe, is overridden and reset", async () => {
   const { model } = await open();
   const row = range("blur").closest(".peek-knob")!;
   const badge = row.querySelector(".peek-badge")!;
@@ -159,7 +159,7 @@ test("a knob follows the recipe, is taken by a hand, and given back", async () =
   expect(document.activeElement).toBe(range("blur"));
 });
 
-test("a knob that the recipe has no use for is switched off and says so", async () => {
+test("a knob unused by the recipe is disabled and says so", async () => {
   const { model } = await open();
   await model.receive({ status: status({ values: { blur: 0, step_size: 1 }, recipe_values: { step_size: 1 } }) });
   await vi.advanceTimersByTimeAsync(200);
@@ -168,7 +168,7 @@ test("a knob that the recipe has no use for is switched off and says so", async 
   expect(range("step size").disabled).toBe(false);
 });
 
-test("a question mark opens what its control does, and shuts it", async () => {
+test("a question mark opens and closes the help on its control", async () => {
   await open();
   const ask = button("Help: blur");
   const note = range("blur").closest(".peek-knob")!.querySelector<HTMLElement>(".peek-help")!;
@@ -179,7 +179,7 @@ test("a question mark opens what its control does, and shuts it", async () => {
   expect(note.hidden).toBe(true);
 });
 
-test("the recipes are told apart before one is taken", async () => {
+test("the recipes are described before one is chosen", async () => {
   const recipes = [
     { name: "peek", summary: "Ours.", source: "here" },
     { name: "old", summary: "Theirs.", source: "there" },
@@ -229,7 +229,7 @@ test("pause, one step, play and restart", async () => {
   expect(model.state.playing).toBe(true);
 });
 
-test("play at the end of the schedule asks Python to go on", async () => {
+test("play at the end of the schedule sends play", async () => {
   const { model } = await open();
   await model.receive({ status: status({ state: "done", step: 150 }) });
   button("Play").click();
@@ -238,7 +238,7 @@ test("play at the end of the schedule asks Python to go on", async () => {
   expect(model.saved).toEqual([]);
 });
 
-test("what the model calls itself is text, never markup", async () => {
+test("names from the model are shown as text, never as markup", async () => {
   const nasty = "<img src=x onerror=alert(1)>";
   const state = traits({ layer: nasty, _about: { model: nasty, preprocess: nasty, device: nasty } });
   state._layer_list = [{ ...state._layer_list[0]!, name: nasty, kind: nasty, channels: 10 }];
@@ -262,7 +262,7 @@ test("an error is shown and goes away with the next run", async () => {
   expect(find("[role=alert]").hidden).toBe(true);
 });
 
-test("a dead kernel: controls off and a sentence, no thrown error", async () => {
+test("a dead kernel disables the controls and shows a sentence, and nothing throws", async () => {
   const { model } = await open();
   await model.receive({ frame: frame(1), status: status() });
   model.dead = true;
@@ -272,7 +272,7 @@ test("a dead kernel: controls off and a sentence, no thrown error", async () => 
   expect(find(".peek-status").textContent).toMatch(/Kernel disconnected/);
 });
 
-test("a dead kernel is found out by the hand that uses a control", async () => {
+test("using a control reveals a dead kernel", async () => {
   const { model } = await open(new FakeModel(traits({ playing: false })));
   model.dead = true;
   expect(() => drag(range("Unit"), 5)).not.toThrow();
@@ -294,7 +294,7 @@ test("keys typed into a control do not reach the notebook, its own shortcuts do"
   expect(reached).toEqual(["s", "Enter"]);
 });
 
-test("a control that is switched off or goes away hands the focus to its neighbor", async () => {
+test("a control that is disabled or removed passes the focus to its neighbor", async () => {
   const { model } = await open(new FakeModel(traits({ layer: "fc", unit: 8 })));
   button("Next unit").focus();
   button("Next unit").click();
@@ -311,7 +311,7 @@ test("a control that is switched off or goes away hands the focus to its neighbo
   expect(host.contains(document.activeElement)).toBe(true);
 });
 
-test("the focus is left alone where somebody took it elsewhere", async () => {
+test("the focus stays where the user has moved it", async () => {
   const { model } = await open(new FakeModel(traits({ layer: "fc", unit: 8 })));
   const elsewhere = document.body.appendChild(document.createElement("input"));
   button("Next unit").focus();

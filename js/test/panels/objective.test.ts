@@ -36,7 +36,7 @@ const slide = (to: number): void => {
   fire(scrubber, "input");
 };
 
-test("a scrubber goes to kept steps, on in the hand's direction", () => {
+test("the step slider goes to the next checkpoint in the direction of the drag", () => {
   const kept = [1, 4, 7, 10];
   expect(checkpointToward(kept, 4, 5)).toBe(7);
   expect(checkpointToward(kept, 7, 6)).toBe(4);
@@ -46,7 +46,7 @@ test("a scrubber goes to kept steps, on in the hand's direction", () => {
   expect(checkpointToward([], 4, 9)).toBe(9);
 });
 
-test("dragged back it asks for that step, and what is looked at can be resumed", async () => {
+test("dragging back seeks that step, and the run can be resumed from it", async () => {
   const resume = [...host.querySelectorAll("button")].find((one) => one.textContent === "Resume from here")!;
   expect(resume.style.visibility).toBe("hidden");
   slide(11);
@@ -58,7 +58,7 @@ test("dragged back it asks for that step, and what is looked at can be resumed",
   expect(model.sent.at(-1)).toEqual({ kind: "resume", step: 10 });
 });
 
-test("a place is chosen on the map by key and by click, and the middle is one press away", async () => {
+test("a position is chosen on the map by key and by click, and reset to the center", async () => {
   expect(centerOf([14, 14])).toEqual([6, 6]);
   expect(centerOf([13, 13])).toEqual([6, 6]);
   const map = named<HTMLElement>("Position in");
@@ -78,7 +78,7 @@ test("a place is chosen on the map by key and by click, and the middle is one pr
   expect(model.state.at).toBeNull();
 });
 
-test("the objectives are those that the layer has, and the map goes with the neuron", async () => {
+test("the objectives are those of the layer, and the map is shown for a neuron only", async () => {
   const kind = named<HTMLSelectElement>("Objective");
   expect([...kind.options].map((one) => one.value)).toEqual(["neuron", "channel"]);
   kind.value = "channel";
@@ -91,7 +91,7 @@ test("the objectives are those that the layer has, and the map goes with the neu
   expect(model.state.negative).toBe(true);
 });
 
-test("a layer is found by a part of its name, and brings its objective and middle along", async () => {
+test("a layer is found by part of its name, and resets objective and position", async () => {
   const search = named("Layer");
   const type = (typed: string): void => {
     fire(search, "focus");
@@ -114,7 +114,7 @@ test("a layer is found by a part of its name, and brings its objective and middl
   expect(model.state.unit).toBe(7);
 });
 
-test("a size is typed, and an empty one gives it back", () => {
+test("a size is typed, and an empty one resets it", () => {
   const size = named("Image size in px");
   expect(size.placeholder).toBe("224");
   size.value = "96";

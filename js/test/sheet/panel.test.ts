@@ -70,7 +70,7 @@ describe("the contact sheet", () => {
     units: units.map((unit) => [unit, unit / 2, false, ""]),
   });
 
-  test("of 512 units only the rows in view are in the page, and the one with the focus", async () => {
+  test("of 512 units only the rows in view and the focused one are in the page", async () => {
     await open();
     expect(grid().getAttribute("aria-rowcount")).toBe(
       String(Math.ceil(512 / Number(grid().getAttribute("aria-colcount")))),
@@ -84,7 +84,7 @@ describe("the contact sheet", () => {
     expect(host.querySelectorAll("[role=row]:not([hidden])").length).toBeLessThan(12);
   });
 
-  test("what is in view is told, the unit under the eye first, and not for every scroll", async () => {
+  test("the units in view are sent, the active one first, and not at every scroll", async () => {
     const { model } = await open();
     for (let top = 0; top <= 3000; top += 100) {
       grid().scrollTop = top;
@@ -101,7 +101,7 @@ describe("the contact sheet", () => {
     expect((model.sent.filter((message) => message.kind === "view").at(-1) as { units: number[] }).units[0]).toBe(3);
   });
 
-  test("a tile says its unit, tags and activation; a tag is text", async () => {
+  test("a tile describes its unit, tags and activation, with tags as text", async () => {
     const { model } = await open({ tags: { conv2: { "1": ["<b>dog</b>"], "2": [] } } });
     await model.tell(thumbs(1), [bytes(0xff, 0xd8)]);
     await vi.advanceTimersByTimeAsync(200);
@@ -122,7 +122,7 @@ describe("the contact sheet", () => {
     expect(model.sent.filter((message) => message.kind === "sheetack")).toEqual([{ kind: "sheetack", n: 8 }]);
   });
 
-  test("a letter tags all that are selected, the same letter takes it off where all have it", async () => {
+  test("a letter tags all selected units, and removes the tag where all have it", async () => {
     const { model } = await open({ tag_keys: { d: "dog" }, tags: { conv2: { "3": ["Dog"] } } });
     press("ArrowRight", { shiftKey: true });
     press("d");
@@ -138,7 +138,7 @@ describe("the contact sheet", () => {
     expect(model.sent.at(-1)).toEqual({ kind: "undo", again: true });
   });
 
-  test("a letter without a word asks for it, then tags; Escape asks no more", async () => {
+  test("a letter without a tag asks for one and adds it; Escape cancels", async () => {
     const { model } = await open();
     press("c");
     const box = host.querySelector<HTMLInputElement>(".peek-key-word")!;
@@ -155,14 +155,14 @@ describe("the contact sheet", () => {
     expect(document.activeElement).toBe(tile(3));
   });
 
-  test("what is typed into a box is no command", async () => {
+  test("text typed into a box is no command", async () => {
     const { model } = await open({ tag_keys: { d: "dog" } });
     const search = host.querySelector<HTMLInputElement>("input[type=search]")!;
     search.dispatchEvent(new KeyboardEvent("keydown", { key: "d", code: "KeyD", bubbles: true }));
     expect(model.sent).toEqual([]);
   });
 
-  test("what is taken off several units at once is one edit", async () => {
+  test("removing tags from several units is one edit", async () => {
     const { model } = await open({ tags: { conv2: { "3": ["dog"], "4": ["dog", "fur"], "5": [] } } });
     tile(3).click();
     for (let more = 0; more < 3; more += 1) press("ArrowRight", { shiftKey: true });
@@ -172,7 +172,7 @@ describe("the contact sheet", () => {
     ]);
   });
 
-  test("Enter opens the unit on the bench, a full stop takes its suggestion", async () => {
+  test("Enter opens the unit in the explorer, a period accepts its suggestion", async () => {
     const { model } = await open();
     await model.tell({
       kind: "suggestions",
@@ -196,7 +196,7 @@ describe("the contact sheet", () => {
     expect(tile(4).querySelector(".peek-sheet-tile-suggestion")?.textContent).toBe("");
   });
 
-  test("counts come in words, and a click shows only the units that have the word", async () => {
+  test("counts are shown as text, and a click filters by the tag", async () => {
     const { model } = await open({ tags: { conv2: { "7": ["dog"], "9": ["dog"] } } });
     await model.tell({
       kind: "counts",
@@ -221,7 +221,7 @@ describe("the contact sheet", () => {
     expect(shown()).toEqual(["7", "9"]);
   });
 
-  test("pictures of another sheet replace these, and at the end nothing is left", async () => {
+  test("thumbnails of another sheet replace these, and dispose removes all", async () => {
     const { model, client } = await open();
     await model.tell(thumbs(0, 1, 2), [bytes(1), bytes(2), bytes(3)]);
     await model.tell(thumbs(1), [bytes(4)]);

@@ -45,7 +45,7 @@ const repainted = async (): Promise<void> => {
   await new Promise(requestAnimationFrame);
 };
 
-test("of frames that come together each has a repaint of its own, the newest two of many", async () => {
+test("frames that arrive together get a repaint each, the newest two of many", async () => {
   const screen = installScreen();
   const { store, drawn } = makeStore();
   for (const n of [1, 2, 3, 4]) {
@@ -70,7 +70,7 @@ test("of frames that come together each has a repaint of its own, the newest two
   expect(screen.bitmapsOpen).toBe(0);
 });
 
-test("what follows a control is shown at once, and what waited no more", async () => {
+test("after the use of a control a frame is shown immediately and queued ones are dropped", async () => {
   const screen = installScreen();
   const { store, drawn } = makeStore();
   for (const n of [1, 2]) {
@@ -106,7 +106,7 @@ test("a frame is decoded once and drawn in every view, also in one that joins la
   expect(late).toHaveBeenCalledOnce();
 });
 
-test("nothing is decoded while nobody looks, and the newest is as soon as somebody does", async () => {
+test("nothing is decoded while no view is visible, and the newest frame as soon as one is", async () => {
   const screen = installScreen();
   const { store, drawn } = makeStore();
   store.setVisible(false);
@@ -119,7 +119,7 @@ test("nothing is decoded while nobody looks, and the newest is as soon as somebo
   expect(drawn).toEqual([2]);
 });
 
-test("one bitmap is kept, none after the end, also when the end comes during a decode", async () => {
+test("one bitmap is kept, and none after dispose, even during a decode", async () => {
   const { screen, waiting } = slowDecoder();
   const { store, drawn } = makeStore();
   for (const n of [1, 2, 3]) {
@@ -138,7 +138,7 @@ test("one bitmap is kept, none after the end, also when the end comes during a d
   expect(drawn).toEqual([1, 2, 3]);
 });
 
-test("where the browser has WebCodecs, its frames are drawn as they are, and each is closed once", async () => {
+test("with WebCodecs frames are drawn directly and closed once each", async () => {
   const screen = installScreen();
   const closed: number[] = [];
   let decoders = 0;
@@ -188,7 +188,7 @@ test("a frame that cannot be decoded is reported and does not stop the next", as
   expect(drawn).toEqual([2]);
 });
 
-test("the first bytes say which kind of picture it is", () => {
+test("the media type is read from the first bytes", () => {
   expect(mimeType(jpeg(0))).toBe("image/jpeg");
   expect(mimeType(new Uint8Array([0x89, 0x50, 0x4e, 0x47]))).toBe("image/png");
 });

@@ -20,7 +20,7 @@ test.each([
   expect(readWhole(typed, 0, 511)).toBe(expected);
 });
 
-test("a slider is not moved while a hand holds it, and catches up when it lets go", () => {
+test("a slider is left alone while it is dragged, and updated when the drag ends", () => {
   const range = slider("x", () => undefined, signal);
   range.show({ maximum: 10, value: 2, spoken: "two" });
   fire(range.input, "pointerdown");
@@ -31,7 +31,7 @@ test("a slider is not moved while a hand holds it, and catches up when it lets g
   expect(range.input.value).toBe("9");
 });
 
-test("what came in before the hand moved on does not pull it back", () => {
+test("an update from before the last move does not pull the slider back", () => {
   const given: number[] = [];
   const range = slider("x", (value) => given.push(value), signal);
   range.show({ maximum: 10, value: 2, spoken: "" });
