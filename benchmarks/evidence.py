@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from peek_widget.evidence import EvidencePass
 from peek_widget.evidence.dataset import Source, read_source
-from peek_widget.evidence.loading import load_batches, usual_workers
+from peek_widget.evidence.loading import LoaderOptions, default_workers, load_batches
 from peek_widget.network import Network, read
 from tests.networks import shared, squeezenet
 
@@ -67,7 +67,7 @@ def bare(model: nn.Module, network: Network, source: Source, deepest: str, worke
 
 def ours(network: Network, source: Source, layers: Sequence[str], k: int, workers: int) -> Spent:
     """The pass."""
-    work = EvidencePass(network, layers, source, k, batch_size=BATCH, workers=workers)
+    work = EvidencePass(network, layers, source, k, loader=LoaderOptions(batch_size=BATCH, workers=workers))
     with Spent() as spent:
         work.run()
     return spent
@@ -89,7 +89,7 @@ def main() -> None:
     model = squeezenet()
     network = read(model)
     source = files(options.images)
-    workers = usual_workers()
+    workers = default_workers()
     print(f"{options.images} images of 256 px, {options.rounds} rounds, {options.threads} threads, {workers} loaders")
 
     print("\nby layers (k = 9), and by k: images a second bare and with the pass; the ratio by clock; by processor")

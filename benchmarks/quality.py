@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from peek_widget import Logit, Neuron, Recipe
 from peek_widget.ascent import Objective, ascend, to_pil
 from peek_widget.errors import PeekError
-from peek_widget.evidence import measures
+from peek_widget.evidence import measures, naturalness
 from peek_widget.network import OUTPUT, Network, read
 from tests.networks import shared, squeezenet
 
@@ -197,8 +197,8 @@ def wanted(names: Sequence[str], units: int, others: int, network: Network) -> I
 class Numbers:
     """What was measured of one picture."""
 
-    over_best: float
-    beats: float
+    activation_ratio: float
+    exceeds_best: float
     robustness: float
     rank: int
     flaw: str
@@ -211,7 +211,7 @@ class Judge:
 
     def __init__(self, network: Network, out: Path) -> None:
         self.network, self.path = network, out / "measured.jsonl"
-        self.code = digest(Path(measures.__file__).read_bytes())
+        self.code = digest(b"".join(Path(one.__file__).read_bytes() for one in (measures, naturalness)))
         self.known: dict[str, dict] = {}
         if self.path.exists():
             for text in self.path.read_text().splitlines():
@@ -224,22 +224,22 @@ class Judge:
         self.whole = torch.cat([opened(path) for path in paths])
         edge = (self.whole.shape[-1] - network.input_size) // 2
         self.real = self.whole[:, :, edge : edge + network.input_size, edge : edge + network.input_size]
-        self.natural = measures.natural_activations(network, self.real, LAYERS)
+        self.natural = measures.dataset_statistics(network, self.real, LAYERS)
 
     def __call__(self, line: Drawn, recipe: Recipe, out: Path) -> Numbers:
         if line.error or not line.finite:
             flaw = "failed" if line.error else "nan"
             return Numbers(
-                math.nan, False, math.nan, 0, flaw, dict.fromkeys(measures.NATURAL_BAND, False), line.seconds
+                math.nan, False, math.nan, 0, flaw, dict.fromkeys(naturalness.NATURAL_BAND, False), line.seconds
             )
         data = (out / line.file).read_bytes()
         key = f"{self.code} {digest(data)} {line.recipe} {line.layer} {line.unit}"
         if key not in self.known:
             picture = opened(out / line.file)
             one = objective(line.layer, line.unit)
-            found = measures.verdict(self.network, [one], picture, self.natural, recipe)[0]
+            found = measures.score(self.network, [one], picture, self.natural, recipe)[0]
             seen = measures.as_seen(self.network, one, picture[0], recipe)
-            self.keep(key, {**asdict(found), "band": measures.in_band(measures.naturalness(seen))})
+            self.keep(key, {**asdict(found), "band": naturalness.in_band(naturalness.naturalness(seen))})
         found = self.known[key]
         return Numbers(*(found[name] for name in KEPT), line.seconds)
 
@@ -259,10 +259,10 @@ class Judge:
                 key = f"{self.code} real {layer} {unit}"
                 if key not in self.known:
                     image, crop = places[unit]
-                    found = measures.verdict(self.network, [objective(layer, unit)], image[None], self.natural)[0]
-                    self.keep(key, {**asdict(found), "band": measures.in_band(measures.naturalness(crop))})
+                    found = measures.score(self.network, [objective(layer, unit)], image[None], self.natural)[0]
+                    self.keep(key, {**asdict(found), "band": naturalness.in_band(naturalness.naturalness(crop))})
                 found = self.known[key]
-                numbers[layer, unit] = Numbers(*({**found, "beats": math.nan}[name] for name in KEPT), math.nan)
+                numbers[layer, unit] = Numbers(*({**found, "exceeds_best": math.nan}[name] for name in KEPT), math.nan)
         return numbers
 
     def _places(self, name: str, units: list[int]) -> dict[int, tuple[Tensor, Tensor]]:
@@ -287,7 +287,7 @@ class Judge:
         return best
 
 
-KEPT = ("over_best", "beats", "robustness", "rank", "flaw", "band")
+KEPT = ("activation_ratio", "exceeds_best", "robustness", "rank", "flaw", "band")
 Pictures = dict[tuple[str, int], Numbers]
 """By layer and unit."""
 
@@ -305,12 +305,12 @@ def opened(path: Path) -> Tensor:
 # The table
 
 MEASURES: dict[str, tuple[str, Callable[[Numbers], float], bool]] = {
-    "beats": ("beats 250", lambda n: float(n.beats), True),
+    "beats": ("beats 250", lambda n: float(n.exceeds_best), True),
     "sound": ("sound", lambda n: float(not n.flaw), True),
     "first": ("rank 1", lambda n: float(n.rank == 1), True),
     "mrr": ("MRR", lambda n: 1.0 / n.rank if n.rank else 0.0, True),
     "robust": ("robust", lambda n: n.robustness, False),
-    **{name: (name, lambda n, name=name: float(n.band[name]), True) for name in measures.NATURAL_BAND},
+    **{name: (name, lambda n, name=name: float(n.band[name]), True) for name in naturalness.NATURAL_BAND},
     "all": ("all six", lambda n: float(all(n.band.values())), True),
 }
 """Short name: heading, value of a picture (more is better), and whether its mean is shown; else its median."""
@@ -352,8 +352,8 @@ def table(rows: Table, layer: str | None = None) -> str:
         cells = [
             name,
             str(len(found)),
-            f"{center([n.over_best for n in found], False):.2f}",
-            f"{center([n.over_best * n.robustness for n in found], False):.2f}",
+            f"{center([n.activation_ratio for n in found], False):.2f}",
+            f"{center([n.activation_ratio * n.robustness for n in found], False):.2f}",
             f"{statistics.median(ranks):.0f}" if ranks else "",
             *(shown(one, found) for one in MEASURES),
             ", ".join(f"{flaws.count(flaw)} {flaw}" for flaw in dict.fromkeys(flaws)) or "0",
@@ -422,8 +422,8 @@ def report(network: Network, probes: dict[str, list[float]], options: argparse.N
         rows[name] = {(line.layer, line.unit): judge(line, recipe, options.out) for line in lines}
         sheet(lines, options.out, options.out / f"sheet-{name}.png")
     small = torch.nn.functional.interpolate(judge.whole, size=(227, 227), mode="bilinear", antialias=True)
-    band = [measures.in_band(measures.naturalness(image)) for image in small]
-    within = {name: statistics.fmean(float(one[name]) for one in band) for name in measures.NATURAL_BAND}
+    band = [naturalness.in_band(naturalness.naturalness(image)) for image in small]
+    within = {name: statistics.fmean(float(one[name]) for one in band) for name in naturalness.NATURAL_BAND}
     parts = [LEGEND, "All layers and classes:", table(rows)]
     for layer in LAYERS:
         parts += [f"{layer or 'Classes'}:", table(rows, layer)]

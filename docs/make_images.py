@@ -209,14 +209,14 @@ def evidence_crops() -> None:
         page.paste(to_pil(picture).resize((cell, cell), Image.Resampling.BICUBIC), (x, y))
         x += cell + gap + wide
         for crop in one.top[:5]:
-            tile = crop.image(cell)
+            tile = crop.resized(cell)
             page.paste(tile, (x + (cell - tile.width) // 2, y + (cell - tile.height) // 2))
             x += cell + gap
         x += wide
         page.paste(one.top[0].boxed(cell), (x, y))
         x += cell + gap + wide
         for crop in one.bottom[:2]:
-            tile = crop.image(cell)
+            tile = crop.resized(cell)
             page.paste(tile, (x + (cell - tile.width) // 2, y + (cell - tile.height) // 2))
             x += cell + gap
     page.save(OUT / "evidence-crops.webp", quality=85, method=6)
@@ -259,7 +259,7 @@ def survey_real() -> None:
         random.Random(seed).shuffle(dealt)
         new = dict(zip(labels, dealt, strict=True))
         for name in evidence:
-            details = evidence[name]._example_index.details
+            details = evidence.example_index.details
             kept = dict(details)
             for identity, detail in kept.items():
                 details[identity] = type(detail)(detail.name, new[detail.label], detail.size)

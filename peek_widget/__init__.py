@@ -29,7 +29,7 @@ from peek_widget.ascent import (
 )
 from peek_widget.comparison import Comparison, compare
 from peek_widget.errors import PeekError
-from peek_widget.evidence import EvidencePass, load_evidence, score_pictures, survey, top_crops
+from peek_widget.evidence import EvidencePass, activations, load_evidence, score_pictures, survey, top_crops
 from peek_widget.network import Layer, Preprocess, layers
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ __all__ = [
     "Tags",
     "UnitExplorer",
     "__version__",
+    "activations",
     "ascend",
     "compare",
     "contact_sheet",

@@ -20,11 +20,13 @@ __all__ = [
     "Check",
     "checks_of",
     "choice",
+    "mapping",
     "nullable",
     "number",
     "pair",
     "read_fields",
     "read_json",
+    "record",
     "sequence",
     "short",
     "switch",
@@ -163,6 +165,28 @@ def sequence(check: Callable[[str, Any], _T], most: int, least: int = 0) -> Call
         if not isinstance(value, list | tuple) or not least <= len(value) <= most:
             raise FileError(f"{name} is {short(value)}: a list of {least} to {most} items is needed.")
         return tuple(check(f"An item of {name}", item) for item in value)
+
+    return check_all
+
+
+def record(fields: Mapping[str, Check]) -> Callable[[str, Any], dict[str, Any]]:
+    """Check for an object with exactly these fields, each of which its own check takes."""
+
+    def check_fields(name: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise FileError(f"{name} is {short(value)}: an object is needed.")
+        return read_fields(value, fields, name)
+
+    return check_fields
+
+
+def mapping(check: Callable[[str, Any], _T], most: int) -> Callable[[str, Any], dict[str, _T]]:
+    """Check for an object with at most so many fields of any name, each of which another check takes."""
+
+    def check_all(name: str, value: Any) -> dict[str, _T]:
+        if not isinstance(value, dict) or len(value) > most:
+            raise FileError(f"{name} is {short(value)}: an object of at most {most} fields is needed.")
+        return {key: check(f"{key[:60]!r} in {name}", item) for key, item in value.items()}
 
     return check_all
 

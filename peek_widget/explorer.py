@@ -238,9 +238,9 @@ class UnitExplorer(anywidget.AnyWidget):
       `problem` (a sentence, or ""), `layer`, `unit`, `images` (seen) and `total`; {} without a dataset.
     - `gauge`: the drawn picture beside the real images, by one rule (best place of the map, before any ReLU):
       `activation` of the picture as it is now, laid before the network without the random views; `lowest`, `median`,
-      `high` (99 % are below) and `best` of the images; `over_best`, the one by the other (None where the best is not
-      above zero); `text`; and, once the run has ended, `verdict` (`rank` of the unit in its layer on its own picture,
-      `units`, `robustness`, `over_best`, `text`). {} before the first image.
+      `high` (99 % are below) and `best` of the images; `activation_ratio`, the one by the other (None where the best is
+      not above zero); `text`; and, once the run has ended, `verdict` (`rank` of the unit in its layer on its own
+      picture, `units`, `robustness`, `activation_ratio`, `text`). {} before the first image.
 
     The panel "Whole layer" draws every unit, those in view first, and gives way to the bench; `sheet` is what it has
     so far. Its tags are the trait `tags`, `{layer: {unit as text: [words]}}`, an empty list for a unit looked at with
@@ -698,7 +698,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
     @property
     def crops(self) -> UnitEvidence | None:
-        """What the real images say about the unit shown, so far: `crops.top[0].image()`.
+        """What the real images say about the unit shown, so far: `crops.top[0].image`.
 
         None without a dataset and before the layer's first image. Those of other units of a layer that was looked at
         are one `explorer.unit = ...` away.

@@ -125,7 +125,7 @@ export interface Gauge {
   high: number;
   best: number;
   activation: number | null;
-  over_best: number | null;
+  activation_ratio: number | null;
   text: string;
   verdict: { text: string } | null;
 }

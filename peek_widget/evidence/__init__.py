@@ -1,11 +1,20 @@
-"""Real images that excite a unit: one pass over a dataset, the crops it found, and what they say."""
+"""Dataset examples: the real images that excite units, found by a pass over a dataset, and what they tell."""
 
 from peek_widget.errors import DatasetError, EvidenceStoreError
-from peek_widget.evidence.crops import Crop, Evidence, EvidenceError, LayerEvidence, UnitEvidence, activation_map
+from peek_widget.evidence.activations import activations
+from peek_widget.evidence.crops import Crop, activation_map
+from peek_widget.evidence.evidence import (
+    Evidence,
+    EvidenceError,
+    LayerEvidence,
+    UnitEvidence,
+    load_evidence,
+)
 from peek_widget.evidence.groups import IMAGENET_GROUPS
+from peek_widget.evidence.loading import LoaderOptions
+from peek_widget.evidence.measures import DatasetStatistics, PictureScore
 from peek_widget.evidence.passes import EvidencePass, Progress, top_crops
 from peek_widget.evidence.scores import score_pictures
-from peek_widget.evidence.store import load_evidence
 from peek_widget.evidence.survey import Survey, survey
 from peek_widget.network.receptive_field.field_map import FieldMap, field_map, measured_field
 
@@ -13,16 +22,20 @@ __all__ = [
     "IMAGENET_GROUPS",
     "Crop",
     "DatasetError",
+    "DatasetStatistics",
     "Evidence",
     "EvidenceError",
     "EvidencePass",
     "EvidenceStoreError",
     "FieldMap",
     "LayerEvidence",
+    "LoaderOptions",
+    "PictureScore",
     "Progress",
     "Survey",
     "UnitEvidence",
     "activation_map",
+    "activations",
     "field_map",
     "load_evidence",
     "measured_field",

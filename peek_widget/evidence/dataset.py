@@ -1,4 +1,4 @@
-"""Where real images come from: a folder, a torch Dataset, a list of pictures, arrays or file names."""
+"""Datasets: a folder, a torch Dataset, a list of pictures, arrays or file names, read as numbered images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,31 +16,60 @@ from torch import Tensor
 
 from peek_widget.errors import DatasetError
 
-__all__ = ["MAX_PIXELS", "Folder", "Items", "Label", "Source", "UnreadableError", "open_image", "read_source"]
+__all__ = [
+    "MAX_PIXELS",
+    "DatasetLike",
+    "Folder",
+    "IndexedImages",
+    "Items",
+    "Label",
+    "Labels",
+    "Source",
+    "UnreadableError",
+    "open_image",
+    "read_source",
+]
 
 MAX_PIXELS = 64_000_000
-"""An image file that is still larger than this after a JPEG's cheap reduction is passed over, not decoded."""
+"""An image file with more pixels than this is skipped, not decoded (a JPEG after it was reduced in size)."""
 
 Label = int | str | None
+"""Label of an image: the number of a class, a text, or None."""
+
+Labels = Sequence[Label] | Mapping[Any, Label] | Callable[[Any], Label] | None
+"""Labels of a dataset: one for each image in order; or a mapping or function of the file name (of the index, for a
+list); or None for the dataset's own."""
+
+
+class IndexedImages(Protocol):
+    """Anything with a length and items by index: a list, an array, a tensor, a torch ``Dataset``."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
 
 _LABELS = "give a list with one label for each image, a mapping or function from the {what}, or leave labels out"
 
 
 class UnreadableError(Exception):
-    """One image that can't be had; its text is the reason."""
+    """One image can't be read; the text is the reason, as the end of a sentence."""
 
 
 def open_image(path: str | Path, needed: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
-    """An image file as it is to be looked at, and the (width, height) it has in full.
+    """Open an image file, upright.
 
     Args:
-        path: any file that Pillow reads; of an animation the first picture is taken, a camera's note on how it
-            was held is obeyed.
-        needed: pixels that the shorter side must keep. A JPEG at least four times as large is decoded at a
+        path: any file that Pillow reads; of an animation the first picture is taken, and the orientation that a camera
+            recorded is applied.
+        needed: number of pixels that the shorter side must keep. A JPEG at least four times as large is decoded at a
             reduced size (a half, a quarter, an eighth), which bounds time and memory.
 
+    Returns:
+        the image, and the (width, height) that it has in full.
+
     Raises:
-        UnreadableError: if it is missing, truncated, no image, or larger than :data:`MAX_PIXELS`.
+        UnreadableError: if it is missing, truncated, no image, or has more than :data:`MAX_PIXELS`.
     """
     try:
         with Image.open(path) as image:
@@ -53,27 +82,30 @@ def open_image(path: str | Path, needed: int | None = None) -> tuple[Image.Image
                     f"it is {full[0]} x {full[1]} px, more than {MAX_PIXELS / 1e6:.0f} million pixels"
                 )
             image.load()
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # lying on its side
+            sideways = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # the EXIF orientation
             if image.mode.startswith("I;16"):
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return ImageOps.exif_transpose(image), full[::-1] if turned else full
+            return ImageOps.exif_transpose(image), full[::-1] if sideways else full
     except UnreadableError:
         raise
     except UnidentifiedImageError:
         raise UnreadableError("it is not an image that can be read") from None
-    # Pillow's decoders raise nearly anything on a broken file.
+    # Pillow's decoders raise nearly any exception on a broken file.
     except Exception as error:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
 class Source(ABC):
-    """Numbered images. Each has an ``identity`` that it keeps when images are added to the dataset."""
+    """A dataset of numbered images. Each has an ``identity`` that it keeps when images are added to the dataset.
 
-    #: What it is, in words, for messages and in a saved file.
+    Attributes:
+        described: a phrase that describes the dataset, for messages and in a saved file.
+        concurrent: whether several threads may load images at once.
+        class_names: names of the classes that whole-number labels stand for, where known.
+    """
+
     described: str
-    #: Whether several threads may load at once.
     concurrent: bool = True
-    #: Names of the classes that whole-number labels count, where known.
     class_names: tuple[str, ...] = ()
 
     @abstractmethod
@@ -81,33 +113,51 @@ class Source(ABC):
 
     @abstractmethod
     def identity(self, index: int) -> int:
-        """A number of the image that stays, from 0 to 2**63 - 1."""
+        """Return a lasting number of the image, from 0 to 2**63 - 1."""
 
     @abstractmethod
     def find(self, identity: int) -> int | None:
-        """The index of an image in this dataset, if it is there."""
+        """Return the index of the image with this identity; None if the dataset does not have it."""
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """What to call the image in a sentence."""
+        """Return the name of the image, for messages."""
 
     @abstractmethod
     def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Label]:
-        """The image (PIL, array or tensor), its full (width, height) if it was reduced, and its label.
+        """Load an image.
+
+        Args:
+            index: index of the image.
+            needed: number of pixels that its shorter side must keep, see :func:`open_image`.
+
+        Returns:
+            the image (PIL, array or tensor), its full (width, height) where it may have been reduced, and its label.
 
         Raises:
-            UnreadableError: with the reason.
+            UnreadableError: if it can't be loaded.
         """
+
+
+DatasetLike = str | os.PathLike[str] | IndexedImages | Source
+"""What is accepted as a dataset, see :func:`read_source`."""
 
 
 class Folder(Source):
     """All files in a folder and its sub-folders, in the order of their names.
 
-    Without ``labels``, the images of a folder that holds sub-folders and no image of its own are labeled by
-    the name of their sub-folder. Files whose name begins with a dot are left out.
+    Without ``labels``, the label of an image is the name of its sub-folder if all images lie in sub-folders. Files
+    whose name begins with a dot are left out.
+
+    Args:
+        path: the folder.
+        labels: labels by file name (relative to the folder, with ``/``), or in the order of the sorted file names.
+
+    Raises:
+        DatasetError: if there is no such folder, no file in it, or the labels do not fit.
     """
 
-    def __init__(self, path: str | Path, labels: Any = None) -> None:
+    def __init__(self, path: str | Path, labels: Labels = None) -> None:
         self.path: Path = Path(path).expanduser()
         if not self.path.is_dir():
             what = "a file" if self.path.exists() else "not there"
@@ -126,44 +176,44 @@ class Folder(Source):
             self.class_names: tuple[str, ...] = tuple(classes)
             self._label: Callable[[int], Any] = lambda index: self._files[index].split("/")[0]
         else:
-            self._label = _labeller(labels, len(self._files), self.name, "file name")
+            self._label = _label_function(labels, len(self._files), self.name, "file name")
         self._by_identity: dict[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self._files)
 
     def identity(self, index: int) -> int:
-        """A hash of the file's name."""
+        """Return a hash of the file's name."""
         digest = hashlib.blake2b(self._files[index].encode("utf-8", "surrogateescape"), digest_size=8).digest()
         return int.from_bytes(digest, "big") >> 1
 
     def find(self, identity: int) -> int | None:
-        """The index of the file with that hash."""
+        """Return the index of the file with that hash."""
         if self._by_identity is None:
             self._by_identity = {self.identity(index): index for index in range(len(self))}
         return self._by_identity.get(identity)
 
     def name(self, index: int) -> str:
-        """The file's name, relative to the folder."""
+        """Return the file's name, relative to the folder."""
         return self._files[index]
 
     def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Label]:
         """Open the file; see :class:`Source`."""
         path = self.path / self._files[index]
         if path.exists() and not path.is_file():
-            raise UnreadableError("it is no regular file")  # a pipe would be waited for without end
+            raise UnreadableError("it is no regular file")  # reading a pipe would never end
         image, size = open_image(path, needed)
         return image, size, as_label(self._label(index))
 
 
 def _walk(root: Path) -> Iterator[str]:
-    seen: set[str] = set()
+    visited: set[str] = set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back up
+        if real in visited:  # a link to a folder above
             below.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         below[:] = [name for name in below if not name.startswith(".")]
         for name in files:
             if not name.startswith("."):
@@ -173,12 +223,19 @@ def _walk(root: Path) -> Iterator[str]:
 class Items(Source):
     """A list, array or torch Dataset: anything with ``len()`` and ``[index]``.
 
-    An item is an image, ``(image, label)``, or a mapping with ``image`` (or ``pixel_values``) and ``label``
-    (or ``labels``). An image is a PIL image, the name of a file, an array ``[H, W]`` or ``[H, W, C]``, or a
-    tensor ``[C, H, W]``; whole numbers count 0 to 255, others 0 to 1.
+    An item is an image, ``(image, label)``, or a mapping with ``image`` (or ``pixel_values``) and ``label`` (or
+    ``labels``). An image is a PIL image, the name of a file, an array ``[H, W]`` or ``[H, W, C]``, or a tensor
+    ``[C, H, W]``; integers range from 0 to 255, floating-point numbers from 0 to 1.
+
+    Args:
+        items: the list, array or Dataset.
+        labels: labels by index; left out, those of the items.
+
+    Raises:
+        DatasetError: if it has no length, no items by index or no items, or the labels do not fit.
     """
 
-    def __init__(self, items: Any, labels: Any = None) -> None:
+    def __init__(self, items: IndexedImages, labels: Labels = None) -> None:
         try:
             count = len(items)
         except Exception as error:
@@ -197,26 +254,26 @@ class Items(Source):
         self.items: Any = items
         self._count = count
         self.described: str = f"a {type(items).__name__} of {count:,} images"
-        # What somebody's own Dataset does in two threads at once, nobody knows.
+        # A Dataset of the user's own may not be safe to call from two threads at once.
         self.concurrent: bool = isinstance(items, (list, tuple, np.ndarray, Tensor))
         names = getattr(items, "classes", None) or getattr(items, "class_names", None)
         if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
             self.class_names: tuple[str, ...] = tuple(names)
-        self._label = None if labels is None else _labeller(labels, count, int, "index")
+        self._label = None if labels is None else _label_function(labels, count, int, "index")
 
     def __len__(self) -> int:
         return self._count
 
     def identity(self, index: int) -> int:
-        """The index itself."""
+        """Return the index itself."""
         return index
 
     def find(self, identity: int) -> int | None:
-        """The index itself."""
+        """Return the index itself."""
         return identity if 0 <= identity < self._count else None
 
     def name(self, index: int) -> str:
-        """The file's name where it has one, else "image 17"."""
+        """Return the name of the file where there is one, else "image 17"."""
         item = self.items[index] if isinstance(self.items, (list, tuple)) else None
         image = item[0] if isinstance(item, tuple) and item else item
         if isinstance(image, (str, os.PathLike)):
@@ -224,7 +281,7 @@ class Items(Source):
         return getattr(image, "filename", "") or f"image {index}"
 
     def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Label]:
-        """Take the item apart; see :class:`Source`."""
+        """Load the image and label of an item; see :class:`Source`."""
         try:
             item = self.items[index]
         except Exception as error:
@@ -247,10 +304,10 @@ class Items(Source):
 
 
 def as_label(value: Any) -> Label:
-    """A label as whole number, text or None.
+    """Return a label as a whole number, a text or None.
 
     Raises:
-        UnreadableError: if it is none of these (a one-hot vector, say).
+        UnreadableError: if it is anything else (a one-hot vector, say).
     """
     if value is None or isinstance(value, str):
         return value
@@ -264,7 +321,15 @@ def as_label(value: Any) -> Label:
     raise UnreadableError(f"its label is a {type(value).__name__}{shape}, not a whole number or a text")
 
 
-def _labeller(labels: Any, count: int, argument: Callable[[int], Any], what: str) -> Callable[[int], Any]:
+def _label_function(labels: Any, count: int, argument: Callable[[int], Any], what: str) -> Callable[[int], Any]:
+    """Return a function from an image's index to its label.
+
+    Args:
+        labels: what the user gave.
+        count: number of images.
+        argument: function from the index to the key of a mapping, or the argument of a function.
+        what: name of that argument, for errors.
+    """
     if labels is None:
         return lambda index: None
     if isinstance(labels, Mapping):
@@ -288,17 +353,17 @@ def _labeller(labels: Any, count: int, argument: Callable[[int], Any], what: str
     return lambda index: labels[index]
 
 
-def read_source(dataset: Any, labels: Any = None) -> Source:
-    """The dataset as a :class:`Source`.
+def read_source(dataset: DatasetLike, labels: Labels = None) -> Source:
+    """Return the dataset as a :class:`Source`.
 
     Args:
-        dataset: a folder's name, a torch Dataset, a list of PIL images, arrays, tensors or file names, or an
-            array ``[N, H, W, C]`` or tensor ``[N, C, H, W]``; see :class:`Folder` and :class:`Items`.
-        labels: a list with one label (whole number or text) for each image, a mapping or a function of the file
-            name (folder: relative to it, with ``/``) or of the index; left out, what the dataset itself says.
+        dataset: path of a folder, a torch Dataset, a list of PIL images, arrays, tensors or file names, an array
+            ``[N, H, W, C]`` or a tensor ``[N, C, H, W]``; see :class:`Folder` and :class:`Items`.
+        labels: a list with one label (whole number or text) for each image; or a mapping or a function of the file
+            name (relative to the folder, with ``/``) or of the index. Left out, the dataset's own.
 
     Raises:
-        DatasetError: if it is none of these, is empty, or labels do not fit.
+        DatasetError: if it is none of these, is empty, or the labels do not fit.
     """
     if isinstance(dataset, Source):
         return dataset

@@ -1,10 +1,10 @@
-"""What a pass writes to, crops are read from and a file keeps: all that is known so far."""
+"""All that a pass gathers: it is written by the pass, read for crops, and saved to a file."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,19 +16,24 @@ from peek_widget.evidence.loading import Loaded
 from peek_widget.evidence.prepare import Preparer
 from peek_widget.network.receptive_field.field_map import FieldMap
 
-__all__ = ["KEPT_REASONS", "Detail", "ExampleIndex", "Seen"]
+__all__ = ["MAX_REASONS", "Detail", "ExampleIndex", "ImageSet"]
 
-KEPT_REASONS = 100
-"""Images passed over that are remembered by name; beyond that they are only counted."""
+MAX_REASONS = 100
+"""Number of skipped images whose names and reasons are kept; further ones are only counted."""
 
 
-class Seen:
-    """Which images have been seen: all below a number, and single ones beyond."""
+class ImageSet:
+    """A set of image numbers that is small where they are consecutive: all below a number, and single ones beyond.
+
+    Attributes:
+        upto: all images with a lower number are in the set.
+        others: the further images in the set.
+    """
 
     def __init__(self, upto: int = 0, others: Iterable[int] = ()) -> None:
         self.upto: int = upto
         self.others: set[int] = set(others)
-        self._settle()
+        self._advance()
 
     def __contains__(self, identity: int) -> bool:
         return identity < self.upto or identity in self.others
@@ -37,12 +42,12 @@ class Seen:
         return self.upto + len(self.others)
 
     def add(self, identity: int) -> None:
-        """Note an image."""
+        """Put an image into the set."""
         if identity not in self:
             self.others.add(identity)
-            self._settle()
+            self._advance()
 
-    def _settle(self) -> None:
+    def _advance(self) -> None:
         while self.upto in self.others:
             self.others.remove(self.upto)
             self.upto += 1
@@ -50,7 +55,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Detail:
-    """What is kept of an image that is among the crops: its name, label and full (width, height)."""
+    """What is kept of an image that has a crop.
+
+    Attributes:
+        name: name of the image.
+        label: its label.
+        size: (width, height) as it is stored.
+    """
 
     name: str
     label: Label
@@ -61,24 +72,26 @@ class ExampleIndex:
     """The indices of several layers over the same images. Every access goes through ``lock``.
 
     Args:
-        indices: by layer.
-        fields: by layer.
-        preparer: how images became the network's input.
-        described: the dataset, in words.
-        fingerprint: of the model, where known; compared when a pass is resumed.
+        layers: index of each layer, by name.
+        fields: receptive fields of each layer, by name.
+        preparer: how an image becomes the network's input.
+        described: a phrase that describes the dataset.
+        fingerprint: fingerprint of the model, where known; compared when a pass is resumed.
+        class_names: names of the classes that whole-number labels stand for.
+        source: where the images of crops are read from; None when loaded from a file without a dataset.
 
     Attributes:
-        seen: the images taken in or passed over.
-        count: the images taken in.
-        passed_over: how many could not be read; the first :data:`KEPT_REASONS` are in ``reasons`` by name.
-        label_counts: how many images of each label were taken in.
-        details: by image, for those among the crops.
-        source: where crops are fetched from; None when loaded from a file without a dataset.
+        processed: the images that were taken in or skipped.
+        count: number of images taken in.
+        skipped: number of images that could not be read.
+        reasons: why, by name, for the first :data:`MAX_REASONS` of these.
+        label_counts: number of images of each label taken in.
+        details: what is kept of each image that has a crop, by its number.
     """
 
     def __init__(
         self,
-        indices: dict[str, LayerIndex],
+        layers: dict[str, LayerIndex],
         fields: dict[str, FieldMap],
         preparer: Preparer,
         described: str = "",
@@ -86,7 +99,7 @@ class ExampleIndex:
         class_names: Sequence[str] = (),
         source: Source | None = None,
     ) -> None:
-        self.indices: dict[str, LayerIndex] = indices
+        self.layers: dict[str, LayerIndex] = layers
         self.fields: dict[str, FieldMap] = fields
         self.preparer: Preparer = preparer
         self.described: str = described
@@ -94,50 +107,56 @@ class ExampleIndex:
         self.source: Source | None = source
         self.class_names: tuple[str, ...] = tuple(class_names)
         self.lock: threading.RLock = threading.RLock()
-        self.seen: Seen = Seen()
+        self.processed: ImageSet = ImageSet()
         self.count: int = 0
         self.skipped: int = 0
         self.reasons: dict[str, str] = {}
         self.label_counts: Counter[Label] = Counter()
         self.details: dict[int, Detail] = {}
-        self._room = 0
+        self._prune_above = 0
 
-    def note(self, item: Loaded, identity: int) -> None:
-        """Note an image that was passed over, with its reason."""
+    def add_skipped(self, item: Loaded, identity: int) -> None:
+        """Record an image that could not be read, with its reason."""
         with self.lock:
-            self.seen.add(identity)
+            self.processed.add(identity)
             self.skipped += 1
-            if len(self.reasons) < KEPT_REASONS:
+            if len(self.reasons) < MAX_REASONS:
                 self.reasons[item.name] = item.reason
 
-    def take(self, values: dict[str, Tensor], items: Sequence[Loaded], identities: Sequence[int]) -> None:
-        """Take in the activations of a batch, by layer."""
+    def add(self, values: Mapping[str, Tensor], items: Sequence[Loaded], identities: Sequence[int]) -> None:
+        """Take in a batch of N images.
+
+        Args:
+            values: activations of each layer, ``[N, C, H, W]`` or ``[N, C]``, by name.
+            items: the images as they were loaded.
+            identities: numbers of the images.
+        """
         numbers = torch.tensor(identities, dtype=torch.int64)
         with self.lock:
             entered = torch.zeros(len(items), dtype=torch.bool)
-            for name, index in self.indices.items():
+            for name, index in self.layers.items():
                 entered |= index.update(values[name], numbers)
-            for item, identity, among in zip(items, identities, entered.tolist(), strict=True):
-                self.seen.add(identity)
+            for item, identity, has_crop in zip(items, identities, entered.tolist(), strict=True):
+                self.processed.add(identity)
                 self.label_counts[item.label] += 1
-                if among:
+                if has_crop:
                     self.details[identity] = Detail(item.name, item.label, item.size)
             self.count += len(items)
-            if len(self.details) > self._room:
+            if len(self.details) > self._prune_above:
                 self.prune()
 
     def prune(self) -> None:
-        """Forget the details of images that are among the crops no more."""
+        """Forget the details of images that have no crop any more."""
         with self.lock:
-            among = self.among()
-            self.details = {identity: self.details[identity] for identity in among if identity in self.details}
-            self._room = 2 * len(self.details) + 1000
+            images = self.images_with_crops()
+            self.details = {identity: self.details[identity] for identity in images if identity in self.details}
+            self._prune_above = 2 * len(self.details) + 1000
 
-    def among(self) -> set[int]:
-        """The images that are among the highest or lowest of some unit."""
-        kept: set[int] = set()
-        for index in self.indices.values():
+    def images_with_crops(self) -> set[int]:
+        """Return the numbers of the images that are among the highest or lowest of some unit."""
+        found: set[int] = set()
+        for index in self.layers.values():
             for extremes in (index.top, index.bottom):
-                kept.update(extremes.image.unique().tolist())
-        kept.discard(-1)
-        return kept
+                found.update(extremes.image.unique().tolist())
+        found.discard(-1)
+        return found

@@ -6,7 +6,7 @@ __all__ = ["IMAGENET_GROUPS"]
 
 
 def _spans(*spans: tuple[int, int] | int) -> tuple[int, ...]:
-    """All numbers of the spans, first and last included."""
+    """Return all numbers of the spans, first and last included."""
     return tuple(
         number
         for span in spans
@@ -14,7 +14,6 @@ def _spans(*spans: tuple[int, int] | int) -> tuple[int, ...]:
     )  # fmt: skip
 
 
-#: By name: class numbers, 0 to 999. Groups do not overlap; not every class is in one.
 IMAGENET_GROUPS: dict[str, tuple[int, ...]] = {
     "dogs": _spans((151, 268)),
     "wild dogs": _spans((269, 275), (277, 280)),  # wolves, coyote, dingo, dhole; foxes. 276, a hyena, is none
@@ -51,3 +50,4 @@ IMAGENET_GROUPS: dict[str, tuple[int, ...]] = {
     "flowers": _spans((984, 986)),
     "landscapes": _spans(970, 972, (974, 980)),
 }  # fmt: skip
+"""Class numbers (0 to 999) of each group, by its name. Groups do not overlap; not every class is in one."""

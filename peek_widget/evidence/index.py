@@ -1,8 +1,8 @@
-"""What is known of a layer's units from the images seen so far, in memory that does not grow with them.
+"""What is kept of a layer's units from the images seen so far, in memory that does not grow with their number.
 
-For each unit: the ``k`` highest and the ``k`` lowest activations with their images and places, two histograms
-(of all places, of each image's best place) and the count of active places. All results are the same in
-whatever order and in whatever batches the images came.
+For each unit: the ``k`` highest and the ``k`` lowest activations with their images and positions, two histograms (of
+all positions, and of each image's highest) and the number of active positions. The results do not depend on the order
+or the batches in which the images came.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["SAMPLED", "Extremes", "Histogram", "LayerIndex", "as_places"]
+__all__ = ["SAMPLED", "Extremes", "Histogram", "LayerIndex", "by_position"]
 
 SAMPLED = 32
-"""Places of each image that go into the histogram of a map: spread evenly over it from a start that is drawn
-from the image's number. Maximum, minimum and share of active places are over all of them."""
+"""Number of positions of each feature map that enter the histogram: evenly spaced, from a start that is derived from
+the image's number. Maximum, minimum and share of active positions are over all positions."""
 
-_NONE = -1  # no image there yet
-_CACHED = 1 << 16  # numbers; a quarter of a megabyte
+_NONE = -1  # image number where there is no image yet
+_CACHED = 1 << 16  # numbers that stay in the processor's cache: a quarter of a megabyte
 
 
-def as_places(values: Tensor) -> Tensor:
-    """Activations ``[N, C, H, W]`` or ``[N, C]`` as ``[N, places, C]``, places row by row; no copy."""
+def by_position(values: Tensor) -> Tensor:
+    """Return activations ``[N, C, H, W]`` or ``[N, C]`` as ``[N, P, C]``, the P positions row by row; a view."""
     return values[:, None] if values.ndim == 2 else values.flatten(2).transpose(1, 2)
 
 
@@ -32,29 +32,32 @@ class Extremes:
     """The ``k`` largest activations of each unit, or with ``sign=-1`` the smallest.
 
     Attributes:
-        value: ``[units, k]`` float32, best first; where fewer images were seen, -inf (+inf for the smallest).
-        image: ``[units, k]`` int64, the image's number, -1 for none. Of equals, the lower number comes first.
-        place: ``[units, k]`` int64, row * width + column in the layer's map.
+        value: ``[units, k]`` float32, the activations, largest (smallest) first; -inf (+inf) where there is none yet.
+        image: ``[units, k]`` int64, numbers of the images, -1 for none. Of equal values the lower number comes first.
+        position: ``[units, k]`` int64, row * width + column on the layer's feature map.
     """
 
     def __init__(self, units: int, k: int, sign: int = 1, device: torch.device | str = "cpu") -> None:
         self.sign = sign
         self.value: Tensor = torch.full((units, k), -sign * torch.inf, device=device)
         self.image: Tensor = torch.full((units, k), _NONE, dtype=torch.int64, device=device)
-        self.place: Tensor = torch.full((units, k), _NONE, dtype=torch.int64, device=device)
+        self.position: Tensor = torch.full((units, k), _NONE, dtype=torch.int64, device=device)
 
-    def update(self, places: Tensor, best: Tensor, images: Tensor, per_image: bool = True) -> Tensor:
-        """Take in a batch; returns ``[N]`` bool: which images are among the ``k`` of some unit now.
+    def update(self, values: Tensor, best: Tensor, images: Tensor, per_image: bool = True) -> Tensor:
+        """Take in a batch of N images.
 
         Args:
-            places: ``[N, P, C]``.
-            best: ``[N, C]``, its maxima over places (minima for ``sign=-1``); not finite: passed over.
-            images: ``[N]`` int64, no number twice, none that was given before.
-            per_image: keep one place of an image at most.
+            values: ``[N, P, C]``, the activations at P positions.
+            best: ``[N, C]``, their maxima over positions (minima for ``sign=-1``); one that is not finite is ignored.
+            images: ``[N]`` int64, numbers of the images, none of them given before.
+            per_image: keep one position of an image at most.
+
+        Returns:
+            ``[N]`` bool: which images are now among the ``k`` of some unit.
         """
         worst = self.value[:, -1]
         ahead = best > worst if self.sign > 0 else best < worst
-        # An equal takes the place of one with a higher number, so that the order of the images does not matter.
+        # Of equal values the lower image number is kept, so that the order of the images does not matter.
         ahead |= (best == worst) & (images[:, None] < self.image[:, -1])
         ahead &= best.isfinite()
         units = ahead.any(dim=0).nonzero().flatten()
@@ -63,31 +66,32 @@ class Extremes:
         if per_image:
             value = torch.where(ahead[:, units], best[:, units], -self.sign * torch.inf).T
             image = torch.where(ahead[:, units].T, images[None], _NONE)
-            # Where in the image is looked up for those that stay: until then its row in the batch, below -1.
+            # Positions are looked up only of those that stay; until then their column holds the row in the batch, as a
+            # number below -1.
             row = torch.arange(len(images), device=images.device)
             kept = self._merge(units, value, image, torch.where(image >= 0, _NONE - 1 - row, _NONE))
-            unit, rank = (self.place < _NONE).nonzero(as_tuple=True)
-            self.place[unit, rank] = self._look_up(places, _NONE - 1 - self.place[unit, rank], unit)
+            unit, rank = (self.position < _NONE).nonzero(as_tuple=True)
+            self.position[unit, rank] = self._look_up(values, _NONE - 1 - self.position[unit, rank], unit)
         else:
-            kept = self._merge(units, *self._every_place(places[..., units], best[:, units], images))
+            kept = self._merge(units, *self._all_positions(values[..., units], best[:, units], images))
         return torch.isin(images, kept)
 
-    def _look_up(self, places: Tensor, row: Tensor, unit: Tensor) -> Tensor:
-        """The place of the best of each pair of a batch's row and a unit, ``[pairs]``."""
+    def _look_up(self, values: Tensor, row: Tensor, unit: Tensor) -> Tensor:
+        """Return the position of the best activation for each pair of a row of the batch and a unit, ``[pairs]``."""
         best = torch.argmax if self.sign > 0 else torch.argmin
-        if places.is_cuda:
-            return best(places[row, :, unit], dim=1)
-        # Image by image: units lie side by side in memory, places far apart.
+        if values.is_cuda:
+            return best(values[row, :, unit], dim=1)
+        # Image by image, since units are adjacent in memory and positions are far apart.
         found = torch.empty_like(unit)
         for one in row.unique().tolist():
             of = row == one
-            found[of] = best(places[one].index_select(1, unit[of]), dim=0)
+            found[of] = best(values[one].index_select(1, unit[of]), dim=0)
         return found
 
-    def _every_place(self, places: Tensor, best: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        count, size, _ = places.shape
-        flat = torch.where(best.isfinite()[:, None], places, -self.sign * torch.inf).flatten(0, 1).T
-        # Stable: of equals, the first in the order of images and places.
+    def _all_positions(self, values: Tensor, best: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        count, size, _ = values.shape
+        flat = torch.where(best.isfinite()[:, None], values, -self.sign * torch.inf).flatten(0, 1).T
+        # A stable sort: of equal values the first in the order of images and positions is kept.
         order = images.argsort()
         flat = flat.unflatten(1, (count, size))[:, order].flatten(1)
         k = min(self.value.shape[1], flat.shape[1])
@@ -96,46 +100,47 @@ class Extremes:
         image = torch.where(value.isfinite(), images[order][at // size], _NONE)
         return value, image, at % size
 
-    def _merge(self, units: Tensor, value: Tensor, image: Tensor, place: Tensor) -> Tensor:
+    def _merge(self, units: Tensor, value: Tensor, image: Tensor, position: Tensor) -> Tensor:
+        """Merge ``[units, n]`` further activations into those of some units; return the numbers of all images kept."""
         value = torch.cat([self.value[units], value], dim=1)
         image = torch.cat([self.image[units], image], dim=1)
-        place = torch.cat([self.place[units], place], dim=1)
-        order = place.argsort(dim=1)
+        position = torch.cat([self.position[units], position], dim=1)
+        order = position.argsort(dim=1)
         for key, down in ((image, False), (value, self.sign > 0)):
-            # Sorted by value, equals by image, and equals of one image by place.
+            # Sorted by value, of equal values by image, and within an image by position.
             order = order.gather(1, key.gather(1, order).argsort(dim=1, descending=down, stable=True))
-        value, image, place = value.gather(1, order), image.gather(1, order), place.gather(1, order)
+        value, image, position = value.gather(1, order), image.gather(1, order), position.gather(1, order)
         k = self.value.shape[1]
-        self.value[units], self.image[units], self.place[units] = value[:, :k], image[:, :k], place[:, :k]
+        self.value[units], self.image[units], self.position[units] = value[:, :k], image[:, :k], position[:, :k]
         return image[:, :k].unique()
 
-    def absorb(self, other: Extremes) -> None:
-        """Take in what another index found in other images."""
+    def merge(self, other: Extremes) -> None:
+        """Merge the extremes of another set of images into these."""
         units = torch.arange(len(self.value), device=self.value.device)
-        self._merge(units, *(t.to(self.value.device) for t in (other.value, other.image, other.place)))
+        self._merge(units, *(t.to(self.value.device) for t in (other.value, other.image, other.position)))
 
 
 class Histogram:
-    """How often each unit had which activation, in bins a sixteenth of an octave's power wide at most.
+    """Number of times that each unit had an activation, in bins with edges at most 1/16 (6 %) apart.
 
-    The bins are the upper bits of a float32: sign, exponent and four bits of the mantissa, so a bin's edges
-    are 1/16 (6 %) apart at most and a value needs no logarithm. A quantile is interpolated within its bin;
-    below ``2**-14`` (6e-5) in size all counts as zero, above ``2**18`` as that. The bins never move, so the
-    result is the same in any order, and two histograms add.
+    The bins are the upper bits of a float32: sign, exponent and four bits of the mantissa, so no logarithm is needed. A
+    quantile is interpolated within its bin. A value below ``2**-14`` (6e-5) in size counts as zero, one above ``2**18``
+    as ``2**18``. The bins are fixed, so the result does not depend on the order of the values, and histograms can be
+    added.
     """
 
     MANTISSA = 4
     LOWEST, HIGHEST = -14, 18
     HALF = (HIGHEST - LOWEST) << MANTISSA
-    BINS = 2 * HALF + 1  # the negative ones, zero, the positive ones, in the order of their values
+    BINS = 2 * HALF + 1  # negative ones, zero, positive ones, in ascending order
 
     def __init__(self, units: int, device: torch.device | str = "cpu") -> None:
-        # The last column is for what is no number, and is read by nobody.
+        # The last column counts values that are not finite, and is not read.
         self._counted = torch.zeros(units, self.BINS + 1, dtype=torch.int32, device=device)
 
     @property
     def count(self) -> Tensor:
-        """How often: ``[units, bins]`` int32."""
+        """Counts ``[units, bins]``, int32."""
         return self._counted[:, :-1]
 
     @count.setter
@@ -143,9 +148,9 @@ class Histogram:
         self._counted = F.pad(count, (0, 1))
 
     def add(self, values: Tensor) -> None:
-        """Take in values ``[n, units]``; those that are not finite are left out."""
+        """Count values ``[n, units]``; those that are not finite are left out."""
         values = values.float().contiguous()
-        # Sign, exponent and four bits of the mantissa: 13 bits, looked up.
+        # Sign, exponent and four bits of the mantissa: a code of 13 bits, whose bin is looked up in a table.
         code = (values.view(torch.int32) >> (23 - self.MANTISSA)).bitwise_and_(_CODES - 1)
         at = _bins(values.device)[code.flatten()].view_as(code)
         at += torch.arange(at.shape[1], device=at.device) * (self.BINS + 1)
@@ -154,16 +159,23 @@ class Histogram:
 
     @classmethod
     def edges(cls) -> Tensor:
-        """``[bins + 1]``: the bins' limits, float32, increasing; bin i reaches from edge i to edge i + 1."""
+        """Return the edges of the bins ``[bins + 1]``, float32, ascending; bin i is from edge i to edge i + 1."""
         shift = 23 - cls.MANTISSA
         first = (cls.LOWEST + 127) << cls.MANTISSA
         size = (torch.arange(cls.HALF + 1, dtype=torch.int32) + first << shift).view(torch.float32)
         return torch.cat([-size.flip(0), size])
 
     def quantiles(self, unit: int, shares: Tensor, low: float | None, high: float) -> Tensor:
-        """The activations below which the given shares ``[n]`` (0 to 1) of the values lie, ``[n]``.
+        """Compute quantiles of a unit's values.
 
-        ``low`` and ``high`` are the smallest and largest value, known exactly (or None). NaN before the first.
+        Args:
+            unit: number of the unit.
+            shares: ``[n]``, from 0 to 1.
+            low: the exact smallest value; None where it is not known.
+            high: the exact largest value.
+
+        Returns:
+            ``[n]`` float32; NaN where nothing has been counted yet.
         """
         count = self.count[unit].cpu().double()
         total = count.sum()
@@ -176,13 +188,22 @@ class Histogram:
         at = torch.searchsorted(upto, wanted.clamp(min=1e-9)).clamp(max=self.BINS - 1)
         edges = self.edges().double()
         inside = ((wanted - (upto[at] - count[at])) / count[at]).clamp(0.0, 1.0)
-        # Within the bin, and never beyond what was seen at all.
+        # Interpolated within the bin, and never beyond the smallest and largest value.
         left, right = edges[at].clamp(low, high), edges[at + 1].clamp(low, high)
         found = left + inside * (right - left)
         return torch.where(shares <= 0, low, torch.where(shares >= 1, high, found)).float()
 
     def share_below(self, unit: int, activation: float, low: float, high: float) -> float:
-        """The share of values (0 to 1) below an activation, likewise; NaN before the first value."""
+        """Return the share of a unit's values (0 to 1) below an activation, interpolated within its bin.
+
+        Args:
+            unit: number of the unit.
+            activation: the activation.
+            low, high: the exact smallest and largest value.
+
+        Returns:
+            NaN where nothing has been counted yet.
+        """
         count = self.count[unit].cpu().double()
         if count.sum() == 0:
             return float("nan")
@@ -198,31 +219,32 @@ _CODES = 1 << (1 + 8 + Histogram.MANTISSA)
 
 @functools.lru_cache(maxsize=8)
 def _bins(device: torch.device) -> Tensor:
-    """The bin of each code, ``[8192]`` int64."""
+    """Return the bin of each 13-bit code, ``[8192]`` int64."""
     code = torch.arange(_CODES)
     size = code % (_CODES // 2)
     bins = (size - (((Histogram.LOWEST + 127) << Histogram.MANTISSA) - 1)).clamp(0, Histogram.HALF)
     bins = torch.where(code < _CODES // 2, bins, -bins) + Histogram.HALF
-    bins[size >= 255 << Histogram.MANTISSA] = Histogram.BINS  # infinities and what is no number
+    bins[size >= 255 << Histogram.MANTISSA] = Histogram.BINS  # infinities and NaN
     return bins.to(device)
 
 
 class LayerIndex:
-    """All that is kept of one layer.
+    """What is kept of one layer.
 
     Args:
-        units: channels of the layer.
-        size: height and width of its map.
-        k: how many of the highest, and of the lowest.
-        per_image: one place of an image at most.
-        device: where the activations come from.
+        units: number of units of the layer.
+        size: height and width of its feature map.
+        k: number of highest, and of lowest, activations kept for each unit.
+        per_image: keep one position of an image at most.
+        device: device of the activations.
 
     Attributes:
-        top, bottom: :class:`Extremes`.
-        places: :class:`Histogram` of the activations at all places (of a sample of them).
-        best: :class:`Histogram` of each image's highest.
-        active: ``[units]`` int64, places with an activation above 0.
-        counted: ``[units]`` int64, places seen; passed over are images in which the unit was not finite.
+        top: the highest activations.
+        bottom: the lowest activations.
+        positions: histogram of the activations at a sample of positions of each image.
+        best: histogram of each image's highest activation.
+        active: ``[units]`` int64, number of positions with an activation above 0.
+        counted: ``[units]`` int64, number of positions; images on which the unit was not finite are left out.
     """
 
     def __init__(
@@ -239,49 +261,53 @@ class LayerIndex:
         self.per_image: bool = per_image
         self.top: Extremes = Extremes(units, k, 1, device)
         self.bottom: Extremes = Extremes(units, k, -1, device)
-        self.places: Histogram = Histogram(units, device)
+        self.positions: Histogram = Histogram(units, device)
         self.best: Histogram = Histogram(units, device)
         self.active: Tensor = torch.zeros(units, dtype=torch.int64, device=device)
         self.counted: Tensor = torch.zeros(units, dtype=torch.int64, device=device)
 
     @torch.inference_mode()
     def update(self, values: Tensor, images: Tensor) -> Tensor:
-        """Take in the activations ``[N, C, H, W]`` or ``[N, C]`` of images with the numbers ``[N]``.
+        """Take in a batch of N images.
+
+        Args:
+            values: activations ``[N, C, H, W]`` or ``[N, C]``.
+            images: numbers of the images, ``[N]`` int64.
 
         Returns:
-            ``[N]`` bool, on the CPU: which images are among the highest or lowest of some unit now.
+            ``[N]`` bool, on the CPU: which images are now among the highest or lowest of some unit.
         """
         images = images.to(values.device)
-        places = as_places(values)
-        high, low, active = _reduced(places)
+        flat = by_position(values)
+        high, low, active = _reduced(flat)
         finite = high.isfinite() & low.isfinite()
         if not bool(finite.all()):
             high, low = torch.where(finite, high, torch.nan), torch.where(finite, low, torch.nan)
-            places = torch.where(finite[:, None], places, torch.nan)
+            flat = torch.where(finite[:, None], flat, torch.nan)
             active = torch.where(finite, active, 0.0)
         self.active += active.long().sum(dim=0)
-        self.counted += finite.sum(dim=0) * places.shape[1]
-        entered = self.top.update(places, high, images, self.per_image)
-        entered |= self.bottom.update(places, low, images, self.per_image)
+        self.counted += finite.sum(dim=0) * flat.shape[1]
+        entered = self.top.update(flat, high, images, self.per_image)
+        entered |= self.bottom.update(flat, low, images, self.per_image)
         self.best.add(high)
-        self.places.add(sample(places, images).flatten(0, 1))
+        self.positions.add(sample(flat, images).flatten(0, 1))
         return entered.cpu()
 
     def to(self, device: torch.device | str) -> LayerIndex:
-        """Move to where the activations come from. Returns itself."""
+        """Move to the device of the activations. Returns itself."""
         for extremes in (self.top, self.bottom):
-            for name in ("value", "image", "place"):
+            for name in ("value", "image", "position"):
                 setattr(extremes, name, getattr(extremes, name).to(device))
-        self.places.count, self.best.count = self.places.count.to(device), self.best.count.to(device)
+        self.positions.count, self.best.count = self.positions.count.to(device), self.best.count.to(device)
         self.active, self.counted = self.active.to(device), self.counted.to(device)
         return self
 
-    def absorb(self, other: LayerIndex) -> None:
-        """Take in what another index of the same layer found in other images."""
-        self.top.absorb(other.top)
-        self.bottom.absorb(other.bottom)
+    def merge(self, other: LayerIndex) -> None:
+        """Merge the index of the same layer over other images into this one."""
+        self.top.merge(other.top)
+        self.bottom.merge(other.bottom)
         for mine, theirs in (
-            (self.places.count, other.places.count),
+            (self.positions.count, other.positions.count),
             (self.best.count, other.best.count),
             (self.active, other.active),
             (self.counted, other.counted),
@@ -289,32 +315,33 @@ class LayerIndex:
             mine += theirs.to(mine.device)
 
 
-def _reduced(places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of ``[N, P, C]`` each image's highest and lowest, and how many of its places are above 0, ``[N, C]`` each."""
-    if places.is_cuda:
-        return places.amax(dim=1), places.amin(dim=1), (places > 0).sum(dim=1, dtype=torch.float32)
-    # In pieces that stay in the cache, so that a map is read from memory once for all three. Comparing into floats
-    # and adding these up is eight times as fast as adding up truth values; amax and amin each ten times as aminmax.
-    count, size, units = places.shape
+def _reduced(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return maximum, minimum and number above 0 over the P positions of ``[N, P, C]``, ``[N, C]`` each."""
+    if values.is_cuda:
+        return values.amax(dim=1), values.amin(dim=1), (values > 0).sum(dim=1, dtype=torch.float32)
+    # In pieces that stay in the processor's cache, so that a map is read from memory once for all three. Comparing into
+    # floats and adding these is eight times as fast as adding booleans; amax and amin are each ten times as fast as
+    # aminmax.
+    count, size, units = values.shape
     rows = max(1, _CACHED // units)
     pieces = -(-size // rows)
-    high, low, active = (places.new_empty(count, pieces, units) for _ in range(3))
-    above = places.new_empty(rows, units)
-    for image, place in enumerate(places):
-        for number, piece in enumerate(place.split(rows)):
+    high, low, active = (values.new_empty(count, pieces, units) for _ in range(3))
+    above = values.new_empty(rows, units)
+    for image, positions in enumerate(values):
+        for number, piece in enumerate(positions.split(rows)):
             torch.amax(piece, dim=0, out=high[image, number])
             torch.amin(piece, dim=0, out=low[image, number])
             torch.sum(torch.gt(piece, 0.0, out=above[: len(piece)]), dim=0, out=active[image, number])
     return high.amax(dim=1), low.amin(dim=1), active.sum(dim=1)
 
 
-def sample(places: Tensor, images: Tensor) -> Tensor:
-    """Of ``[N, P, C]`` at most :data:`SAMPLED` places of each image, ``[N, S, C]``; which, the number decides."""
-    count, size, _ = places.shape
+def sample(values: Tensor, images: Tensor) -> Tensor:
+    """Select S, at most :data:`SAMPLED`, of the P positions of ``[N, P, C]``, by the images' numbers; ``[N, S, C]``."""
+    count, size, _ = values.shape
     if size <= SAMPLED:
-        return places
-    # A Fibonacci hash: neighbors get far starts, in whichever batch they come.
+        return values
+    # A Fibonacci hash of the image's number: consecutive images get distant starts, whatever the batches are.
     start = (images * -7046029254386353131) >> 33 & 0xFFFF
-    step = torch.arange(SAMPLED, device=places.device) << 16
+    step = torch.arange(SAMPLED, device=values.device) << 16
     at = (start[:, None] + step) * size // (SAMPLED << 16)
-    return places[torch.arange(count, device=places.device)[:, None], at]
+    return values[torch.arange(count, device=values.device)[:, None], at]

@@ -1,4 +1,4 @@
-"""Loading the next images while the network looks at these."""
+"""Loading of image batches in threads or processes, ahead of their use."""
 
 from __future__ import annotations
 
@@ -13,15 +13,60 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from peek_widget.errors import PeekError
 from peek_widget.evidence.dataset import Label, Source, UnreadableError
 from peek_widget.evidence.prepare import Preparer
 
-__all__ = ["Batch", "Loaded", "load_batches", "usual_workers"]
+__all__ = ["Batch", "Loaded", "LoaderOptions", "default_workers", "load_batches", "load_one"]
+
+_LARGEST_BATCH = 65_536
+_MOST_PROCESSES = 1024
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How images are brought to the network's input size, and loaded.
+
+    Attributes:
+        resize: length in pixels that an image's shorter side is resized to before its center is cut out; None for the
+            network's input size (torchvision's own ImageNet protocol is 256 for 224).
+        prepared: whether the dataset gives tensors that already are the network's input.
+        batch_size: number of images in a forward.
+        workers: number of threads that load, each one batch at a time; 0 loads in the calling thread. None for
+            :func:`default_workers` with files and lists, 1 with a Dataset of the user's own, which may not be safe to
+            call from several threads.
+        processes: number of processes that load instead, for a Dataset that computes in Python: those of torch's
+            DataLoader (the dataset must be picklable where processes are spawned).
+
+    Raises:
+        PeekError: if ``batch_size`` or ``processes`` is out of range.
+    """
+
+    resize: int | None = None
+    prepared: bool = False
+    batch_size: int = 32
+    workers: int | None = None
+    processes: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("batch_size", 1, _LARGEST_BATCH), ("processes", 0, _MOST_PROCESSES)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise PeekError(f"{name}={value!r}: give a whole number from {least} to {most}.")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One image as loaded: the network's input, or the reason why there is none."""
+    """One image as loaded, or the reason why it could not be.
+
+    Attributes:
+        index: index of the image in the dataset.
+        name: name of the image.
+        pixels: the network's input ``[C, H, W]``; None where the image could not be loaded, and in a :class:`Batch`.
+        size: (width, height) of the image as it is stored.
+        label: label of the image.
+        reason: why the image could not be loaded; "" where it was.
+    """
 
     index: int
     name: str
@@ -33,21 +78,27 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images ``[n, C, H, W]`` (uint8, or float32 in [0, 1]) with what is known of each; and those passed over."""
+    """A batch of n images.
+
+    Attributes:
+        images: ``[n, C, H, W]`` (uint8, or float32 in [0, 1]); None where no image could be loaded.
+        items: the n images, without their pixels.
+        skipped: the images that could not be loaded.
+    """
 
     images: Tensor | None
     items: tuple[Loaded, ...]
     skipped: tuple[Loaded, ...]
 
 
-def usual_workers() -> int:
-    """Threads that decode images: as many as there are cores, 8 at most."""
+def default_workers() -> int:
+    """Return the number of threads that decode images: as many as there are cores, 8 at most."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores))
 
 
 def load_one(source: Source, preparer: Preparer, index: int) -> Loaded:
-    """Load and prepare one image; what goes wrong with it becomes the reason why it is passed over."""
+    """Load and prepare one image; what goes wrong with it becomes the reason why it is skipped."""
     name = source.name(index)
     try:
         image, full, label = source.load(index, preparer.needed)
@@ -62,7 +113,7 @@ def _collect(loaded: Sequence[Loaded]) -> Batch:
     pixels: list[Any] = [one.pixels for one in good]
     if not all(p.dtype == torch.uint8 for p in pixels):
         pixels = [p.float().div(255.0) if p.dtype == torch.uint8 else p for p in pixels]
-    # Stacked with the colors last, as they come out of a file: the layout that convolutions like on a CPU.
+    # Stacked with the channels last, as they come out of a file: on a CPU convolutions are faster in this format.
     images = torch.stack([p.permute(1, 2, 0) for p in pixels]).permute(0, 3, 1, 2) if pixels else None
     items = tuple(Loaded(one.index, one.name, None, one.size, one.label) for one in good)
     return Batch(images, items, tuple(one for one in loaded if one.pixels is None))
@@ -85,23 +136,19 @@ def load_batches(
     workers: int | None = None,
     processes: int = 0,
 ) -> Iterator[Batch]:
-    """Batches of the images with these indices, in order, loaded ahead of their use.
+    """Iterate over batches of the images with these indices, in order, loaded ahead of their use.
 
     Args:
-        source: where they come from.
-        preparer: what makes the network's input of them.
-        indices: which, in order.
-        batch_size: images in each.
-        workers: threads that load, each a batch; 0 loads when asked for. Left out: :func:`usual_workers` for
-            files and lists, 1 for somebody's own Dataset, which may not bear several at once.
-        processes: instead of threads, for a Dataset that computes in Python: as many worker processes, by torch's
-            DataLoader (the dataset must be picklable where processes are spawned).
+        source: the dataset.
+        preparer: converts each image to the network's input.
+        indices: indices of the images.
+        batch_size, workers, processes: see :class:`LoaderOptions`.
     """
     chunks = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
     if processes > 0:
         yield from _by_processes(source, preparer, chunks, processes)
         return
-    workers = (usual_workers() if source.concurrent else 1) if workers is None else workers
+    workers = (default_workers() if source.concurrent else 1) if workers is None else workers
     stopped = threading.Event()
     if workers == 0:
         for chunk in chunks:
@@ -117,12 +164,14 @@ def load_batches(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        # Whoever stops does not wait for more than the images in hand.
+        # A caller that stops early waits for no more than the images that are being loaded.
         stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Chunks(torch.utils.data.Dataset):
+    """Batches by number, for torch's DataLoader."""
+
     def __init__(self, source: Source, preparer: Preparer, chunks: Sequence[Sequence[int]]) -> None:
         self.source, self.preparer, self.chunks = source, preparer, chunks
 

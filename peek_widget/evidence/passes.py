@@ -1,4 +1,4 @@
-"""One pass over the images: what excites each unit most, what least, and how often."""
+"""A pass over a dataset: the images that excite each unit most and least, and how often it is active."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from peek_widget._progress import duration
+from peek_widget._progress import duration, progress_bar
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
-from peek_widget.evidence.crops import Evidence, EvidenceError, LayerEvidence, UnitEvidence
-from peek_widget.evidence.dataset import Source, read_source
+from peek_widget.evidence.activations import layer_names, own_network, run_batch
+from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_source
+from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence, UnitEvidence, load_evidence
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.index import LayerIndex
-from peek_widget.evidence.loading import Batch, load_batches
+from peek_widget.evidence.loading import Batch, LoaderOptions, load_batches
 from peek_widget.evidence.prepare import Preparer
-from peek_widget.evidence.store import load_evidence
-from peek_widget.network import ModelCopy, Network, read
+from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
 from peek_widget.network.receptive_field.field_map import field_map
 
 __all__ = ["EvidencePass", "Progress", "top_crops"]
 
-_GIVEN_UP = 50  # images in a row that can't be read: a disk that is gone, not a damaged file
-_SAVED_EVERY = 60.0
-_LARGEST_RESIZE = 8  # times the network's input, of which no more than the middle is seen
+_MAX_FAILURES = 50  # unreadable images in a row: a disk that is gone, rather than damaged files
+_SAVE_INTERVAL = 60.0  # seconds
+_LARGEST_RESIZE = 8  # times the network's input size; of a larger image the input would be a small part of the center
 _MOST_CROPS = 10_000
 
 
@@ -40,12 +40,12 @@ class Progress:
     """How far a pass is.
 
     Attributes:
-        done: images dealt with, those of earlier passes included.
-        total: images of the dataset.
-        passed_over: of them, that could not be read.
-        seconds: that this pass has run.
-        rate: images a second, 0 before the first batch.
-        running: whether it goes on.
+        done: number of images processed, those of earlier passes included.
+        total: number of images of the dataset.
+        skipped: number of processed images that could not be read.
+        seconds: time that this pass has been running.
+        rate: images per second, 0 before the first batch.
+        running: whether the pass is running.
     """
 
     done: int
@@ -57,7 +57,7 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds that the rest will take at this rate; None while that is not known."""
+        """Seconds that the remaining images will take at this rate; None while it is not known."""
         if self.done >= self.total:
             return 0.0
         return (self.total - self.done) / self.rate if self.rate > 0 else None
@@ -65,118 +65,102 @@ class Progress:
     def __str__(self) -> str:
         text = f"{self.done:,} of {self.total:,} images"
         if self.skipped:
-            text += f", {self.skipped:,} passed over"
+            text += f", {self.skipped:,} skipped"
         if self.running and self.left is not None:
             text += f", {self.rate:.3g} a second, {duration(self.left)} left"
         return text
 
 
 class EvidencePass:
-    """A pass over a dataset that can be run here or in the background, watched, stopped and taken up again.
+    """A pass over a dataset that runs in the foreground or background, and can be watched, stopped and resumed.
 
     >>> work = EvidencePass(model, ["features.12"], "photos")
     >>> work.start()                                  # in a thread; or work.run()
-    >>> work.for_unit("features.12", 17).top[0].image()
+    >>> work.for_unit("features.12", 17).top[0].image
     >>> work.progress, work.stop()
 
     Args:
-        model: a Module, or a :class:`~peek_widget.network.Network` to read it as that one was read; a ghost of
-            its own is run, so that an ascent may go on beside it.
+        model: a Module, or a :class:`~peek_widget.network.Network` to read it in the same way. The pass runs a copy of
+            its own, so that an ascent may run at the same time.
         layers: one layer or several, by name or as modules of the model; one forward computes them all.
         dataset: a folder, a torch Dataset, or a list of images; see
             :func:`~peek_widget.evidence.dataset.read_source`.
-        k: how many of the highest, and of the lowest, to keep for each unit.
-        labels: one for each image; see :func:`~peek_widget.evidence.dataset.read_source`.
-        per_image: keep one place of an image at most.
-        resize: what an image's shorter side is resized to before its middle is cut out; left out: the
-            network's input size (torchvision's own ImageNet protocol is 256 for 224).
-        prepared: the dataset gives tensors that already are what the network takes.
-        batch_size: images in a forward.
-        workers, processes: see :func:`~peek_widget.evidence.loading.load_batches`.
-        threads: CPU threads to compute on; left out, torch's own number.
+        k: number of highest, and of lowest, activations to keep for each unit.
+        labels: labels of the images; see :func:`~peek_widget.evidence.dataset.read_source`.
+        per_image: keep one position of an image at most.
+        loader: how images are resized, batched and loaded.
+        threads: number of CPU threads to compute on; left out, torch's own.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
-        store: a file that is taken up if it is there, and written every minute and at the end. Images of a folder
-            are known again by their names in it, those of a list or Dataset by their index: give the same one, or
-            a longer one that begins with the same images.
-        resume: evidence to go on from, in place of a file.
-        fingerprint: of the model, any text; evidence of another one is not gone on with. Left out, with a store or
-            with resume: :func:`peek_widget.fingerprint`.
-        yield_to: asked after every batch; while it returns True (an ascent is running, say), the pass takes
-            only ``duty`` of the time.
+        store: a file to resume from if it exists, which is written every minute and at the end. Images of a folder are
+            identified by their file names, those of a list or Dataset by their index: give the same one, or a longer
+            one that begins with the same images.
+        resume: evidence to resume from, in place of a file.
+        fingerprint: fingerprint of the model (any text); evidence with another one is not resumed from. Left out, it is
+            :func:`peek_widget.fingerprint` with a store or with resume.
+        yield_to: function that is called after every batch; while it returns True (an ascent is running, say), the
+            pass takes only the share ``duty`` of the time.
         duty: share of the time, above 0 and up to 1.
+
+    Attributes:
+        source: the dataset.
+        network: the network that the pass runs.
+        layers: names of the layers.
+        evidence: what has been gathered so far.
+        error: the error that ended the last run; None if there was none.
+
+    Raises:
+        DatasetError: if the dataset or the labels are not possible.
+        EvidenceStoreError: if the evidence to resume from was gathered in another way.
+        PeekError: if model, layers or an option is not possible.
     """
 
     def __init__(
         self,
         model: nn.Module | ModelCopy | Network,
         layers: str | nn.Module | Iterable[str | nn.Module],
-        dataset: Any,
+        dataset: DatasetLike,
         k: int = 9,
         *,
-        labels: Any = None,
+        labels: Labels = None,
         per_image: bool = True,
-        resize: int | None = None,
-        prepared: bool = False,
-        batch_size: int = 32,
-        workers: int | None = None,
-        processes: int = 0,
+        loader: LoaderOptions | None = None,
         threads: int | None = None,
         device: str | torch.device | None = None,
         input_size: int | None = None,
-        preprocess: Any = None,
+        preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
         store: str | Path | None = None,
         resume: Evidence | LayerEvidence | None = None,
         fingerprint: str | None = None,
         yield_to: Callable[[], bool] | None = None,
         duty: float = 0.25,
     ) -> None:
-        for name, value, least, most in (
-            ("k", k, 1, _MOST_CROPS),
-            ("batch_size", batch_size, 1, 65_536),
-            ("processes", processes, 0, 1024),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise PeekError(f"{name}={value!r}: give a whole number from {least} to {most}.")
+        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= _MOST_CROPS:
+            raise PeekError(f"k={k!r}: give a whole number from 1 to {_MOST_CROPS}.")
         if not 0.0 < duty <= 1.0:
             raise PeekError(f"duty={duty!r}: give the share of the time that the pass may take, above 0 and up to 1.")
         self.source: Source = read_source(dataset, labels)
-        self.network: Network = _own(model, input_size, preprocess, device)
-        given = [layers] if isinstance(layers, (str, nn.Module)) else list(layers)
-        if not given:
-            raise PeekError("layers is empty: name at least one that layers(model) lists.")
-        # A name stays as it was given, since it is the key of the result; a module gets the name of its layer.
-        names = [one if isinstance(one, str) else self.network.layer(one).name for one in given]
-        for name in names:
-            self.network.layer(name)  # raises where there is none
-        self.layers: tuple[str, ...] = tuple(dict.fromkeys(names))
-        self._batch_size, self._workers, self._processes, self._threads = batch_size, workers, processes, threads
+        self.network: Network = own_network(model, input_size, preprocess, device)
+        self.layers: tuple[str, ...] = layer_names(self.network, layers)
+        self._loader = loader or LoaderOptions()
+        self._threads = threads
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
-        side = self.network.input_size
-        most = _LARGEST_RESIZE * side
-        whole = isinstance(resize, int) and not isinstance(resize, bool)
-        if resize is not None and not (whole and side <= resize <= most):
-            raise PeekError(
-                f"resize={resize!r}: give the shorter side in pixels, from the network's input size ({side}) to {most}."
-            )
-        preparer = Preparer(self.network.channels, side, resize or side, prepared, self.network.preprocess)
-        earlier = resume if isinstance(resume, Evidence) else None
-        if isinstance(resume, LayerEvidence):
-            earlier = Evidence(resume._example_index)
+        preparer = self._preparer()
+        earlier = resume.evidence if isinstance(resume, LayerEvidence) else resume
         if earlier is None and self._store is not None and self._store.exists():
             earlier = load_evidence(self._store)
         if fingerprint is None and (self._store is not None or earlier is not None):
-            # What is gone on with must be of the same weights; a model trained on is another one.
+            # Evidence must be of one set of weights: a model that was trained on is another one.
             fingerprint = fingerprint_of(self.network)
         self.example_index: ExampleIndex
         if earlier is None:
-            self.example_index = self._begin(k, per_image, preparer, fingerprint)
+            self.example_index = self._new_index(k, per_image, preparer, fingerprint)
         else:
-            self.example_index = self._go_on(earlier.example_index, k, per_image, preparer, fingerprint)
+            self.example_index = self._resumed_index(earlier.example_index, k, per_image, preparer, fingerprint)
         self.evidence: Evidence = Evidence(self.example_index)
         self.error: BaseException | None = None
         self._stop = threading.Event()
-        # Not Thread.join: interrupted from the keyboard, it takes a thread that runs on for ended (Python < 3.13).
+        # Not Thread.join: after an interrupt it takes a running thread for one that has ended (Python < 3.13).
         self._ended = threading.Event()
         self._ended.set()
         self._began: float | None = None
@@ -184,7 +168,17 @@ class EvidencePass:
         self._done_now = 0
         self._running = False
 
-    def _begin(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
+    def _preparer(self) -> Preparer:
+        side, resize = self.network.input_size, self._loader.resize
+        most = _LARGEST_RESIZE * side
+        whole = isinstance(resize, int) and not isinstance(resize, bool)
+        if resize is not None and not (whole and side <= resize <= most):
+            raise PeekError(
+                f"resize={resize!r}: give the shorter side in pixels, from the network's input size ({side}) to {most}."
+            )
+        return Preparer(self.network.channels, side, resize or side, self._loader.prepared, self.network.preprocess)
+
+    def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
         indices, fields = {}, {}
         for name in self.layers:
             layer = self.network.layer(name)
@@ -193,7 +187,7 @@ class EvidencePass:
         source = self.source
         return ExampleIndex(indices, fields, preparer, source.described, fingerprint, source.class_names, source)
 
-    def _go_on(
+    def _resumed_index(
         self, earlier: ExampleIndex, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None
     ) -> ExampleIndex:
         def differs(what: str, was: Any, now: Any) -> EvidenceStoreError:
@@ -202,9 +196,9 @@ class EvidencePass:
                 "begin anew without resume= (or with another store=)."
             )
 
-        if tuple(earlier.indices) != self.layers:
-            raise differs("layers", ", ".join(earlier.indices), ", ".join(self.layers))
-        for name, index in earlier.indices.items():
+        if tuple(earlier.layers) != self.layers:
+            raise differs("layers", ", ".join(earlier.layers), ", ".join(self.layers))
+        for name, index in earlier.layers.items():
             layer = self.network.layer(name)
             if (index.units, index.size) != (layer.channels, layer.size):
                 raise differs(f"{name!r} of units and map", (index.units, *index.size), (layer.channels, *layer.size))
@@ -220,18 +214,18 @@ class EvidencePass:
         earlier.source, earlier.preparer = self.source, preparer
         earlier.described = self.source.described
         earlier.class_names = self.source.class_names or earlier.class_names
-        for index in earlier.indices.values():
+        for index in earlier.layers.values():
             index.to(self.network.model_copy.device)
         return earlier
 
     @property
     def progress(self) -> Progress:
-        """How far it is, at any time and from any thread."""
+        """How far the pass is; may be read at any time and from any thread."""
         example_index, began = self.example_index, self._began
         seconds = self._seconds if began is None else time.perf_counter() - began
         rate = self._done_now / seconds if seconds > 0 else 0.0
         return Progress(
-            min(len(example_index.seen), len(self.source)),
+            min(len(example_index.processed), len(self.source)),
             len(self.source),
             example_index.skipped,
             seconds,
@@ -239,23 +233,23 @@ class EvidencePass:
             self._running,
         )
 
-    def for_unit(self, layer: str, unit: int) -> UnitEvidence:
-        """What has been found for a unit so far; at any time and from any thread."""
-        return self.evidence[layer][unit]
+    def for_unit(self, layer: str | nn.Module, unit: int) -> UnitEvidence:
+        """Return what has been found for a unit so far; at any time and from any thread."""
+        return self.evidence[layer if isinstance(layer, str) else self.network.layer(layer).name][unit]
 
     def run(self, on_progress: Callable[[Progress], None] | None = None) -> Evidence:
-        """Run to the end of the dataset, or until :meth:`stop`; what was found so far stays in ``evidence``.
+        """Run to the end of the dataset, or until :meth:`stop`; what has been found stays in ``evidence``.
 
-        An interrupt from the keyboard ends it after the batch in hand, and is then raised.
+        An interrupt from the keyboard ends the pass after the current batch, and is then raised.
 
         Args:
-            on_progress: called after every batch, in the pass's own thread.
+            on_progress: function that is called after every batch, in the pass's own thread.
 
         Raises:
-            EvidenceError: if the pass can't go on; ``error.found`` is what it had found.
+            EvidenceError: if the pass can't continue; ``error.found`` is what it had found.
             DatasetError: if not one image of the dataset could be read.
         """
-        # In a thread, so that an interrupt can't fall between two layers of the same batch.
+        # In a thread, so that an interrupt can't come between two layers of the same batch.
         self.start(on_progress)
         try:
             while not self.wait(0.2):
@@ -269,9 +263,10 @@ class EvidencePass:
 
     def _run(self, on_progress: Callable[[Progress], None] | None) -> None:
         example_index, source = self.example_index, self.source
-        indices = [i for i in range(len(source)) if source.identity(i) not in example_index.seen]
+        indices = [i for i in range(len(source)) if source.identity(i) not in example_index.processed]
+        loader = self._loader
         batches = load_batches(
-            source, example_index.preparer, indices, self._batch_size, self._workers, self._processes
+            source, example_index.preparer, indices, loader.batch_size, loader.workers, loader.processes
         )
         failed_in_a_row, saved = 0, time.monotonic()
         threads = torch.get_num_threads()
@@ -284,12 +279,11 @@ class EvidencePass:
                     batch = next(batches, None)
                     if batch is None:
                         break
-                    self._take(batch)
+                    self._process(batch)
                 except Exception as error:
                     raise self._broken(error) from error
-                # In the order of the dataset, a long run of unreadable images is a disk that is gone.
                 failed_in_a_row = 0 if batch.items else failed_in_a_row + len(batch.skipped)
-                if failed_in_a_row >= _GIVEN_UP and example_index.count:
+                if failed_in_a_row >= _MAX_FAILURES and example_index.count:
                     reason = batch.skipped[-1]
                     raise self._broken(
                         f"{failed_in_a_row} images in a row could not be read, the last "
@@ -297,7 +291,7 @@ class EvidencePass:
                     )
                 if on_progress is not None:
                     on_progress(self.progress)
-                if self._store is not None and time.monotonic() - saved > _SAVED_EVERY and example_index.count:
+                if self._store is not None and time.monotonic() - saved > _SAVE_INTERVAL and example_index.count:
                     self.evidence.save(self._store)
                     saved = time.monotonic()
                 if self._yield_to is not None and self._yield_to():
@@ -323,24 +317,19 @@ class EvidencePass:
             ended,
         )
 
-    def _take(self, batch: Batch) -> None:
-        example_index, source, network = self.example_index, self.source, self.network
+    def _process(self, batch: Batch) -> None:
+        example_index, source = self.example_index, self.source
         for item in batch.skipped:
-            example_index.note(item, source.identity(item.index))
+            example_index.add_skipped(item, source.identity(item.index))
         if batch.images is not None:
-            with torch.inference_mode():
-                images = batch.images.to(network.model_copy.device, non_blocking=True)
-                images = images.float().div_(255.0) if images.dtype == torch.uint8 else images
-                prepared = images if example_index.preparer.prepared else network.preprocess(images)
-                values = network.run(prepared, self.layers)
-            example_index.take(values, batch.items, [source.identity(item.index) for item in batch.items])
+            values = run_batch(self.network, batch.images, self.layers, prepared=example_index.preparer.prepared)
+            example_index.add(values, batch.items, [source.identity(item.index) for item in batch.items])
         self._done_now += len(batch.items) + len(batch.skipped)
 
     def start(self, on_progress: Callable[[Progress], None] | None = None) -> EvidencePass:
-        """Run in a thread; what goes wrong there is kept in ``error``. Returns itself."""
+        """Run in a thread; an exception there ends the pass and is kept in ``error``. Returns itself."""
         if not self._ended.is_set():
             raise PeekError("The pass is running already: wait() for it, or stop() it first.")
-
         self.error = None
         self._stop.clear()
         self._running, self._began, self._done_now = True, time.perf_counter(), 0
@@ -363,111 +352,125 @@ class EvidencePass:
             self._ended.set()
 
     def stop(self, wait: bool = False) -> None:
-        """End it after the batch in hand; what was found stays, and :meth:`start` goes on from there."""
+        """End the pass after the current batch; :meth:`start` resumes it."""
         self._stop.set()
         if wait:
             self.wait()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for a started pass to end; returns whether it has. Its error is in ``error``, not raised."""
+        """Wait for a started pass to end, and return whether it has. An error is in ``error``, and not raised."""
         return self._ended.wait(timeout)
 
     def __repr__(self) -> str:
         return f"EvidencePass({', '.join(map(repr, self.layers))}; {self.progress})"
 
 
-def _own(
-    model: nn.Module | ModelCopy | Network, input_size: int | None, preprocess: Any, device: str | torch.device | None
-) -> Network:
-    """Return a network for the pass alone, so that an ascent may run the given one meanwhile."""
-    if isinstance(model, Network):
-        return model.replica(input_size=input_size, preprocess=preprocess, device=device)
-    return read(model.original if isinstance(model, ModelCopy) else model, input_size, preprocess, device)
-
-
-class _Line:
-    """Progress in one line of the terminal or the notebook's cell."""
-
-    def __init__(self) -> None:
-        self._shown, self._next = 0, time.monotonic() + 1.0  # nothing of what is done at once
-
-    def show(self, progress: Progress) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + 0.5
-            self._print(str(progress))
-
-    def end(self, progress: Progress) -> None:
-        if self._shown:
-            self._print(str(progress))
-            print(file=sys.stderr)
-
-    def _print(self, text: str) -> None:
-        print("\r" + text.ljust(self._shown), end="", file=sys.stderr, flush=True)
-        self._shown = len(text)
-
-
 def top_crops(
     model: nn.Module | ModelCopy | Network,
     layer: str | nn.Module | Iterable[str | nn.Module],
-    dataset: Any,
+    dataset: DatasetLike,
     k: int = 9,
     *,
-    progress: bool | Callable[[Progress], None] = True,
-    **options: Any,
+    labels: Labels = None,
+    per_image: bool = True,
+    resize: int | None = None,
+    prepared: bool = False,
+    batch_size: int = 32,
+    workers: int | None = None,
+    processes: int = 0,
+    threads: int | None = None,
+    device: str | torch.device | None = None,
+    input_size: int | None = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+    store: str | Path | None = None,
+    resume: Evidence | LayerEvidence | None = None,
+    fingerprint: str | None = None,
+    progress: bool | Callable[[Progress], object] | None = None,
 ) -> LayerEvidence | Evidence:
-    """The real images that excite each unit of a layer most, and least, by one pass over a dataset.
+    """Find the dataset examples of every unit of a layer, by one pass over a dataset.
+
+    Dataset examples (also "top activating images") are the real images, and the patches in them, that excite a unit
+    most, and least. Activations are taken before the layer's last ReLU, at every position of its feature map.
+    Interrupted from the keyboard (in a notebook: interrupt the kernel) it returns what it has found so far.
 
     >>> crops = top_crops(model, "features.12", "photos")
-    >>> crops[17].top[0].image()
-
-    Activations are before the layer's last ReLU, over all places of its map. Stopped with the keyboard (in a
-    notebook: interrupt the kernel) it returns what it has found so far.
+    >>> crops[17].top[0].image
 
     Args:
         model: any Module; a copy of its structure is run, see :func:`peek_widget.network.read`.
         layer: a layer by name or as a module of the model, or several.
         dataset: a folder of images, a torch Dataset, or a list of PIL images, arrays, tensors or file names.
-        k: how many of the highest, and of the lowest, to keep for each unit.
-        progress: show how far it is; or a function that is given a :class:`Progress` after every batch.
-        **options: all others of :class:`EvidencePass`: labels, per_image, resize, prepared, batch_size, workers,
-            processes, threads, device, input_size, preprocess, store, resume, fingerprint.
+        k: number of highest, and of lowest, activations to keep for each unit.
+        labels: labels of the images: a list, or a mapping or function of the file name (of the index, for a list).
+        per_image: keep one position of an image at most.
+        resize, prepared, batch_size, workers, processes: see :class:`~peek_widget.evidence.loading.LoaderOptions`.
+        threads, store, resume, fingerprint: see :class:`EvidencePass`.
+        device, input_size, preprocess: see :func:`peek_widget.network.read`.
+        progress: None shows a progress bar for what takes more than two seconds, True at once, False never; or a
+            function that is called with a :class:`Progress` after every batch.
 
     Returns:
-        a :class:`~peek_widget.evidence.crops.LayerEvidence`, a sequence over units; of several layers a dict.
+        a :class:`~peek_widget.evidence.LayerEvidence`, a sequence over units; for several layers an
+        :class:`~peek_widget.evidence.Evidence`, a dict of these by layer name.
 
     Raises:
-        DatasetError: if the dataset holds no image that can be read, or labels do not fit.
-        EvidenceError: if the pass can't go on; ``error.found`` is what it had found.
+        DatasetError: if the dataset has no image that can be read, or the labels do not fit.
+        EvidenceError: if the pass can't continue; ``error.found`` is what it had found.
         PeekError: if model, layer or an option is not possible.
     """
-    if options.get("fingerprint") is None:
-        # Kept with what is found, so that it is never taken for another model's.
-        options["fingerprint"] = fingerprint_of(model.original if isinstance(model, ModelCopy) else model)
-    work = EvidencePass(model, layer, dataset, k, **options)
-    before = work.example_index.skipped
-    line = _Line() if progress is True else None
-    work.start(progress if callable(progress) else None)
-    try:
-        while not work.wait(0.2):
-            if line is not None:
-                line.show(work.progress)
-    except KeyboardInterrupt:
-        # The user's own wish, and the most natural way to say it: nothing found is lost.
-        work.stop(wait=True)
-        print(f"\nStopped: {work.progress}; what was found is kept.", file=sys.stderr)
-    if line is not None:
-        line.end(work.progress)
+    if fingerprint is None:
+        # Saved with the evidence, so that it is never taken for another model's.
+        fingerprint = fingerprint_of(model.original if isinstance(model, ModelCopy) else model)
+    work = EvidencePass(
+        model,
+        layer,
+        dataset,
+        k,
+        labels=labels,
+        per_image=per_image,
+        loader=LoaderOptions(resize, prepared, batch_size, workers, processes),
+        threads=threads,
+        device=device,
+        input_size=input_size,
+        preprocess=preprocess,
+        store=store,
+        resume=resume,
+        fingerprint=fingerprint,
+    )
+    skipped = work.example_index.skipped
+    _run_with_bar(work, progress)
     if work.error is not None:
         raise work.error
-    _tell(work, before)
+    _warn_of_skipped(work, skipped)
     return work.evidence[work.layers[0]] if isinstance(layer, (str, nn.Module)) else work.evidence
 
 
-def _tell(work: EvidencePass, before: int) -> None:
-    """Say which images were passed over, once and in one sentence."""
+def _run_with_bar(work: EvidencePass, progress: bool | Callable[[Progress], object] | None) -> None:
+    """Run a pass until it has ended or is interrupted from the keyboard, which ends it without an error."""
+    called = progress if callable(progress) else None
+    shown = False if callable(progress) else progress
+    with progress_bar(len(work.source), "Dataset", shown, unit="image") as bar:
+        bar.initial = bar.n = work.progress.done  # of an earlier pass
+        work.start(called)
+        try:
+            ended = False
+            while not ended:
+                ended = work.wait(0.2)
+                now = work.progress
+                if now.skipped:
+                    bar.set_postfix(skipped=now.skipped, refresh=False)
+                bar.update(now.done - bar.n)
+        except KeyboardInterrupt:
+            # What the user asked for, and no error: what was found is returned.
+            work.stop(wait=True)
+            print(f"\nStopped: {work.progress}; what was found is kept.", file=sys.stderr)
+
+
+def _warn_of_skipped(work: EvidencePass, before: int) -> None:
+    """Warn of the images that could not be read, beyond the ``before`` of earlier passes, in one sentence."""
     count = work.example_index.skipped - before
     if count:
         named = list(work.example_index.reasons.items())[-min(count, 3) :]
         shown = "; ".join(f"{name}: {reason}" for name, reason in named)
-        more = f"; and {count - len(named):,} more, see .passed_over" if count > len(named) else ""
-        warnings.warn(f"{count:,} of {len(work.source):,} images were passed over ({shown}{more}).", stacklevel=3)
+        more = f"; and {count - len(named):,} more, see .skipped" if count > len(named) else ""
+        warnings.warn(f"{count:,} of {len(work.source):,} images were skipped ({shown}{more}).", stacklevel=3)

@@ -1,4 +1,4 @@
-"""From an image of any kind and size to what the network takes, and back to the image's own pixels."""
+"""Resizing and cropping images of any kind to the network's input, and mapping boxes back to their own pixels."""
 
 from __future__ import annotations
 
@@ -14,27 +14,32 @@ from torch import Tensor
 from peek_widget.evidence.dataset import MAX_PIXELS, UnreadableError
 from peek_widget.network import Preprocess
 
-__all__ = ["Frame", "Preparer", "to_picture"]
+__all__ = ["InputPlacement", "Preparer", "to_picture"]
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where the network's input lies in the image: input pixel x is image pixel ``(x + left) * scale``."""
+class InputPlacement:
+    """Where the network's input lies in an image: input pixel x is image pixel ``(x + left) * scale``.
+
+    Attributes:
+        scale: image pixels for each input pixel, (across, down).
+        left, top: offset of the input in the resized image, in input pixels.
+    """
 
     scale: tuple[float, float]
     left: int
     top: int
 
     def box(self, box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """A (left, top, right, bottom) of the input as whole pixels of an image of that (width, height)."""
+        """Convert a (left, top, right, bottom) in the input to whole pixels of an image of that (width, height)."""
         (x, y), (width, height) = self.scale, size
         left, right = (box[0] + self.left) * x, (box[2] + self.left) * x
         top, bottom = (box[1] + self.top) * y, (box[3] + self.top) * y
-        # Outward, but not by a pixel for a rounding error.
-        low = lambda v: int(np.floor(v + 1e-6))  # noqa: E731
-        high = lambda v: int(np.ceil(v - 1e-6))  # noqa: E731
-        left, top = min(max(low(left), 0), width - 1), min(max(low(top), 0), height - 1)
-        return left, top, max(left + 1, min(high(right), width)), max(top + 1, min(high(bottom), height))
+        # Rounded outward, but not by a whole pixel for a floating-point error.
+        low_x, low_y = (int(np.floor(value + 1e-6)) for value in (left, top))
+        high_x, high_y = (int(np.ceil(value - 1e-6)) for value in (right, bottom))
+        low_x, low_y = min(max(low_x, 0), width - 1), min(max(low_y, 0), height - 1)
+        return low_x, low_y, max(low_x + 1, min(high_x, width)), max(low_y + 1, min(high_y, height))
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,14 @@ class Preparer:
     """Brings images to the network's input size as torchvision's ``Resize`` and ``CenterCrop`` do.
 
     Args:
-        channels: of the network's input: 1 makes gray of a colored picture, 3 makes colors of a gray one.
+        channels: number of channels of the network's input; color images are converted to gray for 1, gray ones to
+            RGB for 3.
         size: side in pixels of the network's input.
-        resize: what the shorter side is resized to first; ``size`` shows the network as much as a square can.
-        prepared: the dataset's tensors are already what the network takes (normalized): only their size counts.
-        preprocess: what is undone to show such a tensor.
+        resize: length in pixels that the shorter side is resized to before the center is cut out; equal to ``size``,
+            the largest square of the image is used.
+        prepared: whether the dataset's tensors already are the network's input (normalized); only their shape is
+            checked then.
+        preprocess: the model's preprocessing, which is inverted to show such a tensor.
     """
 
     channels: int
@@ -57,11 +65,11 @@ class Preparer:
 
     @property
     def needed(self) -> int:
-        """What an image's shorter side must keep when it is decoded at a reduced size."""
+        """Number of pixels that an image's shorter side must keep when it is decoded at a reduced size."""
         return self.resize
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) after the shorter side was resized."""
+        """Return the (width, height) of an image after its shorter side was resized."""
         width, height = size
         if self.prepared:
             return size
@@ -69,22 +77,25 @@ class Preparer:
             return self.resize, max(self.resize, int(self.resize * height / width))
         return max(self.resize, int(self.resize * width / height)), self.resize
 
-    def frame(self, size: tuple[int, int]) -> Frame:
-        """Where the input lies in an image of that (width, height)."""
+    def placement(self, size: tuple[int, int]) -> InputPlacement:
+        """Return where the input lies in an image of that (width, height)."""
         width, height = self.resized(size)
         scale = (size[0] / width, size[1] / height)
         if self.prepared:
-            return Frame(scale, 0, 0)
-        return Frame(scale, round((width - self.size) / 2.0), round((height - self.size) / 2.0))
+            return InputPlacement(scale, 0, 0)
+        return InputPlacement(scale, round((width - self.size) / 2.0), round((height - self.size) / 2.0))
 
     def __call__(self, image: Any) -> tuple[Tensor, tuple[int, int]]:
-        """The network's input ``[C, size, size]`` (uint8, or float32 in [0, 1]) and the image's (width, height).
+        """Convert an image to the network's input.
+
+        Returns:
+            ``[C, size, size]`` (uint8, or float32 in [0, 1]), and the (width, height) of the image.
 
         Raises:
-            UnreadableError: if it is no image, or one of another number of channels.
+            UnreadableError: if it is no image, or has another number of channels.
         """
         if self.prepared:
-            return self._as_it_is(image)
+            return self._checked(image)
         image = self._colored(image)
         if isinstance(image, Image.Image):
             size = image.size
@@ -92,9 +103,9 @@ class Preparer:
             target = self.resized(size)
             if size != target:
                 image = image.resize(target, Image.Resampling.BILINEAR)
-            frame = self.frame(size)
-            image = image.crop((frame.left, frame.top, frame.left + self.size, frame.top + self.size))
-            array = np.array(image)  # a copy: PIL's own memory is read-only
+            placement = self.placement(size)
+            image = image.crop((placement.left, placement.top, placement.left + self.size, placement.top + self.size))
+            array = np.array(image)  # a copy, since PIL's own memory is read-only
             pixels = torch.from_numpy(array[..., None] if array.ndim == 2 else array)
             return pixels.permute(2, 0, 1), size
         size = (image.shape[2], image.shape[1])
@@ -102,10 +113,10 @@ class Preparer:
         width, height = self.resized(size)
         if size != (width, height):
             image = _resize(image, height, width)
-        frame = self.frame(size)
-        return image[:, frame.top : frame.top + self.size, frame.left : frame.left + self.size], size
+        placement = self.placement(size)
+        return image[:, placement.top : placement.top + self.size, placement.left : placement.left + self.size], size
 
-    def _as_it_is(self, image: Any) -> tuple[Tensor, tuple[int, int]]:
+    def _checked(self, image: Any) -> tuple[Tensor, tuple[int, int]]:
         if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 3:
             raise UnreadableError(f"prepared=True needs float tensors [C, H, W]; it is {_described(image)}")
         shape = (self.channels, self.size, self.size)
@@ -114,7 +125,7 @@ class Preparer:
         return image.detach().cpu().float(), (self.size, self.size)
 
     def _colored(self, image: Any) -> Image.Image | Tensor:
-        """A PIL image in the network's colors, or a tensor ``[C, H, W]``."""
+        """Convert an image to a PIL image with the network's number of channels, or to a tensor ``[C, H, W]``."""
         if isinstance(image, Image.Image):
             if self.channels == 3:
                 return image if image.mode == "RGB" else image.convert("RGB")
@@ -137,7 +148,7 @@ class Preparer:
             raise UnreadableError(f"it is {_described(image)}; tensors are [C, H, W]")
         image = _in_range(image)
         if len(image) == 4 and self.channels in (1, 3):
-            image = image[:3]  # transparency
+            image = image[:3]  # without the alpha channel
         if len(image) != self.channels:
             if len(image) == 1:
                 return image.expand(self.channels, -1, -1)
@@ -149,7 +160,7 @@ class Preparer:
 
 
 def _resize(image: Tensor, height: int, width: int) -> Tensor:
-    # torch resizes bytes as bytes, as torchvision has it done.
+    # uint8 is resized as uint8, as torchvision does it.
     small = F.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False)[0]
     return small if image.dtype == torch.uint8 else small.clamp(0.0, 1.0)
 
@@ -166,7 +177,7 @@ def _in_range(image: Tensor) -> Tensor:
         return image.to(torch.uint8)
     image = image.float()
     low, high = float(image.min()), float(image.max())
-    if not (low >= -1e-3 and high <= 1.001):  # also where there is a NaN
+    if not (low >= -1e-3 and high <= 1.001):  # true for NaN as well
         raise UnreadableError(
             f"its values go from {low:.3g} to {high:.3g}; give images in [0, 1] (without the dataset's Normalize), or "
             "say prepared=True if they are already what the network takes"
@@ -188,7 +199,7 @@ def _described(image: Any) -> str:
 
 
 def to_picture(image: Any, preparer: Preparer) -> Image.Image:
-    """The image in full as a PIL image (RGB, or L where it has one channel), for looking at.
+    """Convert an image of any kind to a PIL image of the same size (RGB, or L for one channel).
 
     Raises:
         UnreadableError: if it can't be shown.
@@ -207,7 +218,7 @@ def to_picture(image: Any, preparer: Preparer) -> Image.Image:
 
 
 def _undo(tensor: Tensor, preprocess: Preprocess | None) -> Tensor:
-    """What a normalized tensor looks like; where that can't be known, stretched to what can be seen."""
+    """Invert the normalization of a tensor; where that is not possible, scale its values to [0, 1]."""
     if preprocess is None or preprocess.function is not None:
         low, high = tensor.min(), tensor.max()
         return (tensor - low) / (high - low).clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""What each unit of a layer is about, counted: which group of images its top crops come from."""
+"""Label enrichment: which group of images is over-represented among the top crops of each unit of a layer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from peek_widget._optional import optional_import
 from peek_widget._stats import adjust_p_values, enrichment_p_value
 from peek_widget.errors import PeekError
-from peek_widget.evidence.crops import LayerEvidence
 from peek_widget.evidence.dataset import Label
+from peek_widget.evidence.evidence import LayerEvidence
 from peek_widget.evidence.groups import IMAGENET_GROUPS
 
 if TYPE_CHECKING:
@@ -26,22 +26,23 @@ Groups = Mapping[str, Iterable[Any] | Callable[[Any], bool]] | str | None
 
 @dataclass(frozen=True)
 class Survey:
-    """The answer to "how many units are about dogs?", with what it rests on.
+    """The answer to "how many units are about dogs?", with the tests behind it.
 
     Attributes:
-        layer: whose units.
-        images: of the dataset.
-        level: the false discovery rate that is accepted within each group.
-        every: a row for each unit and group: ``unit, group, count`` (of the unit's top images, those in the
-            group), ``of`` (its top images), ``expected`` (were they drawn blindly), ``p`` (hypergeometric:
-            of so many or more by chance), ``q`` (the same, corrected over the units by Benjamini and Hochberg).
-        table: a row for each unit: the group it is most surely about (``about``, None where no q is at most
-            ``level``) with its ``count, of, expected, p, q``, and ``best`` (its highest activation),
+        layer: name of the layer.
+        images: number of images of the dataset.
+        level: accepted false discovery rate within each group.
+        every: table with a row for each unit and group: ``unit, group, count`` (number of the unit's top images that
+            are in the group), ``of`` (number of its top images), ``expected`` (expectation of ``count`` for random
+            images), ``p`` (hypergeometric p-value: probability of this count or a higher one by chance), ``q`` (the
+            p-value corrected over the units by Benjamini and Hochberg).
+        table: table with a row for each unit: the group with the lowest p-value (``about``, None where its q is above
+            ``level``) with its ``count, of, expected, p, q``, and ``best`` (the unit's highest activation),
             ``active_share``.
-        counts: a row for each group, most units first: ``group, units`` (with q at most ``level``), ``of``
-            (units), ``share``, ``images`` (of the group), ``least_p`` (of a unit whose top images are all of the
-            group as far as its images go), ``findable`` (whether one such unit alone would be counted; else only
-            many together are).
+        counts: table with a row for each group, most units first: ``group, units`` (number with q at most ``level``),
+            ``of`` (number of units), ``share``, ``images`` (number in the group), ``least_p`` (lowest p-value that a
+            unit can have for this group: if its top images are all in it, as far as there are enough), ``findable``
+            (whether a single unit with that p-value would be counted; if not, only several together are).
     """
 
     layer: str
@@ -52,18 +53,22 @@ class Survey:
     counts: pd.DataFrame
 
     def units(self, group: str) -> list[int]:
-        """The units about a group, surest first."""
+        """Return the units that are about a group, lowest q first.
+
+        Raises:
+            PeekError: if there is no such group.
+        """
         if group not in set(self.counts["group"]):
             raise PeekError(f"There is no group {group!r}; there are: {', '.join(self.counts['group'])}.")
         rows = self.every[(self.every["group"] == group) & (self.every["q"] <= self.level)]
         return rows.sort_values(["q", "count", "unit"], ascending=[True, False, True])["unit"].tolist()
 
     def plot(self, ax: Axes | None = None, most: int = 20) -> Axes:
-        """A bar chart of the counts, matplotlib's Axes; groups without a unit are left out.
+        """Draw a bar chart of the counts; groups without a unit are left out.
 
         Args:
-            ax: to draw into; left out, a new figure's.
-            most: groups at most, those with the most units.
+            ax: matplotlib's Axes to draw into; left out, those of a new figure.
+            most: largest number of groups, those with the most units.
         """
         rows = self.counts[self.counts["units"] > 0].head(most)[::-1]
         if ax is None:
@@ -97,20 +102,20 @@ class Survey:
 
 
 def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.05) -> Survey:
-    """Which units are about which group of images, by the labels of their top crops.
+    """Test which units are about which group of images, by the labels of their top crops (label enrichment).
 
-    For each unit and group: is the group more frequent among the images of the unit's top crops than a blind
-    draw from the dataset would make it? The test is hypergeometric; its p-values are corrected within each
-    group over the units of the layer (Benjamini and Hochberg 1995), so that of the units counted for a group
-    about ``level`` are false. It is blind to why: "dogs" may be fur, grass or the middle of the picture.
+    For each unit and group: are there more images of the group among the unit's top crops than among as many random
+    images of the dataset? The test is hypergeometric; its p-values are corrected within each group over the units of
+    the layer (Benjamini and Hochberg 1995), so that a share of about ``level`` of the units counted for a group are
+    false. It does not tell the cause: "dogs" may be fur, grass or the center of the picture.
 
     Args:
-        evidence: of a layer, from a dataset with labels. With few top crops (k) only frequent coincidences
-            can be told from chance: 9 or more are wanted.
-        groups: by name, the labels that belong to it (numbers or names, any iterable) or a function of the label;
-            ``"imagenet"`` for :data:`~peek_widget.evidence.groups.IMAGENET_GROUPS`; left out, each label is a
-            group of its own.
-        level: the accepted false discovery rate.
+        evidence: evidence of a layer, from a dataset with labels. With few top crops (k) only strong enrichment is
+            significant: use 9 or more.
+        groups: for each group's name the labels in it (numbers or names, any iterable), or a function of the label
+            that tells whether it is; ``"imagenet"`` for :data:`~peek_widget.evidence.groups.IMAGENET_GROUPS`; left
+            out, each label is a group of its own.
+        level: accepted false discovery rate.
 
     Raises:
         PeekError: if the evidence has no labels, no group has an image, or scipy or pandas is not installed.
@@ -120,7 +125,7 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     if not isinstance(evidence, LayerEvidence):
         raise PeekError(
             f"survey takes the evidence of one layer, as top_crops(model, layer, dataset) returns it; a "
-            f"{type(evidence).__name__} was given (of several layers take one: crops[layer])."
+            f"{type(evidence).__name__} was given (of several layers take one: evidence[layer])."
         )
     if not 0.0 < level < 1.0:
         raise PeekError(f"level={level!r}: give the accepted false discovery rate, between 0 and 1, e.g. 0.05.")
@@ -173,7 +178,7 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
 
 
 def _members(groups: Groups, counted: Mapping[Label, int], class_names: tuple[str, ...]) -> dict[str, set[Label]]:
-    """Which of the labels that occur belong to each group."""
+    """Return for each group which of the labels that occur are in it."""
 
     def named(label: Label) -> str:
         known = isinstance(label, int) and 0 <= label < len(class_names)

@@ -58,7 +58,7 @@ class GuessingGame(ipywidgets.VBox):
             for picture in question.references
         ]
         for image, crop in zip(self._pair, question.pair, strict=True):
-            image.value = _png(crop.image(), LARGE)
+            image.value = _png(crop.image, LARGE)
 
 
 def _of(label: str | None) -> str:

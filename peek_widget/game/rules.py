@@ -76,7 +76,7 @@ class Guessing:
 
     Args:
         model: whose units, as ``render`` takes it.
-        crops: the layer's evidence, from ``top_crops(model, layer, dataset, k=18)`` or more: the first nine top crops
+        evidence: of the layer, from ``top_crops(model, layer, dataset, k=18)`` or more: the first nine top crops
             are the references, the rest are asked about, with the lowest on the other side.
         units: which; left out, all.
         show: ``"drawn"``, ``"real"``, or ``"none"`` (what one can tell blindly).
@@ -90,7 +90,7 @@ class Guessing:
     def __init__(
         self,
         model: Any,
-        crops: LayerEvidence,
+        evidence: LayerEvidence,
         units: Iterable[int] | None = None,
         *,
         show: Literal["drawn", "real", "none"] = "drawn",
@@ -99,20 +99,20 @@ class Guessing:
     ) -> None:
         if show not in ("drawn", "real", "none"):
             raise PeekError(f"show={show!r}: possible are 'drawn', 'real' and 'none'.")
-        if crops.k <= REFERENCES or crops.images < 2 * crops.k:
+        if evidence.k <= REFERENCES or evidence.images < 2 * evidence.k:
             raise PeekError(
-                f"The evidence keeps {crops.k} crops a unit of {crops.images} images: for questions beside the "
+                f"The evidence keeps {evidence.k} crops a unit of {evidence.images} images: for questions beside the "
                 f"{REFERENCES} references gather it with k=18, over 36 images at least."
             )
         self._network = model if isinstance(model, Network) else read(model)
-        crops.check_model(self._network)
-        self._crops, self._show, self._recipe, self._seed = crops, show, recipe, seed
+        evidence.check_model(self._network)
+        self._evidence, self._show, self._recipe, self._seed = evidence, show, recipe, seed
         self._random = random.Random(seed)
-        self._units = list(range(len(crops)) if units is None else units)
+        self._units = list(range(len(evidence)) if units is None else units)
         if not self._units:
             raise PeekError("units is empty: give at least one, or leave it out for all.")
         for unit in self._units:
-            self._network.check_unit(crops.name, unit)
+            self._network.check_unit(evidence.name, unit)
         self._left: list[int] = []
         self._right = self._of = 0
         self.question: Question = self._ask()
@@ -140,7 +140,7 @@ class Guessing:
         if not self._left:
             self._left = self._random.sample(self._units, len(self._units))
         unit = self._left.pop()
-        found = self._crops[unit]
+        found = self._evidence[unit]
         more = self._random.choice(found.top[REFERENCES:])
         # an image that excites the unit in one place may be among the lowest with another
         known = {crop.name for crop in (*found.top[:REFERENCES], more)}
@@ -152,6 +152,6 @@ class Guessing:
         if self._show == "none":
             return ()
         if self._show == "real":
-            return tuple(crop.image() for crop in self._crops[unit].top[:REFERENCES])
-        objective = unit_objective(self._network, self._crops.name, unit)
+            return tuple(crop.image for crop in self._evidence[unit].top[:REFERENCES])
+        objective = unit_objective(self._network, self._evidence.name, unit)
         return (render(self._network, objective, self._recipe, seed=self._seed, progress=False).pil(),)

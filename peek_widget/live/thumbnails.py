@@ -45,7 +45,7 @@ def thumbnail(crop: Crop, cut: bool) -> bytes:
     Raises:
         DatasetError: if the image can't be loaded any more.
     """
-    return jpeg_bytes(_resized(crop.image()) if cut else shrunk(crop.whole(), THUMBNAIL), THUMBNAIL_QUALITY)
+    return jpeg_bytes(_resized(crop.image) if cut else shrunk(crop.whole(), THUMBNAIL), THUMBNAIL_QUALITY)
 
 
 def enlarged(crop: Crop) -> bytes:
@@ -84,25 +84,8 @@ def map_levels(activations: Tensor) -> tuple[bytes, list[int]]:
 
 def map_box(crop: Crop) -> list[float]:
     """Return where the activation map lies on the image, (left, top, right, bottom) as fractions of its sides."""
-    example_index: Any = crop._example_index
-    field = example_index.fields[crop.layer]
-    top, left = (start - stride / 2 + 0.5 for start, stride in zip(field.start, field.stride, strict=True))
-    bottom, right = top + field.map[0] * field.stride[0], left + field.map[1] * field.stride[1]
-    if field.kind == "whole":
-        left = top = 0.0
-        right = bottom = float(field.input_size)
-    frame = example_index.preparer.frame(crop.size)
-    width, height = crop.size
-    (across, down), x, y = frame.scale, frame.left, frame.top
-    return [
-        round(float(share), 4)
-        for share in (
-            (left + x) * across / width,
-            (top + y) * down / height,
-            (right + x) * across / width,
-            (bottom + y) * down / height,
-        )
-    ]
+    (left, top, right, bottom), (width, height) = crop.map_box, crop.size
+    return [round(float(share), 4) for share in (left / width, top / height, right / width, bottom / height)]
 
 
 def start_picture(crop: Crop, channels: int) -> Any:
@@ -113,7 +96,7 @@ def start_picture(crop: Crop, channels: int) -> Any:
         channels: number of channels of the network's input.
     """
     if channels in (1, 3):
-        return crop.image().convert("L" if channels == 1 else "RGB")
+        return crop.image.convert("L" if channels == 1 else "RGB")
     left, top, right, bottom = (round(edge) for edge in crop.input_box)
     return crop.input()[:, top : max(bottom, top + 1), left : max(right, left + 1)].clamp(0.0, 1.0)
 

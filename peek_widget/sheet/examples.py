@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from peek_widget.errors import PeekError
-from peek_widget.evidence.crops import Evidence, LayerEvidence
+from peek_widget.evidence import Evidence, LayerEvidence
 
 __all__ = ["best_activations", "layer_evidence"]
 

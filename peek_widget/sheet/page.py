@@ -30,7 +30,7 @@ from peek_widget.sheet.tags import Tags
 
 if TYPE_CHECKING:
     from peek_widget.ascent import Recipe
-    from peek_widget.evidence.crops import Evidence, LayerEvidence
+    from peek_widget.evidence import Evidence, LayerEvidence
     from peek_widget.sheet.unit import SheetUnit
 
 __all__ = ["SheetLike", "layer_of", "to_html", "total_of"]
@@ -187,7 +187,7 @@ class _Crops:
         found = []
         for crop in self._evidence[unit].top[: self._count]:
             try:
-                image = crop.image(CROP)
+                image = crop.resized(CROP)
             except DatasetError as error:
                 self._errors.append(error)
                 continue

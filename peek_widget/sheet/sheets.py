@@ -20,7 +20,7 @@ from peek_widget._progress import progress_bar
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.recipe import as_recipe
 from peek_widget.errors import NotDrawnError, PeekError, SheetStoreError
-from peek_widget.evidence.crops import Evidence, LayerEvidence
+from peek_widget.evidence import Evidence, LayerEvidence
 from peek_widget.network import ModelCopy, Network, read
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction
 from peek_widget.sheet import index

@@ -107,7 +107,7 @@ def test_a_crop_large_with_its_map_by_keyboard_and_back(beside):
     )
     # clear at the peak, dark elsewhere
     assert min(alphas) == 0 < 150 < max(alphas)
-    place = book.ask("list(explorer.crops.top[1].place)")
+    place = book.ask("list(explorer.crops.top[1].position)")
     width = mask.evaluate("c => c.width")
     assert alphas[place[0] * width + place[1]] == 0
     expect(book.root.locator(".peek-large-name")).to_contain_text(book.ask("explorer.crops.top[1].name"))

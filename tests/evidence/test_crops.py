@@ -50,7 +50,7 @@ def test_the_crop_is_where_the_thing_is_in_the_image_as_stored(size, at, resize)
     crop = crops[0].top[0]
     assert crop.size == size
     assert crop.activation > 4
-    red = np.asarray(crop.image()).reshape(-1, 3)
+    red = np.asarray(crop.image).reshape(-1, 3)
     share = ((red[:, 0] > 200) & (red[:, 1] < 60)).mean()
     assert share > 0.7, f"{share:.0%} of {crop.box} is red; the square is at {at}"
     assert crop.whole().size == size
@@ -58,7 +58,7 @@ def test_the_crop_is_where_the_thing_is_in_the_image_as_stored(size, at, resize)
     left, top, right, bottom = crop.box
     scale = min(size) / (resize or 32)
     assert right - left == pytest.approx(3 * scale, abs=2)
-    assert crop.image().size == (right - left, bottom - top)
+    assert crop.image.size == (right - left, bottom - top)
 
 
 def test_a_field_past_the_border_is_cut_off_there_and_marked():
@@ -67,7 +67,7 @@ def test_a_field_past_the_border_is_cut_off_there_and_marked():
     crops = top_crops(RedSquare(), "conv", [image], input_size=32, preprocess="none", progress=False)
     crop = crops[0].top[0]
     assert crop.clipped
-    assert crop.place[1] == 0
+    assert crop.position[1] == 0
     assert crop.input_box[0] == 0.0
     assert crop.box[0] == 0
     assert crop.box[2] - crop.box[0] == 20, "two of its three columns"
@@ -78,18 +78,18 @@ def test_the_lowest_is_shown_too():
     image.paste((0, 255, 255), (32, 32, 40, 40))
     crop = top_crops(RedSquare(), "conv", [image], input_size=64, preprocess="none", progress=False)[0].bottom[0]
     assert crop.activation < -10
-    assert np.asarray(crop.image()).reshape(-1, 3).mean(axis=0).tolist() == [0, 255, 255]
+    assert np.asarray(crop.image).reshape(-1, 3).mean(axis=0).tolist() == [0, 255, 255]
 
 
 def test_pictures_come_in_the_size_asked_for_and_small_ones_as_pixels():
     images = Images(12)
     crops = top_crops(bundled(), ["conv1", "conv6"], images, k=2, progress=False)
     small, large = crops["conv1"][3].top[0], crops["conv6"][3].top[0]
-    assert max(small.image().size) <= 5
-    shown = np.asarray(small.image(50))
+    assert max(small.image.size) <= 5
+    shown = np.asarray(small.resized(50))
     assert max(shown.shape) == 50
     assert len(np.unique(shown.reshape(-1, 3), axis=0)) <= 25, "enlarged without blur"
-    assert max(large.image(200).size) == 200
+    assert max(large.resized(200).size) == 200
     boxed = large.boxed(128)
     assert boxed.size == (128, 128)
     plain = large.whole().resize((128, 128), Image.Resampling.BICUBIC)
@@ -117,16 +117,16 @@ def test_a_normalized_dataset_is_shown_as_it_looked():
     crops = top_crops(bundled(), "conv4", Normalized(20), preprocess=normal, prepared=True, progress=False)
     plain = top_crops(bundled(), "conv4", Images(20), preprocess=normal, progress=False)
     for mine, theirs in zip(crops[7].top, plain[7].top, strict=True):
-        assert (mine.index, mine.place) == (theirs.index, theirs.place)
-        difference = np.abs(np.asarray(mine.image(), int) - np.asarray(theirs.image(), int))
+        assert (mine.index, mine.position) == (theirs.index, theirs.position)
+        difference = np.abs(np.asarray(mine.image, int) - np.asarray(theirs.image, int))
         assert difference.max() <= 1
 
 
 def test_gray_images_for_a_gray_network():
     model = nn.Sequential(nn.Conv2d(1, 2, 3))
     crop = top_crops(model, "0", list(torch.rand(4, 28, 28)), input_size=28, progress=False)[0].top[0]
-    assert crop.image().mode == "L"
-    assert crop.image(60).size == (60, 60)
+    assert crop.image.mode == "L"
+    assert crop.resized(60).size == (60, 60)
 
 
 def test_labels_are_named_where_the_dataset_names_them(tmp_path):
@@ -144,11 +144,11 @@ def test_an_image_that_went_away_is_said_so(tmp_path):
     crops.save(tmp_path.parent / "kept.safetensors")
     loaded = load_evidence(tmp_path.parent / "kept.safetensors")
     with pytest.raises(DatasetError, match=r"which holds no images .it was the folder"):
-        loaded["conv"][0].top[0].image()
-    assert loaded.attach(tmp_path)["conv"][0].top[0].image().size == crops[0].top[0].image().size
+        _ = loaded["conv"][0].top[0].image
+    assert loaded.attach(tmp_path)["conv"][0].top[0].image.size == crops[0].top[0].image.size
     (tmp_path / "a.png").unlink()
     with pytest.raises(DatasetError, match=r"'a.png' could be read during the pass, but no more"):
-        crops[0].top[0].image()
+        _ = crops[0].top[0].image
     with_a_red_square(20, 20, 4, 4, 8).save(tmp_path / "b.png")
     with pytest.raises(DatasetError, match=r"'a.png' is not in the folder"):
         loaded.attach(tmp_path)["conv"][0].top[0].whole()

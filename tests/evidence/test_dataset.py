@@ -60,21 +60,21 @@ def test_resizing_and_cutting_are_torchvisions(width, height, sizes):
 
 @given(st.integers(16, 400), st.integers(16, 400), st.integers(0, 15), st.integers(0, 15), st.integers(16, 40))
 def test_a_box_of_the_input_is_found_again_in_the_image(width, height, x, y, shorter):
-    """The middle of a pixel of the input lies in the box that its frame gives."""
-    frame = Preparer(3, 16, shorter).frame((width, height))
-    left, top, right, bottom = frame.box((x, y, x + 1, y + 1), (width, height))
+    """The middle of a pixel of the input lies in the box that its placement gives."""
+    placement = Preparer(3, 16, shorter).placement((width, height))
+    left, top, right, bottom = placement.box((x, y, x + 1, y + 1), (width, height))
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
-    middle = ((x + 0.5 + frame.left) * frame.scale[0], (y + 0.5 + frame.top) * frame.scale[1])
+    middle = ((x + 0.5 + placement.left) * placement.scale[0], (y + 0.5 + placement.top) * placement.scale[1])
     assert left - 1e-6 <= middle[0] <= right + 1e-6
     assert top - 1e-6 <= middle[1] <= bottom + 1e-6
-    assert right - left <= frame.scale[0] + 2
+    assert right - left <= placement.scale[0] + 2
 
 
 def test_an_image_of_the_networks_size_is_taken_pixel_by_pixel():
     image = picture(16, 16)
     assert torch.equal(PREPARER(image)[0].permute(1, 2, 0), torch.from_numpy(np.array(image)))
-    assert PREPARER.frame((16, 16)).box((3, 4, 7, 9), (16, 16)) == (3, 4, 7, 9)
+    assert PREPARER.placement((16, 16)).box((3, 4, 7, 9), (16, 16)) == (3, 4, 7, 9)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_broken_files_are_named_counted_and_passed_over(tmp_path):
     (tmp_path / "labels.csv").write_text("a,b\n")
     (tmp_path / ".hidden").write_text("not looked at")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
-    with pytest.warns(UserWarning, match=r"4 of 10 images were passed over \(.*and 1 more"):
+    with pytest.warns(UserWarning, match=r"4 of 10 images were skipped \(.*and 1 more"):
         crops = top_crops(Planted(), "conv", tmp_path, k=2, input_size=16, progress=False)
     assert crops.images == 6
     assert crops.skipped_count == 4

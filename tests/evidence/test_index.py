@@ -34,7 +34,9 @@ def sorted_out(values: torch.Tensor, unit: int, k: int, sign: int, per_image: bo
 
 def kept(index: LayerIndex, unit: int, side: str) -> list[tuple[float, int, int]]:
     extremes = getattr(index, side)
-    rows = zip(extremes.value[unit].tolist(), extremes.image[unit].tolist(), extremes.place[unit].tolist(), strict=True)
+    rows = zip(
+        extremes.value[unit].tolist(), extremes.image[unit].tolist(), extremes.position[unit].tolist(), strict=True
+    )
     return [row for row in rows if row[1] >= 0]
 
 
@@ -47,8 +49,8 @@ def filled(values: torch.Tensor, order: list[int], batch: int, k: int, per_image
 
 
 def everything(index: LayerIndex) -> list[torch.Tensor]:
-    found = [getattr(e, p) for e in (index.top, index.bottom) for p in ("value", "image", "place")]
-    return [*found, index.places.count, index.best.count, index.active, index.counted]
+    found = [getattr(e, p) for e in (index.top, index.bottom) for p in ("value", "image", "position")]
+    return [*found, index.positions.count, index.best.count, index.active, index.counted]
 
 
 @st.composite
@@ -87,7 +89,7 @@ def test_nothing_depends_on_the_order_or_the_batches(stream):
 def test_two_halves_make_a_whole(stream, cut):
     values, order, batch, k = stream
     first = filled(values, list(order[:cut]), batch, k)
-    first.absorb(filled(values, list(order[cut:]), batch, k))
+    first.merge(filled(values, list(order[cut:]), batch, k))
     whole = filled(values, list(order), batch, k)
     assert all(torch.equal(a, b) for a, b in zip(everything(first), everything(whole), strict=True))
 
@@ -150,8 +152,8 @@ def test_the_sampled_places_speak_for_all():
     # A map with a gradient from side to side: places in a row would not do.
     values = torch.randn(400, 1, 20, 20, generator=generator) + torch.linspace(-3, 3, 20)
     index = filled(values, list(range(400)), 32, 3)
-    assert int(index.places.count.sum()) == 400 * SAMPLED
-    mine = index.places.quantiles(0, SHARES[1:-1], -99.0, 99.0)
+    assert int(index.positions.count.sum()) == 400 * SAMPLED
+    mine = index.positions.quantiles(0, SHARES[1:-1], -99.0, 99.0)
     exact = torch.quantile(values.flatten(), SHARES[1:-1])
     assert bool(((mine - exact).abs() < 0.2).all()), (mine, exact)
     places = torch.arange(400.0).expand(2, 400)[..., None]

@@ -13,19 +13,15 @@ from peek_widget.ascent import Recipe
 from peek_widget.errors import LayerError
 from peek_widget.evidence import measures
 from peek_widget.evidence.measures import (
-    NATURAL_BAND,
     DatasetStatistics,
     agreement,
     as_seen,
-    degenerate,
-    in_band,
+    dataset_statistics,
     measure,
-    natural_activations,
-    naturalness,
     rank,
     retrieval,
     robust_activation,
-    verdict,
+    score,
 )
 from peek_widget.network import Network, read
 from tests.networks import Fixed, shared, squeezenet, tiny
@@ -62,7 +58,7 @@ def spots() -> Network:
 # Activations
 
 
-def test_the_best_place_before_the_relu_counts(spots: Network) -> None:
+def test_the_best_position_before_the_relu_counts(spots: Network) -> None:
     found = measure(spots, Neuron("spot", 0), dotted())
     # 13 white pixels by the dot's weights, less the bias: by hand.
     assert found.activation == pytest.approx(13.0 - 5.0, abs=1e-4)
@@ -71,7 +67,7 @@ def test_the_best_place_before_the_relu_counts(spots: Network) -> None:
     assert measure(spots, Neuron("spot", 0), torch.ones(1, 32, 32)).activation < -30.0
 
 
-def test_a_drawn_picture_is_laid_so_that_it_covers_the_field(spots: Network) -> None:
+def test_a_drawn_picture_covers_the_receptive_field(spots: Network) -> None:
     large = dotted(144, (72, 72), 36.0)  # the dot 16 times as large: 9 px of field to 144 px of picture
     filling = measure(spots, Neuron("spot", 0), large, PEEK)
     assert filling.activation > 1.0  # less than 8, as its border has become soft
@@ -87,7 +83,7 @@ def test_a_drawn_picture_is_laid_so_that_it_covers_the_field(spots: Network) -> 
 
 @pytest.mark.parametrize("name", ["oygard-2016", "lucid-2017", "peek"])
 @pytest.mark.parametrize("size", [32, 41])
-def test_a_picture_is_laid_on_the_place_that_it_was_drawn_for(name: str, size: int) -> None:
+def test_a_picture_is_placed_at_the_position_that_it_was_drawn_for(name: str, size: int) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 2, 9, stride=8), nn.ReLU())  # a coarse grid: 3 px beside a place is far off
     with torch.no_grad():
@@ -99,7 +95,7 @@ def test_a_picture_is_laid_on_the_place_that_it_was_drawn_for(name: str, size: i
     assert found.activation > 0.8 * float(result.history[-8:].mean())
 
 
-def test_macos_pictures_are_laid_at_the_scale_of_their_crops() -> None:
+def test_pictures_of_maco_are_placed_at_the_mean_scale_of_their_crops() -> None:
     recipe = Recipe.preset("maco-2023")
     network = read(tiny(), 32)
     assert as_seen(network, Neuron("forms", 0), torch.rand(3, 64, 64), recipe).shape[-1] == round(32 / 0.275)
@@ -107,23 +103,23 @@ def test_macos_pictures_are_laid_at_the_scale_of_their_crops() -> None:
 
 def test_the_same_rule_for_pictures_and_photographs(spots: Network) -> None:
     images = torch.stack([dotted(at=(8, 8)), dotted(at=(20, 12)), torch.zeros(1, 32, 32), torch.ones(1, 32, 32)])
-    natural = natural_activations(spots, images, ["spot"])["spot"]
+    statistics = dataset_statistics(spots, images, ["spot"])["spot"]
     each = [measure(spots, Neuron("spot", 0), image).activation for image in images]
-    assert natural.count == 4
-    assert float(natural.best[0]) == pytest.approx(max(each), abs=1e-4)
+    assert statistics.count == 4
+    assert float(statistics.best[0]) == pytest.approx(max(each), abs=1e-4)
     with torch.no_grad():
         values = spots.run(images, ["spot"])["spot"].transpose(0, 1).flatten(1)
-    assert torch.allclose(natural.mean, values.mean(1), atol=1e-4)
-    assert torch.allclose(natural.deviation, values.std(1, correction=0), atol=1e-3)
-    batches = natural_activations(spots, iter([images[:3], images[3:]]), ["spot"])["spot"]
-    assert torch.allclose(batches.best, natural.best)
-    assert torch.allclose(batches.deviation, natural.deviation, atol=1e-4)
+    assert torch.allclose(statistics.mean, values.mean(1), atol=1e-4)
+    assert torch.allclose(statistics.deviation, values.std(1, correction=0), atol=1e-3)
+    batches = dataset_statistics(spots, iter([images[:3], images[3:]]), ["spot"])["spot"]
+    assert torch.allclose(batches.best, statistics.best)
+    assert torch.allclose(batches.deviation, statistics.deviation, atol=1e-4)
 
 
 def test_photographs_of_any_size_are_cut_to_the_networks(spots: Network) -> None:
     wide = torch.zeros(1, 1, 64, 200)
     wide[..., :60] = 1.0  # outside of the middle square
-    assert float(natural_activations(spots, wide, ["spot"])["spot"].best[0]) == pytest.approx(-5.0, abs=1e-3)
+    assert float(dataset_statistics(spots, wide, ["spot"])["spot"].best[0]) == pytest.approx(-5.0, abs=1e-3)
 
 
 def test_a_class_is_its_score_before_a_last_relu(spots: Network) -> None:
@@ -132,7 +128,7 @@ def test_a_class_is_its_score_before_a_last_relu(spots: Network) -> None:
     assert measure(spots, Logit(0), torch.ones(1, 77, 77)).activation == pytest.approx(white, abs=1e-3)
 
 
-def test_what_hangs_on_single_pixels_is_not_robust() -> None:
+def test_a_unit_that_depends_on_single_pixels_is_not_robust() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 2, 15, padding=7), nn.ReLU())
     y, x = torch.meshgrid(torch.arange(15), torch.arange(15), indexing="ij")
@@ -150,7 +146,7 @@ def test_what_hangs_on_single_pixels_is_not_robust() -> None:
     assert share[0] < 0.35 < 0.7 < share[1] <= 1.05
 
 
-def test_the_robust_views_are_as_said(spots: Network) -> None:
+def test_the_robust_views_are_within_the_documented_ranges(spots: Network) -> None:
     views = measures._views()
     assert views.shape == (measures.ROBUST_VIEWS, 4) == (32, 4)
     low, high = views.amin(0), views.amax(0)
@@ -162,21 +158,21 @@ def test_the_robust_views_are_as_said(spots: Network) -> None:
     assert torch.equal(views, measures._views())
 
 
-def test_a_look_shifts_turns_and_magnifies_the_picture() -> None:
-    laid = measures._Laid(dotted(65, (32, 32), 4.0)[None], 65, (0.0, 0.0))
+def test_a_view_shifts_rotates_and_magnifies_the_picture() -> None:
+    placed = measures._Placed(dotted(65, (32, 32), 4.0)[None], 65, (0.0, 0.0))
 
-    def middle(*look: float) -> tuple[float, float, float]:
-        seen = laid(torch.tensor([look]))[0, 0]
+    def centroid(*view: float) -> tuple[float, float, float]:
+        seen = placed(torch.tensor([view]))[0, 0]
         y, x = torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij")
         return float((seen * y).sum() / seen.sum()), float((seen * x).sum() / seen.sum()), float(seen.sum())
 
-    y, x, area = middle(1.0, 0.0, 0.0, 0.0)
+    y, x, area = centroid(1.0, 0.0, 0.0, 0.0)
     assert (y, x) == pytest.approx((32, 32), abs=0.01)
-    y, x, moved = middle(1.0, 0.0, 0.1, -0.2)
+    y, x, moved = centroid(1.0, 0.0, 0.1, -0.2)
     assert (y, x) == pytest.approx((38.5, 19), abs=0.1)
     assert moved == pytest.approx(area, rel=0.05)
-    assert middle(1.2, 0.0, 0.0, 0.0)[2] == pytest.approx(1.44 * area, rel=0.08)
-    off = measures._Laid(dotted(65, (32, 48), 4.0)[None], 65, (0.0, 0.0))
+    assert centroid(1.2, 0.0, 0.0, 0.0)[2] == pytest.approx(1.44 * area, rel=0.08)
+    off = measures._Placed(dotted(65, (32, 48), 4.0)[None], 65, (0.0, 0.0))
     seen = off(torch.tensor([[1.0, 90.0, 0.0, 0.0]]))[0, 0]
     assert float(seen[:24].sum()) > 0.9 * area  # from the right to the top
 
@@ -200,38 +196,38 @@ def test_a_network_of_one_size_is_measured_at_it() -> None:
     assert measure(network, Logit(1), picture).activation == pytest.approx(float(direct[0, 1]), abs=1e-5)
 
 
-# Ranks and likeness
+# Ranks and similarity
 
 FLAT = DatasetStatistics(9, torch.zeros(4), torch.tensor([0.0, 10.0, 0.0, 5.0]), torch.tensor([1.0, 10.0, 0.5, 0.0]))
 
 
-def test_the_rank_is_by_deviations_and_not_by_loudness() -> None:
+def test_the_rank_is_by_z_scores_and_not_by_activation() -> None:
     code = torch.tensor([3.0, 25.0, 2.0, 99.0])  # 3, 1.5 and 4 deviations; the last never changes
     assert [rank(code, unit, FLAT) for unit in range(4)] == [2, 3, 1, 4]
 
 
 def test_agreement_leaves_the_unit_itself_out() -> None:
-    natural = DatasetStatistics(9, torch.zeros(4), torch.zeros(4), torch.ones(4))
+    statistics = DatasetStatistics(9, torch.zeros(4), torch.zeros(4), torch.ones(4))
     one, other = torch.tensor([50.0, 1.0, 0.0, 2.0]), torch.tensor([50.0, -1.0, 0.0, -2.0])
-    assert agreement(one, one, 0, natural) == pytest.approx(1.0)
-    assert agreement(one, other, 0, natural) == pytest.approx(-1.0)
+    assert agreement(one, one, 0, statistics) == pytest.approx(1.0)
+    assert agreement(one, other, 0, statistics) == pytest.approx(-1.0)
     codes = torch.eye(4)
-    assert retrieval(codes, codes, natural) == 1.0
-    assert retrieval(codes, codes[[1, 0, 2, 3]], natural) == 0.5
+    assert retrieval(codes, codes, statistics) == 1.0
+    assert retrieval(codes, codes[[1, 0, 2, 3]], statistics) == 0.5
 
 
-def test_a_verdict_on_drawn_pictures() -> None:
+def test_drawn_pictures_are_scored() -> None:
     network = read(tiny(), 32)
     images = 0.3 + 0.4 * torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    natural = natural_activations(network, images, ["forms", ""])
+    statistics = dataset_statistics(network, images, ["forms", ""])
     objectives = [Neuron("forms", 2), Neuron("forms", 5), Neuron("forms", 7)]
     recipe = Recipe.preset("peek").replace(steps=40)
     drawn, again = (render(network, objectives, recipe, seed=seed, size=32).images for seed in (0, 1))
-    score_pictures = verdict(network, objectives, drawn, natural, recipe, others=again)
-    for objective, one in zip(objectives, score_pictures, strict=True):
-        assert one.beats
-        assert one.best == float(natural["forms"].best[objective.unit])
-        assert one.over_best == pytest.approx(one.activation / one.best) or one.best <= 0.0
+    scores = score(network, objectives, drawn, statistics, recipe, others=again)
+    for objective, one in zip(objectives, scores, strict=True):
+        assert one.exceeds_best
+        assert one.best == float(statistics["forms"].best[objective.unit])
+        assert one.activation_ratio == pytest.approx(one.activation / one.best) or one.best <= 0.0
         assert one.rank == 1
         robust = robust_activation(network, objective, drawn[objectives.index(objective)], recipe)
         assert one.robustness == pytest.approx(robust / one.activation)
@@ -241,28 +237,28 @@ def test_a_verdict_on_drawn_pictures() -> None:
     broken = drawn.clone()
     broken[0, 0, 3, 3] = math.nan
     broken[1] = 0.5
-    flaws = verdict(network, objectives, broken, natural, recipe)
+    flaws = score(network, objectives, broken, statistics, recipe)
     assert [one.flaw for one in flaws] == ["nan", "gray", ""]
-    assert (flaws[0].beats, flaws[0].rank) == (False, 8)
+    assert (flaws[0].exceeds_best, flaws[0].rank) == (False, 8)
     assert math.isnan(flaws[0].robustness)
-    assert not flaws[1].beats
+    assert not flaws[1].exceeds_best
     assert math.isnan(flaws[2].agreement)
 
 
-def test_what_cannot_be_judged_is_said() -> None:
+def test_what_cannot_be_scored_is_refused_in_a_sentence() -> None:
     network = read(tiny(), 32)
     picture = torch.rand(1, 3, 32, 32)
-    natural = natural_activations(network, picture, ["forms"])
+    statistics = dataset_statistics(network, picture, ["forms"])
     with pytest.raises(PeekError, match="not a single unit"):
-        verdict(network, [Direction("forms", [1.0] * 8)], picture, natural)
-    with pytest.raises(PeekError, match="Nothing is known of real images in layer 'edges'"):
-        verdict(network, [Neuron("edges", 0)], picture, natural)
+        score(network, [Direction("forms", [1.0] * 8)], picture, statistics)
+    with pytest.raises(PeekError, match="There are no statistics of layer 'edges'"):
+        score(network, [Neuron("edges", 0)], picture, statistics)
     with pytest.raises(PeekError, match="2 objectives for 1 pictures"):
-        verdict(network, [Neuron("forms", 0)] * 2, picture, natural)
+        score(network, [Neuron("forms", 0)] * 2, picture, statistics)
     with pytest.raises(PeekError, match="at least one"):
-        natural_activations(network, [], ["forms"])
+        dataset_statistics(network, [], ["forms"])
     with pytest.raises(LayerError):
-        natural_activations(network, picture, ["nowhere"])
+        dataset_statistics(network, picture, ["nowhere"])
     for wrong in (torch.rand(3, 32, 30), torch.rand(1, 32, 32), torch.rand(1, 3, 32, 32)):
         with pytest.raises(PeekError, match=r"\[3, S, S\]"):
             measure(network, Neuron("forms", 0), wrong)
@@ -271,96 +267,16 @@ def test_what_cannot_be_judged_is_said() -> None:
 # The picture alone
 
 
-def test_degenerate_pictures_are_named() -> None:
-    noise = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
-    assert degenerate(noise) == ""
-    assert degenerate(torch.full((3, 40, 40), 0.5) + 0.02 * (noise - 0.5)) == "gray"
-    red = torch.zeros(3, 40, 40)
-    red[0] = 1.0
-    assert degenerate(red) == "gray"  # of one color all over
-    assert degenerate((noise > 0.5).float()) == "clipped"
-    half = noise.clone()
-    half[:, :19] = 1.0
-    assert degenerate(half) == ""
-    half[:, :21] = 1.0
-    assert degenerate(half) == "clipped"
-    for bad in (math.nan, math.inf):
-        broken = noise.clone()
-        broken[1, 2, 3] = bad
-        assert degenerate(broken) == "nan"
-
-
-def power_law(slope: float, side: int = 227) -> Tensor:
-    """Noise whose power falls as ``f ** slope``, in gray, of contrast 0.2."""
-    noise = torch.randn(1, side, side, generator=torch.Generator().manual_seed(0))
-    axis = torch.fft.fftfreq(side)
-    frequency = (axis[:, None].square() + axis.square()).sqrt()
-    amplitude = torch.where(frequency > 0, frequency.clamp(min=1e-9) ** (slope / 2.0), 0.0)
-    picture = torch.fft.ifft2(torch.fft.fft2(noise) * amplitude).real
-    return (0.5 + 0.2 * (picture - picture.mean()) / picture.std()).expand(3, -1, -1)
-
-
-@pytest.mark.parametrize("slope", [-3.0, -2.0, -1.0])
-@pytest.mark.parametrize(("side", "near"), [(48, 0.35), (227, 0.1)])
-def test_the_slope_is_that_of_the_power(slope: float, side: int, near: float) -> None:
-    assert naturalness(0.3 * power_law(slope, side) + 0.35)["slope"] == pytest.approx(slope, abs=near)
-
-
-def test_white_noise_has_the_statistics_that_it_must() -> None:
-    found = naturalness(torch.rand(3, 227, 227, generator=torch.Generator().manual_seed(0)))
-    assert found["slope"] == pytest.approx(0.0, abs=0.1)
-    assert found["variation"] == pytest.approx(2.0 / 3.0, abs=0.01)
-    assert found["fine"] == pytest.approx(1.0 - math.pi / 16.0, abs=0.01)
-    assert found["contrast"] == pytest.approx(12**-0.5, abs=0.005)
-    assert found["saturation"] == pytest.approx(2.0 / 3.0, abs=0.01)
-    within = in_band(found)
-    assert within["contrast"]
-    assert not any(within[name] for name in ("slope", "variation", "fine"))
-
-
-def test_clipping_and_saturation() -> None:
-    picture = torch.full((3, 100, 100), 0.4)
-    picture[0, :30] = 1.0
-    found = naturalness(picture)
-    assert found["clipped"] == pytest.approx(0.3)
-    assert found["saturation"] == pytest.approx(0.3 * 0.6)
-    assert naturalness(picture.mean(0, keepdim=True).expand(3, -1, -1))["saturation"] == 0.0
-    gray = naturalness(picture[:1])
-    assert math.isnan(gray["saturation"])
-    assert set(in_band(gray)) == set(NATURAL_BAND) - {"saturation"}
-    with pytest.raises(PeekError, match="8 px or more"):
-        naturalness(torch.rand(3, 7, 7))
-
-
-def test_a_uniform_picture_has_finite_statistics() -> None:
-    for level in (0.0, 0.5, 1.0):
-        assert all(math.isfinite(value) for value in naturalness(torch.full((3, 64, 64), level)).values())
-
-
-@pytest.mark.slow
-def test_photographs_lie_in_the_band() -> None:
-    """The band is of other photographs, shown at 227 px; that nine in ten of these fit says the formulas agree."""
-    found = []
-    for path in sorted((shared() / "data" / "imagenet-samples").glob("*.jpg")):
-        with Image.open(path) as image:
-            picture = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None] / 255.0
-        small = nn.functional.interpolate(picture, size=(227, 227), mode="bilinear", antialias=True)[0]
-        found.append(in_band(naturalness(small)))
-    for name in NATURAL_BAND:
-        share = sum(one[name] for one in found) / len(found)
-        assert 0.86 <= share <= 0.97, (name, share)
-
-
 @pytest.mark.slow
 def test_a_drawn_unit_of_the_real_network_beats_the_photographs() -> None:
     network = read(squeezenet())
     paths = sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))[::10]
     images = torch.stack([torch.from_numpy(np.array(Image.open(p).convert("RGB"))).permute(2, 0, 1) for p in paths])
-    natural = natural_activations(network, images / 255.0, ["features.5"])
+    statistics = dataset_statistics(network, images / 255.0, ["features.5"])
     objectives = [Neuron("features.5", unit) for unit in (172, 55)]
     pictures = render(network, objectives, "peek").images
-    for one in verdict(network, objectives, pictures, natural, PEEK):
-        assert one.beats
+    for one in score(network, objectives, pictures, statistics, PEEK):
+        assert one.exceeds_best
         assert one.flaw == ""
         assert one.rank <= 3
         assert one.robustness > 0.4

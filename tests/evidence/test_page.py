@@ -31,6 +31,6 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     for block in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.S):
         exec(compile(block, str(PAGE), "exec"), names)
     assert Path("photos.safetensors").exists()
-    assert isinstance(names["unit"].top[0].image(), Image.Image)
+    assert isinstance(names["unit"].top[0].image, Image.Image)
     assert "of 84 images" in capsys.readouterr().out
     assert str(len(IMAGENET_GROUPS)) in PAGE.read_text("utf-8")

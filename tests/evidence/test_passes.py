@@ -19,6 +19,7 @@ from peek_widget.evidence import (
     Evidence,
     EvidenceError,
     EvidencePass,
+    LoaderOptions,
     Progress,
     UnitEvidence,
     activation_map,
@@ -102,7 +103,7 @@ def test_the_crops_are_the_best_of_all_images():
         assert [c.index for c in one.bottom] == low.indices[:3, unit].tolist()
         assert torch.allclose(torch.tensor([c.activation for c in one.top]), high.values[:3, unit], atol=1e-4)
         for crop in one.top:
-            row, column = crop.place
+            row, column = crop.position
             assert values[crop.index, unit, row, column] == pytest.approx(crop.activation, abs=1e-4)
             assert crop.label == images[crop.index][1]
             assert crop.label_name == images.class_names[crop.label]
@@ -141,11 +142,11 @@ def test_how_it_is_loaded_changes_nothing(options):
     one, other = run(Pictures(20)), run(Pictures(20), **options)
     for name in one:
         for mine, theirs in zip(one[name], other[name], strict=True):
-            assert [(c.index, c.place) for c in mine.top[:k]] == [(c.index, c.place) for c in theirs.top]
+            assert [(c.index, c.position) for c in mine.top[:k]] == [(c.index, c.position) for c in theirs.top]
             assert mine.quantiles == pytest.approx(theirs.quantiles, rel=1e-4, abs=1e-5)
 
 
-def test_the_users_model_is_a_guest_even_within_inference_mode():
+def test_the_users_model_is_untouched_even_within_inference_mode():
     model = tiny().train()
     before = portrait(model)
     with torch.inference_mode():
@@ -195,7 +196,7 @@ def test_what_was_gathered_otherwise_is_not_gone_on_with(change, said):
 
 
 def test_single_images_that_raise_are_passed_over_and_named():
-    with pytest.warns(UserWarning, match=r"2 of 20 images were passed over \(image 4: the dataset raised OSError"):
+    with pytest.warns(UserWarning, match=r"2 of 20 images were skipped \(image 4: the dataset raised OSError"):
         found = run(Pictures(20, broken=range(4, 6)))
     assert found["edges"].images == 18
     assert list(found["edges"].skipped) == ["image 4", "image 5"]
@@ -246,7 +247,9 @@ def test_ctrl_c_keeps_what_there_is(capsys):
 
 
 def test_a_pass_in_the_background_is_read_stopped_and_taken_up_again():
-    work = EvidencePass(tiny(), "forms", Pictures(400, delay=0.001), 4, batch_size=8, input_size=16)
+    work = EvidencePass(
+        tiny(), "forms", Pictures(400, delay=0.001), 4, loader=LoaderOptions(batch_size=8), input_size=16
+    )
     assert work.for_unit("forms", 3).top == ()
     assert work.progress == Progress(0, 400, 0, 0.0, 0.0, False)
     several = threading.Event()
@@ -274,7 +277,9 @@ def test_a_pass_in_the_background_is_read_stopped_and_taken_up_again():
 def test_reading_while_it_runs_is_never_torn():
     """Every snapshot is of whole batches: its crops are the best of the first so many images."""
     images, model = Pictures(200), tiny()
-    work = EvidencePass(model, "forms", images, 3, batch_size=10, input_size=16, preprocess="none")
+    work = EvidencePass(
+        model, "forms", images, 3, loader=LoaderOptions(batch_size=10), input_size=16, preprocess="none"
+    )
     values = brute(model, "forms", torch.stack([images[i][0] for i in range(200)])).amax(dim=(2, 3))
     work.start()
     seen = set()
@@ -288,7 +293,9 @@ def test_reading_while_it_runs_is_never_torn():
 
 
 def test_what_goes_wrong_in_the_background_is_kept():
-    work = EvidencePass(tiny(), "forms", Pictures(300, broken=range(20, 300)), input_size=16, batch_size=4).start()
+    work = EvidencePass(
+        tiny(), "forms", Pictures(300, broken=range(20, 300)), input_size=16, loader=LoaderOptions(batch_size=4)
+    ).start()
     assert work.wait(30)
     assert isinstance(work.error, EvidenceError)
     assert work.for_unit("forms", 0).images == 20
@@ -304,7 +311,7 @@ class Thinking(Planted):
 
 def test_it_makes_room_for_an_ascent():
     def seconds(**options) -> float:
-        work = EvidencePass(Thinking(), "", Pictures(60), batch_size=10, input_size=16, **options)
+        work = EvidencePass(Thinking(), "", Pictures(60), loader=LoaderOptions(batch_size=10), input_size=16, **options)
         began = time.perf_counter()
         work.run()
         return time.perf_counter() - began
@@ -316,7 +323,13 @@ def test_it_makes_room_for_an_ascent():
 
 def test_stopping_does_not_wait_for_the_rest_of_a_break():
     work = EvidencePass(
-        tiny(), "forms", Pictures(60, delay=0.01), batch_size=10, input_size=16, yield_to=lambda: True, duty=0.001
+        tiny(),
+        "forms",
+        Pictures(60, delay=0.01),
+        loader=LoaderOptions(batch_size=10),
+        input_size=16,
+        yield_to=lambda: True,
+        duty=0.001,
     ).start()
     time.sleep(0.5)
     began = time.perf_counter()
@@ -339,7 +352,7 @@ def test_loading_goes_on_while_the_network_computes():
             at.setdefault("computed", time.perf_counter())
             return x
 
-    work = EvidencePass(Timed(), "", Slow(24), batch_size=8, input_size=16)
+    work = EvidencePass(Timed(), "", Slow(24), loader=LoaderOptions(batch_size=8), input_size=16)
     at.clear()
     work.run()
     assert at[8] < at["computed"], "the second batch is loaded before the first is through"
@@ -347,7 +360,9 @@ def test_loading_goes_on_while_the_network_computes():
 
 def test_threads_that_load_end_with_the_pass():
     before = {t.name for t in threading.enumerate()}
-    work = EvidencePass(tiny(), "forms", [Pictures(1)[0][0]] * 500, batch_size=4, input_size=16).start()
+    work = EvidencePass(
+        tiny(), "forms", [Pictures(1)[0][0]] * 500, loader=LoaderOptions(batch_size=4), input_size=16
+    ).start()
     work.stop(wait=True)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -363,21 +378,22 @@ def test_progress_says_how_long_it_takes():
         str(Progress(1200, 100_000, 0, 30.0, 40.0, True))
         == "1,200 of 100,000 images, 40 a second, about 41 minutes left"
     )
-    assert str(Progress(9, 10, 2, 3.0, 0.5, True)) == "9 of 10 images, 2 passed over, 0.5 a second, a few seconds left"
+    assert str(Progress(9, 10, 2, 3.0, 0.5, True)) == "9 of 10 images, 2 skipped, 0.5 a second, a few seconds left"
     assert str(Progress(10, 10, 0, 3.0, 3.0, False)) == "10 of 10 images"
     assert Progress(0, 10, 0, 0.0, 0.0, True).left is None
     assert Progress(0, 10**6, 0, 9.0, 10.0, True).left == 1e5
 
 
 def test_progress_is_shown_in_one_line(capsys, monkeypatch):
+    monkeypatch.setattr("peek_widget._progress.DELAY", 0.1)
     top_crops(tiny(), "forms", Pictures(180, delay=0.01), input_size=16, batch_size=8)
     shown = capsys.readouterr().err
-    assert "a second" in shown
-    assert shown.endswith("180 of 180 images" + shown.split("180 of 180 images")[-1])
+    assert "image/s" in shown
+    assert "180/180" in shown.split("\r")[-1]
     assert shown.count("\n") == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        top_crops(tiny(), "forms", Pictures(8), input_size=16, progress=False)
+        top_crops(tiny(), "forms", Pictures(180, delay=0.01), input_size=16, batch_size=8, progress=False)
     assert capsys.readouterr().err == ""
 
 
@@ -398,9 +414,8 @@ def test_a_unit_is_asked_for_by_number():
     ("options", "error", "said"),
     [
         ({"k": 0}, PeekError, "k=0"),
-        ({"batch_size": 1.5}, PeekError, "batch_size=1.5"),
         ({"duty": 0.0}, PeekError, "duty=0.0"),
-        ({"resize": 8}, PeekError, "from the network's input size"),
+        ({"loader": LoaderOptions(resize=8)}, PeekError, "from the network's input size"),
         ({"layers": ()}, PeekError, "layers is empty"),
         ({"layers": ("edgs",)}, LayerError, "near names: edges"),
         ({"labels": [1, 2]}, DatasetError, "labels has 2 entries for 8 images"),
@@ -411,7 +426,14 @@ def test_what_is_not_possible_is_said_before_any_image_is_read(options, error, s
         EvidencePass(tiny(), **{"layers": "edges", "dataset": Pictures(8), "input_size": 16} | options)
 
 
-def test_a_network_in_use_elsewhere_gets_a_ghost_of_its_own():
+@pytest.mark.parametrize("options", [{"batch_size": 1.5}, {"batch_size": 0}, {"processes": -1}, {"processes": True}])
+def test_loader_options_that_are_not_possible_are_refused(options):
+    ((name, value),) = options.items()
+    with pytest.raises(PeekError, match=f"{name}={value}: give a whole number from"):
+        LoaderOptions(**options)
+
+
+def test_a_pass_over_a_given_network_runs_a_copy_of_its_own():
     network = read(tiny(), 16)
     work = EvidencePass(network, "edges", Pictures(4))
     assert work.network.model_copy is not network.model_copy
@@ -430,8 +452,8 @@ def test_the_map_of_a_crops_image_has_its_activation_at_its_place():
         crop = crops[name][unit].top[1]
         found = activation_map(network, crop)
         assert tuple(found.shape) == network.layer(name).size
-        assert found[crop.place] == pytest.approx(crop.activation, abs=1e-3)
-        assert found.max() == found[crop.place]
+        assert found[crop.position] == pytest.approx(crop.activation, abs=1e-3)
+        assert found.max() == found[crop.position]
 
 
 def test_batches_that_are_loaded_ahead_are_few(monkeypatch):

@@ -219,7 +219,7 @@ def test_without_labels_or_a_single_layer_it_says_so(planted):
     crops = top_crops(Meadow(), ["conv"], meadow(8)[0], input_size=32, progress=False)
     with pytest.raises(PeekError, match="have no labels"):
         survey(crops["conv"])
-    with pytest.raises(PeekError, match=r"of several layers take one: crops\[layer\]"):
+    with pytest.raises(PeekError, match=r"of several layers take one: evidence\[layer\]"):
         survey(crops)
     with pytest.raises(PeekError, match=r"There is no group 'pink'; there are: .*red"):
         survey(planted).units("pink")

@@ -210,7 +210,7 @@ def test_the_gauge_says_what_it_compares(explore):
     assert "Negative objective" not in explorer.gauge["text"]
     explorer.negative = True
     eventually(lambda: "Negative objective: not compared" in explorer.gauge["text"], 30)
-    assert explorer.gauge["activation"] is explorer.gauge["over_best"] is None
+    assert explorer.gauge["activation"] is explorer.gauge["activation_ratio"] is None
     explorer.negative, explorer.objective = False, "channel"
     eventually(lambda: "channel mean" in explorer.gauge["text"], 30)
     assert explorer.gauge["activation"] is not None

@@ -68,7 +68,7 @@ def test_crops_and_gauge_show_what_a_pass_finds(explore, images):
     explorer = explore(model, layer="conv2", unit=3, dataset=images)
     until_pass_done(explorer)
     expected = top_crops(model, "conv2", images, progress=False)[3]
-    assert [(c.index, c.place) for c in explorer.crops.top] == [(c.index, c.place) for c in expected.top]
+    assert [(c.index, c.position) for c in explorer.crops.top] == [(c.index, c.position) for c in expected.top]
     rows = crop_set(explorer, 3)["crops"]
     eventually(lambda: len(crop_set(explorer, 3)["crops"]) == 9)
     eventually(
@@ -145,7 +145,7 @@ def test_an_opened_crop_comes_with_its_activation_map(explore, images):
     assert Image.open(io.BytesIO(picture)).format == "JPEG"
     height, width = content["map"]
     assert len(levels) == height * width > 1
-    place = explorer.crops.top[0].place
+    place = explorer.crops.top[0].position
     assert np.frombuffer(levels, np.uint8).reshape(height, width)[place] == 255
     assert content["activation"] == row["activation"]
 
@@ -171,7 +171,7 @@ def test_a_run_starts_from_a_crop_and_then_from_noise_again(explore, images):
     post(explorer, "start_from_crop", id=crop_set(explorer, 3)["crops"][0]["id"])
     eventually(lambda: explorer.status["start"] and explorer.status["state"] == "done")
     begun = np.asarray(explorer.image).astype(int)
-    given = np.asarray(crop.image().convert("RGB").resize((32, 32))).astype(int)
+    given = np.asarray(crop.image.convert("RGB").resize((32, 32))).astype(int)
     assert np.abs(begun - given).mean() < 30 < np.abs(begun - noise).mean()
     assert crop.name in explorer.status["text"]
     post(explorer, "start_from_crop", id=0)

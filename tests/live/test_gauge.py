@@ -19,7 +19,7 @@ def unit_evidence(best, median=1.0, lowest=-1.0, high=2.0, images=250):
 
 def test_the_gauge_has_the_ratio_and_the_quantiles():
     found = gauge(unit_evidence(4.0), 12.4)
-    assert found["over_best"] == pytest.approx(3.1)
+    assert found["activation_ratio"] == pytest.approx(3.1)
     assert [found[name] for name in ("lowest", "median", "high", "best", "activation")] == [-1.0, 1.0, 2.0, 4.0, 12.4]
     assert found["text"] == "3.1× the activation of the top real image (of 250)."
 
@@ -32,7 +32,7 @@ def test_there_is_no_gauge_before_the_first_image():
 @pytest.mark.parametrize("activation", [None, math.nan, math.inf])
 def test_an_activation_that_is_no_number_is_none(activation):
     found = gauge(unit_evidence(4.0), activation)
-    assert (found["activation"], found["over_best"]) == (None, None)
+    assert (found["activation"], found["activation_ratio"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_every_ratio_has_a_sentence(drawn, words):
 )
 def test_there_is_no_ratio_where_no_real_image_is_above_zero(drawn, best, word):
     found = gauge(unit_evidence(best, median=-2.0, lowest=-3.0, high=-0.5), drawn)
-    assert found["over_best"] is None
+    assert found["activation_ratio"] is None
     assert "×" not in found["text"]
     assert word in found["text"]
     assert "−0.4" in found["text"]
@@ -81,8 +81,8 @@ def score(**changes):
     given = {
         "activation": 5.0,
         "best": 2.0,
-        "over_best": 2.5,
-        "beats": True,
+        "activation_ratio": 2.5,
+        "exceeds_best": True,
         "robustness": 0.816,
         "rank": 1,
         "flaw": "",

@@ -47,7 +47,7 @@ const GAUGE: Gauge = {
   high: 3,
   best: 4,
   activation: 12.4,
-  over_best: 3.1,
+  activation_ratio: 3.1,
   text: "Excites the unit 3.1 times as much as the best of 250 real images.",
   verdict: null,
 };

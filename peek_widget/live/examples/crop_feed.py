@@ -149,7 +149,7 @@ class CropFeed:
 
     def _number(self, crop: Crop) -> int:
         """Return the number of a crop; a new one if it has none, and then the oldest crop may lose its own."""
-        key = (crop.layer, crop.unit, crop.name, crop.place)
+        key = (crop.layer, crop.unit, crop.name, crop.position)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = max(self._crops, default=0) + 1

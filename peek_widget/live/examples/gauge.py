@@ -32,7 +32,7 @@ def gauge(evidence: UnitEvidence | None, activation: float | None, advice: str =
 
     Returns:
         `layer`, `unit`, `images`, the activations `lowest`, `median`, `high` (the 99th percentile) and `best` of the
-        images, the picture's `activation` and `over_best` (None where there is none, or where the top real image
+        images, the picture's `activation` and `activation_ratio` (None where there is none, or where the top real image
         isn't above zero, since a ratio then means nothing), and `text`.
     """
     if evidence is None or not evidence.top:
@@ -49,7 +49,7 @@ def gauge(evidence: UnitEvidence | None, activation: float | None, advice: str =
         "high": float(values[0.99]),
         "best": float(best),
         "activation": drawn,
-        "over_best": drawn / best if drawn is not None and best > 0.0 else None,
+        "activation_ratio": drawn / best if drawn is not None and best > 0.0 else None,
         "text": describe_ratio(drawn, best, float(values[0.5]), evidence.images, advice),
     }
 

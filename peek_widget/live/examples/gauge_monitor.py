@@ -116,8 +116,8 @@ class GaugeMonitor:
             return
         network = self._network()
         objective = objective_of(network, picture.target)
-        statistics = {layer.name: layer.natural()}
-        (found,) = measures.verdict(network, [objective], picture.image[None], statistics, picture.recipe)
+        statistics = {layer.name: layer.statistics()}
+        (found,) = measures.score(network, [objective], picture.image[None], statistics, picture.recipe)
         units = len(layer)
         self._score = _Score(
             _key(picture),
@@ -127,7 +127,7 @@ class GaugeMonitor:
                 "rank": found.rank,
                 "units": units,
                 "robustness": _finite(found.robustness),
-                "over_best": _finite(found.over_best),
+                "activation_ratio": _finite(found.activation_ratio),
             },
         )
 

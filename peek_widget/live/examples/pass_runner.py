@@ -12,9 +12,15 @@ from typing import Any
 
 from peek_widget._progress import Rate, duration
 from peek_widget.errors import PeekError
-from peek_widget.evidence import Evidence, EvidenceError, EvidencePass, LayerEvidence
+from peek_widget.evidence import (
+    Evidence,
+    EvidenceError,
+    EvidencePass,
+    LayerEvidence,
+    LoaderOptions,
+    load_evidence,
+)
 from peek_widget.evidence.dataset import Source, read_source
-from peek_widget.evidence.store import load_evidence
 from peek_widget.network import Network
 
 __all__ = ["LayerPass", "PassRunner", "SerialSource"]
@@ -146,7 +152,7 @@ class PassRunner:
         if isinstance(dataset, str | Path) and Path(dataset).expanduser().is_file():
             dataset = load_evidence(Path(dataset).expanduser())
         if isinstance(dataset, LayerEvidence):
-            dataset = Evidence(dataset._example_index)
+            dataset = dataset.evidence
         if isinstance(dataset, Evidence):
             for layer in dataset.values():
                 layer.check_model(self._network())
@@ -221,8 +227,7 @@ class PassRunner:
             layer,
             source,
             self._k,
-            batch_size=BATCH,
-            workers=1,
+            loader=LoaderOptions(batch_size=BATCH, workers=1),
             threads=1,
             yield_to=self._drawing,
             duty=DUTY_CYCLE,

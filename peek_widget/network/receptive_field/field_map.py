@@ -1,28 +1,32 @@
-"""From a place in a layer's map to what it sees of the network's input."""
+"""Receptive fields of the positions of a layer's feature map, as boxes in the network's input."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from peek_widget.errors import UnitError
 from peek_widget.network import Layer, Network
 
-__all__ = ["FieldMap", "SeenBox", "field_map", "measured_field"]
+__all__ = ["FieldBox", "FieldMap", "field_map", "gradient_support", "measured_field"]
 
 _PROBES = 4
-# What Luo et al. 2016 (arXiv 1701.04128) count to the effective receptive field: two standard deviations' worth.
-_LEAST = 1 - 0.9545
+# A measured field is where the gradient exceeds this share of its maximum: the effective receptive field of Luo et al.
+# 2016 (arXiv 1701.04128), which leaves out what a Gaussian has beyond two standard deviations.
+_THRESHOLD = 1 - 0.9545
 
 
 @dataclass(frozen=True)
-class SeenBox:
-    """What one place sees, in pixels of the network's input, half-open.
+class FieldBox:
+    """The receptive field of one position, in pixels of the network's input (half-open).
 
-    ``left, top, right, bottom`` lie within the input; ``clipped`` says that the field reaches past the border.
+    Attributes:
+        left, top, right, bottom: edges of the part that lies within the input.
+        clipped: whether the receptive field reaches past the border of the input.
     """
 
     left: float
@@ -39,39 +43,39 @@ class SeenBox:
 
 @dataclass(frozen=True)
 class FieldMap:
-    """Which part of the input each place of a layer's map sees.
+    """The receptive fields of all positions of a layer's feature map.
 
     Attributes:
-        kind: ``"exact"`` (propagated through the functions of the forward), ``"measured"`` (by gradient, where
-            propagation knows no bound: where it is at least 4.55 % of its largest) or ``"whole"`` (all of the image).
-        size: (h, w) of the field in input pixels.
-        stride: (down, across) from one place to the next.
-        start: (y, x), the middle of what the first place sees.
-        map: (h, w) of the layer's map.
-        input_size: side of the input.
+        kind: ``"exact"`` (propagated through the functions of the forward), ``"measured"`` (where propagation gives no
+            bound: the box in which the gradient is at least 4.55 % of its largest) or ``"whole"`` (the whole image).
+        size: (height, width) of the receptive field in input pixels.
+        stride: input pixels from one position to the next, (down, across).
+        start: center (y, x) of the first position's receptive field, in input pixels.
+        map: (height, width) of the feature map.
+        input_size: side of the input in pixels.
     """
 
-    kind: str
+    kind: Literal["exact", "measured", "whole"]
     size: tuple[float, float]
     stride: tuple[float, float]
     start: tuple[float, float]
     map: tuple[int, int]
     input_size: int
 
-    def seen(self, place: int) -> SeenBox:
-        """What the place sees; places count row by row."""
+    def field_box(self, position: int) -> FieldBox:
+        """Return the receptive field of a position, which is given as row * width + column."""
         side = float(self.input_size)
         if self.kind == "whole":
-            return SeenBox(0.0, 0.0, side, side, False)
-        row, column = divmod(place, self.map[1])
+            return FieldBox(0.0, 0.0, side, side, False)
+        row, column = divmod(position, self.map[1])
         edges = []
-        for at, size, stride, start in zip((row, column), self.size, self.stride, self.start, strict=True):
-            low = start + at * stride - (size - 1) / 2
+        for number, size, stride, start in zip((row, column), self.size, self.stride, self.start, strict=True):
+            low = start + number * stride - (size - 1) / 2
             edges.append((low, low + size))
         (top, bottom), (left, right) = edges
         clipped = min(top, left) < -1e-6 or max(bottom, right) > side + 1e-6
-        # A field that lies in the padding altogether still gets the pixel that is nearest to it.
-        return SeenBox(
+        # A field that lies entirely in the padding still gets the nearest pixel of the input.
+        return FieldBox(
             min(max(left, 0.0), side - 1),
             min(max(top, 0.0), side - 1),
             max(min(right, side), 1.0),
@@ -79,15 +83,23 @@ class FieldMap:
             clipped,
         )
 
+    @property
+    def covered(self) -> tuple[float, float, float, float]:
+        """Part of the input (left, top, right, bottom) that the map covers, each position one stride of it."""
+        if self.kind == "whole":
+            return 0.0, 0.0, float(self.input_size), float(self.input_size)
+        top, left = (start - stride / 2 + 0.5 for start, stride in zip(self.start, self.stride, strict=True))
+        return left, top, left + self.map[1] * self.stride[1], top + self.map[0] * self.stride[0]
+
 
 def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
-    """The fields of a layer's places: propagated where that says how far they reach, else measured.
+    """Return the receptive fields of a layer: propagated where that gives a bound, else measured.
 
     Args:
-        network: as read.
+        network: the model.
         layer: one of its layers.
-        measure: by gradient where propagation gives no bound (a gate or a normalization over the whole image, a
-            function that is not known); otherwise such places see the whole image.
+        measure: measure by gradient where propagation gives no bound (a gate or a normalization over the whole image,
+            an unknown function); otherwise the field of such a layer is the whole image.
     """
     side = network.input_size
     whole = FieldMap("whole", (side, side), (0.0, 0.0), ((side - 1) / 2,) * 2, layer.size, side)
@@ -98,22 +110,29 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
     if not measure:
         return whole
     height, width = layer.size
-    middle = ((height - 1) // 2, (width - 1) // 2)
+    central = ((height - 1) // 2, (width - 1) // 2)
     stride = (side / height, side / width)
-    left, top, right, bottom = measured_field(network, layer, middle, least=_LEAST).box
+    left, top, right, bottom = measured_field(network, layer, central, threshold=_THRESHOLD).box
     size = (bottom - top, right - left)
     if min(size) >= side:
         return whole
     center = ((top + bottom - 1) / 2, (left + right - 1) / 2)
-    start = tuple(c - m * s for c, m, s in zip(center, middle, stride, strict=True))
+    start = tuple(c - number * s for c, number, s in zip(center, central, stride, strict=True))
     return FieldMap("measured", size, stride, (start[0], start[1]), layer.size, side)
 
 
 @torch.inference_mode(False)
-def gradient_support(network: Network, layer: Layer, place: tuple[int, int], probes: int = _PROBES) -> Tensor:
-    """How much each pixel of the input moves the sum of a place's units, ``[H, W]``, added up over the probes.
+def gradient_support(network: Network, layer: Layer, position: tuple[int, int], probes: int = _PROBES) -> Tensor:
+    """Sum up the absolute gradient of a position's units by each input pixel, over a few probes of seeded noise.
 
-    The probes are seeded noise. Exactly 0 where a pixel has no way to the place.
+    Args:
+        network: the model.
+        layer: one of its layers.
+        position: (row, column) on its feature map.
+        probes: number of probes.
+
+    Returns:
+        ``[H, W]``; exactly 0 for a pixel that has no influence on the position.
     """
     generator = torch.Generator().manual_seed(0)
     side, device = network.input_size, network.model_copy.device
@@ -122,38 +141,40 @@ def gradient_support(network: Network, layer: Layer, place: tuple[int, int], pro
         noise = torch.rand(1, network.channels, side, side, generator=generator)
         with torch.enable_grad():
             image = network.preprocess(noise.to(device)).detach().requires_grad_()
-            # A clone, because a model may write into its input, and a leaf can't be written into.
+            # A clone, because a model may write into its input, and autograd forbids writing into a leaf.
             value = network.run(image.clone(), [layer.name])[layer.name]
-            at = value[0, :, place[0], place[1]] if value.ndim == 4 else value[0]
-            # Random weights, so that no two units cancel each other out.
-            weights = torch.rand(len(at), generator=generator).to(device) + 0.5
-            (gradient,) = torch.autograd.grad((at * weights).sum(), image)
+            units = value[0, :, position[0], position[1]] if value.ndim == 4 else value[0]
+            # Random weights, so that the gradients of two units do not cancel.
+            weights = torch.rand(len(units), generator=generator).to(device) + 0.5
+            (gradient,) = torch.autograd.grad((units * weights).sum(), image)
         total += gradient[0].abs().sum(dim=0).cpu().double()
     return total
 
 
-def measured_field(network: Network, layer: Layer | str, place: tuple[int, int], least: float = 0.0) -> SeenBox:
-    """What a place of a layer's map sees, by gradient: the smallest upright box round the pixels that move it.
+def measured_field(
+    network: Network, layer: Layer | str | nn.Module, position: tuple[int, int], threshold: float = 0.0
+) -> FieldBox:
+    """Measure the receptive field of a position by gradient: the smallest box around the pixels that influence it.
 
     Args:
-        network: as read.
-        layer: a layer of it, or its name.
-        place: (row, column) in the layer's map.
-        least: pixels count whose gradient is above this share of the largest; 0: all that move it at all. A
-            little more shows where a place looks that sees a trace of everything, through a gate.
+        network: the model.
+        layer: one of its layers, by name, by module or as a :class:`Layer`.
+        position: (row, column) on the layer's feature map.
+        threshold: share of the largest gradient that a pixel must exceed to count; 0 for any influence. A little more
+            gives the effective receptive field of a unit that a gate lets depend slightly on the whole image.
 
     Raises:
         LayerError: if there is no such layer.
-        UnitError: if there is no such place.
+        UnitError: if there is no such position.
     """
-    layer = network.layer(layer) if isinstance(layer, str) else layer
+    layer = layer if isinstance(layer, Layer) else network.layer(layer)
     height, width = layer.size
-    if not (0 <= place[0] < height and 0 <= place[1] < width):
-        raise UnitError(f"Layer {layer.name!r} has a map of {height} x {width} places; {place} is none of them.")
-    support = gradient_support(network, layer, place)
+    if not (0 <= position[0] < height and 0 <= position[1] < width):
+        raise UnitError(f"Layer {layer.name!r} has a map of {height} x {width} positions; {position} is none of them.")
+    support = gradient_support(network, layer, position)
     if not float(support.sum()) > 0 or not math.isfinite(float(support.sum())):
         side = float(network.input_size)
-        return SeenBox(0.0, 0.0, side, side, False)
-    seen = support > least * support.max()
-    rows, columns = seen.any(dim=1).nonzero().flatten(), seen.any(dim=0).nonzero().flatten()
-    return SeenBox(float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1, False)
+        return FieldBox(0.0, 0.0, side, side, False)
+    within = support > threshold * support.max()
+    rows, columns = within.any(dim=1).nonzero().flatten(), within.any(dim=0).nonzero().flatten()
+    return FieldBox(float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1, False)

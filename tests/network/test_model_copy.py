@@ -52,7 +52,7 @@ def test_guest_is_untouched_when_its_forward_raises() -> None:
     assert_same(before, portrait(model))
 
 
-def test_ghost_shares_parameters_and_copies_buffers() -> None:
+def test_the_copy_shares_parameters_and_copies_buffers() -> None:
     model = tiny()
     model_copy = ModelCopy(model)
     for mine, theirs in zip(model_copy.module.parameters(), model.parameters(), strict=True):
@@ -68,7 +68,7 @@ def test_ghost_shares_parameters_and_copies_buffers() -> None:
     assert bool((model_copy.module.norm.running_mean == 7.0).all())
 
 
-def test_ghost_is_stale_when_parameters_are_replaced() -> None:
+def test_the_copy_is_stale_when_parameters_are_replaced() -> None:
     model = tiny()
     model_copy = ModelCopy(model)
     assert not model_copy.stale()

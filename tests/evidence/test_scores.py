@@ -5,7 +5,7 @@ import torch
 
 from peek_widget import Recipe, score_pictures, top_crops
 from peek_widget.errors import PeekError, UnitError
-from peek_widget.evidence.measures import natural_activations
+from peek_widget.evidence.measures import dataset_statistics
 from peek_widget.network import read
 from peek_widget.zoo import Images, bundled
 
@@ -24,18 +24,18 @@ def evidence(network):
     return top_crops(network, "conv4", IMAGES, progress=False)
 
 
-def test_natural_is_what_the_images_do(network, evidence) -> None:
-    exact = natural_activations(network, torch.stack([image for image, _ in IMAGES]), ["conv4"])["conv4"]
-    found = evidence.natural()
+def test_statistics_are_those_of_all_activations(network, evidence) -> None:
+    exact = dataset_statistics(network, torch.stack([image for image, _ in IMAGES]), ["conv4"])["conv4"]
+    found = evidence.statistics()
     assert found.count == exact.count == 56
     assert torch.allclose(found.best, exact.best, rtol=1e-4, atol=1e-4)
-    # By the middles of a histogram of sampled places.
+    # Computed from the bins of a histogram of sampled positions.
     scale = exact.deviation.mean()
     assert float(((found.mean - exact.mean).abs() / scale).mean()) < 0.05
     assert float((found.deviation / exact.deviation).median()) == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_row_for_each_unit(network, evidence) -> None:
+def test_the_table_has_a_row_for_each_unit(network, evidence) -> None:
     seen = []
     table = score_pictures(
         network, evidence, units=[3, 0, 7], size=64, progress=lambda done, total: seen.append((done, total))
@@ -44,8 +44,8 @@ def test_a_row_for_each_unit(network, evidence) -> None:
     assert list(table.columns) == [
         "activation",
         "best",
-        "over_best",
-        "beats",
+        "activation_ratio",
+        "exceeds_best",
         "robustness",
         "rank",
         "flaw",
@@ -53,9 +53,9 @@ def test_a_row_for_each_unit(network, evidence) -> None:
     ]
     assert seen[-1] == (3, 3)
     assert (table["flaw"] == "").all()
-    assert (table["rank"] <= 3).all()  # its own picture excites hardly another unit more
-    assert (table["over_best"] > 1.0).all()
-    assert table["beats"].all()
+    assert (table["rank"] <= 3).all()  # hardly any other unit responds more to its picture
+    assert (table["activation_ratio"] > 1.0).all()
+    assert table["exceeds_best"].all()
     assert table["robustness"].between(0.3, 1.3).all()
     assert table["agreement"].between(-1.0, 1.0).all()
     assert table["agreement"].mean() > 0.2
@@ -65,10 +65,10 @@ def test_a_picture_drawn_in_one_step_is_worse(network, evidence) -> None:
     recipes = ("peek", Recipe().replace(steps=1))
     full, poor = (score_pictures(network, evidence, recipe, units=[3, 7], size=64) for recipe in recipes)
     assert (full["activation"] > poor["activation"]).all()
-    assert full["over_best"].mean() > 2.0 * poor["over_best"].mean()
+    assert full["activation_ratio"].mean() > 2.0 * poor["activation_ratio"].mean()
 
 
-def test_bad_input(network, evidence) -> None:
+def test_what_is_not_possible_is_refused_in_a_sentence(network, evidence) -> None:
     with pytest.raises(UnitError, match="numbered 0 to"):
         score_pictures(network, evidence, units=[10_000])
     with pytest.raises(PeekError, match="two different numbers"):

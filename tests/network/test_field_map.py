@@ -49,72 +49,72 @@ def averaging(model: nn.Module) -> nn.Module:
     return model.double().eval()
 
 
-def support(network: Network, name: str, place: tuple[int, int], probes: int) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the pixels that move a place at all."""
-    found = gradient_support(network, network.layer(name), place, probes)
+def support(network: Network, name: str, position: tuple[int, int], probes: int) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of the pixels that have any influence on a position."""
+    found = gradient_support(network, network.layer(name), position, probes)
     rows, columns = found.sum(dim=1).nonzero().flatten(), found.sum(dim=0).nonzero().flatten()
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_field_is_where_the_gradient_is(name: str):
+def test_the_receptive_field_is_where_the_gradient_is_not_zero(name: str):
     side, layer = ARCHITECTURES[name]
     network = read(averaging(built(name)), side, "none")
     fields = field_map(network, network.layer(layer))
     assert fields.kind == "exact"
     height, width = network.layer(layer).size
     clipped = []
-    for place in ((height // 2, width // 2), (0, width // 2), (height - 1, width - 1)):
-        # A maximum hands its gradient to one pixel of its window: with three in a row, more probes reach them all.
-        seen = fields.seen(place[0] * width + place[1])
-        found = support(network, layer, place, 12 if name == "googlenet" else 3)
+    for position in ((height // 2, width // 2), (0, width // 2), (height - 1, width - 1)):
+        # Max pooling passes its gradient to one pixel of its window: after three of them, more probes reach all pixels.
+        seen = fields.field_box(position[0] * width + position[1])
+        found = support(network, layer, position, 12 if name == "googlenet" else 3)
         clipped.append(seen.clipped)
         for edge, (mine, theirs) in enumerate(zip(seen.box, found, strict=True)):
             inward = theirs - mine if edge < 2 else mine - theirs
             # Never beyond the field; and up to its edge, where that is not the image's.
-            assert inward >= 0, f"{name} {place}: the gradient reaches {found}, the field {seen}"
+            assert inward >= 0, f"{name} {position}: the gradient reaches {found}, the field {seen}"
             if 0 < mine < side:
-                assert inward == 0, f"{name} {place}: the gradient reaches only {found}, the field {seen}"
+                assert inward == 0, f"{name} {position}: the gradient reaches only {found}, the field {seen}"
     assert clipped == [False, True, True], "a center within the image, a border and a corner at its edge"
 
 
-def test_where_a_gate_sees_everything_the_field_is_measured():
+def test_the_field_behind_a_squeeze_and_excitation_is_measured():
     network = read(averaging(models.efficientnet_b0(weights=None)), 128, "none")
     layer = network.layer("features.2")
     assert layer.global_field, "its squeeze-and-excitation averages over the whole image"
     fields = field_map(network, layer)
     assert fields.kind == "measured"
-    place = (layer.size[0] // 2 + 3, layer.size[1] // 2 - 5)
-    box = [int(v) for v in fields.seen(place[0] * layer.size[1] + place[1]).box]
-    moved = gradient_support(network, layer, place)
+    position = (layer.size[0] // 2 + 3, layer.size[1] // 2 - 5)
+    box = [int(v) for v in fields.field_box(position[0] * layer.size[1] + position[1]).box]
+    moved = gradient_support(network, layer, position)
     share = float(moved[box[1] : box[3], box[0] : box[2]].sum() / moved.sum())
     assert 0.85 < share < 1.0, (share, box)
     assert (box[2] - box[0]) * (box[3] - box[1]) < 0.15 * 128 * 128, f"a small part of the image, not {box}"
     assert field_map(network, layer, measure=False).kind == "whole"
 
 
-def test_a_measured_field_is_the_propagated_one_where_both_are_known():
+def test_a_measured_field_equals_the_propagated_one():
     network = read(averaging(built("resnet18")), 128, "none")
     assert (
         measured_field(network, "layer1.0", (16, 16)).box
-        == field_map(network, network.layer("layer1.0")).seen(16 * 32 + 16).box
+        == field_map(network, network.layer("layer1.0")).field_box(16 * 32 + 16).box
     )
-    within = measured_field(network, "layer1.0", (16, 16), least=0.1).box
+    within = measured_field(network, "layer1.0", (16, 16), threshold=0.1).box
     assert 0 < within[2] - within[0] < network.layer("layer1.0").receptive_field[1]
-    with pytest.raises(UnitError, match="map of 32 x 32 places"):
+    with pytest.raises(UnitError, match="map of 32 x 32 positions"):
         measured_field(network, "layer1.0", (32, 0))
 
 
-def test_a_vector_sees_the_whole_image():
+def test_the_field_of_a_vector_is_the_whole_image():
     network = read(bundled())
-    seen = field_map(network, network.layer("")).seen(0)
+    seen = field_map(network, network.layer("")).field_box(0)
     assert (seen.box, seen.clipped) == ((0.0, 0.0, 64.0, 64.0), False)
 
 
-def test_a_field_can_be_measured_within_somebodys_inference_mode():
+def test_a_field_can_be_measured_within_inference_mode():
     network = read(bundled())
     with torch.inference_mode():
         assert (
             measured_field(network, "conv2", (10, 10)).box
-            == field_map(network, network.layer("conv2")).seen(10 * 32 + 10).box
+            == field_map(network, network.layer("conv2")).field_box(10 * 32 + 10).box
         )

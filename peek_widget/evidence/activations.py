@@ -1,0 +1,131 @@
+"""Activations of layers on images: what a pass runs on each batch, and as a function for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from peek_widget._progress import progress_bar
+from peek_widget.errors import DatasetError, PeekError
+from peek_widget.evidence.dataset import DatasetLike, read_source
+from peek_widget.evidence.loading import LoaderOptions, load_batches
+from peek_widget.evidence.prepare import Preparer
+from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
+
+__all__ = ["activations", "layer_names", "own_network", "run_batch"]
+
+
+def own_network(
+    model: nn.Module | ModelCopy | Network,
+    input_size: int | None = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+    device: str | torch.device | None = None,
+) -> Network:
+    """Read a model, or a network again, so that an ascent may run the given one meanwhile."""
+    if isinstance(model, Network):
+        return model.replica(input_size=input_size, preprocess=preprocess, device=device)
+    return read(model.original if isinstance(model, ModelCopy) else model, input_size, preprocess, device)
+
+
+def layer_names(network: Network, layers: str | nn.Module | Iterable[str | nn.Module]) -> tuple[str, ...]:
+    """Return the names of one layer or several; a name stays as it was given, a module gets that of its layer.
+
+    Raises:
+        LayerError: if there is no such layer.
+        PeekError: if there is none at all.
+    """
+    given = [layers] if isinstance(layers, (str, nn.Module)) else list(layers)
+    if not given:
+        raise PeekError("layers is empty: name at least one that layers(model) lists.")
+    found = [(one, network.layer(one).name) for one in given]
+    return tuple(dict.fromkeys(one if isinstance(one, str) else name for one, name in found))
+
+
+@torch.inference_mode()
+def run_batch(network: Network, images: Tensor, layers: Iterable[str], *, prepared: bool = False) -> dict[str, Tensor]:
+    """Compute the activations of layers, before their last ReLUs, on a batch as it is loaded.
+
+    Args:
+        network: the model.
+        images: ``[N, C, H, W]``, uint8 or float32 in [0, 1], on any device.
+        layers: names of the layers.
+        prepared: whether the images have already been preprocessed.
+
+    Returns:
+        for each name ``[N, C, H, W]`` or ``[N, C]``, float32, on the network's device.
+    """
+    images = images.to(network.model_copy.device, non_blocking=True)
+    images = images.float().div_(255.0) if images.dtype == torch.uint8 else images
+    return network.run(images if prepared else network.preprocess(images), layers)
+
+
+def activations(
+    model: nn.Module | ModelCopy | Network,
+    images: DatasetLike,
+    layers: str | nn.Module | Iterable[str | nn.Module],
+    *,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+    input_size: int | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int = 32,
+    progress: bool | None = None,
+) -> dict[str, Tensor]:
+    """Compute the activations of layers on images, before each layer's last ReLU.
+
+    This is what Captum's ``LayerActivation(model, layer).attribute(images)``, torchvision's
+    ``create_feature_extractor`` and timm's ``features_only`` give, with these differences: a layer whose output has
+    gone through a ReLU is read *before* that ReLU, as everywhere in this package (apply ``relu()`` for the other);
+    images of any kind and size are brought to the network's input size and preprocessed; and it is a copy of the
+    model's structure that is run, in eval mode, so that the model itself stays untouched.
+
+    >>> found = activations(model, "photos", ["layer3.1", model.fc])
+    >>> found["layer3.1"].shape
+    torch.Size([120, 256, 14, 14])
+
+    Args:
+        model: any Module with a forward of one batch of images.
+        images: a folder, a torch Dataset, a list of PIL images, arrays, tensors or file names, or a tensor
+            ``[N, C, H, W]`` in [0, 1]. Of each image the shorter side is resized to the input size and the center is
+            cut out, as in a pass (:func:`top_crops`).
+        layers: one layer or several, by name or as modules of the model; one forward computes them all. ``""`` is the
+            model's output.
+        preprocess, input_size, device: see :func:`~peek_widget.network.read`.
+        batch_size: number of images in a forward.
+        progress: None shows a progress bar for what takes more than two seconds, True at once, False never.
+
+    Returns:
+        for each layer's name ``[N, C, H, W]`` (``[N, C]`` for a vector), float32, on the CPU, in the images' order.
+
+    Raises:
+        DatasetError: if an image can't be read.
+        LayerError: if there is no such layer.
+        ModelError: if the model can't be read, or its forward raises.
+    """
+    network = own_network(model, input_size, preprocess, device)
+    names = layer_names(network, layers)
+    if isinstance(images, (Tensor, np.ndarray)) and images.ndim != 4:
+        raise DatasetError(
+            f"images is a {type(images).__name__} of shape {tuple(images.shape)}: give [N, C, H, W] for a tensor, "
+            "[N, H, W, C] for an array (of a single image, image[None])."
+        )
+    source = read_source(images)
+    options = LoaderOptions(batch_size=batch_size)
+    preparer = Preparer(network.channels, network.input_size, network.input_size, False, network.preprocess)
+    found: dict[str, Tensor] = {}
+    done = 0
+    with progress_bar(len(source), "Activations", progress, unit="image") as bar:
+        for batch in load_batches(source, preparer, range(len(source)), options.batch_size):
+            if batch.images is None or batch.skipped:
+                item = batch.skipped[0]
+                raise DatasetError(f"The image {item.name!r} can't be read: {item.reason}.")
+            for name, values in run_batch(network, batch.images, names).items():
+                if name not in found:
+                    found[name] = torch.empty((len(source), *values.shape[1:]), dtype=torch.float32)
+                found[name][done : done + len(values)] = values.cpu()
+            done += len(batch.items)
+            bar.update(len(batch.items))
+    return found
