@@ -200,25 +200,10 @@ class SheetCache:
     def _make(self, key: SheetKey, weights: str, network: Network) -> CachedSheet:
         recipe = as_recipe(key.recipe)
         store = None if self._store is None else f"{self._store.rstrip('/')}/{key.folder(recipe, weights)}"
-        sheet = ExplorerSheet(
-            network,
-            key.layer,
-            recipe,
-            None,
-            key.seed,
-            key.size,
-            store,
-            None,
-            objective=key.kind,
-            drafts=False,
-            crops=None,
-            batch=None,
-            threads=None,
-            tags=self._tags,
-        )
+        options: dict[str, Any] = {"seed": key.seed, "size": key.size, "objective": key.kind}
+        sheet = ExplorerSheet(network, key.layer, recipe, store=store, tags=self._tags, **options)
         # where all steps are hardly more than those of a preview, there is nothing to wait for
         previews = recipe.steps > 2 * DRAFT_STEPS
-        options: dict[str, Any] = {"seed": key.seed, "size": key.size, "objective": key.kind}
         drafts = plan(network, key.layer, recipe, draft=True, **options) if previews else []
         self._numbers += 1
         return CachedSheet(self._numbers, sheet, sheet.scheduler(self.network, drafts, clock=self._clock))
