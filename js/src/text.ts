@@ -22,7 +22,7 @@ export const text = {
   negativeHelp: "Negative objective: lowers the activation instead of raising it",
   featureMap: "Position in the feature map",
   position: ([row, column]: readonly number[], [rows, columns]: readonly number[]) =>
-    `row ${row}, column ${column} (of ${rows} × ${columns})`,
+    `row ${row}, column ${column} (of ${rows}\u00a0×\u00a0${columns})`,
   center: "Reset to center",
   sizeBox: "Image size in px (empty = recipe default)",
   sizeLabel: "Size",

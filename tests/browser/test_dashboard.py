@@ -194,6 +194,6 @@ def test_nothing_on_the_page_takes_a_file_or_a_path(visitor):
     assert {name for kind, name in fields if kind in ("text", "search")} == {
         "Layer",
         "Class",
-        "Search tags or unit numbers",
+        "Search tags or units",
         "",
     }

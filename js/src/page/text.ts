@@ -1,7 +1,7 @@
 // The texts of a sheet's static page. Not in ../text.ts, which is stored in every saved widget state.
 
 export const text = {
-  search: "Search tags or unit numbers",
+  search: "Search tags or units",
   searchHelp: "Part of a tag, a unit number, or a range such as 12-40",
   sort: "Sort",
   orders: { unit: "by unit", activation: "by activation", tag: "by tag", likeness: "by similarity" },

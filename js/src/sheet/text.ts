@@ -7,7 +7,7 @@ export const text = {
   sortActivation: "by activation",
   sortTag: "by tag",
   sortSimilarity: "by similarity",
-  sheetSearch: "Search tags or unit numbers",
+  sheetSearch: "Search tags or units",
   sheetZoom: "Thumbnail size",
   stopDrawing: "Stop",
   resumeDrawing: "Resume",

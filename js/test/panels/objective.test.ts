@@ -66,7 +66,7 @@ test("a position is chosen on the map by key and by click, and reset to the cent
   press("ArrowLeft");
   await settle();
   expect(model.state.at).toEqual([6, 5]);
-  expect(map.getAttribute("aria-valuetext")).toContain("row 6, column 5 (of 14 × 14)");
+  expect(map.getAttribute("aria-valuetext")).toContain("row 6, column 5 (of 14\u00a0×\u00a014)");
   for (let i = 0; i < 9; i += 1) press("ArrowUp");
   await settle();
   expect(model.state.at).toEqual([0, 5]);
