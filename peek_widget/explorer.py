@@ -239,7 +239,7 @@ class UnitExplorer(anywidget.AnyWidget):
     - `gauge`: the drawn picture beside the real images, by one rule (best place of the map, before any ReLU):
       `activation` of the picture as it is now, laid before the network without the random views; `lowest`, `median`,
       `high` (99 % are below) and `best` of the images; `activation_ratio`, the one by the other (None where the best is
-      not above zero); `text`; and, once the run has ended, `verdict` (`rank` of the unit in its layer on its own
+      not above zero); `text`; and, once the run has ended, `score` (`rank` of the unit in its layer on its own
       picture, `units`, `robustness`, `activation_ratio`, `text`). {} before the first image.
 
     The panel "Whole layer" draws every unit, those in view first, and gives way to the bench; `sheet` is what it has

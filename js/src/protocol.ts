@@ -127,7 +127,7 @@ export interface Gauge {
   activation: number | null;
   activation_ratio: number | null;
   text: string;
-  verdict: { text: string } | null;
+  score: { text: string } | null;
 }
 
 /** left, top, right, bottom, as shares of the image. */

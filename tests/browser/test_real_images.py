@@ -150,7 +150,7 @@ def test_the_run_starts_from_a_crop_and_from_noise_again(beside):
     book.until("d.large === 0")
 
 
-def test_the_gauge_says_it_and_the_verdict_comes_at_the_end(beside):
+def test_the_gauge_has_a_sentence_and_the_score_comes_at_the_end(beside):
     show = SHOW.replace("recipe=long", "recipe=long.replace(steps=60)")
     book = beside(show, "d.evidence === 'done' && d.state === 'done'")
     book.page.wait_for_function(
@@ -158,7 +158,7 @@ def test_the_gauge_says_it_and_the_verdict_comes_at_the_end(beside):
     )
     expect(book.root.locator(".peek-gauge-text")).to_contain_text("the top real image (of 60)")
     expect(book.root.locator(".peek-mark-optimized")).to_be_visible()
-    assert book.ask("explorer.gauge['verdict']['rank']") >= 1
+    assert book.ask("explorer.gauge['score']['rank']") >= 1
 
 
 def test_a_bad_folder_is_said_and_it_draws_on(beside):

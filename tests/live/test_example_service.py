@@ -77,14 +77,14 @@ def test_crops_and_gauge_show_what_a_pass_finds(explore, images):
     rows = sent_messages(explorer, "crops")[-1][0]["crops"]
     assert [row["activation"] for row in rows] == [c.activation for c in expected.top]
     assert rows[0]["label"] == expected.top[0].label_name != ""
-    eventually(lambda: explorer.gauge.get("verdict"))
+    eventually(lambda: explorer.gauge.get("score"))
     gauge = explorer.gauge
     assert gauge["best"] == pytest.approx(expected.top[0].activation)
     assert gauge["median"] == pytest.approx(expected.image_quantiles[0.5])
     assert (gauge["layer"], gauge["unit"], gauge["images"]) == ("conv2", 3, COUNT)
     assert gauge["activation"] is not None
     assert "real image" in gauge["text"]
-    assert 1 <= gauge["verdict"]["rank"] <= gauge["verdict"]["units"] == 16
+    assert 1 <= gauge["score"]["rank"] <= gauge["score"]["units"] == 16
 
 
 def test_each_thumbnail_is_sent_once_and_is_small(explore, images):

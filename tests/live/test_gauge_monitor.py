@@ -29,7 +29,7 @@ class Layer:
     def __len__(self):
         return 16
 
-    def natural(self):
+    def statistics(self):
         return None
 
 
@@ -64,15 +64,9 @@ def calls(monkeypatch):
         return [PictureScore(12.0, 4.0, 3.0, True, 0.8, 1, "")]
 
     monkeypatch.setattr(gauge_monitor.measures, "still_activation", still_activation)
-    monkeypatch.setattr(gauge_monitor.measures, gauge_monitor_score(), score)
+    monkeypatch.setattr(gauge_monitor.measures, "score", score)
     monkeypatch.setattr(gauge_monitor, "objective_of", lambda *_: None)
-    made_monitor = GaugeMonitor(lambda: network, lambda: clock[0])
-    clock = [0.0]
-    return SimpleNamespace(made=made, monitor=made_monitor, clock=clock)
-
-
-def gauge_monitor_score():
-    return "verdict" if hasattr(gauge_monitor.measures, "verdict") else "score"
+    return SimpleNamespace(made=made, monitor=GaugeMonitor(lambda: network, lambda: 0.0))
 
 
 def test_a_picture_is_measured_once_and_compared(calls):
@@ -81,7 +75,7 @@ def test_a_picture_is_measured_once_and_compared(calls):
     calls.monitor.measure(UNIT)
     assert calls.made == ["measure"]
     value = calls.monitor.value(UNIT)
-    assert (value["activation"], value["over_best"], value["verdict"]) == (12.0, 3.0, None)
+    assert (value["activation"], value["activation_ratio"], value["score"]) == (12.0, 3.0, None)
     assert value["text"] == "3.0× the activation of the top real image (of 250)."
 
 
@@ -120,7 +114,7 @@ def test_a_finished_picture_is_scored_and_again_after_the_pass(calls):
     assert monitor.score_due(UNIT, Layer(250), pass_running=False)
     monitor.score(UNIT, Layer(250))
     assert not monitor.score_due(UNIT, Layer(250), pass_running=False)
-    assert monitor.value(UNIT)["verdict"]["units"] == 16
+    assert monitor.value(UNIT)["score"]["units"] == 16
 
 
 def test_the_first_and_the_last_picture_of_a_run_wake_the_thread(calls):

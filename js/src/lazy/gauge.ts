@@ -37,7 +37,7 @@ function lowEnd({ lowest, best }: Gauge): number {
 export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
   const { client } = view;
   const words = el("p", { class: "peek-gauge-text", "aria-live": "off" });
-  const verdict = el("p", { class: "peek-help" });
+  const score = el("p", { class: "peek-help" });
   const marks = ["median", "high", "best"].map((kind) => el("span", { class: `peek-mark peek-mark-${kind}` }));
   const drawn = el("span", { class: "peek-mark-optimized" });
   const times = el("div", { class: "peek-times", "aria-hidden": "true" });
@@ -68,7 +68,7 @@ export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
     panel.classList.toggle("peek-gauge-empty", empty);
     if (empty) {
       setText(words, "");
-      setText(verdict, "");
+      setText(score, "");
       drawn.hidden = true;
       for (const { value } of legend) setText(value, "–");
       return;
@@ -91,7 +91,7 @@ export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
       setText(value, number === null || number === undefined ? "–" : formatNumber(number));
     });
     setText(words, gauge.text);
-    setText(verdict, gauge.verdict?.text ?? "");
+    setText(score, gauge.score?.text ?? "");
     scale.setAttribute("aria-label", gauge.text || text.gaugeSpoken);
     const wanted = gauge.best > 0 ? timesFor(reach) : [];
     if (wanted.join() !== ticks) {
@@ -109,7 +109,7 @@ export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
     words,
     el("div", { class: "peek-scale-box" }, scale, times),
     el("div", { class: "peek-legend" }, ...legend.map(({ item }) => item)),
-    verdict,
+    score,
   ];
 }
 

@@ -12,8 +12,8 @@ const GAUGE: Gauge = {
   best: 4,
   activation: 12.4,
   activation_ratio: 3.1,
-  text: "Excites the unit 3.1 times as much as the best of 250 real images.",
-  verdict: null,
+  text: "3.1× the activation of the top real image (of 250).",
+  score: null,
 };
 
 test("the maximum over the real images is in the middle of the scale, whatever the numbers", () => {

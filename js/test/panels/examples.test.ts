@@ -30,7 +30,7 @@ afterEach(() => {
 
 const EVIDENCE = {
   state: "running",
-  text: "Looking through real images: 40 of 250.",
+  text: "Scanning the dataset: 40 of 250 images.",
   problem: "",
   layer: "conv2",
   unit: 3,
@@ -48,8 +48,8 @@ const GAUGE: Gauge = {
   best: 4,
   activation: 12.4,
   activation_ratio: 3.1,
-  text: "Excites the unit 3.1 times as much as the best of 250 real images.",
-  verdict: null,
+  text: "3.1× the activation of the top real image (of 250).",
+  score: null,
 };
 
 function crop(id: number, more: Partial<CropInfo> = {}): CropInfo {
@@ -259,8 +259,8 @@ test("the gauge shows its sentence and its mark", async () => {
   expect(find(".peek-mark-best").style.left).toBe("50%");
   expect(Number.parseFloat(find(".peek-mark-optimized").style.left)).toBeGreaterThan(70);
   expect(find(".peek-legend").textContent).toContain("median 1.00");
-  await model.receive({ gauge: { ...GAUGE, verdict: { text: "Checked at the end." } } });
-  expect(find(".peek-gauge .peek-help").textContent).toBe("Checked at the end.");
+  await model.receive({ gauge: { ...GAUGE, score: { text: "Final check: fine." } } });
+  expect(find(".peek-gauge .peek-help").textContent).toBe("Final check: fine.");
   await model.receive({ unit: 9 });
   expect(find(".peek-gauge-text").textContent).toBe("");
 });

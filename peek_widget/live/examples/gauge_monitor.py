@@ -152,7 +152,7 @@ class GaugeMonitor:
         elif picture.target.objective == "channel":
             found["text"] = f"{found['text']} {_CHANNEL}"
         score = self._score
-        found["verdict"] = (
+        found["score"] = (
             score.content if score is not None and score.picture == _key(picture) and picture.done else None
         )
         return found
