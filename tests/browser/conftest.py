@@ -1,6 +1,7 @@
 """A real JupyterLab with a real kernel, and a real Chromium that may talk to nothing else."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -13,9 +14,10 @@ import pytest
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import expect
 
+from . import forked_kernels
 from .lab import Notebook, Notebook7
 from .marimo import App, MarimoServer
-from .serving import Served, jupyters_own
+from .serving import REPOSITORY, ForkServer, Served, jupyters_own
 from .voila import Dashboard, Visitor, VoilaServer
 
 # ends a test that hangs, and is no measure of speed: a loaded machine must pass too
@@ -97,6 +99,9 @@ def new_context(chromium, refused):
     return context
 
 
+KERNEL = [sys.executable, "-m", "ipykernel_launcher"]
+
+
 class Server(Served):
     """A jupyter-lab of the test's own, in a folder of the test's own."""
 
@@ -132,7 +137,18 @@ class Server(Served):
             "JUPYTERLAB_SETTINGS_DIR": str(self.settings),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         }
+        self.write_kernelspec("fresh", KERNEL, {})
+        self.fork_kernels = ForkServer(folder, environment) if forked_kernels.SUPPORTED else None
+        if self.fork_kernels:
+            self.write_kernelspec("python3", self.fork_kernels.command, {})
         self.start(command, self.root, environment, self._answers)
+        if self.fork_kernels:
+            self.fork_kernels.until_ready()
+
+    def stop(self):
+        super().stop()
+        if self.fork_kernels:
+            self.fork_kernels.stop()
 
     def _answers(self):
         try:
@@ -155,15 +171,16 @@ class Server(Served):
         self.set("@jupyter-widgets/jupyterlab-manager/plugin", {"saveState": on})
 
     def add_kernel(self, name, path):
-        """A kernel by the same Python, with the packages in `path` before its own."""
+        """Add a kernel by the same Python, started afresh, with the packages in `path` before its own."""
+        path = os.pathsep.join([str(path), str(REPOSITORY)])
+        self.write_kernelspec(name, KERNEL, {"PYTHONPATH": path})
+
+    def write_kernelspec(self, name, command, environment):
+        """Have the kernels of that name started by `command`."""
         folder = self.share / "kernels" / name
         folder.mkdir(parents=True, exist_ok=True)
-        spec = {
-            "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            "env": {"PYTHONPATH": str(path)},
-            "display_name": name,
-            "language": "python",
-        }
+        argv = [*command, "-f", "{connection_file}"]
+        spec = {"argv": argv, "env": environment, "display_name": name, "language": "python"}
         (folder / "kernel.json").write_text(json.dumps(spec))
 
     def ask(self, method, path):
@@ -185,31 +202,54 @@ def server(tmp_path_factory):
     server.stop()
 
 
+MOST_LEFT, MOST_USES = 2, 12
+"""Pages of JupyterLab that wait for the next test, and the tests that have one before it is closed."""
+
+
+@pytest.fixture(scope="session")
+def left_pages():
+    """Pages of JupyterLab that a test has left as good as new, each with the number of tests that had it."""
+    return []
+
+
 @pytest.fixture
-def pages(server, request):
+def own_page(request):
+    """Whether this test must have a page to itself: one that it changes, or whose loading it looks at."""
+    return "strangers" in request.fixturenames or request.node.get_closest_marker("own_page") is not None
+
+
+@pytest.fixture
+def pages(server, request, left_pages, own_page):
     """`pages(made)` looks after a page until the test ends: a screenshot if it failed, and its errors."""
     opened = []
 
-    def keep(page):
-        opened.append(page)
+    def keep(page, uses=0):
+        opened.append((page, uses))
         return page
 
     keep.opened = opened
     yield keep
     failed = getattr(request.node, "failed", False)
-    for number, each in enumerate(opened):
+    for number, (each, uses) in enumerate(opened):
         if failed and not each.page.is_closed():
             folder = Path("test-results")
             folder.mkdir(exist_ok=True)
             # a page that hangs has none to give, and must not hide why the test failed
             with contextlib.suppress(PlaywrightError):
                 each.page.screenshot(path=folder / f"{short_name(request)}-{number}.png")
-        errors = each.errors
-        each.page.close()
+        another = not (failed or own_page) and uses + 1 < MOST_USES and len(left_pages) < MOST_LEFT
+        if another and each.clear():
+            each.leave()
+            left_pages.append((each.page, uses + 1))
+        else:
+            each.page.close()
         if not failed:
-            assert errors == [], "the widget raised in the page"
+            assert each.errors == [], "the widget raised in the page"
     # a kernel that goes on streaming slows the next test
     server.end_kernels()
+
+
+numbers = itertools.count()
 
 
 def short_name(request):
@@ -217,12 +257,14 @@ def short_name(request):
 
 
 @pytest.fixture
-def notebook(server, browser_context, request, pages):
+def notebook(server, browser_context, request, pages, left_pages, own_page):
     """`notebook(cells)` opens a page with a fresh notebook; `notebook(path=...)` with a copy of that one."""
 
     def open_notebook(cells=None, path=None, host=Notebook, **more):
-        name = f"{short_name(request)}-{len(pages.opened)}.ipynb"
-        return pages(host(server, browser_context, name, cells=cells, path=path, **more))
+        # a test that is run again must not find its kernel or its workspace
+        name = f"{short_name(request)}-{next(numbers)}.ipynb"
+        left, uses = left_pages.pop() if host.reusable and left_pages and not own_page else (None, 0)
+        return pages(host(server, browser_context, name, cells=cells, path=path, left=left, **more), uses)
 
     return open_notebook
 
@@ -232,7 +274,7 @@ def dashboard(server, browser_context, request, pages):
     """`dashboard(cells)` opens a page of Voila; `dashboard(path=...)` of a copy of that notebook."""
 
     def open_dashboard(cells=None, path=None):
-        name = f"{short_name(request)}-{len(pages.opened)}.ipynb"
+        name = f"{short_name(request)}-{next(numbers)}.ipynb"
         return pages(Dashboard(server, browser_context, name, cells=cells, path=path))
 
     return open_dashboard

@@ -12,11 +12,31 @@ PANEL = """path => {
 }"""
 
 
-class Notebook(Page):
-    """One page of JupyterLab with one notebook."""
+# Closes every document, unasked and unsaved, and ends its kernel; says whether the page is as good as new.
+CLEAR = """async () => {
+  const { jupyterapp } = window;
+  if (!jupyterapp?.shell) return false;
+  for (const panel of [...jupyterapp.shell.widgets('main')].filter(widget => widget.context)) {
+    await panel.context.sessionContext.shutdown();
+    panel.context.model.dirty = false;
+    panel.close();
+    for (let waited = 0; !panel.isDisposed && waited < 100; waited++) await new Promise(done => setTimeout(done, 20));
+    if (!panel.isDisposed) return false;
+  }
+  return document.querySelector('.jp-Dialog, .peek-root') === null;
+}"""
 
-    def __init__(self, server, context, name, cells=None, path=None, kernel="python3"):
-        self.server, self.name = server, name
+
+class Notebook(Page):
+    """One page of JupyterLab with one notebook.
+
+    JupyterLab itself takes longer to load than most tests to run: a test may take the page that another one has left.
+    """
+
+    reusable = True
+
+    def __init__(self, server, context, name, cells=None, path=None, kernel="python3", left=None):
+        self.server, self.name, self._left = server, name, left
         self.file = server.root / name
         if path is not None:
             shutil.copy(path, self.file)
@@ -27,6 +47,23 @@ class Notebook(Page):
 
     # -- the page
 
+    def open(self):
+        if self._left is None:
+            super().open()
+            return
+        self.take(self._left)
+        self.page.evaluate(
+            "path => { window.jupyterapp.commands.execute('docmanager:open', { path }) }",
+            self.name,
+        )
+        self.until_ready()
+
+    def clear(self):
+        """Close the notebook; whether the page can be another test's."""
+        if not self.reusable or self.page.is_closed() or "/lab/" not in self.page.url:
+            return False
+        return self.page.evaluate(CLEAR)
+
     def address(self):
         # a fresh workspace every time, or Lab would restore an earlier test's tabs
         return f"/lab/workspaces/{self.name.removesuffix('.ipynb')}-{self.loads}/tree/{self.name}"
@@ -34,6 +71,10 @@ class Notebook(Page):
     def load(self):
         self.loads += 1
         self.page.goto(self.server.url + self.address())
+        self.until_ready()
+
+    def until_ready(self):
+        """Wait until the notebook is shown and its kernel answers."""
         self.page.wait_for_function(
             f"""path => {{
               const app = window.jupyterapp;
@@ -132,6 +173,8 @@ class Notebook(Page):
 
 class Notebook7(Notebook):
     """The same in Notebook 7, which is one page for one notebook and has the same application object."""
+
+    reusable = False
 
     def address(self):
         return f"/notebooks/{self.name}"

@@ -26,9 +26,24 @@ class Page:
         self.open()
 
     def open(self):
-        self.page = self.context.new_page()
-        self.page.on("pageerror", lambda error: self._errors.append(str(error.stack or error)))
+        self.take(self.context.new_page())
         self.load()
+
+    def take(self, page):
+        """Have this page, and note its errors from now on."""
+        self.page = page
+        self.page.on("pageerror", self._note_error)
+
+    def _note_error(self, error):
+        self._errors.append(str(error.stack or error))
+
+    def clear(self):
+        """Close what the page shows; whether it can be another test's: only where the host allows that."""
+        return False
+
+    def leave(self):
+        """Give up the page without closing it."""
+        self.page.remove_listener("pageerror", self._note_error)
 
     def open_blank(self):
         """A page that shows nothing, in the place of one that was closed."""

@@ -3,9 +3,14 @@
 import os
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
+
+from . import forked_kernels
 
 START_SECONDS = 60
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def free_port():
@@ -25,6 +30,54 @@ def jupyters_own(folder):
     }
 
 
+def surroundings(folder, more):
+    """Environment variables of a process of the tests: what it writes stays in a folder, and one thread is enough."""
+    return {
+        **os.environ,
+        "HOME": str(folder),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+        # the checkout that is tested, whichever one is installed
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
+        **more,
+    }
+
+
+class ForkServer:
+    """The process that kernels are forked from; `command` starts one of its kernels, less the arguments."""
+
+    def __init__(self, folder, environment):
+        self.log = folder / "fork-server.log"
+        self.address = folder / "fork-server"
+        self.command = [sys.executable, "-S", "-E", str(forked_kernels.LAUNCHER), str(self.address)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, forked_kernels.__file__, self.address],
+                env=surroundings(folder, environment),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def until_ready(self):
+        """Wait until kernels can be forked."""
+        ends = time.monotonic() + START_SECONDS
+        while not self.address.exists():
+            if self.process.poll() is not None or time.monotonic() > ends:
+                self.stop()
+                raise AssertionError(f"no kernels can be forked\n{self.log.read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def stop(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
 class Served:
     """A server at `url`; its words are in `log`."""
 
@@ -36,13 +89,7 @@ class Served:
 
     def start(self, command, cwd, environment, answers):
         """Start it, and wait until `answers()` is true."""
-        environment = {
-            **os.environ,
-            "HOME": str(self.folder),
-            "XDG_CACHE_HOME": str(self.folder / "cache"),
-            "OMP_NUM_THREADS": "1",
-            **environment,
-        }
+        environment = surroundings(self.folder, environment)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=cwd, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -105,6 +105,7 @@ def test_save_downloads_the_exact_picture_and_its_recipe_draws_it_again(shown):
     expect(book.root.locator(".peek-save p")).to_contain_text("Saved as")
 
 
+@pytest.mark.own_page
 def test_copy_and_where_it_is_refused(shown):
     book = shown()
     book.page.context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -111,13 +111,13 @@ def test_a_reloaded_page_shows_a_paused_picture(running):
 
 def test_frames_and_pause_go_on_while_a_cell_sleeps(running):
     # a message sent by the cell itself is what makes ipykernel 7.4 route Pause behind the cell
-    book = running("import time\nexplorer.unit = 3\ntime.sleep(60)")
+    book = running("import time\nexplorer.unit = 3\ntime.sleep(600)")
     book.run_cell(2, wait=False)
     book.until_busy()
     drawn = book.until("true")["drawn"]
-    book.until(f"d.drawn > {drawn + 30}", timeout=25)
+    book.until(f"d.drawn > {drawn + 30}")
     book.root.get_by_role("button", name="Pause").click()
-    book.until("d.state === 'paused'", timeout=15)
+    book.until("d.state === 'paused'")
     # before the cell ends: not the main thread's doing
     assert book.busy(), "the cell had ended already"
     book.interrupt()
@@ -126,11 +126,11 @@ def test_frames_and_pause_go_on_while_a_cell_sleeps(running):
 
 def test_everything_in_one_go_with_a_sleeping_cell_last(notebook):
     """Run-all: the page says hello only when the last cell already sleeps."""
-    book = notebook([MODEL + LONG, SHOW, "import time\ntime.sleep(60)"])
+    book = notebook([MODEL + LONG, SHOW, "import time\ntime.sleep(600)"])
     book.run_all(wait=False)
-    book.until("d.drawn > 3 && d.state === 'running'", timeout=40)
+    book.until("d.drawn > 3 && d.state === 'running'")
     book.root.get_by_role("button", name="Pause").click()
-    book.until("d.state === 'paused'", timeout=15)
+    book.until("d.state === 'paused'")
     assert book.busy(), "the cell had ended already"
     book.interrupt()
     book.settled()
@@ -158,8 +158,7 @@ explorer
     book.ask("MOOD.update(good=False)")
     book.until("d.state === 'error'")
     book.page.wait_for_function(
-        "() => document.querySelector('.peek-root').textContent.includes('not in the mood <b>today</b>')",
-        timeout=5000,
+        "() => document.querySelector('.peek-root').textContent.includes('not in the mood <b>today</b>')"
     )
     book.ask("MOOD.update(good=True)")
     book.ask("setattr(explorer, 'unit', 3)")
@@ -195,6 +194,8 @@ def test_nothing_was_asked_of_any_other_machine(running, strangers):
     assert strangers == []
 
 
+@pytest.mark.alone
+@pytest.mark.own_page
 def test_a_slow_browser_makes_no_queue(running):
     book = running()
     devtools = book.page.context.new_cdp_session(book.page)

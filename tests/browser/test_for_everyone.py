@@ -9,6 +9,9 @@ from playwright.sync_api import expect
 
 from .axe import violations
 
+# themes, emulated media, focus: of the page, not of the widget
+pytestmark = pytest.mark.own_page
+
 MODEL = """
 from peek_widget import Recipe, UnitExplorer
 from peek_widget.zoo import Images

@@ -10,6 +10,8 @@ from PIL import Image, ImageChops, ImageStat
 from .memory import page_memory
 from .test_explorer import LONG, MODEL
 
+pytestmark = [pytest.mark.alone, pytest.mark.own_page]
+
 CHANGES = 1000
 
 # Turns every control that it finds, one after the other, as a hand would: a seeded choice among those that can be

@@ -109,6 +109,7 @@ def test_keys_in_its_boxes_tag_nothing_and_reach_no_notebook(sheet):
     assert book.page.locator(".jp-Cell").count() == 2
 
 
+@pytest.mark.alone
 def test_another_layer_is_another_sheet_and_the_first_is_kept(sheet):
     book = sheet()
     until(book, "Number(s.drafts) > 3")
