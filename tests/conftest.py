@@ -1,4 +1,4 @@
-"""For all tests: one thread, and no test that fails because the machine is busy."""
+"""For all tests: one thread, no test that fails because the machine is busy, and FLAKY at the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 
 import torch
 from hypothesis import HealthCheck, settings
+
+from .flaky import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 # Small networks gain nothing from more, and beside a busy process two threads are ten times slower than one.
 torch.set_num_threads(1)

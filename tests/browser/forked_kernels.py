@@ -1,4 +1,4 @@
-"""Kernels that begin with their imports done: a process that has torch and peek_widget loaded forks one for each notebook.
+"""Kernels that begin with their imports done: a process with torch and peek_widget loaded forks one for each notebook.
 
 A kernel by itself takes some 4 s of a core until its explorer draws, nearly all of it spent on importing; a forked one
 takes a tenth of that. It is the same ipykernel with the same arguments, and it lives, is interrupted and dies as one
