@@ -263,7 +263,9 @@ def notebook(server, browser_context, request, pages, left_pages, own_page):
     def open_notebook(cells=None, path=None, host=Notebook, **more):
         # a test that is run again must not find its kernel or its workspace
         name = f"{short_name(request)}-{next(numbers)}.ipynb"
-        left, uses = left_pages.pop() if host.reusable and left_pages and not own_page else (None, 0)
+        # a page knows the kernels that there were when it was loaded
+        new = own_page or not host.reusable or not left_pages or "kernel" in more
+        left, uses = (None, 0) if new else left_pages.pop()
         return pages(host(server, browser_context, name, cells=cells, path=path, left=left, **more), uses)
 
     return open_notebook
