@@ -2,8 +2,9 @@
 
     .venv/bin/python scripts/release.py            builds into dist/, checks, and says how to upload
     .venv/bin/python scripts/release.py --quick    without the fresh environment
+    python scripts/release.py --tag v1.2.3         refuses where the version is another
 
-Uploading is left to a person: twine upload dist/*.
+Uploading is left to a person: push the tag and approve the workflow `release`, or twine upload dist/*.
 """
 
 from __future__ import annotations
@@ -116,8 +117,11 @@ def try_out(wheel: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="don't try the wheel in an environment of its own")
+    parser.add_argument("--tag", help="the tag that this release is to have")
     options = parser.parse_args()
     number = version()
+    if options.tag not in (None, f"v{number}"):
+        sys.exit(f"The tag is {options.tag}, and peek_widget/_version.py says {number}.")
     shutil.rmtree(DIST, ignore_errors=True)
     say(f"building {number}")
     subprocess.run([sys.executable, "-m", "build", "--outdir", DIST, ROOT], check=True, stdout=subprocess.DEVNULL)

@@ -1,8 +1,8 @@
-"""The weights in a Caffe model file (``.caffemodel``), without Caffe.
+"""Read the weights in a Caffe model file (``.caffemodel``), without Caffe.
 
 Such a file is one message of Google's protocol buffers. Of the hundreds of fields that Caffe's schema has, only the
-few that hold weights are declared here, with their numbers from ``caffe.proto`` (BVLC); the protobuf runtime reads
-past all others. Nothing in the file is run.
+few that hold weights are declared here, with their numbers from ``caffe.proto`` (BVLC); the protobuf runtime skips
+all others. No code in the file is run.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from peek_widget.errors import FileError
 __all__ = ["fill", "read_caffe"]
 
 LARGEST_FILE = 2**31 - 1
-"""Bytes: protocol buffers end there, and the largest published networks are a quarter of it."""
+"""Size in bytes: the limit of protocol buffers, four times the largest published network."""
 
 MOST_LAYERS = 10_000
 MOST_SIDES = 32
-"""Of an array, as in Caffe."""
+"""Largest number of dimensions of an array, Caffe's own limit."""
 
-# name: number, kind, and whether there may be several; a kind in capitals is a message of ours
+# name: (field number, type, whether it is repeated); a type in capitals is a message of this table
 _SCHEMA: dict[str, dict[str, tuple[int, str, bool]]] = {
     "SHAPE": {"dim": (1, "int64", True)},
     "BLOB": {
@@ -36,12 +36,12 @@ _SCHEMA: dict[str, dict[str, tuple[int, str, bool]]] = {
         "channels": (2, "int32", False),
         "height": (3, "int32", False),
         "width": (4, "int32", False),
-        # Packed numbers are on the wire what bytes are: read as those, they need not become Python objects.
+        # Packed numbers are encoded as bytes are; read as bytes they don't become Python objects.
         "data": (5, "bytes", True),
         "shape": (7, "SHAPE", False),
         "double_data": (8, "bytes", True),
     },
-    # Names as bytes: one that is not UTF-8 is to be named in a sentence, not to raise on the way.
+    # Names as bytes: a name that is not UTF-8 must give our error, not a UnicodeDecodeError of the parser.
     "LAYER": {"name": (1, "bytes", False), "blobs": (7, "BLOB", True)},
     "V1LAYER": {"name": (4, "bytes", False), "blobs": (6, "BLOB", True)},
     "NET": {"layers": (2, "V1LAYER", True), "layer": (100, "LAYER", True)},
@@ -49,17 +49,17 @@ _SCHEMA: dict[str, dict[str, tuple[int, str, bool]]] = {
 
 
 def read_caffe(path: str | Path) -> dict[str, list[np.ndarray]]:
-    """The weights of each layer that has any, by the layer's name, as float arrays in Caffe's order (weight, bias).
+    """Return the weights of each layer that has any, by the layer's name: float arrays in Caffe's order (weight, bias).
 
-    Both ways of writing a network are read, the old (``layers``, before 2014) and the new (``layer``). Needs the
+    Both formats of a network are read, the old (``layers``, before 2014) and the new (``layer``). Needs the
     package ``protobuf`` (the extra ``caffe``).
 
     Args:
-        path: of the ``.caffemodel``.
+        path: the ``.caffemodel`` file.
 
     Raises:
-        FileError: if it is too large, cut off or none, or has an array whose shape and numbers disagree.
-        OSError: if it can't be read.
+        FileError: if the file is too large, truncated or no Caffe model, or an array's shape does not fit its data.
+        OSError: if the file can't be read.
     """
     path = Path(path)
     size = path.stat().st_size
@@ -93,12 +93,12 @@ def read_caffe(path: str | Path) -> dict[str, list[np.ndarray]]:
 
 
 def fill(modules: Mapping[str, nn.Module], weights: Mapping[str, Sequence[np.ndarray]], file: str) -> None:
-    """Copy weights of :func:`read_caffe` into modules of the same names, once all of them fit.
+    """Copy weights of :func:`read_caffe` into modules of the same names, if all of them fit.
 
     Args:
-        modules: by Caffe's name; each with ``weight`` and ``bias``.
-        weights: of a file; what no module has the name of is left out.
-        file: the file's name, for the sentences.
+        modules: modules with ``weight`` and ``bias``, by the names of their layers in Caffe.
+        weights: arrays by layer; layers that are not in ``modules`` are ignored.
+        file: name of the file, for error messages.
 
     Raises:
         FileError: if a layer is missing, or an array has another shape than its parameter or is not finite; nothing
@@ -144,7 +144,7 @@ def _array(blob: Any, where: str) -> np.ndarray:
 
 
 def _without_ones(shape: Iterable[int]) -> tuple[int, ...]:
-    # Old files give every array four sides, with ones in front.
+    # Files of the old format give every array four dimensions, padded with ones in front.
     shape = tuple(shape)
     while len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
@@ -163,7 +163,7 @@ def _decode_error() -> type[Exception]:
 
 @functools.cache
 def _net() -> Any:
-    """The class of a network's message."""
+    """Return the message class for a network (NetParameter in Caffe)."""
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
     except ImportError as error:

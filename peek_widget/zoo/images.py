@@ -1,4 +1,4 @@
-"""Labeled images without an archive: drawn from a seed, the same ones every time.
+"""A dataset of labeled images that are generated from a seed: the same ones every time, and nothing to download.
 
 >>> images = Images(1000, size=64, seed=0)
 >>> image, label = images[17]            # float32 [3, 64, 64] in [0, 1], int
@@ -28,7 +28,7 @@ __all__ = ["CLASS_NAMES", "KINDS", "MAX_SIZE", "MIN_SIZE", "SUBJECTS", "Images",
 SUBJECTS = {**TEXTURES, **SHAPES, **COMPOSED}
 CLASS_NAMES: tuple[str, ...] = tuple(SUBJECTS)
 KINDS: tuple[str, ...] = tuple(subject.kind for subject in SUBJECTS.values())
-#: Below this the finer patterns fall between the pixels.
+#: Smallest side in pixels at which the finest patterns are resolved.
 MIN_SIZE = 32
 MAX_SIZE = 256
 
@@ -72,14 +72,14 @@ def _subject(name: str):
 
 
 def _paint(subject: Subject, variant: str | None, size: int, seed: int, index: int) -> np.ndarray:
-    # A stream of its own for each image: any of them can be drawn alone, in any order, in any process.
+    # Each image has a random stream of its own, so it is the same in any order and in any process.
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, index))))
     drawn = subject.variants[rng.integers(len(subject.variants))]
     return paint(rng, subject, drawn if variant is None else variant, size)
 
 
 def draw(class_name: str, *, variant: str | None = None, size: int = 64, seed: int = 0, index: int = 0) -> torch.Tensor:
-    """One image of a class, float32 ``[3, size, size]`` in [0, 1].
+    """Generate one image of a class, float32 ``[3, size, size]`` in [0, 1].
 
     ``variant`` is one of ``SUBJECTS[class_name].variants``; left out, it is drawn from the seed. ``size`` is
     32 to 256 px; the same ``seed`` and ``index`` (both 0 or more) give the same scene at every size. Raises
@@ -98,11 +98,11 @@ def draw(class_name: str, *, variant: str | None = None, size: int = 64, seed: i
 
 
 class Images(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
-    """An indexable dataset of ``length`` drawn images: ``images[i]`` is ``(image, label)``.
+    """A map-style dataset of ``length`` generated images: ``images[i]`` is ``(image, label)``.
 
-    The image is float32 ``[3, size, size]`` in [0, 1], the label an int. Nothing is stored: image ``i`` is
-    drawn when it is asked for, always the same one for a given ``seed``. The classes take turns, so any
-    run of indices is balanced; ``classes`` keeps only the named ones (labels then count within them).
+    The image is float32 ``[3, size, size]`` in [0, 1], the label an int. Nothing is stored: image ``i`` is generated
+    when it is indexed, and depends on ``seed`` and ``i`` alone. Labels go round the classes, so any run of indices is
+    balanced. ``classes`` restricts the dataset to the named ones; labels are then indices into ``class_names``.
     """
 
     def __init__(self, length: int, size: int = 64, seed: int = 0, classes: Sequence[str] | None = None):

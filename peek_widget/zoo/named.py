@@ -12,13 +12,13 @@ __all__ = ["by_name"]
 
 
 def by_name(name: str) -> nn.Module:
-    """torchvision's model ``name`` with its default weights, in eval mode.
+    """Load torchvision's model ``name`` with its default weights, in eval mode.
 
-    ``.class_names``, ``.preprocess`` and ``.input_size`` are set from what torchvision notes on the weights.
-    The weights are downloaded once, to the folder ``hub/checkpoints`` of torch's cache. Raises ModelError, in
-    a sentence that says what to do, for an unknown name and where the weights cannot be had.
+    ``.class_names``, ``.preprocess`` and ``.input_size`` are set from the metadata of the weights.
+    The weights are downloaded once, to the folder ``hub/checkpoints`` of torch's cache. Raises ModelError
+    for an unknown name, and where the weights can't be downloaded.
     """
-    # Here, not at the top: the bundled network must load without torchvision.
+    # Imported here: the bundled network loads without torchvision.
     from torchvision import models
 
     from peek_widget.network import Preprocess

@@ -1,13 +1,13 @@
-"""The bundled network: six convolutions and a mean, small enough to draw on a board.
+"""The bundled network: six convolutions, global average pooling and a linear layer.
 
     64 px  conv1 5x5 -> relu1 -> pool1
     32 px  conv2 3x3 -> relu2 -> pool2
     16 px  conv3 3x3 -> relu3 -> conv4 3x3 -> relu4 -> pool3
      8 px  conv5 3x3 -> relu5 -> conv6 3x3 -> relu6
-     1     average (over all places) -> classes (one number for each class)
+     1     average (over all positions) -> classes (one logit for each class)
 
-It knows no size: the mean over places takes whatever map conv6 leaves. It was trained with batch
-normalization, which is folded into the convolutions here, so what is drawn on the board is what runs.
+It takes images of any size from 64 px up, since it averages over the map of conv6. Its batch normalization is folded
+into the convolutions after training, so that the diagram shows all that runs.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 __all__ = ["TRAINED_SIZE", "WEIGHTS", "SmallNet", "bundled", "load"]
 
 WEIGHTS = Path(__file__).with_name("bundled.safetensors")
-#: Side in pixels of the images it was trained on; the smallest it should be asked about.
+#: Side in pixels of the images that it was trained on, the smallest that it should be given.
 TRAINED_SIZE = 64
-#: What the network expects of each channel: (pixel - MEAN) / STD, the pixel being in [0, 1].
+#: Normalization of each channel, the same for all three: (pixel - MEAN) / STD, pixels in [0, 1].
 MEAN, STD = 0.5, 0.25
 #: Channels of conv1 ... conv6 as multiples of the width.
 _GROWTH = (1, 1.5, 2.5, 3.5, 5, 7)
 
 
 class SmallNet(nn.Sequential):
-    """The plain network; ``width`` is the number of conv1's channels, the later ones grow with it.
+    """A small convolutional classifier; ``width`` is the number of channels of conv1, those of the others grow with it.
 
-    Takes float32 ``[N, 3, H, W]``, normalized as ``.preprocess`` says, H and W from 64 px up, and gives
-    ``[N, classes]``. With ``normalized=True`` a batch normalization follows each convolution, as in training;
-    :meth:`folded` gives the network without.
+    Takes float32 ``[N, 3, H, W]``, normalized as ``.preprocess`` says, H and W from 64 px up, and returns
+    logits ``[N, classes]``. With ``normalized=True`` a batch normalization follows each convolution, as in training;
+    :meth:`folded` returns the network without.
     """
 
     def __init__(self, width: int, class_names: tuple[str, ...], normalized: bool = False):
@@ -72,14 +72,14 @@ class SmallNet(nn.Sequential):
 
     @property
     def preprocess(self) -> Preprocess:
-        """What has to be done to an image in [0, 1] before this network sees it."""
-        # Here and not at the top: the loader itself needs nothing of the engine.
+        """The normalization that this network expects of an image in [0, 1]."""
+        # Imported here: loading the weights needs nothing of the engine.
         from peek_widget.network import Preprocess
 
         return Preprocess(mean=(MEAN,) * 3, std=(STD,) * 3)
 
     def folded(self) -> SmallNet:
-        """The same function without batch normalization, in eval mode; self is left as it is."""
+        """Return a network that computes the same without batch normalization, in eval mode; self is unchanged."""
         plain = SmallNet(self.width, self.class_names)
         with torch.no_grad():
             for number in range(1, len(_GROWTH) + 1):
@@ -96,10 +96,10 @@ class SmallNet(nn.Sequential):
 
 
 def load(path: str | Path) -> SmallNet:
-    """The network in a safetensors file written by ``python -m tools.zoo.train``, in eval mode.
+    """Load a network from a safetensors file written by ``python -m tools.zoo.train``, in eval mode.
 
-    Its ``.facts`` is what the training noted down (a dict of str). Raises ModelError when the file is
-    missing, damaged, or holds something else.
+    Its ``.facts`` are the file's metadata (a dict of str): how it was trained, and its accuracy. Raises ModelError if
+    the file is missing, damaged, or holds something else.
     """
     path = Path(path)
     if not path.is_file():
@@ -129,9 +129,9 @@ def load(path: str | Path) -> SmallNet:
 
 
 def bundled() -> SmallNet:
-    """The network that comes with the package: 28 classes of drawn images, 64 px and more.
+    """Load the network that comes with the package: 28 classes of generated images of 64 px and more.
 
-    Loaded from the installed files alone: no network access, no pickle. In eval mode, with
+    It is loaded from the installed files alone: no network access, no pickle. In eval mode, with
     ``.class_names`` and ``.preprocess``. Raises ModelError when the weights file is damaged.
     """
     return load(WEIGHTS)

@@ -1,4 +1,4 @@
-"""VGG-S, the article's network: Chatfield et al., "Return of the Devil in the Details" (2014), CNN-S.
+"""VGG-S, the network of the original article: CNN-S of Chatfield et al., "Return of the Devil in the Details" (2014).
 
     224 px  conv1 7x7/2 -> relu1 -> norm1 -> pool1 3x3/3
      37     conv2 5x5   -> relu2 -> pool2 2x2/2
@@ -25,7 +25,7 @@ __all__ = ["VGGS", "vgg_s"]
 
 CLASSES = 1000
 MEAN_BGR = (104.0, 117.0, 123.0)
-"""Of ImageNet's pixels, 0 to 255, rounded as in the article's scripts."""
+"""Mean pixel of ImageNet in BGR, 0 to 255, rounded as in the article's scripts."""
 
 
 class VGGS(nn.Sequential):
@@ -63,22 +63,22 @@ class VGGS(nn.Sequential):
 
     @property
     def preprocess(self) -> Preprocess:
-        """What has to be done to an RGB image in [0, 1] before this network sees it."""
+        """The preprocessing that this network expects of an RGB image in [0, 1]."""
         from peek_widget.network import Preprocess
 
         return Preprocess(mean=MEAN_BGR, scale=255.0, channels="BGR", source="VGG-S: Caffe's order and range")
 
 
 def vgg_s(weights: str | Path | None = None) -> VGGS:
-    """VGG-S in eval mode, with the published weights or untrained.
+    """Build VGG-S in eval mode, with the published weights or untrained.
 
     Args:
         weights: the file ``VGG_CNN_S.caffemodel`` (393 MiB), which its authors publish for non-commercial use and
-            Caffe's Model Zoo links to; download it yourself. None: random weights, which look for nothing.
+            Caffe's Model Zoo links to; download it yourself. None: random weights.
 
     Raises:
-        FileError: if the file is none, is cut off or damaged, or is another network's.
-        OSError: if it can't be read.
+        FileError: if the file is truncated, damaged, no Caffe model, or another network's.
+        OSError: if the file can't be read.
     """
     network = VGGS()
     if weights is not None:

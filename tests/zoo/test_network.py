@@ -19,7 +19,7 @@ from peek_widget.zoo.network import TRAINED_SIZE, WEIGHTS, SmallNet
 from tools.zoo.card import dead_units, find_peaks
 from tools.zoo.train import accuracy, held_out, main, train
 
-JUDGE = Path(__file__).parents[1] / "data" / "judge.safetensors"
+REFERENCE = Path(__file__).parents[1] / "data" / "reference.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +123,14 @@ def test_it_is_safetensors_and_nothing_else():
     assert len(tensors) == 14
 
 
-def test_the_judge_is_another_network(network):
-    judge = load(JUDGE)
-    assert judge.facts["seed"] != network.facts["seed"]
-    assert judge.width != network.width
-    assert judge.class_names == network.class_names
+def test_the_reference_network_has_another_seed_and_width(network):
+    reference = load(REFERENCE)
+    assert reference.facts["seed"] != network.facts["seed"]
+    assert reference.width != network.width
+    assert reference.class_names == network.class_names
 
 
-def test_the_package_does_not_hold_the_judge():
+def test_the_package_does_not_hold_the_reference_network():
     assert [file.name for file in WEIGHTS.parent.glob("*.safetensors")] == ["bundled.safetensors"]
 
 

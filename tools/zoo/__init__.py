@@ -1,1 +1,1 @@
-"""How the bundled network is trained, judged and described."""
+"""Tools for the maintainers of the bundled network: train it, test its pictures, write its model card."""

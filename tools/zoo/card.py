@@ -23,18 +23,22 @@ from peek_widget.ascent import Neuron, Recipe, ascend, to_pil
 from peek_widget.network import Layer, layers
 from peek_widget.zoo.images import SUBJECTS, draw
 from peek_widget.zoo.network import WEIGHTS, SmallNet, bundled, load
+from tools.zoo.reference import RECIPES, REFERENCE, SEEDS, measure, table
 from tools.zoo.tiles import GAP, tile
 from tools.zoo.train import accuracy, held_out
-from tools.zoo.yardstick import JUDGE, RECIPES, SEEDS, measure, table
 
 __all__ = ["Peaks", "dead_units", "find_peaks", "layer_sheet", "main", "unit_pictures"]
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """Where a layer's units answered most: for the ``k`` best images of each unit, best first.
+    """The ``k`` images that activate each unit of a layer most, best first; each tensor is ``[units, k]``.
 
-    ``value``, ``image``, ``y`` and ``x`` are ``[units, k]``; y and x count places of the layer's map.
+    Attributes:
+        value: the activations.
+        image: indices of the images.
+        y: rows of the peaks on the layer's feature map.
+        x: columns of the peaks on the layer's feature map.
     """
 
     value: torch.Tensor
@@ -44,9 +48,9 @@ class Peaks:
 
 
 def find_peaks(network: SmallNet, images: torch.Tensor, k: int = 3) -> dict[str, Peaks]:
-    """The ``k`` of ``images`` (``[N, 3, H, W]`` in [0, 1]) that excite each unit most, by convolution.
+    """Find the ``k`` of ``images`` (``[N, 3, H, W]`` in [0, 1]) that activate each unit most.
 
-    What is compared is the convolution's own output, before the ReLU.
+    Returns the peaks of each convolution by its name; activations are those before the ReLU.
     """
     best: dict[str, list[tuple[torch.Tensor, torch.Tensor, int]]] = {}
     with torch.inference_mode():
@@ -55,24 +59,24 @@ def find_peaks(network: SmallNet, images: torch.Tensor, k: int = 3) -> dict[str,
             for name, module in network.named_children():
                 x = module(x)
                 if isinstance(module, nn.Conv2d):
-                    value, place = x.flatten(2).max(dim=2)
-                    best.setdefault(name, []).append((value, place, x.shape[3]))
+                    value, position = x.flatten(2).max(dim=2)
+                    best.setdefault(name, []).append((value, position, x.shape[3]))
     peaks = {}
     for name, parts in best.items():
-        value, place = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        value, position = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
         top, image = value.topk(k, dim=0)
-        place, width = place.gather(0, image), parts[0][2]
-        peaks[name] = Peaks(top.T, image.T, (place // width).T, (place % width).T)
+        position, width = position.gather(0, image), parts[0][2]
+        peaks[name] = Peaks(top.T, image.T, (position // width).T, (position % width).T)
     return peaks
 
 
 def dead_units(peaks: dict[str, Peaks]) -> dict[str, list[int]]:
-    """Units of each convolution that no image excites: the ReLU after it would pass nothing on."""
+    """Return the units of each convolution that no image activates: their output after the ReLU is always 0."""
     return {name: (peak.value[:, 0] <= 0).nonzero().flatten().tolist() for name, peak in peaks.items()}
 
 
 def _crop(image: torch.Tensor, layer: Layer, y: int, x: int, side: int) -> torch.Tensor:
-    """What the unit at a place of the map sees of the image, gray where it looks past the border."""
+    """Crop the receptive field of a unit at row ``y``, column ``x`` of the map; gray beyond the image's border."""
     field, stride, start = layer.receptive_field[0], layer.stride[0], layer.start
     pad = field
     padded = functional.pad(image, [pad] * 4, value=0.5)
@@ -84,7 +88,7 @@ def _crop(image: torch.Tensor, layer: Layer, y: int, x: int, side: int) -> torch
 
 
 def unit_pictures(network: SmallNet, layer: Layer, recipe: Recipe, size: int, batch: int = 28) -> torch.Tensor:
-    """One picture for each unit of a layer, its center neuron, ``[units, 3, size, size]``."""
+    """Draw the center neuron of each unit of a layer; returns ``[units, 3, size, size]`` in [0, 1]."""
     pictures = []
     for start in range(0, layer.channels, batch):
         units = range(start, min(start + batch, layer.channels))
@@ -97,7 +101,7 @@ def unit_pictures(network: SmallNet, layer: Layer, recipe: Recipe, size: int, ba
 def layer_sheet(
     pictures: torch.Tensor, peaks: Peaks, layer: Layer, images: torch.Tensor, side: int = 52
 ) -> Image.Image:
-    """Each unit's picture with the image parts that excite it most to its right, unit by unit, in rows."""
+    """Lay out the units of a layer: the picture of each, and to its right the crops that activate it most."""
     cells = []
     for unit, picture in enumerate(pictures):
         small = functional.interpolate(
@@ -117,7 +121,7 @@ def layer_sheet(
 
 
 def class_sheet(side: int = 56, columns: int = 10) -> Image.Image:
-    """Images of every class, a row each, in the order of the labels."""
+    """Lay out images of every class, in the order of the labels."""
     pictures = []
     for number, (name, subject) in enumerate(SUBJECTS.items()):
         for i in range(columns):
@@ -153,11 +157,11 @@ def _confusions(names: tuple[str, ...], labels: torch.Tensor, said: torch.Tensor
 
 
 def _at_border(layer: Layer, peaks: Peaks, side: int) -> list[int]:
-    """Units whose best places all see the edge of the image: more than a quarter of the field lies beyond it."""
+    """Return the units whose peaks all lie at the border: a quarter of the receptive field or more is beyond it."""
     field, stride, slack = layer.receptive_field[0], layer.stride[0], layer.receptive_field[0] / 4
 
-    def beyond(place: torch.Tensor, start: float) -> torch.Tensor:
-        low = start + place * stride - (field - 1) / 2
+    def beyond(position: torch.Tensor, start: float) -> torch.Tensor:
+        low = start + position * stride - (field - 1) / 2
         return (low < -slack) | (low + field > side + slack)
 
     outside = beyond(peaks.y, layer.start[0]) | beyond(peaks.x, layer.start[1])
@@ -167,7 +171,7 @@ def _at_border(layer: Layer, peaks: Peaks, side: int) -> list[int]:
 def _unit_table(found: list[Layer], dead: dict[str, list[int]], peaks: dict[str, Peaks], side: int) -> str:
     lines = ["| layer | units | sees | dead units | at the border |", "|---|--:|--:|--:|--:|"]
     for layer in found:
-        # Where a unit sees more than half the image it reaches past the border nearly everywhere.
+        # A receptive field of more than half the image reaches past the border nearly everywhere.
         whole = layer.receptive_field[0] > side / 2
         border = "-" if whole else str(len(_at_border(layer, peaks[layer.name], side)))
         gone = dead[layer.name]
@@ -180,9 +184,9 @@ def _unit_table(found: list[Layer], dead: dict[str, list[int]], peaks: dict[str,
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.zoo.card", description="Write the model card.")
-    parser.add_argument("judge", type=Path, nargs="?", default=JUDGE, help="the second network's weights")
+    parser.add_argument("reference", type=Path, nargs="?", default=REFERENCE, help="the reference network's weights")
     parser.add_argument("--out", type=Path, default=WEIGHTS.with_name("MODEL_CARD.md"), help="the card")
     parser.add_argument("--pictures", type=Path, default=Path("docs/img/zoo"), help="folder for its pictures")
     parser.add_argument("--images", type=int, default=14_000, help="held-out images to measure on")
@@ -192,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    network, second = bundled(), load(given.judge)
+    network, second = bundled(), load(given.reference)
     given.pictures.mkdir(parents=True, exist_ok=True)
     say("measuring the accuracy")
     images, labels = held_out(given.images)
@@ -208,11 +212,11 @@ def main(argv: list[str] | None = None) -> int:
             pictures = unit_pictures(network, layer, Recipe.preset("peek"), size=96)
             page = layer_sheet(pictures, peaks[layer.name], layer, images)
             page.save(given.pictures / f"{layer.name}.webp", quality=75, method=6)
-    score_pictures = []
+    results = []
     for recipe in RECIPES:
         kept: list[torch.Tensor] = []
         keep = lambda name, seed, picture, kept=kept: kept.append(picture)  # noqa: E731
-        score_pictures.append(measure(network, second, recipe, say=say, keep=keep))
+        results.append(measure(network, second, recipe, say=say, keep=keep))
         page = tile(torch.stack(kept), columns=4 * len(SEEDS), side=84)
         page.save(given.pictures / f"drawn-{recipe}.webp", quality=80, method=6)
     text = string.Template(Path(__file__).with_name("card.md.in").read_text("utf-8")).substitute(
@@ -221,14 +225,14 @@ def main(argv: list[str] | None = None) -> int:
         count=f"{given.images:,}",
         error=f"{1.96 * np.sqrt(share * (1 - share) / given.images):.2%}",
         larger=", ".join(f"{right:.0%} at {size} px" for size, right in larger.items()),
-        judge_accuracy=f"{second_share:.2%}",
+        reference_accuracy=f"{second_share:.2%}",
         parameters=f"{sum(p.numel() for p in network.parameters()):,}",
         megabytes=f"{WEIGHTS.stat().st_size / 1e6:.2f}",
         classes=_class_table(network.class_names, labels, said),
         confusions=_confusions(network.class_names, labels, said),
         units=_unit_table(found, dead_units(peaks), peaks, images.shape[-1]),
-        yardstick=table(score_pictures),
-        **{f"judge_{name}": value for name, value in second.facts.items()},
+        naming=table(results),
+        **{f"reference_{name}": value for name, value in second.facts.items()},
     )
     given.out.write_text(text, "utf-8")
     say(f"written: {given.out}")

@@ -1,4 +1,4 @@
-"""Pictures side by side on one page."""
+"""Lay pictures out side by side on one page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from peek_widget.ascent import to_pil
 __all__ = ["GAP", "tile"]
 
 GAP = 3
-"""Pixels between two pictures."""
+"""Distance between two pictures in pixels."""
 
 
 def tile(pictures: torch.Tensor, columns: int, side: int) -> Image.Image:

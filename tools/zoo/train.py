@@ -1,9 +1,9 @@
 """Train the bundled network: ``python -m tools.zoo.train``.
 
-The images come from :mod:`.images`, drawn once and then seen flipped, with their colors exchanged, turned
-to the negative and with a patch missing. After the first quarter the network is shown images that were
-changed, by a small and growing distance, in the direction that misleads it most: a network that withstands
-this has gradients that look like what it sees, which is what a picture drawn by gradient ascent is made of.
+The images come from `peek_widget.zoo.images`. They are generated once and augmented by flips, channel permutations,
+inversion and cutout. After the first quarter of the steps the training is adversarial (one-step FGM in L2, of growing
+length): a network that is robust to small perturbations has gradients that resemble its inputs, and those are what a
+picture drawn by gradient ascent is made of (Engstrom et al., arXiv 1906.00945).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from peek_widget.zoo.network import MEAN, STD, TRAINED_SIZE, SmallNet
 
 __all__ = ["accuracy", "held_out", "main", "train", "write"]
 
-#: The seed of the images nobody trains on: far from the seeds a person would pick.
+#: Seed of the held-out images: far from the seeds that somebody would train with.
 HELD_OUT_SEED = 7_000_003
 
 
 def _drawn(count: int, seed: int, say=None, size: int = TRAINED_SIZE) -> tuple[torch.Tensor, torch.Tensor]:
-    """``count`` images as uint8 ``[N, 3, size, size]`` with their labels ``[N]``."""
+    """Generate ``count`` images, uint8 ``[N, 3, size, size]``, and their labels ``[N]``."""
     images = Images(count, size=size, seed=seed)
     pixels = torch.empty(count, 3, size, size, dtype=torch.uint8)
     labels = torch.empty(count, dtype=torch.long)
@@ -45,13 +45,13 @@ def _drawn(count: int, seed: int, say=None, size: int = TRAINED_SIZE) -> tuple[t
 
 
 def held_out(count: int, size: int = TRAINED_SIZE) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images of no training set, float32 ``[N, 3, size, size]`` in [0, 1], and labels ``[N]``."""
+    """Generate images of no training set, float32 ``[N, 3, size, size]`` in [0, 1], and their labels ``[N]``."""
     pixels, labels = _drawn(count, HELD_OUT_SEED, size=size)
     return pixels.float() / 255, labels
 
 
-def _changed(pixels: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    """The batch as it is seen this time, float32 in [0, 1]."""
+def _augmented(pixels: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Augment a batch of uint8 images; returns float32 in [0, 1]."""
 
     def chance(p: float) -> torch.Tensor:
         return torch.rand(len(pixels), 1, 1, 1, generator=rng) < p
@@ -75,11 +75,11 @@ def _normalized(x: torch.Tensor) -> torch.Tensor:
 
 
 def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, torch.Tensor]:
-    """Share of right answers, and the answers ``[N]``; ``images`` are ``[N, 3, H, W]`` in [0, 1]."""
+    """Return the top-1 accuracy and the predicted labels ``[N]``; ``images`` are ``[N, 3, H, W]`` in [0, 1]."""
     network.eval()
     with torch.inference_mode():
-        said = torch.cat([network(_normalized(x)).argmax(1) for x in images.split(256)])
-    return (said == labels).double().mean().item(), said
+        predicted = torch.cat([network(_normalized(x)).argmax(1) for x in images.split(256)])
+    return (predicted == labels).double().mean().item(), predicted
 
 
 def _faster_in_bf16() -> bool:
@@ -99,12 +99,24 @@ def train(
     bf16: bool | None = None,
     say: Callable[[str], None] = print,
 ) -> Iterator[tuple[SmallNet, dict[str, Any]]]:
-    """Train; after each epoch, give the network (with its normalization) and figures on it.
+    """Train, and yield after each epoch the network (with its batch normalization) and figures on the training.
 
-    ``reach`` is the greatest length (L2, pixels in [0, 1]) of the misleading change to an image: none in the
-    first quarter of the training, full after three fifths. ``rate`` is the greatest learning rate. ``bf16``
-    left out: where the processor has it. The same arguments on the same machine with the same number of
-    threads give the same weights. Raises PeekError for a number that is too small.
+    The same arguments on the same machine with the same number of threads give the same weights.
+
+    Args:
+        seed: of the weights, the images and their augmentation.
+        width: number of channels of conv1; those of the other layers grow with it.
+        images: number of training images.
+        epochs: number of passes over them.
+        batch: images a step.
+        rate: largest learning rate (one-cycle schedule).
+        reach: largest length (L2, pixels in [0, 1]) of the adversarial perturbation of an image; it is 0 in the first
+            quarter of the training and full from three fifths on.
+        bf16: whether to autocast to bfloat16; None: where the processor is faster in it.
+        say: called with a line of progress every ten steps.
+
+    Raises:
+        PeekError: for a number that is too small.
     """
     for name, value, least in (
         ("epochs", epochs, 1),
@@ -141,11 +153,11 @@ def train(
     for epoch in range(epochs):
         network.train()
         for rows in torch.randperm(images, generator=rng)[: (images // batch) * batch].split(batch):
-            x, y = _changed(pixels[rows], rng), labels[rows]
+            x, y = _augmented(pixels[rows], rng), labels[rows]
             grown = reach * min(1.0, max(0.0, (done / steps - 0.25) / 0.35))
             if grown > 0:
-                # One step from a random start, of random length: always the same length can be learnt by
-                # heart, and the network then withstands that one change and no other.
+                # From a random start and of random length: a fixed length can be overfitted, and the network is then
+                # robust to perturbations of that length only (catastrophic overfitting).
                 start = torch.randn(x.shape, generator=rng) * (0.5 * grown / x[0].numel() ** 0.5)
                 x = (x + start).clamp(0, 1).requires_grad_()
                 (push,) = torch.autograd.grad(loss_of(x, y)[0], x)
@@ -165,13 +177,13 @@ def train(
                 left = (time.monotonic() - began) / done * (steps - done)
                 say(
                     f"epoch {epoch + 1} of {epochs}, step {done} of {steps}: loss {mean_loss:.3f}, "
-                    f"right {right:.1%}, misled by up to {grown:.1f}, {left / 60:.1f} min left"
+                    f"right {right:.1%}, perturbed by up to {grown:.1f}, {left / 60:.1f} min left"
                 )
         yield network, {"epoch": epoch + 1, "seconds": time.monotonic() - began, "bf16": bf16}
 
 
 def write(path: Path, network: SmallNet, facts: dict[str, Any]) -> None:
-    """Save a folded network as safetensors (float32), ``facts`` and the class names in its metadata."""
+    """Save a network as safetensors (float32), with ``facts`` and the class names in its metadata."""
     notes = {name: str(value) for name, value in facts.items()} | {"classes": json.dumps(network.class_names)}
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     # Not save_file: the file it makes can be read by its owner alone, wherever the package is installed.
@@ -179,7 +191,7 @@ def write(path: Path, network: SmallNet, facts: dict[str, Any]) -> None:
 
 
 def _progress() -> Callable[[str], None]:
-    """Says a line in place on a terminal, now and then in a log."""
+    """Return a function that prints progress: in place on a terminal, a line every 15 s in a log."""
     live, last = sys.stderr.isatty(), [0.0]
 
     def say(text: str) -> None:
@@ -206,7 +218,7 @@ def _positive(text: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.zoo.train", description="Train a network on the drawn images."
     )
@@ -215,8 +227,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--width", type=_positive, default=24, help="channels of conv1; the others grow with it")
     parser.add_argument("--images", type=_positive, default=32_000, help="training images")
     parser.add_argument("--epochs", type=_positive, default=10)
-    parser.add_argument("--rate", type=float, default=0.1, help="greatest learning rate")
-    parser.add_argument("--reach", type=float, default=2.0, help="greatest misleading change, 0 for none")
+    parser.add_argument("--rate", type=float, default=0.1, help="largest learning rate")
+    parser.add_argument("--reach", type=float, default=2.0, help="largest adversarial perturbation, 0 for none")
     parser.add_argument(
         "--precision",
         choices=("auto", "bf16", "fp32"),
@@ -247,7 +259,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{figures['seconds'] / 60:.1f} min",
             flush=True,
         )
-        # Written each time, so that an interrupted training leaves something to look at.
+        # Written after every epoch, so that an interrupted training leaves a network.
         unfinished = {"width": given.width, "held_out": f"{share:.4f} of {len(labels)}"}
         write(given.out, network.folded(), unfinished)
     plain = network.folded()

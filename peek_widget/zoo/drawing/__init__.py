@@ -1,1 +1,1 @@
-"""The image generator of the bundled network: pens, shapes, textures, scenes."""
+"""The image generator: a pen, the classes (textures, shapes, composed objects), and scenes that show one of them."""

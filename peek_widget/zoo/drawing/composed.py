@@ -1,7 +1,6 @@
-"""The composed things: forms made of parts that have to stand in the right places.
+"""The composed objects: forms made of parts that have to be in the right positions.
 
-Inks 1 to 4 are four colors that differ from each other and from the paper; which is which is decided
-elsewhere.
+Inks 1 to 4 are four colors that differ from each other and from the paper; `scene` chooses them.
 """
 
 from __future__ import annotations

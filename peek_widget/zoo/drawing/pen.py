@@ -1,9 +1,9 @@
-"""A pen that draws in the subject's own units, whatever the size of the image.
+"""A pen that draws in the coordinates of the subject, whatever the size of the image.
 
-A subject is drawn in a square of side 2 round the origin: x to the right and y down, both from -1 to 1.
-Where on the image that square lies, how large it is and how far it is turned is the pen's affair, so a
-drawing function states a form and nothing else. Inks are small numbers; which color each one has is
-decided later, blindly, so a form can not carry a color with it.
+A subject is drawn in a square of side 2 around the origin: x to the right and y down, both from -1 to 1. The pen maps
+that square to the image (position, size, rotation), so a drawing function describes a form and nothing else. Inks are
+small integers. Their colors are chosen later, at random and independently of the class, so that color does not tell
+the classes apart.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from PIL import Image, ImageDraw
 
 __all__ = ["PAPER", "Pen", "arc", "ellipse", "mirrored", "spline"]
 
-#: The ink number of what nobody drew on.
+#: Ink number of the background.
 PAPER = 0
-#: Each pixel is drawn as a square of this many finer ones and averaged: that is the antialiasing.
+#: Supersampling factor of the antialiasing, along each side of a pixel.
 FINE = 4
 
 
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, n: int = 24) -> np.ndarray:
-    """Points ``[n, 2]`` on an ellipse between two angles in degrees (0 is to the right, 90 is down)."""
+    """Return points ``[n, 2]`` on an ellipse between two angles in degrees (0 is to the right, 90 is down)."""
     t = np.radians(np.linspace(start, stop, n))
     return np.stack([cx + rx * np.cos(t), cy + ry * np.sin(t)], axis=1)
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, turn: float = 0.0) -> np.ndarray:
-    """Points ``[36, 2]`` on a whole ellipse whose first axis is turned by ``turn`` degrees."""
+    """Return points ``[36, 2]`` on a whole ellipse whose first axis is rotated by ``turn`` degrees."""
     t = np.linspace(0, 2 * math.pi, 36, endpoint=False)
     c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
     x, y = rx * np.cos(t), ry * np.sin(t)
@@ -37,7 +37,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, turn: float = 0.0) -> np
 
 
 def spline(points: list[tuple[float, float]], n: int = 12) -> np.ndarray:
-    """A closed smooth curve (Catmull-Rom) through ``points``, ``n`` points to a piece."""
+    """Return a closed smooth curve (Catmull-Rom) through ``points``, ``n`` points a segment."""
     p = np.asarray(points, float)
     before, after, beyond = np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
     t = np.linspace(0, 1, n, endpoint=False)[None, :, None]
@@ -52,7 +52,7 @@ def spline(points: list[tuple[float, float]], n: int = 12) -> np.ndarray:
 
 
 def mirrored(half: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A left-right symmetric outline from its right half, listed from the top down."""
+    """Return a left-right symmetric outline, given its right half from the top down."""
     left = [(-x, y) for x, y in reversed(half) if x != 0]
     return half + left
 
@@ -60,7 +60,7 @@ def mirrored(half: list[tuple[float, float]]) -> list[tuple[float, float]]:
 class Pen:
     """Draws filled forms and strokes by ink number on a canvas of ``size`` x ``size`` pixels.
 
-    ``matrix`` (``[2, 2]``) and ``shift`` (``[2]``) take the subject's units to image units, where the
+    ``matrix`` (``[2, 2]``) and ``shift`` (``[2]``) map the subject's coordinates to image coordinates, where the
     image is the square from -1 to 1. Widths of strokes are in the subject's units.
     """
 
@@ -70,11 +70,11 @@ class Pen:
         self.shift: np.ndarray = np.zeros(2) if shift is None else shift
         self._fine = Image.new("P", (size * FINE, size * FINE), PAPER)
         self._draw = ImageDraw.Draw(self._fine)
-        # Determinant, not one axis: a stroke keeps its weight when the form is squeezed.
+        # By the determinant: a stroke keeps its width when the form is squeezed along one axis.
         self._scale = math.sqrt(abs(np.linalg.det(self.matrix))) * size * FINE / 2
 
     def moved(self, matrix: np.ndarray, shift: np.ndarray) -> Pen:
-        """A pen on the same canvas whose units are turned, scaled and shifted once more."""
+        """Return a pen on the same canvas whose coordinates are transformed by a further matrix and shift."""
         other = Pen.__new__(Pen)
         other.size, other._fine, other._draw = self.size, self._fine, self._draw
         other.matrix = self.matrix @ matrix
@@ -109,12 +109,12 @@ class Pen:
             self._draw.ellipse((x - r, y - r, x + r, y + r), fill=ink)
 
     def cover(self, ink: int) -> np.ndarray:
-        """How much of each pixel has this ink, float32 [H, W] in [0, 1]."""
+        """Return the share of each pixel that has this ink, float32 [H, W] in [0, 1]."""
         mask = Image.fromarray((np.asarray(self._fine) == ink).astype(np.uint8) * 255)
         return np.asarray(mask.reduce(FINE), np.float32) / 255
 
     def colored(self, palette: np.ndarray) -> np.ndarray:
-        """The canvas with ink k in color ``palette[k]`` (``[inks, 3]`` in [0, 1]) as float32 [H, W, 3]."""
+        """Return the canvas with ink k in color ``palette[k]`` (``[inks, 3]`` in [0, 1]) as float32 [H, W, 3]."""
         flat = np.clip(palette * 255 + 0.5, 0, 255).astype(np.uint8)
         self._fine.putpalette(flat.tobytes())
         return np.asarray(self._fine.convert("RGB").reduce(FINE), np.float32) / 255

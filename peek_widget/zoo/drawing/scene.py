@@ -1,8 +1,7 @@
-"""From a form to an image: place, color, clutter, light, exposure and noise.
+"""Paint a subject as an image: position, color, clutter, lighting, exposure and noise.
 
-All of it is drawn from the same distributions whatever the class, and the exposure is set last, to a
-brightness and a contrast chosen beforehand. So neither color nor brightness says what is in the image:
-only its structure does.
+All of these have the same distributions for every class, and the exposure is set last, to a brightness and a contrast
+that don't depend on the image. So neither color nor brightness tells the classes apart, only structure does.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from peek_widget.zoo.drawing.subject import Subject
 
 __all__ = ["paint"]
 
-#: Inks 1 to 4 are the subject's; these two are the clutter's.
+#: Ink numbers of the clutter; 1 to 4 are the subject's.
 CLUTTER = (5, 6)
 
 
 def _palette(rng: np.random.Generator) -> np.ndarray:
-    """Seven colors ``[7, 3]``: each ink far enough from the paper, neighbors far enough from each other."""
+    """Choose seven colors ``[7, 3]``: the inks differ from the paper, and the first ones from each other."""
     tries = rng.random((64, 3))
     chosen = [tries[0]]
     for least in (0.55, 0.4, 0.4, 0.4, 0.3, 0.3):
         far = np.min([np.abs(tries - c).max(axis=1) for c in chosen[:4]], axis=0)
         fit = np.flatnonzero(far > least)
-        # The farthest will do where none is far enough.
+        # The farthest one where none is far enough.
         chosen.append(tries[fit[0]] if len(fit) else tries[far.argmax()])
     return np.array(chosen)
 
@@ -39,7 +38,7 @@ def _turned(degrees: float) -> np.ndarray:
 
 
 def _scrap(rng: np.random.Generator, pen: Pen, ink: int) -> None:
-    """A small stroke, spot or chip: it belongs to nothing."""
+    """Draw a piece of clutter: a small stroke, spot or chip."""
     at, long = rng.uniform(-0.95, 0.95, 2), rng.uniform(0.08, 0.3)
     away = _turned(rng.uniform(0, 360)) @ (long, 0)
     kind = rng.integers(3)
@@ -52,7 +51,7 @@ def _scrap(rng: np.random.Generator, pen: Pen, ink: int) -> None:
 
 
 def _blob(rng: np.random.Generator) -> np.ndarray:
-    """A round, uneven outline that covers most of the image."""
+    """Return a round, uneven outline that covers most of the image."""
     t = np.linspace(0, 2 * math.pi, 9, endpoint=False)
     r = rng.uniform(0.7, 1.15, 9)
     return spline(np.stack([r * np.cos(t), r * np.sin(t)], 1) + rng.uniform(-0.2, 0.2, 2))
@@ -64,7 +63,7 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _light(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Light that falls off across the image, with soft blotches, as a factor ``[H, W, 1]``."""
+    """Return the lighting as a factor ``[H, W, 1]``: a gradient across the image, with soft blotches."""
     x, y = _grid(size)
     lean = rng.uniform(0, 0.3)
     a = rng.uniform(0, 2 * math.pi)
@@ -74,7 +73,7 @@ def _light(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Bring each channel to a brightness and a contrast that were drawn without looking."""
+    """Set each channel to a random mean and standard deviation that don't depend on the image."""
     spread = rng.uniform(0.1, 0.2) * rng.uniform(0.7, 1.3, 3)
     level = 0.5 + rng.uniform(-0.16, 0.16) + rng.uniform(-0.1, 0.1, 3)
     mean, deviation = image.mean((0, 1)), image.std((0, 1))
@@ -121,9 +120,9 @@ def _form(rng: np.random.Generator, subject: Subject, variant: str, size: int, p
 
 
 def paint(rng: np.random.Generator, subject: Subject, variant: str, size: int) -> np.ndarray:
-    """One image of the subject, float32 ``[size, size, 3]`` in [0, 1].
+    """Paint one image of the subject, float32 ``[size, size, 3]`` in [0, 1].
 
-    The noise is drawn last, so the same generator state paints the same scene at every size.
+    The noise is sampled last, so the same generator state paints the same scene at every size.
     """
     palette = _palette(rng)
     draw = _texture if subject.kind == "texture" else _form

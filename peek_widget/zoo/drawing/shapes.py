@@ -1,7 +1,7 @@
 """The shapes: single outlines, filled, outlined, bordered or nested.
 
-A shape is an outline (``[n, 2]`` points in the pen's units); how it is inked is drawn from the same few
-manners for all of them, so that no shape is told by its inking.
+A shape is an outline (``[n, 2]`` points in the pen's coordinates). How it is filled is chosen at random from the same
+styles for all of them, so that the filling does not tell shapes apart.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ def _shape(*variants: str, turn: float) -> Callable[[_Outline], _Outline]:
 
 def _ink(rng: np.random.Generator, pen: Pen, outline: np.ndarray) -> None:
     """Fill, outline, border or nest the shape."""
-    manner = rng.choice(["filled", "filled", "outlined", "bordered", "nested"])
+    style = rng.choice(["filled", "filled", "outlined", "bordered", "nested"])
     width = rng.uniform(0.12, 0.26)
-    if manner == "outlined":
+    if style == "outlined":
         pen.fill(outline, PAPER)
         pen.line(outline, width, 1, closed=True)
         return
     pen.fill(outline, 1)
-    if manner == "bordered":
+    if style == "bordered":
         pen.line(outline, width * 0.8, 2, closed=True)
-    elif manner == "nested":
+    elif style == "nested":
         middle = (outline.min(0) + outline.max(0)) / 2 if rng.random() < 0.5 else outline.mean(0)
         pen.fill(middle + (outline - middle) * rng.uniform(0.4, 0.6), 2)
 
 
 def _fan(n: int, radii, start: float = -90) -> np.ndarray:
-    """Points at even angles with the given radii in turn."""
+    """Return points at even angles, with the given radii in turn."""
     t = np.radians(start + 360 * np.arange(n) / n)
     r = np.resize(np.asarray(radii, float), n)
     return np.stack([r * np.cos(t), r * np.sin(t)], axis=1)

@@ -1,4 +1,4 @@
-"""What a class of images is: a name, a kind, its variants and how to draw one."""
+"""A class of the generated images: its name, kind and variants, and the function that draws one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ _Draw = TypeVar("_Draw", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Subject:
-    """One class of the generator's images.
+    """One class of the generated images.
 
-    ``draw(rng, variant, ...)`` draws one of ``variants`` (their names say how they are built differently);
-    a texture answers with a field, a form takes a pen. ``turn`` is how far it may lean to either side, in
-    degrees. ``period`` (textures only) is the range of the pattern's period, the image being 2 wide.
+    Attributes:
+        name: name of the class.
+        kind: ``"texture"``, ``"shape"`` or ``"composed"``.
+        variants: names of the ways in which it is built.
+        draw: draws a variant: a texture's ``draw(rng, variant, u, v, duty)`` returns a signed distance field, a form's
+            ``draw(rng, variant, pen)`` uses the pen.
+        summary: one sentence that describes it.
+        turn: largest rotation to either side, in degrees.
+        period: range of a texture's period, in units of half the image's side; None for a form.
     """
 
     name: str
@@ -32,7 +38,7 @@ class Subject:
 def subject(
     registry: dict[str, Subject], kind: str, variants: tuple[str, ...], **settings: Any
 ) -> Callable[[_Draw], _Draw]:
-    """Enter the decorated drawing function into ``registry`` under its own name."""
+    """Return a decorator that registers a drawing function in ``registry`` under its own name."""
 
     def enter(draw: _Draw) -> _Draw:
         summary = (draw.__doc__ or "").strip()

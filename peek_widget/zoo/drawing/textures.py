@@ -1,9 +1,9 @@
-"""The textures: patterns that go on for ever, as distances to an edge.
+"""The textures: periodic patterns, as signed distances to an edge.
 
-Each function is given the coordinates in units of the pattern's period (``u`` and ``v``, ``[H, W]``) and
-answers with a field that is positive inside the ink and falls off by one per period across an edge, so
-that the scene can draw the edge sharp and smooth at any size. ``duty`` (about 0.3 to 0.7) says how much
-of the pattern is ink. Where a pattern has a center (rings, spirals) it is at the origin.
+Each function takes the coordinates in units of the pattern's period (``u`` and ``v``, ``[H, W]``) and returns a signed
+distance field: positive where there is ink, with a slope of one per period across an edge, so that the scene can draw
+the edge antialiased at any size. ``duty`` (about 0.3 to 0.7) is the share of the pattern that is ink. The center of a
+pattern that has one (rings, spirals) is at the origin.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ def _texture(*variants: str, period: tuple[float, float], turn: float = 180):
 
 
 def _wrap(x: np.ndarray) -> np.ndarray:
-    """Distance from the nearest whole number, signed, in -0.5..0.5."""
+    """Return the signed distance from the nearest integer, -0.5 to 0.5."""
     return x - np.round(x)
 
 
 def _band(x: np.ndarray, duty: float) -> np.ndarray:
-    """Ink of width ``duty`` round each whole number of ``x``."""
+    """Return the field of stripes of width ``duty`` around each integer of ``x``."""
     return duty / 2 - np.abs(_wrap(x))
 
 
 def _noise(rng: np.random.Generator, *cells: np.ndarray) -> np.ndarray:
-    """A number in [0, 1) for each cell of a grid, the same wherever the cell is asked for."""
+    """Return a hash in [0, 1) of each cell of a grid, which depends on the cell alone."""
     a, b = rng.uniform(11, 99, 2)
     x = cells[0] * 12.9898 + (cells[1] * 78.233 if len(cells) > 1 else 0) + a
     return np.modf(np.abs(np.sin(x) * 43758.5453 + b))[0]
