@@ -55,11 +55,20 @@ def test_the_linters_of_their_own_group_are_those_of_the_tests():
     assert set(project["dependency-groups"]["lint"]) <= set(project["project"]["optional-dependencies"]["test"])
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
-def test_every_file_that_is_named_is_there(page):
-    text = (ROOT / page).read_text()
+@pytest.mark.parametrize("file", ["CONTRIBUTING.md", "README.md", "tests/README.md"])
+def test_every_file_that_is_named_is_there(file):
+    text = (ROOT / file).read_text("utf-8")
     named = re.findall(r"`((?:peek_widget|js|tests|tools|docs|scripts|benchmarks|examples)/[\w./-]*)`", text)
     named += [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
     missing = [name for name in named if "yours" not in name and not (ROOT / name).exists()]
     assert named
     assert missing == []
+
+
+def test_the_map_of_the_tests_names_every_folder_and_every_mark():
+    text = (ROOT / "tests" / "README.md").read_text("utf-8")
+    folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")} - {ROOT / "tests"}
+    marks = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["markers"]
+    named = [f"`{path.relative_to(ROOT).as_posix()}`" for path in folders]
+    named += [f"| `{mark.partition(':')[0]}` |" for mark in marks]
+    assert [name for name in named if name not in text] == []

@@ -268,6 +268,6 @@ def test_another_networks_file_is_refused(file):
         vgg_s(file(net("old")))
 
 
-def test_a_missing_file_is_an_ordinary_error():
+def test_a_missing_file_raises_what_open_raises():
     with pytest.raises(FileNotFoundError):
         vgg_s("no/such.caffemodel")
