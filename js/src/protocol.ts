@@ -88,10 +88,10 @@ export interface Status {
   /** Of the picture shown. */
   step: number;
   total: number;
-  /** The steps that can be looked back at; the last is where the run stands. */
-  kept: readonly number[];
-  /** The picture shown is one of those, and not the run's newest. */
-  looking: boolean;
+  /** The steps that can be viewed and resumed; the last is where the run is. */
+  checkpoints: readonly number[];
+  /** Whether the picture shown is one of an earlier step, and not the run's newest. */
+  viewing: boolean;
   unit: number;
   layer: string;
   /** Side of the picture in pixels. */
@@ -348,13 +348,13 @@ export function readStatus(raw: Partial<Status> | null | undefined): Status {
     rate: 0,
     step: 0,
     total: 0,
-    looking: false,
+    viewing: false,
     unit: 0,
     layer: "",
     size: 0,
     start: "",
     ...raw,
-    kept: raw?.kept ?? [],
+    checkpoints: raw?.checkpoints ?? [],
     values: raw?.values ?? {},
     recipe_values: raw?.recipe_values ?? {},
   };

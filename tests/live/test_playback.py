@@ -41,7 +41,7 @@ def test_seeking_shows_that_step_and_leaves_the_run_where_it_is(bench):
     b.session.wait(5)
     b.session.seek(7)
     assert b.session.wait(5) == "paused"
-    assert (b.last.step, b.last.status["step"], b.last.status["looking"]) == (7, 7, True)
+    assert (b.last.step, b.last.status["step"], b.last.status["viewing"]) == (7, 7, True)
     assert b.last.snapshot.image[0, 0, 0] == np.float32(0.007)
     assert b.last.activation == 7.0
     assert b.last.lossless
@@ -57,7 +57,7 @@ def test_seeking_shows_that_step_and_leaves_the_run_where_it_is(bench):
     assert b.last.step == 8
     b.session.seek(10**6)
     assert b.session.wait(5) == "done"
-    assert (b.last.step, b.last.status["looking"]) == (20, False)
+    assert (b.last.step, b.last.status["viewing"]) == (20, False)
     assert b.last.snapshot.image[0, 0, 0] == np.float32(0.020)
 
 
@@ -68,7 +68,7 @@ def test_playing_while_an_earlier_step_is_viewed_goes_on_with_the_run_itself(ben
     b.session.wait(5)
     stands = b.made[0].index
     b.session.set_playing(True)
-    b.until(lambda u: u.step > stands + 2 and not u.status["looking"])
+    b.until(lambda u: u.step > stands + 2 and not u.status["viewing"])
     assert len(b.made) == 1
 
 
@@ -104,7 +104,7 @@ def test_another_target_ends_the_viewing_and_its_run_has_its_own_checkpoints(ben
     b.session.wait(5)
     b.session.set_target(Target("conv", 5))
     b.session.wait(5)
-    assert not b.last.status["looking"]
+    assert not b.last.status["viewing"]
     assert b.session.checkpoint_steps == [1]
 
 
@@ -113,7 +113,7 @@ def test_after_an_error_an_earlier_step_can_be_viewed_and_resumed(bench):
     b.until_state("error")
     b.session.seek(5)
     b.session.wait(5)
-    assert (b.last.step, b.last.status["looking"]) == (5, True)
+    assert (b.last.step, b.last.status["viewing"]) == (5, True)
     assert len(b.made) == 1
     b.ascent["fail_at"] = None
     b.session.resume_from(5)
@@ -169,7 +169,7 @@ def test_the_page_seeks_and_resumes(explore):
     explorer.comm.receive({"method": "custom", "content": {"kind": "seek", "step": 4}})
     explorer.wait(30)
     stands, run = explorer.checkpoint_steps[-1], explorer.status["run"]
-    assert explorer.status["looking"]
+    assert explorer.status["viewing"]
     assert explorer.step == min(explorer.checkpoint_steps, key=lambda step: abs(step - 4))
     assert explorer.playing is False
     assert stands > 20

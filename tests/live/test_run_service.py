@@ -65,8 +65,8 @@ def test_the_status_has_what_the_protocol_promises(bench):
         "recipe_values",
         "activation_before_relu",
         "start",
-        "kept",
-        "looking",
+        "checkpoints",
+        "viewing",
     }
     for update in b.updates:
         assert update.status["state"] in protocol.STATES

@@ -104,7 +104,7 @@ class Wishes(RuleBasedStateMachine):
             status = explorer.status
             assert status["error"] is None or explorer.size is not None, status["error"]
             assert (status["layer"], status["unit"]) == (explorer.layer, explorer.unit)
-            assert status["kept"] == explorer.checkpoint_steps == sorted(set(explorer.checkpoint_steps))
+            assert status["checkpoints"] == explorer.checkpoint_steps == sorted(set(explorer.checkpoint_steps))
             assert status["step"] == explorer.step
             assert explorer.playing or status["state"] != "running"
             # what the page was told last is what Python has

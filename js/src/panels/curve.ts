@@ -70,9 +70,9 @@ export function curvePanel(view: View): HTMLElement {
     const last = points[points.length - 1];
     setText(now, client.status.step > 0 ? formatNumber(client.wire.get("activation")) : "–");
     line.setAttribute("d", extent ? pathOf(points, extent) : "");
-    const { looking, step } = client.status;
+    const { viewing, step } = client.status;
     const x = String((WIDTH * step) / (extent?.end ?? 1));
-    cursor.setAttribute("visibility", looking ? "visible" : "hidden");
+    cursor.setAttribute("visibility", viewing ? "visible" : "hidden");
     cursor.setAttribute("x1", x);
     cursor.setAttribute("x2", x);
     if (!extent || !last) {

@@ -67,7 +67,7 @@ export function transportPanel(view: View): HTMLElement {
   const scrubber = slider(
     text.scrubber,
     (step) => {
-      at = checkpointToward(client.status.kept, at, step);
+      at = checkpointToward(client.status.checkpoints, at, step);
       scrubber.input.value = String(at);
       seek();
     },
@@ -78,19 +78,19 @@ export function transportPanel(view: View): HTMLElement {
   const count = el("span", { class: "peek-count" });
   const rate = el("span", { class: "peek-rate" });
   watchThrottled(view, ["status"], 100, () => {
-    const { step: done, total, rate: speed, kept, looking } = client.status;
-    const end = kept[kept.length - 1] ?? 0;
+    const { step: done, total, rate: speed, checkpoints, viewing } = client.status;
+    const end = checkpoints[checkpoints.length - 1] ?? 0;
     at = done;
     scrubber.show({
       maximum: end && Math.max(total, end),
       value: done,
       spoken: text.stepOf(done, total),
       // The step that the run has reached.
-      ...(looking ? { mark: end } : {}),
+      ...(viewing ? { mark: end } : {}),
     });
     // Hidden it keeps its space, so that nothing beside it jumps.
-    resume.style.visibility = looking ? "" : "hidden";
-    setProperty(rate, "hidden", looking);
+    resume.style.visibility = viewing ? "" : "hidden";
+    setProperty(rate, "hidden", viewing);
     setText(count, total > 0 ? text.stepOf(done, total) : "");
     setText(rate, speed > 0 ? text.rate(formatFixed(speed, speed < 100 ? 1 : 0)) : "");
   });

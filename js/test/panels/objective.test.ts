@@ -14,7 +14,7 @@ beforeEach(async () => {
   host = document.createElement("div");
   document.body.append(host);
   const layers = LAYERS.map((each) => (each.name === "fc" ? { ...each, objectives: ["class" as const] } : each));
-  model = new FakeModel(traits({ _layer_list: layers, status: status({ kept: [1, 4, 7, 10, 12], step: 12 }) }));
+  model = new FakeModel(traits({ _layer_list: layers, status: status({ checkpoints: [1, 4, 7, 10, 12], step: 12 }) }));
   view = new AbortController();
   mountExplorer(new WidgetClient(model.asModel), host, view.signal);
   await settle();
@@ -51,7 +51,7 @@ test("dragging back seeks that step, and the run can be resumed from it", async 
   expect(resume.style.visibility).toBe("hidden");
   slide(11);
   expect(model.sent.at(-1)).toEqual({ kind: "seek", step: 10 });
-  await model.receive({ status: status({ kept: [1, 4, 7, 10, 12], step: 10, looking: true, state: "paused" }) });
+  await model.receive({ status: status({ checkpoints: [1, 4, 7, 10, 12], step: 10, viewing: true, state: "paused" }) });
   await vi.waitFor(() => expect(resume.style.visibility).toBe(""));
   expect(named("Step (drag").getAttribute("aria-valuetext")).toBe("step 10 of 150");
   resume.click();
