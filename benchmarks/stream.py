@@ -1,4 +1,4 @@
-"""How quickly pictures reach the screen, beside jupyter_rfb; and what being watched costs the ascent.
+"""Measure how fast pictures reach the screen, against jupyter_rfb, and what streaming costs the ascent.
 
     python benchmarks/stream.py [--rounds 3] [--seconds 8] [--rate 60] [--slower 2]
 
@@ -158,7 +158,7 @@ def notebook(server: Server, context: BrowserContext, name: str, cells: list[str
 
 
 def measure(server: Server, context: BrowserContext, side: str, round_: int, options: Any) -> dict[str, Any]:
-    """Frames a second on the screen, and how long it takes to follow a control: one move, and the end of a drag."""
+    """Measure frames a second on the screen, and the lag of a control: of one move, and at the end of a drag."""
     moves = random.Random(round_)
     with notebook(server, context, f"{side}-{round_}", [CELLS[side].format(rate=options.rate)]) as lab:
         lab.run_all(wait=False)
@@ -229,12 +229,12 @@ def pin(pids: list[int], cores: set[int]) -> None:
 
 
 def watchers(kernel: int) -> list[int]:
-    """All that shows what the kernel draws: the server, the browser and what drives it."""
+    """Return the processes that show what the kernel draws: the server, the browser and its driver."""
     return [child.pid for child in psutil.Process().children(recursive=True) if child.pid != kernel]
 
 
 def watched_share(server: Server, context: BrowserContext, options: Any) -> None:
-    """Steps a second while watched, by those of the same run while nobody sees it."""
+    """Compare steps a second of a run while it is watched with those while nobody sees it."""
     layers = ("features.3", "features.12") if REAL else ("conv2", "conv5")
     print("\nsteps a second while watched, by those while nobody sees it (JupyterLab, one thread)")
     for layer in layers:
@@ -286,7 +286,7 @@ def steps_a_second(lab: Notebook, seconds: float) -> float:
 
 
 def waits(server: Server, context: BrowserContext, options: Any) -> None:
-    """From running the cell to the first picture, and from another unit to a finished, nameable picture."""
+    """Measure the time from running the cell to the first picture, and from another unit to its finished picture."""
     layer = "features.12" if REAL else "conv5"
     print(f"\nhow long one waits ({'SqueezeNet' if REAL else 'the bundled network'}, {layer}, one thread)")
     for recipe in ("peek-fast", "peek"):
@@ -318,13 +318,13 @@ def waits(server: Server, context: BrowserContext, options: Any) -> None:
 
 
 def page_process() -> int:
-    """Bytes resident of the browser's largest renderer: with one page open, the page's."""
+    """Return the resident bytes of the browser's largest renderer: with one page open, that of the page."""
     children = psutil.Process().children(recursive=True)
     return max(child.memory_info().rss for child in children if "--type=renderer" in child.cmdline())
 
 
 def endurance(server: Server, context: BrowserContext, options: Any) -> None:
-    """Memory of the kernel and of the page while ten thousand frames pass."""
+    """Measure the memory of the kernel and of the page while ten thousand frames pass."""
     print(f"\nmemory over {options.frames:,} frames of 512 px (kernel: resident; page: script heap after a collection)")
     with notebook(server, context, "endurance", [CELLS[OURS].format(rate=options.rate)]) as lab:
         lab.run_all(wait=False)
@@ -342,7 +342,7 @@ def endurance(server: Server, context: BrowserContext, options: Any) -> None:
 
 
 def until(lab: Notebook, condition: str) -> float:
-    """Seconds from `peekBegan` to when the condition on the widget's debug values held, by the page's own clock."""
+    """Return the seconds from `peekBegan` until the condition on the widget's debug values holds."""
     return lab.page.evaluate(
         """condition => new Promise(done => {
           const holds = new Function('d', `return ${condition}`);

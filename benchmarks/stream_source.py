@@ -1,4 +1,4 @@
-"""What both sides of benchmarks/stream.py show: the same pictures, made beforehand, that say which one they are.
+"""What both sides of benchmarks/stream.py show: the same pictures, made beforehand, each with its number in it.
 
 Imported by the benchmark's notebooks, in their kernel.
 """
@@ -20,13 +20,13 @@ from peek_widget.zoo import Images
 
 SIDE = 512
 BLOCK = 8
-"""Pixels: a bit is a block as large as a block of JPEG, so that it survives the encoding."""
+"""Side of a block, in pixels: a bit is as large as a block of JPEG, so that it survives the encoding."""
 
 NUMBER_BITS, VALUE_BITS = 24, 8
 PICTURES = 24
 
 STEP_SECONDS = 0.001
-"""Of our ascent here; without it the worker would only spin."""
+"""Seconds that a step of our ascent takes here; without it the worker would only spin."""
 
 
 class Source:
@@ -40,9 +40,9 @@ class Source:
         self.value = 0
 
     def next(self) -> np.ndarray:
-        """The next picture, uint8 `[512, 512, 3]`."""
+        """Return the next picture, uint8 `[512, 512, 3]`."""
         number = next(self._numbers)
-        # eight of the same before the next, so that what is seen is no flicker
+        # eight frames of the same picture, so that it does not flicker
         picture = self._pictures[number // 8 % PICTURES].copy()
         bits = [number >> place & 1 for place in range(NUMBER_BITS)]
         bits += [self.value >> place & 1 for place in range(VALUE_BITS)]
@@ -51,12 +51,12 @@ class Source:
         return picture
 
     def turn(self) -> None:
-        """The control was moved."""
+        """Note that the control was moved."""
         self.value = (self.value + 1) % 2**VALUE_BITS
 
 
 class Buffer(RemoteFrameBuffer):
-    """jupyter_rfb as its guide draws continuously: every frame asks for the next."""
+    """jupyter_rfb drawing continuously as its guide does: every frame asks for the next."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(css_width=f"{SIDE}px", css_height=f"{SIDE}px", resizable=False)
@@ -79,7 +79,7 @@ class Buffer(RemoteFrameBuffer):
 
 
 class Precomputed:
-    """In the place of an ascent: a step is the next picture."""
+    """An ascent whose step is the next picture."""
 
     size, index = SIDE, 0
     steps = 10**9
@@ -99,7 +99,7 @@ class Precomputed:
         self._source.turn()
 
     def extend(self, n: int) -> None:
-        """It has no end."""
+        """Do nothing: the ascent has no end."""
 
     def values(self) -> dict[str, float]:
         return {}
@@ -107,11 +107,11 @@ class Precomputed:
     recipe_values = values
 
     def state(self) -> None:
-        """Nobody goes back to an earlier step here."""
+        """Return None: no earlier step is resumed here."""
 
 
 class Explorer(UnitExplorer):
-    """The explorer itself, but for where its pictures come from."""
+    """The explorer with pictures made beforehand."""
 
     def __init__(self, source: Source, rate: float) -> None:
         self._source = source
