@@ -42,8 +42,8 @@ def timed(work: Callable[[], object]) -> tuple[float, object]:
 
 def bare(ascent: Ascent, steps: int) -> None:
     """What nobody could do without: the network forward and backward, and an optimizer."""
-    group = ascent._groups[0]
-    image = torch.rand(1, 3, group.frame.side, group.frame.side, requires_grad=True)
+    group = ascent._evaluator.groups[0]
+    image = torch.rand(1, 3, group.view.side, group.view.side, requires_grad=True)
     optimizer = torch.optim.Adam([image], lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -71,7 +71,7 @@ def main() -> None:
             rest, _ = timed(lambda a=ascent: [a.step() for _ in range(a.steps - 1)])
             whole.append(seconds + rest)
             ratios.append(timed(lambda a=ascent: bare(a, a.steps))[0] / (seconds + rest))
-        total, side = statistics.median(whole), ascent._groups[0].frame.side
+        total, side = statistics.median(whole), ascent._evaluator.groups[0].view.side
         print(
             f"{name:26} {side:3d}px {statistics.median(first):9.2f} s {total:7.1f} s {150 / total:8.1f} "
             f"{statistics.median(ratios):14.2f}x"

@@ -1,15 +1,17 @@
 """Gradient ascent on images: pure torch, no notebook needed."""
 
 from peek_widget.ascent.animation import save_animation
+from peek_widget.ascent.arguments import AscentOptions
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.diversity import Diversity
-from peek_widget.ascent.engine import Ascent, ascend, render
+from peek_widget.ascent.engine import Ascent
 from peek_widget.ascent.knobs import KNOBS, NUMBERS, Knob
 from peek_widget.ascent.objective import Channel, Logit, Neuron, Objective, interpolate, unit_objective
 from peek_widget.ascent.pictures import to_pil
 from peek_widget.ascent.presets import Preset, presets
 from peek_widget.ascent.provenance import Drawing, fingerprint, load_recipe
 from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.render import ascend, render
 from peek_widget.ascent.result import Result, Step
 from peek_widget.ascent.spectrum import measure_spectrum, power_law_spectrum
 from peek_widget.ascent.state import State
@@ -19,6 +21,7 @@ __all__ = [
     "KNOBS",
     "NUMBERS",
     "Ascent",
+    "AscentOptions",
     "Channel",
     "Direction",
     "Diversity",

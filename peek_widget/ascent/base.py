@@ -62,13 +62,13 @@ class Objective:
         return self._layers
 
     @property
-    def centerd(self) -> str | None:
+    def centered_on(self) -> str | None:
         """The layer of a single place at the middle of the map; None for anything that sees more of it."""
         return None
 
     @property
-    def batchwise(self) -> bool:
-        """Whether a picture's value depends on the other pictures of the batch: :meth:`together` is then needed."""
+    def depends_on_batch(self) -> bool:
+        """Whether a picture's value depends on the other pictures of the batch: :meth:`in_batch` is then needed."""
         return False
 
     def check(self, network: Network) -> None:
@@ -87,7 +87,7 @@ class Objective:
         """One value for each view of one picture, ``[M]``."""
         return self._function(activations)
 
-    def together(self, activations: Activations, count: int, index: int) -> Tensor:
+    def in_batch(self, activations: Activations, count: int, index: int) -> Tensor:
         """One value for each view of one picture among others, ``[count]``.
 
         Args:
@@ -167,15 +167,15 @@ class Sum(Objective):
         return tuple(dict.fromkeys(name for _, o in self.parts for name in o.layers))
 
     @property
-    def centerd(self) -> str | None:
-        """The layer that all terms are centerd on, if they are."""
-        centers = {o.centerd for _, o in self.parts}
+    def centered_on(self) -> str | None:
+        """The layer that all terms are centered_on on, if they are."""
+        centers = {o.centered_on for _, o in self.parts}
         return centers.pop() if len(centers) == 1 else None
 
     @property
-    def batchwise(self) -> bool:
+    def depends_on_batch(self) -> bool:
         """Whether a term is."""
-        return any(o.batchwise for _, o in self.parts)
+        return any(o.depends_on_batch for _, o in self.parts)
 
     def check(self, network: Network) -> None:
         """Raise LayerError or UnitError if the network has not what a term needs."""
@@ -191,9 +191,9 @@ class Sum(Objective):
         first, *rest = (weight * objective(activations) for weight, objective in self.parts)
         return sum(rest, start=first)
 
-    def together(self, activations: Activations, count: int, index: int) -> Tensor:
+    def in_batch(self, activations: Activations, count: int, index: int) -> Tensor:
         """The weighted sum of the terms' values for one picture among others, ``[count]``."""
-        first, *rest = (weight * o.together(activations, count, index) for weight, o in self.parts)
+        first, *rest = (weight * o.in_batch(activations, count, index) for weight, o in self.parts)
         return sum(rest, start=first)
 
     def terms(self) -> tuple[Term, ...]:

@@ -59,7 +59,7 @@ class Direction(Objective):
         return (self.layer,)
 
     @property
-    def centerd(self) -> str | None:
+    def centered_on(self) -> str | None:
         """The layer, where the place is the map's middle."""
         return self.layer if self.at == "center" else None
 
@@ -129,8 +129,8 @@ class _Bound(Objective):
         self._direction = direction
 
     @property
-    def centerd(self) -> str | None:
-        return self._direction.centerd
+    def centered_on(self) -> str | None:
+        return self._direction.centered_on
 
 
 def _numbers(vector: Any) -> tuple[float, ...]:

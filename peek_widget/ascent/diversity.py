@@ -47,7 +47,7 @@ class Diversity(Objective):
         return (self.layer,)
 
     @property
-    def batchwise(self) -> bool:
+    def depends_on_batch(self) -> bool:
         """Always."""
         return True
 
@@ -58,9 +58,9 @@ class Diversity(Objective):
     def __call__(self, activations: Activations) -> Tensor:
         """Zeros ``[M]``: a picture alone has no others."""
         values = activations[self.layer]
-        return self.together(activations, values.shape[0], 0)
+        return self.in_batch(activations, values.shape[0], 0)
 
-    def together(self, activations: Activations, count: int, index: int) -> Tensor:
+    def in_batch(self, activations: Activations, count: int, index: int) -> Tensor:
         """The value of one picture among others, ``[count]``."""
         values = activations[self.layer]
         own = values[index * count : (index + 1) * count]

@@ -81,7 +81,7 @@ class Neuron(Objective):
         return (self.layer,)
 
     @property
-    def centerd(self) -> str | None:
+    def centered_on(self) -> str | None:
         """The layer, where the place is the map's middle."""
         return self.layer if self.at is None else None
 

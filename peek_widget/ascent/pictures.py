@@ -12,7 +12,11 @@ from torch import Tensor
 
 from peek_widget.errors import PeekError
 
-__all__ = ["as_picture", "fitted", "in_channels", "to_pil"]
+__all__ = ["Picture", "as_picture", "fitted", "in_channels", "to_pil"]
+
+Picture = PILImage.Image | np.ndarray[Any, Any] | Tensor
+"""A PIL image, an array ``[H, W]`` or ``[H, W, C]`` (bytes, or numbers in [0, 1]), or a tensor ``[C, H, W]`` in
+[0, 1]."""
 
 
 def to_pil(image: Tensor, alpha: Tensor | None = None) -> PILImage.Image:

@@ -17,11 +17,12 @@ from PIL import Image as PILImage
 from PIL import PngImagePlugin
 from torch import Tensor
 
+from peek_widget._schema import read_fields, text, whole
 from peek_widget._version import __version__
 from peek_widget.ascent.base import LONGEST_WORDS, Objective
 from peek_widget.ascent.pictures import as_picture, to_pil
 from peek_widget.ascent.recipe import Recipe
-from peek_widget.ascent.serialization import objective_from_dict, read_fields, text, whole
+from peek_widget.ascent.serialization import objective_from_dict
 from peek_widget.errors import FileError, PeekError
 from peek_widget.network.fingerprint import DIGITS, fingerprint
 

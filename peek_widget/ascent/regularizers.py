@@ -19,8 +19,8 @@ from peek_widget.ascent.views import Window
 __all__ = [
     "bilateral",
     "blur",
-    "clip_small_contribution",
-    "clip_small_norm",
+    "clip_contribution",
+    "clip_norm",
     "decay",
     "l1_gradient",
     "total_variation_gradient",
@@ -98,7 +98,7 @@ def l1_gradient(pictures: Tensor) -> Tensor:
     return torch.sign(pictures - 0.5)
 
 
-def clip_small_norm(image: Pixels, percentile: float, neutral: Tensor) -> None:
+def clip_norm(image: Pixels, percentile: float, neutral: Tensor) -> None:
     """Set pixels whose color lies nearest to what the network sees as zero to exactly that (Yosinski et al. 2015).
 
     Args:
@@ -113,7 +113,7 @@ def clip_small_norm(image: Pixels, percentile: float, neutral: Tensor) -> None:
         _set_weakest(image.parameter, (image.parameter - target).norm(dim=1), percentile, target)
 
 
-def clip_small_contribution(image: Pixels, gradient: Tensor, percentile: float, neutral: Tensor) -> None:
+def clip_contribution(image: Pixels, gradient: Tensor, percentile: float, neutral: Tensor) -> None:
     """Set pixels without which the objective would hardly be less to what the network sees as zero (Yosinski).
 
     The contribution of a pixel is estimated to first order: ``|sum_c g_c (x_c - neutral_c)|``.

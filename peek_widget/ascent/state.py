@@ -1,29 +1,35 @@
-"""A run set aside, to go on later from the same pixels."""
+"""The state of a run, saved to go on later from the same pixels."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Generator, Tensor
 
+from peek_widget._schema import nullable, read_fields, read_json, sequence, whole
 from peek_widget.ascent.knobs import NUMBERS
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.old_names import renamed_fields, renamed_tensor
+from peek_widget.ascent.param import Image, Maco
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.recipe_rules import check_size
-from peek_widget.ascent.serialization import objective_from_dict
+from peek_widget.ascent.record import Record
+from peek_widget.ascent.serialization import check_objective, check_recipe
+from peek_widget.ascent.update import Updater
 from peek_widget.errors import PeekError
 
-__all__ = ["State"]
+__all__ = ["State", "load_tensors", "tensors_of"]
 
 _KIND = "peek_widget state 1"
 _MOST_PICTURES = 100_000
+_LONGEST_HEADER = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -31,15 +37,15 @@ class State:
     """All of a run but its model.
 
     Attributes:
-        objectives: one for each picture; None where a file could not keep one (a function, a style).
-        recipe: of the run, as last changed.
-        seeds: one for each picture.
+        objectives: objective of each picture; None where a file could not keep one (a function, a style).
+        recipe: recipe of the run, as last changed.
+        seeds: seed of each picture.
         asked_size: the ``size=`` that was given, or None.
-        side: of the pictures now, in pixels.
-        index: of the next step.
-        steps: of the whole run.
-        overrides: numbers held by hand.
-        tensors: the parameter, the optimizer's, the generators' and the like, on the CPU.
+        side: present side of the pictures, in pixels.
+        index: number of the next step, from 0.
+        steps: number of steps of the whole run.
+        overrides: numbers that override the recipe's.
+        tensors: the parameter, the optimizer's, the generators' and the like, by name, on the CPU.
     """
 
     objectives: tuple[Objective, ...] | None
@@ -78,7 +84,7 @@ class State:
 
     @classmethod
     def load(cls, path: str | Path) -> State:
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote, today or in an earlier version.
 
         Raises:
             PeekError: if it is another kind of file, damaged, or holds impossible values.
@@ -95,29 +101,111 @@ class State:
         if text is None:
             raise PeekError(f"{str(path)!r} is a safetensors file, but not a state that an ascent has saved.")
         try:
-            return cls._read(json.loads(text), tensors)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            header = read_json(text, "The header", _LONGEST_HEADER)
+            return cls._of(read_fields(header, _FIELDS, "The header"), tensors)
+        except (ValueError, RecursionError) as error:
             raise PeekError(f"{str(path)!r} does not hold a state as it was saved: {error}") from error
 
     @classmethod
-    def _read(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> State:
-        objectives = [objective_from_dict(one) for one in header["objectives"]]
-        seeds, count = header["seeds"], len(objectives)
-        if not 1 <= count <= _MOST_PICTURES or len(seeds) != count or "parameter" not in tensors:
+    def _of(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> State:
+        objectives, count = header.pop("objectives"), len(header["seeds"])
+        if len(objectives) != count or "parameter" not in tensors:
             raise ValueError("it has no pictures, or not as many seeds as pictures")
-        for number in (*seeds, header["index"], header["steps"], header["side"]):
-            if type(number) is not int or not 0 <= number < 2**63:
-                raise ValueError(f"{number!r} is no count")
         if len(tensors["parameter"]) != count or any(f"generator.{n}" not in tensors for n in range(count)):
             raise ValueError("a picture is missing")
-        return cls(
-            None if any(one is None for one in objectives) else tuple(objectives),
-            Recipe.from_json(json.dumps(header["recipe"])),
-            tuple(seeds),
-            None if header["asked_size"] is None else check_size(header["asked_size"]),
-            header["side"],
-            header["index"],
-            header["steps"],
-            {name: NUMBERS[name].check(value) for name, value in renamed_fields(header["overrides"]).items()},
-            tensors,
+        return cls(None if any(one is None for one in objectives) else objectives, **header, tensors=tensors)
+
+
+def _overrides(name: str, value: object) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is no object")
+    checked = {}
+    for knob, number in renamed_fields(value).items():
+        if knob not in NUMBERS:
+            raise ValueError(f"{name} has {knob!r}, which is no number of a recipe")
+        checked[knob] = NUMBERS[knob].check(number)
+    return checked
+
+
+_COUNT = whole(2**63 - 1)
+_FIELDS = {
+    "objectives": sequence(check_objective, _MOST_PICTURES, 1),
+    "recipe": check_recipe,
+    "seeds": sequence(_COUNT, _MOST_PICTURES, 1),
+    "asked_size": nullable(lambda _, value: check_size(value)),
+    "side": _COUNT,
+    "index": _COUNT,
+    "steps": _COUNT,
+    "overrides": _overrides,
+}
+
+
+def tensors_of(
+    image: Image, updater: Updater, record: Record, generators: Sequence[Generator], spectrum: Tensor | None
+) -> dict[str, Tensor]:
+    """Return copies of all tensors of a run by name, on the CPU."""
+    tensors = {"parameter": image.parameter, **updater.tensors(), **record.tensors()}
+    if spectrum is not None:
+        tensors["spectrum"] = spectrum
+    if isinstance(image, Maco):
+        tensors["blurred"] = torch.tensor(image.blurred)
+    for number, generator in enumerate(generators):
+        tensors[f"generator.{number}"] = generator.get_state()
+    return {name: value.detach().clone().cpu() for name, value in tensors.items()}
+
+
+def load_tensors(state: State, image: Image, updater: Updater, record: Record, generators: Sequence[Generator]) -> None:
+    """Put a run into a state, whose size and numbers it has already.
+
+    Raises:
+        PeekError: if the state's tensors are not those of such a run.
+    """
+    parameter = image.parameter
+    # Copies: a state may be resumed from more than once.
+    found = {name: value.to(parameter.device, copy=True) for name, value in state.tensors.items()}
+    _check(found, state, parameter)
+    with torch.no_grad():
+        parameter.copy_(found["parameter"])
+    updater.load(found)
+    record.load(found)
+    for number, generator in enumerate(generators):
+        try:
+            generator.set_state(found[f"generator.{number}"].cpu())
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise PeekError(f"The state of picture {number}'s random draws is damaged: {error}") from error
+    if isinstance(image, Maco):
+        image.blur(float(found.get("blurred", 0.0)))
+
+
+def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None:
+    """Raise PeekError if a state's tensors are not those of a run with such a parameter."""
+    whole_shape = tuple(parameter.shape)
+    count, channels = whole_shape[:2]
+    shapes: dict[str, tuple[int, ...]] = {"parameter": whole_shape}
+    if tuple(found["parameter"].shape) != whole_shape:
+        raise PeekError(
+            f"The state's picture has shape {tuple(found['parameter'].shape)}, and this model's run {whole_shape}: "
+            "resume it with the model that it was taken with."
         )
+    if "first_grad_rms" in found:
+        shapes["first_grad_rms"] = (count, 1, 1, 1)
+    if "importance" in found:
+        shapes["importance"] = (count, state.side, state.side)
+    if "best_values" in found or "best_pictures" in found:
+        shapes |= {"best_values": (count,), "best_pictures": (count, channels, state.side, state.side)}
+    if "blurred" in found:
+        shapes["blurred"] = ()
+    if any(name.startswith("optimizer.") for name in found):
+        shapes |= {"optimizer.step": (), "optimizer.exp_avg": whole_shape, "optimizer.exp_avg_sq": whole_shape}
+        if state.recipe.optimizer == "nadam":
+            shapes["optimizer.mu_product"] = ()
+    for name, shape in shapes.items():
+        value = found.get(name)
+        good = value is not None and value.is_floating_point() and tuple(value.shape) == shape
+        # Adam's numbers without a shape, and what is squared, are never below 0; infinite is none of them.
+        least = 0.0 if shape == () or name.endswith("_sq") else float("-inf")
+        if not good or not bool((torch.isfinite(value) & (value >= least)).all()):
+            raise PeekError(f"The state's {name!r} is not what such a run has: the file is damaged or another's.")
+    known = {*shapes, "spectrum", *(f"generator.{number}" for number in range(count))}
+    if unknown := sorted(set(found) - known):
+        raise PeekError(f"A state of such a run has no {unknown[0]!r}: the file is damaged or another's.")

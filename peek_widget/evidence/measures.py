@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from peek_widget.ascent.framing import Framing
+from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.errors import PeekError
@@ -334,20 +334,20 @@ def _place(network: Network, objective: Objective, picture: Tensor, recipe: Reci
     whole, own = picture[None].float().cpu(), picture.shape[-1]
     if recipe is None or layer.global_field or not layer.spatial:
         return _Placed(_resized(whole, network.input_size), network.input_size, (0.0, 0.0))
-    frame = Framing(network, recipe, own).frame(objective)
-    if frame.cut == "field":
-        assert frame.center is not None
-        return _Placed(_resized(whole, round(frame.side / frame.reach)), frame.side, frame.center)
-    if frame.cut == "normal-crop":
+    view = Geometry(network, recipe, own).view(objective)
+    if view.kind == "field":
+        assert view.center is not None
+        return _Placed(_resized(whole, round(view.side / view.field_ratio)), view.side, view.center)
+    if view.kind == "normal-crop":
         share = (recipe.at("crop_mean", 0) + recipe.at("crop_mean", recipe.steps - 1)) / 2.0
-        return _Placed(_resized(whole, round(frame.side / share)), frame.side, (0.0, 0.0))
-    if objective.centerd is None:
+        return _Placed(_resized(whole, round(view.side / share)), view.side, (0.0, 0.0))
+    if objective.centered_on is None:
         return _Placed(whole, own, (0.0, 0.0))
     # A picture that is smaller than the receptive field gets a mirrored border, and no zero padding.
     side = max(own, min(max(layer.receptive_field) + 2 * max(layer.stride), network.input_size))
     center = []
     for axis in (0, 1):
-        drawn = _field_center(network, layer, frame.side, axis) - (frame.side - 1) / 2.0
+        drawn = _field_center(network, layer, view.side, axis) - (view.side - 1) / 2.0
         center.append((2.0 * (_field_center(network, layer, side, axis) - drawn) + 1.0) / side - 1.0)
     return _Placed(whole, side, (center[0], center[1]))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from peek_widget.ascent import KNOBS, Drawing, Objective, Recipe, fingerprint
 from peek_widget.ascent.fold_overrides import folded
-from peek_widget.ascent.framing import Framing
+from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.serialization import text, whole
 from peek_widget.errors import FileError
 from peek_widget.live.protocol import KNOB_NAMES
@@ -62,7 +62,7 @@ def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tu
         the drawing, and a sentence on what of the picture it can't give back, "" where it gives all of it.
     """
     target, recipe = snapshot.target, snapshot.recipe
-    sides = Framing(network, recipe, target.size).sides
+    sides = Geometry(network, recipe, target.size).sides
     written, lost = folded(recipe, snapshot.step, snapshot.overrides, sides)
     if snapshot.edited:
         lost.append("a setting was changed while it drew, and only the last values are kept")

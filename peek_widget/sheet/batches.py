@@ -18,8 +18,8 @@ from typing import Any, Literal, SupportsIndex, get_args
 import torch
 
 from peek_widget.ascent import Ascent, Recipe, fingerprint, unit_objective
-from peek_widget.ascent.engine import LARGE
-from peek_widget.ascent.framing import Framing
+from peek_widget.ascent.evaluate import LARGE
+from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.provenance import Drawing
 from peek_widget.ascent.recipe import as_recipe
 from peek_widget.errors import AscentError, PeekError, SizeError, UnitError
@@ -167,7 +167,7 @@ def plan(
 def draft_of(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> tuple[Recipe, int | None]:
     """Return recipe and size of a preview: a few steps of ``peek-fast``, on a small canvas if the layer allows it."""
     quick = Recipe.preset("peek-fast").replace(steps=min(DRAFT_STEPS, max(recipe.steps, 1)))
-    wanted = Framing(network, recipe, size).sides[-1]
+    wanted = Geometry(network, recipe, size).sides[-1]
     small = min(wanted, DRAFT_SIZE)
     try:
         _view(network, layer, quick, small, kind)
@@ -321,7 +321,7 @@ def _fingerprint(network: Network) -> str:
 
 def _view(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> int:
     """Return the side in pixels of what the network gets of each picture; the same for all units of a layer."""
-    return Framing(network, recipe, size).frame(unit_objective(network, layer, 0, kind)).side
+    return Geometry(network, recipe, size).view(unit_objective(network, layer, 0, kind)).side
 
 
 def _length(device: str, side: int, views: int, together: bool) -> int:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from peek_widget._schema import Check, choice, text, whole
 from peek_widget._version import __version__
 from peek_widget.ascent import Recipe, fingerprint, unit_objective
-from peek_widget.ascent.framing import Framing
+from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.provenance import Drawing
 from peek_widget.errors import FileError, PeekError, SheetStoreError
 from peek_widget.network import Network
@@ -62,7 +62,7 @@ class SheetHeader:
         cls, network: Network, layer: str, recipe: Recipe, seed: int, size: int | None, objective: Kind
     ) -> SheetHeader:
         """Make the header of a sheet; reads all weights once, for their fingerprint."""
-        side = Framing(network, recipe, size).sides[-1]
+        side = Geometry(network, recipe, size).sides[-1]
         model = type(network.model_copy.original).__name__
         return cls(network, layer, recipe, seed, side, objective, model, fingerprint(network))
 

@@ -61,7 +61,7 @@ def test_every_preset_is_drawn_again_left_early_or_prolonged(model, name, steps)
     run.extend(3)
     for _ in range(steps):
         step = run.step()
-    again, lost = folded(recipe, steps, knobs, run._framing.sides)
+    again, lost = folded(recipe, steps, knobs, run._geometry.sides)
     assert lost == []
     result = render(model, Channel("2", 1), again, seed=3, size=run.size)
     if recipe.octaves[0][0] == 12:

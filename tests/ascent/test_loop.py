@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from peek_widget import Channel, Logit, Neuron, Objective, PeekError, Recipe, Step, ascend, load_recipe, render
-from peek_widget.ascent import NUMBERS, Ascent
+from peek_widget.ascent import NUMBERS, Ascent, engine
 from peek_widget.errors import AscentError, RecipeError, SizeError
 from peek_widget.network import read
 from tests.networks import Fixed, Tiny, assert_same, portrait, tiny
@@ -282,14 +282,13 @@ def test_a_change_that_breaks_half_way_leaves_the_run_as_it_was(monkeypatch: pyt
     tried, untried = (Ascent(NET, Channel("forms", 1), SHORT, size=24) for _ in range(2))
     tried.step(), untried.step()
 
-    def late() -> None:
+    def late(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(tried, "_make_optimizer", late)  # the last that a change does
+    monkeypatch.setattr(engine, "Updater", late)  # the last that a change makes
     with pytest.raises(MemoryError):
         tried.change(recipe=brief("oygard-2016"), objective=Logit(1))
     monkeypatch.undo()
-    vars(tried).pop("_make_optimizer", None)
     for one, other in zip(tried, untried, strict=True):
         assert torch.equal(one.images, other.images)
 

@@ -61,7 +61,7 @@ def test_a_sum_is_the_sum_of_its_terms() -> None:
     assert torch.allclose(joint(activations), expected)
     by_terms = sum(weight * one(activations) for _, weight, one in joint.terms())
     assert torch.allclose(by_terms, expected)
-    assert torch.allclose(joint.together(activations, 1, 2), expected[2:])
+    assert torch.allclose(joint.in_batch(activations, 1, 2), expected[2:])
 
 
 def test_terms_of_one_objective_are_itself() -> None:
@@ -215,7 +215,7 @@ def test_a_direction_made_ready_is_the_same(network: Network) -> None:
     one = Direction("forms", maps(8), power=1, at="center")
     with torch.inference_mode():
         ready = one.bind(network)
-    assert one.centerd == ready.centerd == "forms"
+    assert one.centered_on == ready.centered_on == "forms"
     picture = pictures(2).requires_grad_()
     activations = seen(network, picture, one)
     assert torch.equal(ready(activations), one(activations))
@@ -271,7 +271,7 @@ def test_diversity_is_the_mean_cosine_to_the_others(network: Network) -> None:
     grid = maps(4, 3, 5, 5)
     for one in (Diversity("a"), Diversity("a").bind(network)):
         for index in range(4):
-            value = one.together({"a": grid}, 1, index)
+            value = one.in_batch({"a": grid}, 1, index)
             assert value.shape == (1,)
             assert math.isclose(float(value), by_hand(grid, index), rel_tol=1e-5)
 
@@ -279,17 +279,17 @@ def test_diversity_is_the_mean_cosine_to_the_others(network: Network) -> None:
 def test_equal_pictures_are_not_diverse_and_a_lone_one_has_no_others() -> None:
     grid = maps(1, 3, 5, 5)
     same = grid.expand(6, -1, -1, -1)  # three pictures of two views
-    assert torch.allclose(Diversity("a").together({"a": same}, 2, 1), -torch.ones(2))
+    assert torch.allclose(Diversity("a").in_batch({"a": same}, 2, 1), -torch.ones(2))
     assert torch.equal(Diversity("a")({"a": same}), torch.zeros(6))
-    assert torch.equal(Diversity("a").together({"a": same}, 6, 0), torch.zeros(6))
+    assert torch.equal(Diversity("a").in_batch({"a": same}, 6, 0), torch.zeros(6))
     apart = torch.eye(3)[:, :, None, None]  # each picture excites another unit
-    assert torch.equal(Diversity("a").together({"a": apart}, 1, 2), torch.zeros(1))
-    assert Diversity("a").together({"a": torch.zeros(2, 3, 4, 4)}, 1, 0).item() == 0.0
+    assert torch.equal(Diversity("a").in_batch({"a": apart}, 1, 2), torch.zeros(1))
+    assert Diversity("a").in_batch({"a": torch.zeros(2, 3, 4, 4)}, 1, 0).item() == 0.0
 
 
 def test_a_picture_climbs_its_own_diversity_only() -> None:
     grid = maps(3, 4, 5, 5).requires_grad_()
-    Diversity("a").together({"a": grid}, 1, 1).sum().backward()
+    Diversity("a").in_batch({"a": grid}, 1, 1).sum().backward()
     moved = grid.grad.flatten(1).abs().sum(1)
     assert moved[1] > 0
     assert moved[0] == moved[2] == 0
@@ -299,26 +299,26 @@ def test_views_are_compared_with_the_others_mean_view() -> None:
     grid = maps(4, 3, 5, 5)  # two pictures of two views
     other = (gram(grid)[2] + gram(grid)[3]) / 2
     expected = [-(gram(grid)[v] * other).sum() / (gram(grid)[v].norm() * other.norm()) for v in (0, 1)]
-    assert torch.allclose(Diversity("a").together({"a": grid}, 2, 0), torch.stack(expected), atol=1e-6)
+    assert torch.allclose(Diversity("a").in_batch({"a": grid}, 2, 0), torch.stack(expected), atol=1e-6)
 
 
 def test_diversity_made_ready_sees_each_step_anew(network: Network) -> None:
     ready = Diversity("a").bind(network)
     for seed in range(5):
         grid = maps(3, 4, 5, 5, seed=seed)
-        values = [ready.together({"a": grid}, 1, i) for i in range(3)]
-        assert torch.equal(torch.cat(values), torch.cat([Diversity("a").together({"a": grid}, 1, i) for i in range(3)]))
+        values = [ready.in_batch({"a": grid}, 1, i) for i in range(3)]
+        assert torch.equal(torch.cat(values), torch.cat([Diversity("a").in_batch({"a": grid}, 1, i) for i in range(3)]))
     vectors = maps(2, 4)
-    assert -1.0 <= float(ready.together({"a": vectors}, 1, 0)) < 0.0
+    assert -1.0 <= float(ready.in_batch({"a": vectors}, 1, 0)) < 0.0
 
 
 def test_a_sum_with_a_batchwise_term_is_batchwise() -> None:
     joint = Channel("a", 1) + 0.5 * Diversity("a")
-    assert joint.batchwise
-    assert not (Channel("a", 1) + Logit(0)).batchwise
+    assert joint.depends_on_batch
+    assert not (Channel("a", 1) + Logit(0)).depends_on_batch
     grid = maps(3, 4, 5, 5)
     expected = grid[1:2, 1].mean(dim=(1, 2)) + 0.5 * by_hand(grid, 1)
-    assert torch.allclose(joint.together({"a": grid}, 1, 1), expected, atol=1e-6)
+    assert torch.allclose(joint.in_batch({"a": grid}, 1, 1), expected, atol=1e-6)
 
 
 def test_ascending_diversity_makes_pictures_differ(network: Network) -> None:
@@ -327,7 +327,7 @@ def test_ascending_diversity_makes_pictures_differ(network: Network) -> None:
 
     def values() -> Tensor:
         activations = seen(network, batch, one)
-        return torch.cat([one.together(activations, 1, i) for i in range(3)])
+        return torch.cat([one.in_batch(activations, 1, i) for i in range(3)])
 
     before = values().detach()
     for _ in range(20):
@@ -422,7 +422,7 @@ def test_style_takes_images_as_people_have_them() -> None:
     assert Style(["a"], array) != Style(["b"], array)
     assert Style(["a"], array) != Style(["a"], array.transpose(1, 0, 2))
     assert len({Style(["a"], array), Style(["a"], tensor)}) == 1
-    assert Style(["a"], array).centerd is None
+    assert Style(["a"], array).centered_on is None
 
 
 def test_a_style_keeps_its_image_whatever_becomes_of_the_callers() -> None:
@@ -562,8 +562,8 @@ for _ in range(5):
         ({"kind": "logit", "unit": 10**5000}, "a huge number"),
         ({"kind": "channel", "layer": 3, "unit": 1}, "a text"),
         ({"kind": "channel", "layer": "x" * 1001, "unit": 1}, "1001 characters"),
-        ({"kind": "neuron", "layer": "a", "unit": 1, "at": [1]}, "a place"),
-        ({"kind": "neuron", "layer": "a", "unit": 1, "at": "center"}, "a place"),
+        ({"kind": "neuron", "layer": "a", "unit": 1, "at": [1]}, "a position"),
+        ({"kind": "neuron", "layer": "a", "unit": 1, "at": "center"}, "a position"),
         ({"kind": "neuron", "layer": "a", "unit": 1, "at": [1, -1]}, "whole number"),
         ({"kind": "direction", "layer": "a", "vector": [0], "power": 0, "at": None}, "zeros"),
         ({"kind": "direction", "layer": "a", "vector": [], "power": 0, "at": None}, "a list of 1 to"),
@@ -606,3 +606,8 @@ def test_any_change_is_an_objective_or_a_named_error(objective: Objective, data:
     except PeekError:
         return
     assert back is None or isinstance(back, Objective)
+
+
+def test_a_direction_of_an_earlier_version_is_read() -> None:
+    described = {"kind": "direction", "layer": "a", "vector": [1.0, 2.0], "power": 0.0, "at": "centre"}
+    assert objective_from_dict(described) == Direction("a", [1.0, 2.0], at="center")

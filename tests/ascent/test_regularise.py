@@ -16,8 +16,8 @@ from peek_widget.ascent.param import Fourier, Maco, Pixels
 from peek_widget.ascent.regularizers import (
     bilateral,
     blur,
-    clip_small_contribution,
-    clip_small_norm,
+    clip_contribution,
+    clip_norm,
     decay,
     l1_gradient,
     total_variation_gradient,
@@ -64,7 +64,7 @@ def test_small_norms_are_emptied(percentile: float) -> None:
     target = 255.0 * NEUTRAL.view(1, 3, 1, 1)
     before = image.parameter.detach().clone()
     norms = (before - target).norm(dim=1)
-    clip_small_norm(image, percentile, NEUTRAL)
+    clip_norm(image, percentile, NEUTRAL)
     emptied = (image.parameter.detach() == target).all(1)
     for number in range(2):
         # Of each picture exactly so many, and those with the smallest norm.
@@ -79,7 +79,7 @@ def test_small_contributions_are_emptied(percentile: float) -> None:
     target = 255.0 * NEUTRAL.view(1, 3, 1, 1)
     gradient = torch.randn(2, 3, 20, 20, generator=Generator().manual_seed(3))
     worth = (gradient * (image.parameter.detach() - target)).sum(1).abs()
-    clip_small_contribution(image, gradient, percentile, NEUTRAL)
+    clip_contribution(image, gradient, percentile, NEUTRAL)
     emptied = (image.parameter.detach() == target).all(1)
     for number in range(2):
         assert int(emptied[number].sum()) == int(percentile / 100.0 * 400)
@@ -89,9 +89,9 @@ def test_small_contributions_are_emptied(percentile: float) -> None:
 def test_none_is_emptied_of_so_few_that_a_percent_is_less_than_one() -> None:
     image = pixels(8)
     before = image.parameter.detach().clone()
-    clip_small_norm(image, 1.0, NEUTRAL)
-    clip_small_norm(image, 0.0, NEUTRAL)
-    clip_small_contribution(image, torch.ones_like(before), 0.0, NEUTRAL)
+    clip_norm(image, 1.0, NEUTRAL)
+    clip_norm(image, 0.0, NEUTRAL)
+    clip_contribution(image, torch.ones_like(before), 0.0, NEUTRAL)
     assert torch.equal(image.parameter, before)
 
 
@@ -143,7 +143,7 @@ def test_filters_of_next_to_no_picture(side: int) -> None:
     image = pixels(side)
     blur(image, 5.0, WHOLE)
     bilateral(image, 5.0, 0.5)
-    clip_small_norm(image, 99.0, NEUTRAL)
+    clip_norm(image, 99.0, NEUTRAL)
     assert bool(torch.isfinite(image.parameter).all())
 
 

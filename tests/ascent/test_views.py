@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from peek_widget.ascent.views import Frame, Look, affine_views, shift, speckle, window
+from peek_widget.ascent.views import ViewGeometry, ViewParameters, add_noise, affine_views, shift, window
 
 
 def ramps(side: int) -> Tensor:
@@ -22,7 +22,7 @@ def seed(number: int = 0) -> Generator:
     return Generator().manual_seed(number)
 
 
-def seen(frame: Frame, look: Look, side: int = 64, number: int = 0, count: int = 1) -> Tensor:
+def seen(frame: ViewGeometry, look: ViewParameters, side: int = 64, number: int = 0, count: int = 1) -> Tensor:
     """Where in the picture each pixel of the views lies: ``[count * V, 2, frame.side, frame.side]``, x and y."""
     return affine_views(ramps(side).repeat(count, 1, 1, 1), frame, look, [seed(number + n) for n in range(count)])
 
@@ -41,12 +41,14 @@ def share(view: Tensor) -> float:
 
 def test_the_whole_picture_is_seen_as_it_is() -> None:
     picture = torch.rand(1, 3, 20, 20)
-    assert torch.allclose(affine_views(picture, Frame(20, "whole"), Look(1, (1.0, 1.0)), [seed()]), picture, atol=1e-5)
+    assert torch.allclose(
+        affine_views(picture, ViewGeometry(20, "whole"), ViewParameters(1, (1.0, 1.0)), [seed()]), picture, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("side", [64, 128])
 def test_crops_lie_where_the_draws_say(side: int) -> None:
-    frame, look = Frame(32, "crop"), Look(4, (0.25, 0.75))
+    frame, look = ViewGeometry(32, "crop"), ViewParameters(4, (0.25, 0.75))
     views = seen(frame, look, side, number=3)
     draws = torch.rand(4, 6, generator=seed(3))
     for view, draw in zip(views, draws, strict=True):
@@ -58,27 +60,27 @@ def test_crops_lie_where_the_draws_say(side: int) -> None:
 
 
 def test_sizes_are_relative_to_the_canvas() -> None:
-    look = Look(3, (0.3, 1.2), rotation=20.0, jitter=0.1, scale_choices=(0.9, 1.1), flip=0.5)
+    look = ViewParameters(3, (0.3, 1.2), rotation=20.0, jitter=0.1, scale_choices=(0.9, 1.1), flip=0.5)
     for cut in ("crop", "whole", "normal-crop"):
-        frame: Any = Frame(40, cut)
+        frame: Any = ViewGeometry(40, cut)
         small, large = seen(frame, look, 80, number=1), seen(frame, look, 160, number=1)
         near = (small.abs() < 0.9) & (large.abs() < 0.9)  # past the border there is only a mirror image
         assert float((small - large)[near].abs().max()) < 0.03
 
 
 def test_crops_wider_than_the_picture_lie_round_its_middle() -> None:
-    views = seen(Frame(32, "crop"), Look(3, (1.5, 1.5), padding_mode="constant"))
+    views = seen(ViewGeometry(32, "crop"), ViewParameters(3, (1.5, 1.5), padding_mode="constant"))
     for view in views:
         assert middle(view)[0] == pytest.approx(middle(view)[1], abs=1e-4)
     assert float(views[:, :, 0].min()) == 0.5  # nothing but gray past the border
-    mirrored = seen(Frame(48, "whole"), Look(1, (1.5, 1.5)))[0, 0, 24]
+    mirrored = seen(ViewGeometry(48, "whole"), ViewParameters(1, (1.5, 1.5)))[0, 0, 24]
     # A quarter of the picture beyond either border, mirrored.
     assert torch.allclose(mirrored[:8], mirrored[8:16].flip(0), atol=0.05)
 
 
 def test_a_field_is_laid_on_its_place() -> None:
-    frame = Frame(21, "field", 1.0, (0.3, -0.5))
-    views = seen(frame, Look(6, (0.2, 0.6), rotation=90.0, flip=0.5), 128)
+    frame = ViewGeometry(21, "field", 1.0, (0.3, -0.5))
+    views = seen(frame, ViewParameters(6, (0.2, 0.6), rotation=90.0, flip=0.5), 128)
     for view in views:
         # The picture's middle, (0, 0), comes to lie at y = 0.3, x = -0.5 of the view, whatever its size and turn.
         row, column = (0.3 + 1.0) / 2.0 * 21 - 0.5, (-0.5 + 1.0) / 2.0 * 21 - 0.5
@@ -89,8 +91,8 @@ def test_a_field_is_laid_on_its_place() -> None:
 
 
 def test_a_view_is_turned_by_up_to_the_rotation() -> None:
-    frame = Frame(33, "whole")
-    views = seen(frame, Look(300, (0.5, 0.5), rotation=30.0), 64)
+    frame = ViewGeometry(33, "whole")
+    views = seen(frame, ViewParameters(300, (0.5, 0.5), rotation=30.0), 64)
     right = views[:, :, 16, -1] - views[:, :, 16, 0]
     angles = torch.rad2deg(torch.atan2(right[:, 1], right[:, 0]))
     draws = torch.rand(300, 6, generator=seed())
@@ -100,7 +102,9 @@ def test_a_view_is_turned_by_up_to_the_rotation() -> None:
 
 def test_turns_and_scales_are_of_those_given() -> None:
     views = seen(
-        Frame(33, "whole"), Look(60, (0.5, 0.5), rotation_choices=(-90.0, 0.0, 45.0), scale_choices=(0.8, 1.25)), 128
+        ViewGeometry(33, "whole"),
+        ViewParameters(60, (0.5, 0.5), rotation_choices=(-90.0, 0.0, 45.0), scale_choices=(0.8, 1.25)),
+        128,
     )
     right = views[:, :, 16, -1] - views[:, :, 16, 0]
     angles = torch.rad2deg(torch.atan2(right[:, 1], right[:, 0])).round()
@@ -111,17 +115,17 @@ def test_turns_and_scales_are_of_those_given() -> None:
 
 
 def test_a_mirrored_view_is_mirrored_left_for_right() -> None:
-    views = seen(Frame(32, "whole"), Look(400, (1.0, 1.0), flip=0.3))
+    views = seen(ViewGeometry(32, "whole"), ViewParameters(400, (1.0, 1.0), flip=0.3))
     right = views[:, 0, 16, -1] > views[:, 0, 16, 0]
     down = views[:, 1, -1, 16] > views[:, 1, 0, 16]
     assert bool(down.all())
     assert 0.2 < float((~right).float().mean()) < 0.4
-    always = seen(Frame(64, "whole"), Look(1, (1.0, 1.0), flip=1.0))
+    always = seen(ViewGeometry(64, "whole"), ViewParameters(1, (1.0, 1.0), flip=1.0))
     assert torch.allclose(always, ramps(64).flip(3), atol=1e-5)
 
 
 def test_jitter_shifts_by_up_to_its_share_of_the_side() -> None:
-    views = seen(Frame(32, "whole"), Look(400, (0.5, 0.5), jitter=0.1), 100)
+    views = seen(ViewGeometry(32, "whole"), ViewParameters(400, (0.5, 0.5), jitter=0.1), 100)
     middles = torch.tensor([middle(v) for v in views])
     draws = torch.rand(400, 6, generator=seed())
     assert torch.allclose(middles, 0.2 * (2.0 * draws[:, 4:6] - 1.0), atol=0.01)  # the picture is 2 wide
@@ -129,7 +133,7 @@ def test_jitter_shifts_by_up_to_its_share_of_the_side() -> None:
 
 
 def test_late_jitter_is_after_scaling_and_stays_on_what_was_left() -> None:
-    views = seen(Frame(32, "whole"), Look(200, (1.0, 1.0), jitter2=0.1, scale_choices=(0.5, 2.0)), 128)
+    views = seen(ViewGeometry(32, "whole"), ViewParameters(200, (1.0, 1.0), jitter2=0.1, scale_choices=(0.5, 2.0)), 128)
     inside = [(share(v), middle(v)) for v in views if share(v) < 0.9]
     assert 60 < len(inside) < 140
     for part, (x, y) in inside:
@@ -139,14 +143,16 @@ def test_late_jitter_is_after_scaling_and_stays_on_what_was_left() -> None:
 
 def test_normal_crops_have_their_distribution_and_stay_inside() -> None:
     count = 3000
-    views = seen(Frame(4, "normal-crop"), Look(count, (0.3, 0.05), center_std=0.1), 256)
+    views = seen(ViewGeometry(4, "normal-crop"), ViewParameters(count, (0.3, 0.05), center_std=0.1), 256)
     shares = torch.tensor([share(v) for v in views])
     assert float(shares.mean()) == pytest.approx(0.3, abs=0.01)
     assert float(shares.std()) == pytest.approx(0.05, abs=0.01)
     middles = torch.tensor([middle(v) for v in views]) / 2.0  # shares of the side, from the middle
     assert middles.mean(0).tolist() == pytest.approx([0.0, 0.0], abs=0.01)
     assert middles.std(0).tolist() == pytest.approx([0.1, 0.1], abs=0.01)
-    wide = seen(Frame(8, "normal-crop"), Look(500, (0.5, 0.5), center_std=1.0, padding_mode="constant"), 64)
+    wide = seen(
+        ViewGeometry(8, "normal-crop"), ViewParameters(500, (0.5, 0.5), center_std=1.0, padding_mode="constant"), 64
+    )
     shares = torch.tensor([share(v) for v in wide])
     assert 0.045 < float(shares.min()) < 0.06 < 0.98 < float(shares.max()) < 1.01  # never below 5 %, never past all
     reach = wide[:, :, 4, 4].abs().amax(1) + shares - shares / 8  # the pixel beside the middle
@@ -155,17 +161,19 @@ def test_normal_crops_have_their_distribution_and_stay_inside() -> None:
 
 def test_views_of_one_picture_lie_together() -> None:
     pictures = torch.stack([torch.full((1, 16, 16), level) for level in (0.1, 0.5, 0.9)])
-    views = affine_views(pictures, Frame(8, "crop"), Look(4, (0.3, 0.9)), [seed(n) for n in range(3)])
+    views = affine_views(pictures, ViewGeometry(8, "crop"), ViewParameters(4, (0.3, 0.9)), [seed(n) for n in range(3)])
     assert views.shape == (12, 1, 8, 8)
     assert views.mean(dim=(1, 2, 3)).tolist() == pytest.approx([0.1] * 4 + [0.5] * 4 + [0.9] * 4, abs=1e-5)
 
 
-LOOK = Look(3, (0.4, 0.2), rotation=20.0, jitter=0.1, jitter2=0.05, scale_choices=(0.9, 1.1), center_std=0.2, flip=0.5)
+LOOK = ViewParameters(
+    3, (0.4, 0.2), rotation=20.0, jitter=0.1, jitter2=0.05, scale_choices=(0.9, 1.1), center_std=0.2, flip=0.5
+)
 
 
 @pytest.mark.parametrize("cut", ["crop", "widest", "normal-crop", "whole", "field"])
 def test_the_views_of_a_picture_do_not_depend_on_its_neighbors(cut: Any) -> None:
-    frame = Frame(16, cut, 1.0, (0.0, 0.1) if cut == "field" else None)
+    frame = ViewGeometry(16, cut, 1.0, (0.0, 0.1) if cut == "field" else None)
     pictures = torch.rand(4, 3, 32, 32, generator=seed(5))
     together = affine_views(pictures, frame, LOOK, [seed(n) for n in range(4)])
     for number in range(4):
@@ -179,8 +187,8 @@ def test_only_the_given_generators_are_drawn_from() -> None:
     first, second = ([seed(4)], [seed(4)])
     outputs = []
     for generators in (first, second):
-        views = affine_views(ramps(32), Frame(16, "normal-crop"), LOOK, generators)
-        views = speckle(views, 0.1, generators)
+        views = affine_views(ramps(32), ViewGeometry(16, "normal-crop"), LOOK, generators)
+        views = add_noise(views, 0.1, generators)
         outputs.append((views, window(40, 20, generators[0]), shift(ramps(32), 0.2, generators[0])))
         torch.manual_seed(12)  # has no say
     assert torch.equal(outputs[0][0], outputs[1][0])
@@ -192,25 +200,28 @@ def test_only_the_given_generators_are_drawn_from() -> None:
 
 def test_noise_is_normal_and_uniform() -> None:
     views = torch.full((4, 3, 64, 64), 0.5)
-    grain = speckle(views, 0.1, [seed(0), seed(1)]) - views
+    grain = add_noise(views, 0.1, [seed(0), seed(1)]) - views
     # Of N(0, 0.1) and U(-0.05, 0.05).
     assert float(grain.std()) == pytest.approx(math.sqrt(0.1**2 + 0.1**2 / 12), rel=0.02)
     assert float(grain.mean()) == pytest.approx(0.0, abs=0.002)
-    assert torch.equal(grain[2:] + views[2:], speckle(views[2:], 0.1, [seed(1)]))
-    assert speckle(views, 0.0, [seed(0), seed(1)]) is views
+    assert torch.equal(grain[2:] + views[2:], add_noise(views[2:], 0.1, [seed(1)]))
+    assert add_noise(views, 0.0, [seed(0), seed(1)]) is views
 
 
 def test_a_much_finer_picture_is_averaged_down() -> None:
     # A board of single black and white pixels: four of them are not enough, all together are gray.
     board = (torch.arange(256)[:, None] + torch.arange(256)).remainder(2)[None, None].float()
-    view = affine_views(board, Frame(16, "whole"), Look(1, (1.0, 1.0)), [seed()])
+    view = affine_views(board, ViewGeometry(16, "whole"), ViewParameters(1, (1.0, 1.0)), [seed()])
     assert float((view - 0.5).abs().max()) < 0.01
 
 
 @pytest.mark.parametrize("side", [1, 2, 8, 9])
 def test_a_view_far_wider_than_the_picture(side: int) -> None:
     view = affine_views(
-        torch.ones(1, 1, side, side), Frame(3, "crop"), Look(2, (4.0, 4.0), scale_choices=(0.25,)), [seed()]
+        torch.ones(1, 1, side, side),
+        ViewGeometry(3, "crop"),
+        ViewParameters(2, (4.0, 4.0), scale_choices=(0.25,)),
+        [seed()],
     )
     assert torch.allclose(view, torch.ones_like(view))
 
@@ -248,7 +259,7 @@ def test_a_shift_moves_whole_pixels_and_mirrors_the_border() -> None:
 def test_gradients_go_back_to_what_was_seen() -> None:
     picture = torch.rand(1, 1, 64, 64, requires_grad=True)
     # A crop of a quarter of the side round a known place.
-    view = affine_views(picture, Frame(16, "field", 1.0, (0.0, 0.0)), Look(1, (0.25, 0.25)), [seed()])
+    view = affine_views(picture, ViewGeometry(16, "field", 1.0, (0.0, 0.0)), ViewParameters(1, (0.25, 0.25)), [seed()])
     view.sum().backward()
     assert picture.grad is not None
     inside = picture.grad[0, 0, 24:40, 24:40]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from peek_widget.ascent import unit_objective
-from peek_widget.ascent.framing import Framing
+from peek_widget.ascent.geometry import Geometry
 from peek_widget.network import Network, read
 from tests.networks import squeezenet, tiny
 from tests.sheet.helpers import QUICK
@@ -24,7 +24,7 @@ def check(network: Network, layer: str, units: range) -> None:
     size = network.input_size
     canvas = torch.rand(network.channels, size, size, generator=torch.Generator().manual_seed(0))
     # What the sheet gives the network: a square of the field and room round it.
-    side = Framing(network, QUICK.replace(size=size), None).frame(unit_objective(network, layer, 0)).side
+    side = Geometry(network, QUICK.replace(size=size), None).view(unit_objective(network, layer, 0)).side
     assert side < size / 2
     found = network.layer(layer)
 

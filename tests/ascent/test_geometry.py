@@ -10,8 +10,8 @@ from torch import nn
 
 from peek_widget import Channel, Logit, Neuron, Recipe, ascend
 from peek_widget.ascent import Ascent
-from peek_widget.ascent.framing import Framing
-from peek_widget.ascent.views import Frame
+from peek_widget.ascent.geometry import Geometry
+from peek_widget.ascent.views import ViewGeometry
 from peek_widget.errors import RecipeError
 from peek_widget.network import read
 from tests.networks import Fixed, tiny
@@ -21,37 +21,37 @@ OYGARD = Recipe.preset("oygard-2016")
 
 
 def test_octaves_end_at_the_size_asked_for_and_begin_at_the_models() -> None:
-    assert Framing(NET, OYGARD, None).sides == [32, 32, 34, 35, 37]
-    assert Framing(NET, OYGARD, 60).sides == [52, 52, 54, 57, 60]
-    assert Framing(NET, OYGARD.replace(size=60), None).sides == [52, 52, 54, 57, 60]
-    assert Framing(NET, OYGARD.replace(size=60), 8).sides[-1] == 8
-    assert Framing(NET, OYGARD, None).window == 32
+    assert Geometry(NET, OYGARD, None).sides == [32, 32, 34, 35, 37]
+    assert Geometry(NET, OYGARD, 60).sides == [52, 52, 54, 57, 60]
+    assert Geometry(NET, OYGARD.replace(size=60), None).sides == [52, 52, 54, 57, 60]
+    assert Geometry(NET, OYGARD.replace(size=60), 8).sides[-1] == 8
+    assert Geometry(NET, OYGARD, None).window == 32
 
 
 def test_octaves_that_grow_past_every_size_are_refused() -> None:
     recipe = Recipe(octaves=((1, 4.0),) * 4)
     with pytest.raises(RecipeError, match=r"octaves grow 256 times, to 8192 px; at most 2048 are possible: give size="):
         ascend(NET, Logit(0), recipe)
-    assert Framing(NET, recipe, 512).sides == [8, 32, 128, 512]
+    assert Geometry(NET, recipe, 512).sides == [8, 32, 128, 512]
 
 
 def test_what_the_network_gets_for_each_objective() -> None:
     peek = Recipe(sampling="crop")
-    framing = Framing(NET, peek, 64)
-    assert framing.frame(Logit(0)) == Frame(32, "crop")
-    assert framing.frame(Channel("forms", 1)) == Frame(32, "widest")
-    field = framing.frame(Neuron("forms", 1))
-    assert field.cut == "field"
+    geometry = Geometry(NET, peek, 64)
+    assert geometry.view(Logit(0)) == ViewGeometry(32, "crop")
+    assert geometry.view(Channel("forms", 1)) == ViewGeometry(32, "widest")
+    field = geometry.view(Neuron("forms", 1))
+    assert field.kind == "field"
     layer = NET.layer("forms")
     assert field.side == layer.receptive_field[0] + 2 * layer.stride[0]
     # The unit's pixel, of an even-sided map the first of the two middles.
     assert field.center is not None
     assert all(abs(c) < layer.stride[0] / field.side * 2 for c in field.center)
-    assert Framing(NET, peek, 16).frame(Logit(0)).side == 16  # never enlarged
-    assert Framing(NET, OYGARD, 60).frame(Channel("forms", 1)) == Frame(52, "window")
-    lucid = Framing(NET, Recipe.preset("lucid-2017"), 128).frame(Logit(0))
+    assert Geometry(NET, peek, 16).view(Logit(0)).side == 16  # never enlarged
+    assert Geometry(NET, OYGARD, 60).view(Channel("forms", 1)) == ViewGeometry(52, "window")
+    lucid = Geometry(NET, Recipe.preset("lucid-2017"), 128).view(Logit(0))
     # 12 px of padding, less 4 px of jitter and 2 px of the later one, on each side.
-    assert lucid == Frame(128 + 2 * 12 - 2 * 4 - 2 * 2, "whole")
+    assert lucid == ViewGeometry(128 + 2 * 12 - 2 * 4 - 2 * 2, "whole")
 
 
 @pytest.mark.parametrize("recipe", ["oygard-2016", "lucid-2017", "maco-2023", "yosinski-2015-1"])
@@ -65,30 +65,32 @@ def test_a_unit_in_the_middle_is_drawn_by_what_it_sees_alone(recipe: str, kind: 
     views = {"n_views": 3} if recipe == "maco-2023" else {}
     short = Recipe.preset(recipe).replace(steps=8, **views)
     run = Ascent(network, Neuron("3", 2), short, size=90)
-    part = run._groups[0].frame.part
+    part = run._evaluator.groups[0].view.part
     assert (part is not None) is (kind == "local")
     if part is not None:
         assert part[2] == network.layer("3").receptive_field[0] + 2 * network.layer("3").stride[0]
         whole = Ascent(network, Neuron("3", 2), short, size=90)
-        whole._groups = tuple(replace(group, frame=replace(group.frame, part=None)) for group in whole._groups)
+        whole._evaluator.groups = tuple(
+            replace(group, view=replace(group.view, part=None)) for group in whole._evaluator.groups
+        )
         for step, other in zip(run, whole, strict=True):
             assert torch.allclose(step.images, other.images, atol=1e-3)
             assert step.activation == pytest.approx(other.activation, rel=1e-4)
     place = tuple((side - 1) // 2 for side in network.layer("3").size)
-    assert Ascent(network, Neuron("3", 2, at=place), short, size=90)._groups[0].frame.part is None
+    assert Ascent(network, Neuron("3", 2, at=place), short, size=90)._evaluator.groups[0].view.part is None
 
 
 @pytest.mark.parametrize("sampling", ["crop", "normal-crop", "whole", "window"])
 def test_a_model_of_one_size_gets_that_size(sampling: str) -> None:
     recipe = Recipe(sampling=sampling, param="pixels")
     for size in (8, 16, 40):
-        assert Framing(read(Fixed()), recipe, size).frame(Logit(0)).side == 16
+        assert Geometry(read(Fixed()), recipe, size).view(Logit(0)).side == 16
 
 
 def test_the_band_is_what_the_closest_view_shows() -> None:
     def band(**changes: object) -> float:
-        framing = Framing(NET, Recipe(**{"octaves": ((10, 1.0), (10, 1.0), (10, 1.0)), **changes}), 64)
-        return framing.band(framing.frame(Logit(0)))
+        geometry = Geometry(NET, Recipe(**{"octaves": ((10, 1.0), (10, 1.0), (10, 1.0)), **changes}), 64)
+        return geometry.highest_frequency(geometry.view(Logit(0)))
 
     # 32 px show up to 16 cycles of what they see; the whole picture is seen in its own 64.
     assert band(sampling="whole") == 32.0
@@ -105,5 +107,5 @@ def test_too_small_for_a_layer_in_a_window_of_the_first_octave() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 7), nn.Conv2d(4, 2, 7))
     network = read(model, 32)
     with pytest.raises(Exception, match=r"A picture of 14 px is too small.*from the 12 px.*at least 13\. Give size="):
-        Framing(network, OYGARD, 14).frame(Channel("1", 0))
-    assert Framing(network, OYGARD, 16).frame(Channel("1", 0)).side >= 13
+        Geometry(network, OYGARD, 14).view(Channel("1", 0))
+    assert Geometry(network, OYGARD, 16).view(Channel("1", 0)).side >= 13

@@ -1,0 +1,234 @@
+"""Evaluation: what the network makes of the pictures, and the gradient of the objectives by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from peek_widget.ascent import views
+from peek_widget.ascent.geometry import Geometry
+from peek_widget.ascent.objective import Objective
+from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.views import ViewGeometry, Window
+from peek_widget.errors import AscentError, PeekError
+from peek_widget.network import Network
+
+__all__ = ["LARGE", "Evaluation", "Evaluator", "Group"]
+
+# Batched convolution kernels round differently from those for one picture, and a picture that is still nearly flat is
+# full of ties that a rounding decides: the first steps go through the network one picture at a time.
+_PER_SAMPLE_STEPS = 3
+LARGE = 96
+"""Side in pixels of views that a CPU never takes together: it would be quicker by a twentieth (by a third for small
+views), and rounding, magnified over a run, can change the activation that a class's picture reaches by a fifth."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures of a batch that the network sees in the same way and that may go through it together."""
+
+    members: tuple[int, ...]
+    """Numbers of the pictures."""
+
+    view: ViewGeometry
+    """How the network's input is taken from each of them."""
+
+    layers: tuple[str, ...]
+    """Names of the layers that their objectives read."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one forward and backward pass has found."""
+
+    pictures: Tensor
+    """The pictures that were evaluated, ``[N, C, S, S]`` in [0, 1], without a graph."""
+
+    gradient: Tensor
+    """Gradient of the objectives by the pictures, ``[N, C, S, S]``."""
+
+    activations: Tensor
+    """Value of each objective, ``[N]`` on the CPU: before the ReLU, mean over views."""
+
+    terms: tuple[Mapping[str, float], ...]
+    """For each objective, the value of each of its terms by its name, without its weight."""
+
+    windows: list[Window]
+    """Rows and columns of each picture that were shown to the network."""
+
+
+class Evaluator:
+    """Evaluates the objectives of an ascent on its pictures.
+
+    Args:
+        network: the network that sees the pictures.
+        objectives: one for each picture.
+        recipe: tells how views are taken.
+        geometry: the sizes of the pictures and of what the network gets.
+
+    Attributes:
+        groups: pictures that may go through the network together.
+
+    Raises:
+        LayerError, UnitError, SizeError: if the network does not have what an objective needs.
+    """
+
+    def __init__(self, network: Network, objectives: Sequence[Objective], recipe: Recipe, geometry: Geometry) -> None:
+        for one in objectives:
+            one.check(network)
+        self._network, self._objectives, self._recipe, self._geometry = network, objectives, recipe, geometry
+        self._bound = [one.bind(network) for one in objectives]
+        self._device = network.model_copy.device
+        members: dict[tuple[ViewGeometry, tuple[str, ...]], list[int]] = {}
+        for number, objective in enumerate(objectives):
+            members.setdefault((geometry.view(objective), objective.layers), []).append(number)
+        self.groups: tuple[Group, ...] = tuple(Group(tuple(m), view, layers) for (view, layers), m in members.items())
+
+    def highest_frequencies(self) -> Tensor:
+        """Return for each picture the highest frequency, in cycles a picture, that its closest view shows, ``[N]``."""
+        found = torch.empty(len(self._objectives), dtype=torch.float32, device="cpu")
+        for group in self.groups:
+            found[list(group.members)] = self._geometry.highest_frequency(group.view)
+        return found
+
+    def per_sample(self, step: int) -> bool:
+        """Return whether the pictures are to be rendered one at a time before a step, to the last bit as if alone."""
+        return step <= _PER_SAMPLE_STEPS or any(self._is_per_sample(group, step) for group in self.groups)
+
+    def _is_per_sample(self, group: Group, step: int) -> bool:
+        """Return whether a group's pictures go through the network one at a time in a step."""
+        if any(self._bound[member].depends_on_batch for member in group.members):
+            return False
+        large = self._device.type == "cpu" and group.view.side >= LARGE
+        return large or step < _PER_SAMPLE_STEPS
+
+    def evaluate(
+        self, pictures: Tensor, step: int, numbers: Mapping[str, float], generators: Sequence[Generator]
+    ) -> Evaluation:
+        """Show views of the pictures to the network, and take the gradient.
+
+        Args:
+            pictures: ``[N, C, S, S]`` in [0, 1].
+            step: number of the step, from 0.
+            numbers: the recipe's NUMBERS as this step uses them.
+            generators: one for each picture.
+
+        Raises:
+            AscentError: if at the first step nothing changes an objective, or a number is not finite.
+            ModelError: if the model's forward raises; the cause is chained.
+        """
+        count = len(self._objectives)
+        leaf = pictures.detach().requires_grad_()
+        activations = torch.zeros(count, dtype=torch.float32, device="cpu")
+        terms: list[Mapping[str, float]] = [{}] * count
+        windows: list[Window] = [(slice(None), slice(None))] * count
+        for group in self.groups:
+            batches = [(m,) for m in group.members] if self._is_per_sample(group, step) else [group.members]
+            for members in batches:
+                chosen = leaf if len(members) == count else leaf[list(members)]
+                shown = self._views(
+                    group.view, members, chosen, step, numbers, [generators[m] for m in members], windows
+                )
+                outputs = self._network.run(self._network.preprocess(shown), group.layers)
+                total = leaf.new_zeros(())
+                for index, member in enumerate(members):
+                    value, terms[member] = _value(self._bound[member], outputs, self._recipe.n_views, index)
+                    activations[member] = value.detach()
+                    total = total + value
+                if not total.requires_grad:
+                    raise AscentError(_ZERO_GRADIENT.format(objective=self._objectives[members[0]]))
+                total.backward()
+        assert leaf.grad is not None
+        self._check(leaf.grad, activations, step)
+        return Evaluation(leaf.detach(), leaf.grad, activations, tuple(terms), windows)
+
+    def _views(
+        self,
+        view: ViewGeometry,
+        members: Sequence[int],
+        pictures: Tensor,
+        step: int,
+        numbers: Mapping[str, float],
+        generators: list[Generator],
+        windows: list[Window],
+    ) -> Tensor:
+        """Return what the network gets to see of some pictures of a group; ``windows`` gets what is shown of each."""
+        if view.kind == "window":
+            shown = torch.cat(
+                [
+                    self._window(picture, numbers["jitter"], member, generator, windows)
+                    for member, picture, generator in zip(members, pictures, generators, strict=True)
+                ]
+            )
+            if shown.shape[-1] != view.side:
+                size = (view.side, view.side)
+                shown = F.interpolate(shown, size=size, mode="bilinear", antialias=True, align_corners=False)
+        else:
+            planned = min(step, self._recipe.steps - 1)
+            shown = views.affine_views(pictures, view, self._geometry.parameters(view, planned, numbers), generators)
+        return view.needed(views.add_noise(shown, numbers["noise"], generators))
+
+    def _window(
+        self, picture: Tensor, jitter: float, member: int, generator: Generator, windows: list[Window]
+    ) -> Tensor:
+        rows, columns = windows[member] = views.window(picture.shape[-1], self._geometry.window, generator)
+        return views.shift(picture[None, :, rows, columns], jitter, generator)
+
+    def _check(self, gradient: Tensor, activations: Tensor, step: int) -> None:
+        """Raise AscentError for what is not finite, and at the first step for a gradient that is zero everywhere."""
+        flat = gradient.flatten(1)
+        bad = next((n for n, v in enumerate((flat.sum(1).cpu() + activations).tolist()) if not math.isfinite(v)), None)
+        if bad is not None:
+            raise AscentError(
+                f"At step {step} the activation or gradient of {self._objectives[bad]!r} is not a finite number: "
+                "make step_size smaller; if it is so at step 0, look for NaN in the model's weights or preprocess."
+            )
+        if step == 0:
+            still = (flat == 0).all(1).cpu()
+            if bool(still.any()):
+                raise AscentError(_ZERO_GRADIENT.format(objective=self._objectives[int(still.nonzero()[0])]))
+
+
+_ZERO_GRADIENT = (
+    "At the start nothing that can be changed in the picture changes {objective!r}: its gradient is zero everywhere. "
+    "Try another seed; if it stays so, the unit is dead or does not look at the image."
+)
+
+
+def _value(
+    objective: Objective, activations: Mapping[str, Tensor], n_views: int, index: int
+) -> tuple[Tensor, Mapping[str, float]]:
+    """Return an objective's value for one picture of a group, mean over its views; and the value of each of its terms.
+
+    Args:
+        objective: bound to the network.
+        activations: of all pictures of the group, by layer.
+        n_views: views of each picture.
+        index: number of the picture in the group.
+    """
+    total: Any = 0.0
+    values: dict[str, float] = {}
+    for name, weight, term in objective.terms():
+        try:
+            found = term.in_batch(activations, n_views, index)
+        except KeyError as error:
+            raise PeekError(
+                f"The objective reads the layer {error}, which is not among its layers={list(term.layers)}: name "
+                "every layer that it reads."
+            ) from error
+        if not isinstance(found, Tensor) or found.shape != (n_views,):
+            got = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise PeekError(
+                f"The objective's function gave {got} for {n_views} image{'s' * (n_views != 1)}: it must give a tensor "
+                "with one number for each image, e.g. activations[layer][:, unit].mean(dim=(1, 2))."
+            )
+        mean = found.mean()
+        values[name] = float(mean.detach())
+        total = total + weight * mean
+    return total, values

@@ -1,0 +1,179 @@
+"""How large a picture is in each octave, and what of it the network gets to see for an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from peek_widget.ascent.objective import Objective
+from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, check_size
+from peek_widget.ascent.views import ViewGeometry, ViewParameters
+from peek_widget.errors import RecipeError, SizeError
+from peek_widget.network import OUTPUT, Network
+
+__all__ = ["Geometry"]
+
+
+class Geometry:
+    """The sizes of one ascent: of its pictures in each octave, and of what the network gets.
+
+    Args:
+        network: the network that sees the pictures.
+        recipe: gives the octaves, the size and how views are taken.
+        size: side of the finished picture in pixels; None leaves it to the recipe and the model.
+
+    Attributes:
+        sides: side of the picture in each octave, in pixels.
+        window: side of the picture in the first octave, of which a ``"window"`` or ``"whole"`` view shows the pixels.
+
+    Raises:
+        RecipeError: if the octaves grow the picture past the largest possible size.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, size: int | None) -> None:
+        self._network, self._recipe = network, recipe
+        scales = [scale for _, scale in recipe.octaves]
+        grown = 1.0
+        for scale in scales:
+            grown *= scale
+        size = size if size is not None else recipe.size
+        # Without a size given, a recipe with octaves begins at the model's input size, as published.
+        side = network.input_size if size is None else check_size(size) / grown
+        self.sides: list[int] = []
+        for scale in scales:
+            side *= scale
+            self.sides.append(max(1, round(side)))
+        if size is not None:
+            self.sides[-1] = size
+        if self.sides[-1] > MAXIMUM_SIZE:
+            raise RecipeError(
+                f"From the model's {network.input_size} px the octaves grow {grown:g} times, to {self.sides[-1]} px; "
+                f"at most {MAXIMUM_SIZE} are possible: give size=, or octaves of smaller scales."
+            )
+        self.window: int = self.sides[0]
+
+    def view(self, objective: Objective) -> ViewGeometry:
+        """Return how the network's input is taken from the picture for an objective.
+
+        Raises:
+            SizeError: if the objective's layers can't be computed from it, with the smallest size that would do.
+        """
+        network, recipe = self._network, self._recipe
+        fixed = any(network.fixed(name) for name in objective.layers)
+        limit = min(self.window, network.input_size)
+        if recipe.sampling == "window":
+            return self._with_part(objective, ViewGeometry(network.input_size if fixed else self.window, "window"))
+        if recipe.sampling == "whole":
+            shown = max(1, round(self.window * (self._whole_share(0) - 2.0 * recipe.jitter2)))
+            return self._with_part(objective, ViewGeometry(network.input_size if fixed else shown, "whole"))
+        if recipe.sampling == "normal-crop":
+            return self._with_part(objective, ViewGeometry(network.input_size if fixed else limit, "normal-crop"))
+        center = objective.centered_on
+        layer = network.layer(center) if center is not None else None
+        if layer is None or layer.global_field or not layer.spatial:
+            side = network.input_size if fixed else limit
+            kind = "crop" if layer is not None or OUTPUT in objective.layers else "widest"
+            return self._checked(objective, ViewGeometry(side, kind))
+        # The receptive field, and a margin about it, so that no zero padding comes into it.
+        field, stride = max(layer.receptive_field), max(layer.stride)
+        side = network.input_size if fixed else min(limit, field + 2 * stride)
+        self._checked(objective, ViewGeometry(side, "field"))
+        middle = []
+        for axis in (0, 1):
+            positions = self._map_size(layer.name, side)[axis]
+            pixel = layer.start[axis] + (positions - 1) // 2 * layer.stride[axis]
+            middle.append((2.0 * pixel + 1.0) / side - 1.0)
+        return ViewGeometry(side, "field", side / min(field, side), (middle[0], middle[1]))
+
+    def parameters(self, view: ViewGeometry, step: int, numbers: Mapping[str, float]) -> ViewParameters:
+        """Return the numbers that a step's views are drawn by.
+
+        Args:
+            view: how they are taken.
+            step: number of the step in the recipe, from 0.
+            numbers: the recipe's NUMBERS as that step uses them, which may be overridden.
+        """
+        recipe = self._recipe
+        normal = (numbers["crop_mean"], recipe.crop_std)
+        return ViewParameters(
+            recipe.n_views,
+            normal if view.kind == "normal-crop" else self._shares(view, step),
+            numbers["rotation"],
+            recipe.rotation_choices,
+            recipe.scale_choices,
+            numbers["jitter"],
+            recipe.jitter2,
+            recipe.center_std,
+            numbers["flip"],
+            recipe.padding_mode,
+        )
+
+    def highest_frequency(self, view: ViewGeometry) -> float:
+        """Return the highest frequency, in cycles a picture, that the closest of all views of a run shows."""
+        # Schedules are linear within an octave, so the smallest share is at one of its ends.
+        ends, done = [], 0
+        for length, _ in self._recipe.octaves:
+            ends += [done, done + length - 1]
+            done += length
+        smallest = min(self._smallest_share(view, step) for step in ends)
+        return 0.5 * view.side / smallest
+
+    def _shares(self, view: ViewGeometry, step: int) -> tuple[float, float]:
+        recipe = self._recipe
+        match view.kind:
+            case "field":
+                low, high = recipe.shares("field_crop", step)
+                return low * view.field_ratio, high * view.field_ratio
+            case "crop":
+                return recipe.shares("crop", step)
+            case "normal-crop":
+                return recipe.at("crop_mean", step), recipe.crop_std
+            case "whole":
+                return (self._whole_share(step),) * 2
+            case "widest":
+                return (recipe.shares("crop", step)[1],) * 2  # all of a texture
+            case "window":
+                return 1.0, 1.0
+
+    def _smallest_share(self, view: ViewGeometry, step: int) -> float:
+        low, other = self._shares(view, step)
+        if view.kind == "normal-crop":
+            return max(low - 2.0 * other, 0.05)
+        if view.kind == "whole":
+            low -= 2.0 * self._recipe.jitter2
+        return max(low, 0.02) / max(self._recipe.scale_choices, default=1.0)
+
+    def _whole_share(self, step: int) -> float:
+        """Return the share of the padded picture's side that is visible under the largest shift."""
+        recipe = self._recipe
+        return 1.0 + 2.0 * recipe.padding - 2.0 * min(recipe.at("jitter", step), recipe.padding)
+
+    def _map_size(self, name: str, side: int) -> tuple[int, int]:
+        """Return the rows and columns of a layer's map for an input of that side."""
+        probe = torch.zeros(1, self._network.channels, side, side, device=self._network.model_copy.device)
+        with torch.no_grad():
+            value = self._network.run(self._network.preprocess(probe), [name])[name]
+        return value.shape[2], value.shape[3]
+
+    def _checked(self, objective: Objective, view: ViewGeometry) -> ViewGeometry:
+        """Return the view; SizeError with the smallest size if the objective's layers can't be computed from it."""
+        for name in objective.layers:
+            if self._network.runs_at(name, view.side):
+                continue
+            least = self._network.minimum(name)
+            what = f"layer {name!r}" if name else "the model's output"
+            size = -(-least * self.sides[-1] // self.window)
+            raise SizeError(
+                f"A picture of {self.sides[-1]} px is too small: {what} can't be computed from the {view.side} px "
+                f"that the network would get, it needs at least {least}. Give size={size} or more."
+            )
+        return view
+
+    def _with_part(self, objective: Objective, view: ViewGeometry) -> ViewGeometry:
+        """Return the view with the part of it that the network needs; SizeError as :meth:`_checked`."""
+        center = objective.centered_on
+        self._checked(objective, view)
+        return view if center is None else replace(view, part=self._network.middle_part(center, view.side))

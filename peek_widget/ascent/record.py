@@ -1,0 +1,78 @@
+"""What a run records beside its newest pictures: the best ones, and where the gradients were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from peek_widget.ascent.evaluate import Evaluation
+from peek_widget.ascent.recipe import Recipe
+
+__all__ = ["Record"]
+
+# Fel et al. 2023, as Horama has it: full opacity from this quantile of the gradients on.
+_OPAQUE = 0.8
+
+
+class Record:
+    """The best pictures of a run and the sum of its gradients, as far as the recipe asks for them.
+
+    Attributes:
+        importance: mean absolute gradient of each pixel, summed over steps, ``[N, S, S]``; None where not asked for.
+        best_values: highest activation of each picture so far, ``[N]`` on the CPU; None where not asked for.
+        best_pictures: the pictures that had them, ``[N, C, S, S]``.
+    """
+
+    def __init__(self) -> None:
+        self.importance: Tensor | None = None
+        self.best_values: Tensor | None = None
+        self.best_pictures: Tensor | None = None
+
+    def add(self, evaluation: Evaluation, recipe: Recipe) -> None:
+        """Record what the recipe asks for of the pictures that were evaluated."""
+        if recipe.alpha:
+            add = evaluation.gradient.abs().mean(1)
+            self.importance = add if self.importance is None else self.importance + add
+        if recipe.return_best:
+            pictures, activations = evaluation.pictures, evaluation.activations
+            if self.best_values is None or self.best_pictures is None:
+                self.best_values, self.best_pictures = activations.clone(), pictures.clone()
+            better = activations > self.best_values
+            self.best_values[better] = activations[better]
+            better = better.to(pictures.device)
+            self.best_pictures[better] = pictures[better]
+
+    def forget_best(self) -> None:
+        """Begin to look for the best pictures anew."""
+        self.best_values = self.best_pictures = None
+
+    def resize(self, side: int) -> None:
+        """Go on with pictures of another side: those that were best were of the old one."""
+        self.forget_best()
+        if self.importance is not None:
+            self.importance = F.interpolate(self.importance[:, None], (side, side), mode="bilinear")[:, 0]
+
+    def alpha(self) -> Tensor | None:
+        """Return the summed gradients as opacity, ``[N, 1, S, S]`` in [0, 1], on the CPU."""
+        if self.importance is None:
+            return None
+        flat = self.importance.flatten(1)
+        full = flat.kthvalue(max(1, round(_OPAQUE * flat.shape[1])), dim=1).values.clamp(min=1e-30)
+        return (self.importance / full.view(-1, 1, 1)).clamp(0.0, 1.0)[:, None].float().cpu()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a run that goes on from here needs of the record, by name."""
+        found = {
+            "importance": self.importance,
+            "best_values": self.best_values,
+            "best_pictures": self.best_pictures,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`tensors` returned."""
+        self.importance = tensors.get("importance")
+        if "best_values" in tensors:
+            self.best_values, self.best_pictures = tensors["best_values"].cpu(), tensors["best_pictures"]

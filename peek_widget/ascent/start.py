@@ -1,0 +1,114 @@
+"""The pictures that an ascent begins from: noise, a plain color, phases, or pictures that are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from peek_widget.ascent import views
+from peek_widget.ascent.param import Fourier, Image, Maco, Pixels
+from peek_widget.ascent.pictures import Picture, as_picture, fitted, in_channels
+from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
+from peek_widget.errors import PeekError, RecipeError
+from peek_widget.network import Network
+
+__all__ = ["from_pictures", "given_pictures", "initial_image"]
+
+
+def initial_image(
+    recipe: Recipe,
+    network: Network,
+    side: int,
+    generators: Sequence[Generator],
+    frequencies: Tensor,
+    spectrum: Tensor | None,
+) -> Image:
+    """Make the image that a run begins with.
+
+    Args:
+        recipe: gives the parametrization and what it begins as.
+        network: gives the number of channels, and the color that it sees as zero.
+        side: of the pictures, in pixels.
+        generators: one for each picture, which makes all draws of it.
+        frequencies: ``[N]``, the highest frequency of each picture, in cycles a picture.
+        spectrum: ``[C, T, T // 2 + 1]`` for ``param="maco"``; None for a power law.
+
+    Raises:
+        RecipeError: if there is no spectrum for pictures of so many channels, or the given one does not fit.
+    """
+    device, channels = network.model_copy.device, network.channels
+    if recipe.param == "maco":
+        return _phases(recipe, network, side, generators, spectrum)
+    if recipe.init != "noise":
+        level = 1.0 if recipe.init == "white" else 0.5
+        flat = torch.full((len(generators), channels, side, side), level, dtype=torch.float32, device=device)
+        return from_pictures(flat, recipe, frequencies)
+    if recipe.param == "pixels":
+        noise = torch.stack([views.normal(channels, side, side, generator=g) for g in generators])
+        neutral = network.preprocess.neutral().to("cpu", torch.float32)
+        mean = 255.0 * neutral.view(-1, 1, 1) if recipe.init_mean is None else recipe.init_mean
+        return Pixels((mean + recipe.init_std * noise).to(device))
+    shape = (channels, side, side // 2 + 1, 2)
+    noise = torch.stack([views.normal(*shape, generator=g) for g in generators])
+    return Fourier((recipe.init_std * noise).to(device), side, recipe.spectrum_power, frequencies)
+
+
+def _phases(
+    recipe: Recipe, network: Network, side: int, generators: Sequence[Generator], spectrum: Tensor | None
+) -> Maco:
+    channels = network.channels
+    if spectrum is None:
+        if channels not in (1, 3):
+            raise RecipeError(
+                f"param='maco' holds pictures of {channels} channels to a spectrum, and one is known for 1 and for "
+                "3: give one as spectrum=measure_spectrum(images), or take param='fourier'."
+            )
+        spectrum = power_law_spectrum(channels)
+    spectrum = check_spectrum(spectrum, channels)
+    shape = (channels, side, side // 2 + 1)
+    phases = torch.stack([views.normal(*shape, generator=g) for g in generators])
+    return Maco((recipe.init_std * phases).to(network.model_copy.device), spectrum, side)
+
+
+def given_pictures(start: Picture, recipe: Recipe, channels: int, side: int, count: int) -> Tensor:
+    """Return the pictures to begin from as ``[count, channels, side, side]`` in [0, 1].
+
+    Args:
+        start: one picture for all, or a tensor ``[N, C, H, W]`` with one for each; the center square is taken.
+        recipe: of the run.
+        channels: of the model's images.
+        side: of the pictures, in pixels.
+        count: number of the run's pictures.
+
+    Raises:
+        RecipeError: if it is the word for one of the recipe's own starts, or the recipe begins from phases.
+        PeekError: if it is no picture, or the number or the channels do not fit.
+    """
+    if isinstance(start, str) and start in ("noise", "gray", "white"):
+        raise RecipeError(
+            f"start={start!r}: start= takes a picture; noise, gray or white are the recipe's: "
+            f"Recipe.preset('peek').replace(init={start!r})."
+        )
+    many = list(start) if isinstance(start, Tensor) and start.ndim == 4 else [start]
+    many = many * count if len(many) == 1 else many
+    if len(many) != count:
+        raise PeekError(f"start holds {len(many)} pictures for {count} objectives: give one, or as many.")
+    if recipe.param == "maco":
+        raise RecipeError("param='maco' begins from phases and can't begin from a picture: take another recipe.")
+    return torch.stack([fitted(in_channels(as_picture(one), channels), side) for one in many])
+
+
+def from_pictures(pictures: Tensor, recipe: Recipe, frequencies: Tensor) -> Image:
+    """Make the image that stands for given pictures.
+
+    Args:
+        pictures: ``[N, C, S, S]`` in [0, 1], on the device of the run.
+        recipe: gives the parametrization, which is not MACO's.
+        frequencies: ``[N]``, the highest frequency of each picture, in cycles a picture.
+    """
+    if recipe.param == "pixels":
+        return Pixels.of(pictures)
+    return Fourier.of(pictures, recipe.spectrum_power, frequencies)

@@ -1,0 +1,158 @@
+"""Update: a step of the optimizer along the gradient, and what regularizers do before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from peek_widget.ascent import regularizers
+from peek_widget.ascent.evaluate import Evaluation
+from peek_widget.ascent.param import Image, Pixels
+from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.views import Window
+from peek_widget.network import Preprocess
+
+__all__ = ["Updater"]
+
+
+class Updater:
+    """Moves the pictures of an ascent.
+
+    Args:
+        recipe: gives the optimizer, what the gradient is divided by and the regularizers.
+        image: the pictures under optimization, which are changed in place.
+        preprocess: knows the color that the network sees as zero.
+
+    Attributes:
+        first_grad_rms: root mean square of each picture's first gradient, ``[N, 1, 1, 1]``; None before that.
+    """
+
+    def __init__(self, recipe: Recipe, image: Image, preprocess: Preprocess) -> None:
+        self._recipe, self._image, self._preprocess = recipe, image, preprocess
+        self.first_grad_rms: Tensor | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with a new optimizer, for the image's present parameter."""
+        kind = torch.optim.NAdam if self._recipe.optimizer == "nadam" else torch.optim.Adam
+        self._optimizer: torch.optim.Optimizer = kind([self._image.parameter], lr=self._recipe.at("step_size", 0))
+
+    def penalized(self, evaluation: Evaluation, numbers: Mapping[str, float]) -> Tensor:
+        """Return the gradient less that of the penalties, whose weights are in units of its root mean square."""
+        gradient = evaluation.gradient
+        for name, penalty in (
+            ("total_variation", regularizers.total_variation_gradient),
+            ("l1", regularizers.l1_gradient),
+        ):
+            weight = numbers[name]
+            if weight > 0.0:
+                gradient = gradient - weight * _rms(gradient) * penalty(evaluation.pictures)
+        return gradient
+
+    def update(self, pictures: Tensor, gradient: Tensor, windows: list[Window], step_size: float) -> None:
+        """Make one step of the optimizer along the gradient.
+
+        Args:
+            pictures: ``[N, C, S, S]`` as the image rendered them, with their graph.
+            gradient: by these pictures.
+            windows: rows and columns of each picture that a plain step on pixels changes.
+            step_size: the optimizer's.
+        """
+        recipe, parameter = self._recipe, self._image.parameter
+        if self.first_grad_rms is None:
+            # Units differ by orders of magnitude, and Adam's epsilon is absolute.
+            self.first_grad_rms = _rms(gradient).clamp(min=1e-30)
+        if recipe.optimizer == "plain" and isinstance(self._image, Pixels):
+            with torch.no_grad():
+                for number, (rows, columns) in enumerate(windows):
+                    part = gradient[number, :, rows, columns]
+                    parameter[number, :, rows, columns] += self._plain_step(part, step_size, number)
+        else:
+            parameter.grad = None
+            pictures.backward(-gradient / self._divisor(gradient))
+            if recipe.optimizer == "plain":
+                with torch.no_grad():
+                    parameter -= step_size * parameter.grad
+            else:
+                self._optimizer.param_groups[0]["lr"] = step_size
+                self._optimizer.step()
+        if isinstance(self._image, Pixels):
+            with torch.no_grad():
+                parameter.clamp_(0.0, 255.0)
+
+    def post_process(self, gradient: Tensor, windows: list[Window], numbers: Mapping[str, float], step: int) -> None:
+        """Apply the regularizers that change the pictures after a step: decay, blur, bilateral filter, clipping.
+
+        Args:
+            gradient: of the objectives by the pictures before the step.
+            windows: rows and columns of each picture that are blurred.
+            numbers: the recipe's NUMBERS as this step uses them.
+            step: number of the step, from 0.
+        """
+        rate = numbers["decay"]
+        if rate > 0.0:
+            regularizers.decay(self._image, rate, self._preprocess.neutral())
+        if step % self._recipe.blur_every == 0:
+            regularizers.blur(self._image, numbers["blur"], windows)
+        if isinstance(self._image, Pixels):
+            neutral = self._preprocess.neutral()
+            regularizers.bilateral(self._image, numbers["bilateral"], self._recipe.bilateral_color)
+            regularizers.clip_norm(self._image, numbers["clip_norm_percentile"], neutral)
+            percentile = numbers["clip_contribution_percentile"]
+            regularizers.clip_contribution(self._image, gradient, percentile, neutral)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a run that goes on from here needs of the updater, by name."""
+        found = {} if self.first_grad_rms is None else {"first_grad_rms": self.first_grad_rms}
+        for name, value in self._optimizer.state.get(self._image.parameter, {}).items():
+            found[f"optimizer.{name}"] = torch.as_tensor(value)
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`tensors` returned."""
+        self.restart()
+        self.first_grad_rms = tensors.get("first_grad_rms")
+        state = {n.removeprefix("optimizer."): v for n, v in tensors.items() if n.startswith("optimizer.")}
+        if state:
+            # Adam counts its steps on the CPU.
+            state = {n: v.cpu() if v.ndim == 0 else v for n, v in state.items()}
+            self._optimizer.state[self._image.parameter] = state
+
+    def _plain_step(self, gradient: Tensor, step_size: float, number: int) -> Tensor:
+        """Return a plain step in gray levels along the gradient ``[C, H, W]`` of one picture."""
+        match self._recipe.grad_norm:
+            case "mean":
+                mean = gradient.abs().mean()
+                # A picture that nothing moves any more stays as it is.
+                return step_size * torch.where(mean > 0, gradient / mean, 0.0)
+            case "rms":
+                rms = gradient.square().mean().sqrt()
+                return step_size * torch.where(rms > 0, gradient / rms, 0.0)
+            case "first":
+                assert self.first_grad_rms is not None
+                return step_size * gradient / self.first_grad_rms[number]
+        by_level = gradient / 255.0
+        if self._recipe.grad_norm == "none":
+            return step_size * by_level
+        progress = step_size / by_level.square().sum().clamp(min=1e-30)
+        return progress.clamp(max=self._recipe.max_rate) * by_level
+
+    def _divisor(self, gradient: Tensor) -> Tensor | float:
+        """Return what the gradient is divided by before the optimizer gets it."""
+        match self._recipe.grad_norm:
+            case "first":
+                assert self.first_grad_rms is not None
+                return self.first_grad_rms
+            case "rms":
+                return _rms(gradient).clamp(min=1e-30)
+            case "mean":
+                return gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
+            case _:
+                return 1.0
+
+
+def _rms(gradient: Tensor) -> Tensor:
+    """Return the root mean square of each picture's gradient, ``[N, 1, 1, 1]``."""
+    return gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
