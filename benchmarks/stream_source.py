@@ -93,7 +93,7 @@ class Precomputed:
         time.sleep(STEP_SECONDS)
         self.index += 1
         image = torch.from_numpy(self._source.next()).permute(2, 0, 1).float().div_(255)
-        return SimpleNamespace(image=image, activation=float(self.index % 100))
+        return SimpleNamespace(tensor=image, activation=float(self.index % 100))
 
     def override(self, **_knobs: float | None) -> None:
         self._source.turn()

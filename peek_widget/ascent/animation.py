@@ -123,8 +123,8 @@ def _picture(step: Any) -> PILImage.Image:
         return to_pil(step)
     if hasattr(step, "figure"):
         return step.figure()
-    if isinstance(getattr(step, "image", None), Tensor):
-        return to_pil(step.image)
+    if isinstance(getattr(step, "image", None), PILImage.Image):
+        return step.image
     raise PeekError(
         f"A {type(step).__name__} is no step of a run and no picture: give ascend(...), compare(...), PIL images or "
         "tensors [C, H, W]."

@@ -123,7 +123,7 @@ class Run:
         return Snapshot(
             target=target,
             recipe=ascent.recipe,
-            image=step.image,
+            image=step.tensor,
             # the unit's own activation: with a negative objective it sinks
             activation=float(step.activation) * (-1.0 if target.negative else 1.0),
             run=self.number,

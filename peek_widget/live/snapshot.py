@@ -139,7 +139,7 @@ class RunningAscent(Protocol):
     recipe: Any
 
     def step(self) -> Any:
-        """Make one step; the result has `.image` and `.activation`."""
+        """Make one step; the result has `.tensor`, the first picture, and `.activation`."""
 
     def override(self, **knobs: float | None) -> None:
         """Override knobs from the next step on; None gives one back to the recipe."""

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from peek_widget._schema import read_json
-from peek_widget.ascent.provenance import whole_png
+from peek_widget.ascent.png import whole_png
 from peek_widget.errors import FileError, SheetStoreError
 from peek_widget.sheet.unit import KEYWORD, SheetUnit
 

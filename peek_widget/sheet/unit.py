@@ -15,7 +15,8 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from peek_widget._schema import Check, nullable, number, read_json, sequence, switch, whole
-from peek_widget.ascent.provenance import Drawing, drawing_in, encode, whole_png
+from peek_widget.ascent.png import whole_png
+from peek_widget.ascent.provenance import Drawing, drawing_in, encode
 from peek_widget.errors import FileError, PeekError
 
 __all__ = ["KEYWORD", "SheetUnit", "from_png", "to_png"]

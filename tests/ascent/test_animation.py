@@ -37,7 +37,7 @@ def frames(path):
 def test_every_step_is_there_in_order_and_the_last_one_stays(model, tmp_path, ending):
     path = tmp_path / f"run.{ending}"
     pictures = []
-    save_animation((pictures.append(step.image) or step for step in ascend(model, Channel("2", 1), SHORT)), path)
+    save_animation((pictures.append(step.tensor) or step for step in ascend(model, Channel("2", 1), SHORT)), path)
     found = frames(path)
     assert len(found) == 5
     for (picture, _), step in zip(found, pictures, strict=True):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from peek_widget import Channel, Direction, Diversity, Logit, Neuron, Objective, Preprocess, Recipe, ascend, render
-from peek_widget.ascent import NUMBERS, Ascent
+from peek_widget.ascent import NUMBERS, Ascent, to_pil
 from peek_widget.errors import (
     AscentError,
     LayerError,
@@ -77,7 +77,7 @@ def test_a_batch_starts_as_its_pictures_do_alone() -> None:
     for _ in range(3):
         batch, singles = together.step(), [one.step() for one in alone]
         for number, single in enumerate(singles):
-            assert torch.allclose(batch.images[number], single.image, atol=1e-4)
+            assert torch.allclose(batch.images[number], single.tensor, atol=1e-4)
 
 
 def test_steps_are_copies_in_range() -> None:
@@ -390,3 +390,13 @@ def test_what_would_have_no_effect_is_refused() -> None:
         Ascent.resume(tiny(), "run.safetensors")  # type: ignore[arg-type]
     with pytest.raises(PeekError, match="from 0 to 9223372036854775807"):
         ascend(tiny(), Logit(0), SHORT, seed=2**64, size=32)
+
+
+def test_a_step_and_a_result_have_a_picture_and_a_tensor() -> None:
+    ascent = ascend(tiny(), [Logit(0), Logit(1)], SHORT, size=32)
+    step = ascent.step()
+    assert torch.equal(step.tensor, step.images[0])
+    assert list(step.image.getdata()) == list(to_pil(step.images[0]).getdata())
+    result = ascent.run()
+    assert torch.equal(result.tensor, result.images[0])
+    assert list(result.image.getdata()) == list(result.pil().getdata())

@@ -28,7 +28,8 @@ from peek_widget.ascent import KNOBS, Recipe
 from peek_widget.ascent.base import Objective
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.objective import Channel, Logit, Neuron
-from peek_widget.ascent.provenance import KEYWORD, LARGEST_TEXT, MOST_CHUNKS, Drawing, fingerprint, load_recipe, save
+from peek_widget.ascent.png import LARGEST_TEXT, MOST_CHUNKS
+from peek_widget.ascent.provenance import KEYWORD, Drawing, fingerprint, load_recipe, save
 from peek_widget.errors import FileError, ModelError, PeekError, RecipeError
 from peek_widget.network import read
 from tests.ascent.test_objective import described

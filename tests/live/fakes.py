@@ -15,7 +15,7 @@ from peek_widget.live.snapshot import Target
 @dataclass
 class Step:
     index: int
-    image: np.ndarray
+    tensor: np.ndarray
     activation: float
 
 
