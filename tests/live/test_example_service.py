@@ -1,5 +1,6 @@
 """The dataset examples of an explorer: real passes over small images, on a small model."""
 
+import gc
 import io
 import threading
 import time
@@ -15,6 +16,7 @@ from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
 from peek_widget.live import protocol
 from peek_widget.live.examples.pass_runner import SerialSource
+from peek_widget.network import ModelCopy
 from peek_widget.zoo.images import Images
 
 from .test_explorer import LONG, eventually, explore, left_over, recording, tiny
@@ -122,6 +124,19 @@ def test_another_layer_has_a_pass_of_its_own_and_the_first_is_kept(explore, imag
     explorer.layer = "conv2"
     eventually(lambda: explorer.evidence_status["layer"] == "conv2")
     assert (explorer.evidence_status["state"], explorer.evidence_status["images"]) == ("done", COUNT)
+
+
+def test_finished_passes_keep_no_copy_of_the_model(explore, images):
+    model = tiny()
+    explorer = explore(model, layer="conv2", unit=3, dataset=images)
+    for layer in ("conv1", "conv2", "relu", "conv2"):
+        explorer.layer = layer
+        eventually(lambda layer=layer: explorer.evidence_status.get("layer") == layer)
+        until_pass_done(explorer)
+    gc.collect()
+    # that of the main run and that of the gauge
+    assert sum(type(one) is ModelCopy and one.original is model for one in gc.get_objects()) <= 2
+    assert explorer.evidence_status["text"] == f"All {COUNT} images processed."
 
 
 @pytest.mark.parametrize(("layer", "unit"), [("head", 2), ("", 4)])

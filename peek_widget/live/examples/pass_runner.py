@@ -80,13 +80,16 @@ class LayerPass:
 
     Attributes:
         evidence: what has been found so far.
-        work: the pass; None for evidence that was given.
+        work: the pass; None for evidence that was given, and once every image was processed: a pass has a copy of the
+            model, on another device with weights of its own.
+        total: number of images of the dataset, once every one was processed.
         problem: why the pass has ended early, as a sentence; "" otherwise.
         rate: images per second, lately.
     """
 
     evidence: LayerEvidence
     work: EvidencePass | None = None
+    total: int | None = None
     problem: str = ""
     rate: Rate = field(default_factory=lambda: Rate(RATE_WINDOW))
 
@@ -218,8 +221,11 @@ class PassRunner:
             log.warning("The pass over the dataset ended: %s", found.problem)
             work.error = None
             self.enabled = False
-        elif wanted and not found.problem and progress.done < progress.total and work.wait(0):
-            work.start()
+        elif work.wait(0):
+            if progress.done >= progress.total:
+                found.total, found.work = progress.total, None
+            elif wanted and not found.problem:
+                work.start()
 
     def _new_pass(self, layer: str, source: Source) -> LayerPass:
         work = EvidencePass(
@@ -265,7 +271,9 @@ class PassRunner:
             state, text = self._describe_no_pass(problem)
             return {"state": state, "text": text, "problem": problem, "images": 0, "total": 0}
         images, work = found.evidence.images, found.work
-        if work is None:
+        if work is None and found.total is not None:
+            state, text, total = "done", f"All {found.total:,} images processed.", found.total
+        elif work is None:
             state, text, total = "given", f"From {images:,} images.", images
         else:
             (state, text), total = self._describe_pass(found, work), work.progress.total
