@@ -142,7 +142,7 @@ class ComparisonService:
             self._pacer.ack(n, self._clock())
 
     def resend(self) -> None:
-        """Send the comparison to a page that has nothing yet, or that is looked at again."""
+        """Send the comparison to a page that has nothing yet, or that is visible again."""
         with self._changed:
             self._mailbox.pending.resend = self.current is not None
             self._pacer.hello(self._clock())
@@ -159,7 +159,7 @@ class ComparisonService:
         """Return whether there is something to draw or to send.
 
         Args:
-            watched: whether anybody looks.
+            watched: whether a visible page shows the explorer.
         """
         with self._changed:
             return not self._mailbox.empty or (self._drawing() and (watched or self._waiters > 0))
@@ -207,7 +207,7 @@ class ComparisonService:
             return
         with self._changed:
             now = self._clock()
-            # the worker runs this only where somebody looks or waits, which the pacer does not see by itself
+            # the worker runs this only where a page is visible or a caller waits, which the pacer does not see by itself
             self._pacer.mark_active(now)
             due = self._pacer.due(now) <= now
         done = comparison.done

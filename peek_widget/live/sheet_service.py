@@ -1,7 +1,7 @@
 """The thread that draws the whole layer: the contact sheet of an explorer.
 
-It draws what somebody looks at: the units in view first, previews before the finished pictures, nothing while the
-sheet is closed or nobody looks. It has one torch thread, and rests between two steps while the main run draws.
+It draws what the page shows: the units in view first, previews before the finished pictures, nothing while the
+sheet is closed or not visible. It has one torch thread, and rests between two steps while the main run draws.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ DUTY_CYCLE = 0.15
 """Share of the time that the sheet takes while the main run draws, as a pass over the dataset does."""
 
 INTERVAL = 0.7
-"""Seconds between two looks at whether somebody looks, and between two reports of how far the sheet is."""
+"""Seconds between two looks at whether the page is visible, and between two reports of how far the sheet is."""
 
 REPEAT = 20.0
 """Seconds after which the same report is sent again while a sheet is drawn.
 
-The page acknowledges it, which is how the kernel knows that somebody is there."""
+The page acknowledges it, which tells the kernel that the page still exists."""
 
 NEARLY_DONE = 0.6
 """Fraction of a batch's steps after which it is finished also when its units leave the view."""
@@ -82,7 +82,7 @@ class SheetService(Service[_Requests]):
         key: the sheet to begin with.
         front_end: sends messages to the page; used in this thread.
         network: returns the explorer's network as it is now read.
-        watched: returns whether anybody looks; otherwise nothing is drawn or sent.
+        watched: returns whether a visible page shows the explorer; otherwise nothing is drawn or sent.
         drawing: returns whether the main run draws, to which the sheet then yields.
         tags: the user's tags; saved in the store with the sheet.
         evidence: returns the complete evidence on a layer, None before it is complete.
@@ -158,7 +158,7 @@ class SheetService(Service[_Requests]):
         self.post(start=False, resend=True)
 
     def wake(self) -> None:
-        """Let the thread look whether there is something to do, because somebody looks again, say."""
+        """Let the thread look whether there is something to do, because a page is visible again, say."""
         self.post(start=False, look=True)
 
     def save_tags(self) -> None:
@@ -197,7 +197,7 @@ class SheetService(Service[_Requests]):
         self._send_report()
 
     def wait_time(self) -> float | None:
-        """Wait for the end of a rest, for the time to save, or to see whether somebody looks."""
+        """Wait for the end of a rest, for the time to save, or to see whether the page is visible."""
         now = self._clock()
         if self._can_send():
             return 0.0
@@ -226,7 +226,7 @@ class SheetService(Service[_Requests]):
                 self._send_suggestions()
                 self._draw(current)
             else:
-                # what is half drawn waits until the sheet is looked at again
+                # what is half drawn waits until the sheet is visible again
                 current.scheduler.pause()
         self._save_if_due(self._clock())
         self._send_report()

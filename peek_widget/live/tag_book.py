@@ -154,7 +154,7 @@ class TagBook:
         self._changed()
 
     def _on_edit(self, _: frozenset[Any]) -> None:
-        """Notify soon of an edit that somebody made of the tags themselves.
+        """Notify soon of an edit of :attr:`tags` itself.
 
         The lock of the tags is held here, and the observers of a trait may want any other: hence another thread.
         """

@@ -1,4 +1,4 @@
-"""The comparison in an explorer: who draws when, and what the page is told."""
+"""The comparison in an explorer: which of it and the main run draws, and what is sent to the page."""
 
 import io
 

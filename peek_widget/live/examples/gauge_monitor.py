@@ -69,7 +69,7 @@ class GaugeMonitor:
         return self._newest is not None
 
     def show_picture(self, picture: Snapshot) -> bool:
-        """Take the newest picture, and return whether it should be looked at at once: a run's first or last one."""
+        """Take the newest picture, and return whether it should be examined at once: a run's first or last one."""
         last, self._newest = self._newest, picture
         return picture.done or last is None or last.run != picture.run
 

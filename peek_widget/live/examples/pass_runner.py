@@ -193,7 +193,7 @@ class PassRunner:
 
         Args:
             layer: name of the layer that is shown.
-            watched: whether anybody looks.
+            watched: whether a visible page shows the explorer.
             has_picture: whether the explorer has shown its first picture.
         """
         for name, other in self.layers.items():

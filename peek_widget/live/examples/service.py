@@ -66,7 +66,7 @@ class ExampleService(Service[_Requests]):
         front_end: publishes the traits `evidence_status` and `gauge` and sends messages to the page, both from this
             thread.
         network: returns the explorer's network as it is now read; called in this thread.
-        watched: returns whether anybody looks; otherwise no pass runs and nothing is sent.
+        watched: returns whether a visible page shows the explorer; otherwise no pass runs and nothing is sent.
         drawing: returns whether the main run draws, to which a pass then yields.
         k: number of crops in a set.
         clock: returns seconds, monotonic.
@@ -122,7 +122,7 @@ class ExampleService(Service[_Requests]):
         self.post(resend=True)
 
     def wake(self) -> None:
-        """Let the thread look whether there is something to do, because somebody looks again, say."""
+        """Let the thread look whether there is something to do, because a page is visible again, say."""
         self.post(look=True)
 
     def show_picture(self, picture: Snapshot) -> None:
