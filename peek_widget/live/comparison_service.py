@@ -207,7 +207,7 @@ class ComparisonService:
             return
         with self._changed:
             now = self._clock()
-            # the worker runs this only where a page is visible or a caller waits, which the pacer does not see by itself
+            # the worker runs this only for a visible page or a waiting caller, which the pacer does not see by itself
             self._pacer.mark_active(now)
             due = self._pacer.due(now) <= now
         done = comparison.done
