@@ -1,4 +1,4 @@
-"""What surrounds a call of ours must not change what comes out of it."""
+"""Isolate calls of the model from the caller's ``torch.autocast`` and ``torch.inference_mode``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["full_precision", "undisturbed"]
 
 @contextlib.contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """The caller's ``torch.autocast`` has no say inside: neither on the device nor on the CPU, where views are made."""
+    """Turn the caller's ``torch.autocast`` off, on the device and on the CPU, where views are rendered."""
     with contextlib.ExitStack() as stack:
         for kind in {"cpu", device.type}:
             if torch.is_autocast_enabled(kind):
@@ -22,6 +22,6 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
-    """As :func:`full_precision`, and the caller's ``torch.inference_mode`` has no say either."""
+    """Turn both the caller's ``torch.autocast`` and ``torch.inference_mode`` off."""
     with torch.inference_mode(False), full_precision(device):
         yield

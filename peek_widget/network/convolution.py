@@ -1,4 +1,4 @@
-"""A quicker way to the gradient of a network's first convolution."""
+"""A faster formula for the gradient of a network's first convolution with respect to its input."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """``torch.conv2d``, to the last bit, whose gradient by ``input`` is had by another sum where that is quicker.
+    """Compute ``torch.conv2d``, bit for bit, with a faster formula for the gradient with respect to ``input``.
 
-    The usual gradient scatters every output's share over pixels that lie ``stride`` apart, and a processor's lanes
-    run over input channels, of which an image has but three. Seen from the pixels, those that leave the same
-    remainder by the stride make up a small picture, which is an ordinary convolution of the output's gradient with
-    every ``stride``-th tap of the filters. All of them are made in one convolution of ``C * stride * stride``
-    filters and then interleaved (a sub-pixel convolution, Shi et al. 2016, arXiv 1609.05158). The same products are
-    added in another order.
+    The usual algorithm scatters each output's gradient over pixels that are ``stride`` apart, and vectorizes over input
+    channels, of which an image has only three. Instead, the pixels are grouped by the remainder of their coordinates
+    divided by the stride: the gradient of each group is an ordinary convolution of the output's gradient with every
+    ``stride``-th tap of the filters. All groups are computed by one convolution with ``C * stride * stride`` filters
+    and then interleaved (a sub-pixel convolution, Shi et al. 2016, arXiv 1609.05158). The same products are summed in
+    another order.
 
-    For frozen float32 weights on a CPU, few input channels and large filters with equal strides, no dilation and no
-    groups; elsewhere it is ``torch.conv2d``.
+    Used for frozen float32 weights on a CPU with few input channels and large filters with equal strides, no dilation
+    and no groups; everything else goes to ``torch.conv2d``.
     """
     strides, paddings = _pair(stride), _pair(padding)
     if (
@@ -62,7 +62,7 @@ def conv2d(
 
 
 def _pair(value: Any) -> tuple[int, int] | None:
-    """A number for rows and one for columns; None for padding in words."""
+    """Return one number for rows and one for columns; None for padding given as a string."""
     if isinstance(value, str):
         return None
     values = (value,) if isinstance(value, int) else tuple(value)
@@ -79,7 +79,7 @@ def _plain(tensor: Tensor) -> bool:
 
 
 class _SubPixel(torch.autograd.Function):
-    """A convolution of stride ``s``; its backward is made of differentiable functions, and may be mapped over."""
+    """A convolution of stride ``s``, whose backward consists of differentiable functions and supports ``vmap``."""
 
     generate_vmap_rule = True
 
@@ -90,8 +90,8 @@ class _SubPixel(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         image, weight, _, ctx.stride, ctx.padding = inputs
-        # The sides alone would do, but a checkpointed block, which is run again outside of our mode, compares what is
-        # saved with what torch.conv2d saves.
+        # The image's shape would be enough, but a checkpointed block, which is run again outside of our mode, compares
+        # what is saved here with what torch.conv2d saves.
         ctx.save_for_backward(image, weight)
 
     @staticmethod
@@ -104,11 +104,11 @@ class _SubPixel(torch.autograd.Function):
         image, weight = ctx.saved_tensors
         s, (top, left), (height, width) = ctx.stride, ctx.padding, image.shape[2:]
         count, channels, down, across = weight.shape
-        rows, columns = -(-down // s), -(-across // s)  # taps that fall on pixels of one remainder
+        rows, columns = -(-down // s), -(-across // s)  # taps for the pixels of one group
         taps = F.pad(weight, (0, columns * s - across, 0, rows * s - down))
         taps = taps.view(count, channels, rows, s, columns, s).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
         taps = taps.reshape(channels * s * s, count, rows, columns)
         padded = F.pixel_shuffle(torch.conv2d(gradient, taps, padding=(rows - 1, columns - 1)), s)
-        # Off with the convolution's own padding; pixels at the end that no filter has reached get a zero.
+        # The convolution's own padding is cut off; pixels at the end that no filter reaches get a gradient of zero.
         ends = width + left - padded.shape[3], height + top - padded.shape[2]
         return F.pad(padded, (-left, ends[0], -top, ends[1]))

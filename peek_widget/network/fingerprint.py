@@ -1,4 +1,4 @@
-"""Telling one model from another by what it is made of."""
+"""A fingerprint of a model: a hash of its modules and weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from peek_widget.network import Network
 __all__ = ["DIGITS", "fingerprint"]
 
 DIGITS = 16
+"""Number of hexadecimal digits of a fingerprint."""
 
 
 def fingerprint(model: nn.Module | Network) -> str:
-    """Sixteen hexadecimal digits that say which model it is: the same in another process, on another device.
+    """Compute sixteen hexadecimal digits that identify a model, in any process and on any device.
 
-    Of the names and kinds of all modules, and of the names, shapes and exact values of all parameters and buffers
-    (sha256), as they are now. Half precision counts as the float32 that it stands for; a wrapper (DataParallel,
-    torch.compile) does not count. The model is only read.
+    They are a sha256 hash of the names and class names of all modules, and of the names, shapes and exact values of all
+    parameters and buffers, as they are now. Half-precision values are hashed as float32; a wrapper around the model
+    (DataParallel, torch.compile) is ignored. The model is only read.
 
     Raises:
         ModelError: if it is no Module, or has a parameter without values (lazy, or on the meta device).
@@ -62,5 +63,5 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _bytes(tensor: Tensor) -> memoryview:
     if tensor.dtype in (torch.float16, torch.bfloat16):
         tensor = tensor.float()
-    # One row, so that channels_last weights have the same bytes; a copy only of those that do not lie so already.
+    # Flattened in logical order, so that channels_last weights give the same bytes.
     return memoryview(tensor.cpu().reshape(-1).view(torch.uint8).numpy())

@@ -1,6 +1,6 @@
-"""The names that papers and Caffe's models give to layers, in torchvision's words.
+"""Layer names of published Caffe models, translated to torchvision's.
 
-GoogLeNet alone is known here: of the networks that the article looks at, its names differ from torchvision's.
+Only GoogLeNet's are known here: of the networks in the article it is the one whose names differ from torchvision's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PLAIN = {
     "loss3/classifier": "fc",
 }
 
-# torchvision's "5x5" branch has kernels of 3 x 3, as its authors found too late to change.
+# (The "5x5" branch has 3 x 3 kernels in torchvision, a known mistake that its weights depend on.)
 _BRANCH = {
     "output": "",
     "1x1": ".branch1",
@@ -36,7 +36,7 @@ _MODULE = re.compile(r"inception_(3[ab]|4[a-e]|5[ab])/(\w+)")
 
 
 def torchvision_name(published: str) -> str | None:
-    """The layer of torchvision's GoogLeNet that Szegedy et al.'s published model calls so; None if it has none.
+    """Return torchvision's name of a layer of the GoogLeNet that Szegedy et al. published; None if there is none.
 
     >>> torchvision_name("inception_4c/output")
     'inception4c'

@@ -1,1 +1,7 @@
-"""Receptive fields: which pixels of the input a place of a layer depends on."""
+"""Receptive fields: the part of the input that a position of a layer's feature map depends on.
+
+- :mod:`~peek_widget.network.receptive_field.axes`: which dimension of a tensor has the image's rows and columns;
+- :mod:`~peek_widget.network.receptive_field.tracer`: size, stride and start of the field of every tensor of a forward;
+- :mod:`~peek_widget.network.receptive_field.layout`: how a module's output is brought to ``[N, C, H, W]``;
+- :mod:`~peek_widget.network.receptive_field.field_map`: the field of each position as a box in the input.
+"""

@@ -1,4 +1,9 @@
-"""Where the rows and columns of an image are in a tensor that was reshaped, turned and cut."""
+"""Bookkeeping of where an image's rows and columns are in a tensor that was reshaped, permuted and sliced.
+
+A vision transformer reshapes a map ``[1, C, 14, 14]`` to tokens ``[1, 196, C]`` and puts a class token before them.
+Here that dimension of 197 entries is an :class:`Axis` with the factors 14 rows and 14 columns and one entry before
+them, so that the tokens can be brought back to a map.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +14,18 @@ from dataclasses import dataclass
 __all__ = ["Axes", "Axis", "cut", "grid", "plain", "reshaped", "spatial", "tokens"]
 
 _Factor = tuple[str, int, int]
+"""A part of a dimension: its kind ("y" for rows, "x" for columns, "" for anything else: channels, heads, images), the
+number of its entries, and for rows and columns the step from one entry to the next."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension of a tensor, as a product of factors, the slowest first, with other entries round it.
+    """One dimension of a tensor.
 
     Attributes:
-        factors: of each the kind (``"y"``, ``"x"`` or ``""``: channels, heads, images), the count, and for a
-            part of the rows or columns the step from one to the next, in rows or columns.
-        before: entries that are no places before the grid (a class token).
-        after: such entries after it.
+        factors: what it is the product of, the slowest-changing first: ``(kind, count, step)`` each.
+        before: number of entries before these that are not positions of the image (a class token).
+        after: number of such entries after them.
     """
 
     factors: tuple[_Factor, ...] = ()
@@ -28,36 +34,41 @@ class Axis:
 
     @property
     def size(self) -> int:
-        """Number of entries."""
+        """Number of entries of the dimension."""
         return self.before + math.prod(count for _, count, _ in self.factors) + self.after
 
 
 Axes = tuple[Axis, ...]
+"""All dimensions of a tensor."""
 
 
 def plain(size: int) -> Axis:
-    """A dimension that has nothing to do with places."""
+    """Return a dimension of that size that is not one of positions."""
     return Axis(_merged([("", size, 0)]))
 
 
 def grid(shape: Sequence[int]) -> Axes:
-    """The axes of a map ``[N, C, H, W]``."""
+    """Return the axes of a feature map ``[N, C, H, W]`` of that shape."""
     rows, columns = (Axis(_merged([(kind, size, 1)])) for kind, size in zip("yx", shape[-2:], strict=True))
     return (*(plain(size) for size in shape[:-2]), rows, columns)
 
 
 def spatial(axis: Axis) -> bool:
-    """Whether a dimension goes over places."""
+    """Tell whether a dimension goes over positions of the image: rows, columns or both."""
     return any(kind for kind, _, _ in axis.factors)
 
 
 def whole_axis(axis: Axis, kind: str) -> bool:
-    """Whether a dimension is just the rows ("y") or the columns ("x")."""
+    """Tell whether a dimension is all rows (kind "y") or all columns ("x") and nothing else."""
     return axis.before == axis.after == 0 and axis.factors == ((kind, axis.size, 1),)
 
 
 def tokens(axes: Axes) -> tuple[int, tuple[int, int]] | None:
-    """The dimension that goes over all places row by row, and how many rows and columns; None if there is none."""
+    """Find the dimension that goes over all positions, row by row.
+
+    Returns:
+        the dimension, and the number of (rows, columns); None if there is no such dimension.
+    """
     over = [dim for dim, axis in enumerate(axes) if spatial(axis)]
     if len(over) != 1 or len(axes[over[0]].factors) != 2:
         return None
@@ -66,7 +77,12 @@ def tokens(axes: Axes) -> tuple[int, tuple[int, int]] | None:
 
 
 def reshaped(axes: Axes, shape: Sequence[int]) -> Axes | None:
-    """The axes after a reshape; None where places were torn apart in a way that can't be told."""
+    """Return the axes after a reshape; None where rows or columns were split in a way that can't be followed.
+
+    Args:
+        axes: the axes before it.
+        shape: the shape after it.
+    """
     pieces: list[_Factor | Axis] = []
     for axis in axes:
         pieces.extend([axis] if axis.before or axis.after else axis.factors)
@@ -100,7 +116,14 @@ def reshaped(axes: Axes, shape: Sequence[int]) -> Axes | None:
 
 
 def cut(axis: Axis, begin: int, step: int, size: int) -> Axis | None:
-    """A dimension of which ``size`` entries are kept, from ``begin`` in steps; None where that can't be told."""
+    """Return a dimension after slicing; None where the result can't be described.
+
+    Args:
+        axis: the dimension before it.
+        begin: first entry that is kept.
+        step: step from one entry that is kept to the next.
+        size: number of entries that are kept.
+    """
     if not spatial(axis):
         return plain(size)
     if step == 1 and (begin, size) == (0, axis.size):
@@ -116,6 +139,7 @@ def cut(axis: Axis, begin: int, step: int, size: int) -> Axis | None:
 
 
 def _merged(factors: Sequence[_Factor]) -> tuple[_Factor, ...]:
+    """Join neighboring factors that together count the rows, or the columns, in order; drop those of one entry."""
     found: list[_Factor] = []
     for kind, count, step in factors:
         if count == 1:

@@ -1,4 +1,4 @@
-"""How a module's output is brought into the one shape that maps and vectors have here."""
+"""How a module's output, a map, a vector or a sequence of tokens, is brought to ``[N, C, H, W]`` or ``[N, C]``."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from peek_widget.network.receptive_field.tracer import Field
 
 __all__ = ["Layout", "layouts"]
 
-# What stands before the patches: a class token, sometimes distillation or register tokens behind it.
+# Usual numbers of tokens before the patches: none, a class token, and one distillation or four register tokens more.
 _PREFIXES = (0, 1, 2, 5)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which dimension of an output is what.
+    """The meaning of an output's dimensions.
 
     Attributes:
-        order: where the images and the units are; then the rows and columns of a map, or the tokens.
-        grid: rows and columns of patches, where the tokens are such.
-        before: tokens before the patches.
-        after: tokens after them.
-        token: the one token that is a vector layer of its own.
+        order: the dimensions of images and units; then those of rows and columns of a map, or the one of tokens.
+        grid: (rows, columns) of patches, where the tokens are patches.
+        before: number of tokens before the patches.
+        after: number of tokens after them.
+        token: number of the one token that is a vector layer of its own; None for the output as a whole.
     """
 
     order: tuple[int, ...]
@@ -35,7 +35,12 @@ class Layout:
     token: int | None = None
 
     def __call__(self, output: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """The output as ``[N, C, H, W]`` or ``[N, C]``, for an image of that shape ``[N, C, H, W]``."""
+        """Return the output as ``[N, C, H, W]`` or ``[N, C]``.
+
+        Args:
+            output: the module's output.
+            shape: shape ``[N, C, H, W]`` of the network's input, whose ratio of sides the patches have.
+        """
         if self.order != tuple(range(output.ndim)):
             output = output.permute(self.order)
         if self.token is not None:
@@ -51,13 +56,16 @@ class Layout:
 
 
 def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int]) -> dict[str, Layout]:
-    """How an output of one image is read, by what is put behind the module's name: "" the output itself, a token
-    that is no patch ``"class"`` or ``"token1"``; empty if it has no units that can be told.
+    """Return the layers that one module output contains, by the suffix that their names get.
 
     Args:
-        shape: of the output.
-        field: of the output.
-        last_grid: rows and columns of the last map before it, for tokens whose places could not be followed.
+        shape: shape of the output for one image.
+        field: receptive field of the output.
+        last_grid: (rows, columns) of the last map before it, for tokens whose positions could not be followed.
+
+    Returns:
+        the layout of each layer: ``""`` is the output itself (its patches, where it is one of tokens), ``"class"``,
+        ``"token1"`` and so on are tokens that are not patches; empty if units can't be told from positions.
     """
     if not shape or shape[0] != 1:
         return {}
@@ -88,17 +96,25 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int]) ->
     else:
         return {}
     if not field.whole:
-        return {"": patches}  # nothing of the image has reached the other tokens yet
-    places = [*range(patches.before), *range(shape[patches.order[2]] - patches.after, shape[patches.order[2]])]
-    names = ["class", *(f"token{number}" for number in range(1, len(places)))]
+        return {"": patches}  # the other tokens do not depend on the image yet
+    others = [*range(patches.before), *range(shape[patches.order[2]] - patches.after, shape[patches.order[2]])]
+    names = ["class", *(f"token{number}" for number in range(1, len(others)))]
     return {"": patches} | {
-        name: replace(patches, grid=None, before=0, after=0, token=place)
-        for name, place in zip(names, places, strict=False)
+        name: replace(patches, grid=None, before=0, after=0, token=number)
+        for name, number in zip(names, others, strict=False)
     }
 
 
 def _counted(count: int, last_grid: tuple[int, int]) -> tuple[int, tuple[int, int]] | None:
-    """How many tokens come before the patches, and the patches' rows and columns."""
+    """Guess the number of tokens before the patches, and the patches' (rows, columns), from the number of tokens.
+
+    Args:
+        count: number of tokens.
+        last_grid: (rows, columns) of the last map before them.
+
+    Returns:
+        None if no usual arrangement fits.
+    """
     for before in _PREFIXES:
         if count - before == last_grid[0] * last_grid[1] > 1:
             return before, last_grid

@@ -1,4 +1,4 @@
-"""Receptive fields, propagated through the functions that a forward calls."""
+"""Receptive fields of all tensors of a forward, propagated through the functions that it calls."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CONVOLUTIONS = {torch.conv2d, F.conv2d}
 _TRANSPOSED = {torch.conv_transpose2d, F.conv_transpose2d}
 _POOLS = {torch.max_pool2d, F.max_pool2d, F.max_pool2d_with_indices, F.avg_pool2d, F.lp_pool2d}
 _ADAPTIVE = {F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.adaptive_avg_pool1d}
-# Every place of their output depends on every place of their input.
+# Every position of the output depends on every position of the input.
 _MIXING = {F.group_norm, F.instance_norm, torch.group_norm, torch.instance_norm, torch.einsum}
 
-# By name, because each is there as torch's and as Tensor's.
+# Listed by name, because each exists both in torch and as a method of Tensor.
 _RESHAPING = frozenset(
     (
         "view",
@@ -38,16 +38,21 @@ _RESHAPING = frozenset(
         "unsqueeze",
     )
 )
-_TURNING = frozenset(("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t"))
-_CUTTING = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "narrow"))
-_TURNED = {Tensor.T.__get__, Tensor.mT.__get__}
+_PERMUTING = frozenset(("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t"))
+_SLICING = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "narrow"))
+_TRANSPOSES = {Tensor.T.__get__, Tensor.mT.__get__}
 
 
 @dataclass(frozen=True)
 class Field:
-    """What one place of a map sees: ``size`` (h, w), ``stride`` (h, w) and ``start`` (y, x: the middle of what
-    the first place sees) in input pixels; ``axes`` say where in its tensor the places are, None where that is
-    not known. An infinite size means the whole image."""
+    """The receptive fields of a tensor's positions, in input pixels.
+
+    Attributes:
+        size: (height, width) of the field of one position; infinite for the whole image.
+        stride: distance from the field of one position to that of the next, (down, across).
+        start: center (y, x) of the first position's field.
+        axes: where in the tensor the positions are; None where that is not known.
+    """
 
     size: tuple[float, float]
     stride: tuple[float, float]
@@ -56,12 +61,12 @@ class Field:
 
     @property
     def whole(self) -> bool:
-        """Whether a place sees the whole image."""
+        """Whether the field of a position is the whole image."""
         return math.isinf(self.size[0]) or math.isinf(self.size[1])
 
     @property
     def dims(self) -> tuple[int, int] | None:
-        """Which dimensions of the tensor are the rows and the columns of a map."""
+        """The dimensions of the tensor that are the rows and the columns of a map; None if it is no map."""
         over = {d: axis for d, axis in enumerate(self.axes or ()) if spatial(axis)}
         rows = [d for d, axis in over.items() if whole_axis(axis, "y")]
         columns = [d for d, axis in over.items() if whole_axis(axis, "x")]
@@ -69,7 +74,7 @@ class Field:
 
     @property
     def tokens(self) -> tuple[int, tuple[int, int]] | None:
-        """Which dimension of the tensor goes over all places, and how many rows and columns these are."""
+        """The dimension that goes over all positions, and their (rows, columns); None if there is none."""
         return None if self.axes is None else tokens(self.axes)
 
 
@@ -80,19 +85,22 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 class FieldTracer:
-    """Knows the :class:`Field` of every tensor that the calls reported to it made from the image.
+    """Computes the :class:`Field` of every tensor of a forward, whose calls are reported to it one by one.
 
-    Exact where a function is a convolution, a pooling, or works place by place; where it is none of these,
-    and where its output has other places than its input, a unit is said to see the whole image.
+    It is exact behind convolutions, poolings and functions of single positions. Behind any other function whose output
+    has other positions than its input, the field is the whole image.
+
+    Args:
+        image: the network's input.
     """
 
     def __init__(self, image: Tensor) -> None:
-        # By id, and keeping the tensor: a collected tensor's id would be given to another.
+        # By the tensor's id. The tensor is kept as well, since the id of a collected one would be given to another.
         self._fields: dict[int, tuple[Tensor, Field]] = {}
         self._set(image, Field((1.0, 1.0), (1.0, 1.0), axes=grid(image.shape)))
 
     def of(self, tensor: Tensor) -> Field | None:
-        """The field of ``tensor``; None if it does not depend on the image."""
+        """Return the field of a tensor; None if it does not depend on the image."""
         entry = self._fields.get(id(tensor))
         return None if entry is None else entry[1]
 
@@ -100,7 +108,7 @@ class FieldTracer:
         self._fields[id(tensor)] = (tensor, field)
 
     def called(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Report one call that made ``output``."""
+        """Report one call of a torch function and the ``output`` that it returned."""
         inputs = [(t, f) for t in tensors_in([args, kwargs]) if (f := self.of(t)) is not None]
         if not inputs:
             return
@@ -112,7 +120,7 @@ class FieldTracer:
             if field.axes is not None and tuple(axis.size for axis in field.axes) != tuple(tensor.shape):
                 field = replace(field, axes=None, size=_WHOLE)
             self._set(tensor, field)
-            if func.__name__ in _CUTTING:
+            if func.__name__ in _SLICING:
                 before += tensor.shape[int(_argument(args, kwargs, 2, "dim", 0))]
 
     def _field(
@@ -158,14 +166,14 @@ class FieldTracer:
             grown = _window(field, source, output, (2, 2), (1, 1), (1, 1), (0, 0))
             ratio = [a / b for a, b in zip(source.shape[-2:], output.shape[-2:], strict=True)]
             stride = (field.stride[0] * ratio[0], field.stride[1] * ratio[1])
-            # The first place of the new map lies in the corner of what was the first place's.
+            # The first position of the new map is in the corner of the old first position's cell.
             start = tuple(y + (r - 1) / 2 * j for y, r, j in zip(field.start, ratio, field.stride, strict=True))
             return replace(grown, stride=stride, start=(start[0], start[1]))
         if name in _RESHAPING:
             return replace(field, axes=None if field.axes is None else reshaped(field.axes, output.shape))
-        if name in _TURNING or func in _TURNED:
-            return replace(field, axes=_turned(func, args, kwargs, source, field.axes))
-        if name in _CUTTING:
+        if name in _PERMUTING or func in _TRANSPOSES:
+            return replace(field, axes=_permuted(func, args, kwargs, source, field.axes))
+        if name in _SLICING:
             dim = int(_argument(args, kwargs, 1 if name == "narrow" else 2, "dim", 0)) % source.ndim
             begin = before if name != "narrow" else int(_argument(args, kwargs, 2, "start", 0))
             return _cut(field, {dim: (begin, 1, output.shape[dim])})
@@ -194,8 +202,9 @@ class FieldTracer:
         return _merge(inputs, output)
 
 
-def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any) -> Any:
-    return kwargs.get(name, args[place] if len(args) > place else default)
+def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any) -> Any:
+    """Return an argument given by keyword or as the ``index``-th positional one; else the default."""
+    return kwargs.get(name, args[index] if len(args) > index else default)
 
 
 def _window(
@@ -207,9 +216,10 @@ def _window(
     dilation: tuple[int, int],
     padding: tuple[int, int],
 ) -> Field:
+    """A convolution or pooling with this kernel."""
     reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
     (size_h, size_w), (step_h, step_w), (y, x) = field.size, field.stride, field.start
-    # A map of one row or column has no places that could be elsewhere.
+    # Of a map of one row or column the dimensions need not be known: there is no other position.
     known = field.dims == (source.ndim - 2, source.ndim - 1) or 1 in source.shape[-2:]
     return replace(
         field,
@@ -221,18 +231,19 @@ def _window(
 
 
 def _padded(field: Field, output: Tensor, pads: Sequence[int]) -> Field:
+    """Padding by ``pads`` entries before and after each dimension, the last dimension first, as in ``F.pad``."""
     if field.axes is None:
         return field
     axes, start = list(field.axes), list(field.start)
-    for number in range(len(pads) // 2):
-        dim = output.ndim - 1 - number
-        axis, begin, end = axes[dim], int(pads[2 * number]), int(pads[2 * number + 1])
+    for pair in range(len(pads) // 2):  # of the last dimension first
+        dim = output.ndim - 1 - pair
+        axis, begin, end = axes[dim], int(pads[2 * pair]), int(pads[2 * pair + 1])
         if begin == end == 0:
             continue
-        for place, kind in enumerate("yx"):
+        for number, kind in enumerate("yx"):
             if whole_axis(axis, kind):
                 axes[dim] = Axis(((kind, output.shape[dim], 1),))
-                start[place] -= begin * field.stride[place]
+                start[number] -= begin * field.stride[number]
                 break
         else:
             if not spatial(axis):
@@ -244,20 +255,26 @@ def _padded(field: Field, output: Tensor, pads: Sequence[int]) -> Field:
     return replace(field, axes=tuple(axes), start=(start[0], start[1]))
 
 
-def _turned(
+def _permuted(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], source: Tensor, axes: Axes | None
 ) -> Axes | None:
+    """Return the axes after a permutation or transposition."""
     if axes is None:
         return None
-    # The same call on a tensor whose strides say which of its dimensions is which.
+    # The same call on a tensor without data, whose strides (powers of 3) tell where each dimension went.
     marked = torch.empty_strided((2,) * source.ndim, [3**d for d in range(source.ndim)], device="meta")
-    turned = func(marked, *args[1:], **{k: v for k, v in kwargs.items() if k != "input"})
-    order = [round(math.log(step, 3)) for step in turned.stride()]
+    permuted = func(marked, *args[1:], **{k: v for k, v in kwargs.items() if k != "input"})
+    order = [round(math.log(step, 3)) for step in permuted.stride()]
     return tuple(axes[d] for d in order)
 
 
 def _cut(field: Field, cuts: dict[int, tuple[int, int, int]]) -> Field:
-    """Of some dimensions only ``size`` entries, from ``begin`` in steps of ``step``, are kept."""
+    """Slice some dimensions.
+
+    Args:
+        field: the field before it.
+        cuts: for each dimension (first entry, step, number of entries) of what is kept.
+    """
     if field.axes is None:
         return field
     axes: list[Axis] = list(field.axes)
@@ -267,22 +284,23 @@ def _cut(field: Field, cuts: dict[int, tuple[int, int, int]]) -> Field:
         kept = cut(axis, begin, step, size)
         if kept is None:
             return replace(field, axes=None, size=_WHOLE)
-        for place, kind in enumerate("yx"):
+        for number, kind in enumerate("yx"):
             if whole_axis(axis, kind):
-                start[place] += begin * stride[place]
-                stride[place] *= step
+                start[number] += begin * stride[number]
+                stride[number] *= step
         axes[dim] = kept
     return replace(field, axes=tuple(axes), stride=(stride[0], stride[1]), start=(start[0], start[1]))
 
 
 def _without(field: Field, dim: int) -> Field:
+    """Select one entry of a dimension, which is removed."""
     if field.axes is None:
         return field
     return replace(field, axes=(*field.axes[:dim], *field.axes[dim + 1 :]))
 
 
 def _picked(field: Field, index: Any, source: Tensor, output: Tensor) -> Field:
-    """After indexing with whole numbers, slices, ``...`` and None; anything else loses the places."""
+    """Index with whole numbers, slices, ``...`` and None; after any other index the positions are not known."""
     parts = list(index) if isinstance(index, tuple) else [index]
     known = all(
         part is None or part is Ellipsis or isinstance(part, slice) or (isinstance(part, int) and part is not True)
@@ -293,8 +311,8 @@ def _picked(field: Field, index: Any, source: Tensor, output: Tensor) -> Field:
     given = sum(part is not None and part is not Ellipsis for part in parts)
     if Ellipsis not in parts:
         parts.append(Ellipsis)
-    place = parts.index(Ellipsis)
-    parts[place : place + 1] = [slice(None)] * (source.ndim - given)
+    middle = parts.index(Ellipsis)
+    parts[middle : middle + 1] = [slice(None)] * (source.ndim - given)
     cuts: dict[int, tuple[int, int, int]] = {}
     kept: list[int | None] = []
     dim = 0
@@ -314,15 +332,16 @@ def _picked(field: Field, index: Any, source: Tensor, output: Tensor) -> Field:
 
 
 def _joined(args: tuple[Any, ...], kwargs: dict[str, Any], inputs: list[tuple[Tensor, Field]], output: Tensor) -> Field:
+    """Concatenation. Tokens joined before or after all positions are kept apart; otherwise positions are lost."""
     merged = _merge(inputs, output)
     dim = int(_argument(args, kwargs, 1, "dim", 0)) % output.ndim
     given = list(args[0] if args else kwargs["tensors"])
-    on_places = [(tensor, field) for tensor, field in inputs if field.axes is not None and spatial(field.axes[dim])]
-    if not on_places:
+    on_positions = [(tensor, field) for tensor, field in inputs if field.axes is not None and spatial(field.axes[dim])]
+    if not on_positions:
         return merged
     size = (max(f.size[0] for _, f in inputs), max(f.size[1] for _, f in inputs))
-    tensor, field = on_places[0]
-    if len(on_places) > 1 or field.axes is None:
+    tensor, field = on_positions[0]
+    if len(on_positions) > 1 or field.axes is None:
         return replace(field, axes=None, size=_WHOLE)
     number = next(i for i, one in enumerate(given) if one is tensor)
     axis = replace(
@@ -334,6 +353,7 @@ def _joined(args: tuple[Any, ...], kwargs: dict[str, Any], inputs: list[tuple[Te
 
 
 def _product(left: Field | None, right: Field | None, output: Tensor) -> Field:
+    """A matrix product: it mixes positions where it sums over a dimension that has them."""
     known = left or right
     assert known is not None
     size = (
@@ -356,14 +376,14 @@ def _product(left: Field | None, right: Field | None, output: Tensor) -> Field:
 
 
 def _attention(field: Field, source: Tensor, output: Tensor) -> Field:
-    """Has the places of its query."""
+    """Attention: output positions are those of the query, and each depends on the whole image."""
     if field.axes is None or output.shape[:-1] != source.shape[:-1]:
         return replace(field, axes=None, size=_WHOLE)
     return replace(field, axes=(*field.axes[:-1], plain(output.shape[-1])), size=_WHOLE)
 
 
 def _merge(inputs: list[tuple[Tensor, Field]], output: Tensor) -> Field:
-    """A function that works place by place, or one about which nothing is known."""
+    """Any other function: of single positions where input and output have the same ones, else unknown."""
     kept: Field | None = None
     moved: Field | None = None
     for tensor, field in inputs:
