@@ -29,7 +29,20 @@ from peek_widget.ascent import (
 )
 from peek_widget.comparison import Comparison, compare
 from peek_widget.errors import PeekError
-from peek_widget.evidence import EvidencePass, activations, load_evidence, score_pictures, survey, top_crops
+from peek_widget.evidence import (
+    Crop,
+    Evidence,
+    EvidencePass,
+    LayerEvidence,
+    LoaderOptions,
+    Survey,
+    UnitEvidence,
+    activations,
+    load_evidence,
+    score_pictures,
+    survey,
+    top_crops,
+)
 from peek_widget.network import Layer, Preprocess, layers
 
 if TYPE_CHECKING:
@@ -42,12 +55,16 @@ __all__ = [
     "Channel",
     "Comparison",
     "ContactSheet",
+    "Crop",
     "Direction",
     "Diversity",
     "Drawing",
+    "Evidence",
     "EvidencePass",
     "GuessingGame",
     "Layer",
+    "LayerEvidence",
+    "LoaderOptions",
     "Logit",
     "Neuron",
     "Objective",
@@ -59,7 +76,9 @@ __all__ = [
     "State",
     "Step",
     "Style",
+    "Survey",
     "Tags",
+    "UnitEvidence",
     "UnitExplorer",
     "__version__",
     "activations",
