@@ -44,7 +44,7 @@ def with_a_red_square(width: int, height: int, x: int, y: int, side: int) -> Ima
         ((500, 400), (250, 200), 40),
     ],
 )
-def test_the_crop_is_where_the_thing_is_in_the_image_as_stored(size, at, resize):
+def test_the_crop_is_at_the_right_pixels_of_the_image_as_stored(size, at, resize):
     image = with_a_red_square(*size, *at, 40)
     crops = top_crops(RedSquare(), "conv", [image], input_size=32, resize=resize, preprocess="none", progress=False)
     crop = crops[0].top[0]
@@ -61,7 +61,7 @@ def test_the_crop_is_where_the_thing_is_in_the_image_as_stored(size, at, resize)
     assert crop.image.size == (right - left, bottom - top)
 
 
-def test_a_field_past_the_border_is_cut_off_there_and_marked():
+def test_a_field_past_the_border_is_clipped_and_marked():
     image = Image.new("RGB", (320, 320), (128, 128, 128))
     image.paste((255, 0, 0), (0, 100, 10, 140))
     crops = top_crops(RedSquare(), "conv", [image], input_size=32, preprocess="none", progress=False)
@@ -98,10 +98,12 @@ def test_pictures_come_in_the_size_asked_for_and_small_ones_as_pixels():
     assert [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] == [2 * v for v in large.box]
 
 
-def test_what_the_network_saw_can_be_had_as_a_tensor():
+def test_a_crop_gives_the_networks_input_and_the_patch_as_tensors():
     images = Images(6)
     crop = top_crops(bundled(), "conv6", images, k=2, progress=False)[0].top[0]
     assert torch.equal(crop.input(), images[crop.index][0])
+    assert crop.tensor.dtype is torch.float32
+    assert torch.equal(crop.tensor.mul(255).round(), torch.from_numpy(np.array(crop.image)).permute(2, 0, 1).float())
 
 
 def test_a_normalized_dataset_is_shown_as_it_looked():
@@ -138,7 +140,7 @@ def test_labels_are_named_where_the_dataset_names_them(tmp_path):
     assert crop.name == f"{crop.label}/1.png"
 
 
-def test_an_image_that_went_away_is_said_so(tmp_path):
+def test_an_image_that_was_deleted_is_named_in_the_error(tmp_path):
     with_a_red_square(20, 20, 4, 4, 8).save(tmp_path / "a.png")
     crops = top_crops(Planted(), "conv", tmp_path, input_size=16, progress=False)
     crops.save(tmp_path.parent / "kept.safetensors")

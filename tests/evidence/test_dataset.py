@@ -59,7 +59,7 @@ def test_resizing_and_cutting_are_torchvisions(width, height, sizes):
 
 
 @given(st.integers(16, 400), st.integers(16, 400), st.integers(0, 15), st.integers(0, 15), st.integers(16, 40))
-def test_a_box_of_the_input_is_found_again_in_the_image(width, height, x, y, shorter):
+def test_a_box_in_the_input_maps_to_the_right_pixels_of_the_image(width, height, x, y, shorter):
     """The middle of a pixel of the input lies in the box that its placement gives."""
     placement = Preparer(3, 16, shorter).placement((width, height))
     left, top, right, bottom = placement.box((x, y, x + 1, y + 1), (width, height))
@@ -138,7 +138,7 @@ def test_gray_of_a_tensor_is_the_gray_of_its_picture():
     ],
     ids=lambda given: given if isinstance(given, str) else type(given).__name__,
 )
-def test_what_is_no_image_is_passed_over_with_a_reason(item, said):
+def test_what_is_no_image_is_skipped_with_a_reason(item, said):
     import re
 
     assert re.search(said, reason(item)), reason(item)
@@ -197,7 +197,7 @@ def test_what_is_no_dataset_is_refused_in_a_sentence(make, said, tmp_path):
         make(tmp_path)
 
 
-def test_broken_files_are_named_counted_and_passed_over(tmp_path):
+def test_broken_files_are_named_counted_and_skipped(tmp_path):
     fill(tmp_path, [f"{i}.jpg" for i in range(6)])
     whole = (tmp_path / "1.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -238,7 +238,7 @@ def test_a_huge_jpeg_is_decoded_small_and_a_huge_png_is_not_decoded(tmp_path, mo
     assert open_image(tmp_path / "huge.jpg", 64)[0].size[0] <= 1000, "a JPEG is bounded by its reduction"
 
 
-def test_a_bomb_is_refused_before_it_is_decoded():
+def test_a_decompression_bomb_is_refused_before_it_is_decoded():
     # A PNG that claims 100 000 x 100 000 px in a few hundred bytes.
     buffer = io.BytesIO()
     Image.new("L", (1, 1)).save(buffer, "PNG")
@@ -251,7 +251,7 @@ def test_a_bomb_is_refused_before_it_is_decoded():
         open_image(io.BytesIO(bytes(data)))
 
 
-def test_a_photo_lying_on_its_side_is_turned(tmp_path):
+def test_the_exif_orientation_is_applied(tmp_path):
     image = Image.new("RGB", (40, 20), "blue")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -276,7 +276,7 @@ def test_loading_ahead_keeps_the_order(workers, processes):
     assert torch.equal(batches[3].images[1], PREPARER(items[10])[0])
 
 
-def test_somebodys_own_dataset_is_asked_by_one_thread_at_a_time():
+def test_a_custom_dataset_is_called_by_one_thread_at_a_time():
     import threading
 
     class Fragile(torch.utils.data.Dataset):
@@ -299,7 +299,7 @@ def test_somebodys_own_dataset_is_asked_by_one_thread_at_a_time():
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
-def test_a_named_pipe_in_a_folder_is_passed_over(tmp_path):
+def test_a_named_pipe_in_a_folder_is_skipped(tmp_path):
     picture().save(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b.png")
     folder = Folder(tmp_path)

@@ -86,7 +86,7 @@ def test_nothing_depends_on_the_order_or_the_batches(stream):
 
 
 @given(streams(), st.integers(0, 24))
-def test_two_halves_make_a_whole(stream, cut):
+def test_merging_two_halves_gives_the_whole(stream, cut):
     values, order, batch, k = stream
     first = filled(values, list(order[:cut]), batch, k)
     first.merge(filled(values, list(order[cut:]), batch, k))
@@ -140,14 +140,14 @@ def test_a_value_is_counted_in_the_bin_that_holds_it(values):
         assert inside or (at in (0, Histogram.BINS - 1) and abs(value) >= 2**Histogram.HIGHEST)
 
 
-def test_what_is_no_number_is_in_no_bin():
+def test_values_that_are_not_finite_are_not_counted():
     histogram = Histogram(2)
     histogram.add(torch.tensor([[math.nan, 1.0], [math.inf, 2.0]]))
     assert histogram.count.sum(dim=1).tolist() == [0, 2]
     assert math.isnan(float(histogram.quantiles(0, torch.tensor([0.5]), 0.0, 1.0)))
 
 
-def test_the_sampled_places_speak_for_all():
+def test_quantiles_of_sampled_positions_are_near_those_of_all():
     generator = torch.Generator().manual_seed(0)
     # A map with a gradient from side to side: places in a row would not do.
     values = torch.randn(400, 1, 20, 20, generator=generator) + torch.linspace(-3, 3, 20)

@@ -268,7 +268,7 @@ def test_what_cannot_be_scored_is_refused_in_a_sentence() -> None:
 
 
 @pytest.mark.slow
-def test_a_drawn_unit_of_the_real_network_beats_the_photographs() -> None:
+def test_a_drawn_unit_of_the_real_network_exceeds_the_best_photograph() -> None:
     network = read(squeezenet())
     paths = sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))[::10]
     images = torch.stack([torch.from_numpy(np.array(Image.open(p).convert("RGB"))).permute(2, 0, 1) for p in paths])

@@ -127,7 +127,7 @@ def test_several_layers_come_from_one_pass_as_from_one_each():
         several["pool"]
 
 
-def test_every_place_counts_when_an_image_may_come_twice():
+def test_without_per_image_every_position_counts():
     model, images = tiny(), Pictures(5)
     crops = top_crops(model, "edges", images, k=12, per_image=False, input_size=16, preprocess="none", progress=False)
     values = brute(model, "edges", torch.stack([images[i][0] for i in range(5)]))
@@ -137,7 +137,7 @@ def test_every_place_counts_when_an_image_may_come_twice():
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 3}, {"workers": 3}, {"workers": 0}, {"processes": 2}, {"k": 2}])
-def test_how_it_is_loaded_changes_nothing(options):
+def test_loader_options_do_not_change_the_result(options):
     k = options.get("k", 4)
     one, other = run(Pictures(20)), run(Pictures(20), **options)
     for name in one:
@@ -154,14 +154,14 @@ def test_the_users_model_is_untouched_even_within_inference_mode():
     assert_same(before, portrait(model))
 
 
-def test_going_on_with_more_images_is_one_run_over_all():
+def test_resuming_with_more_images_equals_one_pass_over_all():
     first = run(Pictures(13))
     same(run(Pictures(30), resume=first), run(Pictures(30)))
     again = run(Pictures(30), resume=first)
     assert again["edges"].images == 30, "nothing is counted twice"
 
 
-def test_files_added_to_a_folder_anywhere_are_taken_in_and_the_others_found_again(tmp_path):
+def test_files_added_to_a_folder_are_processed_and_the_others_recognized(tmp_path):
     from torchvision.transforms.v2.functional import to_pil_image
 
     def put(numbers):
@@ -189,20 +189,20 @@ def test_files_added_to_a_folder_anywhere_are_taken_in_and_the_others_found_agai
         ({"fingerprint": "b"}, "model of fingerprint a, now it is b"),
     ],
 )
-def test_what_was_gathered_otherwise_is_not_gone_on_with(change, said):
+def test_evidence_that_was_gathered_in_another_way_is_not_resumed(change, said):
     first = run(Pictures(8), fingerprint="a")
     with pytest.raises(EvidenceStoreError, match=said):
         run(Pictures(9), resume=first, **change)
 
 
-def test_single_images_that_raise_are_passed_over_and_named():
+def test_single_images_that_raise_are_skipped_and_named():
     with pytest.warns(UserWarning, match=r"2 of 20 images were skipped \(image 4: the dataset raised OSError"):
         found = run(Pictures(20, broken=range(4, 6)))
     assert found["edges"].images == 18
     assert list(found["edges"].skipped) == ["image 4", "image 5"]
 
 
-def test_a_dataset_that_breaks_midway_loses_nothing_and_ends_soon():
+def test_a_dataset_that_fails_midway_ends_the_pass_soon_and_loses_nothing():
     with pytest.raises(EvidenceError, match=r"ended after 40 of 10,000 images: .* the disk is gone") as caught:
         run(Pictures(10_000, broken=range(40, 10_000)))
     found = caught.value.found
@@ -231,7 +231,7 @@ def test_a_model_that_breaks_midway_loses_nothing():
     assert caught.value.found["conv"].images == 16
 
 
-def test_ctrl_c_keeps_what_there_is(capsys):
+def test_an_interrupt_returns_what_was_found(capsys):
     pressed: list[bool] = []
 
     def interrupt(progress: Progress) -> None:
@@ -246,7 +246,7 @@ def test_ctrl_c_keeps_what_there_is(capsys):
     assert list(crops) == list(whole)
 
 
-def test_a_pass_in_the_background_is_read_stopped_and_taken_up_again():
+def test_a_pass_in_the_background_is_read_stopped_and_resumed():
     work = EvidencePass(
         tiny(), "forms", Pictures(400, delay=0.001), 4, loader=LoaderOptions(batch_size=8), input_size=16
     )
@@ -274,7 +274,7 @@ def test_a_pass_in_the_background_is_read_stopped_and_taken_up_again():
     assert work.progress.left == 0.0
 
 
-def test_reading_while_it_runs_is_never_torn():
+def test_evidence_read_during_a_pass_is_consistent():
     """Every snapshot is of whole batches: its crops are the best of the first so many images."""
     images, model = Pictures(200), tiny()
     work = EvidencePass(
@@ -292,7 +292,7 @@ def test_reading_while_it_runs_is_never_torn():
     assert work.error is None
 
 
-def test_what_goes_wrong_in_the_background_is_kept():
+def test_an_error_in_the_background_is_kept():
     work = EvidencePass(
         tiny(), "forms", Pictures(300, broken=range(20, 300)), input_size=16, loader=LoaderOptions(batch_size=4)
     ).start()
@@ -309,7 +309,7 @@ class Thinking(Planted):
         return super().forward(x)
 
 
-def test_it_makes_room_for_an_ascent():
+def test_a_pass_yields_to_an_ascent():
     def seconds(**options) -> float:
         work = EvidencePass(Thinking(), "", Pictures(60), loader=LoaderOptions(batch_size=10), input_size=16, **options)
         began = time.perf_counter()
@@ -321,7 +321,7 @@ def test_it_makes_room_for_an_ascent():
     assert alone < beside
 
 
-def test_stopping_does_not_wait_for_the_rest_of_a_break():
+def test_stopping_does_not_wait_while_the_pass_yields():
     work = EvidencePass(
         tiny(),
         "forms",
@@ -421,7 +421,7 @@ def test_a_unit_is_asked_for_by_number():
         ({"labels": [1, 2]}, DatasetError, "labels has 2 entries for 8 images"),
     ],
 )
-def test_what_is_not_possible_is_said_before_any_image_is_read(options, error, said):
+def test_what_is_not_possible_is_refused_before_any_image_is_read(options, error, said):
     with pytest.raises(error, match=said):
         EvidencePass(tiny(), **{"layers": "edges", "dataset": Pictures(8), "input_size": 16} | options)
 
@@ -456,7 +456,7 @@ def test_the_map_of_a_crops_image_has_its_activation_at_its_place():
         assert found.max() == found[crop.position]
 
 
-def test_batches_that_are_loaded_ahead_are_few(monkeypatch):
+def test_few_batches_are_loaded_ahead(monkeypatch):
     """Memory is bounded: no more batches wait than there are loaders."""
     waiting, most = [0], [0]
     collect = loading_module._collect
@@ -474,7 +474,7 @@ def test_batches_that_are_loaded_ahead_are_few(monkeypatch):
     assert most[0] <= 4
 
 
-def test_layers_go_by_the_name_that_they_were_asked_for_by():
+def test_the_result_has_layers_under_the_names_that_were_given():
     wrapped = nn.DataParallel(tiny())
     crops = top_crops(wrapped, ["module.edges"], Pictures(6), input_size=16, progress=False)
     assert crops["module.edges"][0].top[0].layer == "module.edges"
@@ -489,7 +489,7 @@ def test_layers_go_by_the_name_that_they_were_asked_for_by():
         ({"batch_size": 10**9}, "batch_size=1000000000: give a whole number from 1 to"),
     ],
 )
-def test_what_no_memory_could_hold_is_refused(options, said):
+def test_options_beyond_any_memory_are_refused(options, said):
     with pytest.raises(PeekError, match=said):
         top_crops(bundled(), "conv4", Images(3), progress=False, **options)
 

@@ -67,7 +67,7 @@ def test_the_file_is_as_documented(kept):
     assert len(header["details"]) == len(tensors["details"])
 
 
-def test_its_size_goes_with_units_and_k_and_not_with_images(tmp_path):
+def test_the_file_size_depends_on_units_and_k_and_not_on_images(tmp_path):
     sizes = []
     for count in (40, 160):
         top_crops(bundled(), "conv1", Images(count), k=2, progress=False).save(tmp_path / "a")
@@ -162,12 +162,12 @@ def layered(key, value):
         lambda header, tensors: ([header], tensors),
     ],
 )
-def test_a_file_that_says_nonsense_is_refused_in_a_sentence(kept, tmp_path, change):
+def test_a_file_with_impossible_values_is_refused_in_a_sentence(kept, tmp_path, change):
     with pytest.raises(EvidenceStoreError, match="holds no evidence that can be used"):
         load_evidence(changed(kept[0], tmp_path / "hostile", change))
 
 
-def test_foreign_missing_and_cut_files_are_refused_in_a_sentence(kept, tmp_path):
+def test_other_missing_and_truncated_files_are_refused_in_a_sentence(kept, tmp_path):
     path = kept[0]
     data = path.read_bytes()
     for name, content in {
@@ -210,7 +210,7 @@ def test_a_file_with_flipped_bytes_is_refused_or_still_makes_sense(kept, tmp_pat
             assert all(c.box[2] > c.box[0] for c in one.top)
 
 
-def test_a_path_that_can_not_be_written_is_said_so(kept, tmp_path):
+def test_a_path_that_can_not_be_written_is_refused_in_a_sentence(kept, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EvidenceStoreError, match="can't be written"):
         kept[1].save(tmp_path / "file" / "below")

@@ -106,7 +106,7 @@ def test_the_test_is_hypergeometric_and_corrected_over_the_units(planted):
     assert row["q"] == pytest.approx(8 * exact)
 
 
-def test_labels_at_random_are_about_nothing():
+def test_random_labels_are_enriched_in_no_unit():
     images, labels = meadow(200)
     of = []
     for seed in range(5):
@@ -125,13 +125,13 @@ def test_the_bundled_networks_classes_are_about_themselves():
     assert early.table["about"].notna().mean() < 0.7, "an edge is in many classes"
 
 
-def test_groups_with_too_few_images_are_said_to_be(planted):
+def test_groups_with_too_few_images_are_reported(planted):
     found = survey(planted, {"red": ["red"], "ghosts": ["ghost"]})
     assert found.counts.set_index("group")["findable"].to_dict() == {"red": True, "ghosts": False}
     assert "too few images to find a unit by itself: 1 of 2 groups (ghosts)" in str(found)
 
 
-def test_an_image_that_is_there_twice_is_one_witness():
+def test_an_image_with_two_crops_is_counted_once():
     images, labels = meadow(200)
     evidence = top_crops(
         Meadow(), "conv", images, labels=labels, per_image=False, input_size=32, preprocess="none", progress=False
@@ -210,12 +210,12 @@ def test_imagenets_groups_are_what_they_say():
         ({"level": 1.0}, "level=1.0"),
     ],
 )
-def test_what_can_not_be_counted_is_said(planted, change, said):
+def test_what_can_not_be_counted_is_refused_in_a_sentence(planted, change, said):
     with pytest.raises(PeekError, match=said):
         survey(planted, **change)
 
 
-def test_without_labels_or_a_single_layer_it_says_so(planted):
+def test_without_labels_or_with_several_layers_it_is_refused(planted):
     crops = top_crops(Meadow(), ["conv"], meadow(8)[0], input_size=32, progress=False)
     with pytest.raises(PeekError, match="have no labels"):
         survey(crops["conv"])
@@ -225,7 +225,7 @@ def test_without_labels_or_a_single_layer_it_says_so(planted):
         survey(planted).units("pink")
 
 
-def test_what_is_not_installed_is_said_in_a_sentence(planted, monkeypatch):
+def test_a_missing_library_is_named_in_the_error(planted, monkeypatch):
     real = builtins.__import__
 
     def lacking(name, *args, **kwargs):

@@ -137,7 +137,7 @@ class Wandering(nn.Module):
         return self.end(F.relu(self.last(y))).mean((2, 3))
 
 
-def test_a_forward_that_hangs_on_its_data() -> None:
+def test_a_forward_whose_path_depends_on_its_data() -> None:
     torch.manual_seed(0)
     model = Wandering()
     network = read(model, 32, "none")  # it is read with a gray image
@@ -171,7 +171,7 @@ class Overwritten(nn.Module):
 
 
 @pytest.mark.parametrize("through_a_view", [False, True])
-def test_what_was_written_over_is_no_relus_output_any_more(through_a_view: bool) -> None:
+def test_an_overwritten_tensor_is_no_output_of_a_relu(through_a_view: bool) -> None:
     torch.manual_seed(0)
     model = Overwritten(through_a_view)
     image = torch.randn(1, 3, 16, 16)

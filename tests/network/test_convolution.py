@@ -90,7 +90,9 @@ def _two(value: Any) -> tuple[int, int]:
         (4, 7, {"stride": 2, "groups": 2}, False),
     ],
 )
-def test_where_it_is_taken(channels: int, kernel: int, options: dict[str, Any], expected: bool) -> None:
+def test_the_faster_gradient_is_used_where_it_should_be(
+    channels: int, kernel: int, options: dict[str, Any], expected: bool
+) -> None:
     image = torch.rand(1, channels, 40, 40, requires_grad=True)
     weight = torch.rand(4, channels // options.get("groups", 1), kernel, kernel)
     assert quick(conv2d(image, weight, None, **options)) is expected
@@ -99,7 +101,7 @@ def test_where_it_is_taken(channels: int, kernel: int, options: dict[str, Any], 
         assert conv2d(image, weight, None, **options).grad_fn is None
 
 
-def test_other_types_and_weights_in_training_take_the_usual_way() -> None:
+def test_other_types_and_weights_in_training_use_torchs_convolution() -> None:
     image, weight, bias = torch.rand(1, 3, 20, 20, requires_grad=True), torch.rand(4, 3, 7, 7), torch.rand(4)
     assert quick(conv2d(image, weight, bias, 2))
     assert not quick(conv2d(image.double(), weight.double(), bias.double(), 2))
@@ -109,7 +111,7 @@ def test_other_types_and_weights_in_training_take_the_usual_way() -> None:
     assert not quick(conv2d(image[0], weight, bias, 2))  # one image, without a batch
 
 
-def test_models_may_derive_it_twice_and_map_over_it() -> None:
+def test_the_convolution_supports_second_derivatives_and_vmap() -> None:
     image, weight = torch.rand(2, 3, 20, 20, requires_grad=True), torch.rand(4, 3, 7, 7)
 
     def twice(function: Any) -> Tensor:
@@ -124,7 +126,7 @@ def test_models_may_derive_it_twice_and_map_over_it() -> None:
     assert torch.allclose(found, expected, rtol=1e-4)
 
 
-def test_a_network_that_begins_with_one_is_climbed_by_it() -> None:
+def test_an_ascent_uses_the_faster_gradient_of_a_first_convolution() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3), nn.ReLU(inplace=True), nn.Conv2d(8, 5, 3)).eval()
     network = read(model, 33, "none")
@@ -136,7 +138,7 @@ def test_a_network_that_begins_with_one_is_climbed_by_it() -> None:
     assert torch.allclose(image.grad, other.grad, atol=3e-6 * float(other.grad.abs().max()))
 
 
-def test_a_network_may_checkpoint_it() -> None:
+def test_the_convolution_works_in_a_checkpointed_block() -> None:
     class Saving(nn.Module):
         def __init__(self) -> None:
             super().__init__()

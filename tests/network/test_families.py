@@ -84,7 +84,7 @@ def test_a_family(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_auxiliary_classifiers_are_for_training(name: str) -> None:
+def test_auxiliary_classifiers_are_not_listed(name: str) -> None:
     model = _made(name).train()
     assert isinstance(model(torch.rand(2, 3, 299, 299)), tuple)
     network = read(model)
@@ -94,7 +94,7 @@ def test_auxiliary_classifiers_are_for_training(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "shufflenet_v2_x0_5", "resnet18", "googlenet", "swin_t", "vit_b_32"])
-def test_receptive_fields_hold_what_the_gradient_finds(name: str) -> None:
+def test_receptive_fields_contain_the_support_of_the_gradient(name: str) -> None:
     side = 224
     network = read(_made(name), side, "none")
     for layer in network.layers:

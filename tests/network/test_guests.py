@@ -28,7 +28,7 @@ LISTED = [layer.name for layer in layers(tiny())]
         (lambda m: torch.compile(nn.DataParallel(m), backend="eager"), "_orig_mod.module."),
     ],
 )
-def test_wrappers_are_looked_through(wrap, prefix: str) -> None:
+def test_wrappers_around_a_model_are_left_out(wrap, prefix: str) -> None:
     plain = tiny()
     model = wrap(plain)
     before = portrait(plain)
@@ -184,12 +184,12 @@ def test_one_channel_at_32_pixels() -> None:
         (lambda: ModelCopy(tiny(), "meta"), "device='meta'"),
     ],
 )
-def test_without_weights_there_is_nothing_to_see(make, words: str) -> None:
+def test_a_model_on_the_meta_device_is_refused(make, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         make()
 
 
-def test_a_model_elsewhere_than_on_the_default_device() -> None:
+def test_a_model_on_another_device_than_the_default_one() -> None:
     model = tiny()
     image = torch.rand(1, 3, 32, 32)
     with torch.device("meta"):  # what is made without saying where would be there, and hold nothing

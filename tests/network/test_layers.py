@@ -54,7 +54,7 @@ def test_blocks_and_functional_relus() -> None:
     assert google["inception4c"].channels == 512
 
 
-def test_squeeze_and_excitation_sees_the_whole_image() -> None:
+def test_the_field_behind_squeeze_and_excitation_is_the_whole_image() -> None:
     found = by_name(torchvision.models.mobilenet_v3_small(weights=None))
     assert not found["features.0.0"].global_field
     assert found["features.3"].global_field or found["features.12"].global_field
@@ -111,7 +111,7 @@ def test_fields_agree_with_gradients(data: st.DataObject) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_the_part_that_the_middle_sees_gives_its_value_and_all_of_its_gradient(data: st.DataObject) -> None:
+def test_the_middle_part_gives_the_same_value_and_gradient_as_the_whole_image(data: st.DataObject) -> None:
     model = _stack(data)
     kinds = [nn.Identity(), nn.Upsample(scale_factor=2, mode="bilinear"), nn.InstanceNorm2d(2), nn.CircularPad2d(2)]
     model.append(data.draw(st.sampled_from(kinds), label="last"))
@@ -133,7 +133,7 @@ def test_the_part_that_the_middle_sees_gives_its_value_and_all_of_its_gradient(d
     assert torch.allclose(whole, seen, rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
 
 
-def test_the_middles_part_where_there_is_one() -> None:
+def test_middle_part_is_found_where_there_is_one() -> None:
     network = read(torchvision.models.vgg11(weights=None), 224)
     top, left, side = network.middle_part("features.6", 224) or (0, 0, 0)
     field, stride = network.layer("features.6").receptive_field[0], network.layer("features.6").stride[0]
@@ -175,7 +175,7 @@ def test_units_are_counted_from_zero() -> None:
         network.check_unit("forms", 1.5)
 
 
-def test_preprocess_in_the_promised_order() -> None:
+def test_preprocess_is_found_in_the_documented_order() -> None:
     model = tiny()
     assert find_preprocess(model, 3).mean == (0.485, 0.456, 0.406)
     assert "assumed" in str(find_preprocess(model, 3))

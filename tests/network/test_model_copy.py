@@ -15,7 +15,7 @@ from peek_widget.network import ModelCopy, read
 from tests.networks import Tiny, assert_same, portrait, tiny
 
 
-def test_guest_is_untouched_before_during_and_after() -> None:
+def test_the_users_model_is_untouched_before_during_and_after_an_ascent() -> None:
     model = tiny().train()
     model.forms.weight.requires_grad_(False)
     seen: list[tuple[int, ...]] = []
@@ -32,7 +32,7 @@ def test_guest_is_untouched_before_during_and_after() -> None:
     assert seen == []  # the user's own hook was never called
 
 
-def test_guest_is_untouched_when_its_forward_raises() -> None:
+def test_the_users_model_is_untouched_when_its_forward_raises() -> None:
     class Failing(Tiny):
         countdown = 3
 
@@ -169,7 +169,7 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(make: Any, words: str) -> 
         layers(make())
 
 
-def test_a_layer_that_never_runs_is_said() -> None:
+def test_a_layer_that_never_runs_is_named_in_the_error() -> None:
     network = read(tiny())
     with pytest.raises(LayerError, match=r"'unused' is in the model.*never runs it"):
         network.layer("unused")

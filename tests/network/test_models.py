@@ -82,7 +82,7 @@ MODELS = [Viewing, ViewingAnyBatch, SideEffect, ReadAfterWriting, Dense, Tokens,
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_the_ghost_computes_what_the_model_does(kind: type[Two]) -> None:
+def test_the_copy_computes_what_the_model_does(kind: type[Two]) -> None:
     torch.manual_seed(0)
     model = kind().eval()
     image = torch.rand(2, 3, 32, 32)
@@ -115,7 +115,7 @@ def test_every_relu_that_a_layer_comes_out_of_is_left_out_and_nothing_else() -> 
     assert torch.allclose(found[:, 6:], model.b(F.relu(model.a(image))), atol=1e-5)
 
 
-def test_a_softmax_is_never_what_is_drawn() -> None:
+def test_a_class_is_drawn_before_the_softmax() -> None:
     torch.manual_seed(0)
     model = Soft()
     network = read(model)
@@ -132,7 +132,7 @@ def test_residual_blocks_are_primary_and_their_norms_are_not() -> None:
     assert not found["layer1.0.bn1"].primary
 
 
-def test_an_addition_in_place_does_not_reach_back() -> None:
+def test_an_addition_in_place_does_not_change_the_layer_before_it() -> None:
     class Adding(Two):
         def forward(self, x):
             y = self.b(self.a(x))
@@ -197,7 +197,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
 
 @pytest.mark.parametrize("at", [(3,), 3, "ab", (1, 2, 3), (1.5, 2), (10, 10)])
-def test_places_off_the_map(at: object) -> None:
+def test_positions_outside_of_the_map_are_refused(at: object) -> None:
     with pytest.raises(UnitError, match=r"row, column"):
         render(torchvision.models.resnet18(weights=None), Neuron("layer3.1", 1, at=at), SHORT, size=96)
 
@@ -210,7 +210,7 @@ def test_places_off_the_map(at: object) -> None:
         (lambda a: a["edges"][:, 0].mean(), "reads the layer 'edges'"),
     ],
 )
-def test_objectives_of_ones_own_are_checked(function: object, words: str) -> None:
+def test_custom_objectives_are_checked(function: object, words: str) -> None:
     with pytest.raises(PeekError, match=words):
         render(tiny(), Objective(function, ["forms"]), SHORT, size=32)
 
@@ -222,7 +222,7 @@ def test_objectives_can_be_summed() -> None:
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu")])
-def test_the_callers_context_has_no_say(context: Any) -> None:
+def test_the_callers_autocast_and_inference_mode_are_ignored(context: Any) -> None:
     model, small = torchvision.models.resnet18(weights=None), tiny()
     objectives = [Logit(1), Neuron("drop", 2), Style(["forms"], torch.rand(3, 32, 32))]
     start = torch.rand(3, 32, 32)

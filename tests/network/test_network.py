@@ -68,6 +68,6 @@ def test_a_replica_reads_the_same_model_in_the_same_way_and_shares_its_weights()
     assert_same(before, portrait(model))
 
 
-def test_a_replica_may_differ_in_what_is_said() -> None:
+def test_a_replica_takes_other_arguments() -> None:
     replica = read(tiny(), 40).replica(input_size=24, preprocess="none")
     assert (replica.input_size, str(replica.preprocess)) == (24, "none, RGB in [0, 1] (given)")

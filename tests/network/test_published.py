@@ -44,7 +44,7 @@ def test_it_is_drawn_by_that_name(googlenet):
 
 
 @pytest.mark.parametrize("name", ["inception_4c/7x7", "inception_6a/output", "pool9", "loss1/classifier"])
-def test_what_is_not_there_is_refused_with_near_names(name, googlenet):
+def test_a_name_that_is_not_there_is_refused_with_similar_names(name, googlenet):
     with pytest.raises(LayerError, match="near names"):
         googlenet.layer(name)
 

@@ -57,7 +57,7 @@ def _divisors(number: int) -> list[int]:
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_what_is_said_of_rows_and_columns_is_so(data: st.DataObject) -> None:
+def test_the_axes_describe_rows_and_columns_correctly(data: st.DataObject) -> None:
     height, width = data.draw(st.sampled_from([2, 4, 6])), data.draw(st.sampled_from([3, 4]))
     image = _places(height, width)
     with _Tracing(image) as mode:
@@ -99,7 +99,7 @@ def test_what_is_said_of_rows_and_columns_is_so(data: st.DataObject) -> None:
         assert bool((flat[:, : axis.before] < 0).all())
 
 
-def test_windows_are_no_maps_and_are_maps_again_when_put_back() -> None:
+def test_windows_of_a_map_are_not_listed_and_the_map_is_again() -> None:
     image = torch.rand(1, 5, 8, 12)
     with _Tracing(image) as mode:
         windows = image.view(1, 5, 2, 4, 3, 4).permute(0, 2, 4, 3, 5, 1).reshape(6, 16, 5)
@@ -114,7 +114,7 @@ def test_windows_are_no_maps_and_are_maps_again_when_put_back() -> None:
     assert put_back.size == (1.0, 1.0)
 
 
-def test_rows_in_another_order_are_no_map() -> None:
+def test_rows_in_another_order_are_not_taken_for_a_map() -> None:
     image = _places(8, 3)
     with _Tracing(image) as mode:
         mixed = image.view(1, 2, 2, 2, 2, 3).transpose(2, 3).reshape(1, 2, 8, 3)
@@ -124,7 +124,7 @@ def test_rows_in_another_order_are_no_map() -> None:
     assert field.dims is None
 
 
-def test_what_is_cut_off_moves_the_first_place() -> None:
+def test_slicing_moves_the_start_of_the_field() -> None:
     image = torch.rand(1, 3, 32, 32)
     with _Tracing(image) as mode:
         x = F.avg_pool2d(image, 4)
@@ -134,7 +134,7 @@ def test_what_is_cut_off_moves_the_first_place() -> None:
 
 
 @pytest.mark.parametrize("kind", ["module", "function"])
-def test_attention_sees_the_whole_image(kind: str) -> None:
+def test_the_field_behind_attention_is_the_whole_image(kind: str) -> None:
     attention = nn.MultiheadAttention(4, 2, batch_first=True).eval()
     image = torch.rand(1, 4, 6, 6)
     with _Tracing(image) as mode:
@@ -286,7 +286,7 @@ class Shuffling(nn.Module):
 
 
 @pytest.mark.parametrize(("name", "field"), [("join", 7), ("last", 7), ("stem", 3)])
-def test_a_shuffle_of_channels_moves_no_place(name: str, field: int) -> None:
+def test_a_channel_shuffle_keeps_receptive_fields(name: str, field: int) -> None:
     network = read(Shuffling(), 32, "none")
     layer = network.layer(name)
     assert (layer.receptive_field, layer.stride, layer.global_field) == ((field, field), (2, 2), False)
