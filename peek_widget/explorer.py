@@ -1053,7 +1053,7 @@ class UnitExplorer(anywidget.AnyWidget):
             **what,
             recipe=self._recipe_by_hand(),
             seed=self.seed,
-            names=self.class_names,
+            class_names=self.class_names,
             objective=self._objective_of,
             negative=self.negative,
         )

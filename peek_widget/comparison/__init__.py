@@ -1,6 +1,7 @@
-"""The same unit under several recipes, seeds or units, drawn side by side and in step."""
+"""Comparison: a unit under several recipes or seeds, or several units, drawn side by side and in step."""
 
+from peek_widget.comparison.entries import Entry, entries
 from peek_widget.comparison.figure import figure
-from peek_widget.comparison.run import Comparison, ComparisonStep, Entry, compare, entries
+from peek_widget.comparison.run import Comparison, ComparisonStep, compare
 
 __all__ = ["Comparison", "ComparisonStep", "Entry", "compare", "entries", "figure"]

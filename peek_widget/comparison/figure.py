@@ -1,4 +1,4 @@
-"""Pictures side by side on one panel, for a lecture or a paper."""
+"""The figure of a comparison: pictures side by side on one panel, for a lecture or a paper."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def figure(
     side: int = 320,
     dark: bool = False,
 ) -> Image.Image:
-    """A labeled panel: every picture at the same size, and under it its caption, a bar, its activation and a note.
+    """Draw a labeled panel: each picture at the same size, and under it a caption, a bar, the activation and a note.
 
     Args:
-        pictures: square, of any sides.
-        captions: one for each; cut short where they are too long.
-        activations: one for each, drawn as bars from zero on one scale; NaN is left out.
+        pictures: square pictures, of any sides.
+        captions: a caption for each; cut where it is too long.
+        activations: a number for each, drawn as bars from zero on one scale; NaN is left out.
         notes: a small line for each, or none.
-        title: over all of them, or "".
-        side: of each picture on the panel in pixels.
-        dark: light on dark.
+        title: heading of the panel, or "".
+        side: side of each picture on the panel in pixels.
+        dark: use light text on a dark ground.
 
     Returns:
-        an RGB picture; up to four stand in a row, five and six in rows of three.
+        An RGB picture; up to four pictures stand in a row, five and six in rows of three.
     """
     colors = _DARK if dark else _LIGHT
     count = len(pictures)
@@ -63,22 +63,22 @@ def figure(
     _write(draw, (gap, height - gap // 4), _LEGEND, small, colors["soft"], width - 2 * gap)
     finite = [value for value in activations if math.isfinite(value)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
-    reach = (high - low) or 1.0
+    span = (high - low) or 1.0
     for number, (picture, caption, value) in enumerate(zip(pictures, captions, activations, strict=True)):
         left = gap + number % columns * (side + gap)
         top = head + gap + number // columns * (side + under + gap)
-        way = Image.Resampling.BICUBIC if picture.width < side else Image.Resampling.LANCZOS
-        panel.paste(picture.convert("RGB").resize((side, side), way), (left, top))
+        resampling = Image.Resampling.BICUBIC if picture.width < side else Image.Resampling.LANCZOS
+        panel.paste(picture.convert("RGB").resize((side, side), resampling), (left, top))
         y = top + side + round(0.5 * text)
-        said = _number(value)
-        taken = _width(said, text)
-        _write(draw, (left + side - taken, y), said, text, colors["ink"], taken + 1)
-        _write(draw, (left, y), caption, text, colors["ink"], side - taken - text)
+        number_text = _number(value)
+        used = _width(number_text, text)
+        _write(draw, (left + side - used, y), number_text, text, colors["ink"], used + 1)
+        _write(draw, (left, y), caption, text, colors["ink"], side - used - text)
         y += line
-        zero = left + round(-low / reach * (side - 1))
+        zero = left + round(-low / span * (side - 1))
         draw.rectangle((left, y, left + side - 1, y + bar - 1), fill=colors["rule"])
         if math.isfinite(value):
-            end = left + round((value - low) / reach * (side - 1))
+            end = left + round((value - low) / span * (side - 1))
             draw.rectangle((min(zero, end), y, max(zero, end), y + bar - 1), fill=colors["bar"])
         if notes:
             _write(draw, (left, y + bar + round(0.3 * text)), notes[number], small, colors["soft"], side)
@@ -86,7 +86,7 @@ def figure(
 
 
 def _number(value: float) -> str:
-    """About three significant digits."""
+    """Write a number with about three significant digits."""
     if not math.isfinite(value):
         return ""
     digits = 0 if value == 0.0 else max(0, min(6, 2 - math.floor(math.log10(abs(value)))))
@@ -109,7 +109,7 @@ def _width(text: str, size: int) -> int:
 
 
 def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface; matplotlib's, where it is installed, for letters that that one lacks."""
+    """Return Pillow's own typeface; for letters that it lacks matplotlib's, where that is installed."""
     if _printable(text).isascii() or _rich_typeface() is None:
         return ImageFont.load_default(size)
     return ImageFont.truetype(_rich_typeface(), size)
@@ -120,7 +120,7 @@ def _printable(text: str) -> str:
 
 
 def _drawable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text in letters that the font has: without accents, or a question mark, where need be."""
+    """Write a text in letters that the font has: letters without accents, else question marks, for others."""
     text = _printable(text)
     if text.isascii() or font.getname()[0] != ImageFont.load_default(10).getname()[0]:
         return text
@@ -130,7 +130,7 @@ def _drawable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> 
 
 @functools.cache
 def _rich_typeface() -> str | None:
-    # found without importing it, which would take a second
+    # found without importing matplotlib, which would take a second
     found = importlib.util.find_spec("matplotlib")
     for folder in (found.submodule_search_locations or ()) if found is not None else ():
         path = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"

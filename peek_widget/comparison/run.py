@@ -1,54 +1,32 @@
-"""Two to six pictures that differ in one thing, drawn in step."""
+"""The drawing of a comparison: two to six pictures in step."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, Literal
 
 import torch
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
 from peek_widget._encode import png_bytes
-from peek_widget.ascent import Ascent, Logit, Objective, Recipe, Result, to_pil, unit_objective
+from peek_widget._progress import progress_bar
+from peek_widget.ascent import Ascent, Recipe, Result, to_pil
 from peek_widget.ascent.result import Origin
+from peek_widget.comparison.entries import Entry, entries
 from peek_widget.comparison.figure import figure
-from peek_widget.errors import FileError, PeekError, SizeError
+from peek_widget.errors import FileError, SizeError
 from peek_widget.evidence import measures
-from peek_widget.network import OUTPUT, ModelCopy, Network, read
+from peek_widget.network import ModelCopy, Network, read
+from peek_widget.network.preprocess import Preprocess, PreprocessFunction
 
-__all__ = ["FEWEST", "MOST", "Comparison", "ComparisonStep", "Entry", "compare", "entries"]
+__all__ = ["Comparison", "ComparisonStep", "compare"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
-
-FEWEST, MOST = 2, 6
-"""Of pictures side by side: fewer are no comparison, and more are too small to look at."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One of the pictures of a comparison.
-
-    Attributes:
-        caption: what sets it apart: a recipe's name, `seed 3`, `unit 17`.
-        unit: the unit that it shows, by which it is measured.
-        objective: that is made larger.
-        recipe: that it is drawn by.
-        seed: of its start and views.
-        start: a picture that it begins from, or None for the recipe's own start.
-    """
-
-    caption: str
-    unit: Objective
-    objective: Objective
-    recipe: Recipe
-    seed: int
-    start: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -56,13 +34,13 @@ class ComparisonStep:
     """The pictures of a comparison after one of its steps.
 
     Attributes:
-        index: of the step, from 0.
-        share: of each picture's run that is done, up to 1.
-        images: float32 `[C, S, S]` in [0, 1], one for each entry; of octave recipes S grows.
-        steps: that each picture has had.
-        activations: of each at its last step, before the ReLU, of what the network then saw (random views and all).
-            For numbers that can be set beside each other see `Comparison.measured`.
-        captions: of the pictures.
+        index: number of the step, from 0.
+        share: fraction of each picture's run that is done, up to 1.
+        images: float32 `[C, S, S]` in [0, 1], one for each entry; S grows with octaves.
+        steps: number of steps that each picture has had.
+        activations: activation of each unit at its last step, before the ReLU, of what the network then saw (random
+            views and all). For numbers that can be compared see `Comparison.measured`.
+        captions: captions of the pictures.
     """
 
     index: int
@@ -74,22 +52,22 @@ class ComparisonStep:
     _draw: Callable[[tuple[Tensor, ...], tuple[int, ...]], PILImage.Image] = field(repr=False, compare=False)
 
     def figure(self) -> PILImage.Image:
-        """The pictures side by side, with their captions and activations."""
+        """Draw the pictures side by side, with their captions and activations."""
         return self._draw(self.images, self.steps)
 
 
 class Comparison(Iterator[ComparisonStep]):
     """Several pictures drawn side by side, in step; `compare` makes one.
 
-    Iterating draws: after step t of T each picture has had the share t / T of its own run, where T is the number of
-    steps of the longest. Schedules and octaves are shares of a run, so that pictures of recipes of 150 and of 475
+    Iterating draws: after step t of T each picture has had the fraction t / T of its own run, where T is the number of
+    steps of the longest. Schedules and octaves are fractions of a run, so that pictures of recipes of 150 and of 475
     steps are both half done in the middle, and are finished together; the shorter one waits in between. Entries with
     the same recipe and start go through the network as one batch.
 
     Args:
-        network: as read.
-        entries: what to draw, see `entries`.
-        title: of the figure.
+        network: network to draw.
+        entries: what to draw, see :func:`~peek_widget.comparison.entries.entries`.
+        title: title of the figure.
         size: side of the finished pictures in pixels; None leaves it to each recipe, else the model.
 
     Raises:
@@ -132,21 +110,21 @@ class Comparison(Iterator[ComparisonStep]):
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """What sets each picture apart."""
+        """Captions of the pictures: what sets each apart."""
         return tuple(entry.caption for entry in self.entries)
 
     @property
     def images(self) -> tuple[Tensor, ...]:
-        """The pictures as they are, float32 `[C, S, S]` in [0, 1]."""
+        """The pictures as they are now, float32 `[C, S, S]` in [0, 1]."""
         return self._gather(lambda ascent: ascent.images)
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Steps that each picture has had."""
+        """Number of steps that each picture has had."""
         return self._gather(lambda ascent: [ascent.index] * len(ascent.objectives))
 
     def step(self) -> ComparisonStep:
-        """Bring every picture to the next share of its run.
+        """Bring every picture to the next fraction of its run.
 
         Raises:
             StopIteration: when all are finished.
@@ -156,13 +134,13 @@ class Comparison(Iterator[ComparisonStep]):
             raise StopIteration
         share = (self.index + 1) / self.total
         for (ascent, members), history in zip(self._groups, self._history, strict=True):
-            # rounded up, so that nobody stands still at noise while the others have begun
+            # rounded up, so that every picture has begun after the first step
             due = min(ascent.steps, math.ceil(share * ascent.steps - 1e-9))
             while ascent.index < due:
                 values = ascent.step().activations
                 history.append(values)
-                for place, member in enumerate(members):
-                    self._activations[member] = float(values[place])
+                for column, member in enumerate(members):
+                    self._activations[member] = float(values[column])
         self.index += 1
         return ComparisonStep(
             self.index - 1, share, self.images, self.steps, tuple(self._activations), self.captions, self._draw
@@ -174,47 +152,52 @@ class Comparison(Iterator[ComparisonStep]):
     def __next__(self) -> ComparisonStep:
         return self.step()
 
-    def run(self, callback: Callable[[ComparisonStep], Any] | None = None) -> Comparison:
-        """Draw to the end; after Ctrl-C there is what there is, `interrupted`.
+    def run(
+        self, callback: Callable[[ComparisonStep], Any] | None = None, *, progress: bool | None = None
+    ) -> Comparison:
+        """Draw to the end; Ctrl-C keeps the pictures as they are and sets `interrupted`.
 
         Args:
-            callback: called with each step; where it gives True, that step was the last.
+            callback: called with each step; where it returns True, that step was the last.
+            progress: whether to show a progress bar; left out, where it takes more than two seconds.
 
         Returns:
-            itself.
+            The comparison itself.
         """
         try:
-            for step in self:
-                if callback is not None and callback(step) is True:
-                    break
+            with progress_bar(self.total - self.index, "Drawing", progress, unit="step") as bar:
+                for step in self:
+                    bar.update(1)
+                    if callback is not None and callback(step) is True:
+                        break
         except KeyboardInterrupt:
             if self.index == 0:
                 raise
             self.interrupted = True
-            log.warning("Interrupted at step %d of %d: the pictures are what there is.", self.index, self.total)
+            log.warning("Interrupted at step %d of %d: the pictures are as far as they got.", self.index, self.total)
         return self
 
-    # What has come of it
+    # Results
 
     def measured(self) -> tuple[float, ...]:
-        """Each picture's activation by one rule, so that they can be set beside each other.
+        """Measure each picture's activation by one rule, so that the numbers can be compared.
 
-        The recipes lay a picture before the network each in its own way, and the activations of their steps are
-        means over random views. Here every picture is laid before it once, still, and the unit is read where it is
-        highest, before any ReLU (:func:`peek_widget.evidence.measures.still_activation`). NaN in the middle of a run
-        whose picture is as yet too small for its layer.
+        Recipes show their pictures to the network each in its own way, and the activations of their steps are means
+        over random views. Here every picture is shown to it once, without random views, and the unit's highest value
+        over its map is taken, before any ReLU (:func:`peek_widget.evidence.measures.still_activation`). NaN in the
+        middle of a run whose picture is as yet too small for its layer.
         """
         return self._measured(self.images)
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """Each picture as `render` would give it: `results[0].save("one.png")` keeps its recipe too."""
+        """Each picture as `render` would return it: `results[0].save("one.png")` keeps its recipe too."""
         found: dict[int, Result] = {}
         for (ascent, members), history in zip(self._groups, self._history, strict=True):
             images, alpha = ascent.best, ascent.alpha
             values = torch.stack(history) if history else torch.zeros(0, len(members))
-            for place, member in enumerate(members):
-                one = slice(place, place + 1)
+            for column, member in enumerate(members):
+                one = slice(column, column + 1)
                 entry = self.entries[member]
                 origin = Origin(self.network, (entry.objective,), entry.recipe, (entry.seed,))
                 kept = None if alpha is None else alpha[one]
@@ -222,20 +205,20 @@ class Comparison(Iterator[ComparisonStep]):
         return tuple(found[number] for number in range(len(self.entries)))
 
     def figure(self, *, side: int = 320, dark: bool = False) -> PILImage.Image:
-        """The pictures side by side under their captions, each with its activation (`measured`) as a bar on one scale.
+        """Draw the pictures side by side with captions, and their activations (`measured`) as bars on one scale.
 
         A comparison that was not begun is drawn to its end first; else the pictures are shown as they are.
 
         Args:
-            side: of each picture on the panel in pixels, the same for all.
-            dark: light on dark, for slides.
+            side: side of each picture on the panel in pixels.
+            dark: use light text on a dark ground, for slides.
         """
         if self.index == 0:
             self.run()
         return self._figure(self.images, self.steps, side, dark)
 
     def save(self, path: str | Path, *, side: int = 320, dark: bool = False) -> None:
-        """Write the figure; the name's ending says in which format.
+        """Write the figure to a file, in the format of its name's ending.
 
         Raises:
             FileError: if the ending names none that Pillow writes.
@@ -261,7 +244,9 @@ class Comparison(Iterator[ComparisonStep]):
         return tuple(found[number] for number in range(len(self.entries)))
 
     def _measured(self, images: Sequence[Tensor]) -> tuple[float, ...]:
-        return tuple(_laid(self.network, entry, image) for entry, image in zip(self.entries, images, strict=True))
+        return tuple(
+            _still_activation(self.network, entry, image) for entry, image in zip(self.entries, images, strict=True)
+        )
 
     def _draw(self, images: Sequence[Tensor], steps: Sequence[int]) -> PILImage.Image:
         return self._figure(images, steps, 320, False)
@@ -277,7 +262,7 @@ class Comparison(Iterator[ComparisonStep]):
 
 def compare(
     model: nn.Module | ModelCopy | Network,
-    layer: str,
+    layer: str | nn.Module,
     unit: int | None = None,
     *,
     recipes: Iterable[Recipe | str] | None = None,
@@ -286,27 +271,27 @@ def compare(
     recipe: Recipe | str | None = None,
     seed: int = 0,
     size: int | None = None,
-    preprocess: Any = None,
-    device: Any = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+    device: str | torch.device | None = None,
     input_size: int | None = None,
 ) -> Comparison:
     """Draw a unit under 2 to 6 recipes or seeds, or 2 to 6 units, side by side.
 
     Args:
-        model: a model, its ghost, or a network already read; the model is neither run nor changed.
-        layer: its name; `""` is the model's output.
-        unit: its number, from 0; not needed with `units`.
-        recipes: presets' names or Recipes; or
-        seeds: numbers from 0; or
-        units: numbers of units of the layer. One of the three.
-        recipe: for seeds and units; left out, `"peek"`.
-        seed: for recipes and units.
+        model: a model, or a network already read; the model is neither run nor changed.
+        layer: name of the layer, or a module of the model; `""` is the model's output.
+        unit: number of the unit, from 0; not needed with `units`.
+        recipes: 2 to 6 presets' names or Recipes. One of `recipes`, `seeds` and `units` is given.
+        seeds: 2 to 6 numbers from 0.
+        units: 2 to 6 numbers of units of the layer.
+        recipe: recipe of seeds and units; left out, `"peek"`.
+        seed: seed of recipes and units.
         size: side of the finished pictures in pixels; left out, each recipe's, else the model's input size.
         preprocess, device, input_size: as for `render`.
 
     Returns:
-        a `Comparison`: an iterable of steps, and a figure (`.figure()`, `.save("figure.png")`); nothing is drawn
-        until one of them is asked for. A notebook that shows it draws it to its end.
+        A `Comparison`: an iterable of steps, and a figure (`.figure()`, `.save("figure.png")`); nothing is drawn until
+        one of them is asked for. A notebook that shows it draws it to its end.
 
     Raises:
         PeekError: what was asked for is not possible, in a sentence.
@@ -315,133 +300,22 @@ def compare(
         ``compare(model, "layer3.1", 7, recipes=["peek", "oygard-2016", "lucid-2017"]).save("recipes.png")``
     """
     network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
-    names = [str(name) for name in getattr(network.model_copy.original, "class_names", None) or ()]
+    class_names = [str(name) for name in getattr(network.model_copy.original, "class_names", None) or ()]
     found, title = entries(
-        network, layer, unit, recipes=recipes, seeds=seeds, units=units, recipe=recipe, seed=seed, names=names
+        network,
+        network.layer(layer).name,
+        unit,
+        recipes=recipes,
+        seeds=seeds,
+        units=units,
+        recipe=recipe,
+        seed=seed,
+        class_names=class_names,
     )
     return Comparison(network, found, title, size=size)
 
 
-def entries(
-    network: Network,
-    layer: str,
-    unit: int | None,
-    *,
-    recipes: Iterable[Recipe | str] | None = None,
-    seeds: Iterable[int] | None = None,
-    units: Iterable[int] | None = None,
-    recipe: Recipe | str | None = None,
-    seed: int = 0,
-    names: Sequence[str] = (),
-    objective: Callable[[int], Objective] | None = None,
-    negative: bool = False,
-    start: Any = None,
-) -> tuple[list[Entry], str]:
-    """What a comparison draws, and its title; see `compare` for the arguments and errors.
-
-    Args:
-        names: of the units of the layer, where they have some.
-        objective: a unit's objective; left out, its middle place, or the class.
-        negative: make it smaller instead.
-        start: a picture to begin from.
-    """
-    network.layer(layer)
-    given = {"recipes": recipes, "seeds": seeds, "units": units}
-    chosen = [name for name, values in given.items() if values is not None]
-    if len(chosen) != 1:
-        got = "none of them was" if not chosen else f"{' and '.join(chosen)} were"
-        raise PeekError(f"Compare one thing: recipes=[...], seeds=[...] or units=[...]; {got} given.")
-    (what,) = chosen
-    values = _several(what, given[what])
-    if what == "units":
-        of = [_unit_of(value) for value in values]
-    elif unit is None:
-        raise PeekError(f"Which unit? Give its number: compare(model, {layer!r}, 7, {what}=[...]).")
-    else:
-        of = [unit] * len(values)
-    by = [_recipe(value) for value in values] if what == "recipes" else [_recipe(recipe)] * len(values)
-    begun = [_seed(value) for value in values] if what == "seeds" else [_seed(seed)] * len(values)
-    for each in of:
-        network.check_unit(layer, each)
-    if what == "recipes":
-        captions = _told_apart(by)
-    elif what == "seeds":
-        captions = [f"seed {value}" for value in begun]
-    else:
-        captions = [_unit_name(network, layer, value, names) for value in of]
-    made = []
-    for caption, number, by_recipe, from_seed in zip(captions, of, by, begun, strict=True):
-        plain = objective(number) if objective is not None else unit_objective(network, layer, number)
-        made.append(Entry(caption, plain, -plain if negative else plain, by_recipe, from_seed, start))
-    where = f"layer {layer}" if layer else "the output"
-    whose = _unit_name(network, layer, of[0], names)
-    title = {
-        "recipes": f"{whose} of {where}, seed {begun[0]}",
-        "seeds": f"{whose} of {where}, {by[0].name}",
-        "units": f"{where}, {by[0].name}, seed {begun[0]}",
-    }[what]
-    return made, title[:1].upper() + title[1:]
-
-
-def _several(what: str, values: Any) -> list[Any]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise PeekError(f"{what}={values!r}: give a list of {FEWEST} to {MOST}, e.g. {_EXAMPLES[what]}.")
-    found = list(values)
-    if not FEWEST <= len(found) <= MOST:
-        raise PeekError(
-            f"{what} has {len(found)}: give {FEWEST} to {MOST}, e.g. {_EXAMPLES[what]}. More than {MOST} pictures are "
-            "what render(model, [objectives]) is for."
-        )
-    if any(one in found[:place] for place, one in enumerate(found)):
-        raise PeekError(f"{what}={found!r} has one of them twice: the two pictures would be the same.")
-    return found
-
-
-_EXAMPLES = {"recipes": '["peek", "oygard-2016"]', "seeds": "[0, 1, 2]", "units": "[7, 8, 9]"}
-
-
-def _recipe(recipe: Any) -> Recipe:
-    if isinstance(recipe, Recipe):
-        return recipe
-    return Recipe.preset("peek" if recipe is None else recipe)
-
-
-def _seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or not 0 <= int(seed) < 2**63:
-        raise PeekError(f"seed={seed!r}: give a whole number from 0 to {2**63 - 1}.")
-    return int(seed)
-
-
-def _unit_of(unit: Any) -> Any:
-    # numpy's whole numbers are units too; what is none is refused by check_unit, in a sentence
-    return int(unit) if isinstance(unit, SupportsIndex) and not isinstance(unit, bool) else unit
-
-
-def _unit_name(network: Network, layer: str, unit: int, names: Sequence[str]) -> str:
-    if layer == OUTPUT and unit < len(names):
-        return names[unit]
-    return f"class {unit}" if isinstance(unit_objective(network, layer, unit), Logit) else f"unit {unit}"
-
-
-def _told_apart(recipes: Sequence[Recipe]) -> list[str]:
-    """Their names; of those of the same name also what they differ in."""
-    captions = []
-    for recipe in recipes:
-        same = [other for other in recipes if other.name == recipe.name]
-        differing = [
-            f"{each.name}={_shown(getattr(recipe, each.name))}"
-            for each in dataclasses.fields(Recipe)
-            if len({getattr(other, each.name) for other in same}) > 1
-        ]
-        captions.append(", ".join([recipe.name, *differing]))
-    return captions
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _laid(network: Network, entry: Entry, image: Tensor) -> float:
+def _still_activation(network: Network, entry: Entry, image: Tensor) -> float:
     try:
         return measures.still_activation(network, entry.unit, image, entry.recipe)
     except SizeError:

@@ -1,4 +1,4 @@
-"""The guessing game: how well a person knows a unit, as a number. The page is in page.py, which needs ipywidgets."""
+"""The guessing game, which measures how well a person knows a unit. Its widget is in page.py and needs ipywidgets."""
 
 from peek_widget.game.rules import Guessing, Question, Score
 

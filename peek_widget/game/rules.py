@@ -1,9 +1,9 @@
-"""A guessing game: which of two real images excites this unit? How well a person knows a unit, as a number.
+"""A guessing game: which of two images excites a unit more? The score says how well a person knows the unit.
 
 The task is that of Borowski et al. 2021, "Exemplary natural images explain CNN activations better than
-state-of-the-art feature visualization" (ICLR): one sees what a unit likes, as drawn pictures or as real images, and
-says which of two further images excites it more. There, people were right 82 % of the time (+- 4) with drawn pictures
-and 92 % (+- 2) with real ones; who guesses blindly is right half of the time.
+state-of-the-art feature visualization" (ICLR): one sees references of what excites a unit, drawn pictures or dataset
+examples, and says which of two further images excites it more. There, people were right 82 % of the time (+- 4) with
+drawn pictures and 92 % (+- 2) with dataset examples; chance is 50 %.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from PIL import Image
+from torch import nn
 
 from peek_widget._stats import wilson_interval
 from peek_widget.ascent import Recipe, render, unit_objective
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Crop, LayerEvidence
-from peek_widget.network import Network, read
+from peek_widget.network import ModelCopy, Network, read
 
 __all__ = ["Guessing", "Question", "Score"]
 
 REFERENCES = 9
-"""Real images that are shown as examples of what the unit likes; those asked about come from behind them."""
+"""Number of top examples that are shown as references; the images asked about rank below them."""
 
-ENDLESS = 10**9
-"""Questions that could be asked: for the interval, without end."""
+POPULATION = 10**9
+"""Number of questions that could be asked, for the interval: practically infinite."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Question:
     """One question.
 
     Attributes:
-        unit: about which it is.
-        references: what the unit likes: one drawn picture, or up to nine real crops.
-        pair: two real crops that are not among the references.
-        answer: which of them excites the unit more, 0 or 1.
+        unit: unit that is asked about.
+        references: pictures of what excites the unit: one drawn picture, or up to nine crops of top examples.
+        pair: two crops of examples that are not among the references.
+        answer: index of the one that excites the unit more, 0 or 1.
     """
 
     unit: int
@@ -49,20 +50,25 @@ class Question:
 
 @dataclass(frozen=True)
 class Score:
-    """How many answers were right, with Wilson's 95 % interval for the share."""
+    """Number of right answers, with Wilson's 95 % interval for the share.
+
+    Attributes:
+        right: number of right answers.
+        of: number of answers.
+    """
 
     right: int
     of: int
 
     @property
     def share(self) -> float:
-        """Of right answers, 0 to 1; 0.5 is chance. NaN before the first."""
+        """Share of right answers, 0 to 1; 0.5 is chance. NaN before the first answer."""
         return self.right / self.of if self.of else float("nan")
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between which the true share lies, 95 % of the time."""
-        return wilson_interval(self.right, self.of, ENDLESS) if self.of else (0.0, 1.0)
+        """Wilson's 95 % interval of the share."""
+        return wilson_interval(self.right, self.of, POPULATION) if self.of else (0.0, 1.0)
 
     def __str__(self) -> str:
         if not self.of:
@@ -75,21 +81,21 @@ class Guessing:
     """Questions about the units of a layer, and the score.
 
     Args:
-        model: whose units, as ``render`` takes it.
-        evidence: of the layer, from ``top_crops(model, layer, dataset, k=18)`` or more: the first nine top crops
-            are the references, the rest are asked about, with the lowest on the other side.
-        units: which; left out, all.
-        show: ``"drawn"``, ``"real"``, or ``"none"`` (what one can tell blindly).
-        recipe: of the drawn pictures.
-        seed: of the order of questions, of the pairs and of the drawn pictures.
+        model: model that the units are of, as ``render`` takes it.
+        evidence: dataset examples of the layer, from ``top_crops(model, layer, dataset, k=18)`` or more: the first nine
+            top examples are the references, and a question is one of the others beside one of the bottom examples.
+        units: numbers of the units to ask about; left out, all.
+        show: references to show: ``"drawn"`` pictures, ``"real"`` examples, or ``"none"`` (what one can tell without).
+        recipe: recipe of the drawn pictures.
+        seed: seed of the order of questions, of the pairs and of the drawn pictures.
 
     Raises:
-        PeekError: if the evidence has too few crops, or is of another model.
+        PeekError: if the evidence has too few examples, or is of another model.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: nn.Module | ModelCopy | Network,
         evidence: LayerEvidence,
         units: Iterable[int] | None = None,
         *,
@@ -101,8 +107,8 @@ class Guessing:
             raise PeekError(f"show={show!r}: possible are 'drawn', 'real' and 'none'.")
         if evidence.k <= REFERENCES or evidence.images < 2 * evidence.k:
             raise PeekError(
-                f"The evidence keeps {evidence.k} crops a unit of {evidence.images} images: for questions beside the "
-                f"{REFERENCES} references gather it with k=18, over 36 images at least."
+                f"The evidence has {evidence.k} top examples of each unit, of {evidence.images} images: for questions "
+                f"besides the {REFERENCES} references gather it with k=18, over at least 36 images."
             )
         self._network = model if isinstance(model, Network) else read(model)
         evidence.check_model(self._network)
@@ -119,14 +125,14 @@ class Guessing:
 
     @property
     def score(self) -> Score:
-        """So far."""
+        """The score so far."""
         return Score(self._right, self._of)
 
     def answer(self, side: int) -> bool:
-        """Say that the image on this side (0 or 1) excites the unit more, and go on to the next question.
+        """Answer that the image on this side (0 or 1) excites the unit more, and ask the next question.
 
         Returns:
-            whether it was right.
+            Whether the answer was right.
         """
         if isinstance(side, bool) or side not in (0, 1):
             raise PeekError(f"An answer is 0 for the first image or 1 for the second; {side!r} was given.")
@@ -142,7 +148,7 @@ class Guessing:
         unit = self._left.pop()
         found = self._evidence[unit]
         more = self._random.choice(found.top[REFERENCES:])
-        # an image that excites the unit in one place may be among the lowest with another
+        # an image that excites the unit at one position may be among the lowest by another
         known = {crop.name for crop in (*found.top[:REFERENCES], more)}
         less = self._random.choice([crop for crop in found.bottom if crop.name not in known] or found.bottom)
         answer = self._random.randrange(2)

@@ -1,4 +1,4 @@
-"""The guessing game: who knows wins, who guesses doesn't, and the score says how sure that is."""
+"""The guessing game: who knows the unit wins, who guesses doesn't, and the score has an interval."""
 
 import random
 
@@ -21,14 +21,14 @@ def game(crops):
     return Guessing(bundled(), crops, show="none", seed=1)
 
 
-def test_who_looks_at_the_activation_is_always_right(game):
+def test_answering_by_the_activation_is_always_right(game):
     for _ in range(60):
         one, other = game.question.pair
         assert game.answer(int(other.activation > one.activation))
     assert (game.score.right, game.score.of) == (60, 60)
 
 
-def test_who_guesses_is_right_half_of_the_time(game):
+def test_guessing_is_right_half_of_the_time(game):
     guess = random.Random(0)
     for _ in range(400):
         game.answer(guess.randrange(2))
@@ -36,7 +36,7 @@ def test_who_guesses_is_right_half_of_the_time(game):
     assert low < 0.5 < high
 
 
-def test_what_is_asked_about_is_not_among_the_references(crops):
+def test_the_pair_is_not_among_the_references(crops):
     game = Guessing(bundled(), crops, units=[3, 7], show="real")
     for _ in range(20):
         question = game.question
@@ -85,15 +85,15 @@ def test_bad_input_gets_a_sentence(crops):
         Guessing(bundled(), crops, show="none").answer(2)
 
 
-def test_on_the_page_a_click_answers(crops):
+def test_a_click_on_the_widget_answers(crops):
     from peek_widget.game.page import GuessingGame
 
     page = GuessingGame(bundled(), crops, show="real", seed=3)
     asked = page.game.question
     before = page._pair[0].value
     page._buttons[asked.answer].click()
-    assert page._said.value.startswith(f"Right: unit {asked.unit}")
+    assert page._reply.value.startswith(f"Right: unit {asked.unit}")
     assert page._score.value.startswith("1 of 1 right")
     assert page._pair[0].value != before
     page._buttons[1 - page.game.question.answer].click()
-    assert page._said.value.startswith("No: unit")
+    assert page._reply.value.startswith("No: unit")
