@@ -13,7 +13,7 @@ a  Seconds a unit: a sheet of ``--units`` units (``contact_sheet(...).draw()``: 
    turns, and of each round's ratio the median is given. The clock is the process's CPU time.
 b  Memory beyond the loaded model at its peak, each in a process of its own.
 c  Units a second in a ProcessPoolExecutor of one worker and of two, by the wall clock, after each has drawn its first
-   batch; how many bytes the model was and how often it traveled; and the time that the caller itself takes for a unit
+   batch; how many bytes the model was and how often it was sent; and the time that the caller itself takes for a unit
    (checking, keeping), which bounds what any number of workers can give.
 d  Where a second of a sheet goes: drawing, measuring and PNG, keeping in a store.
 """
@@ -151,7 +151,7 @@ def row_c(options: argparse.Namespace) -> None:
         for count, pool in ((1, one), (2, two)):
             few = {"units": range(8), "batch": 1, "seed": 9}  # each worker gets some
             first = sheet_of(network, layer, kind, canvas, options, executor=pool, **few).draw()
-            print(f"{count} worker{'s' * (count > 1)}: the model traveled as {first.transfers}")
+            print(f"{count} worker{'s' * (count > 1)}: the model was sent as {first.transfers}")
         for _ in range(options.rounds):
             for count, pool in ((1, one), (2, two)):
                 with tempfile.TemporaryDirectory() as store:

@@ -16,7 +16,7 @@ from peek_widget.errors import PeekError, TagError
 from peek_widget.live import protocol
 from peek_widget.network import Network
 from peek_widget.sheet import Tags
-from peek_widget.sheet.tags import clean
+from peek_widget.sheet.tags_io import clean
 
 __all__ = ["TagBook"]
 

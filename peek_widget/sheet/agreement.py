@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from peek_widget._stats import cohens_kappa
 from peek_widget.errors import TagError
-from peek_widget.sheet.tags import Tags, clean, same
+from peek_widget.sheet.tags import Tags
+from peek_widget.sheet.tags_io import clean, same
 
 __all__ = ["Agreement", "agreement", "kappa"]
 

@@ -22,7 +22,7 @@ log: logging.Logger = logging.getLogger("peek_widget")
 class Archive:
     """Everything that is known of a sheet's units.
 
-    Opening it takes up what the store already holds. The sheet, a scheduler that draws it and the widget's service
+    Opening it loads what the store already holds. The sheet, a scheduler that draws it and the widget's service
     share one archive; results may be added from several threads.
 
     Args:
@@ -69,7 +69,7 @@ class Archive:
         self._tags = tags
         self._tags_loaded = False
         self._stored_tags = b""
-        """The tags file as it was last read or written: another one is somebody else's."""
+        """The tags file as it was last read or written; any other content is another process's."""
         if store is None:
             return
         store.open(header.to_dict(), header.difference)
@@ -214,7 +214,7 @@ class Archive:
             # Reported once; and left in its place, since another process may be writing a good one there now.
             if self.store.read(name) is None:
                 self.store.write(name, written)
-                self._note(TAGS, f"{TAGS} can't be read ({error}); it is kept as {name!r}, and tags begin anew.")
+                self._note(TAGS, f"{TAGS} can't be read ({error}); it is copied to {name!r}, and the tags start empty.")
             return Tags()
 
     # Checks

@@ -1,4 +1,4 @@
-"""What a sheet is of: the header of its store, and the test whether a picture belongs to it."""
+"""The header of a sheet: what it is of, and the test whether a picture belongs to it."""
 
 from __future__ import annotations
 

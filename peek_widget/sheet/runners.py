@@ -87,7 +87,7 @@ def make_runner(
     best: Mapping[int, float],
     count: int | None,
 ) -> Runner:
-    """Make what draws: this thread where no executor is given.
+    """Make the runner of an executor, or of the calling thread where none is given.
 
     Args:
         executor: any object with ``submit`` as ``concurrent.futures.Executor`` has it.
@@ -305,7 +305,7 @@ class PoolRunner:
         self._in_flight.clear()
         self._with_model.clear()
         self._postponed.clear()
-        self._source = None  # Dask forgets data that nobody holds
+        self._source = None  # Dask drops data that has no reference
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -325,7 +325,7 @@ class PoolRunner:
                 "kept: give a new executor (sheet.executor = ...) and call draw() again."
             ) from error
         except (Exception, CancelledError) as error:
-            # A worker may have been lost, and with it what was on its way there.
+            # A worker may have been lost, and with it the model's data.
             if job.failures + 1 >= _TRIES:
                 raise PeekError(
                     f"The executor could not draw units {job.batch.wanted[0]} to {job.batch.wanted[-1]} in {_TRIES} "

@@ -269,11 +269,6 @@ class ContactSheet:
         """Fingerprint of the model's weights when the sheet was made."""
         return self.archive.header.fingerprint
 
-    @property
-    def recipe_fingerprint(self) -> str:
-        """Sixteen hexadecimal digits of the recipe's JSON (sha256)."""
-        return self.archive.recipe_fingerprint
-
     # What is there
 
     @property
@@ -442,7 +437,7 @@ class ContactSheet:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table of the units that are drawn: unit, activation, gauge, seed, recipe, tags; needs pandas."""
-        return index.frame(self.layer, self.done.values(), self.recipe_fingerprint, self.tags)
+        return index.frame(self.layer, self.done.values(), self.archive.recipe_fingerprint, self.tags)
 
     def to_html(
         self, path: str | os.PathLike[str], evidence: LayerEvidence | Evidence | None = None, **options: Any

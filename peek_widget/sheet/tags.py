@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from peek_widget.evidence.survey import Survey
 
-__all__ = ["Count", "Suggestion", "Tags", "clean", "same"]
+__all__ = ["Tags", "UnitKey"]
 
 UnitKey = tuple[str, int]
 """Name of a layer and number of a unit."""

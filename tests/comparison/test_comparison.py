@@ -40,7 +40,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def test_each_picture_is_the_one_that_it_is_alone(model):
+def test_each_picture_is_the_one_that_render_draws(model):
     found = compare(model, "2", 3, seeds=[0, 4, 9], recipe=SHORT).run()
     for seed, result in zip([0, 4, 9], found.results, strict=True):
         alone = render(model, Neuron("2", 3), SHORT, seed=seed)
@@ -50,7 +50,7 @@ def test_each_picture_is_the_one_that_it_is_alone(model):
         assert result.history.shape == (6, 1)
 
 
-def test_of_recipes_each_is_drawn_to_the_last_bit(model):
+def test_pictures_of_several_recipes_are_those_of_render_to_the_last_bit(model):
     found = compare(model, "2", 3, recipes=[SHORT, OTHER], seed=2).run()
     for recipe, result in zip([SHORT, OTHER], found.results, strict=True):
         assert torch.equal(result.images, render(model, Neuron("2", 3), recipe, seed=2).images)
@@ -62,7 +62,7 @@ def test_seeds_and_units_go_as_one_batch_and_recipes_each_by_itself(model):
     assert len(compare(model, "2", 3, recipes=[SHORT, OTHER])._groups) == 2
 
 
-def test_in_step_means_the_same_share_of_the_run(model):
+def test_after_each_step_all_have_had_the_same_share_of_their_run(model):
     found = compare(model, "2", 3, recipes=[SHORT, OTHER])
     assert found.total == 15
     for step in found:
@@ -76,7 +76,7 @@ def test_in_step_means_the_same_share_of_the_run(model):
         found.step()
 
 
-def test_a_step_is_what_it_was(model):
+def test_an_earlier_step_does_not_change(model):
     """Steps that are kept do not change when the run goes on."""
     first, *_, last = list(compare(model, "2", 3, seeds=[0, 1], recipe=SHORT))
     assert not torch.equal(first.images[0], last.images[0])
@@ -107,7 +107,7 @@ def test_classes_go_by_their_names(model):
     assert compare(named, "0.2", units=[1, 4], recipe=SHORT).captions == ("unit 1", "unit 4")
 
 
-def test_the_figure_is_drawn_to_the_end_where_nothing_was(model, tmp_path):
+def test_the_figure_of_a_comparison_that_was_not_begun_is_drawn_to_the_end(model, tmp_path):
     found = compare(model, "2", 3, recipes=[SHORT, OTHER])
     found.save(tmp_path / "figure.png", side=96)
     assert found.done
@@ -117,7 +117,7 @@ def test_the_figure_is_drawn_to_the_end_where_nothing_was(model, tmp_path):
     assert shown.width > 2 * 320
 
 
-def test_a_figure_on_the_way_shows_what_there_is(model):
+def test_a_figure_of_a_begun_comparison_draws_no_further(model):
     found = compare(model, "2", 3, seeds=[0, 1], recipe=SHORT)
     next(found)
     found.figure()
@@ -163,7 +163,7 @@ def test_a_result_keeps_its_recipe(model, tmp_path):
     assert (drawing.objective, drawing.recipe, drawing.seed) == (Neuron("2", 3), SHORT, 6)
 
 
-def test_interrupted_it_is_what_there_is(model):
+def test_an_interrupted_comparison_keeps_its_pictures(model):
     def stop(step):
         if step.index == 2:
             raise KeyboardInterrupt
@@ -190,7 +190,7 @@ def test_interrupted_it_is_what_there_is(model):
         (UnitError, "'1'", {"units": [0, "1"]}),
     ],
 )
-def test_what_is_not_possible_is_said(model, error, words, options):
+def test_an_impossible_comparison_is_refused_in_a_sentence(model, error, words, options):
     with pytest.raises(error, match=words):
         compare(model, "2", 3, **options)
 

@@ -37,7 +37,7 @@ def test_the_worked_example():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_it_is_what_the_definition_by_categories_gives(answers):
+def test_kappa_equals_its_definition_by_categories(answers):
     one, other = tagged([a for a, _ in answers]), tagged([b for _, b in answers])
     n = len(answers)
     chance = sum(
@@ -73,7 +73,7 @@ def test_several_words_are_pooled():
     assert kappa(one, other, "conv1", ["face", "FACE"]) == kappa(one, other, "conv1", "face")
 
 
-def test_where_chance_agrees_wholly_it_is_undefined_and_says_so():
+def test_kappa_is_undefined_where_chance_agrees_wholly():
     one, other = table(9, 0, 0, 0)
     assert math.isnan(kappa(one, other, "conv1"))
     assert "undefined" in str(agreement(one, other, "conv1")[0])

@@ -1,4 +1,4 @@
-"""The plan is the call's, and a picture is the same in whatever company it is drawn."""
+"""A plan follows from the call alone, and a picture does not depend on the batch that it is drawn in."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_on_a_cpu_a_batch_has_16_units_at_most(network):
         plan(network, "forms", QUICK, batch=17)
 
 
-def test_elsewhere_a_batch_is_by_the_pixels_that_the_network_sees():
+def test_on_a_gpu_the_length_of_a_batch_follows_from_the_pixels_of_its_views():
     lengths = [batches._length("cuda", side, views, True) for side, views in ((32, 1), (224, 1), (224, 32), (512, 64))]
     assert lengths == [128, 64, 2, 1]
 
@@ -85,7 +85,7 @@ def test_elsewhere_a_batch_is_by_the_pixels_that_the_network_sees():
         ({"batch": 0}, PeekError, "from 1 to 16"),
     ],
 )
-def test_what_is_not_possible_is_said(network, wrong, error, words):
+def test_an_impossible_plan_is_refused_in_a_sentence(network, wrong, error, words):
     with pytest.raises(error, match=words):
         plan(network, "forms", QUICK, **wrong)
 
@@ -104,7 +104,7 @@ def test_large_views_on_a_cpu_give_the_same_bytes_in_any_batch(large):
     assert one.image.tobytes() == alone.pil().tobytes()
 
 
-def test_of_small_views_what_is_missing_is_drawn_as_it_was_in_its_batch(network):
+def test_missing_units_of_small_views_come_out_as_in_the_whole_batch(network):
     (batch,) = plan(network, "forms", QUICK)
     assert batch.together
     whole = pictures(network, batch)
@@ -147,20 +147,20 @@ def test_a_batch_is_halved_when_memory_runs_out(error, caplog):
     assert "halves" in caplog.text
 
 
-def test_a_real_allocation_that_fails_is_seen_as_one(network):
+def test_an_allocation_that_fails_is_recognized(network):
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50)
     assert batches._memory(caught.value) is not None
 
 
-def test_no_memory_for_one_picture_is_said():
+def test_no_memory_for_one_picture_is_an_error_with_advice():
     network = read(Greedy(100, MemoryError()), input_size=32)
     network.model_copy.module.most = 0
     with pytest.raises(PeekError, match=r"not enough memory to draw a single unit.*smaller size"):
         finish(draw(network, Batch(0, "inner.forms", (0, 1), QUICK)))
 
 
-def test_an_error_that_is_none_of_memory_is_not_hidden():
+def test_an_error_of_the_model_is_not_taken_for_one_of_memory():
     network = read(Greedy(1, TypeError("a bug of the model's")), input_size=32)
     with pytest.raises(PeekError, match="a bug of the model's"):
         finish(draw(network, Batch(0, "inner.forms", tuple(range(8)), QUICK)))
@@ -177,7 +177,7 @@ def test_a_dead_unit_does_not_keep_the_others_from_being_drawn():
     assert "dead" in failed[1]
 
 
-def test_every_step_is_given_back(network):
+def test_drawing_yields_after_every_step(network):
     (batch,) = plan(network, "forms", QUICK)
     steps = list(draw(network, batch))
     assert [one.step for one in steps] == list(range(1, 7))

@@ -58,7 +58,7 @@ def data_in(page: str) -> dict:
     return json.loads(re.search(r'<script type="application/json" id="sheet">(.*?)</script>', page, re.DOTALL)[1])
 
 
-def test_what_people_wrote_stays_text(tmp_path):
+def test_text_of_users_never_becomes_markup(tmp_path):
     sheet = sheet_of(3, layer=HOSTILE)
     sheet.tags = Tags({HOSTILE: {"2": [HOSTILE]}})
     page = to_html(sheet, tmp_path / "a.html", title=HOSTILE).read_text("utf-8")
@@ -78,7 +78,7 @@ def test_nothing_may_be_fetched_and_only_the_page_s_own_script_runs(tmp_path):
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
 
 
-def test_the_counts_and_the_orders_come_along(tmp_path):
+def test_the_page_has_counts_and_orders(tmp_path):
     sheet = sheet_of(5)
     data = data_in(to_html(sheet, tmp_path / "a.html").read_text("utf-8"))
     assert data["counts"][0]["text"].startswith("1 of 2, 50.0 % of those reviewed")
@@ -101,18 +101,18 @@ def test_512_units_stay_under_15_mb(tmp_path, record_property):
     record_property("bytes", size)
     print(f"\n512 units at 160 px: {size / 1e6:.1f} MB")
     assert size < 15e6
-    # And with nine real images of each: those of the layer's 60 units, over and over.
+    # And with nine dataset examples of each: those of the layer's 60 units, over and over.
     crops = top_crops(bundled(), "conv3", Images(200), progress=False)
     crops.__class__ = type("Repeated", (LayerEvidence,), {"__getitem__": lambda self, unit: self._unit(unit % 60)})
     sheet.layer = "conv3"
     size = to_html(sheet, tmp_path / "b.html", crops, examples=9).stat().st_size
     assert sum(len(unit["c"]) for unit in data_in((tmp_path / "b.html").read_text("utf-8"))["units"]) == 9 * 512
     record_property("bytes_with_crops", size)
-    print(f"with nine real images of each: {size / 1e6:.1f} MB")
+    print(f"with nine dataset examples of each: {size / 1e6:.1f} MB")
     assert size < 15e6
 
 
-def test_what_can_not_be_written_is_said(tmp_path):
+def test_what_can_not_be_written_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(PeekError, match=r"call sheet\.draw"):
         to_html(SimpleNamespace(done={}), tmp_path / "a.html")
     with pytest.raises(FileError, match="can't be written"):
@@ -135,7 +135,7 @@ def test_a_poster_s_pictures_fit_on_its_paper(units, landscape):
     assert points >= 5 or (width, height) in {PAPERS["A0"], PAPERS["A0"][::-1]}
 
 
-def test_posters_are_written_with_words_as_text(tmp_path):
+def test_posters_have_their_words_as_text(tmp_path):
     pytest.importorskip("matplotlib")
     sheet = sheet_of(9)
     sheet.tags.add("conv5", 4, "$x$ <b>")
@@ -180,7 +180,7 @@ def test_nine_units_fill_their_page(tmp_path):
     assert inked[-1] > 0.87 * image.height
 
 
-def test_a_real_sheet_writes_its_page_and_its_poster_with_real_images(tmp_path):
+def test_a_drawn_sheet_writes_its_page_and_its_poster_with_dataset_examples(tmp_path):
     sheet, crops = real_sheet(tmp_path / "store")
     sheet.tags.add("conv3", 1, "stripes")
     data = data_in(sheet.to_html(tmp_path / "a.html", evidence=crops, examples=9).read_text("utf-8"))
@@ -199,14 +199,14 @@ def test_a_real_sheet_writes_its_page_and_its_poster_with_real_images(tmp_path):
         assert image.size == (330, 467)
 
 
-def test_crops_of_another_layer_are_refused(tmp_path):
+def test_evidence_of_another_layer_is_refused(tmp_path):
     sheet, _ = real_sheet(units=[0])
     others = top_crops(bundled(), "conv1", Images(8), k=1, progress=False)
     with pytest.raises(PeekError, match="The evidence is of layer 'conv1', and the sheet is of 'conv3'"):
         sheet.to_html(tmp_path / "a.html", evidence=others)
 
 
-def test_a_real_pass_suggests_what_its_units_are_about():
+def test_the_survey_of_a_pass_suggests_the_classes_of_logits():
     """A logit's top images are of its class, so the survey of the output layer must say so."""
     pytest.importorskip("scipy")
     found = survey(top_crops(bundled(), "", Images(10 * len(CLASS_NAMES)), progress=False))

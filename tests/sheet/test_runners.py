@@ -1,4 +1,4 @@
-"""Whoever draws, the pictures are the same; whoever dies, what was drawn is there."""
+"""Runners: threads, processes and Dask draw the same pictures, and lose none when a worker dies."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 
 
 @pytest.fixture(autouse=True)
-def workers_know_nothing():
-    """What this very process has unpacked as somebody's worker is forgotten."""
+def empty_worker_cache():
+    """Forget the models that this process has loaded as a worker."""
     yield
     serialize._modules.clear()
     serialize._own.__dict__.clear()
@@ -98,7 +98,7 @@ def test_a_worker_that_cannot_see_the_file_gets_the_bytes_once(right):
     assert [count for _, count in drawn.transfers] == [size]
 
 
-def test_a_batch_that_is_lost_on_its_way_is_dispatched_again(right, caplog):
+def test_a_lost_batch_is_dispatched_again(right, caplog):
     there = Elsewhere()
     there.lost = 2
     assert pngs(sheet(executor=there).draw()) == right
@@ -128,7 +128,7 @@ def shot(drawing, pool) -> None:
 
 
 @pytest.mark.slow
-def test_an_executor_that_dies_leaves_what_was_drawn(right, tmp_path):
+def test_pictures_survive_an_executor_that_dies(right, tmp_path):
     torch.manual_seed(0)
     model = Slow()
     options = {"model": model, "layer": "inner.forms", "batch": 1, "recipe": QUICK.replace(steps=20)}
@@ -149,7 +149,7 @@ def test_an_executor_that_dies_leaves_what_was_drawn(right, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_done_and_the_executor_is_its_owners(right):
+def test_ctrl_c_keeps_what_is_done_and_does_not_shut_the_executor_down(right):
     with ThreadPoolExecutor(1) as pool:
         timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
         timer.start()
@@ -163,7 +163,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_executor_is_its_owners(right):
 @pytest.mark.parametrize(
     ("wrong", "words"), [("dask", "concurrent.futures.Executor"), (concurrent.futures, "concurrent.futures.Executor")]
 )
-def test_what_is_no_executor_is_said(wrong, words):
+def test_what_is_no_executor_is_refused(wrong, words):
     with pytest.raises(PeekError, match=words):
         sheet(executor=wrong).draw()
 
@@ -178,7 +178,7 @@ class Handle:
         raise TypeError("cannot pickle a handle to a camera")
 
 
-def test_a_model_that_cannot_be_sent_is_told_by_its_part(processes):
+def test_the_part_of_a_model_that_cannot_be_pickled_is_named(processes):
     model = tiny()
     model.norm.camera = Handle()
     with pytest.raises(ModelError, match=r"'camera' of the model's part 'norm' \(a Handle\).*take it out") as caught:
@@ -188,7 +188,7 @@ def test_a_model_that_cannot_be_sent_is_told_by_its_part(processes):
 
 
 @pytest.mark.slow
-def test_a_model_of_a_notebook_travels_with_its_class(processes):
+def test_a_class_of_a_notebook_is_sent_with_the_model(processes):
     scope: dict = {"__name__": "__main__", "nn": torch.nn}
     exec("class Mine(nn.Conv2d):\n    def forward(self, x): return super().forward(x) * 2\n", scope)
     torch.manual_seed(0)
@@ -197,7 +197,7 @@ def test_a_model_of_a_notebook_travels_with_its_class(processes):
     assert pngs(sheet(executor=processes, **options).draw()) == pngs(sheet(**options).draw())
 
 
-def test_without_cloudpickle_such_a_model_is_told(monkeypatch):
+def test_without_cloudpickle_the_error_says_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     model = tiny()
     model.drop.schedule = lambda p: p
@@ -207,19 +207,19 @@ def test_without_cloudpickle_such_a_model_is_told(monkeypatch):
     assert serialize.serialize(read(model)).data
 
 
-def test_what_travels_is_the_ghost_and_none_of_the_users_hooks():
+def test_the_model_copy_is_sent_without_the_users_hooks():
     model = tiny()
     model.norm.register_forward_hook(Handle())
     assert serialize.serialize(read(model)).data
 
 
-def test_a_worker_of_another_version_is_told():
+def test_a_worker_of_another_version_is_refused():
     job = runners.Job("k", sheet().batches[0], "0" * 16, {}, 1, "0.0.1")
     with pytest.raises(PeekError, match=r"0.0.1.*install the same"):
         runners.work(job, None)
 
 
-def test_of_many_models_a_worker_holds_the_newest():
+def test_a_worker_keeps_the_newest_models():
     keys = []
     for seed in range(4):
         torch.manual_seed(seed)

@@ -224,7 +224,7 @@ def test_while_others_draw_all_that_is_missing_a_step_waits_and_then_loads_it(tm
     assert drawn.begun == [(0, 1, 2)]
 
 
-def test_a_paused_batch_goes_on_if_nobody_took_it(tmp_path, drawn):
+def test_a_paused_batch_resumes_if_no_other_took_it(tmp_path, drawn):
     one = scheduler(tmp_path, units=range(3))
     one.step()
     one.pause()
@@ -272,7 +272,7 @@ def test_a_scheduler_that_rests_keeps_its_lease_by_its_heartbeat(tmp_path):
     assert not other.step().waiting
 
 
-def test_what_is_abandoned_or_closed_is_anybodys_at_once(tmp_path):
+def test_a_batch_that_is_abandoned_or_closed_can_be_leased_at_once(tmp_path):
     for end in (Scheduler.abandon, Scheduler.close):
         one, other = scheduler(tmp_path, units=range(3)), scheduler(tmp_path, units=range(3))
         one.step()

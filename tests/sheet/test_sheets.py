@@ -64,7 +64,7 @@ def test_a_sheet_is_saved_to_a_store_and_loaded_from_it(tmp_path):
         sheet(units=[0], seed=4).draw().save(tmp_path)
 
 
-def test_what_is_no_store_of_this_model_is_not_loaded(tmp_path):
+def test_a_store_of_another_model_or_of_no_sheet_is_not_loaded(tmp_path):
     with pytest.raises(SheetStoreError, match="holds no sheet"):
         ContactSheet.load(tmp_path, tiny())
     sheet(tmp_path, units=[0]).draw()

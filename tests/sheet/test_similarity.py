@@ -49,14 +49,14 @@ def test_a_picture_and_its_near_copy_are_neighbors():
 
 
 @given(st.integers(0, 12), st.integers(0, 5))
-def test_it_is_a_permutation_also_of_few_and_of_equal_pictures(many, flat):
+def test_the_order_is_a_permutation_also_of_few_and_of_equal_pictures(many, flat):
     rng = np.random.default_rng(many)
     pictures = [rng.uniform(0, 1, (5, 7, 3)) for _ in range(many)] + [np.zeros((9, 9, 3))] * flat
     assert sorted(order(pictures)) == list(range(many + flat))
     assert order(pictures) == order(pictures)
 
 
-def test_files_images_and_arrays_are_one():
+def test_files_images_and_arrays_have_equal_features():
     array = planted(4, np.random.default_rng(2))
     image = Image.fromarray(array)
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What was drawn is kept, whatever happens; what is kept is what was drawn, whoever meddles."""
+"""The store: no picture is lost or drawn twice when a process is killed, and no invalid file is taken for one."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def kill(monkeypatch):
     return at
 
 
-# -- what is kept
+# -- saving and loading
 
 
-def test_every_unit_is_a_png_that_carries_its_recipe_and_nothing_else_is_one(tmp_path, right):
+def test_every_unit_is_a_png_with_its_recipe_and_no_other_file_is_a_png(tmp_path, right):
     drawn = sheet(tmp_path).draw()
     assert pngs(drawn) == right
     assert on_disk(tmp_path) == {name_of(unit): png for unit, png in right.items()}
@@ -86,7 +86,7 @@ def test_every_unit_is_a_png_that_carries_its_recipe_and_nothing_else_is_one(tmp
     assert json.loads((tmp_path / "sheet.json").read_text())["layer"] == "forms"
 
 
-def test_the_same_call_takes_up_what_is_there_and_draws_nothing_again(tmp_path, right, monkeypatch):
+def test_the_same_call_loads_what_is_there_and_draws_nothing_again(tmp_path, right, monkeypatch):
     sheet(tmp_path, units=[6, 1]).draw()
     before = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.png")}
     again = sheet(tmp_path)
@@ -97,7 +97,7 @@ def test_the_same_call_takes_up_what_is_there_and_draws_nothing_again(tmp_path, 
     assert pngs(sheet(tmp_path).draw()).keys() == right.keys()
 
 
-def test_the_index_is_made_anew_when_it_does_not_say_what_the_pictures_say(tmp_path):
+def test_the_index_is_rewritten_when_it_differs_from_the_pictures(tmp_path):
     import pandas as pd
 
     drawn = sheet(tmp_path).draw()
@@ -118,7 +118,7 @@ def test_the_index_is_made_anew_when_it_does_not_say_what_the_pictures_say(tmp_p
     assert (tmp_path / "index.parquet").exists()
 
 
-def test_tags_are_kept_with_the_sheet_and_those_of_another_process_are_merged(tmp_path):
+def test_tags_are_saved_with_the_sheet_and_those_of_another_process_are_merged(tmp_path):
     one, other = sheet(tmp_path).draw(), sheet(tmp_path)
     assert not one.tags
     assert not other.tags
@@ -129,7 +129,7 @@ def test_tags_are_kept_with_the_sheet_and_those_of_another_process_are_merged(tm
     assert sheet(tmp_path).tags == Tags({"forms": {3: ["dog"], 4: ["cat"]}})
 
 
-# -- what dies
+# -- processes that are killed
 
 
 def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(tmp_path, kill, monkeypatch):
@@ -195,11 +195,11 @@ def test_kill_9_at_random_moments(tmp_path):
     assert pngs(sheet(tmp_path, recipe=QUICK.replace(steps=steps)).draw()) == whole
 
 
-# -- what is torn or another's
+# -- invalid files
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.999])
-def test_a_torn_picture_is_named_and_drawn_again_to_the_same_bytes(tmp_path, right, share, caplog):
+def test_a_corrupt_picture_is_named_and_drawn_again_to_the_same_bytes(tmp_path, right, share, caplog):
     sheet(tmp_path).draw()
     path = tmp_path / name_of(4)
     path.write_bytes(right[4][: int(len(right[4]) * share)])
@@ -213,7 +213,7 @@ def test_a_torn_picture_is_named_and_drawn_again_to_the_same_bytes(tmp_path, rig
     assert {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.png") if p != path} == others
 
 
-def test_foreign_pictures_are_named(tmp_path, right):
+def test_pictures_of_other_sheets_are_named(tmp_path, right):
     sheet(tmp_path).draw()
     PILImage.new("RGB", (9, 9)).save(tmp_path / name_of(0))  # nobody's
     (tmp_path / name_of(1)).write_bytes(right[2])  # another unit's
@@ -230,7 +230,7 @@ def test_foreign_pictures_are_named(tmp_path, right):
     assert PILImage.open(tmp_path / f"{name_of(0)}.foreign").size == (9, 9)
 
 
-def test_a_batch_on_its_way_that_is_torn_or_foreign_is_left_out(tmp_path, right, caplog):
+def test_an_invalid_journal_is_left_out(tmp_path, right, caplog):
     sheet(tmp_path)
     work = tmp_path / "in-progress"
     work.mkdir()
@@ -245,7 +245,7 @@ def test_a_batch_on_its_way_that_is_torn_or_foreign_is_left_out(tmp_path, right,
     assert not (tmp_path.parent / "evil.png").exists()
 
 
-def test_a_lost_or_torn_header_is_written_anew(tmp_path, right):
+def test_a_lost_or_corrupt_header_is_written_again(tmp_path, right):
     sheet(tmp_path).draw()
     for bad in (None, b"", b'{"format": 1', b"[]"):
         (tmp_path / "sheet.json").unlink()
@@ -255,7 +255,7 @@ def test_a_lost_or_torn_header_is_written_anew(tmp_path, right):
         assert json.loads((tmp_path / "sheet.json").read_text())["format"] == 1
 
 
-# -- what is refused
+# -- stores that are refused
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_folder_of_photographs_is_no_store(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.png"]
 
 
-def test_an_address_that_means_nothing_is_said(tmp_path):
+def test_an_invalid_address_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for address, words in (
         ("nowhere://x", "can't be opened"),
@@ -306,7 +306,7 @@ def test_an_address_that_means_nothing_is_said(tmp_path):
             sheet(address)
 
 
-# -- no room
+# -- full disks
 
 
 def full(monkeypatch, after: int):
@@ -324,7 +324,7 @@ def full(monkeypatch, after: int):
 
 
 @pytest.mark.parametrize("room", range(1, 11))
-def test_on_a_full_disk_what_is_drawn_is_kept_and_the_message_says_how_to_go_on(tmp_path, right, monkeypatch, room):
+def test_on_a_full_disk_the_pictures_stay_in_memory_and_are_saved_later(tmp_path, right, monkeypatch, room):
     left = full(monkeypatch, room)
     drawing = sheet(tmp_path)
     with pytest.raises(SheetStoreError, match="No space left on device") as caught:
@@ -342,7 +342,7 @@ def test_on_a_full_disk_what_is_drawn_is_kept_and_the_message_says_how_to_go_on(
 
 
 @pytest.mark.slow
-def test_a_real_limit_of_the_system_is_a_sentence_too(tmp_path):
+def test_a_limit_of_the_system_on_file_sizes_is_explained(tmp_path):
     """RLIMIT_FSIZE: no file may be larger than a picture is."""
     pytest.importorskip("resource")
     code = (
@@ -361,7 +361,7 @@ def test_a_real_limit_of_the_system_is_a_sentence_too(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_not_writable_is_said_before_anything_is_drawn(tmp_path):
+def test_a_folder_that_is_not_writable_is_refused_before_anything_is_drawn(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(SheetStoreError, match="Permission denied"):
         sheet(tmp_path / "new")
@@ -370,7 +370,7 @@ def test_a_folder_that_is_not_writable_is_said_before_anything_is_drawn(tmp_path
 # -- several processes
 
 
-def test_two_at_once_draw_every_unit_once(tmp_path, right):
+def test_three_threads_draw_every_unit_once(tmp_path, right):
     drawn: list[int] = []
     lock = threading.Lock()
 
@@ -421,7 +421,7 @@ class Clock:
         return self.now
 
 
-def test_a_claim_of_the_living_is_respected_and_of_the_silent_is_not(tmp_path):
+def test_a_lease_expires_without_a_heartbeat(tmp_path):
     store, clock = Store(tmp_path), Clock()
     mine, theirs = Leases(store, clock), Leases(store, clock)
     assert mine.take("a")
@@ -436,7 +436,7 @@ def test_a_claim_of_the_living_is_respected_and_of_the_silent_is_not(tmp_path):
     assert theirs.take("a")
 
 
-def test_a_claim_of_a_process_that_is_gone_is_taken_at_once(tmp_path):
+def test_the_lease_of_an_ended_process_is_taken_over_at_once(tmp_path):
     store = Store(tmp_path)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
@@ -498,7 +498,7 @@ def test_an_address_without_rename_or_locks_works_too(scheme, right):
         sheet(address, seed=5)
 
 
-def test_torn_tags_are_put_aside_whole_and_told_once(tmp_path, caplog):
+def test_corrupt_tags_are_set_aside_and_reported_once(tmp_path, caplog):
     sheet(tmp_path).draw()
     for torn in (b"[1, 2]", b'{"conv2": '):
         (tmp_path / "tags.json").write_bytes(torn)
@@ -517,7 +517,7 @@ def test_an_empty_address_is_refused():
         sheet("").draw()
 
 
-def test_tags_of_a_sheet_are_of_units_that_there_are():
+def test_tags_of_a_sheet_can_only_be_of_existing_units():
     tags = sheet().tags
     for wrong in (lambda: tags.add(sheet().layer, [1, 99], "x"), lambda: tags.mark_reviewed("nowhere", 0)):
         with pytest.raises(PeekError):

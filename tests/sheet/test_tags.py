@@ -1,4 +1,4 @@
-"""The user's words on units: kept, counted, merged, written and read."""
+"""Tags on units: edited, counted, merged, saved and loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from peek_widget._stats import wilson_interval
 from peek_widget.errors import TagError
-from peek_widget.sheet.tags import Tags, clean, same
+from peek_widget.sheet.tags import Tags
+from peek_widget.sheet.tags_io import clean, same
 
 HOSTILE = [
     "dog",
@@ -63,7 +64,7 @@ def test_a_tag_is_cleaned_once(word):
 
 
 @given(tables)
-def test_csv_and_json_give_back_every_word_in_its_order(tags):
+def test_csv_and_json_keep_every_tag_in_its_order(tags):
     for again in (Tags.from_csv(tags.to_csv()), Tags.from_json(tags.to_json()), Tags.from_dict(tags.to_dict())):
         assert again == tags
         assert again.to_dict() == tags.to_dict()
@@ -71,7 +72,7 @@ def test_csv_and_json_give_back_every_word_in_its_order(tags):
 
 
 @given(tables)
-def test_files_give_back_what_the_text_does(tmp_path_factory, tags):
+def test_saved_tags_are_loaded_again(tmp_path_factory, tags):
     folder = tmp_path_factory.mktemp("tags")
     tags.save(folder / "a.csv")
     tags.save(str(folder / "a.json"))
@@ -180,7 +181,7 @@ def test_reviewed_with_nothing_found_is_not_unreviewed():
     assert tags.reviewed("conv1") == [0, 2, 3]
 
 
-def test_counts_say_what_they_rest_on():
+def test_counts_state_the_units_that_they_are_of():
     tags = Tags()
     tags.mark_reviewed("conv5", range(512))
     tags.add("conv5", range(47), "dog")
@@ -201,7 +202,7 @@ def test_counts_say_what_they_rest_on():
 
 
 @pytest.mark.parametrize(("total", "reviewed"), [(256, 30), (256, 100), (256, 200), (64, 20)])
-def test_the_interval_holds_the_true_share_as_often_as_it_says(total, reviewed):
+def test_the_interval_covers_the_true_share_95_percent_of_the_time(total, reviewed):
     """Exactly: over every number of units that may have the tag, and every sample that may be drawn."""
     covered = []
     ways = math.comb(total, reviewed)
@@ -217,7 +218,7 @@ def test_the_interval_holds_the_true_share_as_often_as_it_says(total, reviewed):
 
 
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n), st.integers(n, 2048))))
-def test_the_interval_holds_the_share_and_what_is_known(case):
+def test_the_interval_contains_the_share_and_excludes_what_is_known_false(case):
     count, reviewed, total = case
     low, high = wilson_interval(count, reviewed, total)
     assert low <= count / reviewed <= high
@@ -241,7 +242,7 @@ def test_the_interval_holds_the_share_and_what_is_known(case):
         ("layer,unit,tag\nc,1," + "x" * 200_000 + "\n", "field larger"),
     ],
 )
-def test_a_table_that_is_wrong_is_refused_by_column_and_line(text, says):
+def test_an_invalid_table_is_refused_by_column_and_line(text, says):
     with pytest.raises(TagError, match=says):
         Tags.from_csv(text)
 
@@ -267,7 +268,7 @@ def test_tables_of_spreadsheets_are_read():
         ('{"\\ud800": {"1": ["a"]}}', "layer is its name"),
     ],
 )
-def test_json_that_is_wrong_is_refused(text, says):
+def test_invalid_json_is_refused(text, says):
     with pytest.raises(TagError, match=says):
         Tags.from_json(text)
 
@@ -301,7 +302,7 @@ def test_a_unit_is_a_whole_number(unit):
         Tags().add("conv1", [unit], "dog")
 
 
-def test_suggestions_are_what_the_survey_found_and_nobody_said():
+def test_suggestions_are_groups_of_the_survey_that_are_no_tags_yet():
     pandas = pytest.importorskip("pandas")
     from peek_widget.evidence.survey import Survey
 
@@ -320,7 +321,7 @@ def test_suggestions_are_what_the_survey_found_and_nobody_said():
     assert tags.to_frame()["tag"].isna().tolist() == [False, True]
 
 
-def test_changes_are_told_until_it_is_taken_off():
+def test_observers_are_called_until_they_are_removed():
     tags, told = Tags(), []
     end = tags.observe(told.append)
     tags.add("c", 1, "a")

@@ -1,4 +1,4 @@
-"""A unit's PNG says everything, and nobody's PNG says more than is checked."""
+"""A unit's PNG carries all that is known of it, and everything read from one is checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def one():
     return finish(draw(network, batch, best={3: 0.5}))[0][0]
 
 
-def test_all_that_is_known_is_in_the_file(one, tmp_path):
+def test_the_png_holds_everything_about_the_unit(one, tmp_path):
     path = tmp_path / "any.png"
     path.write_bytes(one.png)
     drawing = load_recipe(path)
@@ -36,7 +36,7 @@ def test_all_that_is_known_is_in_the_file(one, tmp_path):
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_a_torn_or_changed_file_is_told(one, data):
+def test_a_corrupt_file_is_refused(one, data):
     if data.draw(st.booleans()):
         bad = one.png[: data.draw(st.integers(0, len(one.png) - 1))]
     else:
@@ -55,12 +55,12 @@ def test_anything_else_is_refused_in_a_sentence(data):
         from_png(data, "it")
 
 
-def test_what_stands_behind_the_end_is_told(one):
+def test_bytes_behind_the_end_are_refused(one):
     with pytest.raises(FileError, match="behind the picture's end"):
         from_png(one.png + b"more", "it")
 
 
-def test_somebody_elses_picture_is_told():
+def test_a_picture_of_no_sheet_is_refused():
     buffer = io.BytesIO()
     PILImage.new("RGB", (32, 32)).save(buffer, "PNG")
     with pytest.raises(FileError, match="none of a contact sheet"):
