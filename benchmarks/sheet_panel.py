@@ -43,7 +43,7 @@ const state = {
   layer: "conv5", unit: 0, recipe: "peek", seed: 0, size: null, playing: true, blur: null, jitter: null, decay: null,
   total_variation: null, step_size: null, objective: "neuron", at: null, negative: false, device: "cpu",
   _layer_list: [{ name: "conv5", kind: "Conv2d", channels: UNITS, size: [14, 14], receptive_field: [196, 196],
-    stride: [16, 16], rectified: false, objectives: ["neuron"] }],
+    stride: [16, 16], rectified: false, objectives: ["neuron"], named: false }],
   _recipe_list: [], _knobs: [], class_names: [], _about: {}, status: { state: "done" }, evidence_status: {}, gauge: {},
   frame: new DataView(new ArrayBuffer(0)), _history: new DataView(new ArrayBuffer(0)), activation: 0, step: 0,
   tags: { conv5: words }, tag_keys: { d: "dog" },

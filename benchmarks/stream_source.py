@@ -114,16 +114,10 @@ class Explorer(UnitExplorer):
     """The explorer with pictures made beforehand."""
 
     def __init__(self, source: Source, rate: float) -> None:
-        self._source = source
         self.bytes_sent: list[int] = []
         super().__init__(playing=False)
-        self._session._audience.pacer = Pacer(rate, now=time.monotonic())
+        self._run._audience.pacer = Pacer(rate, now=time.monotonic())
+        self._run._worker._make_ascent = lambda _target: Precomputed(source)
+        # observed in the worker, after the frame has been sent
+        self.observe(lambda change: self.bytes_sent.append(len(change.new)), "frame")
         self.play()
-
-    def _make_ascent(self, target: Any) -> Any:
-        return Precomputed(self._source)
-
-    def _publish(self, update: Any) -> None:
-        super()._publish(update)
-        if update.snapshot is not None:
-            self.bytes_sent.append(len(self.frame))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 import tarfile
@@ -14,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from peek_widget.live import protocol
-
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = {f"peek_widget/static/{name}.{kind}" for name in ("widget", "lazy", "page") for kind in ("js", "css")}
 # Debian 12's Python 3.11.2 does not know the filter yet.
@@ -23,56 +20,14 @@ _SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 UNWANTED = ("tests/", "shared/", "node_modules/", "js/dev/", "js/test/", "benchmarks/", "tools/", "__pycache__/")
 
 
-# -- one protocol, written down twice
+# -- one protocol, written down once
 
 
-@pytest.fixture(scope="module")
-def protocol_ts() -> str:
-    return (ROOT / "js/src/protocol.ts").read_text(encoding="utf-8")
-
-
-def test_both_sides_name_the_same_traits_states_and_messages(protocol_ts):
-    wire = {}
-    for name in ("WIRE", "WORDS"):
-        wire |= json.loads(re.search(rf"export const {name} = (\{{.*?\}}) as const;", protocol_ts, re.DOTALL)[1])
-    assert wire == {
-        "control": list(protocol.CONTROL_TRAITS),
-        "description": list(protocol.DESCRIPTION_TRAITS),
-        "live": list(protocol.LIVE_TRAITS),
-        "states": list(protocol.STATES),
-        "evidence": list(protocol.EVIDENCE_TRAITS),
-        "inbound": list(protocol.INBOUND_KINDS),
-        "outbound": list(protocol.OUTBOUND_KINDS),
-        "tags": list(protocol.TAG_TRAITS),
-        "sheet_states": list(protocol.SHEET_STATES),
-    }
-
-
-def test_both_sides_name_the_same_knobs(protocol_ts):
-    union = re.search(r"export type KnobName = (.*?);", protocol_ts)[1]
-    assert re.findall(r'"(\w+)"', union) == list(protocol.KNOB_NAMES)
-
-
-def test_python_takes_every_message_the_front_end_can_make(protocol_ts):
-    union = re.search(r"export type Outbound =\n(.*?\});\n", protocol_ts, re.DOTALL)[1]
-    examples = {
-        "number": 1,
-        "boolean": True,
-        "string": "a",
-        "number[]": [1, 2],
-        "string[]": ["a"],
-        "readonly (string | number)[]": [0, 1],
-        "KeptKind": "code",
-    }
-    kinds = []
-    for body in re.findall(r"\{ (.*?) \}", union):
-        kind = re.match(r'kind: "(\w+)"', body)[1]
-        fields = re.findall(r"; (\w+): ([^;]+)", body)
-        # of several words any will do
-        message = {"kind": kind, **{name: examples.get(of) or of.split('"')[-2] for name, of in fields}}
-        assert protocol.parse(message) is not None
-        kinds.append(kind)
-    assert kinds == list(protocol.INBOUND_KINDS)
+def test_the_front_ends_types_are_those_that_follow_from_the_messages_and_controls_of_now():
+    spec = importlib.util.spec_from_file_location("generate_protocol", ROOT / "scripts/generate_protocol.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.PATH.read_text("utf-8") == script.generate(), "run: python scripts/generate_protocol.py"
 
 
 # -- the build hook

@@ -1,7 +1,7 @@
 // A model driven by JavaScript, to work on the look without a kernel: npm run watch, then serve js/dev.
 // Nothing of this is shipped.
 import createWidget from "../src/index";
-import type { KnobInfo, KnobName, LayerInfo, Traits } from "../src/protocol";
+import type { KnobInfo, KnobName, LayerInfo, Traits } from "../src/protocol.gen";
 
 type Handler = (...args: unknown[]) => void;
 
@@ -22,6 +22,7 @@ const layers: LayerInfo[] = [
   stride: [stride as number, stride as number],
   rectified: kind === "Fire",
   objectives: ["neuron", "channel"],
+  named: name === "classifier.1",
 }));
 
 const knob = (

@@ -1,17 +1,16 @@
 import type { AnyModel } from "@anywidget/types";
+import { bytesOf, readStatus } from "./decode";
 import { Connection } from "./host/connection";
 import { Wire } from "./host/wire";
 import {
   type Binary,
-  bytesOf,
-  type Inbound,
-  type Outbound,
-  readStatus,
+  LIVE_TRAITS,
   type Status,
+  type ToKernel,
+  type ToPage,
   TRAIT_NAMES,
   type Traits,
-  WIRE,
-} from "./protocol";
+} from "./protocol.gen";
 import { CropStore } from "./stores/crops";
 import { ExportStore } from "./stores/exports";
 import { FrameStore } from "./stores/frames";
@@ -20,7 +19,7 @@ import type { Topic } from "./topics";
 
 type Listener = (changed: ReadonlySet<Topic>) => void;
 
-const LIVE: ReadonlySet<Topic> = new Set(WIRE.live);
+const LIVE: ReadonlySet<Topic> = new Set(LIVE_TRAITS);
 
 /** The page's side of one widget model: its stores and its connection, shared by all its views. */
 export class WidgetClient {
@@ -63,7 +62,7 @@ export class WidgetClient {
       (on) => this.frames.setVisible(on),
     );
     this.status = readStatus(model.get("status"));
-    const request = (message: Outbound): boolean => {
+    const request = (message: ToKernel): boolean => {
       const sent = this.wire.send(message);
       if (sent) this.connection.expectReply();
       return sent;
@@ -80,7 +79,7 @@ export class WidgetClient {
       model.on(event as never, handler as never);
     };
     on("msg:custom", (content: unknown, buffers?: readonly Binary[]) => {
-      if ((content as Inbound | null)?.kind === "pong") this.connection.pong();
+      if ((content as ToPage | null)?.kind === "pong") this.connection.pong();
       for (const store of [this.crops, this.exports, this.lazy]) store.receive(content, buffers ?? []);
     });
     // Jupyter's own event; without it only the first message that is refused would show that the kernel is gone.

@@ -1,7 +1,7 @@
 import type { AnyModel, AnyWidget } from "@anywidget/types";
 import { WidgetClient } from "./client";
 import { mountExplorer } from "./panels/explorer";
-import type { Traits } from "./protocol";
+import type { Traits } from "./protocol.gen";
 
 /**
  * The front-end module. It exports a factory, because hosts load a module once and share it between widgets: the state

@@ -1,6 +1,6 @@
 import type { WidgetClient } from "./client";
 import { clamp } from "./numbers";
-import type { LayerInfo } from "./protocol";
+import type { LayerInfo } from "./protocol.gen";
 import { text } from "./text";
 
 /** The selected layer. */
@@ -9,25 +9,14 @@ export function currentLayer(client: WidgetClient): LayerInfo | undefined {
   return (client.wire.get("_layer_list") ?? []).find((layer) => layer.name === name);
 }
 
-/**
- * The name of the class that a unit is the logit of; null for a unit that is none. Logits are the last layers of the
- * list that have as many channels as there are class names.
- */
-export function className(
-  layers: readonly LayerInfo[],
-  names: readonly string[],
-  layer: string,
-  unit: number,
-): string | null {
-  for (let at = layers.length - 1; at >= 0 && layers[at]?.channels === names.length; at -= 1) {
-    if (layers[at]?.name === layer) return names[unit] ?? null;
-  }
-  return null;
+/** The name of the class that a unit is the logit of; null where the units of the layer are no classes. */
+export function className(layer: LayerInfo | undefined, names: readonly string[], unit: number): string | null {
+  return layer?.named ? (names[unit] ?? null) : null;
 }
 
 export function currentClass(client: WidgetClient): string | null {
   const { wire } = client;
-  return className(wire.get("_layer_list") ?? [], wire.get("class_names") ?? [], wire.get("layer"), wire.get("unit"));
+  return className(currentLayer(client), wire.get("class_names") ?? [], wire.get("unit"));
 }
 
 /** The unit, layer and class in words. */

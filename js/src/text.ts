@@ -17,7 +17,12 @@ export const text = {
   resume: "Resume from here",
 
   objective: "Objective",
-  kinds: { neuron: "neuron (one position)", channel: "channel (mean over map)", class: "class logit" },
+  kinds: {
+    neuron: "neuron (one position)",
+    channel: "channel (mean over map)",
+    class: "class logit",
+    custom: "custom (set in Python)",
+  },
   negative: "minimize",
   negativeHelp: "Negative objective: lowers the activation instead of raising it",
   featureMap: "Position in the feature map",

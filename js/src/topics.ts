@@ -1,4 +1,4 @@
-import type { TraitName } from "./protocol";
+import type { TraitName } from "./protocol.gen";
 
 /** What changes of the contact sheet: the kinds of the messages that bring it. */
 export type SheetTopic = "sheet" | "thumbs" | "similarity" | "counts" | "suggestions";

@@ -3,10 +3,14 @@
 import type { AnyModel } from "@anywidget/types";
 import { vi } from "vitest";
 import * as lazy from "../src/lazy/index";
-import type { LayerInfo, Outbound, Status, Traits } from "../src/protocol";
+import type { LayerInfo, Status, ToKernel, Traits } from "../src/protocol.gen";
 import { LazyModule } from "../src/stores/lazy";
 
-export const LAYERS: LayerInfo[] = [layer("conv1", 64, 112), layer("conv2", 512, 14), layer("fc", 10, 1)];
+export const LAYERS: LayerInfo[] = [
+  layer("conv1", 64, 112),
+  layer("conv2", 512, 14),
+  { ...layer("fc", 10, 1), named: true },
+];
 
 export function layer(name: string, channels: number, side: number): LayerInfo {
   return {
@@ -18,6 +22,7 @@ export function layer(name: string, channels: number, side: number): LayerInfo {
     stride: [2, 2],
     rectified: false,
     objectives: ["neuron", "channel"],
+    named: false,
   };
 }
 
@@ -89,7 +94,7 @@ export function bytes(...values: number[]): DataView {
 
 /** An anywidget model that records what is sent. */
 export class FakeModel {
-  readonly sent: Outbound[] = [];
+  readonly sent: ToKernel[] = [];
   readonly saved: Partial<Traits>[] = [];
   dead = false;
   private dirty: Partial<Traits> = {};
@@ -122,7 +127,7 @@ export class FakeModel {
     this.dirty = {};
   }
 
-  send(message: Outbound): void {
+  send(message: ToKernel): void {
     if (this.dead) throw new Error("Cannot send");
     this.sent.push(message);
   }

@@ -1,24 +1,92 @@
-"""What of a unit is drawn, by the names that the explorer's controls have for it."""
+"""What can be chosen for a model: its objectives, positions, recipes and devices, and the checks of a choice."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import torch
 
-from peek_widget.ascent import Objective, unit_objective
+from peek_widget.ascent import Objective, Recipe, presets, unit_objective
 from peek_widget.ascent.position import as_place, check_place
-from peek_widget.errors import PeekError, UnitError
+from peek_widget.errors import PeekError, RecipeError, UnitError
 from peek_widget.live.snapshot import Target
 from peek_widget.network import OUTPUT, Layer, Network
 
-__all__ = ["check_at", "check_device", "check_kind", "devices", "kinds", "objective_of", "usual_kind"]
+__all__ = [
+    "Choices",
+    "Selection",
+    "check_at",
+    "check_device",
+    "check_kind",
+    "check_objective",
+    "check_position",
+    "check_unit",
+    "devices",
+    "kinds",
+    "named_device",
+    "objective_of",
+    "usual_kind",
+]
+
+
+class Selection(Protocol):
+    """The controls that decide what else can be chosen: an explorer's or a `Controls`."""
+
+    @property
+    def layer(self) -> Any:
+        """The layer's name."""
+
+    @property
+    def unit(self) -> int:
+        """The unit's number."""
+
+
+class Choices:
+    """What an explorer lets one choose.
+
+    Args:
+        network: gives the network as it is now read.
+        recipes: names of the presets that are offered, the first being the default; None offers all.
+
+    Raises:
+        RecipeError: for a name that is no preset, or for none at all.
+    """
+
+    def __init__(self, network: Callable[[], Network], recipes: Iterable[str] | None = None) -> None:
+        self.network = network
+        names = tuple(presets()) if recipes is None else (recipes,) if isinstance(recipes, str) else tuple(recipes)
+        if not names:
+            raise RecipeError(
+                f"recipes= is empty: name at least one of {', '.join(presets())}, or leave it out for all."
+            )
+        for name in names:
+            Recipe.preset(name)
+        self.recipes: tuple[str, ...] = names
+
+    def check_recipe(self, recipe: Any) -> Recipe | str:
+        """Return a `Recipe`, or the name of a preset that is offered.
+
+        Raises:
+            RecipeError: for anything else.
+        """
+        if isinstance(recipe, Recipe):
+            return recipe
+        if isinstance(recipe, str):
+            Recipe.preset(recipe)
+            if recipe not in self.recipes:
+                raise RecipeError(f"The recipe {recipe!r} is not offered here; possible are {', '.join(self.recipes)}.")
+            return recipe
+        raise RecipeError(
+            f"A recipe is the name of a preset ({', '.join(Recipe.presets())}) or a Recipe, "
+            f"not a {type(recipe).__name__}."
+        )
 
 
 def kinds(layer: Layer) -> tuple[str, ...]:
-    """The objectives that a layer's units can be drawn for, the usual one first.
+    """Return the objectives that a layer's units can be drawn for, the default one first.
 
-    "neuron" is the unit at one place of its map, "channel" the mean over the map, "class" the model's own score.
+    "neuron" is the unit at one position of its map, "channel" the mean over the map, "class" the model's own logit.
     """
     if layer.name != OUTPUT:
         return ("neuron", "channel")
@@ -26,12 +94,12 @@ def kinds(layer: Layer) -> tuple[str, ...]:
 
 
 def usual_kind(layer: Layer) -> str:
-    """What is drawn where nothing is said: the middle neuron, or the class."""
+    """Return the default objective of a layer's units: the middle neuron, or the class."""
     return kinds(layer)[0]
 
 
 def check_kind(layer: Layer, kind: Any) -> str:
-    """The objective's name; PeekError if the layer's units can't be drawn for it."""
+    """Return the name of an objective; PeekError if the layer's units can't be drawn for it."""
     possible = kinds(layer)
     if isinstance(kind, str) and kind in possible:
         return kind
@@ -46,33 +114,66 @@ def check_kind(layer: Layer, kind: Any) -> str:
     )
 
 
-def check_at(layer: Layer, at: Any) -> tuple[int, int] | None:
-    """The place (row, column) on the layer's map, None for its middle; UnitError if it is none."""
+def check_position(layer: Layer, at: Any) -> tuple[int, int] | None:
+    """Return a position (row, column) on the layer's map, None for its middle; UnitError if it is none."""
     if at is None:
         return None
     if not layer.spatial:
         what = "the output" if layer.name == OUTPUT else f"layer {layer.name}"
-        raise UnitError(f"at={at!r}: {what} has no map to choose a place on; leave at as None.")
-    place = as_place(at)
-    check_place(place, layer.name, layer)
-    return place
+        raise UnitError(f"at={at!r}: {what} has no map to choose a position on; leave at as None.")
+    position = as_place(at)
+    check_place(position, layer.name, layer)
+    return position
+
+
+def check_unit(unit: Any, now: Selection, choices: Choices) -> int:
+    """Return a unit of the layer chosen; UnitError if the layer has no such unit."""
+    choices.network().check_unit(now.layer, unit)
+    return unit
+
+
+def check_objective(objective: Any, now: Selection, choices: Choices) -> Objective | str:
+    """Return the objective: the layer's default for None, an `Objective` as it is, or a name that is possible."""
+    network = choices.network()
+    layer = network.layer(now.layer)
+    if objective is None:
+        return usual_kind(layer)
+    if isinstance(objective, Objective):
+        for name in objective.layers:
+            network.layer(name)
+        return objective
+    return check_kind(layer, objective)
+
+
+def check_at(at: Any, now: Selection, choices: Choices) -> tuple[int, int] | None:
+    """Return a position on the map of the layer chosen, see `check_position`."""
+    return check_position(choices.network().layer(now.layer), at)
+
+
+def check_device(device: Any, now: Selection, choices: Choices) -> str:
+    """Return a device's full name, see `named_device`; the one where the model is already is always possible."""
+    if device == str(choices.network().model_copy.device):
+        return device
+    return named_device(device)
 
 
 def objective_of(network: Network, target: Target) -> Objective:
-    """The objective of a target, whichever its sign."""
+    """Return the objective of a target, before `negative` turns its sign."""
+    if isinstance(target.objective, Objective):
+        return target.objective
     return unit_objective(network, target.layer, target.unit, target.objective, target.at)
 
 
 def devices() -> list[str]:
-    """Where this machine can compute, as `device` takes it."""
+    """Return the names of the devices of this machine, as `device` accepts them."""
     found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         found.append("mps")
     return found
 
 
-def check_device(device: Any) -> str:
-    """A device's full name, "cuda:0" for "cuda"; PeekError if this machine has it not."""
+def named_device(device: Any) -> str:
+    """Return a device's full name, "cuda:0" for "cuda"; PeekError if this machine does not have it."""
     here = devices()
     try:
         name = str(torch.device(device))
@@ -81,6 +182,6 @@ def check_device(device: Any) -> str:
     name = {"cuda": "cuda:0", "mps:0": "mps", "cpu:0": "cpu"}.get(name, name)
     if name not in here:
         raise PeekError(
-            f"device={device!r}: this machine can compute on {', '.join(map(repr, here))}; choose of these."
+            f"device={device!r}: this machine can compute on {', '.join(map(repr, here))}; choose one of these."
         )
     return name

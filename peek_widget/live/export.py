@@ -1,61 +1,134 @@
-"""What of an explorer can be taken away: its picture with its recipe, its state as JSON, a line of Python."""
+"""What can be taken away from an explorer: its picture with its recipe, an animation, a line of Python."""
 
 from __future__ import annotations
 
-import collections
-import json
+import base64
+import dataclasses
 import logging
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from peek_widget.ascent import KNOBS, Drawing, Objective, Recipe, fingerprint
+import torch
+from PIL import Image
+
+from peek_widget._encode import png_bytes
+from peek_widget.ascent import Drawing, Objective, Recipe, fingerprint
 from peek_widget.ascent.fold_overrides import folded
 from peek_widget.ascent.geometry import Geometry
-from peek_widget.ascent.serialization import text, whole
-from peek_widget.errors import FileError
-from peek_widget.live.protocol import KNOB_NAMES
+from peek_widget.ascent.provenance import encode as as_png
+from peek_widget.ascent.provenance import save as save_picture
+from peek_widget.errors import PeekError
+from peek_widget.live.comparison_service import LiveComparison
+from peek_widget.live.controls import CONTROLS, Controls
+from peek_widget.live.front_end import FrontEnd
+from peek_widget.live.model_source import ModelSource
 from peek_widget.live.snapshot import Snapshot
 from peek_widget.network import Network
 
-__all__ = ["JobQueue", "code", "drawing_of", "file_name", "read_state", "state_json"]
+__all__ = ["Exporter", "code", "drawing_of", "file_name", "recipe_code"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
-FORMAT = 1
-LONGEST_STATE = 1024 * 1024
-LARGEST_SEED = 2**31 - 1
 
+class Exporter:
+    """Saves and shows the newest picture of a run.
 
-class JobQueue:
-    """Small jobs that the worker does between two steps, so that no handler of a message has to wait for them."""
+    Args:
+        source: the model that it was drawn from.
 
-    blocking = False
+    Attributes:
+        snapshot: the newest picture and how it was made, None before the first.
+        picture: the same as a PIL image.
+    """
 
-    def __init__(self) -> None:
-        self._jobs: collections.deque[Callable[[], None]] = collections.deque()
+    def __init__(self, source: ModelSource) -> None:
+        self._source = source
+        self.snapshot: Snapshot | None = None
+        self.picture: Image.Image | None = None
 
-    def add(self, job: Callable[[], None]) -> None:
-        """Have that done soon."""
-        self._jobs.append(job)
+    def show_picture(self, snapshot: Snapshot, picture: Image.Image) -> None:
+        """Take the newest picture."""
+        self.snapshot, self.picture = snapshot, picture
 
-    def ready(self, watched: bool) -> bool:
-        """Whether there is one."""
-        return bool(self._jobs)
+    def save(self, path: str | Path) -> None:
+        """Write the picture; see `UnitExplorer.save`."""
+        image, drawing, note = self._drawing()
+        save_picture(path, image, drawing)
+        if note:
+            log.warning("%s: %s", path, note)
 
-    def run_once(self) -> None:
-        """Do the one that waits longest."""
-        job = self._jobs.popleft()
+    def display(self) -> None:
+        """Leave the picture in the output of the running cell; see `UnitExplorer.snapshot`."""
+        from IPython.display import display
+
+        image, drawing, note = self._drawing()
+        if note:
+            log.warning("%s", note)
+        words = self.caption()
+        side = int(image.shape[-1])
+        display(
+            {"image/png": base64.b64encode(as_png(image, drawing)).decode(), "text/plain": words},
+            metadata={"image/png": {"alt": words, "width": side, "height": side}},
+            raw=True,
+        )
+
+    def caption(self) -> str:
+        """Describe the picture in a sentence."""
+        snapshot = self._newest()
+        what = snapshot.target.describe()
+        return (
+            f"{what[:1].upper()}{what[1:]}, {type(self._source.model).__name__}: {snapshot.recipe.name}, "
+            f"seed {snapshot.target.seed}, after {snapshot.step} steps."
+        )
+
+    def send(
+        self, what: str, front_end: FrontEnd, *, comparison: LiveComparison | None, code: Callable[[], str]
+    ) -> None:
+        """Send the page what it wants to save or copy.
+
+        Args:
+            what: "picture", "figure" or "code".
+            front_end: the page.
+            comparison: the comparison whose figure it is.
+            code: gives the line of Python.
+        """
+        content = {"kind": "saved", "what": what, "name": "", "text": "", "note": "", "problem": ""}
+        buffers = []
         try:
-            job()
-        except Exception as error:
-            log.error("What the page asked for failed: %s", error, exc_info=error)
+            match what:
+                case "picture":
+                    image, drawing, content["note"] = self._drawing()
+                    content["name"] = file_name(self._newest(), ".png")
+                    buffers = [as_png(image, drawing)]
+                case "figure":
+                    if comparison is None:
+                        raise PeekError("There is no comparison to save: begin one first.")
+                    content["name"] = "comparison.png"
+                    buffers = [png_bytes(comparison.figure())]
+                case "code":
+                    content["text"] = code()
+        except PeekError as error:
+            content["problem"] = str(error)
+        front_end.send(content, buffers)
+
+    def _newest(self) -> Snapshot:
+        if self.snapshot is None:
+            raise PeekError("There is no picture yet: wait for one, with explorer.wait() say, and then save it.")
+        return self.snapshot
+
+    def _drawing(self) -> tuple[torch.Tensor, Drawing, str]:
+        snapshot = self._newest()
+        objective = self._source.objective(snapshot.target)
+        image = torch.as_tensor(snapshot.image)
+        return image, *drawing_of(dataclasses.replace(snapshot, image=image), self._source.network, objective)
 
 
 def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tuple[Drawing, str]:
-    """What a picture was drawn from, such that drawing it gives this picture again.
+    """Return what a picture was drawn from, such that drawing it gives this picture again.
 
-    Settings made by hand are folded into the recipe, and a run that was left early or prolonged becomes a recipe of
+    Overrides are folded into the recipe, and a run that was left early or prolonged becomes a recipe of
     that length.
 
     Returns:
@@ -73,149 +146,30 @@ def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tu
 
 
 def file_name(snapshot: Snapshot, ending: str) -> str:
-    """A name for a file, of letters that every system takes: `features.12-unit-10-peek-seed-0.png`."""
+    """Return a name for a file, of letters that every system takes: `features.12-unit-10-peek-seed-0.png`."""
     target = snapshot.target
     words = f"{target.layer or 'output'}-unit-{target.unit}-{snapshot.recipe.name}-seed-{target.seed}"
     return f"{re.sub(r'[^A-Za-z0-9._=-]+', '_', words).strip('._')[:120] or 'picture'}{ending}"
 
 
-# The state
-
-
-def state_json(values: Mapping[str, Any]) -> str:
-    """The controls as JSON, for `read_state`."""
-    return json.dumps({"format": FORMAT, **{name: _written(value) for name, value in values.items()}})
-
-
-def read_state(given: Any, known: Mapping[str, Callable[[str, Any], Any]] | None = None) -> dict[str, Any]:
-    """The controls that `state_json` wrote, as arguments of an explorer.
-
-    What a control may be is checked as if it had been given in Python; here only its kind and its size.
-
-    Args:
-        given: the JSON, or the dict that it stands for.
-        known: further fields, and what checks them.
-
-    Raises:
-        FileError: if it is no JSON object, or has a field that no explorer has, or one of a wrong kind.
-        RecipeError: for a recipe that can't be.
-    """
-    if isinstance(given, str | bytes):
-        if len(given) > LONGEST_STATE:
-            raise FileError(f"The state has {len(given)} characters: none that an explorer wrote has over a million.")
-        try:
-            given = json.loads(given)
-        except (ValueError, RecursionError) as error:
-            raise FileError(f"A state is JSON, as explorer.state_json() gives it, and this is not: {error}.") from error
-    if not isinstance(given, Mapping):
-        raise FileError(
-            f"A state is a JSON object, as explorer.state_json() gives it; this is a {type(given).__name__}."
-        )
-    fields = {**_FIELDS, **(known or {})}
-    if type(given.get("format")) is int and given["format"] > FORMAT:
-        raise FileError("The state was written by a newer peek_widget, in a way that this one can't read: update it.")
-    for name in given:
-        if name not in fields:
-            raise FileError(f"A state has no field {str(name)[:60]!r}; it has {', '.join(fields)}.")
-    # what is left out stays as it is by itself: earlier versions have written fewer fields
-    found = {name: fields[name](name, value) for name, value in given.items()}
-    found.pop("format", None)
-    return found
-
-
-def _written(value: Any) -> Any:
-    return json.loads(value.to_json()) if isinstance(value, Recipe) else value
-
-
-def _format(name: str, value: Any) -> int:
-    if type(value) is not int or value != FORMAT:
-        raise FileError(f"{name} is not {FORMAT}, the only way of writing a state down that there has been.")
-    return value
-
-
-def _recipe(name: str, value: Any) -> Recipe | str:
-    if isinstance(value, str):
-        return text(200)(name, value)
-    if not isinstance(value, dict):
-        raise FileError(f"{name} is a {type(value).__name__}: the name of a preset or a recipe's fields are needed.")
-    return Recipe.from_json(json.dumps(value))
-
-
-def _number(name: str, value: Any) -> float | None:
-    if value is not None and type(value) not in (int, float):
-        raise FileError(f"{name} is a {type(value).__name__}: a number is needed, or null for what the recipe says.")
-    return value
-
-
-def _size(name: str, value: Any) -> int | None:
-    return None if value is None else whole(65_536)(name, value)
-
-
-def _switch(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise FileError(f"{name} is a {type(value).__name__}: true or false is needed.")
-    return value
-
-
-def _objective(name: str, value: Any) -> str | None:
-    return None if value is None else text(20)(name, value)
-
-
-def _place(name: str, value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise FileError(f"{name} is not a place: [row, column] is needed, or null for the middle.")
-    row, column = (whole(65_536)(name, one) for one in value)
-    return row, column
-
-
-_FIELDS: dict[str, Callable[[str, Any], Any]] = {
-    "format": _format,
-    "layer": text(1000),
-    "unit": whole(LARGEST_SEED),
-    "recipe": _recipe,
-    **dict.fromkeys(KNOB_NAMES, _number),
-    "seed": whole(LARGEST_SEED),
-    "size": _size,
-    "objective": _objective,
-    "at": _place,
-    "negative": _switch,
-    "playing": _switch,
-}
-
-
-# A line of Python
-
-
-def code(model: Any, values: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """The call that makes an explorer with these controls; what it would be by itself is left out.
+def code(model: Any, controls: Controls, given: Mapping[str, Any], default_objective: str) -> str:
+    """Return the call that makes an explorer with these controls; defaults are left out.
 
     Args:
         model: as it was given: None for the bundled network, a name, or a model, which goes by the name `model`.
-        values: the controls.
+        controls: the controls.
         given: further arguments that were given. Those that can't be written as a literal go by their own names.
+        default_objective: the objective of the layer's units where none is given.
     """
     arguments = [] if model is None else [repr(model) if isinstance(model, str) else "model"]
     arguments += [f"{name}={_literal(name, value)}" for name, value in given.items() if value is not None]
-    arguments += [
-        f"{name}={_literal(name, value)}"
-        for name, value in values.items()
-        if name != "playing" and (name not in _USUAL or value != _USUAL[name])
-    ]
+    for field in dataclasses.fields(controls):
+        control, value = CONTROLS[field.name], getattr(controls, field.name)
+        default = default_objective if field.name == "objective" else field.default
+        # the default layer depends on the model, so the layer is always named
+        if control.stored and control.in_code and (field.name == "layer" or value != default):
+            arguments.append(f"{field.name}={_literal(field.name, value)}")
     return f"UnitExplorer({', '.join(arguments)})"
-
-
-_USUAL: dict[str, Any] = {
-    "unit": 0,
-    "recipe": "peek",
-    "seed": 0,
-    "size": None,
-    "objective": None,
-    "at": None,
-    "negative": False,
-    **dict.fromkeys(KNOBS),
-}
 
 
 def _literal(name: str, value: Any) -> str:
@@ -225,7 +179,7 @@ def _literal(name: str, value: Any) -> str:
 
 
 def recipe_code(recipe: Recipe) -> str:
-    """The recipe in Python: its preset and what differs from it, or all that differs from a plain `Recipe()`."""
+    """Return a recipe in Python: its preset and what differs from it, or all that differs from a plain `Recipe()`."""
     base, called = Recipe(), "Recipe("
     if recipe.name in Recipe.presets():
         base = Recipe.preset(recipe.name)

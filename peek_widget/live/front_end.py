@@ -1,17 +1,20 @@
-"""What leaves the kernel: pictures as bytes, and the one message that carries them.
+"""The front end as the kernel's threads see it: traits that they publish, messages that they send, encoded pictures.
 
-The message is the widget protocol's own `update`, so that the front end sees ordinary trait changes.
-It is put together here instead of by ipywidgets' machinery, which a worker thread may not enter: two
-threads that set traits at once lose values there.
+Traits are published by the widget protocol's own `update` message, so that the front end sees ordinary trait changes.
+It is put together here instead of by ipywidgets' machinery, which a worker thread may not enter: two threads that set
+traits at once lose values there.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from PIL import Image
+from traitlets import Bunch, HasTraits
 
 from peek_widget._encode import jpeg_bytes, jpeg_within, png_bytes
 
@@ -30,7 +33,7 @@ POSTER_LIMIT = 48 * 1024
 
 
 def channels_shown(channels: int) -> str:
-    """Say how an image of so many channels is shown; "" for one (gray) and three (color)."""
+    """Describe how an image of so many channels is shown; "" for one (gray) and three (color)."""
     if channels in (1, 3):
         return ""
     return "mean of 2 channels" if channels == 2 else f"first three of {channels} channels, as RGB"
@@ -58,14 +61,77 @@ def poster(picture: Image.Image) -> bytes:
     return png
 
 
-class FrontEnd(Protocol):
-    """What the services of an explorer need of it: a way to the page and to the traits."""
+Change = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
+"""Trait values that were set, and all values before and after."""
+
+
+class FrontEnd:
+    """What the services of an explorer have of it: the traits that threads write, and the custom messages.
+
+    The values of those traits lie here and not in traitlets, whose machinery a worker thread may not enter. It does
+    not keep the explorer alive; when that is gone nothing is sent any more.
+
+    Args:
+        values: the first values, by the names of the traits.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values: dict[str, Any] = dict(values)
+        self._lock = threading.Lock()
+        self._sender = Sender()
+        self._widget: Callable[[], Any] = lambda: None
+
+    def attach(self, widget: Any) -> None:
+        """Send to this widget's page from now on, and notify its observers."""
+        self._widget = weakref.ref(widget)
+        self._sender.keep_route(widget.comm)
+
+    def remember_route(self) -> None:
+        """Send what follows as an answer to the message that is being handled; see `Sender.remember`."""
+        self._sender.remember()
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of a trait."""
+        return self._values[name]
 
     def publish(self, **values: Any) -> None:
         """Set traits that the explorer's own threads write: send them to the page and notify their observers."""
+        self.notify(self.store(values))
 
-    def send(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+    def store(self, values: Mapping[str, Any]) -> Change:
+        """Set such traits and send them, and leave the observers to `notify`."""
+        with self._lock:
+            before = self._values
+            after = self._values = {**before, **values}
+        self._sender.send(self._comm(), values)
+        return values, before, after
+
+    def notify(self, change: Change) -> None:
+        """Notify the observers of what `store` has changed, in the calling thread."""
+        values, before, after = change
+        widget = self._widget()
+        if widget is None:
+            return
+        for name in values:
+            if after[name] != before[name]:
+                # unbound: another thread may just have swapped notify_change on this object, and
+                # ipywidgets' own version would send the value a second time
+                event = Bunch(name=name, old=before[name], new=after[name], owner=widget, type="change")
+                HasTraits.notify_change(widget, event)
+
+    def send(self, message: Mapping[str, Any], buffers: Sequence[bytes] = ()) -> None:
         """Send a custom message to the page."""
+        self._sender.tell(self._comm(), message, list(buffers))
+
+    def resend(self, names: Iterable[str]) -> None:
+        """Send the values of traits again."""
+        # the lock is held for sending too, or something newer might overtake
+        with self._lock:
+            self._sender.send(self._comm(), {name: self._values[name] for name in names})
+
+    def _comm(self) -> Any:
+        widget = self._widget()
+        return None if widget is None else widget.comm
 
 
 class Sender:

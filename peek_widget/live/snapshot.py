@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from peek_widget.ascent import Recipe
+from peek_widget.ascent import Objective, Recipe
 from peek_widget.ascent.position import place_words
 
 __all__ = ["BackgroundTask", "Publish", "RunningAscent", "Snapshot", "Start", "Target", "Update"]
@@ -38,7 +38,8 @@ class Target:
         seed: seed of the random numbers, from 0.
         size: side of the picture in pixels; None leaves it to the recipe and the model.
         start: a picture to begin from; None for the recipe's own initialization.
-        objective: "neuron" (one position), "channel" (mean over the map) or "class"; see `live.choices`.
+        objective: "neuron" (one position), "channel" (mean over the map) or "class", see `live.choices`; or an
+            `Objective` of one's own.
         at: position (row, column) of a neuron on the feature map; None for the center.
         negative: whether the objective is minimized.
         device: where to compute; None for where the model is.
@@ -51,7 +52,7 @@ class Target:
     seed: int = 0
     size: int | None = None
     start: Start | None = None
-    objective: str = "neuron"
+    objective: Objective | str = "neuron"
     at: tuple[int, int] | None = None
     negative: bool = False
     device: str | None = None
@@ -63,7 +64,9 @@ class Target:
         what = f"unit {self.unit} of {f'layer {self.layer}' if self.layer else 'the output'}"
         if self.name:
             what = f"{what} ({self.name})"
-        if self.objective == "channel":
+        if isinstance(self.objective, Objective):
+            what = str(self.objective)
+        elif self.objective == "channel":
             what = f"{what}, mean over the map"
         elif self.objective == "neuron" and self.at is not None:
             what = f"{what}, {place_words(self.at)}"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 
 import torch
 
-__all__ = ["set_threads", "usual_threads"]
+from peek_widget.errors import PeekError
+
+__all__ = ["set_threads", "thread_setter", "usual_threads"]
 
 
 def usual_threads() -> int:
@@ -23,3 +27,24 @@ def usual_threads() -> int:
 def set_threads(count: int) -> None:
     """Let torch compute on `count` CPU threads, from 1, in the calling thread."""
     torch.set_num_threads(count)
+
+
+def thread_setter(threads: int | None) -> Callable[[], None]:
+    """Return what the worker calls once to take no more of a shared machine than it may.
+
+    Args:
+        threads: number of CPU threads; None takes the environment's `PEEK_THREADS`, or `usual_threads()`.
+
+    Raises:
+        PeekError: if it is no number of threads.
+    """
+    source, given = "threads", threads
+    if threads is None and os.environ.get("PEEK_THREADS"):
+        source, given = "PEEK_THREADS", os.environ["PEEK_THREADS"]
+    if given is None:
+        return lambda: set_threads(usual_threads())
+    with contextlib.suppress(ValueError, TypeError):
+        count = int(given)
+        if count >= 1:
+            return lambda: set_threads(count)
+    raise PeekError(f"{source} is a number of CPU threads, a whole number from 1; {given!r} was given.")

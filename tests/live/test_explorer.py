@@ -238,7 +238,7 @@ def test_recipes_by_name_and_by_hand(explore):
         ({"unit": -1}, UnitError, "0 to 15"),
         ({"unit": 1.5}, UnitError, "whole number"),
         ({"seed": -1}, PeekError, "from 0"),
-        ({"seed": 2**31}, PeekError, "2147483647"),
+        ({"seed": 2**63}, PeekError, "2\\*\\*63 - 1"),
         ({"size": 2}, PeekError, "pixels"),
         ({"size": "large"}, PeekError, "pixels"),
         ({"blur": 99.0}, RecipeError, "0 to 5"),
@@ -379,11 +379,11 @@ def test_any_messages_leave_a_possible_state(explore_once, states, content):
     for state in states:
         explorer.comm.receive({"method": "update", "state": state})
     explorer.comm.receive({"method": "custom", "content": content})
-    network = explorer._network
+    network = explorer._source.network
     assert 0 <= explorer.unit < network.layer(explorer.layer).channels
-    assert 0 <= explorer.seed < 2**31
+    assert 0 <= explorer.seed < 2**63
     assert isinstance(explorer.playing, bool)
-    assert explorer._session.alive
+    assert explorer._run.alive
 
 
 @pytest.fixture

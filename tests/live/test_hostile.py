@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from peek_widget import Recipe
+from peek_widget._schema import checks_of
 from peek_widget.explorer import UnitExplorer
 from peek_widget.live import protocol
 from peek_widget.live.protocol import ProtocolError, parse
@@ -99,7 +100,7 @@ def everything(explorer):
 
 def test_ten_thousand_malformed_messages_change_nothing(explorer, caplog):
     caplog.set_level("CRITICAL", "peek_widget")
-    names = {"kind"} | {field for fields in protocol._FIELDS.values() for field in fields}
+    names = {"kind"} | {field for message in protocol.TO_KERNEL.values() for field in checks_of(message)}
     attacker = Attacker(1, sorted(names))
     before, sent = everything(explorer), len(explorer.comm.sent)
     tried = 0

@@ -1,5 +1,6 @@
 """What can be taken away from an explorer."""
 
+import dataclasses
 import io
 import json
 import logging
@@ -14,7 +15,9 @@ from PIL import Image
 from peek_widget import Neuron, Recipe, load_recipe, render
 from peek_widget.errors import FileError, PeekError, RecipeError, UnitError
 from peek_widget.explorer import UnitExplorer
-from peek_widget.live import export as keep
+from peek_widget.live.controls import CONTROL_NAMES, Controls, read_state
+from peek_widget.live.export import file_name
+from peek_widget.live.jobs import JobQueue
 
 from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny  # noqa: F401
 
@@ -172,7 +175,7 @@ def test_names_of_files_are_harmless():
     image = torch.zeros(3, 8, 8)
     target = Target("../../etc/<b>\x00é:*?", 3)
     snapshot = Snapshot(target, SHORT, image, 0.0, 1, 1, 12, {}, {}, edited=False, done=False)
-    name = keep.file_name(snapshot, ".png")
+    name = file_name(snapshot, ".png")
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=-")
     assert not name.startswith((".", "_"))
 
@@ -194,19 +197,19 @@ CONTROLS = {
 
 def test_a_state_restores_every_control(explore):  # noqa: F811
     one = explore(**CONTROLS)
-    other = UnitExplorer(tiny(), state=one.state_json(), threads=1)
+    other = UnitExplorer(tiny(), state=one.state, threads=1)
     try:
-        assert other._controls() == one._controls()
-        assert other.state_json() == one.state_json()
-        assert UnitExplorer(tiny(), state=json.loads(one.state_json()), threads=1).unit == 7
+        assert Controls.of(other) == Controls.of(one)
+        assert other.state == one.state
+        assert UnitExplorer(tiny(), state=json.loads(one.state), threads=1).unit == 7
     finally:
         other.close()
 
 
 def test_a_state_with_the_name_of_a_preset(explore):  # noqa: F811
     one = explore(recipe="peek-fast", playing=False)
-    assert json.loads(one.state_json())["recipe"] == "peek-fast"
-    assert explore(recipe=None, state=one.state_json()).recipe == "peek-fast"
+    assert json.loads(one.state)["recipe"] == "peek-fast"
+    assert explore(recipe=None, state=one.state).recipe == "peek-fast"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_a_state_with_the_name_of_a_preset(explore):  # noqa: F811
         (FileError, "recipe", {"recipe": 3}),
         (RecipeError, "no field 'x'", {"recipe": {"x": 1}}),
         (RecipeError, "blur=", {"recipe": {"blur": [[[1]]]}}),
-        (FileError, "seed", {"seed": 2**40}),
+        (FileError, "seed", {"seed": 2**63}),
         (FileError, "size", {"size": 2.5}),
         (RecipeError, "size", {"size": 3}),
         (FileError, "playing", {"playing": "yes"}),
@@ -250,11 +253,11 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*keep._FIELDS, "other"]), json_values) | json_values)
+@given(st.dictionaries(st.sampled_from(["format", *CONTROL_NAMES, "other"]), json_values) | json_values)
 @settings(deadline=None, max_examples=300)
 def test_any_json_is_read_or_refused(given):
     try:
-        keep.read_state(json.dumps(given))
+        read_state(json.dumps(given))
     except PeekError as error:
         assert str(error)
 
@@ -290,7 +293,9 @@ def test_the_line_makes_the_same_again(explore, options):  # noqa: F811
     assert line.startswith("UnitExplorer(model, layer=")
     other = made_again(line, model=model)
     other.close()
-    assert {**other._controls(), "playing": None} == {**one._controls(), "playing": None}
+    assert dataclasses.replace(Controls.of(other), playing=False) == dataclasses.replace(
+        Controls.of(one), playing=False
+    )
 
 
 def test_the_line_for_the_bundled_network_and_for_names(monkeypatch):
@@ -308,13 +313,13 @@ def test_what_is_no_literal_goes_by_its_name(explore):  # noqa: F811
     assert "input_size=32, dataset=dataset" in explorer.code()
 
 
-def test_logging_is_all_that_a_failing_errand_does(caplog):
-    errands = keep.JobQueue()
-    errands.add(lambda: 1 / 0)
+def test_logging_is_all_that_a_failing_job_does(caplog):
+    jobs = JobQueue()
+    jobs.add(lambda: 1 / 0)
     with caplog.at_level(logging.ERROR):
-        errands.run_once()
+        jobs.run_once()
     assert "division" in caplog.text
-    assert not errands.ready(True)
+    assert not jobs.ready(True)
 
 
 # -- the run as an animation

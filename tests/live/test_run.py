@@ -1,12 +1,14 @@
 """A knob that the recipe refuses does not stop the run, which says so and keeps the recipe's own value."""
 
 import pytest
+from traitlets import TraitError
 
 from peek_widget import Recipe
+from peek_widget.errors import PeekError
 from peek_widget.live.snapshot import Target
 
 from .fakes import Bench
-from .test_explorer import SHORT, eventually, explore, recording
+from .test_explorer import SHORT, explore, recording
 
 __all__ = ["explore", "recording"]  # fixtures
 
@@ -72,14 +74,26 @@ def test_a_refused_knob_does_not_stop_a_resumed_run(bench):
     assert "decay keeps the recipe's own value" in b.last.status["text"]
 
 
-def test_a_recipe_changed_while_a_knob_is_overridden_that_it_refuses_still_draws(explore):
+def test_a_recipe_and_an_override_that_it_cannot_have_are_refused_in_a_sentence(explore):
     explorer = explore(recipe=SHORT, layer="conv2", decay=0.01)
     explorer.wait(60)
+    with pytest.raises(TraitError, match=r"decay=0.01 is not possible with the recipe 'maco-2023'"):
+        explorer.recipe = MACO
+    assert explorer.recipe == SHORT
+    explorer.decay = None
     explorer.recipe = MACO
+    with pytest.raises(TraitError, match=r"decay=0.01 is not possible with the recipe 'maco-2023'"):
+        explorer.decay = 0.01
+    assert explorer.decay is None
     assert explorer.wait(60) == "done", explorer.status["text"]
-    assert "decay keeps the recipe's own value: " in explorer.status["text"]
     assert explorer.status["error"] is None
     assert explorer.status["values"]["decay"] == 0.0
-    explorer.recipe = SHORT
-    eventually(lambda: explorer.status["state"] == "done" and explorer.status["values"]["decay"] == 0.01)
-    assert "decay" not in explorer.status["text"]
+    with pytest.raises(PeekError, match="decay"):
+        explore(recipe=MACO, layer="conv2", decay=0.01)
+
+
+def test_a_recipe_chosen_in_the_page_gives_back_the_overrides_that_it_cannot_have(explore):
+    explorer = explore(recipe=SHORT, layer="conv2", decay=0.01, step_size=0.2, size=32)
+    explorer.wait(60)
+    explorer.set_state({"recipe": "maco-2023"})
+    assert (explorer.recipe, explorer.decay, explorer.step_size) == ("maco-2023", None, 0.2)

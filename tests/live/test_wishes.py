@@ -11,7 +11,6 @@ from traitlets import TraitError
 
 from peek_widget import UnitExplorer, render
 from peek_widget.errors import PeekError
-from peek_widget.explorer import _objective
 from peek_widget.live import protocol
 
 from .test_explorer import SHORT, RecordingComm, left_over, tiny
@@ -95,7 +94,7 @@ class Wishes(RuleBasedStateMachine):
         layer = next(row for row in self.explorer._layer_list if row["name"] == self.explorer.layer)
         assert 0 <= self.explorer.unit < layer["channels"]
         assert self.explorer.objective in layer["objectives"]
-        assert self.explorer._session.alive
+        assert self.explorer._run.alive
 
     def teardown(self):
         explorer = self.explorer
@@ -124,7 +123,7 @@ class Wishes(RuleBasedStateMachine):
             explorer.restart()
             explorer.play()
             assert explorer.wait(60) == "done", explorer.status["text"]
-            objective = _objective(explorer._network, explorer._target())
+            objective = explorer._source.objective(explorer._target())
             expected = render(MODEL, objective, SHORT, seed=explorer.seed, size=32)
             if explorer.step == 12:
                 assert np.array_equal(np.asarray(explorer.image), np.asarray(expected.pil()))

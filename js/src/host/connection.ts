@@ -1,4 +1,4 @@
-import type { Outbound } from "../protocol";
+import type { ToKernel } from "../protocol.gen";
 
 /**
  * State of the connection. `ok`: heard from recently, or nothing expected. `silent`: several pings without an answer,
@@ -46,7 +46,7 @@ export class Connection {
   private answersInARow = 0;
 
   constructor(
-    private readonly send: (message: Outbound, onDone?: () => void) => boolean,
+    private readonly send: (message: ToKernel, onDone?: () => void) => boolean,
     private readonly onHealth: (health: Health) => void,
     private readonly onVisible: (on: boolean) => void,
   ) {

@@ -1,5 +1,5 @@
 import type { AnyModel } from "@anywidget/types";
-import type { ControlValues, Outbound, TraitName, Traits } from "../protocol";
+import type { ControlValues, ToKernel, TraitName, Traits } from "../protocol.gen";
 
 /** At most 20 saves a second, since JupyterLab repaints its kernel status for each, which costs frames. */
 const SAVE_INTERVAL_MS = 50;
@@ -40,7 +40,7 @@ export class Wire {
    * Sends a custom message after any edit that still waits, so that both arrive in the order of the user's actions.
    * `onDone` is called when the kernel has processed it, in hosts that report this (Jupyter's do).
    */
-  send(message: Outbound, onDone?: () => void): boolean {
+  send(message: ToKernel, onDone?: () => void): boolean {
     this.flush();
     const status = (reply: { content?: { execution_state?: string } }): void => {
       if (reply.content?.execution_state === "idle") onDone?.();

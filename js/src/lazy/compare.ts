@@ -1,5 +1,5 @@
 import { clamp, formatNumber } from "../numbers";
-import { type ComparisonSet, type ControlValues, LARGEST_SEED } from "../protocol";
+import { type ComparisonSet, type ControlValues, LARGEST_SEED } from "../protocol.gen";
 import type { CompareKind, ComparisonStore } from "../stores/comparison";
 import { numberBox } from "../ui/controls";
 import { el, setText, textButton } from "../ui/dom";

@@ -1,5 +1,5 @@
 import { formatNumber } from "../numbers";
-import type { Gauge } from "../protocol";
+import type { Gauge } from "../protocol.gen";
 import { el, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
 import { text } from "./text";

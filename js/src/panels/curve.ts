@@ -1,5 +1,5 @@
+import { type HistoryPoint, readHistory } from "../decode";
 import { formatNumber } from "../numbers";
-import { type HistoryPoint, readHistory } from "../protocol";
 import { text } from "../text";
 import { el, setText, svg } from "../ui/dom";
 import { type View, watchThrottled } from "../ui/view";

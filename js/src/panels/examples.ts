@@ -1,6 +1,6 @@
 import type { WidgetClient } from "../client";
 import { formatNumber } from "../numbers";
-import type { Box, CropInfo } from "../protocol";
+import type { Box, CropInfo } from "../protocol.gen";
 import type { OpenedCrop } from "../stores/crops";
 import { text } from "../text";
 import { el, iconButton, setText, textButton } from "../ui/dom";

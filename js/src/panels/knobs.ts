@@ -1,5 +1,5 @@
 import { clamp, formatFixed, formatNumber } from "../numbers";
-import type { KnobInfo } from "../protocol";
+import type { KnobInfo } from "../protocol.gen";
 import { text } from "../text";
 import { slider } from "../ui/controls";
 import { el, iconButton, setText } from "../ui/dom";

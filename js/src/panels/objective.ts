@@ -1,6 +1,6 @@
 import { currentLayer } from "../layers";
 import { clamp, readWhole } from "../numbers";
-import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "../protocol";
+import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "../protocol.gen";
 import { text } from "../text";
 import { el, iconButton, setProperty, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
@@ -69,8 +69,10 @@ export function objectivePanel(view: View): HTMLElement {
   listen(device, "change", () => edit({ device: device.value }));
 
   watch(view, ["layer", "_layer_list", "objective", "at", "negative"], () => {
-    const kinds = currentLayer(client)?.objectives ?? [];
     const now = wire.get("objective");
+    const possible = currentLayer(client)?.objectives ?? [];
+    // An Objective given in Python stays until another is chosen.
+    const kinds = now === "custom" ? [...possible, now] : possible;
     kind.replaceChildren(...kinds.map((each) => el("option", { value: each }, text.kinds[each])));
     kind.value = now;
     kind.disabled = kinds.length < 2;

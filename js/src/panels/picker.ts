@@ -7,7 +7,7 @@ import {
   describeUnit,
   randomOther,
 } from "../layers";
-import type { LayerInfo } from "../protocol";
+import type { LayerInfo } from "../protocol.gen";
 import { text } from "../text";
 import { numberBox, searchBox, slider } from "../ui/controls";
 import { el, iconButton, setText } from "../ui/dom";
@@ -39,7 +39,7 @@ export function pickerPanel(view: View): HTMLElement {
 
 function layerRow(view: View): HTMLElement {
   const { client, signal } = view;
-  const layers = (): LayerInfo[] => client.wire.get("_layer_list") ?? [];
+  const layers = (): readonly LayerInfo[] => client.wire.get("_layer_list") ?? [];
 
   const list = searchBox(text.layer, (at) => chooseLayer(client, layers()[at]), signal);
   let names: string[] = [];

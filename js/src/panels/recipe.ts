@@ -1,4 +1,4 @@
-import type { RecipeInfo } from "../protocol";
+import type { RecipeInfo } from "../protocol.gen";
 import { text } from "../text";
 import { el, icon, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
@@ -23,7 +23,7 @@ export function recipePanel(view: View): HTMLElement {
   /** The radio buttons by recipe. Their group has a random name, since one page may show several widgets. */
   const radios = new Map<string, HTMLInputElement>();
   const group = `recipe ${Math.random()}`;
-  const recipes = (): RecipeInfo[] => {
+  const recipes = (): readonly RecipeInfo[] => {
     const known = wire.get("_recipe_list") ?? [];
     const now = wire.get("recipe");
     // A recipe made in Python is not among the presets.

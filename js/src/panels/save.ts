@@ -1,4 +1,4 @@
-import type { KeptKind } from "../protocol";
+import type { SavedFile } from "../protocol.gen";
 import { text } from "../text";
 import { el, setText, textButton } from "../ui/dom";
 import { download } from "../ui/download";
@@ -11,7 +11,7 @@ export function savePanel(view: View): HTMLElement {
   const report = (...parts: string[]): void => setText(note, parts.filter(Boolean).join(" "));
   const save = async (): Promise<void> => report(download(await client.exports.request("picture"), signal));
   /** A browser grants the clipboard only during the click, but lets its content come later, as a promise. */
-  const copy = async (what: KeptKind, type: string, refused: string): Promise<void> => {
+  const copy = async (what: SavedFile["what"], type: string, refused: string): Promise<void> => {
     const request = client.exports.request(what);
     const content = request.then((file) => new Blob([file.bytes ?? file.text], { type }));
     try {

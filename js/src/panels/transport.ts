@@ -1,6 +1,6 @@
 import { randomOther } from "../layers";
 import { formatFixed } from "../numbers";
-import { LARGEST_SEED, type Outbound } from "../protocol";
+import { LARGEST_SEED, type ToKernel } from "../protocol.gen";
 import { text } from "../text";
 import { numberBox, slider } from "../ui/controls";
 import { el, iconButton, setIcon, setProperty, setText, textButton } from "../ui/dom";
@@ -17,7 +17,7 @@ export function checkpointToward(checkpoints: readonly number[], from: number, t
 export function transportPanel(view: View): HTMLElement {
   const { client, signal } = view;
   const { wire, connection } = client;
-  const send = (message: Outbound): void => {
+  const send = (message: ToKernel): void => {
     client.frames.hurry();
     if (wire.send(message)) connection.expectReply();
   };

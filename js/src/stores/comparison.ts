@@ -1,4 +1,4 @@
-import type { Binary, ComparisonSet, Inbound, Outbound } from "../protocol";
+import type { Binary, ComparisonSet, ToKernel, ToPage } from "../protocol.gen";
 import { decodeImage } from "./images";
 
 /** Acknowledgements are few and cumulative: each makes JupyterLab repaint its kernel status. */
@@ -18,7 +18,7 @@ export class ComparisonStore {
   private disposed = false;
 
   constructor(
-    private readonly send: (message: Outbound) => void,
+    private readonly send: (message: ToKernel) => void,
     private readonly onChange: () => void,
   ) {}
 
@@ -27,7 +27,7 @@ export class ComparisonStore {
   }
 
   receive(content: unknown, buffers: readonly Binary[]): void {
-    const message = content as Inbound | null;
+    const message = content as ToPage | null;
     if (message?.kind !== "compare") return;
     this.set = message;
     if (buffers.length > 0) {

@@ -1,12 +1,5 @@
-import {
-  type Binary,
-  bytesOf,
-  type CropInfo,
-  type CropSet,
-  type Inbound,
-  type LargeCrop,
-  type Outbound,
-} from "../protocol";
+import { bytesOf } from "../decode";
+import type { Binary, CropInfo, CropSet, LargeCrop, ToKernel, ToPage } from "../protocol.gen";
 import { decodeImage } from "./images";
 
 /** A crop shown large: its picture and the activation map as brightness (0 to 255, row by row). */
@@ -29,12 +22,12 @@ export class CropStore {
   private disposed = false;
 
   constructor(
-    private readonly send: (message: Outbound) => void,
+    private readonly send: (message: ToKernel) => void,
     private readonly onChange: (topic: "crops" | "large") => void,
   ) {}
 
   receive(content: unknown, buffers: readonly Binary[]): void {
-    const message = content as Inbound | null;
+    const message = content as ToPage | null;
     if (message?.kind === "crops") this.receiveSet(message, buffers);
     else if (message?.kind === "large") this.receiveLarge(message, buffers);
   }

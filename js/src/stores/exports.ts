@@ -1,18 +1,19 @@
-import { type Binary, bytesOf, type Inbound, type KeptFile, type KeptKind, type Outbound } from "../protocol";
+import { bytesOf } from "../decode";
+import type { Binary, SavedFile, ToKernel, ToPage } from "../protocol.gen";
 
 /** What the kernel has exported: a file (`bytes`), or a text to copy. */
-export interface ExportedFile extends KeptFile {
+export interface ExportedFile extends SavedFile {
   bytes: Uint8Array<ArrayBuffer> | null;
 }
 
 /** Requests what the user saves or copies from the kernel, which answers with a message. */
 export class ExportStore {
-  private readonly waiting = new Map<KeptKind, (file: ExportedFile) => void>();
+  private readonly waiting = new Map<SavedFile["what"], (file: ExportedFile) => void>();
 
-  constructor(private readonly send: (message: Outbound) => void) {}
+  constructor(private readonly send: (message: ToKernel) => void) {}
 
   /** Never settles where no answer comes (the status line then says so), nor where the same was requested again. */
-  request(what: KeptKind): Promise<ExportedFile> {
+  request(what: SavedFile["what"]): Promise<ExportedFile> {
     return new Promise((resolve) => {
       this.waiting.set(what, resolve);
       this.send({ kind: "save", what });
@@ -20,7 +21,7 @@ export class ExportStore {
   }
 
   receive(content: unknown, buffers: readonly Binary[]): void {
-    const message = content as Inbound | null;
+    const message = content as ToPage | null;
     if (message?.kind !== "saved") return;
     this.waiting.get(message.what)?.({ ...message, bytes: bytesOf(buffers[0]) });
     this.waiting.delete(message.what);

@@ -1,4 +1,5 @@
-import { type Binary, bytesOf } from "../protocol";
+import { bytesOf } from "../decode";
+import type { Binary } from "../protocol.gen";
 
 /** Decodes the JPEG of a message; null where there is none or the browser cannot decode it. */
 export async function decodeImage(buffer: Binary | undefined): Promise<ImageBitmap | null> {

@@ -1,4 +1,5 @@
-import { type Binary, bytesOf, type Outbound } from "../protocol";
+import { bytesOf } from "../decode";
+import type { Binary, ToKernel } from "../protocol.gen";
 import type { LazyTopic } from "../topics";
 import type { ComparisonStore } from "./comparison";
 import type { SheetStore } from "./sheet";
@@ -32,7 +33,7 @@ export class LazyModule {
   private disposed = false;
 
   constructor(
-    private readonly send: (message: Outbound) => void,
+    private readonly send: (message: ToKernel) => void,
     private readonly onChange: (topic: LazyTopic) => void,
   ) {}
 

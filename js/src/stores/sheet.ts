@@ -1,13 +1,5 @@
-import {
-  type Binary,
-  bytesOf,
-  type Outbound,
-  type SheetInbound,
-  type SheetInfo,
-  type SheetThumbs,
-  type TagCounts,
-  type TagSuggestions,
-} from "../protocol";
+import { bytesOf } from "../decode";
+import type { Binary, SheetInfo, SheetThumbs, TagCounts, TagSuggestions, ToKernel, ToPage } from "../protocol.gen";
 import type { SheetTopic } from "../topics";
 
 /** The thumbnail of a unit. `url`: object URL of its picture; "" where `problem` says why there is none. */
@@ -44,7 +36,7 @@ export class SheetStore {
   private disposed = false;
 
   constructor(
-    private readonly send: (message: Outbound) => void,
+    private readonly send: (message: ToKernel) => void,
     private readonly onChange: (topic: SheetTopic) => void,
   ) {}
 
@@ -73,12 +65,12 @@ export class SheetStore {
   }
 
   /** Sends a command of the user. */
-  request(message: Outbound): void {
+  request(message: ToKernel): void {
     this.send(message);
   }
 
   receive(content: unknown, buffers: readonly Binary[]): void {
-    const message = content as SheetInbound | null;
+    const message = content as ToPage | null;
     switch (message?.kind) {
       case "sheet":
         if (message.sheet !== this.info?.sheet) this.clear();

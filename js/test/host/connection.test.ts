@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Connection, type Health } from "../../src/host/connection";
-import type { Outbound } from "../../src/protocol";
+import type { ToKernel } from "../../src/protocol.gen";
 import { installScreen, type Screen } from "../fakes";
 
-let sent: Outbound[];
+let sent: ToKernel[];
 let health: Health[];
 let alive: boolean;
 let dealtWith: (() => void) | undefined;
@@ -33,7 +33,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const of = (kind: string): Outbound[] => sent.filter((message) => message.kind === kind);
+const of = (kind: string): ToKernel[] => sent.filter((message) => message.kind === kind);
 
 function look(): () => void {
   const element = document.body.appendChild(document.createElement("div"));

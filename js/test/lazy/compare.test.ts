@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
-import type { ComparisonSet, KeptFile } from "../../src/protocol";
+import type { ComparisonSet, SavedFile } from "../../src/protocol.gen";
 import { FakeModel, frame, installLazyModule, installScreen, openSection, type Screen, settle, traits } from "../fakes";
 
 let screen: Screen;
@@ -132,7 +132,7 @@ test("a problem is shown as text", async () => {
   expect(box?.textContent).toBe("No <b>recipe</b>.");
 });
 
-function kept(what: KeptFile["what"], more: Partial<KeptFile> = {}): KeptFile {
+function kept(what: SavedFile["what"], more: Partial<SavedFile> = {}): SavedFile {
   return { kind: "saved", what, name: "x.png", text: "", note: "", problem: "", ...more };
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { positionOn, reachFor, timesFor } from "../../src/lazy/gauge";
-import type { Gauge } from "../../src/protocol";
+import type { Gauge } from "../../src/protocol.gen";
 
 const GAUGE: Gauge = {
   layer: "conv2",

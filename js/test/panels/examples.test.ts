@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
-import type { CropInfo, CropSet, Gauge, LargeCrop } from "../../src/protocol";
+import type { CropInfo, CropSet, Gauge, LargeCrop } from "../../src/protocol.gen";
 import {
   bytes,
   FakeModel,

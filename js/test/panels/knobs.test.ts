@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { formatNumber } from "../../src/numbers";
 import { formatKnob, POSITIONS, positionOf, valueAt } from "../../src/panels/knobs";
-import type { KnobInfo } from "../../src/protocol";
+import type { KnobInfo } from "../../src/protocol.gen";
 
 const base = { label: "x", unit: "", help: "" };
 const linear: KnobInfo = { ...base, name: "blur", minimum: 0, maximum: 5, scale: "linear" };

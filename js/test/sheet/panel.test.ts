@@ -92,13 +92,15 @@ describe("the contact sheet", () => {
       await vi.advanceTimersByTimeAsync(16);
     }
     await vi.advanceTimersByTimeAsync(300);
-    const views = model.sent.filter((message) => message.kind === "view") as { units: number[] }[];
+    const views = model.sent.filter((message) => message.kind === "view") as { units: readonly number[] }[];
     expect(views.length).toBeLessThan(6);
     expect(views.at(-1)?.units).not.toContain(0);
     grid().scrollTop = 0;
     grid().dispatchEvent(new Event("scroll"));
     await vi.advanceTimersByTimeAsync(300);
-    expect((model.sent.filter((message) => message.kind === "view").at(-1) as { units: number[] }).units[0]).toBe(3);
+    expect(
+      (model.sent.filter((message) => message.kind === "view").at(-1) as { units: readonly number[] }).units[0],
+    ).toBe(3);
   });
 
   test("a tile describes its unit, tags and activation, with tags as text", async () => {

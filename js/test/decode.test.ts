@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bytesOf, readHistory, readStatus } from "../src/protocol";
+import { bytesOf, readHistory, readStatus } from "../src/decode";
 
 function history(offset: number, ...numbers: number[]): DataView {
   const view = new DataView(new ArrayBuffer(offset + numbers.length * 4), offset);

@@ -1,0 +1,52 @@
+// What the kernel's traits say, in forms that the page can use.
+
+import type { Binary, Status } from "./protocol.gen";
+
+/** Before the first message `status` is an empty object: read it as a run that has yet to start. */
+export function readStatus(raw: Partial<Status> | null | undefined): Status {
+  return {
+    n: 0,
+    run: 0,
+    state: "starting",
+    text: "",
+    error: null,
+    rate: 0,
+    step: 0,
+    total: 0,
+    viewing: false,
+    unit: 0,
+    layer: "",
+    size: 0,
+    start: "",
+    ...raw,
+    checkpoints: raw?.checkpoints ?? [],
+    values: raw?.values ?? {},
+    recipe_values: raw?.recipe_values ?? {},
+  };
+}
+
+/** Hosts hand binary traits over as a DataView or as a buffer. Returns null for an empty one. */
+export function bytesOf(value: Binary | null | undefined): Uint8Array<ArrayBuffer> | null {
+  if (!value || value.byteLength === 0) return null;
+  if (ArrayBuffer.isView(value)) {
+    return new Uint8Array(value.buffer as ArrayBuffer, value.byteOffset, value.byteLength);
+  }
+  return new Uint8Array(value);
+}
+
+export interface HistoryPoint {
+  step: number;
+  activation: number;
+}
+
+/** `history` is little-endian float32 pairs; the view may start at any byte, which rules Float32Array out. */
+export function readHistory(value: Binary | null | undefined): HistoryPoint[] {
+  const bytes = bytesOf(value);
+  if (!bytes) return [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const points: HistoryPoint[] = [];
+  for (let at = 0; at + 8 <= view.byteLength; at += 8) {
+    points.push({ step: view.getFloat32(at, true), activation: view.getFloat32(at + 4, true) });
+  }
+  return points;
+}

@@ -1,0 +1,316 @@
+// Made by scripts/generate_protocol.py from peek_widget/live/protocol and peek_widget/live/controls.py: don't edit.
+// biome-ignore-all format: generated
+
+export type Binary = DataView | ArrayBuffer | Uint8Array;
+/** left, top, right, bottom, as shares of the image. */
+export type Box = readonly [number, number, number, number];
+
+export const LARGEST_SEED = 2147483647;
+export const [SMALLEST_SIZE, LARGEST_SIZE] = [8, 2048] as const;
+
+export const TRAIT_NAMES = ["layer", "unit", "recipe", "blur", "jitter", "decay", "total_variation", "step_size", "seed", "size", "objective", "at", "negative", "device", "playing", "_layer_list", "_recipe_list", "_knobs", "class_names", "_about", "frame", "activation", "step", "_history", "status", "evidence_status", "gauge", "tags", "tag_keys"] as const;
+export const LIVE_TRAITS = ["frame", "activation", "step", "_history", "status"] as const;
+export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
+export type ObjectiveKind = "neuron" | "channel" | "class" | "custom";
+
+/** A layer. Names come from somebody's model: text to show, never markup. */
+export interface LayerInfo {
+  name: string;
+  kind: string;
+  channels: number;
+  size: readonly number[];
+  receptive_field: readonly number[] | null;
+  stride: readonly number[] | null;
+  rectified: boolean;
+  objectives: readonly ObjectiveKind[];
+  named: boolean;
+}
+
+/** A recipe that can be chosen. */
+export interface RecipeInfo {
+  name: string;
+  summary: string;
+  source: string;
+}
+
+/** A knob, as `peek_widget.ascent.KNOBS` has it. */
+export interface KnobInfo {
+  name: KnobName;
+  label: string;
+  minimum: number;
+  maximum: number;
+  scale: "linear" | "log";
+  unit: string;
+  help: string;
+}
+
+/** The model, the machine and the version. */
+export interface About {
+  model: string;
+  preprocess: string;
+  device: string;
+  devices: readonly string[];
+  version: string;
+  help: Record<string, string>;
+}
+
+/** The state of the run. */
+export interface Status {
+  n: number;
+  run: number;
+  state: "starting" | "running" | "paused" | "done" | "error" | "idle" | "closed";
+  text: string;
+  error: string | null;
+  rate: number;
+  step: number;
+  total: number;
+  checkpoints: readonly number[];
+  viewing: boolean;
+  unit: number;
+  layer: string;
+  size: number;
+  start: string;
+  values: Partial<Record<KnobName, number>>;
+  recipe_values: Partial<Record<KnobName, number>>;
+}
+
+/** How far the pass over the dataset is; without a dataset an empty object. */
+export interface EvidenceStatus {
+  state: "waiting" | "running" | "stopped" | "done" | "given" | "error";
+  text: string;
+  problem: string;
+  layer: string;
+  unit: number;
+  images: number;
+  total: number;
+}
+
+/** What a finished picture was found to be. */
+export interface PictureScoreText {
+  text: string;
+}
+
+/** Activations before any ReLU, at the best position of the map: of the images, and of the optimized picture. */
+export interface Gauge {
+  layer: string;
+  unit: number;
+  images: number;
+  lowest: number;
+  median: number;
+  high: number;
+  best: number;
+  activation: number | null;
+  activation_ratio: number | null;
+  text: string;
+  score: PictureScoreText | null;
+}
+
+/** One example. */
+export interface CropInfo {
+  id: number;
+  key: string;
+  activation: number;
+  name: string;
+  label: string;
+  clipped: boolean;
+  box: Box;
+  size: readonly [number, number];
+  image: number;
+  problem: string;
+}
+
+/** One picture of a comparison; the message's buffer of the same number is its JPEG. */
+export interface ComparedPicture {
+  caption: string;
+  note: string;
+  activation: number | null;
+  bar: readonly [number, number];
+  controls: ControlValues;
+}
+
+/** The examples of a unit, at most nine, best first, with their JPEGs as buffers. */
+export interface CropSet {
+  kind: "crops";
+  layer: string;
+  unit: number;
+  bottom: boolean;
+  cut: boolean;
+  crops: readonly CropInfo[];
+}
+
+/** One example large: the first buffer is the whole image as JPEG, the second the map, one byte a position. */
+export interface LargeCrop {
+  kind: "large";
+  id: number;
+  layer: string;
+  unit: number;
+  name: string;
+  label: string;
+  activation: number;
+  clipped: boolean;
+  box: Box;
+  size: readonly [number, number];
+  map: readonly number[];
+  area: Box;
+  problem: string;
+}
+
+/** How far the sheet is. */
+export interface SheetInfo {
+  kind: "sheet";
+  sheet: number;
+  n: number;
+  layer: string;
+  total: number;
+  open: boolean;
+  state: "waiting" | "running" | "stopped" | "done" | "error";
+  text: string;
+  problem: string;
+}
+
+/** Pictures of units, one JPEG for each row that has no problem. */
+export interface SheetThumbs {
+  kind: "thumbs";
+  sheet: number;
+  n: number;
+  units: readonly (readonly [number, number | null, boolean, string])[];
+}
+
+/** Answers `SheetSimilarity`. */
+export interface SheetOrder {
+  kind: "similarity";
+  sheet: number;
+  n: number;
+  units: readonly number[];
+  problem: string;
+}
+
+/** Answers a ping. */
+export interface Pong {
+  kind: "pong";
+}
+
+/** The pictures of a comparison, as JPEGs in order; no buffers where only words have changed. */
+export interface ComparisonSet {
+  kind: "compare";
+  n: number;
+  state: "" | "starting" | "drawing" | "done" | "error";
+  title: string;
+  text: string;
+  problem: string;
+  items: readonly ComparedPicture[];
+}
+
+/** Answers `Save`; the buffer is the file. */
+export interface SavedFile {
+  kind: "saved";
+  what: "picture" | "figure" | "code";
+  name: string;
+  text: string;
+  note: string;
+  problem: string;
+}
+
+/** Answers `LoadModule`; the buffers are the script and the style sheet. */
+export interface Module {
+  kind: "module";
+}
+
+/** How many units of a layer have each tag. */
+export interface TagCounts {
+  kind: "counts";
+  layer: string;
+  rows: readonly (readonly [string, number, string])[];
+  looked: number;
+  total: number;
+  undo: boolean;
+  redo: boolean;
+  problem: string;
+}
+
+/** Tags suggested for units of a layer. */
+export interface TagSuggestions {
+  kind: "suggestions";
+  layer: string;
+  rows: readonly (readonly [number, string, string])[];
+  problem: string;
+}
+
+/** What the kernel and the page share. */
+export interface Traits {
+  layer: string;
+  unit: number;
+  recipe: string;
+  blur: number | null;
+  jitter: number | null;
+  decay: number | null;
+  total_variation: number | null;
+  step_size: number | null;
+  seed: number;
+  size: number | null;
+  objective: ObjectiveKind;
+  at: readonly [number, number] | null;
+  negative: boolean;
+  device: string;
+  playing: boolean;
+  _layer_list: readonly LayerInfo[];
+  _recipe_list: readonly RecipeInfo[];
+  _knobs: readonly KnobInfo[];
+  class_names: readonly string[];
+  _about: Partial<About>;
+  frame: Binary;
+  activation: number;
+  step: number;
+  _history: Binary;
+  status: Partial<Status>;
+  evidence_status: Partial<EvidenceStatus>;
+  gauge: Partial<Gauge>;
+  tags: Record<string, Record<string, readonly string[]>>;
+  tag_keys: Record<string, string>;
+}
+
+export type TraitName = keyof Traits;
+export type ControlValues = Partial<Pick<Traits, "layer" | "unit" | "recipe" | "blur" | "jitter" | "decay" | "total_variation" | "step_size" | "seed" | "size" | "objective" | "at" | "negative" | "device" | "playing">>;
+
+/** What the kernel sends. */
+export type ToPage =
+  | CropSet
+  | LargeCrop
+  | SheetInfo
+  | SheetThumbs
+  | SheetOrder
+  | Pong
+  | ComparisonSet
+  | SavedFile
+  | Module
+  | TagCounts
+  | TagSuggestions;
+
+/** What the kernel takes. */
+export type ToKernel =
+  | { kind: "crop_view"; bottom: boolean; cut: boolean }
+  | { kind: "open_crop"; id: number }
+  | { kind: "start_from_crop"; id: number }
+  | { kind: "run_pass"; on: boolean }
+  | { kind: "sheet"; on: boolean }
+  | { kind: "draw"; on: boolean }
+  | { kind: "view"; units: readonly number[] }
+  | { kind: "sheetack"; n: number }
+  | { kind: "similarity" }
+  | { kind: "hello" }
+  | { kind: "ack"; n: number; at: number }
+  | { kind: "visible"; on: boolean }
+  | { kind: "ping" }
+  | { kind: "play" }
+  | { kind: "restart" }
+  | { kind: "step" }
+  | { kind: "seek"; step: number }
+  | { kind: "resume"; step: number }
+  | { kind: "compare"; what: "recipes" | "seeds" | "units"; values: readonly (string | number)[] }
+  | { kind: "compare_ack"; n: number }
+  | { kind: "save"; what: "picture" | "figure" | "code" }
+  | { kind: "load_module" }
+  | { kind: "tag"; layer: string; units: readonly number[]; words: readonly string[]; on: boolean }
+  | { kind: "tag_reviewed"; layer: string; units: readonly number[]; on: boolean }
+  | { kind: "undo"; again: boolean }
+  | { kind: "key"; key: string; word: string };

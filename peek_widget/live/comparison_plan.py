@@ -1,0 +1,85 @@
+"""What a comparison in an explorer draws, by its controls."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from peek_widget.ascent import Objective, Recipe
+from peek_widget.comparison import Comparison, Entry, entries
+from peek_widget.live.catalog import Catalog
+from peek_widget.live.choices import Choices, objective_of, usual_kind
+from peek_widget.live.controls import KNOB_NAMES, Controls, recipe_name
+from peek_widget.live.model_source import ModelSource
+
+__all__ = ["ComparisonPlan"]
+
+
+class ComparisonPlan:
+    """A comparison of recipes, seeds or units that can be begun.
+
+    Args:
+        source: the model.
+        choices: the recipes that are offered.
+        catalog: names of classes.
+        controls: the layer, and what the pictures have in common.
+        what: one of "recipes", "seeds" and "units", with its values.
+
+    Raises:
+        PeekError: if it is not possible, in a sentence.
+    """
+
+    def __init__(
+        self, source: ModelSource, choices: Choices, catalog: Catalog, controls: Controls, what: Mapping[str, Any]
+    ) -> None:
+        self._source, self._controls, self._what = source, controls, what
+        self._choices, self._catalog = choices, catalog
+
+    def entries(self) -> tuple[list[Entry], str]:
+        """Return what is drawn, and a title.
+
+        Raises:
+            PeekError: if that is not possible, in a sentence.
+        """
+        controls = self._controls
+        found = entries(
+            self._source.network,
+            controls.layer,
+            controls.unit,
+            **self._what,
+            recipe=controls.effective_recipe(),
+            seed=controls.seed,
+            class_names=self._catalog.class_names,
+            objective=self._objective,
+            negative=controls.negative,
+        )
+        # a recipe that can't be chosen can't be compared either
+        for recipe in self._what.get("recipes", ()):
+            self._choices.check_recipe(recipe)
+        return found
+
+    def make(self) -> Comparison:
+        """Begin the comparison; called in the worker."""
+        found, title = self.entries()
+        return Comparison(self._source.fresh(), found, title, size=self._controls.size)
+
+    def page_controls(self) -> list[dict[str, Any]]:
+        """Return for each picture what the page sets to have it in the main view."""
+        ((what, values),) = self._what.items()
+        return [self._controls_of(what, value) for value in values]
+
+    def _objective(self, unit: int) -> Objective:
+        controls = dataclasses.replace(self._controls, unit=unit)
+        if unit != self._controls.unit and isinstance(controls.objective, Objective):
+            # an objective of one's own is of the unit shown
+            layer = self._source.network.layer(controls.layer)
+            controls = dataclasses.replace(controls, objective=usual_kind(layer))
+        return objective_of(self._source.network, controls.target())
+
+    def _controls_of(self, what: str, value: Any) -> dict[str, Any]:
+        if what != "recipes":
+            return {what.removesuffix("s"): value}
+        if isinstance(value, Recipe) and value.name not in (recipe_name(self._controls.recipe), *Recipe.presets()):
+            return {}
+        return {"recipe": recipe_name(value), **dict.fromkeys(KNOB_NAMES)}

@@ -1,0 +1,281 @@
+"""The controls of an explorer, each described once: what it is by default, how it is checked, stored and sent.
+
+From `Controls` follow the synced traits of `UnitExplorer` (`peek_widget.traits`), what its constructor accepts, the
+JSON of its state, the line of Python that makes it again, and the front end's types (`scripts/generate_protocol.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+from peek_widget._schema import Check, nullable, number, pair, switch, text, whole
+from peek_widget.ascent import KNOBS, Objective, Recipe
+from peek_widget.ascent.recipe import check_size
+from peek_widget.errors import FileError, PeekError
+from peek_widget.live.choices import Choices, check_at, check_device, check_objective, check_unit
+from peek_widget.live.snapshot import Start, Target
+from peek_widget.network import OUTPUT
+
+__all__ = [
+    "CONTROLS",
+    "CONTROL_NAMES",
+    "KNOB_NAMES",
+    "LARGEST_SEED",
+    "Control",
+    "Controls",
+    "read_state",
+    "recipe_name",
+]
+
+FORMAT = 1
+"""Number of the way in which a state is written down."""
+
+LONGEST_STATE = 1024 * 1024
+LARGEST_SEED = 2**63 - 1
+_LARGEST_UNIT = 2**31 - 1
+_LARGEST_SIDE = 65_536
+
+Rule = Callable[[Any, "Controls", Choices], Any]
+"""Takes a control's proposed value, the other controls and what is possible; gives the value to use or raises
+PeekError."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """What the rest of the package needs to know of one control.
+
+    Attributes:
+        rule: checks a value against the model and the other controls, see `Rule`.
+        read: checks a value that was read from the JSON of a state.
+        page_type: the TypeScript type of its value in the front end.
+        to_page: turns its value into what the front end is sent.
+        new_run: whether another value begins a new run.
+        stored: whether it belongs to the state and to the line of Python; the machine's device does not.
+        in_code: whether the line of Python has it where it differs from its default.
+        knob: whether it overrides a number of the recipe of the same name, during a run too.
+    """
+
+    rule: Rule
+    read: Check
+    page_type: str
+    to_page: Callable[[Any], Any] = lambda value: value
+    new_run: bool = True
+    stored: bool = True
+    in_code: bool = True
+    knob: bool = False
+
+
+def recipe_name(recipe: Recipe | str) -> str:
+    """Return the name under which the front end knows a recipe."""
+    return recipe.name if isinstance(recipe, Recipe) else str(recipe)
+
+
+def _check_recipe(value: Any, now: Controls, choices: Choices) -> Recipe | str:
+    recipe = choices.check_recipe(value)
+    for name, override in now.overrides.items():
+        _check_override(name, override, recipe)
+    return recipe
+
+
+def _check_override(name: str, value: float, recipe: Recipe | str) -> None:
+    plain = recipe if isinstance(recipe, Recipe) else Recipe.preset(recipe)
+    try:
+        plain.check_use(name, value)
+    except PeekError as error:
+        raise PeekError(f"{name}={value:g} is not possible with the recipe {plain.name!r}: {error}") from error
+
+
+def _knob(name: str) -> Control:
+    def rule(value: Any, now: Controls, choices: Choices) -> float | None:
+        if value is None:
+            return None
+        checked = KNOBS[name].check(value)
+        _check_override(name, checked, now.recipe)
+        return checked
+
+    return Control(rule, nullable(number()), "number | null", new_run=False, knob=True)
+
+
+def _check_seed(value: Any, now: Controls, choices: Choices) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
+        raise PeekError(f"A seed is a whole number from 0 to 2**63 - 1; {value!r} was given.")
+    return value
+
+
+def _check_layer(value: Any, now: Controls, choices: Choices) -> str:
+    return choices.network().layer(value).name
+
+
+def _check_size(value: Any, now: Controls, choices: Choices) -> int | None:
+    return None if value is None else check_size(value)
+
+
+def _check_switch(value: Any, now: Controls, choices: Choices) -> bool:
+    return bool(value)
+
+
+def _position_to_page(value: tuple[int, int] | None) -> list[int] | None:
+    return None if value is None else list(value)
+
+
+def _read_recipe(name: str, value: Any) -> Recipe | str:
+    if isinstance(value, str):
+        return text(200)(name, value)
+    if not isinstance(value, dict):
+        raise FileError(f"{name} is a {type(value).__name__}: the name of a preset or a recipe's fields are needed.")
+    return Recipe.from_json(json.dumps(value))
+
+
+def _objective_to_page(value: Objective | str) -> str:
+    return value if isinstance(value, str) else "custom"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """The values of all controls at one moment, in the order in which they are checked.
+
+    Attributes:
+        layer: name of the layer, as in `model.named_modules()`; `""` is the model's output.
+        unit: number of the unit in its layer, from 0.
+        recipe: the name of a preset or a `Recipe`.
+        blur: overrides the recipe's blur, as the other knobs do theirs; None leaves it to the recipe.
+        jitter: overrides the recipe's jitter.
+        decay: overrides the recipe's decay.
+        total_variation: overrides the recipe's weight of the total variation.
+        step_size: overrides the recipe's step size.
+        seed: seed of the random numbers, 0 to 2**63 - 1.
+        size: side of the picture in pixels; None leaves it to the recipe and the model.
+        objective: what of the unit is drawn, by name or as an `Objective` of one's own.
+        at: position (row, column) of the neuron on the layer's map; None is the middle.
+        negative: whether to minimize the objective.
+        device: where to compute.
+        playing: whether the run goes on.
+    """
+
+    layer: Annotated[str, Control(_check_layer, text(1000), "string")] = OUTPUT
+    unit: Annotated[int, Control(check_unit, whole(_LARGEST_UNIT), "number")] = 0
+    recipe: Annotated[Recipe | str, Control(_check_recipe, _read_recipe, "string", recipe_name)] = "peek"
+    blur: Annotated[float | None, _knob("blur")] = None
+    jitter: Annotated[float | None, _knob("jitter")] = None
+    decay: Annotated[float | None, _knob("decay")] = None
+    total_variation: Annotated[float | None, _knob("total_variation")] = None
+    step_size: Annotated[float | None, _knob("step_size")] = None
+    seed: Annotated[int, Control(_check_seed, whole(LARGEST_SEED), "number")] = 0
+    size: Annotated[int | None, Control(_check_size, nullable(whole(_LARGEST_SIDE)), "number | null")] = None
+    objective: Annotated[
+        Objective | str | None, Control(check_objective, nullable(text(20)), "ObjectiveKind", _objective_to_page)
+    ] = None
+    at: Annotated[
+        tuple[int, int] | None,
+        Control(check_at, nullable(pair(whole(_LARGEST_SIDE))), "readonly [number, number] | null", _position_to_page),
+    ] = None
+    negative: Annotated[bool, Control(_check_switch, switch, "boolean")] = False
+    device: Annotated[str, Control(check_device, text(100), "string", stored=False)] = "cpu"
+    playing: Annotated[bool, Control(_check_switch, switch, "boolean", new_run=False, in_code=False)] = True
+
+    @classmethod
+    def of(cls, source: Any) -> Controls:
+        """Return the controls as an object's attributes have them, an explorer's say."""
+        return cls(**{name: getattr(source, name) for name in CONTROL_NAMES})
+
+    def checked(self, choices: Choices) -> Controls:
+        """Return the controls, each checked in the order of the fields; see `Control.rule`."""
+        now = self
+        for name, control in CONTROLS.items():
+            now = dataclasses.replace(now, **{name: control.rule(getattr(now, name), now, choices)})
+        return now
+
+    def values(self) -> dict[str, Any]:
+        """Return the controls by name."""
+        return {name: getattr(self, name) for name in CONTROL_NAMES}
+
+    @property
+    def overrides(self) -> dict[str, float]:
+        """The knobs that override the recipe, by name."""
+        return {name: value for name in KNOB_NAMES if (value := getattr(self, name)) is not None}
+
+    def knobs(self) -> dict[str, float | None]:
+        """Return all knobs by name, None for those left to the recipe."""
+        return {name: getattr(self, name) for name in KNOB_NAMES}
+
+    def effective_recipe(self) -> Recipe:
+        """Return the recipe with the overrides in it, named after both."""
+        recipe = self.recipe if isinstance(self.recipe, Recipe) else Recipe.preset(self.recipe)
+        held = self.overrides
+        if not held:
+            return recipe
+        words = ", ".join([recipe.name, *(f"{name}={value:g}" for name, value in held.items())])
+        return recipe.replace(**held, name=words[:200])
+
+    def target(self, *, start: Start | None = None, name: str = "", device: str | None = None) -> Target:
+        """Return what to draw.
+
+        Args:
+            start: a picture to begin from, None for the recipe's own start.
+            name: what the unit is called; "" where it has no name.
+            device: where to compute; None where the model is.
+        """
+        known = {field.name for field in dataclasses.fields(Target)} & set(CONTROL_NAMES) - {"device"}
+        return Target(**{each: getattr(self, each) for each in known}, start=start, name=name, device=device)
+
+    def state(self) -> str:
+        """Return the stored controls as JSON, for `read_state`."""
+        values = {name: getattr(self, name) for name, control in CONTROLS.items() if control.stored}
+        if isinstance(values["objective"], Objective):
+            raise PeekError("An objective of one's own can't be part of a state: set objective to a name first.")
+        if isinstance(values["recipe"], Recipe):
+            values["recipe"] = json.loads(values["recipe"].to_json())
+        return json.dumps({"format": FORMAT, **values})
+
+
+_HINTS = get_type_hints(Controls, include_extras=True)
+CONTROLS: dict[str, Control] = {
+    field.name: _HINTS[field.name].__metadata__[0] for field in dataclasses.fields(Controls)
+}
+"""The description of each control, by name."""
+
+CONTROL_NAMES: tuple[str, ...] = tuple(CONTROLS)
+KNOB_NAMES: tuple[str, ...] = tuple(name for name, control in CONTROLS.items() if control.knob)
+
+
+def _read_format(name: str, value: Any) -> int:
+    if type(value) is int and value > FORMAT:
+        raise FileError("The state was written by a newer peek_widget, in a way that this one can't read: update it.")
+    if type(value) is not int or value != FORMAT:
+        raise FileError(f"{name} is not {FORMAT}, the only way of writing a state down that there has been.")
+    return value
+
+
+def read_state(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the controls that `Controls.state` wrote, by name.
+
+    Only the kind and the size of each value are checked here; whether this model can have it, `Controls.checked` says.
+
+    Args:
+        given: the JSON, or the dict that it stands for.
+
+    Raises:
+        FileError: if it is no JSON object, or has a field that no explorer has, or one of a wrong kind.
+        RecipeError: for a recipe that can't be.
+    """
+    if isinstance(given, str | bytes):
+        if len(given) > LONGEST_STATE:
+            raise FileError(f"The state has {len(given)} characters: none that an explorer wrote has over a million.")
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError) as error:
+            raise FileError(f"A state is JSON, as explorer.state has it, and this is not: {error}.") from error
+    if not isinstance(given, Mapping):
+        raise FileError(f"A state is a JSON object, as explorer.state has it; this is a {type(given).__name__}.")
+    if "format" in given:
+        _read_format("format", given["format"])
+    fields = {name: control.read for name, control in CONTROLS.items() if control.stored}
+    for name in given:
+        if name not in fields and name != "format":
+            raise FileError(f"A state has no field {str(name)[:60]!r}; it has format, {', '.join(fields)}.")
+    # a field that is left out keeps its default: earlier versions have written fewer
+    return {name: fields[name](name, value) for name, value in given.items() if name != "format"}

@@ -1,0 +1,107 @@
+"""The model of an explorer: found, read as a network, read again when it has changed, and drawn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+from torch import nn
+
+from peek_widget.ascent import Ascent, Objective, State
+from peek_widget.ascent.pictures import as_picture, in_channels
+from peek_widget.evidence import Crop
+from peek_widget.live.choices import named_device, objective_of
+from peek_widget.live.snapshot import Start, Target
+from peek_widget.live.thumbnails import start_picture
+from peek_widget.network import Network, read
+
+__all__ = ["ModelSource", "find_model"]
+
+
+def find_model(model: nn.Module | str | None) -> nn.Module:
+    """Return a module as it is, a torchvision model by its name, or the bundled network for None."""
+    if model is not None and not isinstance(model, str):
+        return model
+    # only where it is asked for: a model of one's own needs neither weights nor torchvision
+    from peek_widget import zoo
+
+    return zoo.bundled() if model is None else zoo.by_name(model)
+
+
+class ModelSource:
+    """The user's model and the network that is read from it.
+
+    Args:
+        model: see `find_model`.
+        input_size: side in pixels of the image that the model was made for; None finds it by trial.
+        preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
+        device: where to compute; None: where the model is.
+
+    Raises:
+        PeekError: one of its kinds, if the model can't be read.
+    """
+
+    def __init__(
+        self, model: nn.Module | str | None, input_size: int | None = None, preprocess: Any = None, device: Any = None
+    ) -> None:
+        self.model = find_model(model)
+        self._input_size, self._preprocess = input_size, preprocess
+        self.device: str | None = None if device is None else named_device(device)
+        self.network: Network = read(self.model, input_size, preprocess, self.device)
+
+    def current(self) -> Network:
+        """Return the network as it was last read."""
+        return self.network
+
+    def fresh(self) -> Network:
+        """Return the network with the model's weights as they are now, on the device chosen."""
+        model_copy = self.network.model_copy
+        if model_copy.stale() or (self.device is not None and str(model_copy.device) != self.device):
+            self.network = read(self.model, self._input_size, self._preprocess, self.device)
+        else:
+            model_copy.refresh()
+        return self.network
+
+    def weights_version(self) -> int:
+        """Return a number that changes with the model's weights."""
+        return self.network.model_copy.version()
+
+    def objective(self, target: Target) -> Objective:
+        """Return what is maximized for a target."""
+        objective = objective_of(self.network, target)
+        return -objective if target.negative else objective
+
+    def make_ascent(self, target: Target) -> Ascent:
+        """Begin the ascent of a target."""
+        return Ascent(
+            self.fresh(),
+            self.objective(target),
+            target.recipe,
+            seed=target.seed,
+            size=target.size,
+            start=None if target.start is None else target.start.picture(),
+        )
+
+    def resume_ascent(self, target: Target, state: State) -> Ascent:
+        """Go on from an earlier state of an ascent."""
+        return Ascent.resume(self.fresh(), state)
+
+    def start_from(self, picture: Any) -> Start | None:
+        """Return a picture as the start of an ascent, None for the recipe's own.
+
+        Args:
+            picture: see `UnitExplorer.start_from`.
+
+        Raises:
+            PeekError: if it is no image.
+        """
+        if picture is None:
+            return None
+        channels = self.network.channels
+        if isinstance(picture, Crop):
+            return Start(picture.name, lambda: start_picture(picture, channels))
+        if isinstance(picture, Image.Image) and channels in (1, 3):
+            picture = picture.convert("L" if channels == 1 else "RGB")
+        # what is no image is said here and now, and not in the worker
+        ready = in_channels(as_picture(picture), channels)
+        return Start("a given picture", lambda: ready)

@@ -1,0 +1,115 @@
+"""Messages about the dataset examples of the unit shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ._message import CropNumber, Switch, ToKernel, ToPage
+
+__all__ = ["CropInfo", "CropSet", "LargeCrop", "OpenCrop", "RunPass", "SetCropView", "StartFromCrop"]
+
+Box = Annotated[tuple[float, float, float, float], "Box"]
+"""Left, top, right and bottom, as shares of the image."""
+
+
+@dataclass(frozen=True)
+class SetCropView(ToKernel, kind="crop_view"):
+    """Choose the examples to show: the bottom ones or the top ones, cut to the receptive field or the whole image."""
+
+    bottom: Switch
+    cut: Switch
+
+
+@dataclass(frozen=True)
+class OpenCrop(ToKernel, kind="open_crop"):
+    """Show crop number `id` large, with the unit's activation map; 0 puts it away."""
+
+    id: CropNumber
+
+
+@dataclass(frozen=True)
+class StartFromCrop(ToKernel, kind="start_from_crop"):
+    """Draw from crop number `id` on; 0: from the recipe's own start again."""
+
+    id: CropNumber
+
+
+@dataclass(frozen=True)
+class RunPass(ToKernel, kind="run_pass"):
+    """Go on with the pass over the dataset, or stop it."""
+
+    on: Switch
+
+
+@dataclass(frozen=True)
+class CropInfo:
+    """One example.
+
+    Attributes:
+        id: number, for `OpenCrop` and `StartFromCrop`.
+        key: name of its picture among those sent.
+        activation: of the unit, before any ReLU.
+        name: of the image.
+        label: of the image, or "".
+        clipped: whether the receptive field extends beyond the image.
+        box: the receptive field.
+        size: width and height of what is shown, in pixels.
+        image: number of its JPEG among the message's buffers; -1: as last sent for this key.
+        problem: why there is no picture, or "".
+    """
+
+    id: int
+    key: str
+    activation: float
+    name: str
+    label: str
+    clipped: bool
+    box: Box
+    size: tuple[int, int]
+    image: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class CropSet(ToPage, kind="crops"):
+    """The examples of a unit, at most nine, best first, with their JPEGs as buffers."""
+
+    layer: str
+    unit: int
+    bottom: bool
+    cut: bool
+    crops: list[CropInfo]
+
+
+@dataclass(frozen=True)
+class LargeCrop(ToPage, kind="large"):
+    """One example large: the first buffer is the whole image as JPEG, the second the map, one byte a position.
+
+    Attributes:
+        id: number of the crop.
+        layer: name of the layer.
+        unit: number of the unit.
+        name: of the image.
+        label: of the image, or "".
+        activation: of the unit, before any ReLU.
+        clipped: whether the receptive field extends beyond the image.
+        box: the receptive field.
+        size: width and height of the image shown, in pixels.
+        map: rows and columns of the activation map; empty where there is none.
+        area: where the map lies on the image.
+        problem: why there is no picture, or "".
+    """
+
+    id: int
+    layer: str
+    unit: int
+    name: str
+    label: str
+    activation: float
+    clipped: bool
+    box: Box
+    size: tuple[int, int]
+    map: list[int]
+    area: Box
+    problem: str

@@ -1,0 +1,114 @@
+"""Messages about the contact sheet of the whole layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ._message import MessageNumber, Switch, ToKernel, ToPage, Units
+
+__all__ = [
+    "SHEET_STATES",
+    "SheetAck",
+    "SheetDraw",
+    "SheetInfo",
+    "SheetOpen",
+    "SheetOrder",
+    "SheetSimilarity",
+    "SheetThumbs",
+    "SheetView",
+]
+
+SheetState = Literal["waiting", "running", "stopped", "done", "error"]
+SHEET_STATES: tuple[str, ...] = get_args(SheetState)
+"""The states of a sheet: `waiting` for somebody to look, `running`, `stopped` by the user, `done`, `error`."""
+
+
+@dataclass(frozen=True)
+class SheetOpen(ToKernel, kind="sheet"):
+    """The sheet of the layer is looked at (`on`), or was put away: nothing is drawn for it then."""
+
+    on: Switch
+
+
+@dataclass(frozen=True)
+class SheetDraw(ToKernel, kind="draw"):
+    """Go on drawing the sheet, or stop."""
+
+    on: Switch
+
+
+@dataclass(frozen=True)
+class SheetView(ToKernel, kind="view"):
+    """The units in the viewport, the one under the pointer first: they are drawn first."""
+
+    units: Units
+
+
+@dataclass(frozen=True)
+class SheetAck(ToKernel, kind="sheetack"):
+    """Every message of the sheet up to number `n` has been received."""
+
+    n: MessageNumber
+
+
+@dataclass(frozen=True)
+class SheetSimilarity(ToKernel, kind="similarity"):
+    """Send the order in which similar pictures are neighbors."""
+
+
+@dataclass(frozen=True)
+class SheetInfo(ToPage, kind="sheet"):
+    """How far the sheet is.
+
+    Attributes:
+        sheet: number of the sheet: another layer, recipe, seed or size has another.
+        n: number of the message, to be acknowledged by `SheetAck`.
+        layer: name of the layer.
+        total: number of units.
+        open: whether the panel is open.
+        state: what the sheet is doing.
+        text: the same, in a sentence.
+        problem: what went wrong, or "".
+    """
+
+    sheet: int
+    n: int
+    layer: str
+    total: int
+    open: bool
+    state: SheetState
+    text: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class SheetThumbs(ToPage, kind="thumbs"):
+    """Pictures of units, one JPEG for each row that has no problem.
+
+    Attributes:
+        sheet: number of the sheet.
+        n: number of the message, to be acknowledged by `SheetAck`.
+        units: rows of unit, activation, whether it is a preview, and why there is no picture, or "".
+    """
+
+    sheet: int
+    n: int
+    units: list[tuple[int, float | None, bool, str]]
+
+
+@dataclass(frozen=True)
+class SheetOrder(ToPage, kind="similarity"):
+    """Answers `SheetSimilarity`.
+
+    Attributes:
+        sheet: number of the sheet.
+        n: number of the message, to be acknowledged by `SheetAck`.
+        units: all that have a picture, so that similar ones are neighbors.
+        problem: why there is no such order, or "".
+    """
+
+    sheet: int
+    n: int
+    units: list[int]
+    problem: str

@@ -1,0 +1,214 @@
+"""The traits that only Python writes: their names, and what is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+__all__ = [
+    "DESCRIPTION_TRAITS",
+    "EVIDENCE_TRAITS",
+    "LIVE_TRAITS",
+    "STATES",
+    "TAG_TRAITS",
+    "TRAIT_TYPES",
+    "About",
+    "EvidenceStatus",
+    "Gauge",
+    "KnobInfo",
+    "LayerInfo",
+    "RecipeInfo",
+    "Status",
+]
+
+State = Literal["starting", "running", "paused", "done", "error", "idle", "closed"]
+STATES: tuple[str, ...] = get_args(State)
+"""What `status["state"]` can be; `idle` is a run that paused itself because nobody looked, `closed`
+an explorer that was closed."""
+
+OBJECTIVE_KINDS = ("neuron", "channel", "class", "custom")
+"""What the objective can be in the page; `custom` is an `Objective` that was given in Python."""
+
+# a text in an Annotated is the type in TypeScript
+ObjectiveKind = Annotated[str, "ObjectiveKind"]
+KnobName = Annotated[str, "KnobName"]
+
+DESCRIPTION_TRAITS = ("_layer_list", "_recipe_list", "_knobs", "class_names", "_about")
+"""Synced, written by the explorer in the kernel's thread."""
+
+LIVE_TRAITS = ("frame", "activation", "step", "_history", "status")
+"""Synced, written by the run, sent together as one update."""
+
+EVIDENCE_TRAITS = ("evidence_status", "gauge")
+"""Synced, written by the thread of the examples."""
+
+TAG_TRAITS = ("tags", "tag_keys")
+"""Synced, written by Python, for the front end by its messages `tag`, `tag_reviewed`, `undo` and `key`: so two pages
+that tag at once lose nothing."""
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A layer. Names come from somebody's model: text to show, never markup.
+
+    Attributes:
+        name: as in `named_modules()`.
+        kind: name of the module's class.
+        channels: number of units.
+        size: rows and columns of its map.
+        receptive_field: height and width in pixels.
+        stride: height and width in pixels.
+        rectified: whether its output went through a ReLU.
+        objectives: what its units can be drawn for, the default first.
+        named: whether its units are classes, which `class_names` has the names of.
+    """
+
+    name: str
+    kind: str
+    channels: int
+    size: list[int]
+    receptive_field: list[int] | None
+    stride: list[int] | None
+    rectified: bool
+    objectives: list[ObjectiveKind]
+    named: bool
+
+
+@dataclass(frozen=True)
+class RecipeInfo:
+    """A recipe that can be chosen."""
+
+    name: str
+    summary: str
+    source: str
+
+
+@dataclass(frozen=True)
+class KnobInfo:
+    """A knob, as `peek_widget.ascent.KNOBS` has it."""
+
+    name: KnobName
+    label: str
+    minimum: float
+    maximum: float
+    scale: Literal["linear", "log"]
+    unit: str
+    help: str
+
+
+@dataclass(frozen=True)
+class About:
+    """The model, the machine and the version.
+
+    Attributes:
+        model: name of the model's class.
+        preprocess: what its images go through.
+        device: where it computes.
+        devices: all that this machine has.
+        version: of peek_widget.
+        help: what a control is and what it does to the picture, by a short name of the control.
+    """
+
+    model: str
+    preprocess: str
+    device: str
+    devices: list[str]
+    version: str
+    help: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of the run.
+
+    Attributes:
+        n: number of the frame; it grows for as long as the kernel lives.
+        run: number of the run, which counts restarts.
+        state: what the run is doing.
+        text: the same, in a sentence.
+        error: what went wrong, or None.
+        rate: steps a second.
+        step: number of steps of the picture shown.
+        total: number of steps of the whole run.
+        checkpoints: the steps that can be looked back at; the last is where the run stands.
+        viewing: whether the picture shown is one of those, and not the run's newest.
+        unit: number of the unit.
+        layer: name of the layer.
+        size: side of the picture in pixels.
+        start: what the run began from, where it was a picture; "" for the recipe's own start.
+        values: the knobs in force, recipe and overrides taken together.
+        recipe_values: what the recipe alone would have; a knob that cannot act in it is not among them.
+    """
+
+    n: int
+    run: int
+    state: State
+    text: str
+    error: str | None
+    rate: float
+    step: int
+    total: int
+    checkpoints: list[int]
+    viewing: bool
+    unit: int
+    layer: str
+    size: int
+    start: str
+    values: Annotated[dict[str, float], "Partial<Record<KnobName, number>>"]
+    recipe_values: Annotated[dict[str, float], "Partial<Record<KnobName, number>>"]
+
+
+@dataclass(frozen=True)
+class EvidenceStatus:
+    """How far the pass over the dataset is; without a dataset an empty object."""
+
+    state: Literal["waiting", "running", "stopped", "done", "given", "error"]
+    text: str
+    problem: str
+    layer: str
+    unit: int
+    images: int
+    total: int
+
+
+@dataclass(frozen=True)
+class PictureScoreText:
+    """What a finished picture was found to be."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Activations before any ReLU, at the best position of the map: of the images, and of the optimized picture."""
+
+    layer: str
+    unit: int
+    images: int
+    lowest: float
+    median: float
+    high: float
+    best: float
+    activation: float | None
+    activation_ratio: float | None
+    text: str
+    score: PictureScoreText | None
+
+
+TRAIT_TYPES: dict[str, Any] = {
+    "_layer_list": list[LayerInfo],
+    "_recipe_list": list[RecipeInfo],
+    "_knobs": list[KnobInfo],
+    "class_names": list[str],
+    "_about": Annotated[About, "Partial<About>"],
+    "frame": bytes,
+    "activation": float,
+    "step": int,
+    "_history": bytes,
+    "status": Annotated[Status, "Partial<Status>"],
+    "evidence_status": Annotated[EvidenceStatus, "Partial<EvidenceStatus>"],
+    "gauge": Annotated[Gauge, "Partial<Gauge>"],
+    "tags": dict[str, dict[str, list[str]]],
+    "tag_keys": dict[str, str],
+}
+"""The type of each trait that only Python writes."""

@@ -1,0 +1,45 @@
+"""The way of the run's pictures to the traits, to the examples and to whoever saves them."""
+
+from __future__ import annotations
+
+import torch
+
+from peek_widget.ascent import to_pil
+from peek_widget.live.examples.service import ExampleService
+from peek_widget.live.export import Exporter
+from peek_widget.live.front_end import FrontEnd, encode
+from peek_widget.live.snapshot import Update
+
+__all__ = ["Publisher"]
+
+
+class Publisher:
+    """Publishes the updates of a run.
+
+    Args:
+        front_end: gets them as traits.
+        exporter: gets the pictures.
+
+    Attributes:
+        examples: gets the pictures too, once there is a dataset.
+    """
+
+    def __init__(self, front_end: FrontEnd, exporter: Exporter) -> None:
+        self._front_end, self._exporter = front_end, exporter
+        self.examples: ExampleService | None = None
+
+    def publish(self, update: Update) -> None:
+        """Publish an update; called in the worker."""
+        values = {
+            "activation": update.activation,
+            "step": update.step,
+            "_history": update.history,
+            "status": update.status,
+        }
+        if update.snapshot is not None:
+            picture = to_pil(torch.as_tensor(update.snapshot.image))
+            values["frame"] = encode(picture, lossless=update.lossless)
+            self._exporter.show_picture(update.snapshot, picture)
+            if self.examples is not None:
+                self.examples.show_picture(update.snapshot)
+        self._front_end.publish(**values)

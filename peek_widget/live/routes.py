@@ -1,0 +1,137 @@
+"""Which message of the front end does what."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from peek_widget.evidence import Crop
+from peek_widget.live import protocol
+from peek_widget.live.comparison_service import ComparisonService
+from peek_widget.live.examples.service import ExampleService
+from peek_widget.live.front_end import FrontEnd
+from peek_widget.live.protocol import LIVE_TRAITS
+from peek_widget.live.router import Router
+from peek_widget.live.run_service import RunService
+from peek_widget.live.sheet_service import SheetService
+from peek_widget.live.tag_service import TagService
+
+__all__ = ["Actions", "route_comparison", "route_examples", "route_run", "route_sheet"]
+
+log: logging.Logger = logging.getLogger("peek_widget")
+
+
+class Actions(Protocol):
+    """What of an explorer messages call."""
+
+    layer: Any
+    unit: Any
+
+    @property
+    def checkpoint_steps(self) -> list[int]:
+        """The steps that can be gone back to."""
+
+    def play(self) -> None:
+        """Go on drawing."""
+
+    def seek(self, step: int) -> None:
+        """Show an earlier step."""
+
+    def resume_from(self, step: int) -> None:
+        """Go on from an earlier step."""
+
+    def start_from(self, picture: Any) -> None:
+        """Draw on from a picture."""
+
+
+def route_run(router: Router, explorer: Actions, run: RunService, front_end: FrontEnd) -> None:
+    """Have messages about the run handled."""
+
+    def answer(_: protocol.Ping) -> None:
+        # said at once, in the thread that was asked: the worker may be in a long step, and a host like Colab hands on
+        # nothing that another thread sends
+        front_end.send({"kind": "pong"})
+        front_end.resend(LIVE_TRAITS)
+
+    router.on(protocol.Play, handler=lambda _: explorer.play())
+    router.on(protocol.Seek, handler=lambda m: explorer.seek(m.step) if explorer.checkpoint_steps else None)
+    router.on(protocol.Resume, handler=lambda m: explorer.resume_from(m.step) if explorer.checkpoint_steps else None)
+    router.on(protocol.Ping, handler=answer)
+    for message in (
+        protocol.Hello,
+        protocol.Ack,
+        protocol.Visible,
+        protocol.Ping,
+        protocol.Restart,
+        protocol.StepOnce,
+    ):
+        router.on(message, handler=run.receive)
+
+
+def route_comparison(router: Router, comparisons: ComparisonService, begin: Callable[[dict[str, Any]], object]) -> None:
+    """Have messages about the comparison handled; `begin` takes what is compared."""
+
+    def compare(message: protocol.Compare) -> None:
+        if message.values:
+            begin({message.what: list(message.values)})
+        else:
+            comparisons.close()
+
+    router.on(protocol.Compare, handler=compare)
+    router.on(protocol.CompareAck, handler=lambda m: comparisons.ack(m.n))
+    for message in (protocol.Hello, protocol.Visible, protocol.Ping, protocol.LoadModule):
+        router.on(message, handler=lambda _: comparisons.resend())
+
+
+def route_examples(router: Router, explorer: Actions, examples: ExampleService | None) -> None:
+    """Have messages about the dataset examples handled."""
+
+    def start_from(message: protocol.StartFromCrop) -> None:
+        if message.id == 0:
+            explorer.start_from(None)
+            return
+        crop: Crop | None = None if examples is None else examples.crop(message.id)
+        if examples is None:
+            refuse(message)
+        # a click may come late, when the crops of another unit are there already
+        elif crop is not None and (crop.layer, crop.unit) == (explorer.layer, explorer.unit):
+            explorer.start_from(crop)
+
+    def refuse(_: protocol.ToKernel) -> None:
+        log.warning("The front end asked for real images, and there is no dataset. Ignored.")
+
+    router.on(protocol.StartFromCrop, handler=start_from)
+    if examples is None:
+        for message in (protocol.SetCropView, protocol.OpenCrop, protocol.RunPass):
+            router.on(message, handler=refuse)
+        return
+    router.on(protocol.SetCropView, handler=lambda m: examples.set_crop_view(m.bottom, m.cut))
+    router.on(protocol.OpenCrop, handler=lambda m: examples.open_crop(m.id))
+    router.on(protocol.RunPass, handler=lambda m: examples.run_pass(m.on))
+    router.on(protocol.Hello, handler=lambda _: examples.resend())
+    for other in (protocol.Visible, protocol.Ping, protocol.Restart, protocol.StepOnce):
+        router.on(other, handler=lambda _: examples.wake())
+
+
+def route_sheet(router: Router, sheets: SheetService, tags: TagService, run: RunService) -> None:
+    """Have messages about the contact sheet handled."""
+
+    def opened(message: protocol.SheetOpen) -> None:
+        sheets.set_open(message.on)
+        tags.send_counts()
+
+    def received(message: protocol.SheetAck) -> None:
+        run.mark_active()
+        sheets.ack(message.n)
+
+    router.on(protocol.SheetOpen, handler=opened)
+    router.on(protocol.SheetDraw, handler=lambda m: sheets.set_drawing(m.on))
+    router.on(protocol.SheetView, handler=lambda m: sheets.set_view(m.units))
+    router.on(protocol.SheetAck, handler=received)
+    router.on(protocol.SheetSimilarity, handler=lambda _: sheets.request_similarity())
+    for message in (protocol.Hello, protocol.LoadModule):
+        # a page that has just come knows nothing yet of what is shown there
+        router.on(message, handler=lambda _: sheets.resend())
+    for other in (protocol.Visible, protocol.Ping):
+        router.on(other, handler=lambda _: sheets.wake())
