@@ -96,7 +96,7 @@ def as_objectives(network: Network, objective: object) -> tuple[Objective, ...]:
             f"{objective!r} is not an objective: give Channel(layer, unit), Neuron(layer, unit), Logit(unit), "
             '"layer:unit", or a list of such.'
         )
-    return tuple(found)
+    return tuple(one.resolve(network) for one in found)
 
 
 def _unit(network: Network, text: str) -> Objective:

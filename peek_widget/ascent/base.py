@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
@@ -75,6 +75,18 @@ class Objective:
         """Raise LayerError or UnitError if the network has not what this needs."""
         for name in self.layers:
             network.layer(name)
+
+    def resolve(self, network: Network) -> Objective:
+        """Return the same objective with its layer named, where it was given as a module of the network's model.
+
+        Raises:
+            LayerError: if the module is none of the model, or its forward never runs it.
+        """
+        layer = getattr(self, "layer", None)
+        if not isinstance(layer, nn.Module):
+            return self
+        named: Any = self  # a dataclass, since it has a field for its layer
+        return replace(named, layer=network.layer(layer).name)
 
     def bind(self, network: Network) -> Objective:
         """The same objective made ready for one ascent on a network: what can be computed once, is.
@@ -182,6 +194,10 @@ class Sum(Objective):
         for _, objective in self.parts:
             objective.check(network)
 
+    def resolve(self, network: Network) -> Objective:
+        """Return the sum of the resolved terms."""
+        return Sum(tuple((weight, one.resolve(network)) for weight, one in self.parts))
+
     def bind(self, network: Network) -> Objective:
         """The sum of the bound terms."""
         return Sum(tuple((weight, o.bind(network)) for weight, o in self.parts))
@@ -225,8 +241,10 @@ class Sum(Objective):
         return " + ".join(f"{w:g} * {o!r}" for w, o in self.parts)
 
 
-def layer_words(name: str) -> str:
-    """A layer as part of a sentence."""
+def layer_words(name: str | nn.Module) -> str:
+    """Describe a layer as part of a sentence."""
+    if isinstance(name, nn.Module):
+        return f"a {type(name).__name__}"
     return name if name != OUTPUT else "the output"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from peek_widget.ascent.base import Activations, Objective, layer_words
 from peek_widget.ascent.position import as_place, check_place, middle, on_map, place_words
@@ -32,7 +32,7 @@ class Direction(Objective):
     Lucid leaves the vector's length as it is where the power is 0; here it never matters.
 
     Args:
-        layer: name as in ``named_modules()``.
+        layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
         vector: one number for each unit of the layer: a sequence, an array or a tensor. Kept as floats.
         power: of the cosine, from 0 to 100.
         at: the place (row, column) in the map, or ``"center"`` for its middle; left out, the mean over all places.
@@ -42,7 +42,7 @@ class Direction(Objective):
         PeekError: if the power is out of range.
     """
 
-    layer: str
+    layer: str | nn.Module
     vector: tuple[float, ...]
     power: float = 0.0
     at: tuple[int, int] | Literal["center"] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from peek_widget.ascent.base import Activations, Objective, Sum, Term, layer_words
 from peek_widget.ascent.position import as_place, check_place, is_whole, middle, on_map, place_words
@@ -24,11 +24,11 @@ class Channel(Objective):
     """A unit at every place of its map: the mean of the channel. Draws a texture that fills the picture.
 
     Args:
-        layer: name as in ``named_modules()``.
+        layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
         unit: number of the channel, from 0.
     """
 
-    layer: str
+    layer: str | nn.Module
     unit: int
 
     @property
@@ -63,12 +63,12 @@ class Neuron(Objective):
     """A unit at one place of its map: draws the one thing, not a texture of it.
 
     Args:
-        layer: name as in ``named_modules()``.
+        layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
         unit: number of the channel, from 0.
         at: the place (row, column) in the map; left out, its middle, ``((H - 1) // 2, (W - 1) // 2)``.
     """
 
-    layer: str
+    layer: str | nn.Module
     unit: int
     at: tuple[int, int] | None = None
 

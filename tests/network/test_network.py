@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from peek_widget import Ascent, Channel, Direction, Neuron
 from peek_widget.errors import LayerError, UnitError
 from peek_widget.network import Preprocess, read
 from tests.networks import assert_same, portrait, tiny
@@ -71,3 +72,14 @@ def test_a_replica_reads_the_same_model_in_the_same_way_and_shares_its_weights()
 def test_a_replica_takes_other_arguments() -> None:
     replica = read(tiny(), 40).replica(input_size=24, preprocess="none")
     assert (replica.input_size, str(replica.preprocess)) == (24, "none, RGB in [0, 1] (given)")
+
+
+def test_an_objective_takes_a_layer_as_a_module_and_an_ascent_names_it() -> None:
+    model = tiny()
+    given = [Neuron(model.forms, 3), Channel(model.forms, 3) - Channel("edges", 1), Direction(model.edges, [1.0] * 6)]
+    named = [Neuron("forms", 3), Channel("forms", 3) - Channel("edges", 1), Direction("edges", [1.0] * 6)]
+    ascent = Ascent(model, given, "peek-fast", size=32, input_size=32)
+    assert list(ascent.objectives) == named
+    assert Neuron(model.forms, 3).words().startswith("unit 3 of a Conv2d")
+    with pytest.raises(LayerError, match="is no module of this model"):
+        Ascent(model, Neuron(tiny().forms, 3), "peek-fast", size=32, input_size=32)
