@@ -1,4 +1,4 @@
-"""What every objective has in common, and their sums."""
+"""The base class of objectives, and their weighted sums."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ LONGEST_WORDS = 10_000
 
 
 class Objective:
-    """Any function of activations, and the layers that it needs. Objectives add, subtract and take a number.
+    """A function of activations that an ascent maximizes. Objectives add, subtract and take a number as weight.
 
     Args:
         function: from a mapping of layer names to activations (``[M, C, H, W]``, or ``[M, C]`` for a vector; M
             views of one picture) to one value for each view, ``[M]``.
         layers: names of the layers whose activations it reads; ``""`` is the model's output.
-        words: what it is, as part of a sentence; left out, the function's name and the layers.
+        words: description, as part of a sentence; left out, the function's name and the layers.
 
     Raises:
         PeekError: if that is no function, or no list of names.
@@ -63,16 +63,16 @@ class Objective:
 
     @property
     def centered_on(self) -> str | None:
-        """The layer of a single place at the middle of the map; None for anything that sees more of it."""
+        """The layer at whose center position the objective reads; None for one that reads more of the map."""
         return None
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether a picture's value depends on the other pictures of the batch: :meth:`in_batch` is then needed."""
+        """Whether a picture's value depends on the others of its batch, so that :meth:`in_batch` is needed."""
         return False
 
     def check(self, network: Network) -> None:
-        """Raise LayerError or UnitError if the network has not what this needs."""
+        """Raise LayerError or UnitError if the network does not have what the objective reads."""
         for name in self.layers:
             network.layer(name)
 
@@ -89,41 +89,41 @@ class Objective:
         return replace(named, layer=network.layer(layer).name)
 
     def bind(self, network: Network) -> Objective:
-        """The same objective made ready for one ascent on a network: what can be computed once, is.
+        """Return the objective prepared for one ascent on a network: what can be computed once, is.
 
-        What comes back belongs to that ascent, and is not described, compared or bound again.
+        The returned objective belongs to that ascent, and is not described, compared or bound again.
         """
         return self
 
     def __call__(self, activations: Activations) -> Tensor:
-        """One value for each view of one picture, ``[M]``."""
+        """Return one value for each view of one picture, ``[M]``."""
         return self._function(activations)
 
     def in_batch(self, activations: Activations, count: int, index: int) -> Tensor:
-        """One value for each view of one picture among others, ``[count]``.
+        """Return one value for each view of one picture in a batch, ``[count]``.
 
         Args:
             activations: of the whole group, ``[G * count, ...]``; the views of one picture lie side by side.
             count: views of each picture.
-            index: which of the G pictures is asked for.
+            index: number of the picture, from 0 to G - 1.
         """
         own = slice(index * count, (index + 1) * count)
         return self({name: values[own] for name, values in activations.items()})
 
     def terms(self) -> tuple[Term, ...]:
-        """What it is the sum of, flat: ``(name, weight, objective)`` for each term; itself with weight 1 if no sum."""
+        """Return ``(name, weight, objective)`` for each term of a sum; itself with weight 1 where it is none."""
         return ((self.words(), 1.0, self),)
 
     def words(self) -> str:
-        """What it is, as part of a sentence, e.g. ``unit 10 of features.12``."""
+        """Describe the objective as part of a sentence, e.g. ``unit 10 of features.12``."""
         return self._words or f"{_name(self._function)} of {' and '.join(layer_words(n) for n in self.layers)}"
 
     def least(self) -> str:
-        """What its opposite is, as part of a sentence."""
+        """Describe the negative objective, as part of a sentence."""
         return f"the least of {self.words()}"
 
     def to_dict(self) -> dict[str, Any]:
-        """What it is, for JSON; :func:`~peek_widget.ascent.serialization.objective_from_dict` reads it back.
+        """Describe the objective for JSON; :func:`~peek_widget.ascent.serialization.objective_from_dict` reads it back.
 
         A function can't be written down: of such an objective only its words are kept, and None is read back.
         """
@@ -160,7 +160,7 @@ class Objective:
 
 @dataclass(frozen=True, repr=False)
 class Sum(Objective):
-    """Objectives with weights, as +, -, * and / make them; of sums the terms are taken, so that a sum is flat.
+    """A weighted sum of objectives, as +, -, * and / make it. It is flat: sums in it are replaced by their terms.
 
     Args:
         parts: ``(weight, objective)`` for each term.
@@ -170,7 +170,7 @@ class Sum(Objective):
 
     @classmethod
     def of(cls, *parts: tuple[float, Objective]) -> Sum:
-        """The sum of objectives that may be sums themselves."""
+        """Make the sum of objectives that may be sums themselves."""
         return cls(tuple((_weight(weight * w), o) for weight, one in parts for w, o in _parts(one)))
 
     @property
@@ -180,13 +180,13 @@ class Sum(Objective):
 
     @property
     def centered_on(self) -> str | None:
-        """The layer that all terms are centered_on on, if they are."""
+        """The layer at whose center position all terms read, if there is one."""
         centers = {o.centered_on for _, o in self.parts}
         return centers.pop() if len(centers) == 1 else None
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether a term is."""
+        """Whether the value of any term depends on the batch."""
         return any(o.depends_on_batch for _, o in self.parts)
 
     def check(self, network: Network) -> None:
@@ -199,7 +199,7 @@ class Sum(Objective):
         return Sum(tuple((weight, one.resolve(network)) for weight, one in self.parts))
 
     def bind(self, network: Network) -> Objective:
-        """The sum of the bound terms."""
+        """Return the sum of the bound terms."""
         return Sum(tuple((weight, o.bind(network)) for weight, o in self.parts))
 
     def __call__(self, activations: Activations) -> Tensor:
@@ -213,7 +213,7 @@ class Sum(Objective):
         return sum(rest, start=first)
 
     def terms(self) -> tuple[Term, ...]:
-        """Every term; names that would be equal are numbered, from the second on."""
+        """Return every term; equal names are numbered, from the second on."""
         seen: dict[str, int] = {}
         terms = []
         for weight, objective in self.parts:
@@ -223,7 +223,7 @@ class Sum(Objective):
         return tuple(terms)
 
     def words(self) -> str:
-        """All terms with their weights, e.g. ``2 x unit 1 of a, less unit 2 of a``."""
+        """Describe all terms with their weights, e.g. ``2 x unit 1 of a, less unit 2 of a``."""
         if len(self.parts) == 1:
             weight, objective = self.parts[0]
             return _times(weight, objective.words()) if weight >= 0.0 else _times(-weight, objective.least())
@@ -234,7 +234,7 @@ class Sum(Objective):
         return words
 
     def to_dict(self) -> dict[str, Any]:
-        """What it is, for JSON."""
+        """Describe the objective for JSON."""
         return {"kind": "sum", "terms": [{"weight": w, "objective": o.to_dict()} for w, o in self.parts]}
 
     def __repr__(self) -> str:

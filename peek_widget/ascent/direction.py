@@ -35,7 +35,7 @@ class Direction(Objective):
         layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
         vector: one number for each unit of the layer: a sequence, an array or a tensor. Kept as floats.
         power: of the cosine, from 0 to 100.
-        at: the place (row, column) in the map, or ``"center"`` for its middle; left out, the mean over all places.
+        at: position (row, column) on the map, or ``"center"``; left out, the mean over all positions.
 
     Raises:
         UnitError: if the vector is not one row of finite numbers, or has no length.
@@ -55,16 +55,16 @@ class Direction(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The one layer."""
+        """The layer's name, alone."""
         return (self.layer,)
 
     @property
     def centered_on(self) -> str | None:
-        """The layer, where the place is the map's middle."""
+        """The layer, where the position is the map's center."""
         return self.layer if self.at == "center" else None
 
     def check(self, network: Network) -> None:
-        """Raise LayerError or UnitError if there is no such layer or place, or it has not as many units."""
+        """Raise LayerError or UnitError if there is no such layer or position, or the vector has another length."""
         layer = network.layer(self.layer)
         if len(self.vector) != layer.channels:
             raise UnitError(
@@ -75,12 +75,12 @@ class Direction(Objective):
             check_place(self.at, self.layer, layer)
 
     def bind(self, network: Network) -> Objective:
-        """The same with its vector on the network's device, where a step need not bring it."""
+        """Return the objective with its vector on the network's device."""
         with torch.inference_mode(False):  # or the gradient could not go through it
             return _Bound(self, self._unit().to(network.model_copy.device))
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The dot product at the place, or the mean over all places, ``[M]``."""
+        """Return the dot product at the position, or its mean over all positions, ``[M]``."""
         return self._along(activations, self._unit().to(activations[self.layer].device))
 
     def _unit(self) -> Tensor:
@@ -111,11 +111,11 @@ class Direction(Objective):
         return f"the direction ({numbers}) of {layer_words(self.layer)}{place}"
 
     def least(self) -> str:
-        """What its opposite is, as part of a sentence."""
+        """Describe the negative objective, as part of a sentence."""
         return f"what lies farthest against {self.words()}"
 
     def to_dict(self) -> dict[str, Any]:
-        """What it is, for JSON."""
+        """Describe the objective for JSON."""
         at = list(self.at) if isinstance(self.at, tuple) else self.at
         return {"kind": "direction", "layer": self.layer, "vector": list(self.vector), "power": self.power, "at": at}
 

@@ -43,7 +43,7 @@ class Diversity(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The one layer."""
+        """The layer's name, alone."""
         return (self.layer,)
 
     @property
@@ -82,11 +82,11 @@ class Diversity(Objective):
         return f"unlikeness to the others in {layer_words(self.layer)}"
 
     def least(self) -> str:
-        """What its opposite is, as part of a sentence."""
+        """Describe the negative objective, as part of a sentence."""
         return f"likeness to the others in {layer_words(self.layer)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """What it is, for JSON."""
+        """Describe the objective for JSON."""
         return {"kind": "diversity", "layer": self.layer}
 
 

@@ -1,4 +1,4 @@
-"""What an ascent makes larger: a channel, a neuron, a class, or anything one can compute from activations.
+"""What an ascent maximizes: a channel, a neuron, a class, or anything one can compute from activations.
 
 Further objectives: :mod:`~peek_widget.ascent.direction`, :mod:`~peek_widget.ascent.diversity` (of a whole batch) and
 :mod:`~peek_widget.ascent.style`; :mod:`~peek_widget.ascent.serialization` reads one back from JSON.
@@ -21,7 +21,7 @@ __all__ = ["Activations", "Channel", "Logit", "Neuron", "Objective", "Sum", "Ter
 
 @dataclass(frozen=True)
 class Channel(Objective):
-    """A unit at every place of its map: the mean of the channel. Draws a texture that fills the picture.
+    """A unit at every position of its map: the mean of the channel. Draws a texture that fills the picture.
 
     Args:
         layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
@@ -33,7 +33,7 @@ class Channel(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The one layer."""
+        """The layer's name, alone."""
         return (self.layer,)
 
     def check(self, network: Network) -> None:
@@ -54,18 +54,18 @@ class Channel(Objective):
         return f"what {self.words()} likes least"
 
     def to_dict(self) -> dict[str, Any]:
-        """What it is, for JSON."""
+        """Describe the objective for JSON."""
         return {"kind": "channel", "layer": self.layer, "unit": int(self.unit)}
 
 
 @dataclass(frozen=True)
 class Neuron(Objective):
-    """A unit at one place of its map: draws the one thing, not a texture of it.
+    """A unit at one position of its map: draws one thing, not a texture of it.
 
     Args:
         layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
         unit: number of the channel, from 0.
-        at: the place (row, column) in the map; left out, its middle, ``((H - 1) // 2, (W - 1) // 2)``.
+        at: position (row, column) on the map; left out, its center, ``((H - 1) // 2, (W - 1) // 2)``.
     """
 
     layer: str | nn.Module
@@ -77,22 +77,22 @@ class Neuron(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The one layer."""
+        """The layer's name, alone."""
         return (self.layer,)
 
     @property
     def centered_on(self) -> str | None:
-        """The layer, where the place is the map's middle."""
+        """The layer, where the position is the map's center."""
         return self.layer if self.at is None else None
 
     def check(self, network: Network) -> None:
-        """Raise LayerError or UnitError if there is no such unit or place."""
+        """Raise LayerError or UnitError if there is no such unit or position."""
         network.check_unit(self.layer, self.unit)
         if self.at is not None:
             check_place(self.at, self.layer, network.layer(self.layer))
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The activation at that place, ``[M]``."""
+        """Return the activation at that position, ``[M]``."""
         values = activations[self.layer][:, self.unit]
         if values.ndim == 1:
             return values
@@ -108,7 +108,7 @@ class Neuron(Objective):
         return f"what {self.words()} likes least"
 
     def to_dict(self) -> dict[str, Any]:
-        """What it is, for JSON."""
+        """Describe the objective for JSON."""
         at = None if self.at is None else list(self.at)
         return {"kind": "neuron", "layer": self.layer, "unit": int(self.unit), "at": at}
 
@@ -146,12 +146,12 @@ class Logit(Objective):
         return f"what looks least like {self.words()}"
 
     def to_dict(self) -> dict[str, Any]:
-        """What it is, for JSON."""
+        """Describe the objective for JSON."""
         return {"kind": "logit", "unit": int(self.unit)}
 
 
 def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Objective]:
-    """The way from one objective to another: ``(1 - t) * first + t * second`` for ``count`` values of t from 0 to 1.
+    """Interpolate between two objectives: ``(1 - t) * first + t * second`` for ``count`` values of t from 0 to 1.
 
     Lucid's ``channel_interpolate`` (Olah, Mordvintsev & Schubert 2017, "Feature Visualization"), for objectives of
     any kind.
