@@ -129,7 +129,7 @@ def test_copy_and_where_it_is_refused(shown):
         book.page.context.clear_permissions()
     book.page.evaluate("() => { navigator.clipboard.write = () => Promise.reject(new Error('no')) }")
     book.root.get_by_role("button", name="Copy", exact=True).click()
-    book.page.wait_for_function("() => document.querySelector('.peek-save p').textContent.includes('save it')")
+    book.page.wait_for_function("() => document.querySelector('.peek-save p').textContent.includes('use Save')")
 
 
 def test_a_snapshot_stays_without_a_kernel_and_in_nbconvert(shown):

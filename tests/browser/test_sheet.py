@@ -42,7 +42,7 @@ def tile(book, unit):
 def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet):
     book = sheet()
     total = book.ask("next(row['channels'] for row in explorer._layer_list if row['name'] == explorer.layer)")
-    until(book, f"s.drawn === '{total}' && s.state === 'done'", 180)
+    until(book, f"s.drawn === '{total}' && s.state === 'done'", 600)
     assert book.ask("len(explorer.sheet.done)") == total
     picture = tile(book, 0).locator("img")
     assert picture.evaluate("i => i.complete && i.naturalWidth") == book.ask("min(128, explorer.sheet[0].image.width)")
@@ -124,7 +124,7 @@ def test_another_layer_is_another_sheet_and_the_first_is_kept(sheet):
 def test_a_page_that_is_loaded_again_shows_every_picture_again(sheet):
     book = sheet("explorer = UnitExplorer(layer='conv1', recipe=quick, size=64, threads=1)\nexplorer")
     total = book.ask("len(explorer.sheet)")
-    until(book, f"s.drawn === '{total}' && s.state === 'done'", 180)
+    until(book, f"s.drawn === '{total}' && s.state === 'done'", 600)
     book.save()
     book.load()
     # it was open, so it opens by itself
