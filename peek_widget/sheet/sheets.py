@@ -99,7 +99,7 @@ def contact_sheet(
         ``sheet = contact_sheet(model, "features.12", store="sheets/features.12").draw()``
     """
     return ContactSheet(
-        _network(model, input_size, preprocess, device),
+        _network(model, input_size=input_size, preprocess=preprocess, device=device),
         layer,
         as_recipe(recipe),
         units=units,
@@ -116,17 +116,12 @@ def contact_sheet(
     )
 
 
-def _network(
-    model: nn.Module | ModelCopy | Network | str,
-    input_size: int | None,
-    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None,
-    device: str | torch.device | None,
-) -> Network:
+def _network(model: nn.Module | ModelCopy | Network | str, **reading: Any) -> Network:
     if isinstance(model, str):
         from peek_widget.zoo.named import by_name
 
         model = by_name(model)
-    return model if isinstance(model, Network) else read(model, input_size, preprocess, device)
+    return model if isinstance(model, Network) else read(model, **reading)
 
 
 class ContactSheet:
@@ -209,7 +204,7 @@ class ContactSheet:
             SheetStoreError: if there is no sheet, or it was drawn from another model.
         """
         call = SheetHeader.read_call(Store(path))
-        network = _network(model, call.pop("input_size"), preprocess, device)
+        network = _network(model, input_size=call.pop("input_size"), preprocess=preprocess, device=device)
         return cls(network, store=path, **call, **options)
 
     def __len__(self) -> int:

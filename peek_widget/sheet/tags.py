@@ -178,8 +178,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
     def merge(self, other: Tags) -> Tags:
         """Add everything that other tags say, as one edit; returns these. ``a | b`` makes new ones.
 
-        Nothing is lost: a unit has the tags of both, and is reviewed if it is in either. Merging twice changes nothing
-        more; which comes first decides only the order and the case.
+        A unit has the tags of both, and is reviewed if it is in either. Which comes first decides the order and case.
         """
         if not isinstance(other, Tags):
             raise TagError(f"merge takes Tags; a {type(other).__name__} was given (Tags.load reads a file).")
@@ -239,8 +238,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
     def to_csv(self) -> str:
         """Return a table with the columns layer, unit, tag: a row a tag, and one with no tag where nothing was found.
 
-        A cell that a spreadsheet would run as a formula (=, +, -, @ first) gets an apostrophe in front;
-        :meth:`from_csv` takes it off.
+        A cell that a spreadsheet would run as a formula gets an apostrophe in front; :meth:`from_csv` takes it off.
         """
         return tags_io.to_csv(self._items())
 
