@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget.ascent.base import Activations, Objective, layer_words
-from peek_widget.ascent.position import as_place, check_place, middle, on_map, place_words
+from peek_widget.ascent.position import as_position, check_position, describe_position, middle, on_map
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.network import Network
 
@@ -51,7 +51,7 @@ class Direction(Objective):
         # frozen; this is its construction
         object.__setattr__(self, "vector", _numbers(self.vector))
         object.__setattr__(self, "power", _power(self.power))
-        object.__setattr__(self, "at", as_place(self.at))
+        object.__setattr__(self, "at", as_position(self.at))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class Direction(Objective):
                 f"{len(self.vector)} were given."
             )
         if self.at not in (None, "center"):
-            check_place(self.at, self.layer, layer)
+            check_position(self.at, self.layer, layer)
 
     def bind(self, network: Network) -> Objective:
         """Return the objective with its vector on the network's device."""
@@ -107,7 +107,7 @@ class Direction(Objective):
     def words(self) -> str:
         """For example ``the direction (0.1, -2, 0.5, ...) of features.12 at the middle``."""
         numbers = ", ".join(f"{v:.3g}" for v in self.vector[:3]) + (", ..." if len(self.vector) > 3 else "")
-        place = "" if self.at is None else " " + place_words(None if self.at == "center" else self.at)
+        place = "" if self.at is None else " " + describe_position(None if self.at == "center" else self.at)
         return f"the direction ({numbers}) of {layer_words(self.layer)}{place}"
 
     def least(self) -> str:

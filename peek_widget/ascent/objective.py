@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from peek_widget.ascent.base import Activations, Objective, Sum, Term, layer_words
-from peek_widget.ascent.position import as_place, check_place, is_whole, middle, on_map, place_words
+from peek_widget.ascent.position import as_position, check_position, describe_position, is_whole, middle, on_map
 from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
 
@@ -73,7 +73,7 @@ class Neuron(Objective):
     at: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "at", as_place(self.at))  # frozen; this is its construction
+        object.__setattr__(self, "at", as_position(self.at))  # frozen; this is its construction
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ class Neuron(Objective):
         """Raise LayerError or UnitError if there is no such unit or position."""
         network.check_unit(self.layer, self.unit)
         if self.at is not None:
-            check_place(self.at, self.layer, network.layer(self.layer))
+            check_position(self.at, self.layer, network.layer(self.layer))
 
     def __call__(self, activations: Activations) -> Tensor:
         """Return the activation at that position, ``[M]``."""
@@ -101,7 +101,7 @@ class Neuron(Objective):
 
     def words(self) -> str:
         """For example ``unit 10 of features.12 at row 3, column 4``."""
-        return f"unit {self.unit} of {layer_words(self.layer)} {place_words(self.at)}"
+        return f"unit {self.unit} of {layer_words(self.layer)} {describe_position(self.at)}"
 
     def least(self) -> str:
         """For example ``what unit 10 of features.12 at the middle likes least``."""

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from peek_widget.ascent import Objective, Recipe, presets, unit_objective
-from peek_widget.ascent.position import as_place, check_place
+from peek_widget.ascent import Objective, Recipe, position, presets, unit_objective
 from peek_widget.errors import PeekError, RecipeError, UnitError
 from peek_widget.live.snapshot import Target
 from peek_widget.network import OUTPUT, Layer, Network
@@ -121,9 +120,9 @@ def check_position(layer: Layer, at: Any) -> tuple[int, int] | None:
     if not layer.spatial:
         what = "the output" if layer.name == OUTPUT else f"layer {layer.name}"
         raise UnitError(f"at={at!r}: {what} has no map to choose a position on; leave at as None.")
-    position = as_place(at)
-    check_place(position, layer.name, layer)
-    return position
+    found = position.as_position(at)
+    position.check_position(found, layer.name, layer)
+    return found
 
 
 def check_unit(unit: Any, now: Selection, choices: Choices) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from peek_widget.ascent import Objective, Recipe
-from peek_widget.ascent.position import place_words
+from peek_widget.ascent.position import describe_position
 
 __all__ = ["BackgroundTask", "Publish", "RunningAscent", "Snapshot", "Start", "Target", "Update"]
 
@@ -69,7 +69,7 @@ class Target:
         elif self.objective == "channel":
             what = f"{what}, mean over the map"
         elif self.objective == "neuron" and self.at is not None:
-            what = f"{what}, {place_words(self.at)}"
+            what = f"{what}, {describe_position(self.at)}"
         if self.negative:
             what = f"{what}, minimized"
         return what if self.start is None else f"{what}, starting from {self.start.name}"
