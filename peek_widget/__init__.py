@@ -28,7 +28,22 @@ from peek_widget.ascent import (
     save_animation,
 )
 from peek_widget.comparison import Comparison, compare
-from peek_widget.errors import PeekError
+from peek_widget.errors import (
+    AscentError,
+    DatasetError,
+    EvidenceStoreError,
+    FileError,
+    LayerError,
+    ModelError,
+    NotDrawnError,
+    PeekError,
+    RecipeError,
+    SheetStoreError,
+    SizeError,
+    StoreError,
+    TagError,
+    UnitError,
+)
 from peek_widget.evidence import (
     Crop,
     Evidence,
@@ -43,60 +58,105 @@ from peek_widget.evidence import (
     survey,
     top_crops,
 )
-from peek_widget.network import Layer, Preprocess, layers
+from peek_widget.network import Layer, Network, Preprocess, layers, read
 
 if TYPE_CHECKING:
     from peek_widget.explorer import UnitExplorer
     from peek_widget.game.page import GuessingGame
-    from peek_widget.sheet import ContactSheet, SheetUnit, Tags, contact_sheet
+    from peek_widget.live.comparison_service import LiveComparison
+    from peek_widget.sheet import (
+        Agreement,
+        ContactSheet,
+        Count,
+        SheetUnit,
+        Suggestion,
+        Tags,
+        agreement,
+        contact_sheet,
+        kappa,
+    )
 
 __all__ = [
+    "Agreement",
     "Ascent",
+    "AscentError",
     "Channel",
     "Comparison",
     "ContactSheet",
+    "Count",
     "Crop",
+    "DatasetError",
     "Direction",
     "Diversity",
     "Drawing",
     "Evidence",
     "EvidencePass",
+    "EvidenceStoreError",
+    "FileError",
     "GuessingGame",
     "Layer",
+    "LayerError",
     "LayerEvidence",
+    "LiveComparison",
     "LoaderOptions",
     "Logit",
+    "ModelError",
+    "Network",
     "Neuron",
+    "NotDrawnError",
     "Objective",
     "PeekError",
     "Preprocess",
     "Recipe",
+    "RecipeError",
     "Result",
+    "SheetStoreError",
     "SheetUnit",
+    "SizeError",
     "State",
     "Step",
+    "StoreError",
     "Style",
+    "Suggestion",
     "Survey",
+    "TagError",
     "Tags",
+    "UnitError",
     "UnitEvidence",
     "UnitExplorer",
     "__version__",
     "activations",
+    "agreement",
     "ascend",
     "compare",
     "contact_sheet",
     "fingerprint",
     "interpolate",
+    "kappa",
     "layers",
     "load_evidence",
     "load_recipe",
     "measure_spectrum",
+    "read",
     "render",
     "save_animation",
     "score_pictures",
     "survey",
     "top_crops",
 ]
+
+
+_OF_SHEET = (
+    "Agreement",
+    "ContactSheet",
+    "Count",
+    "SheetUnit",
+    "Suggestion",
+    "Tags",
+    "agreement",
+    "contact_sheet",
+    "kappa",
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -109,7 +169,11 @@ def __getattr__(name: str) -> Any:
         from peek_widget.game.page import GuessingGame
 
         return GuessingGame
-    if name in ("ContactSheet", "SheetUnit", "Tags", "contact_sheet"):
+    if name == "LiveComparison":
+        from peek_widget.live.comparison_service import LiveComparison
+
+        return LiveComparison
+    if name in _OF_SHEET:
         from peek_widget import sheet
 
         return getattr(sheet, name)
