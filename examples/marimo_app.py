@@ -22,7 +22,7 @@ def _(mo):
 
 @app.cell
 def _(UnitExplorer, mo):
-    # the bundled network; give UnitExplorer a model of your own
+    # the bundled network; UnitExplorer(model) shows a model of yours
     explorer = mo.ui.anywidget(UnitExplorer())
     explorer
     return (explorer,)
@@ -31,7 +31,7 @@ def _(UnitExplorer, mo):
 @app.cell
 def _(explorer, mo):
     # runs again whenever a control is moved
-    mo.md(f"Unit **{explorer.unit}** of `{explorer.layer}`, by the recipe **{explorer.widget.recipe}**.")
+    mo.md(f"Unit **{explorer.unit}** of `{explorer.layer}`, recipe **{explorer.widget.recipe}**.")
     return
 
 

@@ -55,7 +55,7 @@ def test_the_app_in_marimo_shows_it_and_obeys(marimo_app, strangers):
     slider.press("ArrowRight")
     app.until(f"d.run > {run} && d.state === 'paused'")
     # Python has it too: this cell runs again when a control is moved
-    app.page.get_by_text("Unit 1 of conv5, by the recipe peek").wait_for(timeout=60_000)
+    app.page.get_by_text("Unit 1 of conv5, recipe peek").wait_for(timeout=60_000)
     seen = app.until("true")
     app.root.get_by_role("button", name="Play").click()
     app.until(f"['running', 'done'].includes(d.state) && d.step > {seen['step'] + 3} && d.health === 'ok'")
@@ -87,12 +87,12 @@ def test_the_dashboard_holds_a_visitor_to_its_bounds(dashboard):
     assert shown.is_visible()
 
 
-def test_the_dashboard_lets_go_of_its_network_when_nobody_touches_it(dashboard, tmp_path):
+def test_the_dashboard_releases_its_network_when_nobody_uses_it(dashboard, tmp_path):
     impatient = tmp_path / "impatient.ipynb"
     text = (EXAMPLES / "dashboard.ipynb").read_text(encoding="utf-8")
-    impatient.write_text(text.replace("PATIENCE = 15 * 60", "PATIENCE = 3"), encoding="utf-8")
+    impatient.write_text(text.replace("IDLE_TIMEOUT = 15 * 60", "IDLE_TIMEOUT = 3"), encoding="utf-8")
     assert impatient.read_text() != text
     page = dashboard(path=impatient)
-    page.page.get_by_text("so it let go of its network").wait_for(timeout=90_000)
+    page.page.get_by_text("so its network was released").wait_for(timeout=90_000)
     page.page.wait_for_function("() => !document.querySelector('.peek-root')", timeout=60_000)
     assert page.ask("[t.name for t in __import__('threading').enumerate()].count('peek_widget')") == 0
