@@ -1,17 +1,17 @@
-"""Makes the pictures and figures of the documentation in docs/img, with the project's own code.
+"""Make the pictures and figures of the documentation in docs/img, with the project's own code.
 
     python docs/make_images.py                  all of them
     python docs/make_images.py screens drawing  some:
 
     screens   the widget in JupyterLab: light and dark, 1400 and 700 px wide, on a Chromium (PEEK_CHROMIUM, or PATH)
-    drawing   an animation of units drawing themselves
+    drawing   an animation of units while they are drawn
     sheets    24 random classes and 24 random units of SqueezeNet
     crops     units of the bundled network, drawn, beside their top and bottom crops
     survey    what the bundled network's units are about: the counts and a chart
     real      the counts on SqueezeNet and the 250 real images (numbers only)
-    recipes   the same three of the bundled network under every recipe that has no picture yet, and the page of all
+    recipes   the same three objectives under every recipe that has no picture yet, and the page with all of them
 
-The real network and images are found by PEEK_SHARED or at ../shared; `crops` and `survey` need nothing but the package.
+SqueezeNet's weights and the real images are found by PEEK_SHARED or at ../shared; `crops` and `survey` need neither.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COUNT = 24
 
 
 def contact(pictures: list[torch.Tensor], columns: int, cell: int, gap: int = 8) -> Image.Image:
-    """Pictures in rows, numbered by their order, without labels."""
+    """Return the pictures as a grid, row by row, without labels."""
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * (cell + gap) - gap, rows * (cell + gap) - gap), "white")
     for number, picture in enumerate(pictures):
@@ -55,7 +55,7 @@ def contact(pictures: list[torch.Tensor], columns: int, cell: int, gap: int = 8)
 
 
 def draw(model: torch.nn.Module, objectives: list[Objective]) -> list[torch.Tensor]:
-    """One picture for each objective, a few at a time."""
+    """Draw one picture for each objective, six at a time."""
     network = read(model)
     pictures: list[torch.Tensor] = []
     for start in range(0, len(objectives), 6):
@@ -69,7 +69,7 @@ def sheets() -> None:
     model = squeezenet()
     rng = random.Random(SEED)
     classes = rng.sample(range(1000), COUNT)
-    # Not the last convolution either: its units are the classes.
+    # without the last convolution: its units are the classes
     hidden = [layer for layer in read(model).layers if layer.primary and layer.name.startswith("features")]
     units = [(layer.name, rng.randrange(layer.channels)) for layer in rng.choices(hidden, k=COUNT)]
     units.sort(key=lambda unit: [layer.name for layer in hidden].index(unit[0]))
@@ -96,9 +96,13 @@ def drawing() -> None:
 
 @dataclass
 class Scene:
-    """A cell whose last line shows an explorer, and what is done before the picture is taken.
+    """A cell whose last line displays an explorer, and what happens before the screenshot.
 
-    In Python, by clicks; and what has to be true of the page then.
+    Attributes:
+        cell: source of the cell.
+        ask: an expression that is evaluated in the kernel.
+        click: selectors that are clicked, in this order.
+        until: a JavaScript condition that is waited for.
     """
 
     cell: str
@@ -118,7 +122,7 @@ names = SqueezeNet1_0_Weights.DEFAULT.meta["categories"]
 explorer = UnitExplorer(squeezenet(), class_names=names, layer="", unit=130)
 explorer"""
     ),
-    # Photographs are not ours to show: the bundled network's own kind of images, drawn anew.
+    # images of the bundled network's generator, because we may not publish the photographs
     "explorer-evidence": Scene(
         """from peek_widget import UnitExplorer
 from peek_widget.zoo import Images
@@ -143,7 +147,7 @@ THEMES = {"Light": "", "Dark": "-dark"}
 
 
 def screens() -> None:
-    """Each scene at each width in each theme: the same picture, for the run has ended."""
+    """Take a screenshot of each scene at each width in each theme, after the run has finished."""
     from playwright.sync_api import sync_playwright
 
     from tests.browser.conftest import Server, chromium_path
@@ -171,7 +175,7 @@ def screens() -> None:
                     command = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
                     book.page.evaluate(command, f"JupyterLab {theme}")
                     for width, narrow in WIDTHS.items():
-                        # less what a window has beside the widget: the margins and the cell's prompt
+                        # the window's width less the margins and the cell's prompt
                         book.root.evaluate(f"root => root.parentElement.style.width = '{width - 80}px'")
                         book.page.wait_for_timeout(800)
                         shot = Image.open(io.BytesIO(book.root.screenshot()))
@@ -184,21 +188,21 @@ def screens() -> None:
             server.stop()
 
 
-# -- real images and what a network is about
+# -- dataset examples and surveys
 
 
 IMAGES = 2800
 LAYERS = ("conv3", "conv4", "conv5", "conv6")
 
 
-def found() -> dict[str, LayerEvidence]:
+def gather() -> dict[str, LayerEvidence]:
     return top_crops(bundled(), LAYERS, Images(IMAGES, seed=SEED))
 
 
 def evidence_crops() -> None:
-    """A row for each unit: as drawn, its five best crops, one whole image with the best framed, its two worst."""
-    evidence, chance = found(), random.Random(SEED)
-    units = [(name, unit) for name in LAYERS for unit in sorted(chance.sample(range(len(evidence[name])), 2))]
+    """Make a row for each unit: its picture, its top five crops, the image of the first, its bottom two crops."""
+    evidence, rng = gather(), random.Random(SEED)
+    units = [(name, unit) for name in LAYERS for unit in sorted(rng.sample(range(len(evidence[name])), 2))]
     print("row by row:", units)
     drawn = render(bundled(), [Neuron(*unit) for unit in units], "peek", seed=SEED, size=96)
     cell, gap, wide = 88, 6, 20
@@ -222,7 +226,7 @@ def evidence_crops() -> None:
     page.save(OUT / "evidence-crops.webp", quality=85, method=6)
 
 
-def tell(evidence: LayerEvidence, groups: str | None = None) -> None:
+def print_survey(evidence: LayerEvidence, groups: str | None = None) -> None:
     result = survey(evidence, groups)
     print(f"\n{evidence}\n{result}")
     print(result.counts[result.counts["units"] > 0].to_string(index=False))
@@ -231,11 +235,11 @@ def tell(evidence: LayerEvidence, groups: str | None = None) -> None:
 
 
 def evidence_survey() -> None:
-    evidence = found()
+    evidence = gather()
     for name in LAYERS:
         result = survey(evidence[name])
         print(f"\n{name}: {int(result.table['about'].notna().sum())} of {len(evidence[name])} units are about a class")
-    tell(evidence["conv6"])
+    print_survey(evidence["conv6"])
     ax = survey(evidence["conv6"]).plot()
     ax.figure.savefig(OUT / "evidence-survey.png", dpi=110)
     Image.open(OUT / "evidence-survey.png").convert("RGB").save(OUT / "evidence-survey.webp", quality=90, method=6)
@@ -250,23 +254,23 @@ def survey_real() -> None:
         labels=lambda name: int(name[:4]),
     )
     for name in evidence:
-        tell(evidence[name], "imagenet")
-    # Is it the units, or would any labels do? With the labels dealt anew, what is found is found by chance.
+        print_survey(evidence[name], "imagenet")
+    # a permutation test: with shuffled labels, everything that is found is a false positive
     labels = [int(p.name[:4]) for p in sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))]
-    chances: dict[str, list[int]] = {name: [] for name in evidence}
+    false_positives: dict[str, list[int]] = {name: [] for name in evidence}
     for seed in range(20):
-        dealt = labels.copy()
-        random.Random(seed).shuffle(dealt)
-        new = dict(zip(labels, dealt, strict=True))
+        shuffled = labels.copy()
+        random.Random(seed).shuffle(shuffled)
+        new = dict(zip(labels, shuffled, strict=True))
         for name in evidence:
             details = evidence.example_index.details
-            kept = dict(details)
-            for identity, detail in kept.items():
+            original = dict(details)
+            for identity, detail in original.items():
                 details[identity] = type(detail)(detail.name, new[detail.label], detail.size)
-            chances[name].append(int(survey(evidence[name], "imagenet").table["about"].notna().sum()))
+            false_positives[name].append(int(survey(evidence[name], "imagenet").table["about"].notna().sum()))
             details.clear()
-            details.update(kept)
-    print("\nunits about anything, labels dealt anew 20 times:", chances)
+            details.update(original)
+    print("\nunits with a significant group, labels shuffled 20 times:", false_positives)
 
 
 # -- every recipe
@@ -275,22 +279,23 @@ SUBJECTS = {"unit 20 of conv4": Neuron("conv4", 20), "unit 20 of conv6": Neuron(
 
 
 def recipes() -> None:
-    """One picture for each recipe that has none: the same three things under it; and docs/recipes.md round all."""
+    """Draw the same three objectives under each recipe that has no picture yet, and write docs/recipes.md."""
     folder = OUT / "recipes"
     folder.mkdir(exist_ok=True)
     network = read(bundled())
     lines = [
         "# The recipes",
         "",
-        f"The same three under every recipe, drawn from the bundled network with seed 0: {', '.join(SUBJECTS)}. What "
-        "stays when the recipe changes belongs to the unit. Each is as published; networks of another scale than a "
-        "recipe was made for may stay gray under it, and are shown so. Made by `python docs/make_images.py recipes`.",
+        "The same three objectives under every recipe, drawn on the bundled network with seed 0: "
+        f"{', '.join(SUBJECTS)}. What stays when the recipe changes belongs to the unit. Each recipe has its published "
+        "numbers: under one that was made for networks of another scale a picture may stay gray. Made by "
+        "`python docs/make_images.py recipes`.",
         "",
     ]
     for name, preset in presets().items():
         path = folder / f"{name}.webp"
         if not path.exists():
-            # most take minutes, and a new one beside them changes none
+            # most take minutes, and a new recipe does not change the others' pictures
             pictures = [render(network, one, name).images[0] for one in SUBJECTS.values()]
             contact(pictures, 3, 224).save(path, quality=82)
         recipe = preset.recipe

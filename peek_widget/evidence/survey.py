@@ -89,7 +89,7 @@ class Survey:
         lines = [f"{r.units} of {total} units: {r.group}" for r in self.counts.itertuples() if r.units]
         about = int(self.table["about"].notna().sum())
         lines.append(
-            f"{total - about} of {total} units: nothing that can be told from {self.images:,} images "
+            f"{total - about} of {total} units: no significant group in {self.images:,} images "
             f"(false discovery rate {self.level:.0%})"
         )
         hopeless = self.counts[~self.counts["findable"]]

@@ -81,7 +81,7 @@ def test_it_finds_what_was_planted(planted):
     assert found.table["of"].tolist() == [9] * 8
     assert found.table["count"].tolist()[:5] == [9] * 5
     assert found.units("red") == [0]
-    assert str(found).splitlines()[-1].startswith("3 of 8 units: nothing that can be told from 200 images")
+    assert str(found).splitlines()[-1].startswith("3 of 8 units: no significant group in 200 images")
 
 
 def test_groups_are_given_as_labels_names_or_a_function(planted):
