@@ -131,7 +131,7 @@ def class_sheet(side: int = 56, columns: int = 10) -> Image.Image:
 
 
 def _class_table(names: tuple[str, ...], labels: torch.Tensor, said: torch.Tensor) -> str:
-    lines = ["| class | kind | variants | right | most taken for |", "|---|---|---|--:|---|"]
+    lines = ["| class | kind | variants | accuracy | most frequent error |", "|---|---|---|--:|---|"]
     for k, name in enumerate(names):
         answers = said[labels == k]
         counts = torch.bincount(answers, minlength=len(names))
@@ -150,7 +150,7 @@ def _confusions(names: tuple[str, ...], labels: torch.Tensor, said: torch.Tensor
     wrong = matrix.clone().fill_diagonal_(0)
     top = wrong.flatten().topk(count)
     return "\n".join(
-        f"- {names[i // len(names)]} taken for {names[i % len(names)]}: {n} of {int(matrix[i // len(names)].sum())}"
+        f"- {names[i // len(names)]} classified as {names[i % len(names)]}: {n} of {int(matrix[i // len(names)].sum())}"
         for n, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
         if n
     )
@@ -169,7 +169,7 @@ def _at_border(layer: Layer, peaks: Peaks, side: int) -> list[int]:
 
 
 def _unit_table(found: list[Layer], dead: dict[str, list[int]], peaks: dict[str, Peaks], side: int) -> str:
-    lines = ["| layer | units | sees | dead units | at the border |", "|---|--:|--:|--:|--:|"]
+    lines = ["| layer | units | receptive field | dead units | at the border |", "|---|--:|--:|--:|--:|"]
     for layer in found:
         # A receptive field of more than half the image reaches past the border nearly everywhere.
         whole = layer.receptive_field[0] > side / 2

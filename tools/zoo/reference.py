@@ -105,7 +105,7 @@ def measure(
 def table(results: Sequence[Classified]) -> str:
     """Return a Markdown table: how many pictures of each class were classified as it, and as what else."""
     lines = [
-        "| class | " + " | ".join(f"{r.recipe} | taken for" for r in results) + " |",
+        "| class | " + " | ".join(f"{r.recipe} | errors" for r in results) + " |",
         "|---|" + "--:|---|" * len(results),
     ]
     for name in results[0].named:
