@@ -278,7 +278,7 @@ def watched_share(server: Server, context: BrowserContext, options: Any) -> None
 
 
 def steps_a_second(lab: Notebook, seconds: float) -> float:
-    read = "(lambda a: [a.index, __import__('time').perf_counter()])(explorer._run._worker.run.ascent)"
+    read = "(lambda a: [a.index, __import__('time').perf_counter()])(explorer._parts.run._worker.run.ascent)"
     one = lab.ask(read)
     lab.page.wait_for_timeout(1000 * seconds)
     other = lab.ask(read)

@@ -6,10 +6,8 @@ sub-shells they run on a thread of their own, and elsewhere on the main one.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import logging
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,26 +23,19 @@ from traitlets import Bunch, TraitError
 from peek_widget.ascent import Objective, Recipe, save_animation
 from peek_widget.ascent.position import is_whole
 from peek_widget.errors import PeekError
-from peek_widget.evidence import UnitEvidence
-from peek_widget.live import protocol
-from peek_widget.live.catalog import Catalog, default_layer
-from peek_widget.live.choices import Choices, kinds, usual_kind
-from peek_widget.live.comparison_plan import ComparisonPlan
-from peek_widget.live.comparison_service import ComparisonService, LiveComparison
-from peek_widget.live.controls import CONTROL_NAMES, CONTROLS, KNOB_NAMES, Controls, read_state, recipe_name
-from peek_widget.live.examples.service import ExampleService
-from peek_widget.live.export import Exporter, code
-from peek_widget.live.front_end import FrontEnd, poster
-from peek_widget.live.jobs import JobQueue
+from peek_widget.evidence import Evidence, UnitEvidence
+from peek_widget.evidence.dataset import DatasetLike, Labels
+from peek_widget.live.assembly import Assembly
+from peek_widget.live.choices import Choices
+from peek_widget.live.comparison_service import LiveComparison
+from peek_widget.live.control_sync import ControlSync
+from peek_widget.live.controls import CONTROL_NAMES, CONTROLS, recipe_name
+from peek_widget.live.export import code
+from peek_widget.live.front_end import poster
+from peek_widget.live.initial_controls import initial_controls
 from peek_widget.live.model_source import ModelSource
-from peek_widget.live.publisher import Publisher
-from peek_widget.live.router import Router
-from peek_widget.live.routes import route_comparison, route_examples, route_run, route_sheet
-from peek_widget.live.run_service import RunService
-from peek_widget.live.sheet_service import SheetKey, SheetService
-from peek_widget.live.snapshot import Start, Target
-from peek_widget.live.tag_service import TagService
-from peek_widget.live.threads import thread_setter
+from peek_widget.live.routes import make_router
+from peek_widget.live.static import read_static
 from peek_widget.network import Preprocess
 from peek_widget.sheet import ContactSheet, Tags
 from peek_widget.traits import (
@@ -66,9 +57,6 @@ from peek_widget.traits import (
 __all__ = ["UnitExplorer"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
-
-STATIC = Path(__file__).parent / "static"
-_NEW_RUN = [name for name, control in CONTROLS.items() if control.new_run]
 
 
 class UnitExplorer(anywidget.AnyWidget):
@@ -180,9 +168,9 @@ class UnitExplorer(anywidget.AnyWidget):
         *,
         layer: str | nn.Module | None = None,
         unit: int = 0,
-        dataset: Any = None,
+        dataset: DatasetLike | Evidence | None = None,
         class_names: Iterable[str] | None = None,
-        labels: Any = None,
+        labels: Labels = None,
         recipe: Recipe | str | None = None,
         seed: int = 0,
         size: int | None = None,
@@ -206,10 +194,7 @@ class UnitExplorer(anywidget.AnyWidget):
         recipes: Iterable[str] | None = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in CONTROL_NAMES and name != "device"}
-        self._closed = self._following = False
-        self._describing = True
-        self._trait_lock = threading.RLock()
-        self._start: Start | None = None
+        self._closed = False
         self._given = {
             "model": model,
             "input_size": input_size,
@@ -217,84 +202,44 @@ class UnitExplorer(anywidget.AnyWidget):
             "device": device,
             "dataset": dataset,
         }
-        wanted = _without_defaults(given) if state is None else _restored(state, given)
-        self._source = ModelSource(model, input_size, preprocess, device)
-        self._choices = Choices(self._source.current, recipes)
-        controls = self._first_controls(wanted)
-        self._catalog = Catalog(self._source, self._choices, class_names)
-        enter = thread_setter(threads)
-        target = self._target_of(controls)
-        if controls.size is not None:
-            # only the layer can say whether so small an image reaches it
-            self._source.make_ascent(target)
-
-        self._front_end = FrontEnd({trait.name: trait.default_value for trait in self._streams()})
-        self._jobs = JobQueue()
-        self._exporter = Exporter(self._source)
-        self._comparisons = ComparisonService(self._front_end, _wake_of(weakref.ref(self)))
-        publisher = Publisher(self._front_end, self._exporter)
-        self._run = RunService(
-            self._source.make_ascent,
-            publisher.publish,
-            target=target,
-            knobs=controls.knobs(),
-            playing=controls.playing,
-            enter=enter,
-            background=(self._jobs, self._comparisons),
-            resume_ascent=self._source.resume_ascent,
-            weights=self._source.weights_version,
+        source = ModelSource(model, input_size, preprocess, device)
+        choices = Choices(source.current, recipes)
+        controls = initial_controls(given, state, _DEFAULTS, choices)
+        streams = {name: trait.default_value for name, trait in self.traits().items() if isinstance(trait, StreamTrait)}
+        parts = self._parts = Assembly(
+            source,
+            choices,
+            controls,
+            streams=streams,
+            class_names=class_names,
+            dataset=dataset,
+            labels=labels,
+            threads=threads,
+            sheet_store=sheet_store,
         )
-        run = self._run
-        self._front_end.publish(status=run.status())
-        self._examples = None
-        if dataset is not None:
-            self._examples = publisher.examples = ExampleService(
-                dataset,
-                labels,
-                front_end=self._front_end,
-                network=self._source.current,
-                watched=run.watched,
-                drawing=lambda: run.running,
-            )
-            self._front_end.publish(evidence_status={"state": "waiting", "text": "", "problem": ""})
-        self._tags = TagService(self._front_end, self._source.current, controls.layer)
-        self._sheets = SheetService(
-            self._sheet_key(controls),
-            network=self._source.current,
-            front_end=self._front_end,
-            watched=run.watched,
-            drawing=lambda: run.running,
-            tags=self._tags.book.tags,
-            evidence=self._examples.complete_evidence if self._examples is not None else lambda _: None,
-            store=None if sheet_store is None else str(sheet_store),
-        )
-        self._tags.stored = self._sheets.save_tags
         for name, value in (("tags", tags), ("tag_keys", tag_keys)):
             if value is not None:
-                self._tags.assign(name, value)
-
+                parts.tags.assign(name, value)
+        self._sync = ControlSync(self, parts)
         super().__init__(
             **controls.values(),
-            _layer_list=self._catalog.layers(controls.layer),
-            _recipe_list=self._catalog.recipes(controls.recipe),
-            _knobs=self._catalog.knobs(),
-            class_names=self._catalog.class_names,
-            _about=self._catalog.about(),
+            _layer_list=parts.catalog.layers(controls.layer),
+            _recipe_list=parts.catalog.recipes(controls.recipe),
+            _knobs=parts.catalog.knobs(),
+            class_names=parts.catalog.class_names,
+            _about=parts.catalog.about(),
         )
-        self._describing = False
-        self._front_end.attach(self)
-        self._router = self._make_router()
+        parts.front_end.attach(self)
+        self._router = make_router(self, parts, self._begin_comparison)
         self.on_msg(self._receive)
-        self.observe(self._begin_run, _NEW_RUN)
-        self.observe(self._set_knob, list(KNOB_NAMES))
-        self.observe(self._play_or_pause, "playing")
-        for service in self._services():
-            # the worker does not keep an explorer alive that nobody else holds, and ends with it
+        self._sync.observe()
+        for service in parts.services:
+            # the services do not keep an explorer alive that nobody else holds, and end with it
             weakref.finalize(self, service.close, 0.0)
         if controls.playing:
-            self._run.start()
-        if self._examples is not None:
-            self._examples.show_unit(controls.layer, controls.unit)
+            parts.run.start()
+        if parts.examples is not None:
+            parts.examples.show_unit(controls.layer, controls.unit)
 
     # -- what one does with it
 
@@ -302,7 +247,7 @@ class UnitExplorer(anywidget.AnyWidget):
         """Go on drawing; a finished run is prolonged."""
         self._check_open()
         if self.playing:
-            self._run.set_playing(True)
+            self._parts.run.set_playing(True)
         self.playing = True
 
     def pause(self) -> None:
@@ -312,12 +257,12 @@ class UnitExplorer(anywidget.AnyWidget):
     def restart(self) -> None:
         """Begin again: same unit, same seed."""
         self._check_open()
-        self._run.restart()
+        self._parts.run.restart()
 
     def step_once(self) -> None:
         """Make one step while paused; while an earlier picture is looked at, show the next one kept."""
         self._check_open()
-        self._run.step_once()
+        self._parts.run.step_once()
 
     @property
     def checkpoint_steps(self) -> list[int]:
@@ -325,7 +270,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
         There are at most 49, evenly thinned out as the run grows; of a large picture fewer (they have 96 MB).
         """
-        return self._run.checkpoint_steps
+        return self._parts.run.checkpoint_steps
 
     def seek(self, step: int) -> None:
         """Pause, and show the picture as it was at a step; the nearest one kept is taken, and `status` says which.
@@ -336,8 +281,8 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: if it is no step, or no step has been made yet.
         """
         step = self._checked_step(step)
-        self._run.seek(step)
-        self._follow(playing=False)
+        self._parts.run.seek(step)
+        self._sync.follow(playing=False)
 
     def resume_from(self, step: int) -> None:
         """Go on drawing from a step; the nearest one kept is taken, and `status` says which.
@@ -349,8 +294,8 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: if it is no step, or no step has been made yet.
         """
         step = self._checked_step(step)
-        self._run.resume_from(step)
-        self._follow(playing=True)
+        self._parts.run.resume_from(step)
+        self._sync.follow(playing=True)
 
     def start_from(self, picture: Any) -> None:
         """Draw the unit from a picture on, rather than from the recipe's own start.
@@ -366,8 +311,8 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: if it is no image. A recipe that can't begin from a picture (`maco`) says so in `status`.
         """
         self._check_open()
-        self._start = self._source.start_from(picture)
-        self._run.set_target(self._target())
+        self._sync.start = self._parts.source.start_from(picture)
+        self._parts.run.set_target(self._sync.target())
         self.play()
 
     def compare(
@@ -393,18 +338,18 @@ class UnitExplorer(anywidget.AnyWidget):
         Raises:
             PeekError: what was asked for is not possible, in a sentence.
         """
-        what = {"recipes": recipes, "seeds": seeds, "units": units}
-        chosen = {
-            name: list(values) if not isinstance(values, str) else values
-            for name, values in what.items()
+        given = {"recipes": recipes, "seeds": seeds, "units": units}
+        what = {
+            name: values if isinstance(values, str) else list(values)
+            for name, values in given.items()
             if values is not None
         }
-        self._comparison_plan(chosen).entries()
-        return self._begin_comparison(chosen)
+        self._parts.comparison_plan(self._sync.controls(), what).entries()
+        return self._begin_comparison(what)
 
     def end_comparison(self) -> None:
         """Put the comparison away; the explorer's own run goes on."""
-        self._comparisons.close()
+        self._parts.comparisons.close()
 
     def save(self, path: str | Path) -> None:
         """Write the picture on screen; the name's ending says in which format.
@@ -417,7 +362,7 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: if there is no picture yet, or the ending names no format that can be written.
             OSError: if the file can't be written.
         """
-        self._exporter.save(path)
+        self._parts.exporter.save(path)
 
     def animation(self, path: str | Path, *, rate: float = 15.0, hold: float = 1.5) -> None:
         """Write the run up to the picture on screen as an animation: a `.gif`, a `.webp` or, with PyAV, an `.mp4`.
@@ -434,7 +379,7 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: if there is no picture yet, or the ending is another.
             OSError: if the file can't be written.
         """
-        save_animation(self._run.checkpoint_pictures, path, rate=rate, hold=hold)
+        save_animation(self._parts.run.checkpoint_pictures, path, rate=rate, hold=hold)
 
     def snapshot(self) -> None:
         """Leave the picture on screen in the notebook, in the output of the cell that calls this.
@@ -445,12 +390,12 @@ class UnitExplorer(anywidget.AnyWidget):
         Raises:
             PeekError: if there is no picture yet.
         """
-        self._exporter.display()
+        self._parts.exporter.display()
 
     @property
     def state(self) -> str:
         """All the controls as JSON, for `UnitExplorer(model, state=...)`."""
-        return self._stored_controls().state()
+        return self._parts.state(self._sync.controls())
 
     def code(self) -> str:
         """A line of Python that makes this explorer again: `UnitExplorer(model, layer="layer3", unit=7)`.
@@ -459,8 +404,8 @@ class UnitExplorer(anywidget.AnyWidget):
         objects go by these names.
         """
         given = {name: value for name, value in self._given.items() if name != "model"}
-        default = usual_kind(self._source.network.layer(self.layer))
-        return code(self._given["model"], self._controls(), given, default)
+        default = self._parts.usual_objective(self.layer)
+        return code(self._given["model"], self._sync.controls(), given, default)
 
     def wait(self, timeout: float | None = None) -> str:
         """Block until the run stands still; for scripts and tests.
@@ -474,12 +419,12 @@ class UnitExplorer(anywidget.AnyWidget):
         Raises:
             TimeoutError: when it still runs after `timeout` seconds.
         """
-        return self._run.wait(timeout)
+        return self._parts.run.wait(timeout)
 
     @property
     def image(self) -> Image.Image | None:
         """The newest picture, exact (not the JPEG that was sent); None before the first."""
-        return self._exporter.picture
+        return self._parts.exporter.picture
 
     @property
     def crops(self) -> UnitEvidence | None:
@@ -488,7 +433,7 @@ class UnitExplorer(anywidget.AnyWidget):
         None without a dataset and before the layer's first image. Those of other units of a layer that was looked at
         are one `explorer.unit = ...` away.
         """
-        return None if self._examples is None else self._examples.crops(self.layer, self.unit)
+        return None if self._parts.examples is None else self._parts.examples.crops(self.layer, self.unit)
 
     @property
     def sheet(self) -> ContactSheet:
@@ -500,16 +445,18 @@ class UnitExplorer(anywidget.AnyWidget):
         Raises:
             PeekError: if there can be none: a recipe that can't draw the layer, a store of another sheet.
         """
-        return self._sheets.sheet()
+        return self._parts.sheets.sheet()
 
     def close(self) -> None:
         """End the worker and take the widget off the page. Its controls then raise, `status["state"]` is "closed"."""
         self._closed = True
-        for service in self._services():
-            if not service.close():
-                log.warning("%s is still in a long step; it ends after it.", type(service).__name__)
-        if hasattr(self, "_run"):
-            self._front_end.publish(status=self._run.status())
+        # there are none where the constructor raised
+        parts: Assembly | None = getattr(self, "_parts", None)
+        if parts is not None:
+            for service in parts.services:
+                if not service.close():
+                    log.warning("%s is still in a long step; it ends after it.", type(service).__name__)
+            parts.front_end.publish(status=parts.run.status())
         super().close()
 
     def __dir__(self) -> list[str]:
@@ -520,8 +467,8 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return (
-            f"UnitExplorer({type(self._source.model).__name__}, layer={self.layer!r}, unit={self.unit}, "
-            f"recipe={recipe_name(self.recipe)!r}, preprocess: {self._source.network.preprocess})"
+            f"UnitExplorer({type(self._parts.source.model).__name__}, layer={self.layer!r}, unit={self.unit}, "
+            f"recipe={recipe_name(self.recipe)!r}, preprocess: {self._parts.source.network.preprocess})"
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -531,22 +478,13 @@ class UnitExplorer(anywidget.AnyWidget):
             bundle[0]["image/png"] = poster(self.image)
         return bundle
 
-    # -- from the front end
+    # -- from the front end and from the traits
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take control values of the front end; what is not a control, or not possible, changes nothing."""
-        self._front_end.remember_route()
-        controls = {name: value for name, value in sync_data.items() if name in CONTROLS}
-        if len(controls) < len(sync_data):
-            refused = ", ".join(sorted(str(name)[:40] for name in sync_data if name not in controls)[:8])
-            log.warning("The front end may not set %s; ignored.", refused)
-        for name in ("recipe", "objective"):
-            # a front end knows names only: the name of one made in Python means that one
-            value = getattr(self, name)
-            if not isinstance(value, str) and controls.get(name) == CONTROLS[name].to_page(value):
-                del controls[name]
-        reset = self._refused_overrides(controls)
-        with self._trait_lock:
+        self._parts.front_end.remember_route()
+        controls, reset = self._sync.accept(sync_data)
+        with self._sync.lock:
             try:
                 super().set_state({**dict.fromkeys(reset), **controls})
                 if reset:
@@ -556,170 +494,27 @@ class UnitExplorer(anywidget.AnyWidget):
                 # its sliders must not stand where Python is not
                 self.send_state(list(controls))
 
-    def _refused_overrides(self, controls: Mapping[str, Any]) -> list[str]:
-        """Return the overrides that the page's choice of a recipe gives back, because that recipe can't have them."""
-        name = controls.get("recipe")
-        if not isinstance(name, str) or name not in self._choices.recipes:
-            return []
-        recipe = Recipe.preset(name)
-        return [
-            knob
-            for knob, value in self._controls().overrides.items()
-            if knob not in controls and not recipe.takes(knob, value)
-        ]
-
     def _receive(self, _widget: Any, content: Any, buffers: Any) -> None:
-        self._front_end.remember_route()
+        self._parts.front_end.remember_route()
         self._router.route(content, buffers)
-
-    def _make_router(self) -> Router:
-        router = Router()
-        router.on(protocol.LoadModule, handler=self._send_module)
-        router.on(protocol.Save, handler=self._send_file)
-        route_comparison(router, self._comparisons, self._begin_comparison)
-        route_run(router, self, self._run, self._front_end)
-        route_sheet(router, self._sheets, self._tags, self._run)
-        route_examples(router, self, self._examples)
-        self._tags.register(router)
-        return router
-
-    def _send_module(self, _: protocol.LoadModule) -> None:
-        self._front_end.send({"kind": "module"}, [_static(name).encode() for name in ("lazy.js", "lazy.css")])
-        self._run.wake()
-
-    def _send_file(self, message: protocol.Save) -> None:
-        self._jobs.add(
-            lambda: self._exporter.send(
-                message.what, self._front_end, comparison=self._comparisons.current, code=self.code
-            )
-        )
-        self._run.wake()
-
-    # -- from the traits
 
     @traitlets.default("_esm")
     def _read_script(self) -> str:
-        return _static("widget.js")
+        return read_static("widget.js")
 
     @traitlets.default("_css")
     def _read_style(self) -> str:
-        return _static("widget.css")
+        return read_static("widget.css")
 
     @traitlets.validate(*CONTROL_NAMES)
     def _check_control(self, proposal: Bunch) -> Any:
-        name = proposal.trait.name
         try:
-            return CONTROLS[name].rule(proposal.value, self._controls(), self._choices)
+            return CONTROLS[proposal.trait.name].rule(proposal.value, self._sync.controls(), self._parts.choices)
         except PeekError as error:
             raise TraitError(str(error)) from error
 
-    def _begin_run(self, change: Bunch) -> None:
-        if self._following:
-            return
-        if change.name == "layer":
-            if self.layer not in [row["name"] for row in self._layer_list]:
-                self._describe(_layer_list=self._catalog.layers(self.layer))
-            self._follow_layer()
-        if change.name == "recipe" and recipe_name(self.recipe) not in [row["name"] for row in self._recipe_list]:
-            self._describe(_recipe_list=self._catalog.recipes(self.recipe))
-        if change.name == "device":
-            self._source.device = self.device
-            self._describe(_about={**self._about, "device": self.device})
-        if change.name in ("layer", "unit"):
-            self._start = None
-            if isinstance(self.objective, Objective):
-                # it was an objective for the unit before
-                self._follow(objective=usual_kind(self._source.network.layer(self.layer)))
-            if self._examples is not None:
-                self._examples.show_unit(self.layer, self.unit)
-        self._run.set_target(self._target())
-        self._sheets.show_sheet(self._sheet_key(self._controls()))
-        if change.name == "layer":
-            self._tags.show_layer(self.layer)
-
-    def _follow_layer(self) -> None:
-        """Replace what only the last layer had, a unit, an objective, a position, by what the new one has."""
-        layer = self._source.network.layer(self.layer)
-        self._follow(unit=min(self.unit, layer.channels - 1))
-        if isinstance(self.objective, str) and (self.objective not in kinds(layer) or self.objective == "class"):
-            self._follow(objective=usual_kind(layer))
-        self._follow(at=None)
-
-    def _set_knob(self, change: Bunch) -> None:
-        self._run.set_knobs(**{change.name: change.new})
-
-    def _play_or_pause(self, change: Bunch) -> None:
-        if not self._following:
-            self._run.set_playing(change.new)
-
-    def _follow(self, **controls: Any) -> None:
-        """Set controls that follow from something else, of which the services have been told or are about to be."""
-        with self._trait_lock:
-            self._following = True
-            try:
-                for name, value in controls.items():
-                    setattr(self, name, value)
-            finally:
-                self._following = False
-
-    def _describe(self, **values: Any) -> None:
-        """Set traits that describe the explorer."""
-        with self._trait_lock:
-            self._describing = True
-            try:
-                for name, value in values.items():
-                    setattr(self, name, value)
-            finally:
-                self._describing = False
-
-    # -- the parts
-
-    def _services(self) -> list[RunService | ExampleService | SheetService]:
-        """Return the parts that have a thread; fewer where the constructor did not get that far."""
-        found = [getattr(self, name, None) for name in ("_run", "_examples", "_sheets")]
-        return [service for service in found if service is not None]
-
-    def _streams(self) -> list[StreamTrait[Any]]:
-        return [trait for trait in self.traits().values() if isinstance(trait, StreamTrait)]
-
-    def _first_controls(self, wanted: Mapping[str, Any]) -> Controls:
-        network = self._source.network
-        objective = wanted.get("objective")
-        if "layer" in wanted:
-            layer = wanted["layer"]
-        else:
-            layer = objective.layers[0] if isinstance(objective, Objective) else default_layer(network)
-        defaults = {"recipe": self._choices.recipes[0], "device": str(network.model_copy.device)}
-        return Controls(**{**defaults, **wanted, "layer": layer}).checked(self._choices)
-
-    def _controls(self) -> Controls:
-        return Controls.of(self)
-
-    def _stored_controls(self) -> Controls:
-        """Return the controls with None for an objective that is the layer's default."""
-        controls = self._controls()
-        default = usual_kind(self._source.network.layer(self.layer))
-        return dataclasses.replace(controls, objective=None) if controls.objective == default else controls
-
-    def _target(self) -> Target:
-        return self._target_of(self._controls())
-
-    def _target_of(self, controls: Controls) -> Target:
-        name = self._catalog.unit_name(controls.layer, controls.unit)
-        return controls.target(start=self._start, name=name, device=self._source.device)
-
-    def _sheet_key(self, controls: Controls) -> SheetKey:
-        objective = controls.objective
-        if not isinstance(objective, str):
-            objective = usual_kind(self._source.network.layer(controls.layer))
-        return SheetKey(controls.layer, controls.recipe, controls.seed, controls.size, objective)
-
-    def _comparison_plan(self, what: dict[str, Any]) -> ComparisonPlan:
-        return ComparisonPlan(self._source, self._choices, self._catalog, self._controls(), what)
-
     def _begin_comparison(self, what: dict[str, Any]) -> LiveComparison:
-        plan = self._comparison_plan(what)
-        return self._comparisons.begin(plan.make, plan.page_controls())
+        return self._parts.begin_comparison(self._sync.controls(), what)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -735,41 +530,3 @@ class UnitExplorer(anywidget.AnyWidget):
 
 
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(UnitExplorer.__init__).parameters.items()}
-
-
-def _without_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _restored(state: str | Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the controls of a state; PeekError if some were given beside it."""
-    restored = {name: value for name, value in read_state(state).items() if value is not None}
-    beside = sorted(name for name, value in given.items() if value is not None and value != _DEFAULTS[name])
-    if beside:
-        raise PeekError(
-            f"state= holds every control, and {', '.join(beside)} {'was' if len(beside) == 1 else 'were'} given "
-            "beside it: leave the one or the other out, and set what is to differ afterwards."
-        )
-    return restored
-
-
-def _wake_of(explorer: weakref.ref[UnitExplorer]) -> Callable[[], None]:
-    """Return what wakes an explorer's run, without keeping the explorer alive."""
-
-    def wake() -> None:
-        alive = explorer()
-        if alive is not None:
-            alive._run.wake()
-
-    return wake
-
-
-def _static(name: str) -> str:
-    path = STATIC / name
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"The front end has not been built: {path.name} is missing. Install the package with "
-            "`pip install .`, or build it in place with `npm ci && npm run build` in js/."
-        ) from error

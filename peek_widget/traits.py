@@ -1,7 +1,6 @@
 """The kinds of traits that `UnitExplorer` has: controls, descriptions, and what its threads publish.
 
-Each belongs to an object with the attributes `_closed`, `_describing`, `_trait_lock`, `_front_end` and `_tags`, and
-with a method `_choices.check_recipe`.
+Each belongs to an explorer: an object with the attributes `_closed`, `_sync` (`ControlSync`) and `_parts` (`Assembly`).
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class ControlTrait(traitlets.TraitType[_Got, _Set]):
         """Set the value, unless the explorer is closed."""
         if obj._closed:
             raise TraitError(CLOSED)
-        with obj._trait_lock:
+        with obj._sync.lock:
             super().set(obj, value)
 
 
@@ -73,7 +72,7 @@ class ReadOnlyTrait(traitlets.TraitType[_Got, _Got]):
 
     def set(self, obj: Any, value: Any) -> None:
         """Set the value while the explorer describes itself."""
-        if not obj._describing:
+        if not obj._sync.describing:
             raise TraitError(
                 f"{self.name} describes the explorer and cannot be set: it follows the model and the controls. "
                 "Names for the output's units are given as UnitExplorer(model, class_names=[...])."
@@ -93,7 +92,7 @@ class StreamTrait(traitlets.TraitType[_Got, _Got]):
 
     def get(self, obj: Any, cls: Any = None) -> Any:
         """Return what was published last."""
-        return obj._front_end[self.name]
+        return obj._parts.front_end[self.name]
 
     def set(self, obj: Any, value: Any) -> None:
         """Refuse."""
@@ -109,7 +108,7 @@ class TagTrait(StreamTrait[_Got]):
     def set(self, obj: Any, value: Any) -> None:
         """Hand the value to the tag book."""
         try:
-            obj._tags.assign(self.name, value)
+            obj._parts.tags.assign(self.name, value)
         except PeekError as error:
             raise TraitError(str(error)) from error
 
@@ -168,7 +167,7 @@ class RecipeTrait(ControlTrait[Recipe | str, Recipe | str]):
     def validate(self, obj: Any, value: Any) -> Any:
         """Return the recipe, if it is one and offered; whether the overrides fit it is checked afterwards."""
         try:
-            return obj._choices.check_recipe(value)
+            return obj._parts.choices.check_recipe(value)
         except PeekError as error:
             raise TraitError(str(error)) from error
 

@@ -64,7 +64,7 @@ def test_the_explorer_on_squeezenet_as_it_was_trained() -> None:
         assert explorer.wait(300) == "done", explorer.status
         image = torchvision.transforms.functional.to_tensor(explorer.image.resize((224, 224)))[None]
         with torch.no_grad():
-            prepared = explorer._source.network.preprocess(image)
+            prepared = explorer._parts.source.network.preprocess(image)
             assert 130 in model(prepared)[0].topk(5).indices.tolist()  # flamingo
     finally:
         explorer.close()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from peek_widget.evidence import Crop
 from peek_widget.live import protocol
+from peek_widget.live.assembly import Assembly
 from peek_widget.live.comparison_service import ComparisonService
 from peek_widget.live.examples.service import ExampleService
 from peek_widget.live.front_end import FrontEnd
@@ -15,9 +16,18 @@ from peek_widget.live.protocol import LIVE_TRAITS
 from peek_widget.live.router import Router
 from peek_widget.live.run_service import RunService
 from peek_widget.live.sheet_service import SheetService
+from peek_widget.live.static import read_static
 from peek_widget.live.tag_service import TagService
 
-__all__ = ["Actions", "route_comparison", "route_examples", "route_run", "route_sheet"]
+__all__ = [
+    "Actions",
+    "make_router",
+    "route_comparison",
+    "route_downloads",
+    "route_examples",
+    "route_run",
+    "route_sheet",
+]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -43,6 +53,44 @@ class Actions(Protocol):
 
     def start_from(self, picture: Any) -> None:
         """Draw on from a picture."""
+
+    def code(self) -> str:
+        """Return the line of Python that makes the explorer."""
+
+
+def make_router(explorer: Actions, parts: Assembly, begin_comparison: Callable[[dict[str, Any]], object]) -> Router:
+    """Return a router on which every message of the front end has a handler.
+
+    Args:
+        explorer: takes what a user of the page does as a call of its methods.
+        parts: the services that take the rest.
+        begin_comparison: begins a comparison of what it is given.
+    """
+    router = Router()
+    route_downloads(router, explorer, parts)
+    route_comparison(router, parts.comparisons, begin_comparison)
+    route_run(router, explorer, parts.run, parts.front_end)
+    route_sheet(router, parts.sheets, parts.tags, parts.run)
+    route_examples(router, explorer, parts.examples)
+    parts.tags.register(router)
+    return router
+
+
+def route_downloads(router: Router, explorer: Actions, parts: Assembly) -> None:
+    """Have messages handled that ask for a part of the front end or for something to save."""
+    front_end, run = parts.front_end, parts.run
+
+    def send_module(_: protocol.LoadModule) -> None:
+        front_end.send({"kind": "module"}, [read_static(name).encode() for name in ("lazy.js", "lazy.css")])
+        run.wake()
+
+    def send_file(message: protocol.Save) -> None:
+        comparison = parts.comparisons.current
+        parts.jobs.add(lambda: parts.exporter.send(message.what, front_end, comparison=comparison, code=explorer.code))
+        run.wake()
+
+    router.on(protocol.LoadModule, handler=send_module)
+    router.on(protocol.Save, handler=send_file)
 
 
 def route_run(router: Router, explorer: Actions, run: RunService, front_end: FrontEnd) -> None:

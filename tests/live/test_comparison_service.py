@@ -39,10 +39,10 @@ def test_the_pictures_equal_those_of_a_script(explore):  # noqa: F811
     explorer = explore(model, layer="conv2", unit=3)
     explorer.compare(seeds=[0, 4]).wait(60)
     expected = compare(model, "conv2", 3, seeds=[0, 4], recipe=SHORT).run()
-    shown = explorer._comparisons._shown.pictures
+    shown = explorer._parts.comparisons._shown.pictures
     for picture, result in zip(shown, expected.results, strict=True):
         assert np.array_equal(np.asarray(picture), np.asarray(result.pil()))
-    assert explorer._comparisons._shown.activations == expected.measured()
+    assert explorer._parts.comparisons._shown.activations == expected.measured()
     content, buffers = compare_messages(explorer)[-1]
     assert content["state"] == "done"
     assert [item["caption"] for item in content["items"]] == ["seed 0", "seed 4"]
@@ -81,7 +81,7 @@ def test_a_control_changed_meanwhile_makes_the_main_run_take_one_step(explore): 
     eventually(lambda: comparison.state == "drawing")
     explorer.unit = 5
     eventually(lambda: explorer.status["unit"] == 5 and explorer.step == 1)
-    assert explorer._exporter.snapshot.target.unit == 5
+    assert explorer._parts.exporter.snapshot.target.unit == 5
     explorer.end_comparison()
     eventually(lambda: explorer.step > 3)
     assert comparison.state == "closed"
@@ -147,7 +147,7 @@ def test_overrides_apply_to_seeds_and_units(explore):  # noqa: F811
     explorer = explore(model, layer="conv2", unit=3, blur=1.5)
     explorer.compare(units=[3, 4]).wait(60)
     expected = render(model, Neuron("conv2", 4), SHORT.replace(blur=1.5)).pil()
-    assert np.array_equal(np.asarray(explorer._comparisons._shown.pictures[1]), np.asarray(expected))
+    assert np.array_equal(np.asarray(explorer._parts.comparisons._shown.pictures[1]), np.asarray(expected))
     assert "peek, blur=1.5" in compare_messages(explorer)[-1][0]["title"]
 
 
@@ -156,10 +156,10 @@ def test_units_are_drawn_for_the_objective_of_the_main_run(explore):  # noqa: F8
     explorer = explore(model, layer="conv2", unit=3, objective="channel", negative=True)
     explorer.compare(units=[3, 4]).wait(60)
     expected = render(model, -Channel("conv2", 4), SHORT)
-    assert np.array_equal(np.asarray(explorer._comparisons._shown.pictures[1]), np.asarray(expected.pil()))
+    assert np.array_equal(np.asarray(explorer._parts.comparisons._shown.pictures[1]), np.asarray(expected.pil()))
     # the unit's own activation, whichever way it was drawn
     own = measures.still_activation(read(model), Channel("conv2", 4), expected.images[0], SHORT)
-    assert explorer._comparisons._shown.activations[1] == pytest.approx(own)
+    assert explorer._parts.comparisons._shown.activations[1] == pytest.approx(own)
 
 
 def test_the_controls_of_an_item_draw_its_picture_in_the_main_run(explore):  # noqa: F811

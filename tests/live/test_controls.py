@@ -128,7 +128,7 @@ def test_the_device_can_be_changed_while_it_runs(explore):
     explorer.device = "cuda"
     assert explorer.device == explorer._about["device"] == "cuda:0"
     eventually(lambda: explorer.status["state"] == "running" and explorer.step > 3, 60)
-    assert explorer._source.network.model_copy.device.type == "cuda"
+    assert explorer._parts.source.network.model_copy.device.type == "cuda"
 
 
 def test_kinds_follow_the_layer():

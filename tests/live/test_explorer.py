@@ -379,11 +379,11 @@ def test_any_messages_leave_a_possible_state(explore_once, states, content):
     for state in states:
         explorer.comm.receive({"method": "update", "state": state})
     explorer.comm.receive({"method": "custom", "content": content})
-    network = explorer._source.network
+    network = explorer._parts.source.network
     assert 0 <= explorer.unit < network.layer(explorer.layer).channels
     assert 0 <= explorer.seed < 2**63
     assert isinstance(explorer.playing, bool)
-    assert explorer._run.alive
+    assert explorer._parts.run.alive
 
 
 @pytest.fixture

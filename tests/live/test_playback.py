@@ -190,7 +190,7 @@ def test_an_impossible_step_is_refused_in_a_sentence(explore, step):
 def test_the_checkpoints_of_a_real_run_are_bounded(explore):
     explorer = explore(recipe=SHORT.replace(steps=200), layer="conv2")
     explorer.wait(120)
-    kept = explorer._run._worker.run.checkpoints
+    kept = explorer._parts.run._worker.run.checkpoints
     assert 24 <= len(kept.steps) <= 48
     one = kept.nearest(100)
     parts = [one.snapshot.image, *one.state.tensors.values()]

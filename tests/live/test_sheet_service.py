@@ -148,7 +148,7 @@ def test_the_sheet_yields_to_the_main_run(explore, page):
     eventually(lambda: explorer.step > 3)
     watching = page(explorer)
     eventually(lambda: "Waiting for the main run" in watching.state()["text"])
-    service = explorer._sheets
+    service = explorer._parts.sheets
     eventually(lambda: service._rest_until > time.monotonic(), 20)
     explorer.pause()
     explorer.wait(10)

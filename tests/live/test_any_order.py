@@ -94,7 +94,7 @@ class Wishes(RuleBasedStateMachine):
         layer = next(row for row in self.explorer._layer_list if row["name"] == self.explorer.layer)
         assert 0 <= self.explorer.unit < layer["channels"]
         assert self.explorer.objective in layer["objectives"]
-        assert self.explorer._run.alive
+        assert self.explorer._parts.run.alive
 
     def teardown(self):
         explorer = self.explorer
@@ -123,7 +123,7 @@ class Wishes(RuleBasedStateMachine):
             explorer.restart()
             explorer.play()
             assert explorer.wait(60) == "done", explorer.status["text"]
-            objective = explorer._source.objective(explorer._target())
+            objective = explorer._parts.source.objective(explorer._sync.target())
             expected = render(MODEL, objective, SHORT, seed=explorer.seed, size=32)
             if explorer.step == 12:
                 assert np.array_equal(np.asarray(explorer.image), np.asarray(expected.pil()))

@@ -1,0 +1,162 @@
+"""The parts of an explorer: its model, its services and how they are connected."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from peek_widget.evidence import Evidence
+from peek_widget.evidence.dataset import DatasetLike, Labels
+from peek_widget.live.catalog import Catalog
+from peek_widget.live.choices import Choices, usual_kind
+from peek_widget.live.comparison_plan import ComparisonPlan
+from peek_widget.live.comparison_service import ComparisonService, LiveComparison
+from peek_widget.live.controls import Controls
+from peek_widget.live.examples.service import ExampleService
+from peek_widget.live.export import Exporter
+from peek_widget.live.front_end import FrontEnd
+from peek_widget.live.jobs import JobQueue
+from peek_widget.live.model_source import ModelSource
+from peek_widget.live.publisher import Publisher
+from peek_widget.live.run_service import RunService
+from peek_widget.live.sheet_service import SheetKey, SheetService
+from peek_widget.live.snapshot import Start, Target
+from peek_widget.live.tag_service import TagService
+from peek_widget.live.threads import thread_setter
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """The model of an explorer, and the services that work on it.
+
+    None of them refers to the explorer, so that no thread keeps one alive that nobody else holds.
+
+    Args:
+        source: the model.
+        choices: the recipes that are offered.
+        controls: the first values of the controls, checked.
+        streams: the first values of the traits that the services write.
+        class_names: names of the output's units; see `Catalog`.
+        dataset: the real images, or evidence from them; None for none.
+        labels: a label for each image.
+        threads: number of CPU threads of the worker; None for the default.
+        sheet_store: where contact sheets are saved; None keeps them in memory.
+
+    Attributes:
+        source: the model.
+        choices: what can be chosen for it.
+        catalog: its descriptions for the page.
+        front_end: the page.
+        jobs: small jobs for the worker.
+        exporter: the newest picture, and how it is saved.
+        comparisons: the comparison.
+        run: the main run.
+        examples: the dataset examples; None without a dataset.
+        tags: the tags.
+        sheets: the contact sheet of the layer.
+
+    Raises:
+        PeekError: one of its kinds, for anything that is not possible. No thread is left then.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        choices: Choices,
+        controls: Controls,
+        *,
+        streams: Mapping[str, Any],
+        class_names: Iterable[str] | None,
+        dataset: DatasetLike | Evidence | None,
+        labels: Labels,
+        threads: int | None,
+        sheet_store: str | Path | None,
+    ) -> None:
+        self.source, self.choices = source, choices
+        self.catalog: Catalog = Catalog(source, choices, class_names)
+        enter = thread_setter(threads)
+        target = self.target(controls)
+        if controls.size is not None:
+            # only the layer can say whether so small an image reaches it
+            source.make_ascent(target)
+
+        self.front_end: FrontEnd = FrontEnd(streams)
+        self.jobs: JobQueue = JobQueue()
+        self.exporter: Exporter = Exporter(source)
+        self.comparisons: ComparisonService = ComparisonService(self.front_end, lambda: run.wake())
+        publisher = Publisher(self.front_end, self.exporter)
+        self.run: RunService = RunService(
+            source.make_ascent,
+            publisher.publish,
+            target=target,
+            knobs=controls.knobs(),
+            playing=controls.playing,
+            enter=enter,
+            background=(self.jobs, self.comparisons),
+            resume_ascent=source.resume_ascent,
+            weights=source.weights_version,
+        )
+        run = self.run
+        self.front_end.publish(status=run.status())
+        self.examples: ExampleService | None = None
+        if dataset is not None:
+            self.examples = publisher.examples = ExampleService(
+                dataset,
+                labels,
+                front_end=self.front_end,
+                network=source.current,
+                watched=run.watched,
+                drawing=lambda: run.running,
+            )
+            self.front_end.publish(evidence_status={"state": "waiting", "text": "", "problem": ""})
+        self.tags: TagService = TagService(self.front_end, source.current, controls.layer)
+        self.sheets: SheetService = SheetService(
+            self.sheet_key(controls),
+            network=source.current,
+            front_end=self.front_end,
+            watched=run.watched,
+            drawing=lambda: run.running,
+            tags=self.tags.book.tags,
+            evidence=self.examples.complete_evidence if self.examples is not None else lambda _: None,
+            store=None if sheet_store is None else str(sheet_store),
+        )
+        self.tags.stored = self.sheets.save_tags
+
+    @property
+    def services(self) -> list[RunService | ExampleService | SheetService]:
+        """The services that have a thread, in the order in which they are closed."""
+        return [service for service in (self.run, self.examples, self.sheets) if service is not None]
+
+    def usual_objective(self, layer: str) -> str:
+        """Return the default objective of a layer's units."""
+        return usual_kind(self.source.network.layer(layer))
+
+    def target(self, controls: Controls, start: Start | None = None) -> Target:
+        """Return what the main run draws by these controls, from a start picture or the recipe's own start."""
+        name = self.catalog.unit_name(controls.layer, controls.unit)
+        return controls.target(start=start, name=name, device=self.source.device)
+
+    def sheet_key(self, controls: Controls) -> SheetKey:
+        """Return which contact sheet belongs to these controls; a custom objective is not drawn for other units."""
+        objective = controls.objective
+        if not isinstance(objective, str):
+            objective = self.usual_objective(controls.layer)
+        return SheetKey(controls.layer, controls.recipe, controls.seed, controls.size, objective)
+
+    def state(self, controls: Controls) -> str:
+        """Return the JSON of these controls, with None for an objective that is the layer's default."""
+        if controls.objective == self.usual_objective(controls.layer):
+            controls = dataclasses.replace(controls, objective=None)
+        return controls.state()
+
+    def comparison_plan(self, controls: Controls, what: Mapping[str, Any]) -> ComparisonPlan:
+        """Return a comparison that can be begun; see `ComparisonPlan`."""
+        return ComparisonPlan(self.source, self.choices, self.catalog, controls, what)
+
+    def begin_comparison(self, controls: Controls, what: Mapping[str, Any]) -> LiveComparison:
+        """Begin a comparison in place of the last one."""
+        plan = self.comparison_plan(controls, what)
+        return self.comparisons.begin(plan.make, plan.page_controls())
