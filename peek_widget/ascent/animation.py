@@ -1,4 +1,4 @@
-"""A run as an animation: GIF and WebP by Pillow, MP4 where PyAV is installed."""
+"""Animations of a run: GIF and WebP by Pillow, MP4 where PyAV is installed."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ import numpy as np
 from PIL import Image as PILImage
 from torch import Tensor
 
-from peek_widget.ascent.pictures import to_pil
+from peek_widget.ascent.pictures import Picture, to_pil
 from peek_widget.errors import FileError, PeekError
 
-__all__ = ["MOST_FRAMES", "animation", "save_animation"]
+__all__ = ["MAX_FRAMES", "animation", "save_animation"]
 
-MOST_FRAMES = 200
-"""Of an animation, unless told otherwise: a run of any length is thinned out evenly to so many pictures at most."""
+MAX_FRAMES = 200
+"""Default for the largest number of pictures of an animation; longer runs are thinned out evenly."""
 
 ENDINGS = {".gif": "gif", ".webp": "webp", ".mp4": "mp4"}
 
 
 def save_animation(
-    steps: Iterable[Any], path: str | Path, *, rate: float = 20.0, hold: float = 1.5, most: int = MOST_FRAMES
+    steps: Iterable[Step | Picture], path: str | Path, *, rate: float = 20.0, hold: float = 1.5, most: int = MAX_FRAMES
 ) -> None:
-    """Write the pictures of a run as an animation; the name's ending says which: .gif, .webp or .mp4.
+    """Write the pictures of a run as an animation, a .gif, .webp or .mp4 file.
 
-    Pictures that grow on the way are shown at the size of the largest. The first and the last are always there;
-    of more than `most` pictures every second, every fourth, ... is.
+    Pictures of different sizes are shown at the size of the largest. Of more than `most` pictures every second, every
+    fourth, ... is shown, and always the first and the last.
 
     Args:
-        steps: what `ascend` or `compare` gives, or pictures (tensors ``[C, H, W]`` in [0, 1], or PIL images).
-        path: of the file, which is written only when all of it is ready.
-        rate: pictures a second, up to 50.
-        hold: seconds that the last picture stays, before the animation begins again.
-        most: pictures at most.
+        steps: steps of `ascend` or `compare`, or pictures (PIL images, or tensors ``[C, H, W]`` in [0, 1]).
+        path: path of the file; its ending determines the format. It is written only once all of it is encoded.
+        rate: pictures per second, from 1 to 50.
+        hold: seconds, up to 60, for which the last picture is shown before the animation starts again.
+        most: largest number of pictures, from 2.
 
     Raises:
-        FileError: if the ending names none of the three, or .mp4 and PyAV is not installed.
-        PeekError: if there are no pictures, or what is given is none, or a number is out of its range.
+        FileError: for another ending, or for .mp4 without PyAV.
+        PeekError: if there are no pictures, something is neither a step nor a picture, or a number is out of range.
         OSError: if the file can't be written.
 
     Example:
@@ -50,30 +50,34 @@ def save_animation(
     path = Path(path)
     kind = kind_of(path.name)
     if not 1.0 <= rate <= 50.0:
-        raise PeekError(f"rate={rate!r}: give pictures a second from 1 to 50.")
+        raise PeekError(f"rate={rate!r}: give a number of pictures per second from 1 to 50.")
     if isinstance(most, bool) or not isinstance(most, int) or most < 2:
-        raise PeekError(f"most={most!r}: give a number of pictures from 2.")
-    path.write_bytes(animation(_thinned(map(_picture, steps), most), kind, rate=rate, hold=hold))
+        raise PeekError(f"most={most!r}: give a whole number of pictures, at least 2.")
+    path.write_bytes(animation(_thin_out(map(_as_pil, steps), most), kind, rate=rate, hold=hold))
 
 
 def kind_of(name: str) -> str:
-    """By a file's name "gif", "webp" or "mp4"; FileError for any other, and for one that can't be made here."""
+    """Return the format that a file name's ending stands for: "gif", "webp" or "mp4".
+
+    Raises:
+        FileError: for another ending, or for .mp4 without PyAV.
+    """
     kind = ENDINGS.get(Path(name).suffix.lower())
     if kind is None:
         raise FileError(f"{name!r} has no ending that names an animation: give .gif, .webp or .mp4.")
     if kind == "mp4":
-        _video()
+        _pyav()
     return kind
 
 
 def animation(pictures: list[PILImage.Image], kind: str, *, rate: float = 20.0, hold: float = 1.5) -> bytes:
-    """The pictures as the bytes of an animation, "gif", "webp" or "mp4"; see :func:`save_animation`."""
+    """Encode pictures as a "gif", "webp" or "mp4"; see :func:`save_animation` for the arguments."""
     if not pictures:
         raise PeekError("There are no pictures to animate: draw some steps first.")
     if not 0.0 <= hold <= 60.0:
-        raise PeekError(f"hold={hold!r}: give seconds from 0 to 60.")
+        raise PeekError(f"hold={hold!r}: give a number of seconds from 0 to 60.")
     side = max(picture.size for picture in pictures)
-    frames = [_of_size(picture.convert("RGB"), side) for picture in pictures]
+    frames = [_resize(picture.convert("RGB"), side) for picture in pictures]
     if kind == "mp4":
         return _mp4(frames, rate, hold)
     times = [round(1000.0 / rate)] * (len(frames) - 1) + [max(round(1000.0 * hold), round(1000.0 / rate))]
@@ -81,15 +85,15 @@ def animation(pictures: list[PILImage.Image], kind: str, *, rate: float = 20.0, 
     if kind == "webp":
         frames[0].save(into, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0, quality=85)
     else:
-        # A palette of its own for each picture: a run begins in noise and ends in other colors.
-        few = [frame.quantize(256, PILImage.Quantize.MEDIANCUT) for frame in frames]
-        few[0].save(into, "GIF", save_all=True, append_images=few[1:], duration=times, loop=0)
+        # Each picture has its own palette: a run begins with noise and ends with other colors.
+        indexed = [frame.quantize(256, PILImage.Quantize.MEDIANCUT) for frame in frames]
+        indexed[0].save(into, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0)
     return into.getvalue()
 
 
 def _mp4(frames: list[PILImage.Image], rate: float, hold: float) -> bytes:
-    av = _video()
-    # Of the colors of such a video there is one for each two pixels across and down.
+    av = _pyav()
+    # yuv420p has one color sample for two by two pixels, so width and height must be even.
     width, height = (2 * (length // 2) or 2 for length in frames[0].size)
     frames = [*frames, *[frames[-1]] * round(hold * rate)]
     into = io.BytesIO()
@@ -99,7 +103,7 @@ def _mp4(frames: list[PILImage.Image], rate: float, hold: float) -> bytes:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "18"} if codec == "libx264" else {"qscale": "3"}
         for frame in frames:
-            array = np.asarray(_of_size(frame, (width, height)))
+            array = np.asarray(_resize(frame, (width, height)))
             for packet in stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():
@@ -107,7 +111,8 @@ def _mp4(frames: list[PILImage.Image], rate: float, hold: float) -> bytes:
     return into.getvalue()
 
 
-def _video() -> Any:
+def _pyav() -> Any:
+    """Import PyAV; FileError if it is not installed."""
     try:
         return importlib.import_module("av")
     except ImportError as error:
@@ -116,7 +121,7 @@ def _video() -> Any:
         ) from error
 
 
-def _picture(step: Any) -> PILImage.Image:
+def _as_pil(step: Step | Picture) -> PILImage.Image:
     if isinstance(step, PILImage.Image):
         return step
     if isinstance(step, Tensor):
@@ -126,13 +131,13 @@ def _picture(step: Any) -> PILImage.Image:
     if isinstance(getattr(step, "image", None), PILImage.Image):
         return step.image
     raise PeekError(
-        f"A {type(step).__name__} is no step of a run and no picture: give ascend(...), compare(...), PIL images or "
+        f"A {type(step).__name__} is neither a step of a run nor a picture: give ascend(...), compare(...), PIL images or "
         "tensors [C, H, W]."
     )
 
 
-def _thinned(pictures: Iterator[PILImage.Image], most: int) -> list[PILImage.Image]:
-    """At most so many, evenly over all that come, the first and the last among them."""
+def _thin_out(pictures: Iterator[PILImage.Image], most: int) -> list[PILImage.Image]:
+    """Keep at most ``most`` pictures, evenly spaced, with the first and the last among them."""
     kept: list[PILImage.Image] = []
     stride, last, number = 1, None, -1
     for number, picture in enumerate(pictures):
@@ -149,5 +154,5 @@ def _thinned(pictures: Iterator[PILImage.Image], most: int) -> list[PILImage.Ima
     return kept
 
 
-def _of_size(picture: PILImage.Image, size: tuple[int, int]) -> PILImage.Image:
+def _resize(picture: PILImage.Image, size: tuple[int, int]) -> PILImage.Image:
     return picture if picture.size == size else picture.resize(size, PILImage.Resampling.BICUBIC)

@@ -13,62 +13,63 @@ from torch import Tensor, nn
 from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
 
-__all__ = ["LONGEST_WORDS", "Activations", "Objective", "Sum", "Term", "layer_words"]
+__all__ = ["LONGEST_DESCRIPTION", "Activations", "Objective", "Sum", "Term", "describe_layer"]
 
 Activations = Mapping[str, Tensor]
-"""By layer name, before the last ReLU: ``[M, C, H, W]`` for a map, ``[M, C]`` for a vector."""
+"""Activations by layer name, before the last ReLU: ``[M, C, H, W]`` for a feature map, ``[M, C]`` for a vector."""
 
 Term = tuple[str, float, "Objective"]
-"""A name in plain words, a weight, and what it weighs."""
+"""Description, weight and objective of one term of a sum."""
 
-
-LONGEST_WORDS = 10_000
-"""Characters of an objective's words that are written down."""
+LONGEST_DESCRIPTION = 10_000
+"""Largest number of characters of a description in a file; a longer one is cut."""
 
 
 class Objective:
-    """A function of activations that an ascent maximizes. Objectives add, subtract and take a number as weight.
+    """A function of activations that an ascent maximizes.
+
+    Objectives can be added, subtracted, and multiplied or divided by a number.
 
     Args:
-        function: from a mapping of layer names to activations (``[M, C, H, W]``, or ``[M, C]`` for a vector; M
+        function: function from a mapping of layer names to activations (``[M, C, H, W]``, or ``[M, C]`` for a vector; M
             views of one picture) to one value for each view, ``[M]``.
         layers: names of the layers whose activations it reads; ``""`` is the model's output.
-        words: description, as part of a sentence; left out, the function's name and the layers.
+        description: what the function is, as part of a sentence; left out, its name and the layers.
 
     Raises:
-        PeekError: if that is no function, or no list of names.
+        PeekError: if ``function`` is not callable, or ``layers`` not a list of names.
 
     Example:
         ``2 * Channel("features.12", 1) - Channel("features.12", 2)``
     """
 
-    # numpy's numbers leave a product to us, instead of making an array of it.
+    # With this a numpy number times an objective calls __rmul__, instead of making an array.
     __array_ufunc__ = None
 
-    def __init__(self, function: Callable[[Activations], Tensor], layers: Sequence[str], words: str = "") -> None:
+    def __init__(self, function: Callable[[Activations], Tensor], layers: Sequence[str], description: str = "") -> None:
         if not callable(function):
             raise PeekError(f"An Objective is made from a function of activations; got a {type(function).__name__}.")
         if isinstance(layers, str) or not layers:
             raise PeekError(
-                f'layers={layers!r}: give the names of the layers it reads as a list, e.g. ["features.12"].'
+                f'layers={layers!r}: give a list with the names of the layers that it reads, e.g. ["features.12"].'
             )
         self._function = function
         self._layers = tuple(layers)
-        self._words = words
+        self._description = description
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers whose activations it reads."""
+        """Names of the layers whose activations the objective reads."""
         return self._layers
 
     @property
     def centered_on(self) -> str | None:
-        """The layer at whose center position the objective reads; None for one that reads more of the map."""
+        """Name of the layer of whose feature map the objective reads only the center position; else None."""
         return None
 
     @property
     def depends_on_batch(self) -> bool:
-        """Whether a picture's value depends on the others of its batch, so that :meth:`in_batch` is needed."""
+        """Whether a picture's value depends on the other pictures of its batch, see :meth:`in_batch`."""
         return False
 
     def check(self, network: Network) -> None:
@@ -77,10 +78,10 @@ class Objective:
             network.layer(name)
 
     def resolve(self, network: Network) -> Objective:
-        """Return the same objective with its layer named, where it was given as a module of the network's model.
+        """Return the objective with the name of its layer in place of a module of the network's model.
 
         Raises:
-            LayerError: if the module is none of the model, or its forward never runs it.
+            LayerError: if the module is not part of the model, or its forward never runs it.
         """
         layer = getattr(self, "layer", None)
         if not isinstance(layer, nn.Module):
@@ -89,9 +90,9 @@ class Objective:
         return replace(named, layer=network.layer(layer).name)
 
     def bind(self, network: Network) -> Objective:
-        """Return the objective prepared for one ascent on a network: what can be computed once, is.
+        """Return the objective with everything that can be computed once for an ascent on a network.
 
-        The returned objective belongs to that ascent, and is not described, compared or bound again.
+        The returned objective is for that ascent only: it need not be described, compared or bound again.
         """
         return self
 
@@ -103,35 +104,37 @@ class Objective:
         """Return one value for each view of one picture in a batch, ``[count]``.
 
         Args:
-            activations: of the whole group, ``[G * count, ...]``; the views of one picture lie side by side.
-            count: views of each picture.
-            index: number of the picture, from 0 to G - 1.
+            activations: activations of the whole batch by layer name, ``[N * count, ...]``, with the views of one
+                picture next to each other.
+            count: number of views of each picture.
+            index: number of the picture, from 0 to N - 1.
         """
         own = slice(index * count, (index + 1) * count)
         return self({name: values[own] for name, values in activations.items()})
 
     def terms(self) -> tuple[Term, ...]:
-        """Return ``(name, weight, objective)`` for each term of a sum; itself with weight 1 where it is none."""
-        return ((self.words(), 1.0, self),)
+        """Return ``(description, weight, objective)`` for each term of a sum, or for the objective itself."""
+        return ((self.describe(), 1.0, self),)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Describe the objective as part of a sentence, e.g. ``unit 10 of features.12``."""
-        return self._words or f"{_name(self._function)} of {' and '.join(layer_words(n) for n in self.layers)}"
+        return self._description or f"{_name(self._function)} of {' and '.join(describe_layer(n) for n in self.layers)}"
 
-    def least(self) -> str:
-        """Describe the negative objective, as part of a sentence."""
-        return f"the least of {self.words()}"
+    def describe_negative(self) -> str:
+        """Describe the negative objective as part of a sentence."""
+        return f"the negative of {self.describe()}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe the objective for JSON; :func:`~peek_widget.ascent.serialization.objective_from_dict` reads it back.
+        """Return the objective as a dict for JSON.
 
-        A function can't be written down: of such an objective only its words are kept, and None is read back.
+        :func:`~peek_widget.ascent.serialization.objective_from_dict` reads it back. A function can't be written: of such
+        an objective only the description is saved, and None is read back.
         """
-        return {"kind": "custom", "words": self.words()[:LONGEST_WORDS]}
+        return {"kind": "custom", "words": self.describe()[:LONGEST_DESCRIPTION]}
 
     def __add__(self, other: Any) -> Objective:
         if type(other) is int and other == 0:
-            return self  # sum() begins with it
+            return self  # sum() starts with 0
         return Sum.of((1.0, self), (1.0, other)) if isinstance(other, Objective) else NotImplemented
 
     def __sub__(self, other: Any) -> Objective:
@@ -148,7 +151,7 @@ class Objective:
             return NotImplemented
         if _weight(number) == 0.0:
             raise PeekError("An objective can't be divided by 0: give another number.")
-        # Each weight by itself: times 1 / number would be rounded twice.
+        # Each weight divided by itself, because a product with 1 / number would be rounded twice.
         return Sum(tuple((_weight(w / float(number)), o) for w, o in _parts(self)))
 
     def __neg__(self) -> Objective:
@@ -160,7 +163,7 @@ class Objective:
 
 @dataclass(frozen=True, repr=False)
 class Sum(Objective):
-    """A weighted sum of objectives, as +, -, * and / make it. It is flat: sums in it are replaced by their terms.
+    """A weighted sum of objectives, as +, -, * and / make it; sums of sums are flattened.
 
     Args:
         parts: ``(weight, objective)`` for each term.
@@ -170,7 +173,7 @@ class Sum(Objective):
 
     @classmethod
     def of(cls, *parts: tuple[float, Objective]) -> Sum:
-        """Make the sum of objectives that may be sums themselves."""
+        """Make the weighted sum of objectives, which may be sums themselves."""
         return cls(tuple((_weight(weight * w), o) for weight, one in parts for w, o in _parts(one)))
 
     @property
@@ -180,7 +183,7 @@ class Sum(Objective):
 
     @property
     def centered_on(self) -> str | None:
-        """The layer at whose center position all terms read, if there is one."""
+        """Name of the layer of whose feature map all terms read only the center position; else None."""
         centers = {o.centered_on for _, o in self.parts}
         return centers.pop() if len(centers) == 1 else None
 
@@ -190,7 +193,7 @@ class Sum(Objective):
         return any(o.depends_on_batch for _, o in self.parts)
 
     def check(self, network: Network) -> None:
-        """Raise LayerError or UnitError if the network has not what a term needs."""
+        """Raise LayerError or UnitError if the network does not have what a term reads."""
         for _, objective in self.parts:
             objective.check(network)
 
@@ -203,45 +206,49 @@ class Sum(Objective):
         return Sum(tuple((weight, o.bind(network)) for weight, o in self.parts))
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The weighted sum of the terms' values, ``[M]``."""
+        """Return the weighted sum of the terms' values, ``[M]``."""
         first, *rest = (weight * objective(activations) for weight, objective in self.parts)
         return sum(rest, start=first)
 
     def in_batch(self, activations: Activations, count: int, index: int) -> Tensor:
-        """The weighted sum of the terms' values for one picture among others, ``[count]``."""
+        """Return the weighted sum of the terms' values for one picture in a batch, ``[count]``."""
         first, *rest = (weight * o.in_batch(activations, count, index) for weight, o in self.parts)
         return sum(rest, start=first)
 
     def terms(self) -> tuple[Term, ...]:
-        """Return every term; equal names are numbered, from the second on."""
+        """Return all terms; equal descriptions are numbered, from the second on."""
         seen: dict[str, int] = {}
         terms = []
         for weight, objective in self.parts:
-            name = objective.words()
+            name = objective.describe()
             seen[name] = seen.get(name, 0) + 1
             terms.append((name if seen[name] == 1 else f"{name} ({seen[name]})", weight, objective))
         return tuple(terms)
 
-    def words(self) -> str:
-        """Describe all terms with their weights, e.g. ``2 x unit 1 of a, less unit 2 of a``."""
+    def describe(self) -> str:
+        """Describe all terms with their weights, e.g. ``2 x unit 1 of a, minus unit 2 of a``."""
         if len(self.parts) == 1:
             weight, objective = self.parts[0]
-            return _times(weight, objective.words()) if weight >= 0.0 else _times(-weight, objective.least())
-        words = ""
+            return (
+                _times(weight, objective.describe())
+                if weight >= 0.0
+                else _times(-weight, objective.describe_negative())
+            )
+        text = ""
         for weight, objective in self.parts:
-            sign = "less " if weight < 0.0 else "plus " if words else ""
-            words += (", " if words else "") + sign + _times(abs(weight), objective.words())
-        return words
+            sign = "minus " if weight < 0.0 else "plus " if text else ""
+            text += (", " if text else "") + sign + _times(abs(weight), objective.describe())
+        return text
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe the objective for JSON."""
+        """Return the objective as a dict for JSON."""
         return {"kind": "sum", "terms": [{"weight": w, "objective": o.to_dict()} for w, o in self.parts]}
 
     def __repr__(self) -> str:
         return " + ".join(f"{w:g} * {o!r}" for w, o in self.parts)
 
 
-def layer_words(name: str | nn.Module) -> str:
+def describe_layer(name: str | nn.Module) -> str:
     """Describe a layer as part of a sentence."""
     if isinstance(name, nn.Module):
         return f"a {type(name).__name__}"
@@ -258,12 +265,12 @@ def _weight(number: Any) -> float:
     except OverflowError:
         weight = math.inf
     if not math.isfinite(weight):
-        raise PeekError(f"An objective can't have the weight {weight}: give a finite number.")
+        raise PeekError(f"{weight} can't be the weight of an objective: give a finite number.")
     return weight
 
 
-def _times(weight: float, words: str) -> str:
-    return words if weight == 1.0 else f"{weight:g} x {words}"
+def _times(weight: float, description: str) -> str:
+    return description if weight == 1.0 else f"{weight:g} x {description}"
 
 
 def _name(function: Any) -> str:

@@ -1,4 +1,4 @@
-"""A direction in a layer's space of units, as an objective."""
+"""Objective: a direction in a layer's activation space."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from peek_widget.ascent.base import Activations, Objective, layer_words
+from peek_widget.ascent.base import Activations, Objective, describe_layer
 from peek_widget.ascent.position import as_position, check_position, describe_position, middle, on_map
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.network import Network
@@ -19,26 +19,26 @@ from peek_widget.network import Network
 __all__ = ["HIGHEST_POWER", "Direction"]
 
 HIGHEST_POWER = 100.0
-# Lucid's: below this cosine the power no longer makes an activation smaller, so that a start far off still climbs.
+# Lucid's lower bound of the cosine, which keeps a gradient where the initial activations point elsewhere.
 _LEAST_COSINE = 0.1
 
 
 @dataclass(frozen=True, repr=False)
 class Direction(Objective):
-    """How far the activations of a layer go in one direction: the dot product with a vector of unit length.
+    """A direction in activation space: the dot product of a layer's activations with a unit vector.
 
-    With a power it is ``dot * max(0.1, cosine) ** power``, which asks that they go there and nowhere else: Lucid's
-    ``direction`` and the activation atlas (Carter et al. 2019, "Activation Atlas", power 2 in its first version).
-    Lucid leaves the vector's length as it is where the power is 0; here it never matters.
+    With a power it is ``dot * max(0.1, cosine) ** power``, which prefers activations in this direction to large ones
+    in others: Lucid's ``direction``, and the activation atlas (Carter et al. 2019, "Activation Atlas", power 2 in its
+    first version). The vector is normalized; Lucid does not normalize it where the power is 0.
 
     Args:
         layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
         vector: one number for each unit of the layer: a sequence, an array or a tensor. Kept as floats.
-        power: of the cosine, from 0 to 100.
-        at: position (row, column) on the map, or ``"center"``; left out, the mean over all positions.
+        power: exponent of the cosine, from 0 to 100.
+        at: position (row, column) on the feature map, or ``"center"``; left out, the mean over all positions.
 
     Raises:
-        UnitError: if the vector is not one row of finite numbers, or has no length.
+        UnitError: if the vector is not a sequence of finite numbers, or is zero.
         PeekError: if the power is out of range.
     """
 
@@ -55,12 +55,12 @@ class Direction(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layer's name, alone."""
+        """Name of the layer, as the only one."""
         return (self.layer,)
 
     @property
     def centered_on(self) -> str | None:
-        """The layer, where the position is the map's center."""
+        """Name of the layer, where the position is the center; else None."""
         return self.layer if self.at == "center" else None
 
     def check(self, network: Network) -> None:
@@ -68,7 +68,7 @@ class Direction(Objective):
         layer = network.layer(self.layer)
         if len(self.vector) != layer.channels:
             raise UnitError(
-                f"A direction in {layer_words(self.layer)} needs one number for each of its {layer.channels} units; "
+                f"A direction in {describe_layer(self.layer)} needs one number for each of its {layer.channels} units; "
                 f"{len(self.vector)} were given."
             )
         if self.at not in (None, "center"):
@@ -76,20 +76,21 @@ class Direction(Objective):
 
     def bind(self, network: Network) -> Objective:
         """Return the objective with its vector on the network's device."""
-        with torch.inference_mode(False):  # or the gradient could not go through it
-            return _Bound(self, self._unit().to(network.model_copy.device))
+        with torch.inference_mode(False):  # autograd can't use a tensor made in inference mode
+            return _Bound(self, self._normalized().to(network.model_copy.device))
 
     def __call__(self, activations: Activations) -> Tensor:
         """Return the dot product at the position, or its mean over all positions, ``[M]``."""
-        return self._along(activations, self._unit().to(activations[self.layer].device))
+        return self._along(activations, self._normalized().to(activations[self.layer].device))
 
-    def _unit(self) -> Tensor:
+    def _normalized(self) -> Tensor:
         vector = torch.tensor(self.vector, dtype=torch.float64)
-        # First by its largest number, whose square may be too large (or too small) to be one.
+        # Divided by its largest number first, whose square might overflow or underflow.
         vector = vector / vector.abs().max()
         return (vector / vector.norm()).float()
 
     def _along(self, activations: Activations, unit: Tensor) -> Tensor:
+        """Return the value for a unit vector on the activations' device, ``[M]``."""
         values = activations[self.layer]
         if values.ndim == 2:
             values = values[:, :, None, None]
@@ -104,18 +105,14 @@ class Direction(Objective):
             dot = dot * cosine.clamp(min=_LEAST_COSINE) ** self.power
         return dot.mean(dim=(1, 2))
 
-    def words(self) -> str:
-        """For example ``the direction (0.1, -2, 0.5, ...) of features.12 at the middle``."""
+    def describe(self) -> str:
+        """Describe the direction, e.g. ``the direction (0.1, -2, 0.5, ...) of features.12 at the center``."""
         numbers = ", ".join(f"{v:.3g}" for v in self.vector[:3]) + (", ..." if len(self.vector) > 3 else "")
-        place = "" if self.at is None else " " + describe_position(None if self.at == "center" else self.at)
-        return f"the direction ({numbers}) of {layer_words(self.layer)}{place}"
-
-    def least(self) -> str:
-        """Describe the negative objective, as part of a sentence."""
-        return f"what lies farthest against {self.words()}"
+        position = "" if self.at is None else " " + describe_position(None if self.at == "center" else self.at)
+        return f"the direction ({numbers}) of {describe_layer(self.layer)}{position}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe the objective for JSON."""
+        """Return the objective as a dict for JSON."""
         at = list(self.at) if isinstance(self.at, tuple) else self.at
         return {"kind": "direction", "layer": self.layer, "vector": list(self.vector), "power": self.power, "at": at}
 
@@ -124,8 +121,12 @@ class Direction(Objective):
 
 
 class _Bound(Objective):
+    """A direction with its unit vector on the network's device."""
+
     def __init__(self, direction: Direction, unit: Tensor) -> None:
-        super().__init__(lambda activations: direction._along(activations, unit), direction.layers, direction.words())
+        super().__init__(
+            lambda activations: direction._along(activations, unit), direction.layers, direction.describe()
+        )
         self._direction = direction
 
     @property
@@ -135,27 +136,29 @@ class _Bound(Objective):
 
 def _numbers(vector: Any) -> tuple[float, ...]:
     if isinstance(vector, (str, bytes, dict)) or not isinstance(vector, Iterable):
-        raise UnitError(f"A direction is a row of numbers, one for each unit; a {type(vector).__name__} was given.")
+        raise UnitError(f"A direction is a vector with one number for each unit; a {type(vector).__name__} was given.")
     if isinstance(vector, Tensor):
         vector = vector.detach().cpu()
     if getattr(vector, "ndim", 1) != 1:
         raise UnitError(
-            f"A direction is one row of numbers, one for each unit; an array of shape {tuple(vector.shape)} was given."
+            f"A direction is a vector with one number for each unit; an array of shape {tuple(vector.shape)} was given."
         )
     row = vector.tolist() if hasattr(vector, "tolist") else list(vector)
     if not all(isinstance(v, numbers.Real) for v in row):
-        raise UnitError("A direction is a row of real numbers, one for each unit; not all that were given are numbers.")
+        raise UnitError(
+            "A direction is a vector of real numbers, one for each unit; something else is among those given."
+        )
     try:
         row = [float(v) for v in row]
     except OverflowError:
         row = [math.inf]
     if not all(map(math.isfinite, row)):
-        raise UnitError("A direction needs finite numbers: NaN, or an infinite one, was given.")
+        raise UnitError("A direction needs finite numbers: NaN or infinity was given.")
     if not any(row):
         raise UnitError(
-            f"A direction of {len(row)} zeros leads nowhere: give a vector with a number other than 0 in it."
+            f"{len(row)} zeros are not a direction: give a vector with a number other than 0 in it."
             if row
-            else "A direction without numbers leads nowhere: give one number for each unit of the layer."
+            else "An empty vector is not a direction: give one number for each unit of the layer."
         )
     return tuple(row)
 

@@ -145,7 +145,7 @@ class Ascent(Iterator[Step]):
 
     def _render(self) -> Tensor:
         """Render the pictures as they are, ``[N, C, S, S]``; one at a time where that is how they were evaluated."""
-        return self._image.render(each=self._evaluator.per_sample(self.index))
+        return self._image.render(one_by_one=self._evaluator.per_sample(self.index))
 
     def _enter_octave(self) -> None:
         octave, done, _ = self.recipe.octave(min(self.index, self.recipe.steps - 1))
@@ -315,7 +315,7 @@ class Ascent(Iterator[Step]):
         if new.param != old.param or (new.param == "fourier" and new.spectrum_power != old.spectrum_power):
             self._image = from_pictures(self.images.to(self.device), new, frequencies)
         elif isinstance(self._image, Fourier):
-            self._image.set_bands(frequencies)
+            self._image.set_highest_frequencies(frequencies)
         self._rendered = None
         self._record.forget_best()
         self._take_size(side)

@@ -1,7 +1,8 @@
-"""What an ascent maximizes: a channel, a neuron, a class, or anything one can compute from activations.
+"""The objectives of single units: a channel, a neuron, a class.
 
-Further objectives: :mod:`~peek_widget.ascent.direction`, :mod:`~peek_widget.ascent.diversity` (of a whole batch) and
-:mod:`~peek_widget.ascent.style`; :mod:`~peek_widget.ascent.serialization` reads one back from JSON.
+Further objectives are in :mod:`~peek_widget.ascent.base` (functions and sums), :mod:`~peek_widget.ascent.direction`,
+:mod:`~peek_widget.ascent.diversity` and :mod:`~peek_widget.ascent.style`;
+:mod:`~peek_widget.ascent.serialization` reads objectives from JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from peek_widget.ascent.base import Activations, Objective, Sum, Term, layer_words
+from peek_widget.ascent.base import Activations, Objective, Sum, Term, describe_layer
 from peek_widget.ascent.position import as_position, check_position, describe_position, is_whole, middle, on_map
 from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
@@ -21,7 +22,7 @@ __all__ = ["Activations", "Channel", "Logit", "Neuron", "Objective", "Sum", "Ter
 
 @dataclass(frozen=True)
 class Channel(Objective):
-    """A unit at every position of its map: the mean of the channel. Draws a texture that fills the picture.
+    """A unit everywhere: the mean over its feature map. Draws a texture that fills the picture.
 
     Args:
         layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
@@ -33,7 +34,7 @@ class Channel(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layer's name, alone."""
+        """Name of the layer, as the only one."""
         return (self.layer,)
 
     def check(self, network: Network) -> None:
@@ -41,31 +42,27 @@ class Channel(Objective):
         network.check_unit(self.layer, self.unit)
 
     def __call__(self, activations: Activations) -> Tensor:
-        """Mean activation of the channel over its map, ``[M]``."""
+        """Return the mean activation over the feature map, ``[M]``."""
         values = activations[self.layer][:, self.unit]
         return values.flatten(1).mean(1) if values.ndim > 1 else values
 
-    def words(self) -> str:
-        """For example ``unit 10 of features.12``."""
-        return f"unit {self.unit} of {layer_words(self.layer)}"
-
-    def least(self) -> str:
-        """For example ``what unit 10 of features.12 likes least``."""
-        return f"what {self.words()} likes least"
+    def describe(self) -> str:
+        """Describe the objective, e.g. ``unit 10 of features.12``."""
+        return f"unit {self.unit} of {describe_layer(self.layer)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe the objective for JSON."""
+        """Return the objective as a dict for JSON."""
         return {"kind": "channel", "layer": self.layer, "unit": int(self.unit)}
 
 
 @dataclass(frozen=True)
 class Neuron(Objective):
-    """A unit at one position of its map: draws one thing, not a texture of it.
+    """A unit at one position of its feature map. Draws one thing, not a texture.
 
     Args:
         layer: name as in ``named_modules()``, or a module of the model; an ascent replaces a module by its name.
         unit: number of the channel, from 0.
-        at: position (row, column) on the map; left out, its center, ``((H - 1) // 2, (W - 1) // 2)``.
+        at: position (row, column) on the feature map; left out, the center, ``((H - 1) // 2, (W - 1) // 2)``.
     """
 
     layer: str | nn.Module
@@ -77,12 +74,12 @@ class Neuron(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layer's name, alone."""
+        """Name of the layer, as the only one."""
         return (self.layer,)
 
     @property
     def centered_on(self) -> str | None:
-        """The layer, where the position is the map's center."""
+        """Name of the layer, where the position is the center; else None."""
         return self.layer if self.at is None else None
 
     def check(self, network: Network) -> None:
@@ -99,16 +96,12 @@ class Neuron(Objective):
         row, column = middle(*values.shape[1:]) if self.at is None else on_map(self.at, self.layer, *values.shape[1:])
         return values[:, row, column]
 
-    def words(self) -> str:
-        """For example ``unit 10 of features.12 at row 3, column 4``."""
-        return f"unit {self.unit} of {layer_words(self.layer)} {describe_position(self.at)}"
-
-    def least(self) -> str:
-        """For example ``what unit 10 of features.12 at the middle likes least``."""
-        return f"what {self.words()} likes least"
+    def describe(self) -> str:
+        """Describe the objective, e.g. ``unit 10 of features.12 at row 3, column 4``."""
+        return f"unit {self.unit} of {describe_layer(self.layer)} {describe_position(self.at)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe the objective for JSON."""
+        """Return the objective as a dict for JSON."""
         at = None if self.at is None else list(self.at)
         return {"kind": "neuron", "layer": self.layer, "unit": int(self.unit), "at": at}
 
@@ -125,7 +118,7 @@ class Logit(Objective):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The model's output."""
+        """Name of the model's output, as the only layer."""
         return (OUTPUT,)
 
     def check(self, network: Network) -> None:
@@ -133,20 +126,16 @@ class Logit(Objective):
         network.check_unit(OUTPUT, self.unit)
 
     def __call__(self, activations: Activations) -> Tensor:
-        """The class's score, ``[M]``; of a map of scores, their mean."""
+        """Return the score of the class, ``[M]``; where the output is a feature map, its mean."""
         values = activations[OUTPUT][:, self.unit]
         return values.flatten(1).mean(1) if values.ndim > 1 else values
 
-    def words(self) -> str:
-        """For example ``class 207``."""
+    def describe(self) -> str:
+        """Describe the objective, e.g. ``class 207``."""
         return f"class {self.unit}"
 
-    def least(self) -> str:
-        """For example ``what looks least like class 207``."""
-        return f"what looks least like {self.words()}"
-
     def to_dict(self) -> dict[str, Any]:
-        """Describe the objective for JSON."""
+        """Return the objective as a dict for JSON."""
         return {"kind": "logit", "unit": int(self.unit)}
 
 
@@ -157,7 +146,7 @@ def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Obj
     any kind.
 
     Raises:
-        PeekError: if these are no two objectives, or count is below 2.
+        PeekError: if one of the two is not an objective, or ``count`` is not from 2 to 1000.
 
     Example:
         ``render(model, interpolate(Channel("features.12", 1), Channel("features.12", 2)))`` draws five pictures.
@@ -174,21 +163,21 @@ def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Obj
 def unit_objective(
     network: Network, layer: str, unit: int, kind: str | None = None, at: tuple[int, int] | None = None
 ) -> Objective:
-    """Return what a unit is drawn for: the one rule of explorer, sheet, comparison, scores and game.
+    """Return the objective that a unit is drawn for by default, in explorer, sheet, comparison, scores and game.
 
     Args:
-        network: as read.
+        network: the network that has the unit.
         layer: the layer's name; ``""`` is the model's output.
         unit: the unit's number in the layer.
         kind: ``"neuron"`` (one position of the feature map), ``"channel"`` (the mean over the map) or ``"class"``
             (the model's own score); None for the default: a class where the output is a vector, else the neuron.
             A unit of an output without a map is its class whatever is asked for.
-        at: the neuron's (row, column) on the map; None for the center.
+        at: the neuron's position (row, column) on the feature map; None for the center.
     """
     found = network.layer(layer)
     if kind == "class" or (found.name == OUTPUT and not found.spatial):
         return Logit(unit)
     if kind == "channel":
         return Channel(found.name, unit)
-    # of a vector, the one position that there is
+    # a vector has one position
     return Neuron(found.name, unit, at if found.spatial else None)

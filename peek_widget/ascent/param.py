@@ -1,4 +1,4 @@
-"""Parametrizations: what the optimizer moves, and the picture that it stands for."""
+"""Parametrizations: the tensor that the optimizer updates, and how a picture is rendered from it."""
 
 from __future__ import annotations
 
@@ -8,96 +8,98 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peek_widget.ascent.spectrum import at_side, frequencies, recorrelate
+from peek_widget.ascent.spectrum import resample_spectrum, frequencies, recorrelate
 
 __all__ = ["Fourier", "Image", "Maco", "Pixels"]
 
 # Lucid's square root of the color covariance of ImageNet, by its largest column norm.
-_COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
-_COLOUR = _COLOUR / _COLOUR.norm(dim=0).max()
+_COLOR_CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+_COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
 
-# A sigmoid reaches neither black nor white: a given picture's extremes are taken this far inside.
+# A sigmoid reaches neither 0 nor 1: the values of a given picture are clamped to this distance from both.
 _EDGE = 0.5 / 255.0
 
 
 class Image:
-    """A batch of square pictures under optimization.
+    """Base class of the parametrizations: a batch of N square pictures under optimization.
 
     Attributes:
-        parameter: the tensor that the optimizer moves; its first dimension counts the pictures.
+        parameter: the tensor that the optimizer updates; its first dimension is N.
     """
 
     parameter: Tensor
 
-    def render(self, each: bool = False) -> Tensor:
-        """The pictures ``[N, C, S, S]`` in [0, 1], differentiable in ``parameter``.
+    def render(self, one_by_one: bool = False) -> Tensor:
+        """Render the pictures ``[N, C, S, S]`` in [0, 1], differentiable with respect to ``parameter``.
 
         Args:
-            each: one after the other, to the last bit as each would be alone: together they round differently.
+            one_by_one: render each picture by itself, so that its pixels are bit-equal to those of a batch of one;
+                a larger batch rounds differently.
         """
-        if not each or len(self.parameter) == 1:
-            return self._pictures(slice(None))
-        return torch.cat([self._pictures(slice(n, n + 1)) for n in range(len(self.parameter))])
+        if not one_by_one or len(self.parameter) == 1:
+            return self._render(slice(None))
+        return torch.cat([self._render(slice(n, n + 1)) for n in range(len(self.parameter))])
 
-    def _pictures(self, some: slice) -> Tensor:
-        """Some of the pictures."""
+    def _render(self, chosen: slice) -> Tensor:
+        """Render the pictures of a slice of the batch."""
         raise NotImplementedError
 
     def resize(self, side: int) -> None:
-        """Take the pictures over to another size; ``parameter`` is a new tensor afterwards."""
+        """Resize the pictures to ``side`` pixels; ``parameter`` is a new tensor afterwards."""
         raise NotImplementedError
 
 
 class Pixels(Image):
-    """Plain pixels, in gray levels from 0 to 255, the unit in which Øygard's and Yosinski's steps are published.
+    """Plain pixels, in gray levels from 0 to 255: the unit in which Øygard and Yosinski published their step sizes.
 
     Args:
-        start: ``[N, C, S, S]`` in gray levels.
+        start: the initial pictures, ``[N, C, S, S]`` in gray levels.
     """
 
     def __init__(self, start: Tensor) -> None:
         self.parameter: Tensor = start.clamp(0.0, 255.0).requires_grad_()
 
     @classmethod
-    def of(cls, pictures: Tensor) -> Pixels:
-        """Beginning from given pictures ``[N, C, S, S]`` in [0, 1]."""
+    def from_pictures(cls, pictures: Tensor) -> Pixels:
+        """Begin from given pictures ``[N, C, S, S]`` in [0, 1]."""
         return cls(255.0 * pictures)
 
-    def _pictures(self, some: slice) -> Tensor:
-        return self.parameter[some] / 255.0
+    def _render(self, chosen: slice) -> Tensor:
+        return self.parameter[chosen] / 255.0
 
     def resize(self, side: int) -> None:
-        """Bicubic interpolation to another side."""
+        """Resize the pictures by bicubic interpolation."""
         with torch.no_grad():
             larger = F.interpolate(self.parameter, size=(side, side), mode="bicubic", align_corners=False)
         self.parameter = larger.clamp_(0.0, 255.0).requires_grad_()
 
 
 class Fourier(Image):
-    """Spectrum with decorrelated color, through a sigmoid (Olah et al. 2017, "Feature Visualization"; Lucid).
+    """Fourier spectrum with decorrelated color, through a sigmoid (Olah et al. 2017, "Feature Visualization"; Lucid).
 
-    Every frequency is scaled by ``1 / f ** power``, as in natural images, so that a step of equal length moves
-    large forms more than fine grain. Colors are decorrelated for 3 channels only.
+    Every frequency f is scaled by ``1 / f ** power``, as in natural images, so that a step changes coarse forms more
+    than fine detail. Colors are decorrelated for pictures of 3 channels only.
 
     Args:
-        noise: ``[N, C, S, S // 2 + 1, 2]``, real and imaginary parts of the start's unscaled spectrum.
-        side: S, in pixels.
-        power: of the frequency; 1 in Lucid.
-        bands: ``[N]``, the highest frequency that each picture may hold, in cycles a picture; all where left out.
+        noise: the initial unscaled spectrum, real and imaginary parts: ``[N, C, S, S // 2 + 1, 2]``.
+        side: side S of the pictures in pixels.
+        power: exponent of the frequency; 1 in Lucid.
+        highest_frequencies: ``[N]``, the highest frequency that each picture may contain, in cycles per picture; None
+            for no limit.
     """
 
-    def __init__(self, noise: Tensor, side: int, power: float, bands: Tensor | None = None) -> None:
+    def __init__(self, noise: Tensor, side: int, power: float, highest_frequencies: Tensor | None = None) -> None:
         self._power = power
-        everything = torch.full((len(noise),), float(side), dtype=torch.float32, device="cpu")
-        self._bands = everything if bands is None else bands
+        unlimited = torch.full((len(noise),), float(side), dtype=torch.float32, device="cpu")
+        self._highest = unlimited if highest_frequencies is None else highest_frequencies
         self._set(noise, side)
 
     @classmethod
-    def of(cls, pictures: Tensor, power: float, bands: Tensor | None = None) -> Fourier:
-        """Beginning from given pictures ``[N, C, S, S]`` in [0, 1]; what is finer than their bands is left out."""
+    def from_pictures(cls, pictures: Tensor, power: float, highest_frequencies: Tensor | None = None) -> Fourier:
+        """Begin from given pictures ``[N, C, S, S]`` in [0, 1]; frequencies above the highest allowed are removed."""
         count, channels, side = pictures.shape[:3]
-        nothing = torch.zeros(count, channels, side, side // 2 + 1, 2, device=pictures.device, dtype=torch.float32)
-        image = cls(nothing, side, power, bands)
+        zeros = torch.zeros(count, channels, side, side // 2 + 1, 2, device=pictures.device, dtype=torch.float32)
+        image = cls(zeros, side, power, highest_frequencies)
         values = 4.0 * torch.logit(pictures.clamp(_EDGE, 1.0 - _EDGE))
         if image._color is not None:
             values = torch.einsum("nchw,dc->ndhw", values, torch.linalg.inv(image._color))
@@ -106,92 +108,93 @@ class Fourier(Image):
         return image
 
     @property
-    def bands(self) -> Tensor:
-        """``[N]``, the highest frequency that each picture may hold, in cycles a picture."""
-        return self._bands
+    def highest_frequencies(self) -> Tensor:
+        """``[N]``, the highest frequency that each picture may contain, in cycles per picture."""
+        return self._highest
 
-    def set_bands(self, bands: Tensor) -> None:
-        """Let the pictures hold other frequencies than before."""
-        self._bands = bands
+    def set_highest_frequencies(self, frequencies: Tensor) -> None:
+        """Change the highest frequency of each picture, ``[N]`` in cycles per picture."""
+        self._highest = frequencies
         self._set(self.parameter.detach(), self._side)
 
     def _set(self, spectrum: Tensor, side: int) -> None:
         self._side = side
         self.parameter: Tensor = spectrum.requires_grad_()
-        # In double precision and then rounded: the same table on every machine.
+        # Computed in double precision and then rounded, so that the table is the same on every machine.
         frequency = frequencies(side)
-        # Lucid's at the lowest frequency, and in cycles a picture: the same recipe at any size.
+        # Lucid's factor at the lowest frequency; in cycles per picture, so that a recipe has the same effect at any size.
         scale = side / (side * frequency).clamp(min=1.0) ** self._power
-        # Never without the lowest ones: a picture of one color would be left.
-        held = side * frequency <= self._bands.double().clamp(min=1.5).view(-1, 1, 1, 1)
-        scale = scale * held
+        # The lowest frequencies are always allowed: without them only pictures of one color would be possible.
+        allowed = side * frequency <= self._highest.double().clamp(min=1.5).view(-1, 1, 1, 1)
+        scale = scale * allowed
         self.frequency: Tensor = frequency.float().to(spectrum.device)
         self._scale = scale.float().to(spectrum.device)
-        self._color = _COLOUR.to(spectrum.device) if spectrum.shape[1] == 3 else None
+        self._color = _COLOR_CORRELATION.to(spectrum.device) if spectrum.shape[1] == 3 else None
 
-    def _pictures(self, some: slice) -> Tensor:
-        spectrum = torch.view_as_complex(self.parameter[some]) * self._scale[some]
+    def _render(self, chosen: slice) -> Tensor:
+        spectrum = torch.view_as_complex(self.parameter[chosen]) * self._scale[chosen]
         values = torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho") / 4.0
         if self._color is not None:
             values = torch.einsum("nchw,dc->ndhw", values, self._color)
         return torch.sigmoid(values)
 
     def resize(self, side: int) -> None:
-        """Keep the common frequencies; new ones start at zero."""
+        """Resize the pictures: common frequencies are kept, new ones are zero."""
         old = torch.view_as_complex(self.parameter.detach())
         count, channels = old.shape[:2]
         new = torch.zeros(count, channels, side, side // 2 + 1, dtype=old.dtype, device=old.device)
-        # Frequencies 0 .. up - 1 and -1 .. -down; the one at half an even side has no sign and is left out.
-        up = (min(self._side, side) + 1) // 2
-        down = up - 1
-        new[:, :, :up, :up] = old[:, :, :up, :up]
-        if down:
-            new[:, :, -down:, :up] = old[:, :, -down:, :up]
+        # Frequencies 0 .. positive - 1 and -1 .. -negative; the Nyquist frequency of an even side has no sign and is
+        # left out.
+        positive = (min(self._side, side) + 1) // 2
+        negative = positive - 1
+        new[:, :, :positive, :positive] = old[:, :, :positive, :positive]
+        if negative:
+            new[:, :, -negative:, :positive] = old[:, :, -negative:, :positive]
         self._set(torch.view_as_real(new).contiguous(), side)
 
 
 class Maco(Image):
-    """Phases alone are moved; the magnitude of every frequency stays that of natural images (Fel et al. 2023, MACO).
+    """Phases on a fixed magnitude spectrum, that of natural images (MACO, Fel et al. 2023).
 
-    Without it an optimizer spends itself on high frequencies; with it no picture can have more of them than
-    photographs have. As in Xplique's ``maco.py``: phases standardized, inverse transform, standardized values,
-    recorrelated color, sigmoid.
+    Unconstrained, an optimizer raises high frequencies most; here no picture can have more of them than photographs
+    have. The order is that of Xplique's ``maco.py``: standardize the phases, invert the transform, standardize the
+    values, recorrelate the colors, apply a sigmoid.
 
     Args:
-        phases: ``[N, C, S, S // 2 + 1]``, the start.
-        magnitude: ``[C, T, T // 2 + 1]``, of any side T, see :mod:`~peek_widget.ascent.spectrum`.
-        side: S, in pixels.
+        phases: the initial phases in radians, ``[N, C, S, S // 2 + 1]``.
+        magnitude: the magnitudes, ``[C, T, T // 2 + 1]`` for any side T, see :mod:`~peek_widget.ascent.spectrum`.
+        side: side S of the pictures in pixels.
 
     Attributes:
-        blurred: deviation in pixels of the blur that the spectrum has now.
+        blurred: standard deviation in pixels of the blur that the magnitudes have at present.
     """
 
     def __init__(self, phases: Tensor, magnitude: Tensor, side: int) -> None:
         self._side = side
-        self._magnitude = at_side(magnitude, side).to(phases.device)
+        self._magnitude = resample_spectrum(magnitude, side).to(phases.device)
         self.frequency: Tensor = frequencies(side).float().to(phases.device)
         self._transfer: Tensor | None = None
         self.blurred: float = 0.0
         self.parameter: Tensor = phases.requires_grad_()
 
     def blur(self, sigma: float) -> None:
-        """From now on the magnitudes are those of natural images blurred by ``sigma`` pixels."""
+        """Set the magnitudes to those of natural images blurred with standard deviation ``sigma`` in pixels."""
         self.blurred = sigma
         self._transfer = torch.exp(-2.0 * (math.pi * sigma * self.frequency) ** 2) if sigma > 0.0 else None
 
-    def _pictures(self, some: slice) -> Tensor:
-        phases = _standardized(self.parameter[some])
+    def _render(self, chosen: slice) -> Tensor:
+        phases = _standardize(self.parameter[chosen])
         magnitude = self._magnitude if self._transfer is None else self._magnitude * self._transfer
         spectrum = torch.complex(magnitude * torch.cos(phases), magnitude * torch.sin(phases))
-        values = _standardized(torch.fft.irfft2(spectrum, s=(self._side, self._side)))
+        values = _standardize(torch.fft.irfft2(spectrum, s=(self._side, self._side)))
         return torch.sigmoid(recorrelate(values))
 
     def resize(self, side: int) -> None:
-        """Not possible: new frequencies have no phase. A recipe with this image has one size."""
-        raise AssertionError("Recipe refuses octaves of several sizes for this image")
+        """Raise: new frequencies would have no phases, so a recipe with this parametrization has one size."""
+        raise AssertionError("Recipe refuses octaves of several sizes for param='maco'")
 
 
-def _standardized(values: Tensor) -> Tensor:
+def _standardize(values: Tensor) -> Tensor:
     mean = values.mean(dim=(1, 2, 3), keepdim=True)
     deviation = values.std(dim=(1, 2, 3), keepdim=True, correction=0)
     return (values - mean) / (deviation + 1e-5)

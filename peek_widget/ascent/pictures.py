@@ -1,4 +1,4 @@
-"""Pictures in and out: what people hand over as an image, and what Pillow takes."""
+"""Conversion of images: from what users give to tensors, and from tensors to Pillow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from peek_widget.errors import PeekError
 
-__all__ = ["Picture", "as_picture", "fitted", "in_channels", "to_pil"]
+__all__ = ["Picture", "as_picture", "center_square", "match_channels", "to_pil"]
 
 Picture = PILImage.Image | np.ndarray[Any, Any] | Tensor
 """A PIL image, an array ``[H, W]`` or ``[H, W, C]`` (bytes, or numbers in [0, 1]), or a tensor ``[C, H, W]`` in
@@ -20,31 +20,29 @@ Picture = PILImage.Image | np.ndarray[Any, Any] | Tensor
 
 
 def to_pil(image: Tensor, alpha: Tensor | None = None) -> PILImage.Image:
-    """A picture ``[C, H, W]`` in [0, 1] for Pillow: its first three channels as RGB; of fewer the mean, in gray.
-
-    What lies outside is clipped, what is no number is black.
+    """Convert a picture to a PIL image: the first three channels as RGB; of fewer channels the mean, in gray.
 
     Args:
-        image: the picture.
-        alpha: its opacity ``[1, H, W]`` in [0, 1], where it has one.
+        image: ``[C, H, W]`` in [0, 1]; other values are clipped, NaN is black.
+        alpha: opacity, ``[1, H, W]`` in [0, 1], where the picture has one.
     """
     colors = image[:3] if image.shape[0] >= 3 else image.mean(0, keepdim=True)
     levels = colors if alpha is None else torch.cat([colors, alpha.to(colors)])
-    # plane by plane: three times as quick as by pixels, and every frame of the live picture passes here
-    shares = levels.detach().cpu().nan_to_num().clamp_(0.0, 1.0)
-    bands = [PILImage.fromarray(plane) for plane in shares.mul_(255.0).round_().to(torch.uint8).numpy()]
+    # plane by plane: three times as fast as by pixels, and every frame of the live picture is converted here
+    values = levels.detach().cpu().nan_to_num().clamp_(0.0, 1.0)
+    bands = [PILImage.fromarray(plane) for plane in values.mul_(255.0).round_().to(torch.uint8).numpy()]
     return bands[0] if len(bands) == 1 else PILImage.merge({2: "LA", 3: "RGB", 4: "RGBA"}[len(bands)], bands)
 
 
-def as_picture(image: Any) -> Tensor:
-    """What is given as an image as float32 ``[C, H, W]`` in [0, 1].
+def as_picture(image: Picture) -> Tensor:
+    """Convert an image to a tensor, float32 ``[C, H, W]`` in [0, 1].
 
     Args:
         image: a PIL image (RGB unless it is gray), an array ``[H, W]`` or ``[H, W, C]`` (bytes, or numbers in
             [0, 1]), or a tensor ``[C, H, W]`` in [0, 1].
 
     Raises:
-        PeekError: if it is none of these, with what it is.
+        PeekError: if it is anything else.
     """
     if isinstance(image, PILImage.Image):
         image = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
@@ -52,33 +50,33 @@ def as_picture(image: Any) -> Tensor:
         array = image[:, :, None] if image.ndim == 2 else image
         if array.ndim != 3 or array.dtype.kind not in "uifb" or not array.size:
             raise PeekError(
-                f"An array of shape {image.shape} and type {image.dtype} is no image: give [H, W] or [H, W, C] of "
+                f"An array of shape {image.shape} and type {image.dtype} is not an image: give [H, W] or [H, W, C] of "
                 "bytes, or of numbers from 0 to 1."
             )
         scale = 255.0 if array.dtype == np.uint8 else 1.0
         image = torch.from_numpy(np.ascontiguousarray(array).astype(np.float32) / scale).permute(2, 0, 1)
     if not isinstance(image, Tensor):
         raise PeekError(
-            f"A {type(image).__name__} is no image: give a PIL image, an array [H, W, C] or a tensor [C, H, W] in "
+            f"A {type(image).__name__} is not an image: give a PIL image, an array [H, W, C] or a tensor [C, H, W] in "
             "[0, 1]."
         )
     if image.ndim != 3 or not image.numel():
-        raise PeekError(f"A tensor of shape {tuple(image.shape)} is no image: give [C, H, W].")
+        raise PeekError(f"A tensor of shape {tuple(image.shape)} is not an image: give [C, H, W].")
     picture = image.detach().to("cpu", torch.float32)
     low, high = float(picture.min()), float(picture.max())
-    if not (0.0 <= low <= high <= 1.0):  # NaN fails it too
+    if not (0.0 <= low <= high <= 1.0):  # also true for NaN
         raise PeekError(
-            f"The image's values go from {low:g} to {high:g}: give them from 0 to 1 (bytes by 255, and nothing "
-            "normalized)."
+            f"The image's values go from {low:g} to {high:g}: give values from 0 to 1 (bytes divided by 255, and "
+            "not normalized)."
         )
     return picture
 
 
-def in_channels(picture: Tensor, channels: int) -> Tensor:
-    """A picture ``[C, H, W]`` for a model that takes so many channels: gray for all of them, or their mean as gray.
+def match_channels(picture: Tensor, channels: int) -> Tensor:
+    """Convert a picture ``[C, H, W]`` to a number of channels: gray is repeated, colors are averaged to gray.
 
     Raises:
-        PeekError: if there is no such way.
+        PeekError: if neither the picture nor the result is gray and the numbers of channels differ.
     """
     if picture.shape[0] == channels:
         return picture
@@ -92,8 +90,8 @@ def in_channels(picture: Tensor, channels: int) -> Tensor:
     )
 
 
-def fitted(picture: Tensor, side: int) -> Tensor:
-    """The middle square of ``[C, H, W]``, resized to ``[C, side, side]``."""
+def center_square(picture: Tensor, side: int) -> Tensor:
+    """Cut out the central square of a picture ``[C, H, W]`` and resize it to ``[C, side, side]``."""
     height, width = picture.shape[-2:]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2

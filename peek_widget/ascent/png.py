@@ -1,7 +1,7 @@
-"""The chunks of a PNG (https://www.w3.org/TR/png-3/): the texts that it carries, and whether it is whole.
+"""The chunks of a PNG (https://www.w3.org/TR/png-3/): its texts, and whether it is complete.
 
-Read here and not by Pillow, because a file may come from anybody: no pixel is decoded, and no more text than allowed
-is read or unpacked.
+They are not read by Pillow, because a file need not be trusted: here no pixel is decoded, and the amount of text that
+is read or decompressed is limited.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from peek_widget.errors import FileError
 __all__ = ["LARGEST_TEXT", "MOST_CHUNKS", "texts", "whole_png"]
 
 LARGEST_TEXT = 2 * 1024 * 1024
-"""Bytes of a text that are read at most."""
+"""Largest size in bytes of a text that is read."""
 
 MOST_CHUNKS = 100_000
+"""Largest number of chunks before a file is refused."""
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def texts(file: BinaryIO, name: str, keyword: str) -> list[bytes]:
-    """Read the texts that a PNG carries under a keyword, and skip everything else unread.
+    """Read the texts of a PNG under a keyword, and skip everything else unread.
 
     Args:
         file: the PNG, at its beginning.
-        name: what errors call it.
-        keyword: of the text chunks.
+        name: what errors call the file.
+        keyword: keyword of the text chunks.
 
     Raises:
-        FileError: if it is no PNG, is cut off or damaged, or such a text is too large.
+        FileError: if it is not a PNG, is truncated or damaged, or such a text is too large.
     """
     key = keyword.encode() + b"\0"
     if file.read(len(_SIGNATURE)) != _SIGNATURE:
@@ -44,7 +46,7 @@ def texts(file: BinaryIO, name: str, keyword: str) -> list[bytes]:
             file.seek(length - len(start) + 4, io.SEEK_CUR)
             continue
         if length > LARGEST_TEXT:
-            raise FileError(f"{name} carries a recipe of {length} bytes: no more than {LARGEST_TEXT} are read.")
+            raise FileError(f"{name} contains a recipe of {length} bytes: at most {LARGEST_TEXT} are read.")
         rest = file.read(length - len(start) + 4)
         data, checksum = rest[:-4], rest[-4:]
         if len(rest) < length - len(start) + 4:
@@ -56,10 +58,15 @@ def texts(file: BinaryIO, name: str, keyword: str) -> list[bytes]:
 
 
 def whole_png(png: bytes, name: str, keyword: str) -> str | None:
-    """Check every byte of a PNG, and return the text that it carries under a keyword; None if it carries none.
+    """Check every byte of a PNG, and return its text under a keyword; None if there is none.
+
+    Args:
+        png: the bytes of the file.
+        name: what errors call the file.
+        keyword: keyword of the text chunk.
 
     Raises:
-        FileError: if it is no PNG, is cut off, has a byte that is not as it was written, or something behind its end.
+        FileError: if it is not a PNG, is truncated, has a wrong checksum, or bytes after its end.
     """
     key, found = keyword.encode() + b"\0", None
     file = io.BytesIO(png)
@@ -78,14 +85,14 @@ def whole_png(png: bytes, name: str, keyword: str) -> str | None:
         if kind == b"tEXt" and data.startswith(key):
             found = data[len(key) :].decode("latin-1")
         if kind == b"IEND":
-            behind = len(png) - file.tell()
-            if behind:
-                raise FileError(f"{name} has {behind} bytes behind the picture's end.")
+            after = len(png) - file.tell()
+            if after:
+                raise FileError(f"{name} has {after} bytes after the picture's end.")
             return found
 
 
 def _headers(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int]]:
-    """Yield kind and length of every chunk before the end; the caller moves on to the next."""
+    """Yield kind and length of every chunk before the end; the caller moves the file to the next chunk."""
     for number in range(MOST_CHUNKS):
         header = file.read(8)
         if len(header) < 8:
@@ -100,21 +107,21 @@ def _headers(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int]]:
 
 
 def _text(kind: bytes, data: bytes) -> bytes:
-    """Return the text of a chunk after its keyword: plain as we write it, or as a program that rewrote it may."""
-    packed = kind == b"zTXt"
-    if packed:
-        data = data[1:]  # the method, of which there is one
+    """Return the text of a chunk after its keyword, which other programs may have compressed or marked as UTF-8."""
+    compressed = kind == b"zTXt"
+    if compressed:
+        data = data[1:]  # without the compression method, of which there is one
     elif kind == b"iTXt":
-        packed = data[:1] == b"\1"
+        compressed = data[:1] == b"\1"
         parts = data[2:].split(b"\0", 2)  # language, translated keyword, text
         data = parts[2] if len(parts) == 3 else b""
-    if not packed:
+    if not compressed:
         return data
-    unpacker = zlib.decompressobj()
+    decompressor = zlib.decompressobj()
     try:
-        unpacked = unpacker.decompress(data, LARGEST_TEXT)
+        text = decompressor.decompress(data, LARGEST_TEXT)
     except zlib.error as error:
-        raise FileError(f"The recipe in the picture is packed, and can't be unpacked: {error}.") from error
-    if not unpacker.eof:
-        raise FileError(f"The recipe in the picture is packed, and is cut off or larger than {LARGEST_TEXT} bytes.")
-    return unpacked
+        raise FileError(f"The recipe in the picture can't be decompressed: {error}.") from error
+    if not decompressor.eof:
+        raise FileError(f"The recipe in the picture is compressed, and truncated or larger than {LARGEST_TEXT} bytes.")
+    return text

@@ -1,4 +1,4 @@
-"""Provenance: what a picture was drawn from, which a PNG carries along and gives back."""
+"""Provenance: what a picture was drawn from, written into its PNG and read back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from peek_widget._schema import nullable, read_fields, read_json, text, whole
 from peek_widget._version import __version__
-from peek_widget.ascent.base import LONGEST_WORDS, Objective
+from peek_widget.ascent.base import LONGEST_DESCRIPTION, Objective
 from peek_widget.ascent.pictures import as_picture, to_pil
 from peek_widget.ascent.png import LARGEST_TEXT, texts
 from peek_widget.ascent.recipe import Recipe
@@ -29,7 +29,7 @@ from peek_widget.network.fingerprint import DIGITS, fingerprint
 __all__ = ["Drawing", "Origin", "drawing_in", "encode", "fingerprint", "load_recipe", "save"]
 
 KEYWORD = "peek_widget"
-"""Of the PNG's text chunk that holds the JSON."""
+"""Keyword of the PNG's text chunk that contains the JSON."""
 
 FORMAT = 1
 LARGEST_SIDE = 65_536
@@ -40,13 +40,13 @@ class Drawing:
     """What a picture was drawn from.
 
     Attributes:
-        objective: what was maximized; None, read back, for one that can't be written down (a function of the user's
-            own, a style).
+        objective: what was maximized; None in a drawing read from a file that can't contain it (a function of the
+            user's, a style).
         recipe: the numbers of the ascent.
         seed: seed of the initial noise and of the views.
         size: side of the picture in pixels.
-        fingerprint: fingerprint of the model's weights, see :func:`fingerprint`.
-        words: the objective as part of a sentence; left out, its own.
+        fingerprint: hash of the model's weights, see :func:`fingerprint`.
+        words: description of the objective, as part of a sentence; left out, the objective's own.
         version: version of peek_widget that wrote the file.
     """
 
@@ -60,7 +60,7 @@ class Drawing:
 
     def __post_init__(self) -> None:
         if self.objective is not None:
-            object.__setattr__(self, "words", self.objective.words())  # frozen; this is its construction
+            object.__setattr__(self, "words", self.objective.describe())  # frozen; this is its construction
 
     @classmethod
     def load(cls, path: str | Path) -> Drawing:
@@ -82,7 +82,7 @@ class Origin:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Fingerprint of the model as it is when first asked for."""
+        """Fingerprint of the model, computed at the first access."""
         return fingerprint(self.network)
 
     def drawing(self, index: int, size: int) -> Drawing:
@@ -91,19 +91,19 @@ class Origin:
 
 
 def save(path: str | Path, image: Tensor, drawing: Drawing | None = None, alpha: Tensor | None = None) -> None:
-    """Write a picture; the name's ending says in which format.
+    """Write a picture to a file.
 
-    A PNG is lossless and carries the drawing as JSON, which :func:`load_recipe` reads back. Other formats
-    carry the picture alone.
+    A PNG is lossless and contains the drawing as JSON, which :func:`load_recipe` reads back. Other formats contain the
+    picture only.
 
     Args:
-        path: of the file, which is written only when all of it is ready.
-        image: ``[C, H, W]`` in [0, 1].
+        path: path of the file; its ending determines the format. It is written only once all of it is encoded.
+        image: the picture, ``[C, H, W]`` in [0, 1].
         drawing: what it was drawn from.
-        alpha: its opacity, ``[1, H, W]`` in [0, 1].
+        alpha: opacity, ``[1, H, W]`` in [0, 1].
 
     Raises:
-        FileError: if the ending names no format that can be written, or the format has no transparency, or the
+        FileError: if the ending stands for no format that Pillow can write, the format has no transparency, or the
             drawing is larger than :func:`load_recipe` would read.
         OSError: if the file can't be written.
     """
@@ -115,34 +115,32 @@ def save(path: str | Path, image: Tensor, drawing: Drawing | None = None, alpha:
             f"{path.name!r} has no ending that names a format for pictures: .png keeps the recipe too; .jpg, .webp and "
             ".tif hold the picture alone."
         )
-    path.write_bytes(_encoded(image, kind, drawing, alpha, {}))
+    path.write_bytes(_encode(image, kind, drawing, alpha, {}))
 
 
 def encode(
     image: Tensor, drawing: Drawing, alpha: Tensor | None = None, notes: Mapping[str, str] | None = None
 ) -> bytes:
-    """The bytes of the PNG that :func:`save` writes.
+    """Return the bytes of the PNG that :func:`save` would write.
 
     Args:
-        image: ``[C, H, W]`` in [0, 1].
+        image: the picture, ``[C, H, W]`` in [0, 1].
         drawing: what it was drawn from.
-        alpha: its opacity, ``[1, H, W]`` in [0, 1].
-        notes: further texts to carry, by their chunk's keyword (1 to 79 Latin letters, unlike :data:`KEYWORD`).
+        alpha: opacity, ``[1, H, W]`` in [0, 1].
+        notes: further text chunks, by keyword (1 to 79 Latin letters, not :data:`KEYWORD`).
 
     Raises:
         FileError: if the drawing is larger than :func:`load_recipe` would read.
     """
-    return _encoded(image, "PNG", drawing, alpha, notes or {})
+    return _encode(image, "PNG", drawing, alpha, notes or {})
 
 
-def _encoded(
-    image: Tensor, kind: str, drawing: Drawing | None, alpha: Tensor | None, notes: Mapping[str, str]
-) -> bytes:
+def _encode(image: Tensor, kind: str, drawing: Drawing | None, alpha: Tensor | None, notes: Mapping[str, str]) -> bytes:
     options: dict[str, Any] = {"quality": 95}
     if kind == "PNG":
         info = PngImagePlugin.PngInfo() if drawing is None else _info(drawing)
-        for keyword, words in notes.items():
-            info.add_text(keyword, words)
+        for keyword, note in notes.items():
+            info.add_text(keyword, note)
         options = {"pnginfo": info}
     buffer = io.BytesIO()
     try:
@@ -155,47 +153,48 @@ def _encoded(
 
 
 def load_recipe(path: str | Path) -> Drawing:
-    """What the picture in a PNG was drawn from, as :func:`save` (or ``Result.save``) wrote it.
+    """Read what the picture in a PNG was drawn from, as :func:`save` (or ``Result.save``) wrote it.
 
-    The file may come from anybody: nothing in it is run, no pixel is decoded, and no more than 2 MiB of text is
-    read.
+    The file need not be trusted: nothing in it is executed, no pixel is decoded, and at most 2 MiB of text are read.
 
     Raises:
-        FileError: if it is not a PNG, is cut off or damaged, or carries no drawing, more than one, or one that is
-            too large, no JSON, or has an unknown field, a missing one or an impossible value. RecipeError and
-            UnitError likewise, for the recipe and for a direction in it.
+        FileError: if it is not a PNG, is truncated or damaged, or contains no drawing or more than one, or one that is
+            too large, not JSON, or has an unknown field, a missing one or an impossible value.
+        RecipeError: for an impossible value in the recipe.
+        UnitError: for an impossible vector of a ``Direction``.
         OSError: if the file can't be read.
     """
     path = Path(path)
     with path.open("rb") as file:
-        return _only(texts(file, path.name, KEYWORD), path.name)
+        return _the_only(texts(file, path.name, KEYWORD), path.name)
 
 
 def drawing_in(png: bytes, name: str) -> Drawing:
-    """Return what :func:`load_recipe` returns, for a PNG's bytes; ``name`` is what errors call them."""
-    return _only(texts(io.BytesIO(png), name, KEYWORD), name)
+    """Read the drawing in the bytes of a PNG, like :func:`load_recipe`; ``name`` is what errors call the file."""
+    return _the_only(texts(io.BytesIO(png), name, KEYWORD), name)
 
 
-def _only(found: list[bytes], name: str) -> Drawing:
+def _the_only(found: list[bytes], name: str) -> Drawing:
+    """Read the one drawing among the texts of a PNG; FileError if there is none, or more than one."""
     if not found:
         raise FileError(
-            f"{name} carries no recipe: only a PNG that peek_widget saved does, and programs that rewrite "
+            f"{name} contains no recipe: only a PNG saved by peek_widget does, and programs that rewrite "
             "pictures often drop it."
         )
     if len(found) > 1:
-        raise FileError(f"{name} carries {len(found)} recipes, and there is no telling which is its own.")
+        raise FileError(f"{name} contains {len(found)} recipes, and it is not clear which is the picture's.")
     return _read(found[0])
 
 
-# What is kept
+# The JSON of a drawing
 
 
 def _info(drawing: Drawing) -> PngImagePlugin.PngInfo:
-
+    """Make the text chunk of a drawing; FileError if it could not be read back."""
     described = {
         "format": FORMAT,
         "objective": None if drawing.objective is None else drawing.objective.to_dict(),
-        "words": drawing.words[:LONGEST_WORDS],
+        "words": drawing.words[:LONGEST_DESCRIPTION],
         "recipe": json.loads(drawing.recipe.to_json()),
         "seed": operator.index(drawing.seed),
         "size": operator.index(drawing.size),
@@ -205,11 +204,11 @@ def _info(drawing: Drawing) -> PngImagePlugin.PngInfo:
     written = json.dumps(described)
     try:
         if len(written) > LARGEST_TEXT:
-            raise FileError(f"it takes {len(written)} characters, and {LARGEST_TEXT} are read back.")
+            raise FileError(f"It has {len(written)} characters, and at most {LARGEST_TEXT} are read back.")
         _read(written.encode())
     except PeekError as error:
         raise FileError(
-            f"What this picture was drawn from can't be kept in a PNG: {error} Save the picture alone, with "
+            f"What this picture was drawn from can't be saved in a PNG: {error} Save only the picture, with "
             "result.pil().save(...)."
         ) from error
     info = PngImagePlugin.PngInfo()
@@ -220,7 +219,9 @@ def _info(drawing: Drawing) -> PngImagePlugin.PngInfo:
 def _read(written: bytes) -> Drawing:
     values = read_json(written, "What the picture was drawn from", LARGEST_TEXT)
     if type(values.get("format")) is int and values["format"] > FORMAT:
-        raise FileError("The picture was saved by a newer peek_widget, in a way that this one can't read: update it.")
+        raise FileError(
+            "The picture was saved by a newer version of peek_widget, in a format that this one can't read: update it."
+        )
     values = read_fields(values, _FIELDS, "A drawing")
     del values["format"]
     return Drawing(**values)
@@ -228,20 +229,20 @@ def _read(written: bytes) -> Drawing:
 
 def _format(name: str, value: Any) -> int:
     if type(value) is not int or value != FORMAT:
-        raise FileError(f"{name} is not {FORMAT}, the only way of writing a drawing down that there has been.")
+        raise FileError(f"{name} is not {FORMAT}, the only format of drawings that there is.")
     return value
 
 
 def _fingerprint(name: str, value: Any) -> str:
     if not isinstance(value, str) or len(value) != DIGITS or set(value) - set("0123456789abcdef"):
-        raise FileError(f"{name} is not one: it has {DIGITS} digits from 0 to f.")
+        raise FileError(f"{name} is not a fingerprint: one has {DIGITS} hexadecimal digits.")
     return value
 
 
 _FIELDS = {
     "format": _format,
     "objective": nullable(check_objective),
-    "words": text(LONGEST_WORDS),
+    "words": text(LONGEST_DESCRIPTION),
     "recipe": check_recipe,
     "seed": whole(2**63 - 1),
     "size": whole(LARGEST_SIDE),

@@ -316,9 +316,9 @@ class Recipe:
         try:
             values = json.loads(text)
         except (TypeError, ValueError, RecursionError) as error:
-            raise RecipeError(f"A recipe is kept as JSON, and this is not: {error}") from error
+            raise RecipeError(f"A recipe is saved as JSON, and this is not: {error}") from error
         if not isinstance(values, dict):
-            raise RecipeError(f"A recipe is kept as a JSON object; this is a {type(values).__name__}.")
+            raise RecipeError(f"A recipe is saved as a JSON object; this is a {type(values).__name__}.")
         values = recipe_values(values)
         _refuse_unknown(values)
         try:

@@ -1,7 +1,7 @@
-"""Regularizers: what keeps a picture from filling with the fine grain that excites a network and nobody else.
+"""Regularizers: what keeps a picture from filling with high-frequency noise.
 
-Two kinds: pulls, which are added to the objective's gradient (total variation, L1), and filters, which change
-the picture after a step (blur, decay, the clipping of weak pixels, the bilateral filter).
+There are two kinds: penalties, whose gradients are added to the objective's (total variation, L1), and filters, which
+change the picture after a step (blur, decay, clipping of weak pixels, the bilateral filter).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = [
 
 
 def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:
-    """Gaussian blur of the pictures after a step (Yosinski et al. 2015; Øygard 2016).
+    """Blur the pictures with a Gaussian after a step (Yosinski et al. 2015; Øygard 2016).
 
     Args:
-        image: changed in place.
+        image: the pictures, changed in place. For MACO the blur is applied to the fixed magnitudes, once and not
+            again at every step.
         sigma: standard deviation in pixels of the picture; 0 does nothing.
-        windows: of each picture, the rows and columns that are blurred, the others being left as they are; a
-            spectrum has none and is blurred as a whole. MACO's fixed spectrum is that of pictures blurred once.
+        windows: the rows and columns of each picture that are blurred (pixels only; a spectrum is blurred as a whole).
     """
     if isinstance(image, Maco):
         image.blur(sigma)
@@ -43,45 +43,46 @@ def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:
         return
     with torch.no_grad():
         if isinstance(image, Fourier):
-            # A blur is a product there: the transform of a Gaussian is a Gaussian.
+            # Convolution with a Gaussian is a product with a Gaussian in the spectrum.
             transfer = torch.exp(-2.0 * (math.pi * sigma * image.frequency) ** 2)
             image.parameter.mul_(transfer[..., None])
             return
-        # Here and not at the top: most runs do without, and importing torchvision takes a second.
+        # Imported here: most runs do not need it, and importing torchvision takes a second.
         from torchvision.transforms.v2.functional import gaussian_blur
 
         for picture, (rows, columns) in zip(image.parameter, windows, strict=True):
             part = picture[:, rows, columns]
-            radius = min(int(4.0 * sigma + 0.5), min(part.shape[-2:]) - 1)  # as far as scipy's gaussian_filter reaches
+            radius = min(int(4.0 * sigma + 0.5), min(part.shape[-2:]) - 1)  # the radius of scipy's gaussian_filter
             if radius > 0:
                 picture[:, rows, columns] = gaussian_blur(part, [2 * radius + 1] * 2, [sigma, sigma])
 
 
 def decay(image: Image, rate: float, neutral: Tensor) -> None:
-    """Draw the picture toward what the network sees as zero, by this share of the way (L2 decay).
+    """Move the pictures toward the color that the network sees as zero (L2 decay).
 
     Args:
-        image: changed in place.
-        rate: share in [0, 1) for each step; 0 does nothing.
-        neutral: the color ``[C]`` in [0, 1] toward which pixels go; a spectrum goes to mid-gray.
+        image: the pictures, changed in place.
+        rate: share of the way that is moved, in [0, 1); 0 does nothing.
+        neutral: that color, ``[C]`` in [0, 1]; a spectrum decays to mid-gray.
     """
     if rate <= 0.0:
         return
     with torch.no_grad():
         if isinstance(image, Pixels):
-            image.parameter.sub_(rate * (image.parameter - _levels(neutral, image)))
+            image.parameter.sub_(rate * (image.parameter - _gray_levels(neutral, image)))
         else:
             image.parameter.mul_(1.0 - rate)
 
 
 def total_variation_gradient(pictures: Tensor) -> Tensor:
-    """Gradient of the anisotropic total variation: each pixel's count of neighbors below it, less those above.
+    """Compute the gradient of the anisotropic total variation (Mahendran & Vedaldi 2015, with exponent 1).
 
     Args:
         pictures: ``[N, C, H, W]``.
 
     Returns:
-        the same shape, each entry from -4 to 4; smooth slopes, where what is above and below balances, give 0.
+        For each pixel the number of its neighbors that are smaller, minus the number of those that are larger:
+        ``[N, C, H, W]``, from -4 to 4. On a smooth slope it is 0.
     """
     gradient = torch.zeros_like(pictures)
     down = torch.sign(pictures[:, :, 1:] - pictures[:, :, :-1])
@@ -94,50 +95,50 @@ def total_variation_gradient(pictures: Tensor) -> Tensor:
 
 
 def l1_gradient(pictures: Tensor) -> Tensor:
-    """Gradient of the summed distance from mid-gray: the sign of each pixel's (Lucid's ``L1`` with constant 0.5)."""
+    """Compute the gradient of the L1 distance from mid-gray, the sign of each pixel (Lucid's ``L1``, constant 0.5)."""
     return torch.sign(pictures - 0.5)
 
 
 def clip_norm(image: Pixels, percentile: float, neutral: Tensor) -> None:
-    """Set pixels whose color lies nearest to what the network sees as zero to exactly that (Yosinski et al. 2015).
+    """Clear the pixels with the smallest norm: set them to what the network sees as zero (Yosinski et al. 2015).
 
     Args:
-        image: changed in place.
-        percentile: in [0, 100): so many of a picture's pixels are set.
-        neutral: that color, ``[C]`` in [0, 1].
+        image: the pictures, changed in place.
+        percentile: percentage of each picture's pixels that are cleared, in [0, 100).
+        neutral: the color that the network sees as zero, ``[C]`` in [0, 1]; the norm is the distance from it.
     """
     if percentile <= 0.0:
         return
     with torch.no_grad():
-        target = _levels(neutral, image)
+        target = _gray_levels(neutral, image)
         _set_weakest(image.parameter, (image.parameter - target).norm(dim=1), percentile, target)
 
 
 def clip_contribution(image: Pixels, gradient: Tensor, percentile: float, neutral: Tensor) -> None:
-    """Set pixels without which the objective would hardly be less to what the network sees as zero (Yosinski).
+    """Clear the pixels with the smallest contribution to the objective (Yosinski et al. 2015).
 
-    The contribution of a pixel is estimated to first order: ``|sum_c g_c (x_c - neutral_c)|``.
+    The contribution of a pixel x is estimated to first order: ``|sum_c g_c (x_c - neutral_c)|``.
 
     Args:
-        image: changed in place.
-        gradient: of the objective by the pictures, ``[N, C, S, S]``.
-        percentile: in [0, 100): so many of a picture's pixels are set.
-        neutral: that color, ``[C]`` in [0, 1].
+        image: the pictures, changed in place.
+        gradient: gradient g of the objective with respect to the pictures, ``[N, C, S, S]``.
+        percentile: percentage of each picture's pixels that are cleared, in [0, 100).
+        neutral: the color that the network sees as zero and that cleared pixels get, ``[C]`` in [0, 1].
     """
     if percentile <= 0.0:
         return
     with torch.no_grad():
-        target = _levels(neutral, image)
+        target = _gray_levels(neutral, image)
         _set_weakest(image.parameter, (gradient * (image.parameter - target)).sum(1).abs(), percentile, target)
 
 
-def _levels(neutral: Tensor, image: Pixels) -> Tensor:
-    """A color ``[C]`` in [0, 1] in gray levels, beside the pixels."""
+def _gray_levels(neutral: Tensor, image: Pixels) -> Tensor:
+    """Return a color ``[C]`` in [0, 1] in gray levels, on the pixels' device, ``[1, C, 1, 1]``."""
     return (255.0 * neutral).to(image.parameter.device).view(1, -1, 1, 1)
 
 
 def _set_weakest(pixels: Tensor, strength: Tensor, percentile: float, target: Tensor) -> None:
-    # kthvalue and not quantile, which refuses pictures of more than 16 million pixels.
+    # kthvalue, because quantile refuses pictures of more than 16 million pixels.
     flat = strength.flatten(1)
     rank = min(int(percentile / 100.0 * flat.shape[1]), flat.shape[1] - 1)
     if rank < 1:
@@ -147,14 +148,14 @@ def _set_weakest(pixels: Tensor, strength: Tensor, percentile: float, target: Te
 
 
 def bilateral(image: Pixels, sigma: float, color: float) -> None:
-    """Bilateral filter after a step: blurs areas and keeps edges (Tomasi & Manduchi 1998; Tyka 2016 for ascent).
+    """Smooth areas and keep edges, by a bilateral filter (Tomasi & Manduchi 1998; Tyka 2016 for gradient ascent).
 
     Args:
-        image: changed in place.
-        sigma: deviation in pixels of the picture; less than 0.1, which reaches no neighbor, does nothing. It
-            reaches two deviations far, at most 5 px.
-        color: deviation in color, as a share of the range from black to white: neighbors that differ by much
-            more than this are not mixed.
+        image: the pictures, changed in place.
+        sigma: spatial standard deviation in pixels; below 0.1, where no neighbor has weight, nothing is done. The
+            filter's radius is two standard deviations, at most 5 px.
+        color: standard deviation in color, as a share of the range from black to white: neighbors that differ by much
+            more are not mixed.
     """
     if sigma < 0.1:
         return

@@ -1,4 +1,4 @@
-"""Reading objectives and recipes from JSON, which may come from anybody."""
+"""Reading objectives and recipes from JSON that need not be trusted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from peek_widget._schema import Check, number, read_fields, sequence, short, text, whole
-from peek_widget.ascent.base import LONGEST_WORDS, Objective, Sum
+from peek_widget.ascent.base import LONGEST_DESCRIPTION, Objective, Sum
 from peek_widget.ascent.direction import HIGHEST_POWER, Direction
 from peek_widget.ascent.diversity import Diversity
 from peek_widget.ascent.objective import Channel, Logit, Neuron
@@ -19,36 +19,35 @@ __all__ = ["check_objective", "check_recipe", "objective_from_dict"]
 LONGEST_NAME = 1000
 LONGEST_VECTOR = 65_536
 MOST_TERMS = 4096
-HIGHEST_NUMBER = 2**31 - 1  # of a unit, a row or a column: none has more in practice, and torch takes none past 2**63
+HIGHEST_NUMBER = 2**31 - 1  # of a unit, row or column; torch takes none past 2**63
 
 
 def check_recipe(_name: str, value: object) -> Recipe:
-    """Check for the JSON object of a recipe; RecipeError for an impossible value in it."""
+    """Read the JSON object of a recipe; FileError if it is none, RecipeError for an impossible value in it."""
     if not isinstance(value, dict):
-        raise FileError(f"A recipe is kept as a JSON object; this is a {type(value).__name__}.")
+        raise FileError(f"A recipe is saved as a JSON object; this is a {type(value).__name__}.")
     return Recipe.from_json(json.dumps(value))
 
 
 def check_objective(_name: str, value: object) -> Objective | None:
-    """Check for the description of an objective, see :func:`objective_from_dict`."""
+    """Read the dict of an objective, see :func:`objective_from_dict`."""
     return objective_from_dict(value)
 
 
 def objective_from_dict(described: object) -> Objective | None:
-    """Make the objective that :meth:`Objective.to_dict` described, equal to it.
+    """Make an objective of the dict that :meth:`Objective.to_dict` returned for it.
 
     Args:
-        described: a dict as ``json.loads`` gives it. Names may have 1000 characters, a sum 4096 terms, a direction
+        described: a dict as ``json.loads`` returns it. A name may have 1000 characters, a sum 4096 terms, a direction
             65536 numbers.
 
     Returns:
-        The objective; None for one that can't be given back: a function of the user's own, a style, and any sum with
-        such a term.
+        The objective; None for one of which only the description is saved: a function of the user's, a style, and any
+        sum with such a term.
 
     Raises:
-        FileError: if it is anything else: an unknown kind or field, a missing one, a value of a wrong type, too
-            long or out of range.
-        UnitError: if it describes a direction that can't be one.
+        FileError: for an unknown or missing kind or field, or a value of a wrong type, too long or out of range.
+        UnitError: for an impossible vector of a ``Direction``.
     """
     return _objective(described, in_sum=False)
 
@@ -60,7 +59,7 @@ def _objective(described: object, in_sum: bool) -> Objective | None:
     if not isinstance(kind, str) or kind not in _KINDS:
         raise FileError(f"There is no objective of kind {short(kind)}; possible are {', '.join(_KINDS)}.")
     if in_sum and kind == "sum":
-        raise FileError("A sum is described by its terms, none of which is a sum again; this one has a sum in it.")
+        raise FileError("A term of a sum can't be a sum itself; this one has such a term.")
     fields, make = _KINDS[kind]
     values = read_fields(described, {"kind": text(20), **fields}, f"An objective of kind {kind!r}")
     del values["kind"]
@@ -112,6 +111,6 @@ _KINDS: dict[str, tuple[dict[str, Check], Callable[..., Objective | None]]] = {
     ),
     "diversity": ({"layer": _LAYER}, Diversity),
     "sum": ({"terms": sequence(_term, MOST_TERMS, 1)}, _sum),
-    "custom": ({"words": text(LONGEST_WORDS)}, _custom),
+    "custom": ({"words": text(LONGEST_DESCRIPTION)}, _custom),
 }
-"""For each kind of objective its fields' checks, and what is made of them."""
+"""For each kind of objective the checks of its fields, and the class or function that they are passed to."""

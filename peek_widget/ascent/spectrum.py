@@ -1,4 +1,4 @@
-"""How strong each frequency is in natural images: what MACO holds fixed (Fel et al. 2023)."""
+"""Magnitude spectra of natural images, which MACO keeps fixed (Fel et al. 2023), and their decorrelated colors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peek_widget.ascent.pictures import as_picture, fitted
+from peek_widget.ascent.pictures import Picture, as_picture, center_square
 from peek_widget.errors import PeekError, RecipeError
 
 __all__ = [
-    "at_side",
+    "resample_spectrum",
     "check_spectrum",
     "decorrelate",
     "frequencies",
@@ -22,7 +22,7 @@ __all__ = [
     "recorrelate",
 ]
 
-# Xplique's and Horama's recorrelation of ImageNet's colors; rows are the decorrelated axes.
+# Color correlation of ImageNet, as in Xplique and Horama; rows are the decorrelated axes.
 _AXES = torch.tensor(
     [
         [0.56282854, 0.58447580, 0.58447580],
@@ -32,57 +32,57 @@ _AXES = torch.tensor(
 )
 
 POWER = 1.41
-"""Half of 2.82, the median slope of the power spectra of 1000 ImageNet photographs."""
+"""Exponent of the power law: half of 2.82, the median slope of the power spectra of 1000 ImageNet photographs."""
 
 
 def recorrelate(values: Tensor) -> Tensor:
-    """Colors from decorrelated channels, ``[N, C, H, W]``; only 3 channels are colors, others stay as they are."""
+    """Convert decorrelated channels ``[N, C, H, W]`` to colors; unchanged unless C is 3."""
     return torch.einsum("nchw,cd->ndhw", values, _AXES.to(values)) if values.shape[1] == 3 else values
 
 
 def decorrelate(values: Tensor) -> Tensor:
-    """The inverse of :func:`recorrelate`."""
+    """Convert colors ``[N, C, H, W]`` to decorrelated channels, the inverse of :func:`recorrelate`."""
     axes = torch.linalg.inv(_AXES).to(values)
     return torch.einsum("nchw,cd->ndhw", values, axes) if values.shape[1] == 3 else values
 
 
 def power_law_spectrum(channels: int, side: int = 128, power: float = POWER) -> Tensor:
-    """A natural image's magnitudes by formula: ``1 / f ** power``, in each decorrelated channel alike.
+    """Compute the magnitudes of natural images by formula: ``1 / f ** power``, the same in each decorrelated channel.
 
-    Shipped in place of a measured one, because the photographs that one would be measured from are not ours
-    to give away; :func:`measure_spectrum` measures one from yours.
+    It stands in for a measured spectrum, because the photographs that one would be measured from may not be
+    distributed; :func:`measure_spectrum` measures one from images of yours.
 
     Args:
-        channels: C.
-        side: of the pictures, S.
-        power: of the frequency.
+        channels: number of channels C.
+        side: side S of the pictures in pixels.
+        power: exponent of the frequency.
 
     Returns:
-        ``[C, S, S // 2 + 1]``; the mean (frequency 0) has magnitude 0.
+        The magnitudes, float32 ``[C, S, S // 2 + 1]``; that of frequency 0 (the mean) is 0.
     """
     frequency = side * frequencies(side)
     magnitude = frequency.clamp(min=1.0) ** -power * (frequency > 0)
     return magnitude.float().expand(channels, -1, -1).clone()
 
 
-def measure_spectrum(images: Iterable[Any], size: int = 224) -> Tensor:
-    """The mean magnitude of every frequency over images, in decorrelated color: a spectrum for ``param="maco"``.
+def measure_spectrum(images: Iterable[Picture], size: int = 224) -> Tensor:
+    """Measure the mean magnitude of every frequency over images, in decorrelated color, for ``param="maco"``.
 
     Args:
-        images: PIL images, arrays ``[H, W, C]`` or tensors ``[C, H, W]`` in [0, 1]; each is resized so that its
-            shorter side is ``size`` and cut to its middle square. All must have as many channels.
-        size: side in pixels of the squares, S.
+        images: PIL images, arrays ``[H, W, C]`` or tensors ``[C, H, W]`` in [0, 1]; the central
+            square of each is resized to ``size``. All need the same number of channels.
+        size: side S of the squares in pixels.
 
     Returns:
-        float32 ``[C, S, S // 2 + 1]``; pass it as ``spectrum=`` to ``ascend`` or ``render``.
+        The magnitudes, float32 ``[C, S, S // 2 + 1]``; pass them as ``spectrum=`` to ``ascend`` or ``render``.
 
     Raises:
-        PeekError: for no image at all, or images of different numbers of channels.
+        PeekError: if there is no image, or the images have different numbers of channels.
     """
     total: Tensor | None = None
     count = 0
     for image in images:
-        picture = fitted(as_picture(image), size)
+        picture = center_square(as_picture(image), size)
         magnitude = torch.fft.rfft2(decorrelate(picture[None])).abs()[0].double()
         if total is not None and total.shape != magnitude.shape:
             raise PeekError(
@@ -94,13 +94,21 @@ def measure_spectrum(images: Iterable[Any], size: int = 224) -> Tensor:
     if total is None:
         raise PeekError("A spectrum is measured from images, and there was none: give at least one.")
     mean = total / count
-    # A mean of the picture is no form, and the values are standardized afterwards anyhow.
+    # The mean is no form, and the rendered values are standardized anyhow.
     mean[:, 0, 0] = 0.0
     return (mean / mean.max().clamp(min=1e-12)).float()
 
 
 def check_spectrum(spectrum: Any, channels: int) -> Tensor:
-    """A spectrum for pictures of so many channels, as float32 on the CPU, a copy; RecipeError if it is none."""
+    """Return a copy of a spectrum as float32 on the CPU.
+
+    Args:
+        spectrum: the magnitudes, a tensor ``[C, T, T // 2 + 1]``.
+        channels: number of channels C of the pictures.
+
+    Raises:
+        RecipeError: if it is anything else, or has a number that is negative or not finite.
+    """
     if not isinstance(spectrum, Tensor) or spectrum.ndim != 3 or spectrum.shape[2] != spectrum.shape[1] // 2 + 1:
         got = tuple(spectrum.shape) if isinstance(spectrum, Tensor) else type(spectrum).__name__
         raise RecipeError(f"spectrum is {got}: give a tensor [C, T, T // 2 + 1], as measure_spectrum(images) does.")
@@ -119,25 +127,25 @@ def check_spectrum(spectrum: Any, channels: int) -> Tensor:
 
 
 def frequencies(side: int) -> Tensor:
-    """The frequency of each coefficient of a picture's ``rfft2``, in cycles a pixel: double ``[S, S // 2 + 1]``."""
+    """Return the frequency of each coefficient of ``rfft2``, in cycles per pixel: float64 ``[S, S // 2 + 1]``."""
     rows = torch.fft.fftfreq(side, dtype=torch.float64, device="cpu")
     columns = torch.fft.rfftfreq(side, dtype=torch.float64, device="cpu")
     return torch.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
 
 
-def at_side(magnitude: Tensor, side: int) -> Tensor:
-    """A spectrum ``[C, T, T // 2 + 1]`` for pictures of another side: equal at equal cycles a picture.
+def resample_spectrum(magnitude: Tensor, side: int) -> Tensor:
+    """Resample a spectrum ``[C, T, T // 2 + 1]`` for pictures of another side S: ``[C, S, S // 2 + 1]``.
 
-    Finer frequencies than it has go on falling as the finest that it has.
+    Magnitudes are equal at equal cycles per picture; frequencies above the highest of the table follow the power law.
     """
     own = magnitude.shape[1]
     if own == side:
         return magnitude
-    # In cycles a picture; what lies past the table's end is taken from its end and falls by the power law.
+    # In cycles per picture; a frequency beyond the table takes the value at its edge, lowered by the power law.
     rows = side * torch.fft.fftfreq(side, dtype=torch.float32, device="cpu")
     columns = side * torch.fft.rfftfreq(side, dtype=torch.float32, device="cpu")
     end = (own - 1) // 2
-    shifted = torch.fft.fftshift(magnitude, dim=1)  # rows from -own // 2 up
+    shifted = torch.fft.fftshift(magnitude, dim=1)  # row 0 is frequency -own // 2
     reach = torch.maximum(rows.abs()[:, None], columns.abs()[None, :]) / end
     beyond = reach.clamp(min=1.0)
     y = (rows[:, None] / beyond + own // 2) / (own - 1) * 2.0 - 1.0

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from peek_widget.ascent import views
 from peek_widget.ascent.param import Fourier, Image, Maco, Pixels
-from peek_widget.ascent.pictures import Picture, as_picture, fitted, in_channels
+from peek_widget.ascent.pictures import Picture, as_picture, center_square, match_channels
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
 from peek_widget.errors import PeekError, RecipeError
@@ -98,7 +98,7 @@ def given_pictures(start: Picture, recipe: Recipe, channels: int, side: int, cou
         raise PeekError(f"start holds {len(many)} pictures for {count} objectives: give one, or as many.")
     if recipe.param == "maco":
         raise RecipeError("param='maco' begins from phases and can't begin from a picture: take another recipe.")
-    return torch.stack([fitted(in_channels(as_picture(one), channels), side) for one in many])
+    return torch.stack([center_square(match_channels(as_picture(one), channels), side) for one in many])
 
 
 def from_pictures(pictures: Tensor, recipe: Recipe, frequencies: Tensor) -> Image:
@@ -110,5 +110,5 @@ def from_pictures(pictures: Tensor, recipe: Recipe, frequencies: Tensor) -> Imag
         frequencies: ``[N]``, the highest frequency of each picture, in cycles a picture.
     """
     if recipe.param == "pixels":
-        return Pixels.of(pictures)
-    return Fourier.of(pictures, recipe.spectrum_power, frequencies)
+        return Pixels.from_pictures(pictures)
+    return Fourier.from_pictures(pictures, recipe.spectrum_power, frequencies)

@@ -1,4 +1,4 @@
-"""The state of a run, saved to go on later from the same pixels."""
+"""The state of a run: saved, and resumed later with the same pixels as without the interruption."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _LONGEST_HEADER = 256 * 2**20
 
 @dataclass(frozen=True)
 class State:
-    """All of a run but its model.
+    """Everything that a run consists of, except the model.
 
     Attributes:
-        objectives: objective of each picture; None where a file could not keep one (a function, a style).
-        recipe: recipe of the run, as last changed.
+        objectives: objective of each picture; None where a file could not contain one (a function, a style).
+        recipe: recipe of the run, with the last change.
         seeds: seed of each picture.
-        asked_size: the ``size=`` that was given, or None.
-        side: present side of the pictures, in pixels.
+        asked_size: the ``size=`` that the run was given, in pixels, or None.
+        side: side of the pictures at present, in pixels.
         index: number of the next step, from 0.
         steps: number of steps of the whole run.
         overrides: numbers that override the recipe's.
-        tensors: the parameter, the optimizer's, the generators' and the like, by name, on the CPU.
+        tensors: parameter, optimizer state, generator states and other tensors of the run, by name, on the CPU.
     """
 
     objectives: tuple[Objective, ...] | None
@@ -59,13 +59,16 @@ class State:
     tensors: Mapping[str, Tensor] = field(repr=False)
 
     def save(self, path: str | Path) -> None:
-        """Write one file (safetensors, its header in JSON), which :meth:`load` reads; nothing in it is ever run.
+        """Write the state to a safetensors file with a JSON header, which :meth:`load` reads without executing code.
 
         Raises:
-            PeekError: if it can't be written, or was loaded from a file that has kept no objective.
+            PeekError: if it can't be written, or was loaded from a file that could not contain its objectives.
         """
         if self.objectives is None:
-            raise PeekError("This state has no objectives, its file could not keep them: save the run resumed from it.")
+            raise PeekError(
+                "This state has no objectives, because its file could not contain them: resume a run from it with "
+                "objective=, and save that."
+            )
         header = {
             "objectives": [one.to_dict() for one in self.objectives],
             "recipe": json.loads(self.recipe.to_json()),
@@ -84,11 +87,11 @@ class State:
 
     @classmethod
     def load(cls, path: str | Path) -> State:
-        """Read what :meth:`save` wrote, today or in an earlier version.
+        """Read a state that :meth:`save` wrote, in this or an earlier version.
 
         Raises:
-            PeekError: if it is another kind of file, damaged, or holds impossible values.
-            FileNotFoundError: if there is none.
+            PeekError: if it is another kind of file, damaged, or contains impossible values.
+            FileNotFoundError: if there is no such file.
         """
         try:
             with safe_open(str(path), framework="pt") as file:
@@ -97,17 +100,18 @@ class State:
         except (FileNotFoundError, PermissionError):
             raise
         except (SafetensorError, OSError) as error:
-            raise PeekError(f"{str(path)!r} is no state of an ascent, or it is damaged: {error}") from error
+            raise PeekError(f"{str(path)!r} is not the state of an ascent, or it is damaged: {error}") from error
         if text is None:
-            raise PeekError(f"{str(path)!r} is a safetensors file, but not a state that an ascent has saved.")
+            raise PeekError(f"{str(path)!r} is a safetensors file, but not the state of an ascent.")
         try:
             header = read_json(text, "The header", _LONGEST_HEADER)
-            return cls._of(read_fields(header, _FIELDS, "The header"), tensors)
+            return cls._from_header(read_fields(header, _FIELDS, "The header"), tensors)
         except (ValueError, RecursionError) as error:
-            raise PeekError(f"{str(path)!r} does not hold a state as it was saved: {error}") from error
+            raise PeekError(f"{str(path)!r} is a damaged state: {error}") from error
 
     @classmethod
-    def _of(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> State:
+    def _from_header(cls, header: dict[str, Any], tensors: dict[str, Tensor]) -> State:
+        """Make the state; ValueError if there is not a seed, a parameter and a generator for each picture."""
         objectives, count = header.pop("objectives"), len(header["seeds"])
         if len(objectives) != count or "parameter" not in tensors:
             raise ValueError("it has no pictures, or not as many seeds as pictures")
@@ -118,11 +122,11 @@ class State:
 
 def _overrides(name: str, value: object) -> dict[str, float]:
     if not isinstance(value, dict):
-        raise ValueError(f"{name} is no object")
+        raise ValueError(f"{name} is not a JSON object")
     checked = {}
     for knob, number in renamed_fields(value).items():
         if knob not in NUMBERS:
-            raise ValueError(f"{name} has {knob!r}, which is no number of a recipe")
+            raise ValueError(f"{name} has {knob!r}, which is not a number of a recipe")
         checked[knob] = NUMBERS[knob].check(number)
     return checked
 
@@ -143,7 +147,7 @@ _FIELDS = {
 def tensors_of(
     image: Image, updater: Updater, record: Record, generators: Sequence[Generator], spectrum: Tensor | None
 ) -> dict[str, Tensor]:
-    """Return copies of all tensors of a run by name, on the CPU."""
+    """Return copies of all tensors of a run, by name, on the CPU."""
     tensors = {"parameter": image.parameter, **updater.tensors(), **record.tensors()}
     if spectrum is not None:
         tensors["spectrum"] = spectrum
@@ -155,13 +159,13 @@ def tensors_of(
 
 
 def load_tensors(state: State, image: Image, updater: Updater, record: Record, generators: Sequence[Generator]) -> None:
-    """Put a run into a state, whose size and numbers it has already.
+    """Load the tensors of a state into a run that has its recipe and size already.
 
     Raises:
-        PeekError: if the state's tensors are not those of such a run.
+        PeekError: if the tensors do not fit such a run.
     """
     parameter = image.parameter
-    # Copies: a state may be resumed from more than once.
+    # Copies, because a state may be resumed more than once.
     found = {name: value.to(parameter.device, copy=True) for name, value in state.tensors.items()}
     _check(found, state, parameter)
     with torch.no_grad():
@@ -178,13 +182,13 @@ def load_tensors(state: State, image: Image, updater: Updater, record: Record, g
 
 
 def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None:
-    """Raise PeekError if a state's tensors are not those of a run with such a parameter."""
+    """Raise PeekError if a state's tensors do not have the names, shapes and values of a run with this parameter."""
     whole_shape = tuple(parameter.shape)
     count, channels = whole_shape[:2]
     shapes: dict[str, tuple[int, ...]] = {"parameter": whole_shape}
     if tuple(found["parameter"].shape) != whole_shape:
         raise PeekError(
-            f"The state's picture has shape {tuple(found['parameter'].shape)}, and this model's run {whole_shape}: "
+            f"The state's pictures have shape {tuple(found['parameter'].shape)}, those of this run {whole_shape}: "
             "resume it with the model that it was taken with."
         )
     if "first_grad_rms" in found:
@@ -202,10 +206,10 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
     for name, shape in shapes.items():
         value = found.get(name)
         good = value is not None and value.is_floating_point() and tuple(value.shape) == shape
-        # Adam's numbers without a shape, and what is squared, are never below 0; infinite is none of them.
-        least = 0.0 if shape == () or name.endswith("_sq") else float("-inf")
-        if not good or not bool((torch.isfinite(value) & (value >= least)).all()):
-            raise PeekError(f"The state's {name!r} is not what such a run has: the file is damaged or another's.")
+        # Adam's scalars and squares are never negative; no tensor is infinite.
+        lowest = 0.0 if shape == () or name.endswith("_sq") else float("-inf")
+        if not good or not bool((torch.isfinite(value) & (value >= lowest)).all()):
+            raise PeekError(f"The state's {name!r} does not fit such a run: the file is damaged, or of another run.")
     known = {*shapes, "spectrum", *(f"generator.{number}" for number in range(count))}
     if unknown := sorted(set(found) - known):
-        raise PeekError(f"A state of such a run has no {unknown[0]!r}: the file is damaged or another's.")
+        raise PeekError(f"A state of such a run has no {unknown[0]!r}: the file is damaged, or of another run.")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from peek_widget._encode import png_bytes
 from peek_widget.ascent import Drawing, Objective, Recipe, fingerprint
-from peek_widget.ascent.fold_overrides import folded
+from peek_widget.ascent.fold_overrides import fold_overrides
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.provenance import encode as as_png
 from peek_widget.ascent.provenance import save as save_picture
@@ -136,7 +136,7 @@ def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tu
     """
     target, recipe = snapshot.target, snapshot.recipe
     sides = Geometry(network, recipe, target.size).sides
-    written, lost = folded(recipe, snapshot.step, snapshot.overrides, sides)
+    written, lost = fold_overrides(recipe, snapshot.step, snapshot.overrides, sides)
     if snapshot.edited:
         lost.append("a setting was changed while it drew, and only the last values are kept")
     if target.start is not None:

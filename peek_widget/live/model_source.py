@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from peek_widget.ascent import Ascent, Objective, State
-from peek_widget.ascent.pictures import as_picture, in_channels
+from peek_widget.ascent.pictures import as_picture, match_channels
 from peek_widget.evidence import Crop
 from peek_widget.live.choices import named_device, objective_of
 from peek_widget.live.snapshot import Start, Target
@@ -103,5 +103,5 @@ class ModelSource:
         if isinstance(picture, Image.Image) and channels in (1, 3):
             picture = picture.convert("L" if channels == 1 else "RGB")
         # what is no image is said here and now, and not in the worker
-        ready = in_channels(as_picture(picture), channels)
+        ready = match_channels(as_picture(picture), channels)
         return Start("a given picture", lambda: ready)

@@ -34,7 +34,7 @@ def frames(path):
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp"])
-def test_every_step_is_there_in_order_and_the_last_one_stays(model, tmp_path, ending):
+def test_every_step_is_in_the_animation_in_order_and_the_last_is_held(model, tmp_path, ending):
     path = tmp_path / f"run.{ending}"
     pictures = []
     save_animation((pictures.append(step.tensor) or step for step in ascend(model, Channel("2", 1), SHORT)), path)
@@ -47,7 +47,7 @@ def test_every_step_is_there_in_order_and_the_last_one_stays(model, tmp_path, en
     assert found[0][1] == 50
 
 
-def test_a_gif_stays_on_its_last_picture(tmp_path):
+def test_a_gif_holds_its_last_picture(tmp_path):
     save_animation(shades(4), tmp_path / "x.gif", hold=2.0)
     assert [time for _, time in frames(tmp_path / "x.gif")] == [50, 50, 50, 2000]
 
@@ -63,19 +63,19 @@ def test_long_runs_are_thinned_out_evenly(tmp_path, count):
     assert len(set(gaps[:-1].tolist())) <= 1
 
 
-def test_pictures_that_grow_are_shown_at_the_largest_size(tmp_path):
+def test_pictures_of_several_sizes_are_shown_at_the_largest(tmp_path):
     save_animation([*shades(2, 16), *shades(2, 24)], tmp_path / "x.gif")
     assert {picture.shape for picture, _ in frames(tmp_path / "x.gif")} == {(24, 24, 3)}
 
 
-def test_a_comparison_moves_too(model, tmp_path):
+def test_a_comparison_can_be_animated(model, tmp_path):
     save_animation(compare(model, "2", 1, seeds=[0, 1], recipe=SHORT), tmp_path / "x.webp")
     found = frames(tmp_path / "x.webp")
     assert len(found) == 5
     assert found[0][0].shape[1] > 2 * 320
 
 
-def test_a_video(tmp_path):
+def test_an_mp4_contains_every_picture_and_holds_the_last(tmp_path):
     av = pytest.importorskip("av", reason="MP4 is offered only where PyAV is")
     save_animation(shades(6, 33), tmp_path / "x.mp4", hold=0.1)
     with av.open(str(tmp_path / "x.mp4")) as container:
@@ -85,7 +85,7 @@ def test_a_video(tmp_path):
     assert abs(int(found[-1][8, 8, 0]) - 50) < 8
 
 
-def test_without_pyav_the_way_out_is_said(tmp_path, monkeypatch):
+def test_an_mp4_without_pyav_is_refused_with_an_alternative(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(FileError, match=r"pip install av.*\.gif"):
         save_animation(shades(2), tmp_path / "x.mp4")
@@ -97,13 +97,13 @@ def test_without_pyav_the_way_out_is_said(tmp_path, monkeypatch):
     [
         (r"\.gif, \.webp or \.mp4", shades(2), "x.avi", {}),
         ("no pictures", [], "x.gif", {}),
-        ("no step", ["x"], "x.gif", {}),
+        ("neither a step", ["x"], "x.gif", {}),
         ("from 1 to 50", shades(2), "x.gif", {"rate": 0}),
-        ("from 2", shades(2), "x.gif", {"most": 1}),
+        ("at least 2", shades(2), "x.gif", {"most": 1}),
         ("seconds from 0", shades(2), "x.gif", {"hold": -1}),
     ],
 )
-def test_what_is_not_possible_is_said_and_leaves_no_file(tmp_path, words, steps, name, options):
+def test_impossible_arguments_are_refused_and_leave_no_file(tmp_path, words, steps, name, options):
     with pytest.raises(PeekError, match=words):
         save_animation(steps, tmp_path / name, **options)
     assert list(tmp_path.iterdir()) == []

@@ -33,7 +33,7 @@ def test_an_unknown_option_is_refused(function: type) -> None:
         function(NET, Logit(0), SHORT, sede=3)
 
 
-def test_a_string_is_a_unit() -> None:
+def test_a_string_names_a_unit() -> None:
     assert as_objectives(NET, "forms:2") == (Neuron("forms", 2),)
     assert as_objectives(NET, ":3") == (Logit(3),)
     assert as_objectives(NET, ["forms:2", Channel("forms", 1)]) == (Neuron("forms", 2), Channel("forms", 1))
@@ -56,6 +56,6 @@ def test_a_string_is_a_unit() -> None:
         (3, PeekError, "is not an objective"),
     ],
 )
-def test_what_is_no_objective_is_refused_in_a_sentence(text: object, error: type[PeekError], words: str) -> None:
+def test_anything_but_an_objective_is_refused_in_a_sentence(text: object, error: type[PeekError], words: str) -> None:
     with pytest.raises(error, match=words):
         as_objectives(NET, text)

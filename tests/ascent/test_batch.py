@@ -42,7 +42,7 @@ def drift(network: Network, objectives: list[Objective], recipe: Recipe, size: i
 
 
 @pytest.mark.parametrize("name", Recipe.presets())
-def test_the_first_steps_are_those_of_each_alone(name: str) -> None:
+def test_the_first_steps_of_a_batch_equal_those_of_each_picture_alone(name: str) -> None:
     objectives = [Neuron("forms", 1), Neuron("forms", 5), Channel("forms", 2), Logit(0), Neuron("edges", 3), Logit(4)]
     start, *steps = drift(TINY, objectives, brief(name), 40)
     assert start == 0.0
@@ -50,7 +50,7 @@ def test_the_first_steps_are_those_of_each_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["peek", "peek-fast", "oygard-2016", "lucid-2017", "maco-2023", "yosinski-2015-1"])
-def test_on_the_bundled_network(name: str) -> None:
+def test_a_batch_on_the_bundled_network_equals_its_pictures_alone(name: str) -> None:
     network = read(zoo.bundled())
     spatial = [layer.name for layer in network.layers if layer.spatial]
     objectives: list[Objective] = [Logit(0), Logit(3)]
@@ -79,7 +79,7 @@ def test_on_a_real_network(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_end_of_a_batch_reaches_what_each_does_alone() -> None:
+def test_a_batch_reaches_the_activations_that_each_picture_reaches_alone() -> None:
     network = read(squeezenet())
     objectives = [Neuron("features.3", 10), Neuron("features.7", 100), Neuron("features.12", 10), Logit(130)]
     together = render(network, objectives, "peek", size=128)
@@ -114,7 +114,7 @@ def test_terms_are_reported_for_each_picture() -> None:
     for _ in range(4):
         step = ascent.step()
         first, second, third = step.terms
-        words = {"class 0": 2.0, "unit 1 of forms at the middle": -0.5, "unit 3 of edges": 1.0}
+        words = {"class 0": 2.0, "unit 1 of forms at the center": -0.5, "unit 3 of edges": 1.0}
         assert set(first) == set(words)
         assert sum(words[name] * value for name, value in first.items()) == pytest.approx(step.activation, abs=1e-4)
         assert list(second.values()) == pytest.approx([float(step.activations[1])], abs=1e-5)

@@ -80,7 +80,7 @@ def test_a_batch_starts_as_its_pictures_do_alone() -> None:
             assert torch.allclose(batch.images[number], single.tensor, atol=1e-4)
 
 
-def test_steps_are_copies_in_range() -> None:
+def test_images_of_a_step_are_copies_in_range() -> None:
     steps = list(ascend(tiny(), Logit(0), SHORT, size=24))
     assert [s.index for s in steps] == list(range(12))
     for step in steps:
@@ -91,7 +91,7 @@ def test_steps_are_copies_in_range() -> None:
     assert not torch.equal(steps[3].images, steps[4].images)
 
 
-def test_activation_is_of_what_the_network_saw() -> None:
+def test_the_activation_of_a_step_is_that_of_the_views() -> None:
     # The whole picture without any view: the value can be worked out by hand.
     model = tiny().eval()
     recipe = Recipe.preset("oygard-2016").replace(octaves=((5, 1.0),), step_size=3.0, blur=1.0)
@@ -132,24 +132,24 @@ def test_sums_have_exact_weights() -> None:
     assert (custom + one)(acts).item() == 6.0
 
 
-def test_a_negative_unit_falls() -> None:
+def test_a_negative_objective_lowers_the_activation() -> None:
     history = render(tiny(), -1 * Neuron("forms", 2), SHORT, size=32).history
     assert history[-1] > history[0]
 
 
-def test_objectives_on_two_layers_one_of_them_rectified() -> None:
+def test_a_sum_of_two_layers_one_of_them_after_a_relu_rises() -> None:
     result = render(tiny(), Channel("drop", 1) + Channel("edges", 2) + Logit(0), SHORT, size=32)
     assert result.history[-1] > result.history[0]
 
 
-def test_one_channel_and_a_fixed_size() -> None:
+def test_a_model_of_one_channel_and_a_fixed_size_is_drawn() -> None:
     result = render(Fixed(), [Logit(0), Neuron("conv", 2)], SHORT, preprocess=Preprocess((0.1,), (0.3,), channels=1))
     assert result.images.shape == (2, 1, 160, 160)
     assert result.pil().mode == "L"
     assert result.history[-1, 0] > result.history[0, 0]
 
 
-def test_knobs_can_be_turned_while_it_runs() -> None:
+def test_knobs_can_be_overridden_during_the_run() -> None:
     ascent = Ascent(tiny(), Logit(0), "oygard-2016", size=32)
     ascent.step()
     assert ascent.values()["blur"] == Recipe.preset("oygard-2016").at("blur", 1)
@@ -176,7 +176,7 @@ def test_knobs_can_be_turned_while_it_runs() -> None:
 
 
 @pytest.mark.parametrize("name", ["blur", "decay", "total_variation"])
-def test_each_regularizer_makes_a_spectrum_plainer(name: str) -> None:
+def test_each_regularizer_smooths_a_spectrum(name: str) -> None:
     def variation(value: float) -> float:
         recipe = SHORT.replace(**{"steps": 30, "total_variation": 0.0, name: value})
         image = render(tiny(), Logit(0), recipe, size=48).images
@@ -185,7 +185,7 @@ def test_each_regularizer_makes_a_spectrum_plainer(name: str) -> None:
     assert variation({"blur": 2.0, "decay": 0.3, "total_variation": 1.0}[name]) < 0.7 * variation(0.0)
 
 
-def test_it_goes_on_past_the_end() -> None:
+def test_a_run_can_be_extended_past_its_end() -> None:
     ascent = Ascent(tiny(), Logit(0), SHORT, size=32)
     while not ascent.done:
         ascent.step()
@@ -207,7 +207,7 @@ def test_octaves_end_at_the_size_asked_for() -> None:
     assert sizes == [32] * 5 + [48] * 5
 
 
-def test_a_picture_keeps_its_look_from_octave_to_octave() -> None:
+def test_an_octave_only_resizes_the_picture() -> None:
     from peek_widget.ascent.param import Fourier
 
     noise = torch.randn(1, 3, 32, 17, 2, generator=torch.Generator().manual_seed(0))
@@ -218,7 +218,7 @@ def test_a_picture_keeps_its_look_from_octave_to_octave() -> None:
     assert float((before - after).abs().mean()) < 0.1 * float(before.std())
 
 
-def test_zero_gradient_is_said_in_words() -> None:
+def test_a_zero_gradient_is_an_error_in_a_sentence() -> None:
     class Dead(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x) * 0.0
@@ -232,7 +232,7 @@ def test_zero_gradient_is_said_in_words() -> None:
             list(ascend(model, Logit(1), size=32, input_size=32))
 
 
-def test_nan_is_said_in_words() -> None:
+def test_nan_is_an_error_in_a_sentence() -> None:
     model = tiny()
     with torch.no_grad():
         model.forms.weight[3, 0, 0, 0] = math.nan
@@ -265,7 +265,7 @@ def test_bad_input_is_refused_at_the_call(objective: object, kwargs: dict, error
         ascend(tiny(), objective, **{"size": 32, **kwargs})
 
 
-def test_an_image_too_small_for_the_layer_says_how_large() -> None:
+def test_a_size_too_small_for_the_layer_is_refused_with_the_smallest_size() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(4), nn.Conv2d(4, 4, 5), nn.Conv2d(4, 2, 1))
     with pytest.raises(SizeError, match=r"16 px is too small: layer '2'.*at least 22. Give size=22") as caught:
         ascend(model, Channel("2", 0), size=16)
@@ -334,7 +334,7 @@ anything = {
     size=st.integers(8, 40),
     seed=st.integers(0, 2**62),
 )
-def test_any_run_is_a_finite_picture_or_a_named_error(
+def test_any_run_gives_a_finite_picture_or_a_named_error(
     objective: Objective, base: str, changes: dict, size: int, seed: int
 ) -> None:
     try:
@@ -349,14 +349,14 @@ def test_any_run_is_a_finite_picture_or_a_named_error(
     assert 0.0 <= float(images.min()) <= float(images.max()) <= 1.0
 
 
-def test_every_field_is_driven_at_random() -> None:
+def test_the_random_recipes_cover_every_field() -> None:
     assert {f.name for f in dataclasses.fields(Recipe)} == {*anything, "name", "size"}
 
 
 NETWORK = read(tiny(), 32)
 
 
-def test_squeezenet_draws_what_it_knows() -> None:
+def test_squeezenet_recognizes_the_picture_of_a_class() -> None:
     model = squeezenet()
     with torch.no_grad():
         result = render(model, Logit(817), "peek", size=128)
@@ -366,12 +366,12 @@ def test_squeezenet_draws_what_it_knows() -> None:
 
 
 @pytest.mark.parametrize("recipe", [name for name in Recipe.presets() if name.startswith("yosinski")])
-def test_absolute_rates_suit_a_real_network(recipe: str) -> None:
+def test_recipes_with_absolute_rates_draw_on_a_real_network(recipe: str) -> None:
     history = render(squeezenet(), Logit(130), Recipe.preset(recipe).replace(steps=12), size=96).history[:, 0]
     assert history.max() > history[0] + 2.0
 
 
-def test_dead_relus_of_fire8_draw() -> None:
+def test_inactive_units_of_fire8_are_drawn() -> None:
     model = squeezenet()
     units = list(range(0, 512, 64))
     steps = ascend(model, [Neuron("features.12", u) for u in units], size=96)
@@ -381,7 +381,7 @@ def test_dead_relus_of_fire8_draw() -> None:
     assert bool((last.activations > first.activations).all())
 
 
-def test_what_would_have_no_effect_is_refused() -> None:
+def test_numbers_without_effect_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"start= takes a picture; .*replace\(init='gray'\)"):
         ascend(tiny(), Logit(0), SHORT, start="gray", size=32)
     with pytest.raises(RecipeError, match="spectrum= is what param='maco' is held to"):

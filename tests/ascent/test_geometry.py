@@ -35,7 +35,7 @@ def test_octaves_that_grow_past_every_size_are_refused() -> None:
     assert Geometry(NET, recipe, 512).sides == [8, 32, 128, 512]
 
 
-def test_what_the_network_gets_for_each_objective() -> None:
+def test_the_view_of_each_kind_of_objective() -> None:
     peek = Recipe(sampling="crop")
     geometry = Geometry(NET, peek, 64)
     assert geometry.view(Logit(0)) == ViewGeometry(32, "crop")
@@ -56,7 +56,7 @@ def test_what_the_network_gets_for_each_objective() -> None:
 
 @pytest.mark.parametrize("recipe", ["oygard-2016", "lucid-2017", "maco-2023", "yosinski-2015-1"])
 @pytest.mark.parametrize("kind", ["local", "global", "preprocessed"])
-def test_a_unit_in_the_middle_is_drawn_by_what_it_sees_alone(recipe: str, kind: str) -> None:
+def test_a_center_unit_is_drawn_from_its_receptive_field_alone(recipe: str, kind: str) -> None:
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 4, 5, 2, 1), nn.Tanh(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Conv2d(4, 6, 3, padding=1)]
     if kind == "global":
@@ -81,13 +81,13 @@ def test_a_unit_in_the_middle_is_drawn_by_what_it_sees_alone(recipe: str, kind: 
 
 
 @pytest.mark.parametrize("sampling", ["crop", "normal-crop", "whole", "window"])
-def test_a_model_of_one_size_gets_that_size(sampling: str) -> None:
+def test_a_model_of_a_fixed_size_gets_that_size(sampling: str) -> None:
     recipe = Recipe(sampling=sampling, param="pixels")
     for size in (8, 16, 40):
         assert Geometry(read(Fixed()), recipe, size).view(Logit(0)).side == 16
 
 
-def test_the_band_is_what_the_closest_view_shows() -> None:
+def test_the_highest_frequency_is_that_of_the_closest_view() -> None:
     def band(**changes: object) -> float:
         geometry = Geometry(NET, Recipe(**{"octaves": ((10, 1.0), (10, 1.0), (10, 1.0)), **changes}), 64)
         return geometry.highest_frequency(geometry.view(Logit(0)))
@@ -103,7 +103,7 @@ def test_the_band_is_what_the_closest_view_shows() -> None:
     assert band(sampling="normal-crop", crop_mean=middle, crop_std=0.0) == pytest.approx(80.0)
 
 
-def test_too_small_for_a_layer_in_a_window_of_the_first_octave() -> None:
+def test_a_window_too_small_for_a_layer_is_refused_with_the_smallest_size() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 7), nn.Conv2d(4, 2, 7))
     network = read(model, 32)
     with pytest.raises(Exception, match=r"A picture of 14 px is too small.*from the 12 px.*at least 13\. Give size="):

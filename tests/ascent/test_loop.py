@@ -47,7 +47,7 @@ def test_no_step_is_made_before_it_is_asked_for() -> None:
         next(steps)
 
 
-def test_a_callback_sees_every_step_and_may_stop() -> None:
+def test_a_callback_gets_every_step_and_may_stop_the_run() -> None:
     seen: list[Step] = []
     render(NET, Logit(1), SHORT, size=24, callback=seen.append)
     assert [s.index for s in seen] == list(range(8))
@@ -63,7 +63,7 @@ def test_a_callback_sees_every_step_and_may_stop() -> None:
     assert render(NET, Logit(1), SHORT, size=24, callback=lambda step: step.images).history.shape == (8, 1)
 
 
-def test_steps_made_by_hand_and_the_rest_at_once_are_one_run() -> None:
+def test_single_steps_followed_by_run_are_one_run() -> None:
     ascent = Ascent(NET, Logit(1), SHORT, size=24)
     first = next(ascent)
     rest = ascent.run()
@@ -76,7 +76,7 @@ def test_steps_made_by_hand_and_the_rest_at_once_are_one_run() -> None:
     assert torch.equal(again.images, whole.images)
 
 
-def test_the_callers_hands_do_not_reach_into_the_run() -> None:
+def test_changing_returned_tensors_does_not_change_the_run() -> None:
     ascent = Ascent(NET, Logit(1), SHORT, size=24)
     for step in ascent:
         step.images.zero_()
@@ -85,7 +85,7 @@ def test_the_callers_hands_do_not_reach_into_the_run() -> None:
     assert torch.equal(ascent.images, render(NET, Logit(1), SHORT, size=24).images)
 
 
-def test_further_steps() -> None:
+def test_extend_allows_further_steps() -> None:
     ascent = Ascent(NET, Logit(1), SHORT, size=24)
     ascent.run()
     ascent.extend(2)
@@ -98,7 +98,7 @@ def test_further_steps() -> None:
 # Interrupted
 
 
-def test_after_ctrl_c_there_is_what_there_is() -> None:
+def test_ctrl_c_returns_the_result_so_far() -> None:
     def stop(step: Step) -> None:
         if step.index == 3:
             raise KeyboardInterrupt
@@ -142,7 +142,7 @@ def test_ctrl_c_in_the_middle_of_a_step(name: str, monkeypatch: pytest.MonkeyPat
     assert ascent.run().history.shape == (5, 1)
 
 
-def test_ctrl_c_before_a_first_step_goes_on() -> None:
+def test_ctrl_c_before_the_first_step_is_raised() -> None:
     def stop(activations: Any) -> torch.Tensor:
         raise KeyboardInterrupt
 
@@ -150,7 +150,7 @@ def test_ctrl_c_before_a_first_step_goes_on() -> None:
         render(NET, Objective(stop, ["forms"]), SHORT, size=24)
 
 
-def test_other_exceptions_of_a_callback_go_on() -> None:
+def test_other_exceptions_of_a_callback_are_raised() -> None:
     def fail(step: Step) -> None:
         raise ZeroDivisionError
 
@@ -162,7 +162,7 @@ def test_other_exceptions_of_a_callback_go_on() -> None:
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_any_number_may_be_held_by_hand(name: str) -> None:
+def test_any_number_can_be_overridden(name: str) -> None:
     knob = NUMBERS[name]
     sampling = "normal-crop" if name == "crop_mean" else "whole"
     recipe = Recipe(
@@ -180,7 +180,7 @@ def test_any_number_may_be_held_by_hand(name: str) -> None:
             by_hand.override(**{name: bad})
 
 
-def test_overrides_are_taken_all_or_none() -> None:
+def test_overrides_are_applied_all_or_none() -> None:
     ascent = Ascent(NET, Logit(1), SHORT, size=24)
     for bad in ({"blur": 1.0, "nope": 2.0}, {"blur": 1.0, "decay": 9.0}, {"blur": 1.0, "clip_norm_percentile": 50.0}):
         with pytest.raises(RecipeError):
@@ -188,7 +188,7 @@ def test_overrides_are_taken_all_or_none() -> None:
     assert ascent.values()["blur"] == 0.0
 
 
-def test_what_the_recipe_has_is_told_beside_what_is_held() -> None:
+def test_recipe_values_are_reported_beside_overridden_values() -> None:
     recipe = SHORT.replace(blur=(2.0, 1.0))
     ascent = Ascent(NET, Logit(1), recipe, size=24)
     ascent.override(blur=4.0)
@@ -199,7 +199,7 @@ def test_what_the_recipe_has_is_told_beside_what_is_held() -> None:
     assert "decay" not in Ascent(NET, Logit(1), brief("maco-2023"), size=24).recipe_values()
 
 
-def test_what_has_no_effect_is_refused_by_hand_too() -> None:
+def test_overrides_without_effect_are_refused() -> None:
     ascent = Ascent(NET, Logit(1), SHORT, size=24)
     for name in ("bilateral", "clip_norm_percentile", "clip_contribution_percentile"):
         with pytest.raises(RecipeError, match="needs param='pixels'"):
@@ -217,7 +217,7 @@ def test_what_has_no_effect_is_refused_by_hand_too() -> None:
         held.change(recipe="peek")
 
 
-def test_an_objective_may_change_on_the_way() -> None:
+def test_the_objective_can_be_changed_during_the_run() -> None:
     ascent = Ascent(NET, Channel("forms", 1), brief("peek", 40), size=24)
     for _ in range(20):
         ascent.step()
@@ -233,7 +233,7 @@ def test_an_objective_may_change_on_the_way() -> None:
 
 @pytest.mark.parametrize("base", ["peek", "oygard-2016", "lucid-2017", "maco-2023"])
 @pytest.mark.parametrize("then", ["peek", "oygard-2016", "lucid-2017", "yosinski-2015-4", "oygard-2015-class"])
-def test_a_recipe_may_change_on_the_way(base: str, then: str) -> None:
+def test_the_recipe_can_be_changed_during_the_run(base: str, then: str) -> None:
     ascent = Ascent(NET, [Logit(1), Neuron("forms", 2)], brief(base, 6), size=24)
     for _ in range(3):
         ascent.step()
@@ -293,7 +293,7 @@ def test_a_change_that_breaks_half_way_leaves_the_run_as_it_was(monkeypatch: pyt
         assert torch.equal(one.images, other.images)
 
 
-def test_maco_goes_on_as_maco_of_its_size() -> None:
+def test_maco_can_only_be_changed_to_maco_of_its_size() -> None:
     recipe = brief("maco-2023").replace(size=24)
     ascent = Ascent(NET, Logit(1), recipe)
     ascent.step()
@@ -306,7 +306,7 @@ def test_maco_goes_on_as_maco_of_its_size() -> None:
         Ascent(NET, Logit(1), SHORT, size=24).change(recipe=recipe)
 
 
-def test_draws_go_on_after_a_change() -> None:
+def test_random_draws_continue_after_a_change() -> None:
     # A change to what it is already draws nothing and forgets nothing but the optimizer's momentum.
     plain = Recipe(octaves=((8, 1.0),), param="pixels", optimizer="plain", grad_norm="mean", step_size=3.0, noise=0.1)
     changed, whole = (Ascent(NET, Logit(1), plain, size=24) for _ in range(2))
@@ -320,7 +320,7 @@ def test_draws_go_on_after_a_change() -> None:
 
 
 @pytest.mark.parametrize("name", Recipe.presets())
-def test_in_any_context_and_the_model_as_it_was(name: str) -> None:
+def test_the_context_does_not_matter_and_the_model_is_unchanged(name: str) -> None:
     model = tiny().train()
     before = portrait(model)
     results = []
@@ -333,7 +333,7 @@ def test_in_any_context_and_the_model_as_it_was(name: str) -> None:
         assert torch.equal(results[0].history, other.history)
 
 
-def test_the_model_is_as_it_was_after_an_error() -> None:
+def test_the_model_is_unchanged_after_an_error() -> None:
     model = tiny()
     before = portrait(model)
 
@@ -345,7 +345,7 @@ def test_the_model_is_as_it_was_after_an_error() -> None:
     assert_same(before, portrait(model))
 
 
-def test_the_callers_default_type_has_no_say() -> None:
+def test_the_callers_default_dtype_is_ignored() -> None:
     expected = [render(NET, Neuron("forms", 1), brief(name, 5), size=24).images for name in Recipe.presets()]
     torch.set_default_dtype(torch.float64)
     try:
@@ -367,7 +367,7 @@ VIEWS = [
 
 @pytest.mark.parametrize("changes", VIEWS)
 @pytest.mark.parametrize("kind", ["half", "bfloat16", "double", "gray", "fixed"])
-def test_odd_models_through_every_view(kind: str, changes: dict[str, Any]) -> None:
+def test_unusual_models_are_drawn_with_every_sampling(kind: str, changes: dict[str, Any]) -> None:
     model: nn.Module = {
         "half": lambda: tiny().half(),
         "bfloat16": lambda: tiny().bfloat16(),
@@ -386,7 +386,7 @@ def test_odd_models_through_every_view(kind: str, changes: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", Recipe.presets())
 @pytest.mark.parametrize("size", [8, 9, 13, 40])
-def test_small_pictures_and_as_few_steps_as_can_be(name: str, size: int) -> None:
+def test_the_smallest_pictures_and_fewest_steps_are_drawn(name: str, size: int) -> None:
     recipe = Recipe.preset(name)
     least = len(recipe.octaves)
     result = render(NET, [Logit(1), Neuron("edges", 2)], recipe.replace(steps=least), size=size)
@@ -414,7 +414,9 @@ def test_small_pictures_and_as_few_steps_as_can_be(name: str, size: int) -> None
     ],
 )
 @pytest.mark.parametrize("optimizer", ["adam", "plain"])
-def test_extreme_numbers(param: str, changes: dict[str, Any], optimizer: str) -> None:
+def test_extreme_numbers_give_a_finite_picture_or_a_named_error(
+    param: str, changes: dict[str, Any], optimizer: str
+) -> None:
     given = {"padding_mode": "constant", "step_size": 5.0, "flip": 1.0, "grad_norm": "rms", **changes}
     recipe = Recipe(octaves=((3, 1.0),), param=param, optimizer=optimizer, **given)
     for size in (8, 33):
@@ -428,7 +430,7 @@ def test_extreme_numbers(param: str, changes: dict[str, Any], optimizer: str) ->
             assert torch.isfinite(images).all()
 
 
-def test_a_last_step_that_leaves_nothing_is_said() -> None:
+def test_a_last_step_that_is_not_finite_is_an_error() -> None:
     model = tiny()
     with torch.no_grad():
         model.classes.weight.mul_(1e30)
@@ -437,7 +439,7 @@ def test_a_last_step_that_leaves_nothing_is_said() -> None:
         render(model, Logit(0), recipe, size=24, input_size=32)
 
 
-def test_an_objective_too_deep_for_the_first_octave_says_so() -> None:
+def test_an_objective_too_deep_for_the_first_octave_is_refused() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(4), nn.Conv2d(4, 4, 5), nn.Conv2d(4, 2, 1))
     recipe = Recipe.preset("oygard-2016").replace(steps=5)
     with pytest.raises(SizeError, match=r"needs at least 22\. Give size=") as caught:

@@ -66,13 +66,13 @@ def test_a_sum_is_the_sum_of_its_terms() -> None:
 
 def test_terms_of_one_objective_are_itself() -> None:
     one = Neuron("a", 3)
-    assert one.terms() == (("unit 3 of a at the middle", 1.0, one),)
+    assert one.terms() == (("unit 3 of a at the center", 1.0, one),)
 
 
 def test_terms_have_different_names() -> None:
     first, second = (Objective(lambda a: a["x"].sum(1), ["x"]) for _ in range(2))
     names = [name for name, _, _ in (first + second + Channel("x", 1) + Neuron("x", 1)).terms()]
-    assert names == ["a function of x", "a function of x (2)", "unit 1 of x", "unit 1 of x at the middle"]
+    assert names == ["a function of x", "a function of x (2)", "unit 1 of x", "unit 1 of x at the center"]
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, 10**400])
@@ -83,7 +83,7 @@ def test_a_weight_must_be_finite(number: float) -> None:
         (1e308 * Channel("a", 0)) * 1e308
 
 
-def test_what_is_no_weight_or_objective() -> None:
+def test_anything_but_a_weight_or_objective_is_refused() -> None:
     with pytest.raises(PeekError, match="divided by 0"):
         Channel("a", 0) / 0
     for bad in ("2", None, [1]):
@@ -93,7 +93,7 @@ def test_what_is_no_weight_or_objective() -> None:
             Channel("a", 0) + bad
 
 
-def test_equal_and_hashable() -> None:
+def test_objectives_are_equal_by_value_and_hashable() -> None:
     def all_kinds() -> list[Objective]:
         image = np.full((9, 8, 3), 7, np.uint8)
         return [
@@ -121,35 +121,35 @@ def test_equal_and_hashable() -> None:
     ("objective", "words"),
     [
         (Channel("features.12", 10), "unit 10 of features.12"),
-        (Neuron("features.12", 10), "unit 10 of features.12 at the middle"),
+        (Neuron("features.12", 10), "unit 10 of features.12 at the center"),
         (Neuron("features.12", 10, at=(3, 4)), "unit 10 of features.12 at row 3, column 4"),
         (Channel("encoder.ln@class", 10), "unit 10 of encoder.ln@class"),
         (Channel("", 10), "unit 10 of the output"),
         (Logit(207), "class 207"),
-        (-Channel("a", 1), "what unit 1 of a likes least"),
-        (-2 * Channel("a", 1), "2 x what unit 1 of a likes least"),
-        (-Neuron("a", 1, at=(0, 2)), "what unit 1 of a at row 0, column 2 likes least"),
-        (-Logit(3), "what looks least like class 3"),
-        (2 * Channel("a", 1) - Channel("a", 2), "2 x unit 1 of a, less unit 2 of a"),
+        (-Channel("a", 1), "the negative of unit 1 of a"),
+        (-2 * Channel("a", 1), "2 x the negative of unit 1 of a"),
+        (-Neuron("a", 1, at=(0, 2)), "the negative of unit 1 of a at row 0, column 2"),
+        (-Logit(3), "the negative of class 3"),
+        (2 * Channel("a", 1) - Channel("a", 2), "2 x unit 1 of a, minus unit 2 of a"),
         (Channel("a", 1) + 0.5 * Channel("a", 2), "unit 1 of a, plus 0.5 x unit 2 of a"),
-        (-Channel("a", 1) - 3 * Channel("a", 2), "less unit 1 of a, less 3 x unit 2 of a"),
+        (-Channel("a", 1) - 3 * Channel("a", 2), "minus unit 1 of a, minus 3 x unit 2 of a"),
         (Direction("a", [1.0, -0.25]), "the direction (1, -0.25) of a"),
-        (Direction("a", [1] * 4, at="center"), "the direction (1, 1, 1, ...) of a at the middle"),
-        (-Direction("a", [1], at=(2, 3)), "what lies farthest against the direction (1) of a at row 2, column 3"),
-        (Channel("a", 1) + 0.5 * Diversity("a"), "unit 1 of a, plus 0.5 x unlikeness to the others in a"),
+        (Direction("a", [1] * 4, at="center"), "the direction (1, 1, 1, ...) of a at the center"),
+        (-Direction("a", [1], at=(2, 3)), "the negative of the direction (1) of a at row 2, column 3"),
+        (Channel("a", 1) + 0.5 * Diversity("a"), "unit 1 of a, plus 0.5 x dissimilarity to the others in a"),
         (Style(["a", "b"], PILImage.new("RGB", (8, 6))), "the style of an image of 8 x 6 px in a and b"),
         (Objective(gram, ["a", ""]), "gram of a and the output"),
-        (-Objective(gram, ["a"], words="the texture"), "the least of the texture"),
+        (-Objective(gram, ["a"], description="the texture"), "the negative of the texture"),
     ],
 )
-def test_words(objective: Objective, words: str) -> None:
-    assert objective.words() == words
+def test_describe(objective: Objective, words: str) -> None:
+    assert objective.describe() == words
 
 
 # Units on vectors and maps
 
 
-def test_units_of_maps_and_of_vectors() -> None:
+def test_objectives_of_units_read_maps_and_vectors() -> None:
     activations = {"map": maps(2, 3, 4, 6), "ln@class": maps(2, 3), "": maps(2, 3, seed=1)}
     grid, vector = activations["map"], activations["ln@class"]
     assert torch.equal(Neuron("map", 1)(activations), grid[:, 1, 1, 2])
@@ -171,13 +171,13 @@ def test_units_of_maps_and_of_vectors() -> None:
         ((True, 1), "two whole numbers"),
     ],
 )
-def test_a_place_off_the_map(network: Network, at: object, words: str) -> None:
+def test_a_position_off_the_map_is_refused(network: Network, at: object, words: str) -> None:
     for one in (Neuron("forms", 1, at=at), Direction("forms", [1] * 8, at=at)):
         with pytest.raises(UnitError, match=words):
             one.check(network)
 
 
-def test_numpys_and_torchs_whole_numbers_are_whole(network: Network) -> None:
+def test_whole_numbers_of_numpy_and_torch_are_accepted(network: Network) -> None:
     one = Neuron("forms", np.int64(1), at=(np.int64(2), torch.tensor(3)))
     one.check(network)
     assert one == Neuron("forms", 1, at=(2, 3))
@@ -198,7 +198,7 @@ def test_a_direction_is_a_dot_product_with_its_unit_vector() -> None:
     assert torch.allclose(Direction("a", vector)({"a": grid[:, :, 0, 0]}), expected[:, 0, 0], atol=1e-6)
 
 
-def test_the_power_is_of_a_cosine_that_is_never_below_a_tenth() -> None:
+def test_the_cosine_of_the_power_is_at_least_a_tenth() -> None:
     grid = torch.tensor([[3.0, 4.0], [5.0, 0.0], [-3.0, 4.0]])  # cosines 0.6, 1 and -0.6
     values = Direction("a", [1.0, 0.0], power=2)({"a": grid})
     assert torch.allclose(values, torch.tensor([3 * 0.36, 5.0, -3 * 0.01]))
@@ -211,7 +211,7 @@ def test_a_direction_has_a_gradient_where_activations_are_zero() -> None:
     assert grid.grad.abs().sum() > 0
 
 
-def test_a_direction_made_ready_is_the_same(network: Network) -> None:
+def test_a_bound_direction_has_the_same_value(network: Network) -> None:
     one = Direction("forms", maps(8), power=1, at="center")
     with torch.inference_mode():
         ready = one.bind(network)
@@ -227,10 +227,10 @@ def test_a_direction_made_ready_is_the_same(network: Network) -> None:
     ("vector", "words"),
     [
         ([0.0, 0.0], "2 zeros"),
-        ([], "without numbers"),
+        ([], "empty vector"),
         ([1.0, math.nan], "NaN"),
-        ([math.inf], "infinite"),
-        ([10**400], "infinite"),
+        ([math.inf], "infinity"),
+        ([10**400], "infinity"),
         ("12", "a str was given"),
         (3, "a int was given"),
         (maps(2, 2), "shape \\(2, 2\\)"),
@@ -241,12 +241,12 @@ def test_a_direction_made_ready_is_the_same(network: Network) -> None:
         (torch.tensor(1.0), "shape \\(\\)"),
     ],
 )
-def test_what_is_no_direction(vector: object, words: str) -> None:
+def test_anything_but_a_direction_is_refused(vector: object, words: str) -> None:
     with pytest.raises(UnitError, match=words):
         Direction("a", vector)
 
 
-def test_a_direction_of_another_layer(network: Network) -> None:
+def test_a_direction_of_the_wrong_length_is_refused(network: Network) -> None:
     with pytest.raises(UnitError, match="one number for each of its 8 units; 6 were given"):
         Direction("forms", [1.0] * 6).check(network)
     with pytest.raises(LayerError):
@@ -276,7 +276,7 @@ def test_diversity_is_the_mean_cosine_to_the_others(network: Network) -> None:
             assert math.isclose(float(value), by_hand(grid, index), rel_tol=1e-5)
 
 
-def test_equal_pictures_are_not_diverse_and_a_lone_one_has_no_others() -> None:
+def test_equal_pictures_have_diversity_minus_one_and_a_single_one_zero() -> None:
     grid = maps(1, 3, 5, 5)
     same = grid.expand(6, -1, -1, -1)  # three pictures of two views
     assert torch.allclose(Diversity("a").in_batch({"a": same}, 2, 1), -torch.ones(2))
@@ -287,7 +287,7 @@ def test_equal_pictures_are_not_diverse_and_a_lone_one_has_no_others() -> None:
     assert Diversity("a").in_batch({"a": torch.zeros(2, 3, 4, 4)}, 1, 0).item() == 0.0
 
 
-def test_a_picture_climbs_its_own_diversity_only() -> None:
+def test_a_picture_ascends_only_its_own_diversity() -> None:
     grid = maps(3, 4, 5, 5).requires_grad_()
     Diversity("a").in_batch({"a": grid}, 1, 1).sum().backward()
     moved = grid.grad.flatten(1).abs().sum(1)
@@ -302,7 +302,7 @@ def test_views_are_compared_with_the_others_mean_view() -> None:
     assert torch.allclose(Diversity("a").in_batch({"a": grid}, 2, 0), torch.stack(expected), atol=1e-6)
 
 
-def test_diversity_made_ready_sees_each_step_anew(network: Network) -> None:
+def test_a_bound_diversity_follows_every_step(network: Network) -> None:
     ready = Diversity("a").bind(network)
     for seed in range(5):
         grid = maps(3, 4, 5, 5, seed=seed)
@@ -312,7 +312,7 @@ def test_diversity_made_ready_sees_each_step_anew(network: Network) -> None:
     assert -1.0 <= float(ready.in_batch({"a": vectors}, 1, 0)) < 0.0
 
 
-def test_a_sum_with_a_batchwise_term_is_batchwise() -> None:
+def test_a_sum_with_a_term_that_depends_on_the_batch_depends_on_it() -> None:
     joint = Channel("a", 1) + 0.5 * Diversity("a")
     assert joint.depends_on_batch
     assert not (Channel("a", 1) + Logit(0)).depends_on_batch
@@ -355,7 +355,7 @@ def test_interpolation_goes_from_one_to_the_other() -> None:
 @pytest.mark.parametrize(
     "args", [(Logit(1), Logit(2), 1), (Logit(1), Logit(2), 2.5), (Logit(1), "a", 3), (1, Logit(2))]
 )
-def test_what_cannot_be_interpolated(args: tuple) -> None:
+def test_anything_but_two_objectives_and_a_count_is_refused(args: tuple) -> None:
     with pytest.raises(PeekError, match=r"objective|count="):
         interpolate(*args)
 
@@ -375,7 +375,7 @@ def test_style_is_zero_for_the_image_itself_and_below_elsewhere(network: Network
     assert (values[1:] < -1e-3).all()
 
 
-def test_style_counts_as_it_says(network: Network) -> None:
+def test_style_equals_its_definition(network: Network) -> None:
     picture, other = pictures(2, seed=2)
     one = Style(["edges", "forms"], picture)
     mine, theirs = (seen(network, p[None], one) for p in (other, picture))
@@ -390,7 +390,7 @@ def test_style_counts_as_it_says(network: Network) -> None:
     assert math.isclose(float(one.bind(network)(nothing)), -1.0, rel_tol=1e-6)
 
 
-def test_style_is_of_any_size_and_knows_nothing_of_places(network: Network) -> None:
+def test_style_does_not_depend_on_size_or_position(network: Network) -> None:
     grain = (torch.arange(32) % 2).float().expand(3, 32, 32)  # stripes, which shift by 2 into themselves
     one = Style(["edges"], grain).bind(network)
     edges = network.run(network.preprocess(grain.roll(2, 2)[None]), ["edges"])
@@ -399,7 +399,7 @@ def test_style_is_of_any_size_and_knows_nothing_of_places(network: Network) -> N
     assert -0.05 < float(one(small)) < 0.0  # padding weighs more in a small picture
 
 
-def test_style_made_ready_in_any_context_and_on_several_networks(network: Network) -> None:
+def test_style_can_be_bound_in_any_context_and_on_several_networks(network: Network) -> None:
     picture = pictures(1)[0]
     one = Style(["forms"], picture)
     with torch.inference_mode():
@@ -415,7 +415,7 @@ def test_style_made_ready_in_any_context_and_on_several_networks(network: Networ
     assert batch.grad.abs().sum() > 0
 
 
-def test_style_takes_images_as_people_have_them() -> None:
+def test_style_accepts_every_kind_of_image() -> None:
     array = np.arange(16 * 16 * 3, dtype=np.uint32).reshape(16, 16, 3).astype(np.uint8)
     tensor = torch.from_numpy(array).permute(2, 0, 1).float() / 255.0
     assert Style(["a"], array) == Style(["a"], PILImage.fromarray(array)) == Style(["a"], tensor)
@@ -425,7 +425,7 @@ def test_style_takes_images_as_people_have_them() -> None:
     assert Style(["a"], array).centered_on is None
 
 
-def test_a_style_keeps_its_image_whatever_becomes_of_the_callers() -> None:
+def test_a_style_has_its_own_copy_of_the_image() -> None:
     tensor = pictures(1)[0]
     one = Style(["a"], tensor)
     before = one._picture.clone()
@@ -433,7 +433,7 @@ def test_a_style_keeps_its_image_whatever_becomes_of_the_callers() -> None:
     assert torch.equal(one._picture, before)
 
 
-def test_gray_and_color_are_brought_together(network: Network) -> None:
+def test_style_converts_between_gray_and_color(network: Network) -> None:
     Style(["forms"], pictures(1)[0, :1]).bind(network)
     one_channel = read(Fixed(), 16, preprocess="none")
     Style(["conv"], pictures(1)[0]).bind(one_channel)
@@ -443,7 +443,7 @@ def test_gray_and_color_are_brought_together(network: Network) -> None:
         Style(["nowhere"], pictures(1)[0]).check(network)
 
 
-def test_what_is_no_style(network: Network) -> None:
+def test_anything_but_layers_and_an_image_is_refused(network: Network) -> None:
     for image in (None, "a.png", torch.rand(2, 3, 8, 8), torch.full((3, 8, 8), 2.0), torch.full((3, 8, 8), math.nan)):
         with pytest.raises(PeekError):
             Style(["a"], image)
@@ -472,18 +472,18 @@ def test_what_is_no_style(network: Network) -> None:
     ],
     ids=repr,
 )
-def test_the_engine_climbs_it(objective: Objective) -> None:
+def test_the_value_rises_during_an_ascent(objective: Objective) -> None:
     history = render(tiny(), objective, Recipe.preset("peek").replace(steps=30), size=32).history[:, 0]
     assert history[-5:].mean() > history[:5].mean()
 
 
-def test_a_batch_drawn_to_differ_differs_more() -> None:
+def test_diversity_makes_a_batch_differ_more() -> None:
     recipe = Recipe.preset("peek").replace(steps=40)
 
     def unlikeness(weight: float) -> float:
         batch = [Channel("forms", 1) + weight * Diversity("forms")] * 3
         *_, last = ascend(tiny(), batch, recipe, seed=[0, 1, 2], size=32)
-        return sum(terms["unlikeness to the others in forms"] for terms in last.terms) / 3
+        return sum(terms["dissimilarity to the others in forms"] for terms in last.terms) / 3
 
     assert unlikeness(5.0) > unlikeness(0.0) + 0.02
 
@@ -525,19 +525,19 @@ described = singles | st.lists(st.tuples(finite, singles), min_size=1, max_size=
 
 
 @given(described)
-def test_any_objective_comes_back_from_json(objective: Objective) -> None:
+def test_every_objective_is_read_back_from_json(objective: Objective) -> None:
     back = objective_from_dict(json.loads(json.dumps(objective.to_dict())))
     assert back == objective
     assert hash(back) == hash(objective)
-    assert back.words() == objective.words()
+    assert back.describe() == objective.describe()
 
 
-def test_what_is_no_description_gives_none_back() -> None:
+def test_objectives_that_json_cannot_contain_are_read_back_as_none() -> None:
     image = pictures(1)[0]
     for one in (Objective(gram, ["a"]), Style(["a"], image), Channel("a", 1) + Style(["a"], image)):
         assert objective_from_dict(json.loads(json.dumps(one.to_dict()))) is None
     assert Style(["a"], image).to_dict() == {"kind": "custom", "words": "the style of an image of 32 x 32 px in a"}
-    endless = Objective(gram, ["a"], words="x" * 10**6)
+    endless = Objective(gram, ["a"], description="x" * 10**6)
     assert objective_from_dict(endless.to_dict()) is None
 
 
@@ -576,10 +576,10 @@ for _ in range(5):
         ({"kind": "sum", "terms": [{"weight": 1}] * (MOST_TERMS + 1)}, "a list of 1 to"),
         ({"kind": "sum", "terms": [{"weight": math.inf, "objective": {"kind": "logit", "unit": 1}}]}, "finite"),
         ({"kind": "sum", "terms": [{"weight": "1", "objective": {"kind": "logit", "unit": 1}}]}, "finite"),
-        (DEEP, "has a sum in it"),
+        (DEEP, "can't be a sum itself"),
     ],
 )
-def test_a_hostile_description_is_refused_in_a_sentence(hostile: object, words: str) -> None:
+def test_a_hostile_dict_is_refused_in_a_sentence(hostile: object, words: str) -> None:
     with pytest.raises(PeekError, match=f"(?i){words}") as caught:
         objective_from_dict(hostile)
     assert type(caught.value) is not PeekError
@@ -594,7 +594,7 @@ json_values = st.recursive(
 
 
 @given(described, st.data())
-def test_any_change_is_an_objective_or_a_named_error(objective: Objective, data: st.DataObject) -> None:
+def test_any_changed_dict_gives_an_objective_or_a_named_error(objective: Objective, data: st.DataObject) -> None:
     hostile = objective.to_dict()
     where = hostile
     if where["kind"] == "sum" and data.draw(st.booleans()):

@@ -115,7 +115,7 @@ def test_peek_fast_is_shorter_than_peek() -> None:
     assert Recipe.preset("peek-fast").steps < Recipe.preset("peek").steps
 
 
-def test_schedules() -> None:
+def test_a_schedule_is_linear_over_the_run_or_an_octave() -> None:
     recipe = Recipe(octaves=((10, 1.0), (30, 1.5)), blur=2.0, noise=(0.4, 0.0), decay=((0.0, 0.1), (0.3, 0.2)))
     assert [recipe.at("blur", s) for s in (0, 39, 1000)] == [2.0] * 3
     assert [recipe.at("noise", s) for s in (0, 10, 20, 39)] == pytest.approx([0.4, 0.3, 0.2, 0.01])
@@ -132,7 +132,7 @@ def test_schedules() -> None:
             assert half.at(name, step) == pytest.approx(recipe.at(name, 2 * step)), (name, step)
 
 
-def test_a_range_of_crops_may_move_over_the_run() -> None:
+def test_a_range_of_crops_can_change_over_the_run() -> None:
     recipe = Recipe(octaves=((10, 1.0),), crop=((0.5, 1.0), (0.1, 0.4)), field_crop=(0.5, 0.9))
     assert recipe.shares("crop", 0) == (0.5, 1.0)
     assert recipe.shares("crop", 5) == pytest.approx((0.3, 0.7))
@@ -206,7 +206,7 @@ def test_steps_scale_octaves_in_proportion(steps: int) -> None:
         ({"grad_norm": "progress", "optimizer": "adam"}, "needs optimizer='plain'"),
     ],
 )
-def test_what_is_impossible_is_refused_in_a_sentence(changes: dict[str, object], words: str) -> None:
+def test_impossible_values_are_refused_in_a_sentence(changes: dict[str, object], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         Recipe.preset("oygard-2016").replace(**changes)
 
@@ -226,7 +226,7 @@ def test_what_is_impossible_is_refused_in_a_sentence(changes: dict[str, object],
         ("lucid-2017", {"sampling": "crop"}, "needs sampling='whole'"),
     ],
 )
-def test_what_cannot_be_had_together_is_refused_in_a_sentence(base: str, changes: dict, words: str) -> None:
+def test_impossible_combinations_are_refused_in_a_sentence(base: str, changes: dict, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         Recipe.preset(base).replace(**changes)
 
@@ -241,7 +241,7 @@ BOUNDS = {
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_every_number_has_two_ends(name: str) -> None:
+def test_every_number_has_a_minimum_and_a_maximum(name: str) -> None:
     low, high = BOUNDS[name]
     base = Recipe(param="pixels", sampling="whole")
     for value in (low, high, (low + high) / 2):
@@ -253,7 +253,7 @@ def test_every_number_has_two_ends(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_every_number_may_be_a_schedule(name: str) -> None:
+def test_every_number_can_have_a_schedule(name: str) -> None:
     low, high = BOUNDS[name]
     base = Recipe(param="pixels", sampling="whole", octaves=((4, 1.0), (4, 1.0)))
     whole, parts = base.replace(**{name: (high, low)}), base.replace(**{name: [[low, high], [high, low]]})
@@ -278,14 +278,14 @@ def test_foreign_json_is_refused(text: str) -> None:
         Recipe.from_json(text)
 
 
-def test_json_has_every_field_and_takes_what_is_left_out_from_the_defaults() -> None:
+def test_json_has_every_field_and_missing_ones_have_their_defaults() -> None:
     assert set(json.loads(Recipe().to_json())) == {f.name for f in dataclasses.fields(Recipe)}
     assert Recipe.from_json("{}") == Recipe()
     with pytest.raises(RecipeError, match="no field 'steps'; near names: step_size"):
         Recipe.from_json('{"steps": 5}')
 
 
-def test_unknown_preset() -> None:
+def test_an_unknown_preset_is_refused_with_the_names_of_all() -> None:
     with pytest.raises(RecipeError, match="no recipe 'peak'; possible are peek"):
         Recipe.preset("peak")
 
@@ -297,7 +297,7 @@ fields = st.sampled_from([f.name for f in dataclasses.fields(Recipe)] + ["steps"
 
 
 @given(st.dictionaries(fields, values, max_size=4))
-def test_any_change_is_a_recipe_or_a_named_error(changes: dict[str, object]) -> None:
+def test_any_changes_give_a_recipe_or_a_named_error(changes: dict[str, object]) -> None:
     try:
         recipe = Recipe.preset("peek").replace(**changes)
     except PeekError as error:

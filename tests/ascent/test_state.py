@@ -66,7 +66,7 @@ def test_any_preset_resumes_to_the_same_pixels(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("optimizer", ["adam", "nadam", "plain"])
 @pytest.mark.parametrize("param", ["pixels", "fourier"])
 @pytest.mark.parametrize("grad_norm", ["first", "rms"])
-def test_across_octaves(optimizer: str, param: str, grad_norm: str, tmp_path: Path) -> None:
+def test_a_run_resumes_across_octaves(optimizer: str, param: str, grad_norm: str, tmp_path: Path) -> None:
     recipe = Recipe(
         octaves=((3, 1.0), (3, 1.3), (3, 1.2)),
         param=param,
@@ -91,7 +91,7 @@ def test_across_octaves(optimizer: str, param: str, grad_norm: str, tmp_path: Pa
         assert equal((again.best, again.images, again.alpha), end), state.index
 
 
-def test_a_state_may_be_resumed_again_and_again() -> None:
+def test_a_state_can_be_resumed_repeatedly() -> None:
     for recipe in (SHORT, brief("yosinski-2015-1"), brief("maco-2023")):
         ascent = Ascent(NET, Logit(1), recipe, size=24)
         ascent.step()
@@ -117,7 +117,7 @@ changes: dict[str, Callable[[Ascent], Any]] = {
 @pytest.mark.parametrize("base", ["peek", "oygard-2016"])
 @pytest.mark.parametrize("name", changes)
 @pytest.mark.parametrize("after", [0, 3])
-def test_after_what_was_changed_by_hand(base: str, name: str, after: int, tmp_path: Path) -> None:
+def test_a_run_with_overrides_and_changes_resumes(base: str, name: str, after: int, tmp_path: Path) -> None:
     ascent = Ascent(NET, Channel("forms", 1), brief(base), size=28)
     for _ in range(4):
         ascent.step()
@@ -128,7 +128,7 @@ def test_after_what_was_changed_by_hand(base: str, name: str, after: int, tmp_pa
     assert equal(to_end(Ascent.resume(NET, state)), to_end(ascent))
 
 
-def test_macos_blur_is_that_of_its_last_step() -> None:
+def test_the_blur_of_maco_is_saved() -> None:
     ascent = Ascent(NET, Logit(1), MACO.replace(blur=1.0, blur_every=3), size=24)
     for _ in range(5):
         ascent.step()
@@ -138,7 +138,7 @@ def test_macos_blur_is_that_of_its_last_step() -> None:
     assert equal(to_end(again), to_end(ascent))
 
 
-def test_a_measured_spectrum_is_kept(tmp_path: Path) -> None:
+def test_a_measured_spectrum_is_saved(tmp_path: Path) -> None:
     spectrum = measure_spectrum([torch.rand(3, 20, 20)], 20)
     ascent = Ascent(NET, Logit(1), MACO, size=24, spectrum=spectrum)
     ascent.step()
@@ -148,7 +148,7 @@ def test_a_measured_spectrum_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["peek", "yosinski-2015-1", "maco-2023"])
-def test_in_any_grad_mode(name: str) -> None:
+def test_a_run_resumes_in_any_grad_mode(name: str) -> None:
     expected = to_end(Ascent(NET, Logit(1), brief(name), size=24))
     for here in (torch.inference_mode, torch.no_grad, torch.enable_grad):
         with here():
@@ -165,7 +165,7 @@ def test_in_any_grad_mode(name: str) -> None:
             assert torch.equal(to_end(Ascent.resume(NET, state))[0], expected[0])
 
 
-def test_what_a_file_cannot_keep_is_given_again(tmp_path: Path) -> None:
+def test_an_objective_that_a_file_cannot_contain_is_given_again(tmp_path: Path) -> None:
     objective = Objective(lambda a: a["forms"][:, 1].mean(dim=(1, 2)), ["forms"]) + Style(
         ["edges"], torch.rand(3, 9, 9)
     )
@@ -180,7 +180,7 @@ def test_what_a_file_cannot_keep_is_given_again(tmp_path: Path) -> None:
     assert equal(to_end(Ascent.resume(NET, state, objective=objective)), to_end(ascent))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_a_state_that_does_not_fit_the_model_is_refused() -> None:
     state = Ascent(NET, [Logit(1), Logit(2)], SHORT, size=24).state()
     with pytest.raises(PeekError, match="resume it with the model that it was taken with"):
         Ascent.resume(read(tiny(channels=1), 32), state)
@@ -260,14 +260,14 @@ def test_missing_headers_are_refused(tmp_path: Path) -> None:
     tensors, header = kept(tmp_path / "good")
     for name in header:
         write(tmp_path / "bad", tensors, {k: v for k, v in header.items() if k != name})
-        with pytest.raises(PeekError, match="does not hold a state"):
+        with pytest.raises(PeekError, match="is a damaged state"):
             State.load(tmp_path / "bad")
     for text in ("[]", "{", "null", "1", "[" * 5000):
         save_file(tensors, str(tmp_path / "bad"), metadata={"peek_widget state 1": text})
-        with pytest.raises(PeekError, match="does not hold a state"):
+        with pytest.raises(PeekError, match="is a damaged state"):
             State.load(tmp_path / "bad")
     save_file(tensors, str(tmp_path / "bad"), metadata={"of": "another"})
-    with pytest.raises(PeekError, match="not a state that an ascent has saved"):
+    with pytest.raises(PeekError, match="but not the state of an ascent"):
         State.load(tmp_path / "bad")
 
 
@@ -300,11 +300,11 @@ def test_hostile_tensors_are_refused(how: str, tmp_path: Path) -> None:
         Ascent.resume(NET, State.load(tmp_path / "bad"))
 
 
-def test_adams_own_numbers_below_zero_are_refused(tmp_path: Path) -> None:
+def test_negative_squares_of_adam_are_refused(tmp_path: Path) -> None:
     tensors, header = kept(tmp_path / "good")
     for name in ("optimizer.step", "optimizer.mu_product", "optimizer.exp_avg_sq"):
         write(tmp_path / "bad", {**tensors, name: tensors[name] - 2.0}, header)
-        with pytest.raises(PeekError, match="damaged or another's"):
+        with pytest.raises(PeekError, match="damaged, or of another run"):
             Ascent.resume(NET, State.load(tmp_path / "bad"))
 
 
@@ -328,11 +328,11 @@ def test_truncated_and_overwritten_files(data: st.DataObject, tmp_path_factory: 
         assert str(error)
 
 
-def test_other_files_and_places(tmp_path: Path) -> None:
+def test_other_files_and_missing_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 100)
     (tmp_path / "empty").write_bytes(b"")
     for name in ("picture.png", "empty", "."):
-        with pytest.raises(PeekError, match="is no state of an ascent"):
+        with pytest.raises(PeekError, match="is not the state of an ascent"):
             State.load(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         State.load(tmp_path / "none")

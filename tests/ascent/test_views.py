@@ -39,7 +39,7 @@ def share(view: Tensor) -> float:
     return float(view[0, half, half] - view[0, half, half - 1]) / 2.0 * view.shape[-1]
 
 
-def test_the_whole_picture_is_seen_as_it_is() -> None:
+def test_a_view_of_the_whole_picture_equals_it() -> None:
     picture = torch.rand(1, 3, 20, 20)
     assert torch.allclose(
         affine_views(picture, ViewGeometry(20, "whole"), ViewParameters(1, (1.0, 1.0)), [seed()]), picture, atol=1e-5
@@ -47,7 +47,7 @@ def test_the_whole_picture_is_seen_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("side", [64, 128])
-def test_crops_lie_where_the_draws_say(side: int) -> None:
+def test_crops_are_where_the_random_draws_put_them(side: int) -> None:
     frame, look = ViewGeometry(32, "crop"), ViewParameters(4, (0.25, 0.75))
     views = seen(frame, look, side, number=3)
     draws = torch.rand(4, 6, generator=seed(3))
@@ -59,7 +59,7 @@ def test_crops_lie_where_the_draws_say(side: int) -> None:
         assert -1.0 <= float(view.min()) <= float(view.max()) <= 1.0
 
 
-def test_sizes_are_relative_to_the_canvas() -> None:
+def test_shares_are_relative_to_the_size_of_the_picture() -> None:
     look = ViewParameters(3, (0.3, 1.2), rotation=20.0, jitter=0.1, scale_choices=(0.9, 1.1), flip=0.5)
     for cut in ("crop", "whole", "normal-crop"):
         frame: Any = ViewGeometry(40, cut)
@@ -68,7 +68,7 @@ def test_sizes_are_relative_to_the_canvas() -> None:
         assert float((small - large)[near].abs().max()) < 0.03
 
 
-def test_crops_wider_than_the_picture_lie_round_its_middle() -> None:
+def test_crops_larger_than_the_picture_are_centered_on_it() -> None:
     views = seen(ViewGeometry(32, "crop"), ViewParameters(3, (1.5, 1.5), padding_mode="constant"))
     for view in views:
         assert middle(view)[0] == pytest.approx(middle(view)[1], abs=1e-4)
@@ -78,7 +78,7 @@ def test_crops_wider_than_the_picture_lie_round_its_middle() -> None:
     assert torch.allclose(mirrored[:8], mirrored[8:16].flip(0), atol=0.05)
 
 
-def test_a_field_is_laid_on_its_place() -> None:
+def test_a_receptive_field_is_centered_on_the_picture() -> None:
     frame = ViewGeometry(21, "field", 1.0, (0.3, -0.5))
     views = seen(frame, ViewParameters(6, (0.2, 0.6), rotation=90.0, flip=0.5), 128)
     for view in views:
@@ -90,7 +90,7 @@ def test_a_field_is_laid_on_its_place() -> None:
         assert float(found.abs().max()) < 0.01
 
 
-def test_a_view_is_turned_by_up_to_the_rotation() -> None:
+def test_a_view_is_rotated_by_at_most_the_rotation() -> None:
     frame = ViewGeometry(33, "whole")
     views = seen(frame, ViewParameters(300, (0.5, 0.5), rotation=30.0), 64)
     right = views[:, :, 16, -1] - views[:, :, 16, 0]
@@ -100,7 +100,7 @@ def test_a_view_is_turned_by_up_to_the_rotation() -> None:
     assert -30.0 <= float(angles.min()) < -28.0 < 28.0 < float(angles.max()) <= 30.0
 
 
-def test_turns_and_scales_are_of_those_given() -> None:
+def test_rotations_and_scales_are_among_the_choices() -> None:
     views = seen(
         ViewGeometry(33, "whole"),
         ViewParameters(60, (0.5, 0.5), rotation_choices=(-90.0, 0.0, 45.0), scale_choices=(0.8, 1.25)),
@@ -114,7 +114,7 @@ def test_turns_and_scales_are_of_those_given() -> None:
     assert {round(s, 2) for s in spans} == {1.25, 0.8}
 
 
-def test_a_mirrored_view_is_mirrored_left_for_right() -> None:
+def test_a_flipped_view_is_flipped_left_for_right() -> None:
     views = seen(ViewGeometry(32, "whole"), ViewParameters(400, (1.0, 1.0), flip=0.3))
     right = views[:, 0, 16, -1] > views[:, 0, 16, 0]
     down = views[:, 1, -1, 16] > views[:, 1, 0, 16]
@@ -124,7 +124,7 @@ def test_a_mirrored_view_is_mirrored_left_for_right() -> None:
     assert torch.allclose(always, ramps(64).flip(3), atol=1e-5)
 
 
-def test_jitter_shifts_by_up_to_its_share_of_the_side() -> None:
+def test_jitter_shifts_by_at_most_its_share_of_the_side() -> None:
     views = seen(ViewGeometry(32, "whole"), ViewParameters(400, (0.5, 0.5), jitter=0.1), 100)
     middles = torch.tensor([middle(v) for v in views])
     draws = torch.rand(400, 6, generator=seed())
@@ -132,7 +132,7 @@ def test_jitter_shifts_by_up_to_its_share_of_the_side() -> None:
     assert 0.18 < float(middles.abs().max()) <= 0.201
 
 
-def test_late_jitter_is_after_scaling_and_stays_on_what_was_left() -> None:
+def test_jitter2_is_after_scaling_and_stays_within_the_visible_part() -> None:
     views = seen(ViewGeometry(32, "whole"), ViewParameters(200, (1.0, 1.0), jitter2=0.1, scale_choices=(0.5, 2.0)), 128)
     inside = [(share(v), middle(v)) for v in views if share(v) < 0.9]
     assert 60 < len(inside) < 140
@@ -141,7 +141,7 @@ def test_late_jitter_is_after_scaling_and_stays_on_what_was_left() -> None:
         assert max(abs(x), abs(y)) <= 0.1 + 0.01  # 0.1 of the side, halved by the scale, of a width of 2
 
 
-def test_normal_crops_have_their_distribution_and_stay_inside() -> None:
+def test_normal_crops_have_their_distribution_and_stay_in_the_picture() -> None:
     count = 3000
     views = seen(ViewGeometry(4, "normal-crop"), ViewParameters(count, (0.3, 0.05), center_std=0.1), 256)
     shares = torch.tensor([share(v) for v in views])
@@ -159,7 +159,7 @@ def test_normal_crops_have_their_distribution_and_stay_inside() -> None:
     assert float(reach.max()) <= 1.02
 
 
-def test_views_of_one_picture_lie_together() -> None:
+def test_views_of_one_picture_are_adjacent() -> None:
     pictures = torch.stack([torch.full((1, 16, 16), level) for level in (0.1, 0.5, 0.9)])
     views = affine_views(pictures, ViewGeometry(8, "crop"), ViewParameters(4, (0.3, 0.9)), [seed(n) for n in range(3)])
     assert views.shape == (12, 1, 8, 8)
@@ -172,7 +172,7 @@ LOOK = ViewParameters(
 
 
 @pytest.mark.parametrize("cut", ["crop", "widest", "normal-crop", "whole", "field"])
-def test_the_views_of_a_picture_do_not_depend_on_its_neighbors(cut: Any) -> None:
+def test_the_views_of_a_picture_do_not_depend_on_the_rest_of_the_batch(cut: Any) -> None:
     frame = ViewGeometry(16, cut, 1.0, (0.0, 0.1) if cut == "field" else None)
     pictures = torch.rand(4, 3, 32, 32, generator=seed(5))
     together = affine_views(pictures, frame, LOOK, [seed(n) for n in range(4)])
@@ -181,7 +181,7 @@ def test_the_views_of_a_picture_do_not_depend_on_its_neighbors(cut: Any) -> None
         assert torch.equal(together[3 * number : 3 * number + 3], alone)
 
 
-def test_only_the_given_generators_are_drawn_from() -> None:
+def test_only_the_given_generators_are_used() -> None:
     torch.manual_seed(11)
     before = torch.get_rng_state()
     first, second = ([seed(4)], [seed(4)])
@@ -198,7 +198,7 @@ def test_only_the_given_generators_are_drawn_from() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_noise_is_normal_and_uniform() -> None:
+def test_noise_is_the_sum_of_normal_and_uniform_noise() -> None:
     views = torch.full((4, 3, 64, 64), 0.5)
     grain = add_noise(views, 0.1, [seed(0), seed(1)]) - views
     # Of N(0, 0.1) and U(-0.05, 0.05).
@@ -216,7 +216,7 @@ def test_a_much_finer_picture_is_averaged_down() -> None:
 
 
 @pytest.mark.parametrize("side", [1, 2, 8, 9])
-def test_a_view_far_wider_than_the_picture(side: int) -> None:
+def test_a_view_much_larger_than_the_picture_is_finite(side: int) -> None:
     view = affine_views(
         torch.ones(1, 1, side, side),
         ViewGeometry(3, "crop"),
@@ -226,7 +226,7 @@ def test_a_view_far_wider_than_the_picture(side: int) -> None:
     assert torch.allclose(view, torch.ones_like(view))
 
 
-def test_windows_are_inside_and_near_the_middle() -> None:
+def test_windows_are_in_the_picture_and_near_its_center() -> None:
     found = [window(100, 60, seed(n)) for n in range(400)]
     tops = torch.tensor([[float(rows.start), float(columns.start)] for rows, columns in found])
     assert all(rows.stop - rows.start == columns.stop - columns.start == 60 for rows, columns in found)
@@ -238,7 +238,7 @@ def test_windows_are_inside_and_near_the_middle() -> None:
     assert window(60, 60, seed()) == (slice(None), slice(None))
 
 
-def test_a_shift_moves_whole_pixels_and_mirrors_the_border() -> None:
+def test_a_shift_moves_whole_pixels_and_reflects_the_border() -> None:
     picture = torch.zeros(1, 1, 21, 21)
     picture[0, 0, 10, 10] = 1.0
     places = set()
@@ -256,7 +256,7 @@ def test_a_shift_moves_whole_pixels_and_mirrors_the_border() -> None:
     assert shift(ramp, 0.01, seed()) is ramp
 
 
-def test_gradients_go_back_to_what_was_seen() -> None:
+def test_gradients_reach_only_the_visible_part() -> None:
     picture = torch.rand(1, 1, 64, 64, requires_grad=True)
     # A crop of a quarter of the side round a known place.
     view = affine_views(picture, ViewGeometry(16, "field", 1.0, (0.0, 0.0)), ViewParameters(1, (0.25, 0.25)), [seed()])

@@ -80,6 +80,6 @@ def test_an_objective_takes_a_layer_as_a_module_and_an_ascent_names_it() -> None
     named = [Neuron("forms", 3), Channel("forms", 3) - Channel("edges", 1), Direction("edges", [1.0] * 6)]
     ascent = Ascent(model, given, "peek-fast", size=32, input_size=32)
     assert list(ascent.objectives) == named
-    assert Neuron(model.forms, 3).words().startswith("unit 3 of a Conv2d")
+    assert Neuron(model.forms, 3).describe().startswith("unit 3 of a Conv2d")
     with pytest.raises(LayerError, match="is no module of this model"):
         Ascent(model, Neuron(tiny().forms, 3), "peek-fast", size=32, input_size=32)

@@ -56,7 +56,7 @@ def test_anything_else_is_refused_in_a_sentence(data):
 
 
 def test_bytes_behind_the_end_are_refused(one):
-    with pytest.raises(FileError, match="behind the picture's end"):
+    with pytest.raises(FileError, match="after the picture's end"):
         from_png(one.png + b"more", "it")
 
 

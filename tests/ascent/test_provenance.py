@@ -102,16 +102,16 @@ drawings = st.builds(
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawings)
-def test_what_is_saved_comes_back(tmp_path: Path, drawing: Drawing) -> None:
+def test_a_saved_drawing_is_read_back(tmp_path: Path, drawing: Drawing) -> None:
     save(tmp_path / "x.png", IMAGE, drawing)
     back = load_recipe(tmp_path / "x.png")
     assert back == drawing
     assert hash(back) == hash(drawing)
-    assert back.words == drawing.objective.words()
+    assert back.words == drawing.objective.describe()
     assert back.version == peek_widget.__version__
 
 
-def test_the_picture_is_the_same_to_the_last_level(tmp_path: Path) -> None:
+def test_a_png_is_lossless(tmp_path: Path) -> None:
     levels = torch.arange(256).float().view(1, 16, 16)
     for channels in (1, 3):
         save(tmp_path / "x.png", levels.expand(channels, -1, -1) / 255.0, PLAIN)
@@ -120,7 +120,7 @@ def test_the_picture_is_the_same_to_the_last_level(tmp_path: Path) -> None:
         assert (back == levels.permute(1, 2, 0).numpy()).all()
 
 
-def test_opacity_is_kept(tmp_path: Path) -> None:
+def test_alpha_is_saved(tmp_path: Path) -> None:
     alpha = torch.linspace(0, 1, 144).view(1, 12, 12)
     save(tmp_path / "x.PNG", IMAGE, PLAIN, alpha)
     with PILImage.open(tmp_path / "x.PNG") as image:
@@ -129,8 +129,8 @@ def test_opacity_is_kept(tmp_path: Path) -> None:
     assert load_recipe(tmp_path / "x.PNG") == PLAIN
 
 
-def test_what_cannot_be_written_down_is_kept_in_words(tmp_path: Path) -> None:
-    custom = Objective(lambda a: a["a"].mean(dim=(1, 2, 3)), ["a"], words="how bright it is")
+def test_of_a_custom_objective_the_description_is_saved(tmp_path: Path) -> None:
+    custom = Objective(lambda a: a["a"].mean(dim=(1, 2, 3)), ["a"], description="how bright it is")
     save(tmp_path / "x.png", IMAGE, Drawing(custom, Recipe(), 1, 12, MARK))
     back = load_recipe(tmp_path / "x.png")
     assert back.objective is None
@@ -140,12 +140,12 @@ def test_what_cannot_be_written_down_is_kept_in_words(tmp_path: Path) -> None:
     assert load_recipe(tmp_path / "again.png").words == "how bright it is"
 
 
-def test_the_words_in_a_file_are_not_believed(tmp_path: Path) -> None:
+def test_the_description_in_a_file_does_not_replace_the_objectives_own(tmp_path: Path) -> None:
     content = png(chunk(b"tEXt", KEY + described_as(words="a harmless dog")))
     assert loaded(content, tmp_path).words == PLAIN.words
 
 
-def test_other_formats_hold_the_picture_alone(tmp_path: Path) -> None:
+def test_other_formats_contain_only_the_picture(tmp_path: Path) -> None:
     for ending in ("jpg", "webp", "tif", "bmp"):
         save(tmp_path / f"x.{ending}", IMAGE, PLAIN)
         with PILImage.open(tmp_path / f"x.{ending}") as image:
@@ -153,7 +153,7 @@ def test_other_formats_hold_the_picture_alone(tmp_path: Path) -> None:
         with pytest.raises(FileError, match="not a PNG"):
             load_recipe(tmp_path / f"x.{ending}")
     save(tmp_path / "x.png", IMAGE)
-    with pytest.raises(FileError, match="carries no recipe"):
+    with pytest.raises(FileError, match="contains no recipe"):
         load_recipe(tmp_path / "x.png")
 
 
@@ -161,13 +161,15 @@ def test_other_formats_hold_the_picture_alone(tmp_path: Path) -> None:
     ("name", "alpha", "words"),
     [("x", None, "no ending"), ("x.xyz", None, "no ending"), ("x.jpg", torch.ones(1, 12, 12), "JPEG .*ends in .png")],
 )
-def test_what_cannot_be_saved(tmp_path: Path, name: str, alpha: torch.Tensor | None, words: str) -> None:
+def test_impossible_saves_are_refused_in_a_sentence(
+    tmp_path: Path, name: str, alpha: torch.Tensor | None, words: str
+) -> None:
     with pytest.raises(FileError, match=words):
         save(tmp_path / name, IMAGE, PLAIN, alpha)
     assert not any(tmp_path.iterdir())
 
 
-def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+def test_a_drawing_too_large_to_be_read_is_not_written(tmp_path: Path) -> None:
     large = sum(Direction("a", [1 / 3] * 60_000) * w for w in (1, 2, 3))
     for drawing, words in (
         (Drawing(large, Recipe(), 0, 12, MARK), "characters"),
@@ -175,13 +177,13 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
         (Drawing(Logit(1), Recipe(), 0, 12, "nobody"), "fingerprint"),
         (Drawing(Channel("x" * 2000, 1), Recipe(), 0, 12, MARK), "2000 characters"),
     ):
-        with pytest.raises(FileError, match=f"can't be kept in a PNG: .*{words}"):
+        with pytest.raises(FileError, match=f"can't be saved in a PNG: .*{words}"):
             save(tmp_path / "x.png", IMAGE, drawing)
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("preset", ["peek", "oygard-2016"])
-def test_a_picture_can_be_drawn_again_from_its_file(tmp_path: Path, preset: str) -> None:
+def test_a_picture_is_reproduced_from_its_file(tmp_path: Path, preset: str) -> None:
     objectives = [Neuron("forms", 1), Channel("edges", 2) - 0.5 * Logit(1)]
     recipe = Recipe.preset(preset).replace(steps=10)
     render(tiny(), objectives, recipe, seed=[3, 4], size=32).save(tmp_path / "x.png", 1)
@@ -205,16 +207,16 @@ def test_a_picture_can_be_drawn_again_from_its_file(tmp_path: Path, preset: str)
         (png(end=b""), "cut off"),
         (png(header=b""), "damaged"),
         (png(HEADER), "damaged"),
-        (png(), "carries no recipe"),
-        (png(chunk(b"tEXt", b"peek_widgets\0{}")), "carries no recipe"),
+        (png(), "contains no recipe"),
+        (png(chunk(b"tEXt", b"peek_widgets\0{}")), "contains no recipe"),
         (png(chunk(b"tEXt", KEY + described_as()))[:-40], "cut off"),
         (png(chunk(b"tEXt", KEY + described_as(), checksum=1)), "checksum"),
-        (png(*[chunk(b"tEXt", KEY + described_as())] * 2), "carries 2 recipes"),
+        (png(*[chunk(b"tEXt", KEY + described_as())] * 2), "contains 2 recipes"),
         (png(chunk(b"tEXt", KEY + described_as()), chunk(b"iTXt", KEY + b"\0\0\0\0" + described_as())), "2 recipes"),
-        (png(chunk(b"tEXt", KEY + b" " * (LARGEST_TEXT + 1))), "no more than 2097152 are read"),
+        (png(chunk(b"tEXt", KEY + b" " * (LARGEST_TEXT + 1))), "at most 2097152 are read"),
         (png(chunk(b"zTXt", KEY + b"\0" + zlib.compress(b" " * 10**8, 9))), "larger than 2097152"),
         (png(chunk(b"iTXt", KEY + b"\1\0\0\0" + zlib.compress(b" " * 10**8, 9))), "larger than 2097152"),
-        (png(chunk(b"zTXt", KEY + b"\0" + b"no")), "can't be unpacked"),
+        (png(chunk(b"zTXt", KEY + b"\0" + b"no")), "can't be decompressed"),
         (png(*[chunk(b"tEXt", b"")] * MOST_CHUNKS), "more than 100000 chunks"),
         (png(struct.pack(">I", 2**32 - 1) + b"tEXt"), "damaged"),
         (png(struct.pack(">I", 2**31 - 1) + b"IDAT"), "cut off"),
@@ -231,7 +233,7 @@ def test_a_picture_can_be_drawn_again_from_its_file(tmp_path: Path, preset: str)
         (png(chunk(b"tEXt", KEY + b'{"a": 1' + b"0" * 10**5 + b"}")), "100001 digits"),
         (png(chunk(b"tEXt", KEY + b'{"a": 1' + b"0" * 29 + b"}")), "30 digits"),
         (png(chunk(b"tEXt", KEY + b'{"seed": 1, "seed": 2}')), "a field twice"),
-        (png(chunk(b"tEXt", KEY + described_as(format=2))), "newer peek_widget"),
+        (png(chunk(b"tEXt", KEY + described_as(format=2))), "newer version of peek_widget"),
         (png(chunk(b"tEXt", KEY + described_as(format="1"))), "format is not 1"),
         (png(chunk(b"tEXt", KEY + described_as(code="rm"))), "no field 'code'"),
         (png(chunk(b"tEXt", KEY + described_as(seed=...))), "needs the field 'seed'"),
@@ -260,7 +262,7 @@ def test_a_hostile_file_is_refused_in_a_sentence(tmp_path: Path, content: bytes,
     assert time.perf_counter() - start < 5.0
 
 
-def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+def test_a_compression_bomb_is_not_decompressed(tmp_path: Path) -> None:
     bomb = png(chunk(b"zTXt", KEY + b"\0" + zlib.compress(b" " * 10**8, 9)))
     pixels = png(chunk(b"IDAT", bytes(10**8)), chunk(b"tEXt", KEY + described_as()))
     (tmp_path / "x.png").write_bytes(bomb)
@@ -276,7 +278,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"packed iTXt"])
-def test_a_recipe_that_another_program_rewrote(tmp_path: Path, kind: bytes) -> None:
+def test_a_text_chunk_rewritten_by_another_program_is_read(tmp_path: Path, kind: bytes) -> None:
     text = described_as()
     data = {
         b"tEXt": text,
@@ -288,7 +290,7 @@ def test_a_recipe_that_another_program_rewrote(tmp_path: Path, kind: bytes) -> N
     assert loaded(png(pixels, chunk(kind[-4:], KEY + data)), tmp_path) == PLAIN
 
 
-def test_pillow_can_pass_it_on(tmp_path: Path) -> None:
+def test_pillow_can_copy_the_text_to_another_file(tmp_path: Path) -> None:
     save(tmp_path / "x.png", IMAGE, PLAIN)
     with PILImage.open(tmp_path / "x.png") as image:
         info = PngImagePlugin.PngInfo()
@@ -297,7 +299,7 @@ def test_pillow_can_pass_it_on(tmp_path: Path) -> None:
     assert load_recipe(tmp_path / "z.png") == PLAIN
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_recipe(tmp_path / "none.png")
 
@@ -382,7 +384,7 @@ def test_a_fingerprint_is_the_same_in_another_process() -> None:
     assert run.stdout.strip() == fingerprint(tiny())
 
 
-def test_a_fingerprint_leaves_out_what_does_not_count() -> None:
+def test_a_fingerprint_ignores_wrappers_memory_format_and_training_mode() -> None:
     model = tiny()
     mark = fingerprint(model)
     assert fingerprint(nn.DataParallel(tiny())) == mark
@@ -394,7 +396,7 @@ def test_a_fingerprint_leaves_out_what_does_not_count() -> None:
     assert fingerprint(tiny().bfloat16()) == fingerprint(tiny().bfloat16().float())
 
 
-def test_a_fingerprint_leaves_the_model_alone() -> None:
+def test_a_fingerprint_does_not_change_the_model() -> None:
     model = tiny()
     before = portrait(model)
     with torch.inference_mode():
@@ -409,7 +411,7 @@ def test_a_fingerprint_is_quick() -> None:
     assert time.perf_counter() - start < 2.0
 
 
-def test_what_has_no_fingerprint() -> None:
+def test_a_model_without_values_has_no_fingerprint() -> None:
     with pytest.raises(ModelError, match="a PyTorch model"):
         fingerprint("squeezenet")
     for model in (nn.LazyConv2d(3, 1), nn.Conv2d(3, 3, 1, device="meta")):

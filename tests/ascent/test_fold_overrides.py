@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from peek_widget import Channel, Recipe, ascend, render
-from peek_widget.ascent.fold_overrides import folded
+from peek_widget.ascent.fold_overrides import fold_overrides
 from peek_widget.ascent.knobs import NUMBERS
 
 PAIR = ((3.0, 1.0), (1.0, 0.5), (0.5, 0.25))
@@ -31,15 +31,15 @@ def model():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
 
 
-def test_a_whole_run_is_its_recipe():
-    assert folded(BASE, BASE.steps, {}) == (BASE, [])
+def test_a_run_without_changes_folds_into_its_recipe():
+    assert fold_overrides(BASE, BASE.steps, {}) == (BASE, [])
 
 
 @given(steps=st.integers(1, 25), blur=st.none() | st.floats(0, 5))
 @settings(deadline=None, max_examples=60)
-def test_every_number_is_what_it_was_at_every_step(steps, blur):
+def test_the_folded_recipe_has_the_same_numbers_at_every_step(steps, blur):
     overrides = {} if blur is None else {"blur": blur}
-    recipe, lost = folded(BASE, steps, overrides)
+    recipe, lost = fold_overrides(BASE, steps, overrides)
     assert lost == []
     assert recipe.steps == steps
     for step in range(steps):
@@ -50,7 +50,7 @@ def test_every_number_is_what_it_was_at_every_step(steps, blur):
 
 @pytest.mark.parametrize("name", Recipe.presets())
 @pytest.mark.parametrize("steps", [9, 15])
-def test_every_preset_is_drawn_again_left_early_or_prolonged(model, name, steps):
+def test_every_preset_stopped_early_or_extended_is_reproduced_from_its_folded_recipe(model, name, steps):
     if name == "maco-2023":
         recipe = Recipe.preset(name).replace(steps=12, n_views=2)
     else:
@@ -61,7 +61,7 @@ def test_every_preset_is_drawn_again_left_early_or_prolonged(model, name, steps)
     run.extend(3)
     for _ in range(steps):
         step = run.step()
-    again, lost = folded(recipe, steps, knobs, run._geometry.sides)
+    again, lost = fold_overrides(recipe, steps, knobs, run._geometry.sides)
     assert lost == []
     result = render(model, Channel("2", 1), again, seed=3, size=run.size)
     if recipe.octaves[0][0] == 12:
@@ -71,9 +71,9 @@ def test_every_preset_is_drawn_again_left_early_or_prolonged(model, name, steps)
         assert (result.images - step.images).abs().max() < 1 / 512
 
 
-def test_what_a_recipe_cannot_hold_is_said():
-    assert folded(Recipe.preset("lucid-2017"), 512, {"jitter": 0.2})[1] != []
-    assert folded(Recipe.preset("lucid-2017"), 100, {"blur": 0.2})[1] == []
+def test_properties_that_no_recipe_can_reproduce_are_listed():
+    assert fold_overrides(Recipe.preset("lucid-2017"), 512, {"jitter": 0.2})[1] != []
+    assert fold_overrides(Recipe.preset("lucid-2017"), 100, {"blur": 0.2})[1] == []
     growing = Recipe(crop=((0.2, 1.0), (0.5, 1.0)))
-    assert folded(growing, 100, {})[1] != []
-    assert folded(growing, growing.steps, {}) == (growing, [])
+    assert fold_overrides(growing, 100, {})[1] != []
+    assert fold_overrides(growing, growing.steps, {}) == (growing, [])

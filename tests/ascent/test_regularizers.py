@@ -33,7 +33,7 @@ def pixels(side: int = 16, count: int = 1, seed: int = 0) -> Pixels:
     return Pixels(255.0 * torch.rand(count, 3, side, side, generator=Generator().manual_seed(seed)))
 
 
-def test_decay_by_hand() -> None:
+def test_decay_equals_a_computation_by_hand() -> None:
     image = pixels()
     before, target = image.parameter.detach().clone(), 255.0 * NEUTRAL.view(1, 3, 1, 1)
     decay(image, 0.25, NEUTRAL)
@@ -45,7 +45,7 @@ def test_decay_by_hand() -> None:
     assert torch.allclose(spectrum.parameter, 0.9 * before)
 
 
-def test_the_pulls_are_the_gradients_of_their_sums() -> None:
+def test_penalty_gradients_equal_autograds() -> None:
     pictures = torch.rand(2, 3, 7, 9, requires_grad=True)
     across = (pictures[..., 1:] - pictures[..., :-1]).abs().sum()
     down = (pictures[:, :, 1:] - pictures[:, :, :-1]).abs().sum()
@@ -59,7 +59,7 @@ def test_the_pulls_are_the_gradients_of_their_sums() -> None:
 
 
 @pytest.mark.parametrize("percentile", [1.0, 20.0, 50.0, 90.0, 99.0])
-def test_small_norms_are_emptied(percentile: float) -> None:
+def test_pixels_of_small_norm_are_cleared(percentile: float) -> None:
     image = pixels(20, 2)
     target = 255.0 * NEUTRAL.view(1, 3, 1, 1)
     before = image.parameter.detach().clone()
@@ -74,7 +74,7 @@ def test_small_norms_are_emptied(percentile: float) -> None:
 
 
 @pytest.mark.parametrize("percentile", [10.0, 90.0])
-def test_small_contributions_are_emptied(percentile: float) -> None:
+def test_pixels_of_small_contribution_are_cleared(percentile: float) -> None:
     image = pixels(20, 2)
     target = 255.0 * NEUTRAL.view(1, 3, 1, 1)
     gradient = torch.randn(2, 3, 20, 20, generator=Generator().manual_seed(3))
@@ -86,7 +86,7 @@ def test_small_contributions_are_emptied(percentile: float) -> None:
         assert float(worth[number][emptied[number]].max()) < float(worth[number][~emptied[number]].min())
 
 
-def test_none_is_emptied_of_so_few_that_a_percent_is_less_than_one() -> None:
+def test_nothing_is_cleared_where_the_percentage_is_less_than_one_pixel() -> None:
     image = pixels(8)
     before = image.parameter.detach().clone()
     clip_norm(image, 1.0, NEUTRAL)
@@ -108,7 +108,7 @@ def dot(side: int) -> Pixels:
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.1, 2.5])
-def test_blur_is_a_gaussian(sigma: float) -> None:
+def test_blur_equals_scipys_gaussian(sigma: float) -> None:
     image = dot(41)
     blur(image, sigma, WHOLE)
     assert torch.allclose(image.parameter[0, 0] / 255.0, bell(41, sigma), atol=1e-4)
@@ -133,13 +133,13 @@ def test_blur_of_a_spectrum_is_a_gaussian_of_its_values() -> None:
     side = 32
     values = torch.zeros(1, 1, side, side)
     values[..., side // 2, side // 2] = 1.0
-    image = Fourier.of(torch.sigmoid(values), 1.0)
+    image = Fourier.from_pictures(torch.sigmoid(values), 1.0)
     blur(image, 1.5, WHOLE)
     assert torch.allclose(torch.logit(image.render().detach())[0, 0], bell(side, 1.5), atol=1e-3)
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
-def test_filters_of_next_to_no_picture(side: int) -> None:
+def test_filters_accept_the_smallest_pictures(side: int) -> None:
     image = pixels(side)
     blur(image, 5.0, WHOLE)
     bilateral(image, 5.0, 0.5)
@@ -147,7 +147,7 @@ def test_filters_of_next_to_no_picture(side: int) -> None:
     assert bool(torch.isfinite(image.parameter).all())
 
 
-def test_bilateral_keeps_an_edge_and_smooths_what_lies_beside_it() -> None:
+def test_bilateral_keeps_an_edge_and_smooths_the_areas_beside_it() -> None:
     noise = 4.0 * torch.randn(1, 3, 24, 24, generator=Generator().manual_seed(0))
     step = torch.full((1, 3, 24, 24), 50.0)
     step[..., 12:] = 200.0
@@ -161,7 +161,7 @@ def test_bilateral_keeps_an_edge_and_smooths_what_lies_beside_it() -> None:
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.2, 2.0])
-def test_bilateral_of_any_color_is_a_blur(sigma: float) -> None:
+def test_bilateral_with_a_large_color_deviation_is_a_blur(sigma: float) -> None:
     image, other = dot(31), dot(31)
     bilateral(image, sigma, 1e6)
     blur(other, sigma, WHOLE)
@@ -171,7 +171,7 @@ def test_bilateral_of_any_color_is_a_blur(sigma: float) -> None:
     assert float(found.sum()) == pytest.approx(float(expected.sum()), rel=1e-3)
 
 
-def test_bilateral_by_hand() -> None:
+def test_bilateral_equals_a_computation_by_hand() -> None:
     image = Pixels(torch.tensor([[[[10.0, 20.0, 40.0]] * 3]]))
     bilateral(image, 0.5, 0.1)  # a reach of 1 px
     color = lambda d: math.exp(-(d**2) / (2 * 25.5**2))  # noqa: E731
@@ -181,7 +181,7 @@ def test_bilateral_by_hand() -> None:
     assert float(image.parameter.detach()[0, 0, 1, 1]) == pytest.approx(expected, abs=1e-3)
 
 
-def test_bilateral_of_no_width_does_nothing() -> None:
+def test_bilateral_with_a_small_sigma_does_nothing() -> None:
     image = pixels()
     before = image.parameter.detach().clone()
     bilateral(image, 0.0, 0.1)
@@ -189,7 +189,7 @@ def test_bilateral_of_no_width_does_nothing() -> None:
     assert torch.equal(image.parameter, before)
 
 
-def test_maco_is_blurred_through_its_spectrum() -> None:
+def test_blur_of_maco_changes_its_magnitudes() -> None:
     image = Maco(torch.randn(1, 1, 16, 9, generator=Generator().manual_seed(0)), power_law_spectrum(1, 16), 16)
     phases = image.parameter.detach().clone()
     before = image.render().detach()
@@ -240,13 +240,13 @@ def moved(recipe: Recipe, steps: int = 1) -> Tensor:
         ({"grad_norm": "progress", "step_size": 2.0, "max_rate": 1e4}, 1e4 / (SIDE**2 * 255.0)),
     ],
 )
-def test_a_plain_step_by_hand(changes: dict[str, Any], expected: float) -> None:
+def test_a_plain_step_equals_a_computation_by_hand(changes: dict[str, Any], expected: float) -> None:
     assert torch.allclose(moved(PLAIN.replace(**changes)), expected * SIGNS.expand(1, 3, SIDE, SIDE), rtol=2e-3)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "nadam"])
 @pytest.mark.parametrize("grad_norm", ["first", "rms", "mean", "none"])
-def test_an_adaptive_step_by_hand(optimizer: str, grad_norm: str) -> None:
+def test_an_adaptive_step_equals_a_computation_by_hand(optimizer: str, grad_norm: str) -> None:
     recipe = PLAIN.replace(optimizer=optimizer, grad_norm=grad_norm, step_size=2.0)
     levels = torch.full((1, 3, SIDE, SIDE), 127.5, requires_grad=True)
     kind = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}[optimizer]
@@ -260,18 +260,18 @@ def test_an_adaptive_step_by_hand(optimizer: str, grad_norm: str) -> None:
 
 
 @pytest.mark.parametrize("grad_norm", ["first", "rms", "mean", "none"])
-def test_a_plain_step_of_a_spectrum(grad_norm: str) -> None:
+def test_a_plain_step_of_a_spectrum_equals_a_computation_by_hand(grad_norm: str) -> None:
     recipe = PLAIN.replace(param="fourier", sampling="whole", grad_norm=grad_norm, step_size=0.05, spectrum_power=1.0)
     ascent = Ascent(Planted(), Channel("conv", 0), recipe, size=SIDE, preprocess="none", input_size=SIDE)
     parameter = ascent._image.parameter.detach().clone().requires_grad_()
-    image = Fourier(parameter.detach().clone(), SIDE, 1.0, ascent._image.bands)
+    image = Fourier(parameter.detach().clone(), SIDE, 1.0, ascent._image.highest_frequencies)
     image.render().backward(SIGNS.expand(1, 3, SIDE, SIDE) / (1.0 if grad_norm != "none" else SIDE**2))
     expected = parameter.detach() + 0.05 * image.parameter.grad
     ascent.step()
     assert torch.allclose(ascent._image.parameter.detach(), expected, atol=1e-5)
 
 
-def test_pulls_are_in_units_of_the_gradient() -> None:
+def test_penalty_weights_are_in_units_of_the_gradient() -> None:
     # Against mid-gray and red's pull the other way: at a strength of 1 the two are of one size.
     white = PLAIN.replace(init="white", grad_norm="none", step_size=200.0)
     free, pulled = moved(white), moved(white.replace(l1=1.0))
@@ -280,7 +280,7 @@ def test_pulls_are_in_units_of_the_gradient() -> None:
     assert torch.allclose(pulled, unit * (SIGNS - 1.0).expand_as(free), rtol=1e-2)
 
 
-def test_blur_and_the_rest_come_every_so_many_steps() -> None:
+def test_blur_is_applied_every_blur_every_steps() -> None:
     # Steps 0, 3, 6, ... as in the toolbox, whose blur comes when i % blur_every is 0.
     noisy = PLAIN.replace(init="noise", init_mean=128.0, init_std=20.0, blur=1.0, blur_every=3, steps=7)
     ascent = Ascent(Planted(), Channel("conv", 0), noisy, size=32, preprocess="none", input_size=32)
@@ -289,7 +289,7 @@ def test_blur_and_the_rest_come_every_so_many_steps() -> None:
     assert falls == [False, False, True, False, False, True]
 
 
-def test_yosinskis_best_picture_is_kept() -> None:
+def test_return_best_returns_the_picture_of_highest_activation() -> None:
     # A step so long that the unit overshoots: the last picture is not the best.
     recipe = PLAIN.replace(init="noise", return_best=True, grad_norm="mean", step_size=60.0, steps=12, decay=0.3)
     model = tiny().eval()
@@ -325,7 +325,7 @@ def test_yosinskis_best_picture_is_kept() -> None:
         ("clip_contribution_percentile", 90.0, lambda x: ((x - 0.5).abs() > 0.01).float().mean()),
     ],
 )
-def test_each_does_its_work_in_a_run(name: str, value: float, measure: Any) -> None:
+def test_each_regularizer_has_its_effect_in_a_run(name: str, value: float, measure: Any) -> None:
     recipe = PLAIN.replace(init="noise", init_std=10.0, grad_norm="mean", step_size=6.0, steps=10)
 
     with_it, without = (

@@ -14,7 +14,7 @@ from torch import Generator, nn
 from peek_widget import Channel, Logit, Recipe, ascend, measure_spectrum, render
 from peek_widget.ascent import Ascent, power_law_spectrum
 from peek_widget.ascent.param import Fourier, Maco, Pixels
-from peek_widget.ascent.spectrum import at_side, decorrelate, frequencies, recorrelate
+from peek_widget.ascent.spectrum import resample_spectrum, decorrelate, frequencies, recorrelate
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.network import read
 from tests.networks import tiny
@@ -36,7 +36,7 @@ def smooth(side: int, channels: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("param", ["pixels", "fourier", "maco"])
-def test_any_number_of_channels(param: str, channels: int) -> None:
+def test_pictures_can_have_any_number_of_channels(param: str, channels: int) -> None:
     # Of a nearly flat picture the tiny network's pooling has only ties: plain noise for pixels.
     pixels = SHORT.replace(param="pixels", init_std=20.0, step_size=1.0)
     base = {"maco": MACO, "fourier": SHORT, "pixels": pixels}[param]
@@ -52,25 +52,25 @@ def test_any_number_of_channels(param: str, channels: int) -> None:
 
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("side", [8, 15, 32])
-def test_a_spectrum_gives_the_picture_back_that_it_was_made_of(channels: int, side: int) -> None:
+def test_a_spectrum_made_from_a_picture_renders_it(channels: int, side: int) -> None:
     pictures = torch.rand(2, channels, side, side, generator=Generator().manual_seed(1))
-    again = Fourier.of(pictures, 1.2).render().detach()
+    again = Fourier.from_pictures(pictures, 1.2).render().detach()
     assert float((again - pictures).abs().max()) < 0.01  # the extremes are taken half a gray level inside
     middle = 0.25 + 0.5 * pictures
-    assert torch.allclose(Fourier.of(middle, 1.2).render(), middle, atol=1e-4)
+    assert torch.allclose(Fourier.from_pictures(middle, 1.2).render(), middle, atol=1e-4)
 
 
-def test_pixels_give_the_picture_back() -> None:
+def test_pixels_made_from_a_picture_render_it() -> None:
     pictures = torch.rand(2, 4, 9, 9)
-    assert torch.allclose(Pixels.of(pictures).render(), pictures, atol=1e-6)
+    assert torch.allclose(Pixels.from_pictures(pictures).render(), pictures, atol=1e-6)
 
 
-def test_a_band_leaves_out_what_is_finer_and_keeps_what_is_coarser() -> None:
+def test_frequencies_above_the_highest_are_removed_and_lower_ones_kept() -> None:
     side = 32
     wave = torch.arange(side) * (2 * math.pi / side)
     logits = 0.5 * torch.sin(2 * wave) + 0.5 * torch.sin(9 * wave)  # 2 and 9 cycles a picture
     pictures = torch.sigmoid(logits).expand(2, 1, side, side)
-    held = Fourier.of(pictures, 1.0, torch.tensor([5.0, 16.0])).render().detach()
+    held = Fourier.from_pictures(pictures, 1.0, torch.tensor([5.0, 16.0])).render().detach()
     coarse = torch.sigmoid(0.5 * torch.sin(2 * wave)).expand(1, side, side)
     assert torch.allclose(held[0], coarse, atol=1e-4)
     assert torch.allclose(held[1], pictures[1], atol=1e-4)
@@ -97,10 +97,10 @@ def logits_of(pictures: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("side", [24, 31])
-def test_maco_keeps_every_magnitude_and_moves_phases(channels: int, side: int) -> None:
+def test_maco_keeps_every_magnitude_and_changes_phases(channels: int, side: int) -> None:
     table = power_law_spectrum(channels, 20) * torch.linspace(1.0, 3.0, channels).view(-1, 1, 1)
     ascent = Ascent(network(channels), Logit(1), MACO.replace(steps=6), size=side, spectrum=table)
-    expected = at_side(table, side).double()
+    expected = resample_spectrum(table, side).double()
 
     def spectrum() -> torch.Tensor:
         # Not .images, whose float32 is the same, but of the image itself: nothing clamped.
@@ -141,12 +141,12 @@ def test_maco_of_two_channels_needs_a_spectrum() -> None:
         (torch.zeros(3, 8, 5), "0 at every frequency"),
     ],
 )
-def test_what_is_no_spectrum_is_refused(spectrum: object, words: str) -> None:
+def test_anything_but_a_spectrum_is_refused(spectrum: object, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         ascend(network(), Logit(0), MACO, spectrum=spectrum)
 
 
-def test_a_spectrum_of_any_type_and_from_any_grad_mode_does() -> None:
+def test_a_spectrum_of_any_dtype_and_grad_mode_is_accepted() -> None:
     table, known = power_law_spectrum(3, 16), network()
     first = render(known, Logit(0), MACO, size=16, spectrum=table).images
     assert torch.equal(first, render(known, Logit(0), MACO, size=16, spectrum=table.double()).images)
@@ -165,7 +165,7 @@ def slope(spectrum: torch.Tensor) -> float:
     return float(((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum())
 
 
-def test_measured_spectra_of_known_images() -> None:
+def test_measured_spectra_have_the_slopes_of_their_images() -> None:
     generator = Generator().manual_seed(0)
     grain = [torch.rand(3, 48, 48, generator=generator) for _ in range(40)]
     assert abs(slope(measure_spectrum(grain, 48))) < 0.05
@@ -180,7 +180,7 @@ def test_measured_spectra_of_known_images() -> None:
     assert slope(power_law_spectrum(3, 48, 1.3)) == pytest.approx(-1.3, abs=0.01)
 
 
-def test_measure_spectrum_by_hand() -> None:
+def test_measure_spectrum_equals_a_computation_by_hand() -> None:
     first, second = torch.rand(3, 16, 16), torch.rand(3, 16, 16)
     by_hand = sum(torch.fft.rfft2(decorrelate(one[None])[0]).abs() for one in (first, second)) / 2
     by_hand[:, 0, 0] = 0.0
@@ -204,9 +204,9 @@ def test_recorrelate_and_decorrelate_are_inverse() -> None:
 
 
 @pytest.mark.parametrize(("own", "side"), [(64, 32), (64, 31), (63, 40), (32, 64), (32, 47), (16, 200)])
-def test_a_spectrum_at_another_side_is_equal_at_equal_cycles(own: int, side: int) -> None:
+def test_a_resampled_spectrum_is_equal_at_equal_cycles_per_picture(own: int, side: int) -> None:
     power = 1.41
-    taken = at_side(power_law_spectrum(1, own, power), side)[0]
+    taken = resample_spectrum(power_law_spectrum(1, own, power), side)[0]
     expected = power_law_spectrum(1, side, power)[0]
     cycles = side * frequencies(side)
     # Between the table's places a bilinear mean stands for a hyperbola: from some cycles on it is near.
@@ -220,7 +220,7 @@ def test_a_spectrum_at_another_side_is_equal_at_equal_cycles(own: int, side: int
 
 
 @pytest.mark.parametrize("param", ["pixels", "fourier"])
-def test_plain_starts(param: str) -> None:
+def test_init_gray_and_white_are_plain(param: str) -> None:
     for start, level in (("gray", 0.5), ("white", 1.0)):
         recipe = SHORT.replace(param=param, init=start)
         ascent = Ascent(network(), Logit(0), recipe, size=16)
@@ -229,7 +229,7 @@ def test_plain_starts(param: str) -> None:
         assert not torch.equal(ascent.step().images, images)  # a flat start is no dead end
 
 
-def test_noise_has_the_level_and_deviation_of_the_recipe() -> None:
+def test_initial_noise_has_the_mean_and_standard_deviation_of_the_recipe() -> None:
     recipe = Recipe(param="pixels", sampling="window", optimizer="plain", init_mean=100.0, init_std=8.0)
     levels = 255.0 * Ascent(network(), Logit(0), recipe, size=128).images
     assert float(levels.mean()) == pytest.approx(100.0, abs=0.2)
@@ -239,7 +239,7 @@ def test_noise_has_the_level_and_deviation_of_the_recipe() -> None:
     assert zero.mean(dim=(0, 2, 3)).tolist() == pytest.approx(mean.tolist(), abs=0.002)
 
 
-def test_the_fourier_noise_is_faint_and_of_all_frequencies() -> None:
+def test_initial_fourier_noise_is_faint_and_has_all_frequencies() -> None:
     pictures = Ascent(network(), Channel("edges", 0), SHORT.replace(spectrum_power=0.0), size=64).images
     assert 0.0 < float((pictures - 0.5).abs().max()) < 0.2
 
@@ -247,7 +247,7 @@ def test_the_fourier_noise_is_faint_and_of_all_frequencies() -> None:
 GIVEN = smooth(32, 3)[0]
 
 
-def test_any_kind_of_image_may_be_given() -> None:
+def test_start_accepts_every_kind_of_image() -> None:
     array = GIVEN.permute(1, 2, 0).numpy()
     levels = (255.0 * array).round().astype(np.uint8)
     for recipe in (SHORT, SHORT.replace(param="pixels")):
@@ -256,7 +256,7 @@ def test_any_kind_of_image_may_be_given() -> None:
             assert float((images[0] - GIVEN).abs().max()) < 0.02, type(given)
 
 
-def test_a_given_image_is_cut_to_its_middle_square_and_resized() -> None:
+def test_start_takes_the_central_square_and_resizes_it() -> None:
     wide = torch.zeros(3, 20, 60)
     wide[:, :, 20:40] = 1.0
     images = Ascent(network(), Logit(0), SHORT.replace(param="pixels"), size=40, start=wide).images
@@ -266,7 +266,7 @@ def test_a_given_image_is_cut_to_its_middle_square_and_resized() -> None:
     assert torch.allclose(images, torch.full((1, 1, 16, 16), 0.2))
 
 
-def test_a_batch_of_images_may_be_given_or_one_for_all() -> None:
+def test_start_accepts_one_image_for_all_pictures_or_one_for_each() -> None:
     both = torch.stack([smooth(16, 3, 1)[0], smooth(16, 3, 2)[0]])
     recipe = SHORT.replace(param="pixels")
     ascent = Ascent(network(), [Logit(0), Logit(1)], recipe, size=16, start=both)
@@ -284,23 +284,23 @@ def test_a_batch_of_images_may_be_given_or_one_for_all() -> None:
     [
         (torch.rand(3, 3, 16, 16), "start holds 3 pictures for 1 objectives"),
         (torch.rand(4, 16, 16), "takes images of 3 channels and this picture has 4"),
-        (torch.rand(16, 16), r"shape \(16, 16\) is no image"),
-        (torch.rand(3, 0, 16), "is no image"),
+        (torch.rand(16, 16), r"shape \(16, 16\) is not an image"),
+        (torch.rand(3, 0, 16), "is not an image"),
         (255.0 * torch.rand(3, 16, 16), "values go from"),
         (torch.rand(3, 16, 16) - 0.5, "values go from"),
         (torch.full((3, 16, 16), math.nan), "values go from nan"),
-        (np.zeros((16, 16, 3), dtype=complex), "is no image"),
-        (np.zeros((1, 16, 16, 3)), "is no image"),
-        ("picture.png", "A str is no image"),
-        ([GIVEN], "A list is no image"),
+        (np.zeros((16, 16, 3), dtype=complex), "is not an image"),
+        (np.zeros((1, 16, 16, 3)), "is not an image"),
+        ("picture.png", "A str is not an image"),
+        ([GIVEN], "A list is not an image"),
     ],
 )
-def test_what_is_no_start_is_refused(given: object, words: str) -> None:
+def test_start_refuses_anything_but_an_image(given: object, words: str) -> None:
     with pytest.raises(PeekError, match=words):
         ascend(network(), Logit(0), SHORT, size=16, start=given)
 
 
-def test_maco_begins_from_no_picture() -> None:
+def test_maco_refuses_an_initial_image() -> None:
     with pytest.raises(RecipeError, match="can't begin from a picture"):
         ascend(network(), Logit(0), MACO, size=16, start=GIVEN)
 
@@ -319,7 +319,7 @@ def test_octaves_keep_the_picture(param: str) -> None:
         assert float(inner.abs().max()) < 0.05
 
 
-def test_transparency_is_where_the_gradients_were() -> None:
+def test_alpha_is_where_the_gradients_were() -> None:
     class Corner(nn.Module):
         """It looks at the upper left quarter of the picture."""
 
@@ -344,7 +344,7 @@ def test_transparency_is_where_the_gradients_were() -> None:
     assert plain.pil().mode == "RGB"
 
 
-def test_transparency_goes_with_the_recipe_that_asked_for_it() -> None:
+def test_alpha_follows_the_recipe_after_a_change() -> None:
     ascent = Ascent(network(), Logit(0), SHORT.replace(alpha=True), size=16)
     assert ascent.alpha is None  # nothing yet
     ascent.step()
@@ -353,7 +353,7 @@ def test_transparency_goes_with_the_recipe_that_asked_for_it() -> None:
     assert ascent.alpha is None
 
 
-def test_maco_blurs_its_spectrum_once() -> None:
+def test_maco_blurs_its_magnitudes_once() -> None:
     noise = torch.randn(1, 1, 32, 17, generator=Generator().manual_seed(0))
     image = Maco(noise, power_law_spectrum(1, 32), 32)
     sharp = torch.fft.rfft2(logits_of(image.render().detach()))[0, 0].abs()
@@ -366,7 +366,7 @@ def test_maco_blurs_its_spectrum_once() -> None:
     assert float(ratio.std() / ratio.mean()) < 0.01
 
 
-def test_a_gray_picture_is_a_start_for_colors_and_the_other_way_round() -> None:
+def test_start_converts_gray_to_color_and_color_to_gray() -> None:
     gray = torch.rand(1, 16, 16)
     ascent = Ascent(tiny(), Logit(0), Recipe(param="pixels"), start=gray, size=16)
     assert torch.allclose(ascent.images[0], gray.expand(3, -1, -1), atol=1e-6)
