@@ -7,13 +7,14 @@ import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image as PILImage
 from torch import Tensor
 
-from peek_widget.ascent.pictures import Picture, to_pil
+from peek_widget.ascent.pictures import to_pil
+from peek_widget.ascent.result import Step
 from peek_widget.errors import FileError, PeekError
 
 __all__ = ["MAX_FRAMES", "animation", "save_animation"]
@@ -24,8 +25,19 @@ MAX_FRAMES = 200
 ENDINGS = {".gif": "gif", ".webp": "webp", ".mp4": "mp4"}
 
 
+class HasFigure(Protocol):
+    """A step that is shown as a figure, such as one of a comparison."""
+
+    def figure(self) -> PILImage.Image:
+        """Return the figure."""
+
+
+Frame = Step | HasFigure | PILImage.Image | Tensor
+"""What becomes one picture of an animation; a tensor is ``[C, H, W]`` in [0, 1]."""
+
+
 def save_animation(
-    steps: Iterable[Step | Picture], path: str | Path, *, rate: float = 20.0, hold: float = 1.5, most: int = MAX_FRAMES
+    steps: Iterable[Frame], path: str | Path, *, rate: float = 20.0, hold: float = 1.5, most: int = MAX_FRAMES
 ) -> None:
     """Write the pictures of a run as an animation, a .gif, .webp or .mp4 file.
 
@@ -121,18 +133,18 @@ def _pyav() -> Any:
         ) from error
 
 
-def _as_pil(step: Step | Picture) -> PILImage.Image:
+def _as_pil(step: Frame) -> PILImage.Image:
     if isinstance(step, PILImage.Image):
         return step
     if isinstance(step, Tensor):
         return to_pil(step)
+    if isinstance(step, Step):
+        return step.image
     if hasattr(step, "figure"):
         return step.figure()
-    if isinstance(getattr(step, "image", None), PILImage.Image):
-        return step.image
     raise PeekError(
-        f"A {type(step).__name__} is neither a step of a run nor a picture: give ascend(...), compare(...), PIL images or "
-        "tensors [C, H, W]."
+        f"A {type(step).__name__} is neither a step of a run nor a picture: give ascend(...), compare(...), PIL "
+        "images or tensors [C, H, W]."
     )
 
 

@@ -127,8 +127,8 @@ class Objective:
     def to_dict(self) -> dict[str, Any]:
         """Return the objective as a dict for JSON.
 
-        :func:`~peek_widget.ascent.serialization.objective_from_dict` reads it back. A function can't be written: of such
-        an objective only the description is saved, and None is read back.
+        :func:`~peek_widget.ascent.serialization.objective_from_dict` reads it back. Of a function only the description
+        is saved, and None is read back.
         """
         return {"kind": "custom", "words": self.describe()[:LONGEST_DESCRIPTION]}
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peek_widget.ascent.spectrum import resample_spectrum, frequencies, recorrelate
+from peek_widget.ascent.spectrum import frequencies, recorrelate, resample_spectrum
 
 __all__ = ["Fourier", "Image", "Maco", "Pixels"]
 
@@ -122,7 +122,7 @@ class Fourier(Image):
         self.parameter: Tensor = spectrum.requires_grad_()
         # Computed in double precision and then rounded, so that the table is the same on every machine.
         frequency = frequencies(side)
-        # Lucid's factor at the lowest frequency; in cycles per picture, so that a recipe has the same effect at any size.
+        # Lucid's factor at the lowest frequency. In cycles per picture: a recipe has the same effect at any size.
         scale = side / (side * frequency).clamp(min=1.0) ** self._power
         # The lowest frequencies are always allowed: without them only pictures of one color would be possible.
         allowed = side * frequency <= self._highest.double().clamp(min=1.5).view(-1, 1, 1, 1)

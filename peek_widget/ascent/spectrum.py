@@ -13,13 +13,13 @@ from peek_widget.ascent.pictures import Picture, as_picture, center_square
 from peek_widget.errors import PeekError, RecipeError
 
 __all__ = [
-    "resample_spectrum",
     "check_spectrum",
     "decorrelate",
     "frequencies",
     "measure_spectrum",
     "power_law_spectrum",
     "recorrelate",
+    "resample_spectrum",
 ]
 
 # Color correlation of ImageNet, as in Xplique and Horama; rows are the decorrelated axes.

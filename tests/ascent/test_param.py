@@ -14,7 +14,7 @@ from torch import Generator, nn
 from peek_widget import Channel, Logit, Recipe, ascend, measure_spectrum, render
 from peek_widget.ascent import Ascent, power_law_spectrum
 from peek_widget.ascent.param import Fourier, Maco, Pixels
-from peek_widget.ascent.spectrum import resample_spectrum, decorrelate, frequencies, recorrelate
+from peek_widget.ascent.spectrum import decorrelate, frequencies, recorrelate, resample_spectrum
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.network import read
 from tests.networks import tiny
