@@ -309,7 +309,7 @@ def row_d(options: argparse.Namespace, clock: Clock) -> None:
             shares.append(mine / high if high > 0.0 else float("inf") if mine > high else 0.0)
             times.append((end - middle) / (middle - start))
             print(
-                f"{one.words():40} {high:8.1f} {middle - start:6.1f} s {mine:8.1f} {end - middle:6.1f} s   "
+                f"{one.describe():40} {high:8.1f} {middle - start:6.1f} s {mine:8.1f} {end - middle:6.1f} s   "
                 f"{shares[-1]:16.2f}x {times[-1]:11.3f}",
                 flush=True,
             )
