@@ -13,9 +13,10 @@ from peek_widget.evidence.evidence import (
 from peek_widget.evidence.groups import IMAGENET_GROUPS
 from peek_widget.evidence.loading import LoaderOptions
 from peek_widget.evidence.measures import DatasetStatistics, PictureScore
-from peek_widget.evidence.passes import EvidencePass, Progress, top_crops
+from peek_widget.evidence.passes import EvidencePass, Progress
 from peek_widget.evidence.scores import score_pictures
 from peek_widget.evidence.survey import Survey, survey
+from peek_widget.evidence.top_crops import top_crops
 from peek_widget.network.receptive_field.field_map import FieldMap, field_map, measured_field
 
 __all__ = [

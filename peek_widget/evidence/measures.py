@@ -6,9 +6,9 @@ last ReLU and any softmax. A real image is given to the network at its input siz
 was drawn, but still, without the random views:
 
 - with a recipe whose views follow the receptive field (``sampling="crop"``, such as ``peek``) so that it covers the
-  receptive field of the central position, with a mirrored border of two strides;
+  receptive field of the central position, with a reflected border of two strides;
 - with any other (``oygard-2016``, ``lucid-2017``) in its own pixels, its center at the position that it was drawn for,
-  with a mirrored border where it is smaller than the receptive field; MACO's at the mean scale of its crops.
+  with a reflected border where it is smaller than the receptive field; MACO's at the mean scale of its crops.
 
 So a real image has all the positions of a large map to excite the unit, and most drawn pictures have few.
 """
@@ -49,7 +49,7 @@ __all__ = [
 ROBUST_VIEWS = 32
 """Number of fixed random views over which a robust activation is averaged."""
 
-_SHIFT, _SCALES, _TURN = 0.08, (0.8, 1.2), 10.0
+_SHIFT, _SCALES, _ROTATION = 0.08, (0.8, 1.2), 10.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def dataset_statistics(
     count = 0
     for batch in _batches(images):
         count += len(batch)
-        for name, values in _run(network, _fitted(batch, network.input_size), names).items():
+        for name, values in _run(network, _center_crop(batch, network.input_size), names).items():
             flat = values.flatten(2) if values.ndim > 2 else values[:, :, None]
             top = flat.amax(dim=(0, 2))
             best[name] = torch.maximum(best[name], top) if name in best else top
@@ -167,10 +167,10 @@ def measure(network: Network, objective: Objective, picture: Tensor, recipe: Rec
         SizeError: if the recipe could not have drawn a picture of this size for this unit.
     """
     layer, unit = _unit(network, objective)
-    placed = _place(network, objective, picture, recipe)
-    best = _best(_run(network, placed(_still()), [layer.name])[layer.name], unit)
+    views_of = _input_geometry(network, objective, picture, recipe)
+    best = _best(_run(network, views_of(_still_view()), [layer.name])[layer.name], unit)
     views = torch.cat(
-        [_best(_run(network, placed(part), [layer.name])[layer.name], unit) for part in _views().split(8)]
+        [_best(_run(network, views_of(part), [layer.name])[layer.name], unit) for part in _robust_views().split(8)]
     )
     return Measurement(float(best[0, unit]), float(views[:, unit].mean()), best[0])
 
@@ -178,8 +178,8 @@ def measure(network: Network, objective: Objective, picture: Tensor, recipe: Rec
 def still_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
     """Compute only the activation of :func:`measure` without views: one forward, cheap enough for every step."""
     layer, unit = _unit(network, objective)
-    placed = _place(network, objective, picture, recipe)
-    return float(_best(_run(network, placed(_still()), [layer.name])[layer.name], unit)[0, unit])
+    views_of = _input_geometry(network, objective, picture, recipe)
+    return float(_best(_run(network, views_of(_still_view()), [layer.name])[layer.name], unit)[0, unit])
 
 
 def robust_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
@@ -200,7 +200,7 @@ def rank(code: Tensor, unit: int, statistics: DatasetStatistics) -> int:
         unit: number of the unit.
         statistics: statistics of the layer. A unit that is constant on all real images has z-score 0.
     """
-    z = _z(code, statistics)
+    z = _z_scores(code, statistics)
     return 1 + int((z > z[unit]).sum())
 
 
@@ -213,7 +213,11 @@ def agreement(one: Tensor, other: Tensor, unit: int, statistics: DatasetStatisti
         unit: number of the unit that both were drawn for; it is left out, since it is high on both by design.
         statistics: statistics of the layer; activations are compared as z-scores.
     """
-    return float(F.cosine_similarity(_without(_z(one, statistics), unit), _without(_z(other, statistics), unit), dim=0))
+    return float(
+        F.cosine_similarity(
+            _leave_out(_z_scores(one, statistics), unit), _leave_out(_z_scores(other, statistics), unit), dim=0
+        )
+    )
 
 
 def retrieval(one: Tensor, other: Tensor, statistics: DatasetStatistics) -> float:
@@ -224,7 +228,7 @@ def retrieval(one: Tensor, other: Tensor, statistics: DatasetStatistics) -> floa
         other: ``[N, C]``, activations on those of another, in the same order. Chance level is 1 / N.
         statistics: statistics of the layer.
     """
-    similarity = F.normalize(_z(one, statistics), dim=1) @ F.normalize(_z(other, statistics), dim=1).T
+    similarity = F.normalize(_z_scores(one, statistics), dim=1) @ F.normalize(_z_scores(other, statistics), dim=1).T
     return float((similarity.argmax(1) == torch.arange(len(one))).float().mean())
 
 
@@ -285,15 +289,15 @@ def score(
 
 def as_seen(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> Tensor:
     """Return the picture at the scale at which the network gets it, ``[C, P, P]``; see :func:`measure`."""
-    return _place(network, objective, picture, recipe).picture[0]
+    return _input_geometry(network, objective, picture, recipe).picture[0]
 
 
-# The placement of a picture in the network's input
+# Where a picture lies in the network's input
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """A picture, and where the network's square input lies on it.
+class _InputGeometry:
+    """A picture, and which part of it the network's square input shows.
 
     Attributes:
         picture: ``[1, C, P, P]``, at the scale at which the network gets it.
@@ -306,7 +310,7 @@ class _Placed:
     center: tuple[float, float]
 
     def __call__(self, views: Tensor) -> Tensor:
-        """Render views of the picture; beyond its border it is mirrored.
+        """Render views of the picture, which is reflected beyond its border.
 
         Args:
             views: ``[N, 4]``: magnification, rotation in degrees, shift down and shift right as shares of ``side``.
@@ -314,9 +318,9 @@ class _Placed:
         Returns:
             ``[N, C, side, side]``.
         """
-        zoom, turn, down, right = views.T
-        share = self.side / self.picture.shape[-1] / zoom
-        cos, sin = share * torch.deg2rad(turn).cos(), share * torch.deg2rad(turn).sin()
+        magnification, degrees, down, right = views.T
+        share = self.side / self.picture.shape[-1] / magnification
+        cos, sin = share * torch.deg2rad(degrees).cos(), share * torch.deg2rad(degrees).sin()
         y, x = self.center[0] + 2.0 * down, self.center[1] + 2.0 * right
         theta = torch.stack(
             [torch.stack([cos, -sin, sin * y - cos * x], 1), torch.stack([sin, cos, -sin * x - cos * y], 1)], 1
@@ -327,29 +331,30 @@ class _Placed:
         return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def _place(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None) -> _Placed:
+def _input_geometry(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None) -> _InputGeometry:
+    """Return how the network is shown a picture when it is measured, as the module's docstring says."""
     layer, _ = _unit(network, objective)
     if picture.ndim != 3 or picture.shape[1] != picture.shape[2] or picture.shape[0] != network.channels:
         raise PeekError(f"A picture of {tuple(picture.shape)} was given: it must be [{network.channels}, S, S].")
     whole, own = picture[None].float().cpu(), picture.shape[-1]
     if recipe is None or layer.global_field or not layer.spatial:
-        return _Placed(_resized(whole, network.input_size), network.input_size, (0.0, 0.0))
+        return _InputGeometry(_resize(whole, network.input_size), network.input_size, (0.0, 0.0))
     view = Geometry(network, recipe, own).view(objective)
     if view.kind == "field":
         assert view.center is not None
-        return _Placed(_resized(whole, round(view.side / view.field_ratio)), view.side, view.center)
+        return _InputGeometry(_resize(whole, round(view.side / view.field_ratio)), view.side, view.center)
     if view.kind == "normal-crop":
         share = (recipe.at("crop_mean", 0) + recipe.at("crop_mean", recipe.steps - 1)) / 2.0
-        return _Placed(_resized(whole, round(view.side / share)), view.side, (0.0, 0.0))
+        return _InputGeometry(_resize(whole, round(view.side / share)), view.side, (0.0, 0.0))
     if objective.centered_on is None:
-        return _Placed(whole, own, (0.0, 0.0))
-    # A picture that is smaller than the receptive field gets a mirrored border, and no zero padding.
+        return _InputGeometry(whole, own, (0.0, 0.0))
+    # A picture that is smaller than the receptive field gets a reflected border, and no zero padding.
     side = max(own, min(max(layer.receptive_field) + 2 * max(layer.stride), network.input_size))
     center = []
     for axis in (0, 1):
         drawn = _field_center(network, layer, view.side, axis) - (view.side - 1) / 2.0
         center.append((2.0 * (_field_center(network, layer, side, axis) - drawn) + 1.0) / side - 1.0)
-    return _Placed(whole, side, (center[0], center[1]))
+    return _InputGeometry(whole, side, (center[0], center[1]))
 
 
 def _field_center(network: Network, layer: Layer, side: int, axis: int) -> float:
@@ -362,17 +367,19 @@ def _field_center(network: Network, layer: Layer, side: int, axis: int) -> float
     return layer.start[axis] + (values.shape[2 + axis] - 1) // 2 * layer.stride[axis]
 
 
-def _still() -> Tensor:
+def _still_view() -> Tensor:
+    """Return the parameters of the view that changes nothing, ``[1, 4]``, see :class:`_InputGeometry`."""
     return torch.tensor([[1.0, 0.0, 0.0, 0.0]])
 
 
-def _views() -> Tensor:
+def _robust_views() -> Tensor:
+    """Return the parameters of the fixed random views, ``[ROBUST_VIEWS, 4]``, see :class:`_InputGeometry`."""
     draws = torch.rand(ROBUST_VIEWS, 4, generator=Generator().manual_seed(0))
     low, high = _SCALES
     return torch.stack(
         [
             low + (high - low) * draws[:, 0],
-            _TURN * (2.0 * draws[:, 1] - 1.0),
+            _ROTATION * (2.0 * draws[:, 1] - 1.0),
             _SHIFT * (2.0 * draws[:, 2] - 1.0),
             _SHIFT * (2.0 * draws[:, 3] - 1.0),
         ],
@@ -381,6 +388,7 @@ def _views() -> Tensor:
 
 
 def _run(network: Network, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return the activations of layers on images ``[N, C, H, W]`` in [0, 1], float32 on the CPU."""
     with torch.no_grad():
         prepared = network.preprocess(images.to(network.model_copy.device))
         return {name: values.float().cpu() for name, values in network.run(prepared, names).items()}
@@ -398,6 +406,7 @@ def _best(values: Tensor, unit: int) -> Tensor:
 
 
 def _unit(network: Network, objective: Objective) -> tuple[Layer, int]:
+    """Return the layer and the number of the unit of an objective; PeekError if it is not a single unit."""
     unit = getattr(objective, "unit", None)
     if len(objective.layers) != 1 or not isinstance(unit, int):
         raise PeekError(
@@ -408,23 +417,24 @@ def _unit(network: Network, objective: Objective) -> tuple[Layer, int]:
     return network.layer(name), unit
 
 
-def _z(code: Tensor, statistics: DatasetStatistics) -> Tensor:
+def _z_scores(code: Tensor, statistics: DatasetStatistics) -> Tensor:
     """Return z-scores by the statistics of real images; 0 for a unit that is constant on them."""
     varies = statistics.deviation > 1e-6
     return torch.where(varies, (code - statistics.mean) / statistics.deviation.clamp(min=1e-6), 0.0)
 
 
-def _without(code: Tensor, unit: int) -> Tensor:
+def _leave_out(code: Tensor, unit: int) -> Tensor:
+    """Return the activations ``[C]`` of all units but one, ``[C - 1]``."""
     return torch.cat([code[:unit], code[unit + 1 :]])
 
 
-def _resized(images: Tensor, side: int) -> Tensor:
+def _resize(images: Tensor, side: int) -> Tensor:
     if images.shape[-1] == side and images.shape[-2] == side:
         return images
     return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
-def _fitted(images: Tensor, side: int) -> Tensor:
+def _center_crop(images: Tensor, side: int) -> Tensor:
     """Resize images so that their shorter side is ``side``, and cut out the central square."""
     height, width = images.shape[-2:]
     if min(height, width) != side:

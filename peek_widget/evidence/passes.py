@@ -1,11 +1,14 @@
-"""A pass over a dataset: the images that excite each unit most and least, and how often it is active."""
+"""A pass over a dataset: the images that excite each unit most and least, and how often it is active.
+
+:class:`EvidencePass` is one idea, and takes the arguments of each of its parts: of the network (``device``,
+``input_size``, ``preprocess``), of the dataset (``labels``, ``loader``), of what is kept (``k``, ``per_image``), of
+resuming (``store``, ``resume``, ``fingerprint``) and of sharing the processor (``threads``, ``yield_to``, ``duty``).
+"""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from peek_widget._progress import duration, progress_bar
+from peek_widget._progress import duration
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence.activations import layer_names, own_network, run_batch
 from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_source
@@ -27,11 +30,11 @@ from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFuncti
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
 from peek_widget.network.receptive_field.field_map import field_map
 
-__all__ = ["EvidencePass", "Progress", "top_crops"]
+__all__ = ["EvidencePass", "Progress"]
 
-_MAX_FAILURES = 50  # unreadable images in a row: a disk that is gone, rather than damaged files
+_MAX_FAILURES = 50  # unreadable images in a row, which mean a missing disk rather than damaged files
 _SAVE_INTERVAL = 60.0  # seconds
-_LARGEST_RESIZE = 8  # times the network's input size; of a larger image the input would be a small part of the center
+_LARGEST_RESIZE = 8  # times the network's input size; the input would be a small part of a larger image
 _MOST_CROPS = 10_000
 
 
@@ -150,7 +153,7 @@ class EvidencePass:
         if earlier is None and self._store is not None and self._store.exists():
             earlier = load_evidence(self._store)
         if fingerprint is None and (self._store is not None or earlier is not None):
-            # Evidence must be of one set of weights: a model that was trained on is another one.
+            # Evidence belongs to one set of weights: after further training a model needs its own.
             fingerprint = fingerprint_of(self.network)
         self.example_index: ExampleIndex
         if earlier is None:
@@ -160,7 +163,7 @@ class EvidencePass:
         self.evidence: Evidence = Evidence(self.example_index)
         self.error: BaseException | None = None
         self._stop = threading.Event()
-        # Not Thread.join: after an interrupt it takes a running thread for one that has ended (Python < 3.13).
+        # An event, because after an interrupt Thread.join may report a running thread as ended (Python < 3.13).
         self._ended = threading.Event()
         self._ended.set()
         self._began: float | None = None
@@ -169,6 +172,7 @@ class EvidencePass:
         self._running = False
 
     def _preparer(self) -> Preparer:
+        """Return what prepares the images; PeekError for an impossible ``resize``."""
         side, resize = self.network.input_size, self._loader.resize
         most = _LARGEST_RESIZE * side
         whole = isinstance(resize, int) and not isinstance(resize, bool)
@@ -179,6 +183,7 @@ class EvidencePass:
         return Preparer(self.network.channels, side, resize or side, self._loader.prepared, self.network.preprocess)
 
     def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
+        """Make an empty index of the examples of all layers."""
         indices, fields = {}, {}
         for name in self.layers:
             layer = self.network.layer(name)
@@ -190,10 +195,12 @@ class EvidencePass:
     def _resumed_index(
         self, earlier: ExampleIndex, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None
     ) -> ExampleIndex:
+        """Return the index of earlier evidence, bound to this pass; EvidenceStoreError if it was made differently."""
+
         def differs(what: str, was: Any, now: Any) -> EvidenceStoreError:
             return EvidenceStoreError(
-                f"The evidence to go on from was gathered with {what} {was}, now it is {now}: give the same, or "
-                "begin anew without resume= (or with another store=)."
+                f"The evidence to resume from was gathered with {what} {was}, now it is {now}: give the same, or "
+                "start again without resume= (or with another store=)."
             )
 
         if tuple(earlier.layers) != self.layers:
@@ -249,7 +256,7 @@ class EvidencePass:
             EvidenceError: if the pass can't continue; ``error.found`` is what it had found.
             DatasetError: if not one image of the dataset could be read.
         """
-        # In a thread, so that an interrupt can't come between two layers of the same batch.
+        # In a thread, so that an interrupt can't separate the layers of a batch.
         self.start(on_progress)
         try:
             while not self.wait(0.2):
@@ -307,12 +314,13 @@ class EvidencePass:
             )
 
     def _broken(self, cause: Exception | str) -> EvidenceError:
+        """Return the error of a pass that can't continue, with what it had found."""
         seen = self.example_index.count
         text = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"
         ended = f"The pass ended after {seen:,} of {len(self.source):,} images: {text}."
         return EvidenceError(
-            f"{ended} What it found in them is kept, as the error's .found; with resume=error.found another pass goes "
-            "on from there.",
+            f"{ended} What it found in them is in the error's .found; resume=error.found lets another pass continue "
+            "from there.",
             self.evidence,
             ended,
         )
@@ -363,114 +371,3 @@ class EvidencePass:
 
     def __repr__(self) -> str:
         return f"EvidencePass({', '.join(map(repr, self.layers))}; {self.progress})"
-
-
-def top_crops(
-    model: nn.Module | ModelCopy | Network,
-    layer: str | nn.Module | Iterable[str | nn.Module],
-    dataset: DatasetLike,
-    k: int = 9,
-    *,
-    labels: Labels = None,
-    per_image: bool = True,
-    resize: int | None = None,
-    prepared: bool = False,
-    batch_size: int = 32,
-    workers: int | None = None,
-    processes: int = 0,
-    threads: int | None = None,
-    device: str | torch.device | None = None,
-    input_size: int | None = None,
-    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
-    store: str | Path | None = None,
-    resume: Evidence | LayerEvidence | None = None,
-    fingerprint: str | None = None,
-    progress: bool | Callable[[Progress], object] | None = None,
-) -> LayerEvidence | Evidence:
-    """Find the dataset examples of every unit of a layer, by one pass over a dataset.
-
-    Dataset examples (also "top activating images") are the real images, and the patches in them, that excite a unit
-    most, and least. Activations are taken before the layer's last ReLU, at every position of its feature map.
-    Interrupted from the keyboard (in a notebook: interrupt the kernel) it returns what it has found so far.
-
-    >>> crops = top_crops(model, "features.12", "photos")
-    >>> crops[17].top[0].image
-
-    Args:
-        model: any Module; a copy of its structure is run, see :func:`peek_widget.network.read`.
-        layer: a layer by name or as a module of the model, or several.
-        dataset: a folder of images, a torch Dataset, or a list of PIL images, arrays, tensors or file names.
-        k: number of highest, and of lowest, activations to keep for each unit.
-        labels: labels of the images: a list, or a mapping or function of the file name (of the index, for a list).
-        per_image: keep one position of an image at most.
-        resize, prepared, batch_size, workers, processes: see :class:`~peek_widget.evidence.loading.LoaderOptions`.
-        threads, store, resume, fingerprint: see :class:`EvidencePass`.
-        device, input_size, preprocess: see :func:`peek_widget.network.read`.
-        progress: None shows a progress bar for what takes more than two seconds, True at once, False never; or a
-            function that is called with a :class:`Progress` after every batch.
-
-    Returns:
-        a :class:`~peek_widget.evidence.LayerEvidence`, a sequence over units; for several layers an
-        :class:`~peek_widget.evidence.Evidence`, a dict of these by layer name.
-
-    Raises:
-        DatasetError: if the dataset has no image that can be read, or the labels do not fit.
-        EvidenceError: if the pass can't continue; ``error.found`` is what it had found.
-        PeekError: if model, layer or an option is not possible.
-    """
-    if fingerprint is None:
-        # Saved with the evidence, so that it is never taken for another model's.
-        fingerprint = fingerprint_of(model.original if isinstance(model, ModelCopy) else model)
-    work = EvidencePass(
-        model,
-        layer,
-        dataset,
-        k,
-        labels=labels,
-        per_image=per_image,
-        loader=LoaderOptions(resize, prepared, batch_size, workers, processes),
-        threads=threads,
-        device=device,
-        input_size=input_size,
-        preprocess=preprocess,
-        store=store,
-        resume=resume,
-        fingerprint=fingerprint,
-    )
-    skipped = work.example_index.skipped
-    _run_with_bar(work, progress)
-    if work.error is not None:
-        raise work.error
-    _warn_of_skipped(work, skipped)
-    return work.evidence[work.layers[0]] if isinstance(layer, (str, nn.Module)) else work.evidence
-
-
-def _run_with_bar(work: EvidencePass, progress: bool | Callable[[Progress], object] | None) -> None:
-    """Run a pass until it has ended or is interrupted from the keyboard, which ends it without an error."""
-    called = progress if callable(progress) else None
-    shown = False if callable(progress) else progress
-    with progress_bar(len(work.source), "Dataset", shown, unit="image") as bar:
-        bar.initial = bar.n = work.progress.done  # of an earlier pass
-        work.start(called)
-        try:
-            ended = False
-            while not ended:
-                ended = work.wait(0.2)
-                now = work.progress
-                if now.skipped:
-                    bar.set_postfix(skipped=now.skipped, refresh=False)
-                bar.update(now.done - bar.n)
-        except KeyboardInterrupt:
-            # What the user asked for, and no error: what was found is returned.
-            work.stop(wait=True)
-            print(f"\nStopped: {work.progress}; what was found is kept.", file=sys.stderr)
-
-
-def _warn_of_skipped(work: EvidencePass, before: int) -> None:
-    """Warn of the images that could not be read, beyond the ``before`` of earlier passes, in one sentence."""
-    count = work.example_index.skipped - before
-    if count:
-        named = list(work.example_index.reasons.items())[-min(count, 3) :]
-        shown = "; ".join(f"{name}: {reason}" for name, reason in named)
-        more = f"; and {count - len(named):,} more, see .skipped" if count > len(named) else ""
-        warnings.warn(f"{count:,} of {len(work.source):,} images were skipped ({shown}{more}).", stacklevel=3)

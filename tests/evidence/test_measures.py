@@ -147,7 +147,7 @@ def test_a_unit_that_depends_on_single_pixels_is_not_robust() -> None:
 
 
 def test_the_robust_views_are_within_the_documented_ranges(spots: Network) -> None:
-    views = measures._views()
+    views = measures._robust_views()
     assert views.shape == (measures.ROBUST_VIEWS, 4) == (32, 4)
     low, high = views.amin(0), views.amax(0)
     assert 0.8 <= low[0] < 0.85 < 1.15 < high[0] <= 1.2
@@ -155,14 +155,14 @@ def test_the_robust_views_are_within_the_documented_ranges(spots: Network) -> No
     for shift in (2, 3):
         assert -0.08 <= low[shift] < -0.065 < 0.065 < high[shift] <= 0.08
     torch.manual_seed(5)
-    assert torch.equal(views, measures._views())
+    assert torch.equal(views, measures._robust_views())
 
 
 def test_a_view_shifts_rotates_and_magnifies_the_picture() -> None:
-    placed = measures._Placed(dotted(65, (32, 32), 4.0)[None], 65, (0.0, 0.0))
+    views_of = measures._InputGeometry(dotted(65, (32, 32), 4.0)[None], 65, (0.0, 0.0))
 
     def centroid(*view: float) -> tuple[float, float, float]:
-        seen = placed(torch.tensor([view]))[0, 0]
+        seen = views_of(torch.tensor([view]))[0, 0]
         y, x = torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij")
         return float((seen * y).sum() / seen.sum()), float((seen * x).sum() / seen.sum()), float(seen.sum())
 
@@ -172,7 +172,7 @@ def test_a_view_shifts_rotates_and_magnifies_the_picture() -> None:
     assert (y, x) == pytest.approx((38.5, 19), abs=0.1)
     assert moved == pytest.approx(area, rel=0.05)
     assert centroid(1.2, 0.0, 0.0, 0.0)[2] == pytest.approx(1.44 * area, rel=0.08)
-    off = measures._Placed(dotted(65, (32, 48), 4.0)[None], 65, (0.0, 0.0))
+    off = measures._InputGeometry(dotted(65, (32, 48), 4.0)[None], 65, (0.0, 0.0))
     seen = off(torch.tensor([[1.0, 90.0, 0.0, 0.0]]))[0, 0]
     assert float(seen[:24].sum()) > 0.9 * area  # from the right to the top
 
