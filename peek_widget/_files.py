@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writing files atomically."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["write_atomic"]
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file such that a reader sees the old one or the whole new one, also when the process is killed.
+    """Write a file atomically: a reader sees the old or the complete new one, even if the process is killed.
 
     Args:
-        path: path of the file; a ``.part`` of this process and thread beside it is used meanwhile.
-        data: its bytes.
+        path: path of the file; the bytes are first written to a ``.part`` file next to it.
+        data: content of the file.
 
     Raises:
-        OSError: if it can't be written; the old file is then untouched.
+        OSError: if it can't be written; the old file is then unchanged.
     """
     target = Path(path)
-    # A name of its own, so that two processes that write the same file do not write into each other's part.
+    # The name contains process and thread, so that two writers of the same file do not share a part file.
     part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident():x}.part")
     try:
         part.write_bytes(data)

@@ -10,21 +10,21 @@ from typing import Any
 __all__ = ["Rate", "duration", "progress_bar"]
 
 DELAY = 2.0
-"""Seconds that work takes before its bar is shown, unless one is asked for."""
+"""Seconds after which a progress bar appears by default."""
 
 
 def progress_bar(
     items: Iterable[Any] | int, description: str, progress: bool | None = None, *, unit: str = "it"
 ) -> Any:
-    """Make a tqdm bar for some work, in a script or in a notebook; ``with`` closes it.
+    """Make a tqdm progress bar for a script or a notebook, a context manager that closes it.
 
     Args:
-        items: what is iterated over; or the number of pieces of work, counted by the bar's ``update(n)``.
-        description: what is done, at the bar's left.
-        progress: None shows the bar once the work has taken two seconds, True at once, False never.
-        unit: what is counted.
+        items: what to iterate over; or the number of items, which the bar's ``update(n)`` counts.
+        description: text at the left of the bar.
+        progress: whether to show the bar: True at once, False never, None once the work has taken two seconds.
+        unit: name of one item.
     """
-    from tqdm.auto import tqdm  # here and not at the top: in a notebook it imports ipywidgets
+    from tqdm.auto import tqdm  # imported here, because in a notebook it imports ipywidgets
 
     counted: dict[str, Any] = {"total": items} if isinstance(items, int) else {"iterable": items}
     delay = 0.0 if progress else DELAY
@@ -32,7 +32,7 @@ def progress_bar(
 
 
 def duration(seconds: float) -> str:
-    """Describe a number of seconds roughly, as one says it: "about 20 s", "about 3 minutes"."""
+    """Describe a number of seconds in rounded words, e.g. "about 20 s" or "about 3 minutes"."""
     if seconds < 5:
         return "a few seconds"
     if seconds < 55:
@@ -48,7 +48,7 @@ class Rate:
     """Items per second over a sliding window.
 
     Args:
-        window: seconds that the rate is taken over.
+        window: length of the window in seconds.
     """
 
     def __init__(self, window: float) -> None:
@@ -56,21 +56,21 @@ class Rate:
         self._samples: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, count: int) -> None:
-        """Record that ``count`` items were done at ``now`` (seconds of any steady clock)."""
+        """Record that ``count`` items were done at ``now`` (in seconds of a monotonic clock)."""
         self._samples.append((now, count))
         while now - self._samples[0][0] > self._window:
             self._samples.popleft()
 
     def clear(self) -> None:
-        """Forget all samples, after a pause say."""
+        """Forget all samples, e.g. after a pause."""
         self._samples.clear()
 
     def time_left(self, items: int, *, at_least: float = 0.0) -> float | None:
-        """Estimate the seconds that ``items`` more will take; None where the rate is not known.
+        """Estimate the seconds that further items will take; None while the rate is unknown.
 
         Args:
-            items: number of items that are left.
-            at_least: seconds that the samples must span.
+            items: number of items left.
+            at_least: seconds that the samples must span before the rate counts as known.
         """
         if len(self._samples) < 2:
             return None

@@ -1,8 +1,8 @@
-"""Readers of what comes from outside: files, JSON, messages. Every value is checked by kind, range and length.
+"""Readers of untrusted input: files, JSON, messages. Every value is checked for type, range and length.
 
-A check takes the name of a field and its value, and returns the value or raises :class:`FileError` in a sentence. A
-record is read by a table of checks (:func:`read_fields`), which follows from a dataclass whose fields are annotated
-with them (:func:`checks_of`).
+A check is a function of the name of a field and its value that returns the value, or raises :class:`FileError` in a
+sentence. A record is read by a table of checks (:func:`read_fields`); :func:`checks_of` makes this table from a
+dataclass whose fields are annotated with checks.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 Check = Callable[[str, Any], Any]
+"""A function that returns the value of a field, or raises FileError with its name."""
 
 _T = TypeVar("_T")
 
@@ -42,16 +43,16 @@ _T = TypeVar("_T")
 def read_fields(
     given: Mapping[str, Any], fields: Mapping[str, Check], what: str, *, optional: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Return exactly these fields of a record, each passed through its check.
+    """Check every field of a record, and return the checked values by name.
 
     Args:
         given: the record.
-        fields: a check for each field.
-        what: the record's name, to begin a sentence with.
-        optional: fields that may be absent.
+        fields: the check of each field, by name.
+        what: name of the record, at the beginning of error sentences.
+        optional: names of fields that may be missing.
 
     Raises:
-        FileError: for a field that is not in the table, or one that is missing.
+        FileError: for an unknown or a missing field, and what the checks raise.
     """
     for name in given:
         if name not in fields:
@@ -63,18 +64,18 @@ def read_fields(
 
 
 def checks_of(record: type) -> dict[str, Check]:
-    """Return the table of checks of a dataclass: of each field the callable in its ``Annotated[type, check]``."""
+    """Return the checks of a dataclass by field name: each field is annotated as ``Annotated[type, check]``."""
     hints = get_type_hints(record, include_extras=True)
     return {field.name: hints[field.name].__metadata__[0] for field in dataclasses.fields(record)}
 
 
 def read_json(written: str | bytes, what: str, longest: int) -> dict[str, Any]:
-    """Parse a JSON object strictly: no field twice, only finite numbers, none of more than 20 digits.
+    """Parse a JSON object strictly: no duplicate fields, only finite numbers, integers of at most 20 digits.
 
     Args:
-        written: the text.
-        what: its name, to begin a sentence with.
-        longest: number of characters that are read at most.
+        written: the JSON text.
+        what: name of the object, at the beginning of error sentences.
+        longest: largest number of characters.
 
     Raises:
         FileError: if it is anything else.
@@ -99,7 +100,7 @@ def read_json(written: str | bytes, what: str, longest: int) -> dict[str, Any]:
 
 
 def whole(highest: int, lowest: int = 0) -> Callable[[str, Any], int]:
-    """Check for a whole number in a range; ``True`` is none."""
+    """Make a check for a whole number from ``lowest`` to ``highest``; a bool is refused."""
 
     def check(name: str, value: Any) -> int:
         if type(value) is not int or not lowest <= value <= highest:
@@ -110,10 +111,10 @@ def whole(highest: int, lowest: int = 0) -> Callable[[str, Any], int]:
 
 
 def number(lowest: float = -sys.float_info.max, highest: float = sys.float_info.max) -> Callable[[str, Any], float]:
-    """Check for a finite number in a range."""
+    """Make a check for a finite number from ``lowest`` to ``highest``; it returns a float."""
 
     def check(name: str, value: Any) -> float:
-        # compared, since an int past the largest float can't be asked whether it is finite; a bool is an int to Python
+        # compared, because math.isfinite fails for an int above the largest float; type(), because a bool is an int
         if type(value) not in (int, float) or not -sys.float_info.max <= value <= sys.float_info.max:
             raise FileError(f"{name} is {short(value)}: a finite number is needed.")
         if not lowest <= value <= highest:
@@ -124,7 +125,7 @@ def number(lowest: float = -sys.float_info.max, highest: float = sys.float_info.
 
 
 def text(longest: int) -> Callable[[str, Any], str]:
-    """Check for a string of at most so many characters."""
+    """Make a check for a string of at most ``longest`` characters."""
 
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or len(value) > longest:
@@ -136,14 +137,14 @@ def text(longest: int) -> Callable[[str, Any], str]:
 
 
 def switch(name: str, value: Any) -> bool:
-    """Check for true or false."""
+    """Check that a value is true or false."""
     if not isinstance(value, bool):
         raise FileError(f"{name} is {short(value)}: true or false is needed.")
     return value
 
 
 def choice(options: Sequence[_T]) -> Callable[[str, Any], _T]:
-    """Check for one of some values."""
+    """Make a check for one of the given values."""
 
     def check(name: str, value: Any) -> _T:
         if value not in options or (isinstance(value, bool) and True not in options):
@@ -154,12 +155,12 @@ def choice(options: Sequence[_T]) -> Callable[[str, Any], _T]:
 
 
 def nullable(check: Callable[[str, Any], _T]) -> Callable[[str, Any], _T | None]:
-    """Check for null, or what another check takes."""
+    """Make a check for null, or for what another check accepts."""
     return lambda name, value: None if value is None else check(name, value)
 
 
 def sequence(check: Callable[[str, Any], _T], most: int, least: int = 0) -> Callable[[str, Any], tuple[_T, ...]]:
-    """Check for a list with so many items, each of which another check takes; a tuple is returned."""
+    """Make a check for a list of ``least`` to ``most`` items that another check accepts; it returns a tuple."""
 
     def check_all(name: str, value: Any) -> tuple[_T, ...]:
         if not isinstance(value, list | tuple) or not least <= len(value) <= most:
@@ -170,7 +171,7 @@ def sequence(check: Callable[[str, Any], _T], most: int, least: int = 0) -> Call
 
 
 def record(fields: Mapping[str, Check]) -> Callable[[str, Any], dict[str, Any]]:
-    """Check for an object with exactly these fields, each of which its own check takes."""
+    """Make a check for an object with exactly these fields, see :func:`read_fields`."""
 
     def check_fields(name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -181,7 +182,7 @@ def record(fields: Mapping[str, Check]) -> Callable[[str, Any], dict[str, Any]]:
 
 
 def mapping(check: Callable[[str, Any], _T], most: int) -> Callable[[str, Any], dict[str, _T]]:
-    """Check for an object with at most so many fields of any name, each of which another check takes."""
+    """Make a check for an object with at most ``most`` fields of any name, whose values another check accepts."""
 
     def check_all(name: str, value: Any) -> dict[str, _T]:
         if not isinstance(value, dict) or len(value) > most:
@@ -192,7 +193,7 @@ def mapping(check: Callable[[str, Any], _T], most: int) -> Callable[[str, Any], 
 
 
 def pair(check: Callable[[str, Any], _T]) -> Callable[[str, Any], tuple[_T, _T]]:
-    """Check for a list of two items."""
+    """Make a check for a list of two items that another check accepts; it returns a tuple."""
     both = sequence(check, 2, 2)
 
     def check_both(name: str, value: Any) -> tuple[_T, _T]:
@@ -203,7 +204,7 @@ def pair(check: Callable[[str, Any], _T]) -> Callable[[str, Any], tuple[_T, _T]]
 
 
 def short(value: Any) -> str:
-    """Describe something from outside within a sentence: never more than a line of it."""
+    """Describe an untrusted value in at most 60 characters, for an error sentence."""
     if isinstance(value, (list, dict)):
         return f"a {type(value).__name__} of {len(value)}"
     if type(value) is int and value.bit_length() > 64:
@@ -213,19 +214,19 @@ def short(value: Any) -> str:
 
 def _int(digits: str) -> int:
     if len(digits) > 20:
-        raise FileError(f"A number of {len(digits)} digits is in it: no number that is kept has so many.")
+        raise FileError(f"It contains a number of {len(digits)} digits: at most 20 are read.")
     return int(digits)
 
 
 def _float(digits: str) -> float:
     found = float(digits)
     if not math.isfinite(found):
-        raise FileError(f"The number {digits[:40]} is in it: only finite numbers are kept.")
+        raise FileError(f"It contains the number {digits[:40]}: only finite numbers are read.")
     return found
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise FileError("It has a field twice, and there is no telling which is meant.")
+        raise FileError("It contains a field twice, so that its value is not clear.")
     return values

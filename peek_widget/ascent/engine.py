@@ -1,4 +1,9 @@
-"""The loop of gradient ascent: evaluate, penalize, update, post-process, record."""
+"""The loop of gradient ascent: evaluate, penalize, update, post-process, record.
+
+``Ascent`` has more than 350 lines because it is one idea, a run and everything that can be done with it: make steps,
+override numbers, change objective or recipe, save and resume. The parts of a step are in modules of their own:
+``evaluate``, ``update``, ``record``; beginning and saving a run in ``start`` and ``state``.
+"""
 
 from __future__ import annotations
 
@@ -36,28 +41,27 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class Ascent(Iterator[Step]):
-    """One run of gradient ascent, step by step, with every random draw from generators of its own.
+    """One run of gradient ascent, an iterator of its steps, with random generators of its own.
 
-    It is an iterator of its steps. Between two of them it may be changed (:meth:`override`, :meth:`change`), saved
-    (:meth:`state`) or left.
+    Between two steps it can be changed (:meth:`override`, :meth:`change`), saved (:meth:`state`) or left.
 
     The same model, objective, recipe, seed, size and device give the same pixels, bit for bit on the CPU
-    (same machine, number of threads and batch). A picture drawn in a batch has the start and the views that it
-    has alone, and to the last bit its first three steps; on a CPU, where its views are of 96 px or more, all of them.
-    Elsewhere rounding parts the two later.
+    (same machine, number of threads and batch). A picture drawn in a batch has the initial noise and the views that it
+    has alone, and the same pixels for the first three steps, bit for bit; on a CPU with views of 96 px or more for all
+    steps. Elsewhere rounding makes the two diverge later.
 
     Args:
-        model: a model, a copy of one, or a network already read; the model is neither run nor changed.
+        model: a model, a :class:`ModelCopy`, or a :class:`Network`; the model itself is neither run nor changed.
         objective: what to maximize: an Objective, or ``"layer:unit"`` for a unit as in Lucid; a list draws a batch, one
             picture for each.
-        recipe: a Recipe or a preset's name; left out, ``"peek"``.
+        recipe: a Recipe or the name of a preset; left out, ``"peek"``.
         options: see :class:`~peek_widget.ascent.AscentOptions`: ``seed`` of the initial noise and the views, ``size``
             of the pictures in pixels, ``preprocess``, ``device``, ``input_size`` of the model, ``start`` (a picture to
             begin from), ``spectrum`` (for ``param="maco"``).
 
     Raises:
-        PeekError: if what was asked for is not possible (ModelError, LayerError, UnitError, SizeError, RecipeError), in
-            a sentence.
+        PeekError: if an argument is not possible, in a sentence (ModelError, LayerError, UnitError, SizeError,
+            RecipeError).
     """
 
     @with_options
@@ -74,7 +78,7 @@ class Ascent(Iterator[Step]):
         self._spectrum = options["spectrum"]
         if self._spectrum is not None and self.recipe.param != "maco":
             raise RecipeError(
-                f"spectrum= is what param='maco' is held to, and this recipe has param={self.recipe.param!r}: leave it "
+                f"spectrum= is for param='maco', and this recipe has param={self.recipe.param!r}: leave it "
                 "out, or take the recipe 'maco-2023'."
             )
         self.objectives: tuple[Objective, ...] = as_objectives(self.network, objective)
@@ -109,17 +113,17 @@ class Ascent(Iterator[Step]):
         """Make one step.
 
         Raises:
-            AscentError: if nothing at the start changes the objective, or a number is not finite.
+            AscentError: if the gradient of the first step is zero, or a number is not finite.
             ModelError: if the model's forward raises; the cause is chained.
         """
-        # Whatever the caller's context says: without gradients there is no ascent.
+        # The caller may have disabled gradients.
         with undisturbed(self.device), torch.enable_grad():
             return self._step()
 
     def _step(self) -> Step:
         self._enter_octave()
         numbers = self._numbers()
-        # What the last step has rendered is what this one begins with.
+        # The last step has rendered the pictures already, for its Step.
         pictures = self._render() if self._rendered is None else self._rendered
         self._rendered = None
         found = self._evaluator.evaluate(pictures, self.index, numbers, self._generators)
@@ -132,7 +136,7 @@ class Ascent(Iterator[Step]):
         images = self.images
         if not math.isfinite(float(images.sum())):
             raise AscentError(
-                f"Step {self.index - 1} has left pictures that are not finite numbers: make step_size smaller."
+                f"The pictures after step {self.index - 1} have numbers that are not finite: make step_size smaller."
             )
         return Step(self.index - 1, images, found.activations, found.terms)
 
@@ -144,7 +148,7 @@ class Ascent(Iterator[Step]):
         return self.recipe.at(name, min(self.index, self.recipe.steps - 1))
 
     def _render(self) -> Tensor:
-        """Render the pictures as they are, ``[N, C, S, S]``; one at a time where that is how they were evaluated."""
+        """Render the pictures, ``[N, C, S, S]``, one by one in the steps that evaluate them one by one."""
         return self._image.render(one_by_one=self._evaluator.per_sample(self.index))
 
     def _enter_octave(self) -> None:
@@ -177,15 +181,15 @@ class Ascent(Iterator[Step]):
         return self.step()
 
     def run(self, callback: Callable[[Step], object] | None = None, progress: bool | None = None) -> Result:
-        """Make all steps that are left.
+        """Make all remaining steps.
 
         Args:
-            callback: called with each step; where it returns True, that step was the last.
-            progress: whether to show a progress bar; None shows one where it takes more than two seconds.
+            callback: function that is called with each step; the run stops where it returns True.
+            progress: whether to show a progress bar; None shows one after two seconds.
 
         Returns:
-            The result. After Ctrl-C it is what there is, ``interrupted``; before a first step KeyboardInterrupt goes
-            on.
+            The result; after Ctrl-C the result so far, with ``interrupted``. Before the first step KeyboardInterrupt
+            is raised.
         """
         history, terms, interrupted = [], (), False
         with progress_bar(self.steps - self.index, "Drawing", progress, unit="step") as bar:
@@ -200,51 +204,52 @@ class Ascent(Iterator[Step]):
                 if not history:
                     raise
                 interrupted = True
-                log.warning("Interrupted at step %d of %d: the picture is what there is.", self.index, self.steps)
+                log.warning("Interrupted at step %d of %d: the result is the picture so far.", self.index, self.steps)
         origin = Origin(self.network, self.objectives, self.recipe, self.seeds)
         values = torch.stack(history) if history else torch.zeros(0, len(self.objectives))
         return Result(self.best, values, self.alpha, terms, interrupted, origin)
 
-    # What it has
+    # Its pictures and numbers
 
     @property
     def images(self) -> Tensor:
-        """The pictures as they are, float32 ``[N, C, S, S]`` in [0, 1] on the CPU, a copy."""
+        """The present pictures, a copy: float32 ``[N, C, S, S]`` in [0, 1] on the CPU."""
         with torch.no_grad(), full_precision(self.device):
             pictures = self._render() if self._rendered is None else self._rendered.detach()
-            return pictures.clamp(0.0, 1.0).float().cpu()  # clamp has made the copy
+            return pictures.clamp(0.0, 1.0).float().cpu()  # clamp makes the copy
 
     @property
     def best(self) -> Tensor:
-        """The run's result so far, as :attr:`images`: the last pictures, or the best, by the recipe."""
+        """The result so far, like :attr:`images`: the last pictures, or the best with the recipe's ``return_best``."""
         if not self.recipe.return_best or self._record.best_pictures is None:
             return self.images
         return self._record.best_pictures.clamp(0.0, 1.0).float().cpu()
 
     @property
     def alpha(self) -> Tensor | None:
-        """Opacity ``[N, 1, S, S]`` in [0, 1]: where the gradients were, if the recipe's ``alpha`` asks for it.
+        """Opacity ``[N, 1, S, S]`` in [0, 1], if the recipe has ``alpha``; else None.
 
-        The absolute gradients of all steps, summed; opaque from their 80th percentile on (Fel et al. 2023; Horama).
+        It is the sum of the absolute gradients of all steps, divided by its 80th percentile and clipped (Fel et al.
+        2023; Horama).
         """
         return self._record.alpha() if self.recipe.alpha else None
 
     def values(self) -> dict[str, float]:
-        """Return the explorer's knobs as the next step will use them, by name."""
+        """Return the values of the explorer's knobs in the next step, by name."""
         numbers = self._numbers()
         return {name: numbers[name] for name in KNOBS}
 
     def recipe_values(self) -> dict[str, float]:
-        """Return what the recipe says for the knobs at the next step, overridden or not; only those that it uses."""
+        """Return the recipe's values of the knobs in the next step, by name; only those that the recipe uses."""
         return {name: self._planned(name) for name, knob in KNOBS.items() if self.recipe.takes(name, knob.maximum)}
 
     # Changing it
 
     def override(self, **numbers: float | None) -> None:
-        """Override numbers of the recipe from the next step on; None gives one back to the recipe.
+        """Override numbers of the recipe from the next step on; None resets one to the recipe's value.
 
         Args:
-            numbers: any of :data:`~peek_widget.ascent.NUMBERS`.
+            numbers: values by name, see :data:`~peek_widget.ascent.NUMBERS`.
 
         Raises:
             RecipeError: for an unknown number or a value out of its range; nothing is then overridden.
@@ -262,21 +267,21 @@ class Ascent(Iterator[Step]):
         self._overrides = overrides
 
     def extend(self, steps: int) -> None:
-        """Allow further steps, with the recipe's last values; PeekError if that is no number of steps."""
+        """Allow further steps, with the recipe's last values; PeekError if ``steps`` is not a whole number from 0."""
         if isinstance(steps, bool) or not isinstance(steps, SupportsIndex) or int(steps) < 0:
             raise PeekError(f"steps={steps!r}: give a whole number of further steps, from 0.")
         self.steps = max(self.steps, self.index) + int(steps)
 
     def change(self, *, objective: Objectives | None = None, recipe: Recipe | str | None = None) -> None:
-        """Go on from the picture as it is with another objective or recipe, from the next step on.
+        """Continue from the present pictures with another objective or recipe, from the next step on.
 
         Args:
-            objective: as many as there are pictures.
-            recipe: its steps and octaves count from the run's first step. Another parametrization takes the picture
-                over; MACO's can't, it begins from phases.
+            objective: one objective for each picture.
+            recipe: the new recipe; its steps and octaves count from the run's first step. Another parametrization
+                continues from the present pictures, except MACO, which begins from phases.
 
         Raises:
-            PeekError: if what was asked for is not possible; the run is then as it was before.
+            PeekError: if the change is not possible; the run is then unchanged.
         """
         objectives = self.objectives if objective is None else as_objectives(self.network, objective)
         if len(objectives) != len(self.objectives):
@@ -284,7 +289,7 @@ class Ascent(Iterator[Step]):
         new = self.recipe if recipe is None else as_recipe(recipe)
         if new.param == "maco" and self.recipe.param != "maco":
             raise RecipeError(
-                "A running picture can't be taken over by param='maco', whose phases begin from noise: start a new run."
+                "A running picture can't be continued with param='maco', whose phases begin from noise: start a new run."
             )
         for name, value in self._overrides.items():
             new.check_use(name, value)
@@ -301,7 +306,7 @@ class Ascent(Iterator[Step]):
     def _change(self, objectives: tuple[Objective, ...], new: Recipe) -> None:
         old = self.recipe
         self.objectives, self.recipe = objectives, new
-        # Shallow copies, since only their tensors are exchanged: the old ones stay as they are, should this fail.
+        # Shallow copies leave the old objects unchanged if this fails, since only their tensors are replaced.
         self._image, self._record = copy.copy(self._image), copy.copy(self._record)
         self._geometry = Geometry(self.network, new, self._asked_size)
         self._evaluator = Evaluator(self.network, objectives, new, self._geometry)
@@ -319,13 +324,13 @@ class Ascent(Iterator[Step]):
         self._rendered = None
         self._record.forget_best()
         self._take_size(side)
-        # A new one also forgets the first gradient: units differ by orders of magnitude.
+        # A new updater also forgets the first gradient, since gradients of units differ by orders of magnitude.
         self._updater = Updater(new, self._image, self.preprocess)
 
     # Saving it
 
     def state(self) -> State:
-        """Return all that a run going on from here needs, but the model; see :meth:`resume`."""
+        """Return everything but the model that :meth:`resume` needs to continue from here."""
         tensors = tensors_of(self._image, self._updater, self._record, self._generators, self._spectrum)
         return State(
             self.objectives,
@@ -350,13 +355,13 @@ class Ascent(Iterator[Step]):
         device: str | torch.device | None = None,
         input_size: int | None = None,
     ) -> Ascent:
-        """Go on from a state: the next steps are those of the run that it was taken of.
+        """Continue a run from its state, with the same steps as without the interruption.
 
         Args:
-            model: the model that the state was taken with.
-            state: from :meth:`state`, or ``State.load(path)``.
-            objective: given where a file could not keep it (a function of one's own, a style).
-            preprocess: as the run had it, like ``device`` and ``input_size``.
+            model: the model of the run.
+            state: a state from :meth:`state` or ``State.load(path)``.
+            objective: the objective, needed only where a file could not contain it (a function, a style).
+            preprocess: the preprocessing of the run, as it was given to it.
             device: where to run.
             input_size: side of the image that the model was made for.
 
@@ -365,14 +370,12 @@ class Ascent(Iterator[Step]):
         """
         if not isinstance(state, State):
             raise PeekError(
-                f"A run is resumed from a State, and this is a {type(state).__name__}: give what run.state() gave, or "
+                f"A run is resumed from a State, and this is a {type(state).__name__}: give run.state() or "
                 "State.load(path)."
             )
         objectives = state.objectives if objective is None else objective
         if objectives is None:
-            raise PeekError(
-                "The file has kept no objective, because it was a function or an image: give it as objective=."
-            )
+            raise PeekError("The file could not contain the objective, a function or an image: give it as objective=.")
         spectrum = state.tensors.get("spectrum") if state.recipe.param == "maco" else None
         ascent = cls(
             model,
@@ -392,7 +395,7 @@ class Ascent(Iterator[Step]):
         if state.side not in self._geometry.sides:
             raise PeekError(
                 f"The state's pictures have {state.side} px, and this model's run has {self._geometry.sides}: resume "
-                "it with the model that it was taken with."
+                "it with the model of that run."
             )
         with undisturbed(self.device):
             self.override(**state.overrides)

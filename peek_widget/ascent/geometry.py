@@ -1,4 +1,4 @@
-"""How large a picture is in each octave, and what of it the network gets to see for an objective."""
+"""The size of the pictures in each octave, and the view of them that the network gets for an objective."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Geometry"]
 
 
 class Geometry:
-    """The sizes of one ascent: of its pictures in each octave, and of what the network gets.
+    """The sizes of one ascent: of its pictures in each octave, and of the network's input.
 
     Args:
-        network: the network that sees the pictures.
-        recipe: gives the octaves, the size and how views are taken.
+        network: the network.
+        recipe: the recipe, with its octaves, size and sampling.
         size: side of the finished picture in pixels; None leaves it to the recipe and the model.
 
     Attributes:
@@ -30,7 +30,7 @@ class Geometry:
         window: side of the picture in the first octave, of which a ``"window"`` or ``"whole"`` view shows the pixels.
 
     Raises:
-        RecipeError: if the octaves grow the picture past the largest possible size.
+        RecipeError: if the last octave is larger than the largest possible size.
     """
 
     def __init__(self, network: Network, recipe: Recipe, size: int | None) -> None:
@@ -89,10 +89,10 @@ class Geometry:
         return ViewGeometry(side, "field", side / min(field, side), (middle[0], middle[1]))
 
     def parameters(self, view: ViewGeometry, step: int, numbers: Mapping[str, float]) -> ViewParameters:
-        """Return the numbers that a step's views are drawn by.
+        """Return the numbers of the random views of a step.
 
         Args:
-            view: how they are taken.
+            view: how the views are taken.
             step: number of the step in the recipe, from 0.
             numbers: the recipe's NUMBERS as that step uses them, which may be overridden.
         """

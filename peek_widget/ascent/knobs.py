@@ -21,19 +21,22 @@ class Knob:
     """Name of the field of :class:`~peek_widget.Recipe`."""
 
     label: str
-    """What a user interface calls it."""
+    """Name in the user interface."""
 
     minimum: float
+    """Smallest value."""
+
     maximum: float
+    """Largest value."""
 
     scale: Literal["linear", "log"]
-    """How a slider spreads its values."""
+    """Scale of a slider."""
 
     unit: str
     """Unit of the number, as part of a sentence; empty for a number without one."""
 
     help: str
-    """What it does to the picture, in a sentence."""
+    """Effect on the picture, in a sentence."""
 
     def check(self, value: object) -> float:
         """Return the value as a float.

@@ -189,7 +189,7 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
     if tuple(found["parameter"].shape) != whole_shape:
         raise PeekError(
             f"The state's pictures have shape {tuple(found['parameter'].shape)}, those of this run {whole_shape}: "
-            "resume it with the model that it was taken with."
+            "resume it with the model of that run."
         )
     if "first_grad_rms" in found:
         shapes["first_grad_rms"] = (count, 1, 1, 1)

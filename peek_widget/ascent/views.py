@@ -1,6 +1,6 @@
 """Views: the random crops, rotations and shifts of a picture that the network sees.
 
-What stays exciting under all of them is form; what only one exact position excites is noise.
+What excites a unit under all of them is form; what excites it at one exact position only is noise.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class ViewGeometry:
     """Side of the square by the side of the receptive field, for ``"field"``: the margin about the field."""
 
     center: tuple[float, float] | None = None
-    """Position (y, x) in the square, from -1 to 1, that the picture's center comes to lie on; None for a crop that may
-    lie anywhere in the picture."""
+    """Point (y, x) of the square, from -1 to 1, at which the picture's center lies; None for a crop that may be
+    anywhere in the picture."""
 
     part: tuple[int, int, int] | None = None
-    """First row, first column and side of the part of the square that the network needs, where the objective is of one
-    unit at the center, which sees no more; None for all of it."""
+    """First row, first column and side of the part of the square that the network needs, where the objective reads one
+    unit at the center, which depends on no more; None for all of it."""
 
     def needed(self, views: Tensor) -> Tensor:
         """Return the part of views ``[M, C, side, side]`` that the network needs."""
@@ -117,11 +117,11 @@ def affine_views(
     Args:
         pictures: ``[N, C, S, S]``.
         geometry: what is taken.
-        parameters: the numbers that it is drawn by.
+        parameters: the numbers of the random draws.
         generators: one for each picture; draws are made on the CPU on every device.
 
     Returns:
-        ``[N * V, C, geometry.side, geometry.side]``, the views of one picture together.
+        ``[N * V, C, geometry.side, geometry.side]``, with the views of one picture next to each other.
     """
     side, count = pictures.shape[-1], parameters.n_views
     draws = torch.stack([uniform(count, 6, generator=g) for g in generators]).flatten(0, 1)
@@ -192,8 +192,8 @@ def add_noise(views: Tensor, noise: float, generators: list[Generator]) -> Tenso
     """Add normal noise of standard deviation ``noise`` and uniform noise within half of it (MACO, Fel et al. 2023).
 
     Args:
-        views: ``[N * V, C, H, W]`` in [0, 1], the views of one picture together.
-        noise: as a share of the range from black to white; 0 adds nothing.
+        views: ``[N * V, C, H, W]`` in [0, 1], with the views of one picture next to each other.
+        noise: standard deviation as a share of the range from black to white; 0 adds nothing.
         generators: one for each picture; draws are made on the CPU on every device.
     """
     if noise <= 0.0:
@@ -210,9 +210,9 @@ def window(side: int, window_side: int, generator: Generator) -> Window:
     deepdraw.
 
     Args:
-        side: of the picture, in pixels.
-        window_side: of the square, in pixels; where it is not smaller, all of the picture is taken.
-        generator: makes the two draws.
+        side: side of the picture in pixels.
+        window_side: side of the square in pixels; where it is not smaller, all of the picture is taken.
+        generator: source of the two draws.
     """
     room = side - window_side
     if room <= 0:

@@ -384,7 +384,7 @@ def test_inactive_units_of_fire8_are_drawn() -> None:
 def test_numbers_without_effect_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"start= takes a picture; .*replace\(init='gray'\)"):
         ascend(tiny(), Logit(0), SHORT, start="gray", size=32)
-    with pytest.raises(RecipeError, match="spectrum= is what param='maco' is held to"):
+    with pytest.raises(RecipeError, match="spectrum= is for param='maco'"):
         ascend(tiny(), Logit(0), SHORT, spectrum=torch.ones(3, 8, 5), size=32)
     with pytest.raises(PeekError, match=r"State\.load\(path\)"):
         Ascent.resume(tiny(), "run.safetensors")  # type: ignore[arg-type]

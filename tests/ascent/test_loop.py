@@ -302,7 +302,7 @@ def test_maco_can_only_be_changed_to_maco_of_its_size() -> None:
     assert torch.equal(ascent.images, before)
     with pytest.raises(RecipeError, match="it is 24 px in this run: give size=24"):
         ascent.change(recipe=recipe.replace(size=32))
-    with pytest.raises(RecipeError, match="can't be taken over by param='maco'"):
+    with pytest.raises(RecipeError, match="can't be continued with param='maco'"):
         Ascent(NET, Logit(1), SHORT, size=24).change(recipe=recipe)
 
 
@@ -435,7 +435,7 @@ def test_a_last_step_that_is_not_finite_is_an_error() -> None:
     with torch.no_grad():
         model.classes.weight.mul_(1e30)
     recipe = SHORT.replace(steps=1, optimizer="plain", grad_norm="none", step_size=200.0)
-    with pytest.raises(AscentError, match="Step 0 has left pictures that are not finite numbers: make step_size"):
+    with pytest.raises(AscentError, match="The pictures after step 0 have numbers that are not finite: make step_size"):
         render(model, Logit(0), recipe, size=24, input_size=32)
 
 

@@ -182,7 +182,7 @@ def test_an_objective_that_a_file_cannot_contain_is_given_again(tmp_path: Path) 
 
 def test_a_state_that_does_not_fit_the_model_is_refused() -> None:
     state = Ascent(NET, [Logit(1), Logit(2)], SHORT, size=24).state()
-    with pytest.raises(PeekError, match="resume it with the model that it was taken with"):
+    with pytest.raises(PeekError, match="resume it with the model of that run"):
         Ascent.resume(read(tiny(channels=1), 32), state)
     with pytest.raises(PeekError, match="2 seeds for 1 objectives"):
         Ascent.resume(NET, state, objective=Logit(1))
