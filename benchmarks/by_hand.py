@@ -1,8 +1,8 @@
-"""The loop that one would write by hand for one picture, without the engine: what benchmarks/engine.py measures it by.
+"""The same gradient ascent written by hand in plain torch: the baseline of benchmarks/engine.py.
 
-It draws what ``Ascent`` draws for ``Channel(layer, unit)`` with the recipe ``peek``: a spectrum with decorrelated
-color, one turned and shifted view, total variation, Adam; from the same seed, in plain torch, with autograd's own
-gradients. Nothing is checked, copied out or kept, and it can do nothing else.
+It draws what ``Ascent`` draws for ``Channel(layer, unit)`` with the recipe ``peek``: a Fourier spectrum with
+decorrelated color, one rotated and shifted view, total variation, Adam; from the same seed, with autograd's own
+gradients. It checks, copies and records nothing, and can do nothing else.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error
-    """Ends the forward at the layer."""
+class Stopped(Exception):  # noqa: N818 - not an error
+    """Raised by a hook to end the forward pass at a layer."""
 
 
 def without_last_relus(module: nn.Module) -> None:
-    """Make a layer of torchvision's SqueezeNet, VGG or GoogLeNet give what goes into its last ReLUs."""
+    """Change a layer of torchvision's SqueezeNet, VGG or GoogLeNet to return the input of its last ReLUs."""
     kind = type(module).__name__
     if kind == "Fire":
         module.expand1x1_activation = module.expand3x3_activation = nn.Identity()
@@ -38,7 +38,7 @@ def without_last_relus(module: nn.Module) -> None:
 
 
 def stopped(model: nn.Module, layer: str) -> Callable[[Tensor], Tensor]:
-    """From a prepared image to the layer's activations before its last ReLUs, and no further."""
+    """Return a function from a preprocessed image to a layer's pre-ReLU activations, which runs no further layer."""
     model = copy.deepcopy(model).eval().requires_grad_(False)
     module = model.get_submodule(layer)
     without_last_relus(module)
@@ -64,10 +64,11 @@ class ByHand:
     """The hand-written loop, one step at a time.
 
     Args:
-        model: left as it is; a copy is run.
-        layer, unit: whose mean over the map is climbed.
+        model: the model, of which a copy is run.
+        layer: name of the layer.
+        unit: number of the unit, whose mean over the feature map is maximized.
         size: side of the picture and of the view, in pixels.
-        seed: of the start and of the views, as the engine's.
+        seed: seed of the initial noise and of the views, as in the engine.
     """
 
     def __init__(self, model: nn.Module, layer: str, unit: int, size: int, seed: int = 0) -> None:
@@ -79,7 +80,7 @@ class ByHand:
         down = torch.fft.fftfreq(size, dtype=torch.float64)[:, None]
         across = torch.fft.rfftfreq(size, dtype=torch.float64)[None]
         cycles = size * torch.sqrt(down**2 + across**2)
-        # No finer than a view shows, which is 1.2 pictures wide.
+        # No frequency above the highest that a view shows, which is 1.2 pictures wide.
         self.scale = (size / cycles.clamp(min=1.0) ** 1.1 * (cycles <= 0.5 * size / 1.2)).float().to(device)
         color = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
         self.color = (color / color.norm(dim=0).max()).to(device)
@@ -89,13 +90,13 @@ class ByHand:
         self.first: Tensor | None = None
 
     def picture(self) -> Tensor:
-        """The picture ``[1, 3, S, S]`` in [0, 1]."""
+        """Render the picture, ``[1, 3, S, S]`` in [0, 1]."""
         spectrum = torch.view_as_complex(self.spectrum) * self.scale
         values = torch.fft.irfft2(spectrum, s=(self.size, self.size), norm="ortho") / 4.0
         return torch.sigmoid(torch.einsum("nchw,dc->ndhw", values, self.color))
 
     def view(self, picture: Tensor) -> Tensor:
-        """The picture from 1.2 times its side, turned by up to 10 degrees and shifted by up to 5 %."""
+        """Render a view: 1.2 times the side, rotated by up to 10 degrees and shifted by up to 5 %."""
         draw = torch.rand(1, 6, generator=self.generator)
         angle = math.radians(10.0) * (2.0 * draw[:, 1] - 1.0)
         cos, sin = 1.2 * torch.cos(angle), 1.2 * torch.sin(angle)
@@ -105,7 +106,7 @@ class ByHand:
         return F.grid_sample(picture, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
     def step(self) -> None:
-        """One step."""
+        """Make one step."""
         picture = self.picture()
         seen = picture.detach().requires_grad_()
         self.forward((self.view(seen) - self.mean) / self.deviation)[:, self.unit].mean().backward()

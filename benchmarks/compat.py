@@ -1,12 +1,12 @@
-"""Which classification architectures can be looked into: every one that torchvision lists, or timm.
+"""Compatibility with every classification architecture of torchvision, or of timm.
 
     python benchmarks/compat.py --out compat.jsonl [--only resnet18 vit_b_16] [--timm] [--timeout 1800]
 
-Weights are random: an architecture is asked here whether it can be read and drawn, not what its units look for.
-For each, in a process of its own that may take 16 GB: read the layers and run all of them in one forward; two
-steps on a unit of an early, a middle and the last spatial layer, and on a logit; every number finite, no picture
-flat, and the model as it was, bit for bit. One line of JSON each goes into ``--out``, and a name that is already
-there is not done again.
+Weights are random, because the question is whether an architecture can be read and drawn, not what its units look for.
+Each is examined in a process of its own with at most 16 GB: its layers are read and all run in one forward pass; two
+steps are made for a unit of an early, a middle and the last spatial layer, and for a logit. Every number must be
+finite, no picture flat, and the model unchanged, bit for bit. Each adds one line of JSON to ``--out``; architectures
+that are already there are not examined again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STEPS = 2
 
 
 def names(timm: bool) -> list[str]:
-    """All architectures of the library."""
+    """Return the names of all architectures of the library."""
     if timm:
         import timm as library
 
@@ -45,7 +45,7 @@ def names(timm: bool) -> list[str]:
 
 
 def build(name: str, timm: bool) -> nn.Module:
-    """The architecture with random weights, drawn cheaply: the libraries' own drawing takes longer than the test."""
+    """Make an architecture with random weights, faster than by the libraries' own initialization."""
     block = torch.randn(2**16, generator=torch.Generator().manual_seed(0))
 
     def draw(tensor: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
@@ -79,7 +79,7 @@ def build(name: str, timm: bool) -> nn.Module:
         more = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         model = torchvision.models.get_model(name, weights=None, **more)
     for key, parameter in model.named_parameters():
-        # A head that begins at zero looks at nothing, and a block whose norm does has units that are dead.
+        # A head initialized to zero has no gradient, and a block whose norm is zero has dead units.
         if parameter.ndim > 1 and not bool(parameter.any()):
             draw(parameter)
         elif key.endswith("weight") and not bool(parameter.any()):
@@ -88,12 +88,12 @@ def build(name: str, timm: bool) -> nn.Module:
 
 
 def portrait(model: nn.Module) -> dict[str, Any]:
-    """What a model is, in little memory: contents by checksum."""
+    """Describe a model for comparison, its tensors by checksum."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     modules = dict(model.named_modules())
     return {
         "contents": {k: zlib.crc32(t.detach().contiguous().view(-1).numpy().data) for k, t in tensors.items()},
-        "places": {k: (t.data_ptr(), t.requires_grad, t.grad is None) for k, t in tensors.items()},
+        "storage": {k: (t.data_ptr(), t.requires_grad, t.grad is None) for k, t in tensors.items()},
         "training": {k: m.training for k, m in modules.items()},
         "attributes": {k: sorted(vars(m)) for k, m in modules.items()},
         "hooks": {k: [len(v) for a, v in vars(m).items() if a.endswith("_hooks")] for k, m in modules.items()},
@@ -101,7 +101,11 @@ def portrait(model: nn.Module) -> dict[str, Any]:
 
 
 def examine(name: str, timm: bool) -> dict[str, Any]:
-    """Read and draw one architecture; raises what goes wrong."""
+    """Read and draw one architecture, and return its measurements.
+
+    Raises:
+        Exception: for anything that goes wrong.
+    """
     from peek_widget import Logit, Neuron, ascend
     from peek_widget.network import read
 
@@ -124,9 +128,9 @@ def examine(name: str, timm: bool) -> dict[str, Any]:
         value = values.pop(layer.name)
         expected = (1, layer.channels, *layer.size)
         if tuple(value.shape) not in (expected, expected[:2]):
-            raise AssertionError(f"{layer.name} is announced as {expected} and gave {tuple(value.shape)}")
+            raise AssertionError(f"{layer.name} should have shape {expected} and has {tuple(value.shape)}")
         if not bool(torch.isfinite(value).all()):
-            raise AssertionError(f"{layer.name} gave a number that is not finite")
+            raise AssertionError(f"{layer.name} has a number that is not finite")
 
     chosen = [spatial[0], spatial[len(spatial) // 2], spatial[-1]]
     objectives = [*(Neuron(layer.name, layer.channels // 2) for layer in chosen), Logit(network.layer("").channels - 1)]
@@ -142,7 +146,7 @@ def examine(name: str, timm: bool) -> dict[str, Any]:
                 break
         found["drawn"][repr(objective)] = round((time.perf_counter() - start) / STEPS, 2)
     if portrait(model) != before:
-        raise AssertionError("the model is not as it was")
+        raise AssertionError("the model was changed")
     return found
 
 
@@ -166,7 +170,7 @@ def child(name: str, timm: bool) -> None:
 
 
 def spawn(name: str, timm: bool, timeout: float) -> dict[str, Any]:
-    """Examine one architecture in a process of its own."""
+    """Examine one architecture in a process of its own, and return its line."""
     command = [sys.executable, __file__, "--child", name, *(["--timm"] if timm else [])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
@@ -175,12 +179,12 @@ def spawn(name: str, timm: bool, timeout: float) -> dict[str, Any]:
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        tail = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+        tail = (done.stderr.strip().splitlines() or ["no output"])[-1]
         return {"name": name, "ok": False, "why": f"the process ended with {done.returncode}: {tail}"}
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """One row for each architecture, and the sum."""
+    """Return a table with a row for each architecture, and the totals."""
     rows = [f"{'architecture':24} {'layers':>6} {'primary':>7} {'read s':>6} {'all s':>6} {'GB':>5}  "]
     for line in sorted(lines, key=lambda one: one["name"]):
         numbers = (line.get(key, "") for key in ("layers", "primary", "read_s", "seconds", "peak_gb"))
@@ -192,10 +196,10 @@ def table(lines: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Examine what is asked for and not yet done, and print the table of all."""
+    """Examine the chosen architectures that have no line yet, and print the table of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("compat.jsonl"), help="the file of JSON lines")
-    parser.add_argument("--only", nargs="*", help="these names; done again if they are in the file")
+    parser.add_argument("--out", type=Path, default=Path("compat.jsonl"), help="file of JSON lines")
+    parser.add_argument("--only", nargs="*", help="names of architectures, examined again if they are in the file")
     parser.add_argument("--timm", action="store_true", help="timm's architectures instead of torchvision's")
     parser.add_argument("--timeout", type=float, default=1800.0, help="seconds for one architecture")
     parser.add_argument("--child", help=argparse.SUPPRESS)

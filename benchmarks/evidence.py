@@ -1,12 +1,12 @@
-"""What it costs to find the images that excite every unit, beside a bare forward pass with the same loader.
+"""Cost of a pass over a dataset for the examples of every unit, compared with a bare forward pass.
 
     python benchmarks/evidence.py [--images 128] [--rounds 6] [--threads 1] [--quick]
 
-On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared). The bare pass is
-what nobody could do without: load, normalize, and run the network's own modules up to the deepest layer asked
-for. Both take turns in each round, each first every other time, because these machines are noisy; what is said
-is the median over rounds of the ratio within a round: images a second of the pass over images a second of the
-bare one, by the clock, and by the processor's seconds, which other processes disturb less.
+On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared). The bare pass does
+what cannot be avoided: load with the same loader, normalize, and run the network's own modules up to the deepest layer.
+Both alternate within each round, because the machines are noisy; reported is the median over rounds of the ratio
+within a round: images per second of the pass divided by those of the bare one, by wall time and by CPU time, which
+other processes disturb less.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ LAYERS: dict[str, tuple[str, ...]] = {
 
 
 def files(count: int) -> Source:
-    """So many of the real images, again from the first when they run out."""
+    """Return ``count`` of the real images, repeated if there are fewer."""
     found = sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))
     return read_source([found[i % len(found)] for i in range(count)])
 
 
 class Spent:
-    """Seconds by the clock, and of the processor (all threads), within a with block."""
+    """Wall time and CPU time (all threads) of a ``with`` block, in seconds."""
 
     def __enter__(self) -> Spent:
         self._began = time.perf_counter(), time.process_time()
@@ -56,7 +56,7 @@ class Spent:
 
 
 def bare(model: nn.Module, network: Network, source: Source, deepest: str, workers: int) -> Spent:
-    """Loading, normalizing and a forward of the modules up to ``features.N``."""
+    """Measure loading, normalizing and a forward pass of the modules up to ``features.N``."""
     part = model.features[: int(deepest.split(".")[1]) + 1].to(memory_format=torch.channels_last)
     preparer = EvidencePass(network, deepest, source).example_index.preparer
     with Spent() as spent, torch.inference_mode():
@@ -66,7 +66,7 @@ def bare(model: nn.Module, network: Network, source: Source, deepest: str, worke
 
 
 def ours(network: Network, source: Source, layers: Sequence[str], k: int, workers: int) -> Spent:
-    """The pass."""
+    """Measure the pass."""
     work = EvidencePass(network, layers, source, k, loader=LoaderOptions(batch_size=BATCH, workers=workers))
     with Spent() as spent:
         work.run()
@@ -74,6 +74,7 @@ def ours(network: Network, source: Source, layers: Sequence[str], k: int, worker
 
 
 def ratios(of: Sequence[tuple[Spent, Spent]], which: str) -> str:
+    """Describe the ratios of pairs of times: median, smallest and largest."""
     found = sorted(getattr(one, which) / getattr(two, which) for one, two in of)
     return f"{statistics.median(found):.3f} ({found[0]:.2f} to {found[-1]:.2f})"
 
@@ -92,7 +93,7 @@ def main() -> None:
     workers = default_workers()
     print(f"{options.images} images of 256 px, {options.rounds} rounds, {options.threads} threads, {workers} loaders")
 
-    print("\nby layers (k = 9), and by k: images a second bare and with the pass; the ratio by clock; by processor")
+    print("\nby layers (k = 9), and by k: images per second bare and with the pass; ratio by wall time; by CPU time")
     cases = [(name, layers, 9) for name, layers in list(LAYERS.items())[: 2 if options.quick else None]]
     two = LAYERS["2 layers (fire8, fire9)"]
     if not options.quick:
@@ -114,7 +115,7 @@ def main() -> None:
             flush=True,
         )
 
-    print("\nloading and computing, 2 layers: seconds by the clock")
+    print("\nloading and computing, 2 layers: wall time in seconds")
     rounds = []
     for _ in range(options.rounds):
         preparer = EvidencePass(network, "features.12", source).example_index.preparer
@@ -123,7 +124,7 @@ def main() -> None:
                 pass
         rounds.append((loading.clock, *(ours(network, source, two, 9, n).clock for n in (0, workers))))
     load, after, beside = (statistics.median(part) for part in zip(*rounds, strict=True))
-    print(f"  loading alone {load:.2f}, one after the other {after:.2f}, loading beside computing {beside:.2f}")
+    print(f"  loading alone {load:.2f}, then computing {after:.2f}, both in parallel {beside:.2f}")
     print(f"\nprojected from the last: 100,000 images in {100_000 * beside / len(source) / 3600:.1f} h")
 
 

@@ -1,11 +1,10 @@
-"""How long it takes from a model to a picture: reading, the first step, the whole recipe.
+"""Time from a model to a picture: reading the model, the first step, all steps.
 
     python benchmarks/first_picture.py [--threads 2] [--rounds 3]
 
-On SqueezeNet 1.0 with its ImageNet weights (PEEK_SHARED or ../shared). Times are medians over rounds that
-take turns, because these machines are noisy; the ratio set beside them is of the whole ascent to a bare loop
-(forward, backward, Adam on pixels, nothing else) of as many steps through as much of the network on images
-as large, measured in the same round.
+On SqueezeNet 1.0 with its ImageNet weights (PEEK_SHARED or ../shared). Times are medians over alternating
+rounds, because the machines are noisy. The ratio compares the ascent with a bare loop (forward, backward, Adam on
+pixels) of as many steps, through the same layers, on images of the same size, measured in the same round.
 """
 
 from __future__ import annotations
@@ -35,13 +34,14 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:
+    """Return the seconds that a call takes, and its result."""
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result
 
 
 def bare(ascent: Ascent, steps: int) -> None:
-    """What nobody could do without: the network forward and backward, and an optimizer."""
+    """Make the steps of a bare loop: forward and backward pass of the network, and an optimizer."""
     group = ascent._evaluator.groups[0]
     image = torch.rand(1, 3, group.view.side, group.view.side, requires_grad=True)
     optimizer = torch.optim.Adam([image], lr=0.01)

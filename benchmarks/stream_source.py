@@ -1,6 +1,6 @@
-"""What both sides of benchmarks/stream.py show: the same pictures, made beforehand, each with its number in it.
+"""The pictures that both sides of benchmarks/stream.py show: precomputed, each with its number encoded in it.
 
-Imported by the benchmark's notebooks, in their kernel.
+Imported by the notebooks of the benchmark, in their kernel.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from peek_widget.zoo import Images
 
 SIDE = 512
 BLOCK = 8
-"""Side of a block, in pixels: a bit is as large as a block of JPEG, so that it survives the encoding."""
+"""Side in pixels of the block that encodes a bit: that of a JPEG block, so that it survives the encoding."""
 
 NUMBER_BITS, VALUE_BITS = 24, 8
 PICTURES = 24
 
 STEP_SECONDS = 0.001
-"""Seconds that a step of our ascent takes here; without it the worker would only spin."""
+"""Seconds that a step of our ascent sleeps, so that the worker does not only spin."""
 
 
 class Source:
@@ -42,10 +42,10 @@ class Source:
     def next(self) -> np.ndarray:
         """Return the next picture, uint8 `[512, 512, 3]`."""
         number = next(self._numbers)
-        # eight frames of the same picture, so that it does not flicker
+        # the same picture for eight frames, so that it does not flicker
         picture = self._pictures[number // 8 % PICTURES].copy()
-        bits = [number >> place & 1 for place in range(NUMBER_BITS)]
-        bits += [self.value >> place & 1 for place in range(VALUE_BITS)]
+        bits = [number >> bit & 1 for bit in range(NUMBER_BITS)]
+        bits += [self.value >> bit & 1 for bit in range(VALUE_BITS)]
         strip = np.repeat(np.array(bits, np.uint8) * 255, BLOCK)
         picture[:BLOCK, : len(strip)] = strip[None, :, None]
         return picture
@@ -56,7 +56,7 @@ class Source:
 
 
 class Buffer(RemoteFrameBuffer):
-    """jupyter_rfb drawing continuously as its guide does: every frame asks for the next."""
+    """A frame buffer of jupyter_rfb that draws continuously, as in its guide: every frame requests the next."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(css_width=f"{SIDE}px", css_height=f"{SIDE}px", resizable=False)
@@ -111,7 +111,7 @@ class Precomputed:
 
 
 class Explorer(UnitExplorer):
-    """The explorer with pictures made beforehand."""
+    """The explorer with precomputed pictures."""
 
     def __init__(self, source: Source, rate: float) -> None:
         self.bytes_sent: list[int] = []

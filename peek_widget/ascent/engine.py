@@ -289,7 +289,7 @@ class Ascent(Iterator[Step]):
         new = self.recipe if recipe is None else as_recipe(recipe)
         if new.param == "maco" and self.recipe.param != "maco":
             raise RecipeError(
-                "A running picture can't be continued with param='maco', whose phases begin from noise: start a new run."
+                "A running picture can't be continued with param='maco', whose phases begin with noise: start a run."
             )
         for name, value in self._overrides.items():
             new.check_use(name, value)
