@@ -1,7 +1,16 @@
-"""The widget: its traits and public methods, and how its parts are connected.
+"""The widget: its traits, the arguments of its constructor, and its public methods.
 
-Nothing here computes. Handlers and observers leave requests with the services and return, because on a kernel with
-sub-shells they run on a thread of their own, and elsewhere on the main one.
+Nothing here computes: methods leave requests with the services and return. In the order of the file: the class
+docstring, the traits, the constructor, then methods about the run, the picture, the unit and its layer, and the
+explorer itself; last what the front end and traitlets call. What lies behind them:
+
+- `live/assembly.py`: the model and the services, and how they are connected.
+- `live/control_sync.py`: what follows when a control is set.
+- `live/controls.py`: each control's default, checks and type; `live/initial_controls.py`: the first values.
+- `live/routes.py`: what each message of the front end does.
+- `live/export.py`: saving, the snapshot and the line of Python.
+
+It is longer than other modules because it is one class: two thirds are its documentation and its signatures.
 """
 
 from __future__ import annotations
@@ -60,68 +69,70 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class UnitExplorer(anywidget.AnyWidget):
-    """Watch a unit of a convolutional network draw, live, what it looks for.
+    """Watch, live, how a picture is optimized for a unit of a convolutional network.
 
     Args:
-        model: a `torch.nn.Module` (never changed), the name of a torchvision model, or None for the
-            bundled network.
-        layer: a layer's name, as in `model.named_modules()`; `""` is the model's output. Left out: a
-            spatial layer about four fifths of the way in.
-        unit: the unit's number, from 0.
-        dataset: real images to set beside the drawn picture: a folder, a torch Dataset, or a list of images, as
-            `peek_widget.top_crops` takes it; or evidence already gathered (what `top_crops` gave, or a file of it).
+        model: a `torch.nn.Module` (never changed), the name of a torchvision model, or None for the bundled network.
+        layer: name of a layer, as in `model.named_modules()`, or the module itself; `""` is the model's output. Left
+            out: a spatial layer about four fifths of the way through the network.
+        unit: number of the unit, from 0.
+        dataset: real images to compare the picture with: a folder, a torch Dataset or a list of images, as
+            `peek_widget.top_crops` takes it; or evidence already gathered (what `top_crops` returned, or a file of it).
         class_names: names of the output's units, for the class list; left out, `model.class_names`.
         labels: a label for each image of `dataset`, as `top_crops` takes them; left out, the dataset's own.
         recipe: the name of a preset or a `Recipe`.
-        recipes: the presets that can be chosen, by name, the first being the usual one; left out, all.
-        seed: where the randomness begins, 0 to 2**31 - 1.
+        recipes: names of the presets that can be chosen, the first being the default; left out, all.
+        seed: seed of the random numbers, 0 to 2**53 - 1 (the front end counts in doubles).
         size: side of the picture in pixels; left out, the recipe's or the model's.
-        preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
+        preprocess: preprocessing of the model's input; see `peek_widget.network.find_preprocess`.
         input_size: side in pixels of the image that the model was made for; found by trial if left out.
-        objective: what of the unit is drawn: `"neuron"`, at one place of its map (the usual); `"channel"`, the mean
-            over the map; `"class"`, the score of one of the output's classes (the usual there).
-        at: the neuron's place (row, column) on its map; None is the middle. Another layer begins in the middle again.
-        negative: draw what the unit likes least. `activation` is then the unit's own, and sinks.
+        objective: what is maximized: `"neuron"`, the activation at one position of the feature map (the default);
+            `"channel"`, the mean over the map; `"class"`, the logit of one of the output's classes (the default
+            there); or an `Objective`, a sum or a `Direction` say. An `Objective` is for the unit shown: another unit
+            or layer sets the default again, and no gauge compares its picture with the unit's images.
+        at: position (row, column) of the neuron on the feature map; None is the center, which another layer sets again.
+        negative: whether to minimize the objective. `activation` is the unit's own in both cases, so it falls then.
         device: where to compute, `"cpu"`, `"cuda"` or `"mps"`; left out, where the model is.
-        threads: CPU threads of the worker; left out, `PEEK_THREADS`, or one less than there are cores.
+        threads: number of CPU threads of the worker; left out, `PEEK_THREADS`, or one less than there are cores.
         playing: whether to begin at once.
-        blur, jitter, decay, total_variation, step_size: settings that override the recipe's; ranges and
-            units are in `peek_widget.ascent.KNOBS`. None: as the recipe says.
-        tags: words on units to begin with, as the `tags` trait has them, or `Tags`.
-        tag_keys: the letters that give a tag in the panel of the whole layer, `{"d": "dog"}`.
-        sheet_store: where the pictures and tags of whole layers are kept and found again: a folder (each sheet has its
-            own in it), or any fsspec address; left out, they are in memory and gone with the explorer.
-        state: what `state_json()` gave: all the controls from layer to playing at once, in place of the single ones.
+        blur, jitter, decay, total_variation, step_size: knobs that override the recipe's values; ranges and units are
+            in `peek_widget.ascent.KNOBS`. None leaves the recipe's value in force.
+        tags: the first tags of units, in the form of the `tags` trait, or `Tags`.
+        tag_keys: letters that add a tag in the panel of the layer, `{"d": "dog"}`.
+        sheet_store: where contact sheets and tags are saved and found again: a folder (each sheet has its own in it),
+            or any fsspec address; left out, they are in memory and gone with the explorer.
+        state: all controls at once, as the `state` of another explorer, in place of the single ones.
 
-    Every control is a trait: `explorer.unit = 12` moves the slider and begins to draw unit 12. `frame`
-    (JPEG or PNG bytes), `activation`, `step` and `status` can be read, observed and linked;
-    they are written by the worker, and **their observers run in the worker's thread**, between two
-    steps. An observer that raises stops the run, with its error in `status`.
+    Every control is a trait: `explorer.unit = 12` moves the slider and begins to draw unit 12. `frame` (JPEG or PNG
+    bytes), `activation`, `step` and `status` can be read, observed and linked; they are written by the worker, and
+    **their observers run in the worker's thread**, between two steps. An observer that raises stops the run, with its
+    error in `status`.
 
-    With a `dataset`, a thread beside the worker looks through the images for the layers that are shown, one after
-    the other, and gives way to the drawing. What is wrong with the dataset is said in the panel (and in
-    `evidence_status`), and the explorer goes on drawing. `crops` is what it has found for the unit shown. Two
-    more traits can be read, observed and linked; they are written by that thread, a few times a second at most:
+    With a `dataset`, a thread beside the worker runs a pass over the images for each layer that is shown, one after
+    the other, and yields to the main run. A problem of the dataset is shown in the panel (and in `evidence_status`),
+    and the explorer goes on drawing. `crops` is what the pass has found for the unit shown. Two more traits can be
+    read, observed and linked; they are written by that thread, a few times a second at most:
 
-    - `evidence_status`: how far it is: `state` ("waiting", "running", "stopped", "done", "given", "error"), `text`,
-      `problem` (a sentence, or ""), `layer`, `unit`, `images` (seen) and `total`; {} without a dataset.
-    - `gauge`: the drawn picture beside the real images, by one rule (best place of the map, before any ReLU):
-      `activation` of the picture as it is now, laid before the network without the random views; `lowest`, `median`,
-      `high` (99 % are below) and `best` of the images; `activation_ratio`, the one by the other (None where the best is
-      not above zero); `text`; and, once the run has ended, `score` (`rank` of the unit in its layer on its own
-      picture, `units`, `robustness`, `activation_ratio`, `text`). {} before the first image.
+    - `evidence_status`: progress of the pass: `state` ("waiting", "running", "stopped", "done", "given", "error"),
+      `text`, `problem` (a sentence, or ""), `layer`, `unit`, `images` (processed) and `total`; {} without a dataset.
+    - `gauge`: comparison of the picture with the real images, all pre-ReLU and at the position with the highest
+      activation: `activation`, the still activation of the picture; `lowest`, `median`, `high` (99th percentile) and
+      `best` of the images; `activation_ratio`, the first divided by the last (None where `best` is not above zero);
+      `text`; and, once the run has ended, `score` (`rank` of the unit in its layer on its own picture, `units`,
+      `robustness`, `activation_ratio`, `text`). {} before the first image.
 
-    The panel "Whole layer" draws every unit, those in view first, and gives way to the bench; `sheet` is what it has
-    so far. Its tags are the trait `tags`, `{layer: {unit as text: [words]}}`, an empty list for a unit looked at with
-    nothing found: read it, set it, observe it, link it. Pages edit it too, so that its observers may run in another
-    thread than the notebook's; `explorer.sheet.tags` counts, exports and compares (see `peek_widget.Tags`).
+    The panel "All units of this layer" draws every unit, those in view first, and yields to the main run; `sheet` is
+    what is drawn so far. Its tags are the trait `tags`, `{layer: {unit as text: [words]}}`, an empty list for a unit
+    that was reviewed and not tagged: read it, set it, observe it, link it. Pages edit it too, so that its observers
+    may run in another thread than the notebook's; `explorer.sheet.tags` counts, exports and compares (see
+    `peek_widget.Tags`).
 
-    An explorer and its copy of the model stay until `close()`, as every widget does; one that nobody can
-    see computes nothing.
+    An explorer and its copy of the model stay until `close()`, as every widget does; one that nobody can see computes
+    nothing.
 
     Raises:
-        PeekError: one of its kinds, in a sentence, for anything in the arguments that is not possible.
-        traitlets.TraitError: with the same sentence, when a trait is set to it later.
+        PeekError: one of its kinds, in a sentence, for any argument that is not possible.
+        traitlets.TraitError: with the same sentence, when a trait is set to such a value later.
     """
 
     _esm = traitlets.Unicode().tag(sync=True)
@@ -241,7 +252,7 @@ class UnitExplorer(anywidget.AnyWidget):
         if parts.examples is not None:
             parts.examples.show_unit(controls.layer, controls.unit)
 
-    # -- what one does with it
+    # -- the run
 
     def play(self) -> None:
         """Go on drawing; a finished run is prolonged."""
@@ -251,29 +262,43 @@ class UnitExplorer(anywidget.AnyWidget):
         self.playing = True
 
     def pause(self) -> None:
-        """Stand still after the current step."""
+        """Pause after the current step."""
         self.playing = False
 
     def restart(self) -> None:
-        """Begin again: same unit, same seed."""
+        """Begin again with the same unit and seed."""
         self._check_open()
         self._parts.run.restart()
 
     def step_once(self) -> None:
-        """Make one step while paused; while an earlier picture is looked at, show the next one kept."""
+        """Make one step while paused; while an earlier step is viewed, show the next checkpoint."""
         self._check_open()
         self._parts.run.step_once()
 
+    def wait(self, timeout: float | None = None) -> str:
+        """Block until the run is paused or has ended; for scripts and tests.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+
+        Returns:
+            "done", "paused" or "error"; "closed", once the explorer is.
+
+        Raises:
+            TimeoutError: if it still runs after `timeout` seconds.
+        """
+        return self._parts.run.wait(timeout)
+
     @property
     def checkpoint_steps(self) -> list[int]:
-        """The steps of the run that can be looked back at and gone on from, rising; the last is where it stands.
+        """The steps of the run that can be sought and resumed, ascending; the last is the run's newest.
 
-        There are at most 49, evenly thinned out as the run grows; of a large picture fewer (they have 96 MB).
+        There are at most 49, evenly thinned out as the run grows; fewer of a large picture (they have 96 MB in all).
         """
         return self._parts.run.checkpoint_steps
 
     def seek(self, step: int) -> None:
-        """Pause, and show the picture as it was at a step; the nearest one kept is taken, and `status` says which.
+        """Pause, and show the picture of the checkpoint nearest to a step; `status` says which that is.
 
         The run itself stays where it is, and `play()` goes on from there.
 
@@ -285,10 +310,10 @@ class UnitExplorer(anywidget.AnyWidget):
         self._sync.follow(playing=False)
 
     def resume_from(self, step: int) -> None:
-        """Go on drawing from a step; the nearest one kept is taken, and `status` says which.
+        """Go on drawing from the checkpoint nearest to a step; `status` says which that is.
 
-        What came after it is forgotten, and the curve is cut there. The settings are those of now: with the same ones
-        as before, the picture becomes the very same again, bit for bit on the CPU.
+        Later steps are dropped, and the curve ends there. The knobs are the current ones: with the same ones as
+        before, the picture becomes the same again, bit for bit on the CPU.
 
         Raises:
             PeekError: if it is no step, or no step has been made yet.
@@ -298,14 +323,14 @@ class UnitExplorer(anywidget.AnyWidget):
         self._sync.follow(playing=True)
 
     def start_from(self, picture: Any) -> None:
-        """Draw the unit from a picture on, rather than from the recipe's own start.
+        """Draw the unit from an initial image instead of the recipe's own start.
 
         It holds for this unit: `restart()`, another seed and another recipe begin from it again; another unit or
         layer does not.
 
         Args:
-            picture: a `Crop`, a PIL image, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1]; its middle square
-                is taken. None: the recipe's own start again.
+            picture: a `Crop`, a PIL image, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1], cropped to its
+                middle square. None: the recipe's own start again.
 
         Raises:
             PeekError: if it is no image. A recipe that can't begin from a picture (`maco`) says so in `status`.
@@ -315,6 +340,78 @@ class UnitExplorer(anywidget.AnyWidget):
         self._parts.run.set_target(self._sync.target())
         self.play()
 
+    # -- the picture
+
+    @property
+    def image(self) -> Image.Image | None:
+        """The newest picture, lossless (not the JPEG that was sent); None before the first."""
+        return self._parts.exporter.picture
+
+    def save(self, path: str | Path) -> None:
+        """Write the newest picture to a file, whose ending decides the format.
+
+        A PNG is lossless and carries what `load_recipe` returns: objective, seed, size, and a recipe that draws this
+        very picture, with the overrides in it and as many steps as it has had. Where no recipe can (a knob was
+        changed during the run, or it began from an initial image) a warning says so.
+
+        Raises:
+            PeekError: if there is no picture yet, or the ending names no format that can be written.
+            OSError: if the file can't be written.
+        """
+        self._parts.exporter.save(path)
+
+    def animation(self, path: str | Path, *, rate: float = 15.0, hold: float = 1.5) -> None:
+        """Write the run up to the newest picture as an animation: a `.gif`, a `.webp` or, with PyAV, an `.mp4`.
+
+        Its pictures are those of `checkpoint_steps`. For every step use
+        `peek_widget.save_animation(ascend(...), path)`.
+
+        Args:
+            path: path of the file, whose ending is one of the three.
+            rate: pictures a second, up to 50.
+            hold: seconds for which the last picture stays.
+
+        Raises:
+            PeekError: if there is no picture yet, or the ending is another.
+            OSError: if the file can't be written.
+        """
+        save_animation(self._parts.run.checkpoint_pictures, path, rate=rate, hold=hold)
+
+    def snapshot(self) -> None:
+        """Leave the newest picture in the output of the cell that calls this; a plain script prints its caption.
+
+        It is a PNG as `save` writes it, so it remains, with its recipe, when the kernel has ended.
+
+        Raises:
+            PeekError: if there is no picture yet.
+        """
+        self._parts.exporter.display()
+
+    # -- the unit and its layer
+
+    @property
+    def crops(self) -> UnitEvidence | None:
+        """The dataset examples of the unit shown, as far as the pass is: `crops.top[0].image`.
+
+        None without a dataset and before the layer's first image. After `explorer.unit = ...` they are those of
+        another unit of the layer.
+        """
+        examples = self._parts.examples
+        return None if examples is None else examples.crops(self.layer, self.unit)
+
+    @property
+    def sheet(self) -> ContactSheet:
+        """The contact sheet of the layer, as far as it is drawn: `explorer.sheet[17].image`.
+
+        The panel "All units of this layer" draws it; where that was never opened nothing is drawn yet, and
+        `explorer.sheet.draw()` draws it in the calling thread. Another layer, recipe, seed or size has another sheet;
+        its `tags` are the explorer's. `explorer.sheet.to_html("layer.html")` writes it as a page.
+
+        Raises:
+            PeekError: if there can be none: a recipe that can't draw the layer, a store of another sheet.
+        """
+        return self._parts.sheets.sheet()
+
     def compare(
         self,
         *,
@@ -322,21 +419,21 @@ class UnitExplorer(anywidget.AnyWidget):
         seeds: Iterable[int] | None = None,
         units: Iterable[int] | None = None,
     ) -> LiveComparison:
-        """Draw the unit under 2 to 6 recipes or seeds, or 2 to 6 units of its layer, side by side below the bench.
+        """Draw the unit with 2 to 6 recipes or seeds, or 2 to 6 units of its layer, side by side below the main view.
 
-        They are drawn in step, see `peek_widget.compare`; meanwhile the explorer's own run rests. Seeds and units are
-        drawn by the recipe and the settings of now, all of them from the recipe's own start.
+        All of them make their steps together, see `peek_widget.compare`; the main run is paused meanwhile. Seeds and
+        units are drawn with the current recipe and knobs, and all begin from the recipe's own start.
 
         Args:
-            recipes: presets' names or Recipes; or
-            seeds: numbers from 0; or
+            recipes: names of presets, or Recipes.
+            seeds: seeds, each 0 to 2**53 - 1.
             units: numbers of units of the layer.
 
         Returns:
-            the comparison: `.wait()` for its end, `.figure()`, `.save("figure.png")`.
+            the comparison: `.wait()` blocks until its end, `.figure()` and `.save("figure.png")` show it.
 
         Raises:
-            PeekError: what was asked for is not possible, in a sentence.
+            PeekError: if not exactly one of the three is given, or a value is not possible.
         """
         given = {"recipes": recipes, "seeds": seeds, "units": units}
         what = {
@@ -348,107 +445,40 @@ class UnitExplorer(anywidget.AnyWidget):
         return self._begin_comparison(what)
 
     def end_comparison(self) -> None:
-        """Put the comparison away; the explorer's own run goes on."""
+        """End the comparison and remove it from the page; the main run goes on."""
         self._parts.comparisons.close()
 
-    def save(self, path: str | Path) -> None:
-        """Write the picture on screen; the name's ending says in which format.
+    # -- the explorer itself
 
-        A PNG is exact and carries what `load_recipe` gives back: objective, seed, size, and a recipe that draws this
-        very picture, with the settings made by hand, and as many steps as it has had. Where no recipe can (a setting
-        was changed on the way, or the run was begun from a picture) a warning says so.
-
-        Raises:
-            PeekError: if there is no picture yet, or the ending names no format that can be written.
-            OSError: if the file can't be written.
-        """
-        self._parts.exporter.save(path)
-
-    def animation(self, path: str | Path, *, rate: float = 15.0, hold: float = 1.5) -> None:
-        """Write the run up to the picture on screen as an animation: a `.gif`, a `.webp` or, with PyAV, an `.mp4`.
-
-        It is made of the steps that the scrubber has: some four dozen of a run at most, evenly over it, fewer of very
-        large pictures. For every step take `peek_widget.save_animation(ascend(...), path)`.
-
-        Args:
-            path: of the file; its name's ending says which of the three.
-            rate: pictures a second, up to 50.
-            hold: seconds that the last one stays.
-
-        Raises:
-            PeekError: if there is no picture yet, or the ending is another.
-            OSError: if the file can't be written.
-        """
-        save_animation(self._parts.run.checkpoint_pictures, path, rate=rate, hold=hold)
-
-    def snapshot(self) -> None:
-        """Leave the picture on screen in the notebook, in the output of the cell that calls this.
-
-        It is a PNG as `save` writes it, so it stays when the kernel is gone, and its recipe with it; what it shows is
-        beside it in words. In a plain script it prints those.
-
-        Raises:
-            PeekError: if there is no picture yet.
-        """
-        self._parts.exporter.display()
+    @property
+    def devices(self) -> list[str]:
+        """The devices of this machine that `device` accepts: `["cpu", "cuda:0"]`."""
+        return list(self._about["devices"])
 
     @property
     def state(self) -> str:
-        """All the controls as JSON, for `UnitExplorer(model, state=...)`."""
+        """All controls as JSON, for `UnitExplorer(model, state=...)`.
+
+        Raises:
+            PeekError: while the objective is an `Objective`, which JSON can't hold.
+        """
         return self._parts.state(self._sync.controls())
 
     def code(self) -> str:
-        """A line of Python that makes this explorer again: `UnitExplorer(model, layer="layer3", unit=7)`.
+        """Return a line of Python that makes this explorer again: `UnitExplorer(model, layer="layer3", unit=7)`.
 
-        It takes `UnitExplorer` and `Recipe` from peek_widget; a model, a dataset and a preprocess that were given as
-        objects go by these names.
+        It needs `UnitExplorer` and `Recipe` from peek_widget. A model, dataset, preprocess or objective that was given
+        as an object is the variable `model`, `dataset`, `preprocess` or `objective` there.
         """
         given = {name: value for name, value in self._given.items() if name != "model"}
         default = self._parts.usual_objective(self.layer)
         return code(self._given["model"], self._sync.controls(), given, default)
 
-    def wait(self, timeout: float | None = None) -> str:
-        """Block until the run stands still; for scripts and tests.
-
-        Args:
-            timeout: seconds; None waits as long as it takes.
-
-        Returns:
-            "done", "paused", "error"; or "closed", once the explorer is.
-
-        Raises:
-            TimeoutError: when it still runs after `timeout` seconds.
-        """
-        return self._parts.run.wait(timeout)
-
-    @property
-    def image(self) -> Image.Image | None:
-        """The newest picture, exact (not the JPEG that was sent); None before the first."""
-        return self._parts.exporter.picture
-
-    @property
-    def crops(self) -> UnitEvidence | None:
-        """What the real images say about the unit shown, so far: `crops.top[0].image`.
-
-        None without a dataset and before the layer's first image. Those of other units of a layer that was looked at
-        are one `explorer.unit = ...` away.
-        """
-        return None if self._parts.examples is None else self._parts.examples.crops(self.layer, self.unit)
-
-    @property
-    def sheet(self) -> ContactSheet:
-        """The whole layer as far as it is drawn: `explorer.sheet.to_html("layer.html")`, `explorer.sheet[17].image`.
-
-        The panel "Whole layer" draws it; where that was never opened nothing is drawn yet, and `explorer.sheet.draw()`
-        draws it here and now. Another layer, recipe, seed or size has another sheet; its `tags` are the explorer's.
-
-        Raises:
-            PeekError: if there can be none: a recipe that can't draw the layer, a store of another sheet.
-        """
-        return self._parts.sheets.sheet()
-
     def close(self) -> None:
-        """End the worker and take the widget off the page. Its controls then raise, `status["state"]` is "closed"."""
+        """End the threads and remove the widget from the page.
+
+        Setting a control raises from then on, and `status["state"]` is "closed".
+        """
         self._closed = True
         # there are none where the constructor raised
         parts: Assembly | None = getattr(self, "_parts", None)

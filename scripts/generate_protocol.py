@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union
 
 from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, MINIMUM_SIZE
 from peek_widget.live import protocol
-from peek_widget.live.controls import CONTROLS
+from peek_widget.live.controls import CONTROLS, LARGEST_SEED
 from peek_widget.live.protocol import traits
 
 PATH = Path(__file__).resolve().parents[1] / "js/src/protocol.gen.ts"
@@ -119,7 +119,7 @@ def generate() -> str:
     ]
     parts = [
         HEAD,
-        f"export const LARGEST_SEED = {2**31 - 1};\n"
+        f"export const LARGEST_SEED = {LARGEST_SEED};\n"
         f"export const [SMALLEST_SIZE, LARGEST_SIZE] = [{MINIMUM_SIZE}, {MAXIMUM_SIZE}] as const;\n",
         names("TRAIT_NAMES", [*CONTROLS, *protocol.TRAIT_TYPES])
         + names("LIVE_TRAITS", protocol.LIVE_TRAITS)

@@ -18,6 +18,7 @@ export function readStatus(raw: Partial<Status> | null | undefined): Status {
     layer: "",
     size: 0,
     start: "",
+    activation_before_relu: true,
     ...raw,
     checkpoints: raw?.checkpoints ?? [],
     values: raw?.values ?? {},

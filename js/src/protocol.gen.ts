@@ -5,7 +5,7 @@ export type Binary = DataView | ArrayBuffer | Uint8Array;
 /** left, top, right, bottom, as shares of the image. */
 export type Box = readonly [number, number, number, number];
 
-export const LARGEST_SEED = 2147483647;
+export const LARGEST_SEED = 9007199254740991;
 export const [SMALLEST_SIZE, LARGEST_SIZE] = [8, 2048] as const;
 
 export const TRAIT_NAMES = ["layer", "unit", "recipe", "blur", "jitter", "decay", "total_variation", "step_size", "seed", "size", "objective", "at", "negative", "device", "playing", "_layer_list", "_recipe_list", "_knobs", "class_names", "_about", "frame", "activation", "step", "_history", "status", "evidence_status", "gauge", "tags", "tag_keys"] as const;
@@ -72,9 +72,10 @@ export interface Status {
   start: string;
   values: Partial<Record<KnobName, number>>;
   recipe_values: Partial<Record<KnobName, number>>;
+  activation_before_relu: boolean;
 }
 
-/** How far the pass over the dataset is; without a dataset an empty object. */
+/** Progress of the pass over the dataset; an empty object without a dataset. */
 export interface EvidenceStatus {
   state: "waiting" | "running" | "stopped" | "done" | "given" | "error";
   text: string;
@@ -83,14 +84,19 @@ export interface EvidenceStatus {
   unit: number;
   images: number;
   total: number;
+  k: number;
 }
 
-/** What a finished picture was found to be. */
+/** The score of a finished picture. */
 export interface PictureScoreText {
   text: string;
+  rank: number | null;
+  units: number;
+  robustness: number | null;
+  activation_ratio: number | null;
 }
 
-/** Activations before any ReLU, at the best position of the map: of the images, and of the optimized picture. */
+/** Activations pre-ReLU, at the position with the highest one: of the images, and of the optimized picture. */
 export interface Gauge {
   layer: string;
   unit: number;
@@ -155,7 +161,7 @@ export interface LargeCrop {
   problem: string;
 }
 
-/** How far the sheet is. */
+/** Progress of the sheet. */
 export interface SheetInfo {
   kind: "sheet";
   sheet: number;

@@ -10,7 +10,7 @@ from peek_widget.ascent import Objective, Recipe
 from peek_widget.comparison import Comparison, Entry, entries
 from peek_widget.live.catalog import Catalog
 from peek_widget.live.choices import Choices, objective_of, usual_kind
-from peek_widget.live.controls import KNOB_NAMES, Controls, recipe_name
+from peek_widget.live.controls import KNOB_NAMES, Controls, check_seed, recipe_name
 from peek_widget.live.model_source import ModelSource
 
 __all__ = ["ComparisonPlan"]
@@ -54,9 +54,11 @@ class ComparisonPlan:
             objective=self._objective,
             negative=controls.negative,
         )
-        # a recipe that can't be chosen can't be compared either
+        # what can't be chosen can't be compared either: the page offers to show each picture in the main view
         for recipe in self._what.get("recipes", ()):
             self._choices.check_recipe(recipe)
+        for seed in self._what.get("seeds", ()):
+            check_seed(int(seed))
         return found
 
     def make(self) -> Comparison:
@@ -72,7 +74,7 @@ class ComparisonPlan:
     def _objective(self, unit: int) -> Objective:
         controls = dataclasses.replace(self._controls, unit=unit)
         if unit != self._controls.unit and isinstance(controls.objective, Objective):
-            # an objective of one's own is of the unit shown
+            # an Objective is for the unit shown
             layer = self._source.network.layer(controls.layer)
             controls = dataclasses.replace(controls, objective=usual_kind(layer))
         return objective_of(self._source.network, controls.target())

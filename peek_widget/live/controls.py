@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
-from peek_widget._schema import Check, nullable, number, pair, switch, text, whole
+from peek_widget._schema import Check, nullable, number, pair, short, switch, text, whole
 from peek_widget.ascent import KNOBS, Objective, Recipe
 from peek_widget.ascent.recipe import check_size
 from peek_widget.errors import FileError, PeekError
@@ -27,15 +27,18 @@ __all__ = [
     "LARGEST_SEED",
     "Control",
     "Controls",
+    "check_seed",
     "read_state",
     "recipe_name",
 ]
 
 FORMAT = 1
-"""Number of the way in which a state is written down."""
+"""Number of the format of a state."""
 
 LONGEST_STATE = 1024 * 1024
-LARGEST_SEED = 2**63 - 1
+LARGEST_SEED = 2**53 - 1
+"""The front end counts in doubles, which hold no larger whole number for sure."""
+
 _LARGEST_UNIT = 2**31 - 1
 _LARGEST_SIDE = 65_536
 
@@ -49,14 +52,14 @@ class Control:
     """What the rest of the package needs to know of one control.
 
     Attributes:
-        rule: checks a value against the model and the other controls, see `Rule`.
-        read: checks a value that was read from the JSON of a state.
-        page_type: the TypeScript type of its value in the front end.
-        to_page: turns its value into what the front end is sent.
+        rule: check of a value against the model and the other controls, see `Rule`.
+        read: check of a value that was read from the JSON of a state.
+        page_type: TypeScript type of the value in the front end.
+        to_page: conversion of the value into what the front end is sent.
         new_run: whether another value begins a new run.
         stored: whether it belongs to the state and to the line of Python; the machine's device does not.
         in_code: whether the line of Python has it where it differs from its default.
-        knob: whether it overrides a number of the recipe of the same name, during a run too.
+        knob: whether it overrides the number of the same name in the recipe, during a run too.
     """
 
     rule: Rule
@@ -100,10 +103,15 @@ def _knob(name: str) -> Control:
     return Control(rule, nullable(number()), "number | null", new_run=False, knob=True)
 
 
-def _check_seed(value: Any, now: Controls, choices: Choices) -> int:
+def check_seed(value: Any) -> int:
+    """Return a seed that the front end can show and send back; PeekError if it is none."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
-        raise PeekError(f"A seed is a whole number from 0 to 2**63 - 1; {value!r} was given.")
+        raise PeekError(f"A seed is a whole number in the explorer from 0 to 2**53 - 1; {value!r} was given.")
     return value
+
+
+def _seed_rule(value: Any, now: Controls, choices: Choices) -> int:
+    return check_seed(value)
 
 
 def _check_layer(value: Any, now: Controls, choices: Choices) -> str:
@@ -142,15 +150,15 @@ class Controls:
         layer: name of the layer, as in `model.named_modules()`; `""` is the model's output.
         unit: number of the unit in its layer, from 0.
         recipe: the name of a preset or a `Recipe`.
-        blur: overrides the recipe's blur, as the other knobs do theirs; None leaves it to the recipe.
-        jitter: overrides the recipe's jitter.
-        decay: overrides the recipe's decay.
-        total_variation: overrides the recipe's weight of the total variation.
-        step_size: overrides the recipe's step size.
-        seed: seed of the random numbers, 0 to 2**63 - 1.
+        blur: override of the recipe's blur; None, as for the other knobs, leaves the recipe's value in force.
+        jitter: override of the recipe's jitter.
+        decay: override of the recipe's decay.
+        total_variation: override of the recipe's weight of the total variation.
+        step_size: override of the recipe's step size.
+        seed: seed of the random numbers, 0 to 2**53 - 1.
         size: side of the picture in pixels; None leaves it to the recipe and the model.
-        objective: what of the unit is drawn, by name or as an `Objective` of one's own.
-        at: position (row, column) of the neuron on the layer's map; None is the middle.
+        objective: what is maximized: "neuron", "channel", "class" or an `Objective`.
+        at: position (row, column) of the neuron on the layer's feature map; None is the center.
         negative: whether to minimize the objective.
         device: where to compute.
         playing: whether the run goes on.
@@ -164,7 +172,7 @@ class Controls:
     decay: Annotated[float | None, _knob("decay")] = None
     total_variation: Annotated[float | None, _knob("total_variation")] = None
     step_size: Annotated[float | None, _knob("step_size")] = None
-    seed: Annotated[int, Control(_check_seed, whole(LARGEST_SEED), "number")] = 0
+    seed: Annotated[int, Control(_seed_rule, whole(LARGEST_SEED), "number")] = 0
     size: Annotated[int | None, Control(_check_size, nullable(whole(_LARGEST_SIDE)), "number | null")] = None
     objective: Annotated[
         Objective | str | None, Control(check_objective, nullable(text(20)), "ObjectiveKind", _objective_to_page)
@@ -179,7 +187,7 @@ class Controls:
 
     @classmethod
     def of(cls, source: Any) -> Controls:
-        """Return the controls as an object's attributes have them, an explorer's say."""
+        """Return the controls that an object, an explorer say, has as attributes."""
         return cls(**{name: getattr(source, name) for name in CONTROL_NAMES})
 
     def checked(self, choices: Choices) -> Controls:
@@ -215,8 +223,8 @@ class Controls:
         """Return what to draw.
 
         Args:
-            start: a picture to begin from, None for the recipe's own start.
-            name: what the unit is called; "" where it has no name.
+            start: initial image; None for the recipe's own start.
+            name: name of the unit; "" where it has none.
             device: where to compute; None where the model is.
         """
         known = {field.name for field in dataclasses.fields(Target)} & set(CONTROL_NAMES) - {"device"}
@@ -226,7 +234,7 @@ class Controls:
         """Return the stored controls as JSON, for `read_state`."""
         values = {name: getattr(self, name) for name, control in CONTROLS.items() if control.stored}
         if isinstance(values["objective"], Objective):
-            raise PeekError("An objective of one's own can't be part of a state: set objective to a name first.")
+            raise PeekError("An Objective can't be part of a state, which is text: set objective to a name first.")
         if isinstance(values["recipe"], Recipe):
             values["recipe"] = json.loads(values["recipe"].to_json())
         return json.dumps({"format": FORMAT, **values})
@@ -246,7 +254,7 @@ def _read_format(name: str, value: Any) -> int:
     if type(value) is int and value > FORMAT:
         raise FileError("The state was written by a newer peek_widget, in a way that this one can't read: update it.")
     if type(value) is not int or value != FORMAT:
-        raise FileError(f"{name} is not {FORMAT}, the only way of writing a state down that there has been.")
+        raise FileError(f"{name} is {short(value)}; the only format of a state so far is {FORMAT}.")
     return value
 
 

@@ -11,6 +11,8 @@ from peek_widget.errors import RecipeError, SizeError
 from peek_widget.live.run_service import RunService
 from peek_widget.live.snapshot import Target
 
+from .conformity import check_message, check_traits
+
 
 @dataclass
 class Step:
@@ -155,13 +157,15 @@ class Bench:
 
 
 class FakeFrontEnd:
-    """Keeps what a service sends and publishes."""
+    """Keeps what a service sends and publishes, and checks it against the protocol."""
 
     def __init__(self):
         self.sent, self.published = [], []
 
     def publish(self, **values):
+        check_traits(values)
         self.published.append(values)
 
     def send(self, message, buffers=()):
+        check_message(message, buffers)
         self.sent.append((message, list(buffers)))

@@ -1,4 +1,4 @@
-"""Wishes in any order, from Python and the page, on a real small network: nothing breaks, and in the end all agree."""
+"""Actions in any order, from Python and the page, on a real small network: nothing breaks, and all agree at the end."""
 
 import contextlib
 
@@ -18,7 +18,7 @@ from .test_explorer import SHORT, RecordingComm, left_over, tiny
 MODEL = tiny()
 
 
-class Wishes(RuleBasedStateMachine):
+class AnyOrder(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.create, comm.create_comm = comm.create_comm, RecordingComm
@@ -44,7 +44,7 @@ class Wishes(RuleBasedStateMachine):
             self.explorer.objective = kind
 
     @rule(at=st.none() | st.tuples(st.integers(-1, 8), st.integers(-1, 8)))
-    def choose_place(self, at):
+    def choose_position(self, at):
         with contextlib.suppress(TraitError):
             self.explorer.at = at
 
@@ -63,30 +63,30 @@ class Wishes(RuleBasedStateMachine):
             },
         )
     )
-    def turn_controls_on_the_page(self, state):
+    def set_controls_on_the_page(self, state):
         # a page knows what it has said itself, and is told only what became something else
         self.explorer.comm.sent.append(("comm_msg", {"method": "update", "state": dict(state)}, []))
         self.explorer.comm.receive({"method": "update", "state": state})
 
     @rule(kind=st.sampled_from(["play", "restart", "step", "ping", "hello"]))
-    def press(self, kind):
+    def press_on_the_page(self, kind):
         self.send(kind=kind)
 
     @rule(kind=st.sampled_from(["seek", "resume"]), step=st.integers(0, 40))
-    def scrub(self, kind, step):
+    def seek_on_the_page(self, kind, step):
         self.send(kind=kind, step=step)
 
-    @rule(step=st.integers(0, 40), look=st.booleans())
-    def look_or_resume(self, step, look):
+    @rule(step=st.integers(0, 40), back=st.booleans())
+    def seek_or_resume(self, step, back):
         with contextlib.suppress(PeekError):
-            (self.explorer.seek if look else self.explorer.resume_from)(step)
+            (self.explorer.seek if back else self.explorer.resume_from)(step)
 
     @rule(size=st.sampled_from([None, 24, 32]))
     def choose_size(self, size):
         self.explorer.size = size
 
     @rule()
-    def rest(self):
+    def wait(self):
         assert self.explorer.wait(60) in ("done", "paused", "error")
 
     @invariant()
@@ -133,5 +133,5 @@ class Wishes(RuleBasedStateMachine):
             assert left_over() == []
 
 
-Wishes.TestCase.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
-test_wishes_in_any_order = Wishes.TestCase
+AnyOrder.TestCase.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
+test_any_order_of_actions_leaves_a_possible_explorer = AnyOrder.TestCase

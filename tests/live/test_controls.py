@@ -9,10 +9,11 @@ from traitlets import TraitError
 from peek_widget import Channel, Logit, Neuron, render
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.live import choices as objectives
+from peek_widget.live.controls import LARGEST_SEED
 from peek_widget.live.snapshot import Target
 from peek_widget.zoo.images import Images
 
-from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny
+from .test_explorer import LONG, ROOT, SHORT, eventually, explore, recording, tiny
 
 __all__ = ["explore", "recording"]  # fixtures
 
@@ -225,3 +226,42 @@ def test_a_map_of_scores_can_be_drawn_as_a_class_or_at_a_place(explore):
     assert np.array_equal(np.asarray(explorer.image), np.asarray(render(model, Logit(1), SHORT, seed=0).pil()))
     with pytest.raises(UnitError):
         explore(model, layer="", at=(500, 0))
+
+
+def test_a_layer_can_be_given_as_a_module(explore):
+    model = tiny()
+    explorer = explore(model, layer=model.conv1, playing=False)
+    assert explorer.layer == "conv1"
+    explorer.layer = model.conv2
+    assert explorer.layer == "conv2"
+    assert explorer.get_state("layer") == {"layer": "conv2"}
+    with pytest.raises(TraitError, match="module"):
+        explorer.layer = torch.nn.Conv2d(3, 4, 1)
+    with pytest.raises(TraitError, match="name of a layer or a module"):
+        explorer.layer = 3
+    assert explorer.layer == "conv2"
+
+
+def test_the_largest_seed_survives_the_page_and_a_larger_one_is_refused(explore):
+    explorer = explore(layer="conv2", seed=LARGEST_SEED, playing=False)
+    # what JavaScript reads, which has doubles only, and sends back
+    (sent,) = (int(float(state["seed"])) for state in [explorer.get_state("seed")])
+    explorer.set_state({"seed": 0})
+    explorer.set_state({"seed": sent})
+    assert explorer.seed == LARGEST_SEED
+    with pytest.raises(TraitError, match=r"from 0 to 2\*\*53 - 1"):
+        explorer.seed = LARGEST_SEED + 1
+    with pytest.raises(PeekError, match=r"from 0 to 2\*\*53 - 1"):
+        explorer.compare(seeds=[0, LARGEST_SEED + 1])
+    assert explorer.seed == LARGEST_SEED
+
+
+def test_the_front_end_has_the_same_largest_seed():
+    generated = (ROOT / "js" / "src" / "protocol.gen.ts").read_text(encoding="utf-8")
+    assert f"export const LARGEST_SEED = {LARGEST_SEED};" in generated
+
+
+def test_the_devices_are_those_that_can_be_chosen(explore):
+    explorer = explore(playing=False)
+    assert explorer.devices[0] == "cpu"
+    assert explorer.device in explorer.devices

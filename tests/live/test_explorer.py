@@ -25,19 +25,25 @@ from peek_widget.errors import LayerError, ModelError, PeekError, RecipeError, S
 from peek_widget.explorer import UnitExplorer
 from peek_widget.live import protocol
 
+from .conformity import check_message, check_update
+
 ROOT = Path(__file__).parents[2]
 SHORT = Recipe.preset("peek").replace(steps=12, size=32)
 LONG = SHORT.replace(steps=100_000)
 
 
 class RecordingComm(comm.base_comm.BaseComm):
-    """Keeps what would go to the page."""
+    """Keeps what would go to the page, and checks it against the protocol."""
 
     def __init__(self, *args, **kwargs):
         self.sent = []
         super().__init__(*args, **kwargs)
 
     def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
+        if msg_type == "comm_msg" and data["method"] == "custom":
+            check_message(data["content"], buffers or ())
+        elif msg_type in ("comm_open", "comm_msg") and "state" in data:
+            check_update(data["state"])
         self.sent.append((msg_type, data, list(buffers or [])))
 
     def receive(self, data, buffers=()):
@@ -238,7 +244,7 @@ def test_recipes_by_name_and_by_hand(explore):
         ({"unit": -1}, UnitError, "0 to 15"),
         ({"unit": 1.5}, UnitError, "whole number"),
         ({"seed": -1}, PeekError, "from 0"),
-        ({"seed": 2**63}, PeekError, "2\\*\\*63 - 1"),
+        ({"seed": 2**53}, PeekError, "2\\*\\*53 - 1"),
         ({"size": 2}, PeekError, "pixels"),
         ({"size": "large"}, PeekError, "pixels"),
         ({"blur": 99.0}, RecipeError, "0 to 5"),
@@ -381,7 +387,7 @@ def test_any_messages_leave_a_possible_state(explore_once, states, content):
     explorer.comm.receive({"method": "custom", "content": content})
     network = explorer._parts.source.network
     assert 0 <= explorer.unit < network.layer(explorer.layer).channels
-    assert 0 <= explorer.seed < 2**63
+    assert 0 <= explorer.seed < 2**53
     assert isinstance(explorer.playing, bool)
     assert explorer._parts.run.alive
 

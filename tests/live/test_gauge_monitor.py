@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from peek_widget.ascent import Recipe
+from peek_widget.ascent import Direction, Recipe
 from peek_widget.evidence.measures import PictureScore
 from peek_widget.live.examples import gauge_monitor
 from peek_widget.live.examples.gauge_monitor import ENOUGH_IMAGES, GaugeMonitor
@@ -92,14 +92,16 @@ def test_the_next_measurement_waits_and_the_last_picture_does_not(calls):
     assert calls.made == ["measure"] * 2
 
 
-@pytest.mark.parametrize("target", [{"negative": True}, {"unit": 4}])
+@pytest.mark.parametrize("target", [{"negative": True}, {"unit": 4}, {"objective": Direction("conv", [1.0, 2.0])}])
 def test_a_picture_that_cannot_be_compared_is_not_measured(calls, target):
     calls.monitor.show_picture(picture(done=True, **target))
     calls.monitor.measure(UNIT)
     assert calls.made == []
     assert not calls.monitor.has_work(UNIT, Layer(250), pass_running=False)
     assert calls.monitor.value(UNIT)["activation"] is None
-    assert ("Negative objective" in calls.monitor.value(UNIT)["text"]) == ("negative" in target)
+    text = calls.monitor.value(UNIT)["text"]
+    assert ("Negative objective" in text) == ("negative" in target)
+    assert ("Custom objective" in text) == ("objective" in target)
 
 
 def test_a_finished_picture_is_scored_and_again_after_the_pass(calls):

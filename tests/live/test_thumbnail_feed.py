@@ -90,7 +90,8 @@ def test_a_unit_that_cannot_be_drawn_has_a_sentence_and_no_picture(page):
 
 def test_messages_are_numbered_in_the_order_of_sending(page):
     feed = ThumbnailFeed(page)
-    feed.send({"kind": "sheet"})
+    words = {"state": "running", "text": "", "problem": ""}
+    feed.send({"kind": "sheet", "sheet": 1, "layer": "conv", "total": 3, "open": True, **words})
     feed.show(cached_sheet())
     feed.send_pictures()
     assert [message["n"] for message, _ in page.sent] == [1, 2]

@@ -259,7 +259,8 @@ test("the gauge shows its sentence and its mark", async () => {
   expect(find(".peek-mark-best").style.left).toBe("50%");
   expect(Number.parseFloat(find(".peek-mark-optimized").style.left)).toBeGreaterThan(70);
   expect(find(".peek-legend").textContent).toContain("median 1.00");
-  await model.receive({ gauge: { ...GAUGE, score: { text: "Final check: fine." } } });
+  const score = { text: "Final check: fine.", rank: 1, units: 16, robustness: 0.8, activation_ratio: 3 };
+  await model.receive({ gauge: { ...GAUGE, score } });
   expect(find(".peek-gauge .peek-help").textContent).toBe("Final check: fine.");
   await model.receive({ unit: 9 });
   expect(find(".peek-gauge-text").textContent).toBe("");

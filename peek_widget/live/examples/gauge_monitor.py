@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from peek_widget.ascent import Objective
 from peek_widget.errors import SizeError
 from peek_widget.evidence import LayerEvidence, UnitEvidence, measures
 from peek_widget.live.choices import objective_of
@@ -24,6 +25,7 @@ ENOUGH_IMAGES = 50
 """Number of images from which on a finished picture is scored while the pass still runs."""
 
 _NEGATIVE = "Negative objective: not compared with the top images."
+_CUSTOM = "Custom objective: not compared with the top images."
 _CHANNEL = "Optimized for the channel mean; compared at the maximum."
 
 PictureKey = tuple[int, str, int, int]
@@ -135,10 +137,8 @@ class GaugeMonitor:
         """Return the value of the gauge trait for this unit."""
         picture = self._comparable(unit)
         if picture is None:
-            newest = self._newest
-            negative = newest is not None and newest.target.negative and _is_of(newest, unit)
             found = gauge(unit, None)
-            return {**found, "text": _NEGATIVE if negative else ""} if found else {}
+            return {**found, "text": self._why_not(unit)} if found else {}
         measured = self._measured
         # one of some steps ago is better than none, if it is of the same run
         if measured is not None and measured.picture[:-1] != _key(picture)[:-1]:
@@ -160,7 +160,17 @@ class GaugeMonitor:
     def _comparable(self, unit: UnitEvidence | None) -> Snapshot | None:
         """Return the newest picture if it can be compared with the top images of this unit."""
         newest = self._newest
-        return newest if newest is not None and _is_of(newest, unit) and not newest.target.negative else None
+        return newest if newest is not None and _is_of(newest, unit) and not self._why_not(unit) else None
+
+    def _why_not(self, unit: UnitEvidence | None) -> str:
+        """Return why the newest picture, though of this unit, is not compared with its images; "" if it is."""
+        newest = self._newest
+        if newest is None or not _is_of(newest, unit):
+            return ""
+        if isinstance(newest.target.objective, Objective):
+            # it may be of other units or layers, and its value is on another scale
+            return _CUSTOM
+        return _NEGATIVE if newest.target.negative else ""
 
     def _is_measured(self, picture: Snapshot) -> bool:
         return self._measured is not None and self._measured.picture == _key(picture)

@@ -23,21 +23,21 @@ class SetCropView(ToKernel, kind="crop_view"):
 
 @dataclass(frozen=True)
 class OpenCrop(ToKernel, kind="open_crop"):
-    """Show crop number `id` large, with the unit's activation map; 0 puts it away."""
+    """Show crop number `id` large, with the unit's activation map; 0 closes it."""
 
     id: CropNumber
 
 
 @dataclass(frozen=True)
 class StartFromCrop(ToKernel, kind="start_from_crop"):
-    """Draw from crop number `id` on; 0: from the recipe's own start again."""
+    """Use crop number `id` as the initial image; 0: the recipe's own start again."""
 
     id: CropNumber
 
 
 @dataclass(frozen=True)
 class RunPass(ToKernel, kind="run_pass"):
-    """Go on with the pass over the dataset, or stop it."""
+    """Continue the pass over the dataset (`on`), or stop it."""
 
     on: Switch
 
@@ -47,16 +47,16 @@ class CropInfo:
     """One example.
 
     Attributes:
-        id: number, for `OpenCrop` and `StartFromCrop`.
+        id: number of the crop, for `OpenCrop` and `StartFromCrop`.
         key: name of its picture among those sent.
-        activation: of the unit, before any ReLU.
-        name: of the image.
-        label: of the image, or "".
+        activation: activation of the unit, pre-ReLU.
+        name: name of the image.
+        label: label of the image, or "".
         clipped: whether the receptive field extends beyond the image.
-        box: the receptive field.
+        box: the receptive field on the image.
         size: width and height of what is shown, in pixels.
         image: number of its JPEG among the message's buffers; -1: as last sent for this key.
-        problem: why there is no picture, or "".
+        problem: reason why there is no picture, or "".
     """
 
     id: int
@@ -90,15 +90,15 @@ class LargeCrop(ToPage, kind="large"):
         id: number of the crop.
         layer: name of the layer.
         unit: number of the unit.
-        name: of the image.
-        label: of the image, or "".
-        activation: of the unit, before any ReLU.
+        name: name of the image.
+        label: label of the image, or "".
+        activation: activation of the unit, pre-ReLU.
         clipped: whether the receptive field extends beyond the image.
-        box: the receptive field.
+        box: the receptive field on the image.
         size: width and height of the image shown, in pixels.
         map: rows and columns of the activation map; empty where there is none.
-        area: where the map lies on the image.
-        problem: why there is no picture, or "".
+        area: area of the image that the map covers, a box; empty where there is no map.
+        problem: reason why there is no picture, or "".
     """
 
     id: int
@@ -111,5 +111,5 @@ class LargeCrop(ToPage, kind="large"):
     box: Box
     size: tuple[int, int]
     map: list[int]
-    area: Box
+    area: Annotated[list[float], "Box"]
     problem: str

@@ -21,19 +21,19 @@ __all__ = [
 
 SheetState = Literal["waiting", "running", "stopped", "done", "error"]
 SHEET_STATES: tuple[str, ...] = get_args(SheetState)
-"""The states of a sheet: `waiting` for somebody to look, `running`, `stopped` by the user, `done`, `error`."""
+"""The states of a sheet: `waiting` until a visible page shows it, `running`, `stopped` by the user, `done`, `error`."""
 
 
 @dataclass(frozen=True)
 class SheetOpen(ToKernel, kind="sheet"):
-    """The sheet of the layer is looked at (`on`), or was put away: nothing is drawn for it then."""
+    """The panel of the sheet was opened (`on`) or closed; nothing is drawn while it is closed."""
 
     on: Switch
 
 
 @dataclass(frozen=True)
 class SheetDraw(ToKernel, kind="draw"):
-    """Go on drawing the sheet, or stop."""
+    """Continue drawing the sheet (`on`), or stop."""
 
     on: Switch
 
@@ -59,7 +59,7 @@ class SheetSimilarity(ToKernel, kind="similarity"):
 
 @dataclass(frozen=True)
 class SheetInfo(ToPage, kind="sheet"):
-    """How far the sheet is.
+    """Progress of the sheet.
 
     Attributes:
         sheet: number of the sheet: another layer, recipe, seed or size has another.
@@ -67,9 +67,9 @@ class SheetInfo(ToPage, kind="sheet"):
         layer: name of the layer.
         total: number of units.
         open: whether the panel is open.
-        state: what the sheet is doing.
+        state: state of the sheet.
         text: the same, in a sentence.
-        problem: what went wrong, or "".
+        problem: description of what went wrong, or "".
     """
 
     sheet: int
@@ -89,7 +89,7 @@ class SheetThumbs(ToPage, kind="thumbs"):
     Attributes:
         sheet: number of the sheet.
         n: number of the message, to be acknowledged by `SheetAck`.
-        units: rows of unit, activation, whether it is a preview, and why there is no picture, or "".
+        units: rows of unit, activation, whether it is a preview, and the reason why there is no picture, or "".
     """
 
     sheet: int
@@ -104,8 +104,8 @@ class SheetOrder(ToPage, kind="similarity"):
     Attributes:
         sheet: number of the sheet.
         n: number of the message, to be acknowledged by `SheetAck`.
-        units: all that have a picture, so that similar ones are neighbors.
-        problem: why there is no such order, or "".
+        units: all units that have a picture, ordered so that similar ones are neighbors.
+        problem: reason why there is no such order, or "".
     """
 
     sheet: int

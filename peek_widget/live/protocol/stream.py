@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from peek_widget._schema import choice, sequence, short, text, whole
 from peek_widget.errors import FileError
+from peek_widget.live.controls import LARGEST_SEED
 
 from ._message import MessageNumber, StepNumber, Switch, ToKernel, ToPage
 
@@ -42,8 +43,7 @@ SAVED: tuple[Saved, ...] = ("picture", "figure", "code")
 """What a page can ask for to save or copy."""
 
 _MOST_COMPARED = 6
-_LARGEST_SEED = 2**53 - 1
-_recipe, _number = text(200), whole(_LARGEST_SEED)
+_recipe, _number = text(200), whole(LARGEST_SEED)
 
 
 def _compared_value(name: str, value: Any) -> str | int:
@@ -108,7 +108,7 @@ class Resume(ToKernel, kind="resume"):
 
 @dataclass(frozen=True)
 class Compare(ToKernel, kind="compare"):
-    """Draw pictures side by side that differ in `what`; no values puts them away."""
+    """Draw pictures side by side that differ in `what`; no values end the comparison."""
 
     what: Annotated[Compared, choice(COMPARED)]
     values: Annotated[tuple[str | int, ...], sequence(_compared_value, _MOST_COMPARED)]
@@ -151,11 +151,11 @@ class ComparedPicture:
     """One picture of a comparison; the message's buffer of the same number is its JPEG.
 
     Attributes:
-        caption: what the picture is of.
-        note: the step that it stands at.
-        activation: of the unit, measured on the picture; None before it is known.
-        bar: the two ends of its bar, in percent of a scale that all pictures share.
-        controls: what to set to have this picture in the main view; empty where the page can't.
+        caption: name of the unit, recipe or seed.
+        note: number of steps made, in words.
+        activation: still activation of the picture; None before it is known.
+        bar: both ends of the bar of its activation, in percent of a scale that all pictures share.
+        controls: controls to set to have this picture in the main view; empty where the page can't.
     """
 
     caption: str
@@ -171,10 +171,10 @@ class ComparisonSet(ToPage, kind="compare"):
 
     Attributes:
         n: number of the message, to be acknowledged by `CompareAck`.
-        state: "" where there is no comparison.
-        title: what is compared.
-        text: how far it is.
-        problem: what went wrong, or "".
+        state: state of the comparison; "" where there is none.
+        title: a title of the comparison.
+        text: its progress, in a sentence.
+        problem: description of what went wrong, or "".
         items: the pictures.
     """
 
@@ -191,11 +191,11 @@ class SavedFile(ToPage, kind="saved"):
     """Answers `Save`; the buffer is the file.
 
     Attributes:
-        what: what was asked for.
+        what: the `what` of the request.
         name: name of the file.
         text: code to copy.
         note: a sentence on what the picture's recipe can't give back, or "".
-        problem: why there is no file, or "".
+        problem: reason why there is no file, or "".
     """
 
     what: Saved

@@ -31,7 +31,7 @@ class Tag(ToKernel, kind="tag"):
 
 @dataclass(frozen=True)
 class TagReviewed(ToKernel, kind="tag_reviewed"):
-    """`units` of `layer` were reviewed and nothing was found (`on`), or were not."""
+    """Mark `units` of `layer` as reviewed without a tag (`on`), or as not reviewed."""
 
     layer: Text
     units: Units
@@ -47,7 +47,7 @@ class TagUndo(ToKernel, kind="undo"):
 
 @dataclass(frozen=True)
 class TagKey(ToKernel, kind="key"):
-    """The letter `key` adds `word` from now on; none with an empty one."""
+    """Bind the letter `key` to the tag `word`; an empty word unbinds it."""
 
     key: Annotated[str, _letter]
     word: Text
@@ -59,12 +59,12 @@ class TagCounts(ToPage, kind="counts"):
 
     Attributes:
         layer: name of the layer.
-        rows: word, units, and both in words, with an interval where only some units were reviewed.
+        rows: tag, number of units, and both in words, with an interval where only some units were reviewed.
         looked: number of units reviewed.
         total: number of units.
         undo: whether there is an edit to undo.
-        redo: whether there is one to redo.
-        problem: what went wrong, or "".
+        redo: whether there is an edit to redo.
+        problem: description of what went wrong, or "".
     """
 
     layer: str
@@ -82,8 +82,8 @@ class TagSuggestions(ToPage, kind="suggestions"):
 
     Attributes:
         layer: name of the layer.
-        rows: unit, word and the reason, the surest first.
-        problem: what went wrong, or "".
+        rows: unit, tag and the reason, the most certain first.
+        problem: description of what went wrong, or "".
     """
 
     layer: str

@@ -23,11 +23,11 @@ __all__ = [
 
 State = Literal["starting", "running", "paused", "done", "error", "idle", "closed"]
 STATES: tuple[str, ...] = get_args(State)
-"""What `status["state"]` can be; `idle` is a run that paused itself because nobody looked, `closed`
-an explorer that was closed."""
+"""What `status["state"]` can be; `idle` is a run that paused itself because no visible page showed it,
+`closed` an explorer that was closed."""
 
 OBJECTIVE_KINDS = ("neuron", "channel", "class", "custom")
-"""What the objective can be in the page; `custom` is an `Objective` that was given in Python."""
+"""The objectives as the page names them; `custom` is an `Objective` that was given in Python."""
 
 # a text in an Annotated is the type in TypeScript
 ObjectiveKind = Annotated[str, "ObjectiveKind"]
@@ -52,15 +52,15 @@ class LayerInfo:
     """A layer. Names come from somebody's model: text to show, never markup.
 
     Attributes:
-        name: as in `named_modules()`.
+        name: name of the layer, as in `named_modules()`.
         kind: name of the module's class.
         channels: number of units.
-        size: rows and columns of its map.
-        receptive_field: height and width in pixels.
-        stride: height and width in pixels.
-        rectified: whether its output went through a ReLU.
-        objectives: what its units can be drawn for, the default first.
-        named: whether its units are classes, which `class_names` has the names of.
+        size: rows and columns of the feature map.
+        receptive_field: height and width of the receptive field in pixels.
+        stride: vertical and horizontal stride in pixels.
+        rectified: whether the output went through a ReLU.
+        objectives: possible objectives of the units, the default first.
+        named: whether the units are the classes of `class_names`.
     """
 
     name: str
@@ -102,11 +102,11 @@ class About:
 
     Attributes:
         model: name of the model's class.
-        preprocess: what its images go through.
-        device: where it computes.
-        devices: all that this machine has.
-        version: of peek_widget.
-        help: what a control is and what it does to the picture, by a short name of the control.
+        preprocess: description of the preprocessing of its input.
+        device: device that computes.
+        devices: all devices of this machine.
+        version: version of peek_widget.
+        help: explanation of each control, by a short name of the control.
     """
 
     model: str
@@ -124,20 +124,21 @@ class Status:
     Attributes:
         n: number of the frame; it grows for as long as the kernel lives.
         run: number of the run, which counts restarts.
-        state: what the run is doing.
+        state: state of the run.
         text: the same, in a sentence.
-        error: what went wrong, or None.
-        rate: steps a second.
+        error: type and text of the error, or None.
+        rate: number of steps a second.
         step: number of steps of the picture shown.
         total: number of steps of the whole run.
-        checkpoints: the steps that can be looked back at; the last is where the run stands.
-        viewing: whether the picture shown is one of those, and not the run's newest.
+        checkpoints: steps that can be sought; the last is the run's newest.
+        viewing: whether the picture shown is an earlier checkpoint, and not the run's newest.
         unit: number of the unit.
         layer: name of the layer.
         size: side of the picture in pixels.
-        start: what the run began from, where it was a picture; "" for the recipe's own start.
+        start: name of the initial image; "" for the recipe's own start.
         values: the knobs in force, recipe and overrides taken together.
-        recipe_values: what the recipe alone would have; a knob that cannot act in it is not among them.
+        recipe_values: the same without the overrides; a knob that has no effect in the recipe is left out.
+        activation_before_relu: whether the activation is pre-ReLU, which it always is.
     """
 
     n: int
@@ -156,11 +157,23 @@ class Status:
     start: str
     values: Annotated[dict[str, float], "Partial<Record<KnobName, number>>"]
     recipe_values: Annotated[dict[str, float], "Partial<Record<KnobName, number>>"]
+    activation_before_relu: bool
 
 
 @dataclass(frozen=True)
 class EvidenceStatus:
-    """How far the pass over the dataset is; without a dataset an empty object."""
+    """Progress of the pass over the dataset; an empty object without a dataset.
+
+    Attributes:
+        state: state of the pass.
+        text: the same, in a sentence.
+        problem: description of what went wrong, or "".
+        layer: name of the layer.
+        unit: number of the unit.
+        images: number of images processed.
+        total: number of images of the dataset.
+        k: number of examples of a unit.
+    """
 
     state: Literal["waiting", "running", "stopped", "done", "given", "error"]
     text: str
@@ -169,18 +182,31 @@ class EvidenceStatus:
     unit: int
     images: int
     total: int
+    k: int
 
 
 @dataclass(frozen=True)
 class PictureScoreText:
-    """What a finished picture was found to be."""
+    """The score of a finished picture.
+
+    Attributes:
+        text: the score in words.
+        rank: rank of the unit among those of its layer, by their activations of its picture.
+        units: number of units of the layer.
+        robustness: robustness of the picture, None where it is not known.
+        activation_ratio: activation ratio of the picture, None where it is not known.
+    """
 
     text: str
+    rank: int | None
+    units: int
+    robustness: float | None
+    activation_ratio: float | None
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """Activations before any ReLU, at the best position of the map: of the images, and of the optimized picture."""
+    """Activations pre-ReLU, at the position with the highest one: of the images, and of the optimized picture."""
 
     layer: str
     unit: int
