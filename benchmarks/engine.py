@@ -1,33 +1,34 @@
-"""How fast the engine is, beside torch-lucent 0.1.8 and beside a loop written by hand.
+"""Speed of the engine, compared with torch-lucent 0.1.8 and with a loop written by hand.
 
     pip install -e ".[bench]"
     python benchmarks/engine.py [--quick] [--rows a,b,c,d,e,f] [--rounds 9] [--threads 1] [--device cpu]
 
 SqueezeNet 1.0 with its ImageNet weights (PEEK_SHARED or ../shared), VGG-16 and GoogLeNet with random ones, each at an
-early, a middle and a late layer. Except in d and e everybody climbs the same: the mean of unit 5 over its map, with
-one view a step; the engine with the recipe ``peek`` at the canvas that the row names.
+early, a middle and a late layer. Except in d and e all have the same objective: the mean of unit 5 over its feature
+map, with one view per step; the engine uses the recipe ``peek`` on the canvas that the row names.
 
-a  Steps a second against Lucent's. Lucent reads the layer after its ReLU and we before it, which costs the same. Its
-   network runs to the end, ours to the layer. "128": the canvas is 128 px for both, Lucent's default, and Lucent
-   enlarges every view to 224 px before the network, which sees 128 px with us. "224": both canvases and what both
-   networks see are 224 px (``fixed_image_size=224``; it would be about 250 otherwise). Lucent once as its README calls
-   it, where the backward also computes gradients of the weights, and once with ``requires_grad_(False)`` said by a
-   careful user.
-b  Against by_hand.py: the same picture without an engine; to the last bit on VGG-16, elsewhere but for the rounding of
-   the first convolution's gradient, which the engine has by a quicker sum (peek_widget/network/convolution.py).
-c  Against the forward and backward alone, on one fixed image, up to the layer.
-d  What ``peek-fast`` needs for what Lucent has after its 512 steps at its defaults, on SqueezeNet: the mean activation,
-   before the ReLU, over the 32 fixed views of peek_widget.evidence.measures; Lucent's picture enlarged to 224 px, as
-   its own network saw it. Random classes (``Logit``; Lucent's ``channel("labels", n)``) and random units (``Channel``
-   and ``Neuron``; its ``channel`` and ``neuron``). Where Lucent's unit is dead after its ReLU, the share is inf.
-e  ``Neuron`` through what it sees of the picture alone (our default) against the whole canvas of 224 px: the
-   crops round its receptive field of ``peek``, and the middle of the whole views of ``oygard-2016``.
-f  Memory beyond the loaded model at its peak over three steps, each in a process of its own: the peak of the
-   resident set less what was resident before (VmHWM, reset before; elsewhere than on Linux ru_maxrss).
+a  Steps per second, divided by Lucent's. Lucent reads the layer after its ReLU and the engine before it, which costs
+   the same. Lucent's network runs to the end, the engine's to the layer. "128": both canvases are 128 px, Lucent's
+   default; Lucent enlarges every view to 224 px for the network, the engine does not. "224": both canvases and both
+   network inputs are 224 px (``fixed_image_size=224``; Lucent's would be about 250 otherwise). Lucent is measured as
+   its README calls it, where the backward pass also computes gradients of the weights, and with
+   ``requires_grad_(False)``.
+b  A step, compared with by_hand.py, the same picture without an engine: equal bit for bit on VGG-16, elsewhere up to
+   the rounding of the first convolution's gradient, which the engine computes by a faster formula
+   (peek_widget/network/convolution.py).
+c  A step, compared with a forward and backward pass alone, on one fixed image, up to the layer.
+d  Activation and time of ``peek-fast``, divided by those of Lucent's 512 steps with its defaults, on SqueezeNet: the
+   mean activation before the ReLU over the 32 fixed views of peek_widget.evidence.measures; Lucent's picture is
+   enlarged to 224 px, as for its own network. Random classes (``Logit``; Lucent's ``channel("labels", n)``) and random
+   units (``Channel`` and ``Neuron``; Lucent's ``channel`` and ``neuron``). Where Lucent's unit is dead after its ReLU,
+   the ratio is inf.
+e  A ``Neuron`` computed from its receptive field alone (the default), compared with the whole canvas of 224 px: for
+   ``peek`` the crops around the field, for ``oygard-2016`` the center of the whole views.
+f  Peak memory beyond the loaded model over three steps, each in a process of its own: the peak of the resident set
+   minus its size before (VmHWM, reset before; ru_maxrss elsewhere than on Linux).
 
-Times are medians of pairs: a step of one, then a step of the other, from the same second of the same machine, the
-ratio of each pair taken first. On one CPU thread the clock is the process's CPU time, so that other people's programs
-are not counted; otherwise it is the wall's.
+Times are medians of pairs: a step of one directly followed by a step of the other, whose ratio is taken first. On one
+CPU thread the clock is the CPU time of the process, which other programs disturb little; otherwise the wall time.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ LAYERS = {
 }
 GOALS = {"a": (4.0, 2.0, 2.0), "b": (0.9, 0.9, 0.9), "c": (0.6, 0.6, 0.8)}
 WARM_UP = 2
-LUCENT_SIDE = 224  # what Lucent enlarges a smaller canvas to
+LUCENT_SIDE = 224  # side to which Lucent enlarges a smaller canvas
 
 
 def network(name: str, device: str = "cpu") -> nn.Module:
@@ -85,12 +86,12 @@ def network(name: str, device: str = "cpu") -> nn.Module:
 
 
 class Clock:
-    """Seconds that a call takes."""
+    """Measures the seconds that a call takes, in CPU or wall time (``name``)."""
 
     def __init__(self, device: str, threads: int) -> None:
         self.cuda = torch.device(device).type == "cuda"
-        self.words = "CPU time" if not self.cuda and threads == 1 else "wall time"
-        self._now = time.process_time if self.words == "CPU time" else time.perf_counter
+        self.name = "CPU time" if not self.cuda and threads == 1 else "wall time"
+        self._now = time.process_time if self.name == "CPU time" else time.perf_counter
 
     def now(self) -> float:
         if self.cuda:
@@ -104,7 +105,7 @@ class Clock:
 
 
 class Pairs:
-    """Seconds of several pieces of work that take turns."""
+    """Seconds of several functions that are called alternately, by name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {}
@@ -116,7 +117,7 @@ class Pairs:
         return statistics.median(self.seconds[name])
 
     def ratio(self, name: str, by: str) -> float:
-        """How many times as long ``name`` takes as ``by``."""
+        """Return the median of the times of ``name`` divided by those of ``by``."""
         return statistics.median(a / b for a, b in zip(self.seconds[name], self.seconds[by], strict=True))
 
 
@@ -131,7 +132,7 @@ def in_turns(work: dict[str, Callable[[], Any]], rounds: int, clock: Clock) -> P
 
 
 def optvis() -> tuple[Any, Any, Any]:
-    """Lucent's objectives, parametrizations and loop."""
+    """Import Lucent's modules ``objectives``, ``param`` and ``render``."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -142,9 +143,9 @@ def optvis() -> tuple[Any, Any, Any]:
 
 
 def lucent(model: nn.Module, objective: Any, canvas: int, steps: int, **options: Any) -> Tensor:
-    """Lucent's picture ``[1, 3, S, S]`` by its public call."""
+    """Draw with Lucent's public function, and return the picture, ``[1, 3, S, S]``."""
     _, param, render = optvis()
-    np.random.seed(0)  # both of its sources of chance
+    np.random.seed(0)  # Lucent uses both random generators
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -163,7 +164,7 @@ def lucent(model: nn.Module, objective: Any, canvas: int, steps: int, **options:
 def beside_lucent(
     model: nn.Module, layer: str, canvas: int, ours: Callable[[], Any], rounds: int, clock: Clock
 ) -> Pairs:
-    """Lucent's steps and ours in turns: ours are made between two of Lucent's."""
+    """Measure steps of Lucent and of the engine alternately: one of the engine's after each of Lucent's."""
     objectives = optvis()[0]
     pairs = Pairs()
 
@@ -213,7 +214,7 @@ def cases(options: argparse.Namespace) -> Iterable[tuple[str, nn.Module, Network
 
 def row_a(options: argparse.Namespace, clock: Clock) -> None:
     table(
-        "(a) steps a second against Lucent's; in brackets Lucent with requires_grad_(False)",
+        "(a) steps per second, divided by Lucent's; in parentheses Lucent with requires_grad_(False)",
         f"{'network':14} {'layer':12} {'canvas':>6} {'Lucent':>7} {'':>8} {'ours':>7} {'ratio':>6} {'':>8}   goal",
     )
     for name, model, read_model, layers in cases(options):
@@ -235,7 +236,7 @@ def row_a(options: argparse.Namespace, clock: Clock) -> None:
 
 def rows_b_c(options: argparse.Namespace, clock: Clock) -> None:
     table(
-        "(b) our step against the loop by hand; (c) against the network's forward and backward alone",
+        "(b) a step, compared with the loop by hand; (c) with the network's forward and backward pass alone",
         f"{'network':14} {'layer':12} {'canvas':>6} {'ours':>9} {'by hand':>9} {'alone':>9}  {'(b)':>5} {'goal':13} "
         f"{'(c)':>5} {'aim':13} pictures after 3 and all steps",
     )
@@ -286,7 +287,7 @@ def row_d(options: argparse.Namespace, clock: Clock) -> None:
     ]
     steps = 8 if options.quick else 512
     table(
-        f"(d) peek-fast against Lucent's {steps} steps at its defaults: robust activation before the ReLU, and seconds",
+        f"(d) peek-fast, compared with {steps} steps of Lucent: robust activation before the ReLU, and seconds",
         f"{'objective':40} {'Lucent':>8} {'':>8} {'ours':>8} {'':>8}   {'of its activation':>17} {'of its time':>11}",
     )
     for kind in (Logit, Channel, Neuron):
@@ -302,9 +303,9 @@ def row_d(options: argparse.Namespace, clock: Clock) -> None:
             middle = clock.now()
             ours = Ascent(read_model, one, fast).run().images
             end = clock.now()
-            # As its network has seen it.
+            # At the size that Lucent's network gets.
             shown = nn.functional.interpolate(picture, (LUCENT_SIDE,) * 2, mode="bilinear", align_corners=True)
-            high = robust_activation(read_model, one, shown[0].cpu())  # laid as an image of that size
+            high = robust_activation(read_model, one, shown[0].cpu())  # measured like a real image
             mine = robust_activation(read_model, one, ours[0], fast)
             shares.append(mine / high if high > 0.0 else float("inf") if mine > high else 0.0)
             times.append((end - middle) / (middle - start))
@@ -324,21 +325,21 @@ def row_d(options: argparse.Namespace, clock: Clock) -> None:
 
 def row_e(options: argparse.Namespace, clock: Clock) -> None:
     table(
-        "(e) Neuron through what it sees against the whole canvas, 224 px",
+        "(e) a Neuron from its receptive field, compared with the whole canvas of 224 px",
         f"{'network':14} {'layer':12} {'field':>5} {'recipe':12} {'seen':>6} {'part':>10} {'whole':>10} {'ratio':>6}",
     )
     for name, _, read_model, layers in cases(options):
         for _, layer in layers:
             found = read_model.layer(layer)
-            place = tuple((side - 1) // 2 for side in found.size)
+            center = tuple((side - 1) // 2 for side in found.size)
             for recipe in ("peek", "oygard-2016"):
                 part = ascent(read_model, Neuron(layer, UNIT), 224, recipe)
-                whole = ascent(read_model, Neuron(layer, UNIT, at=place), 224, recipe)  # a place that is named
+                whole = ascent(read_model, Neuron(layer, UNIT, at=center), 224, recipe)  # given explicitly
                 pairs = in_turns({"part": part.step, "whole": whole.step}, options.rounds, clock)
-                frame = part._groups[0].frame
+                view = part._evaluator.groups[0].view
                 print(
                     f"{name:14} {layer:12} {max(found.receptive_field):5d} {recipe:12} "
-                    f"{frame.part[2] if frame.part else frame.side:4d}px "
+                    f"{view.part[2] if view.part else view.side:4d}px "
                     f"{1e3 * pairs.median('part'):7.1f} ms {1e3 * pairs.median('whole'):7.1f} ms "
                     f"{pairs.ratio('whole', 'part'):5.1f}x",
                     flush=True,
@@ -347,7 +348,7 @@ def row_e(options: argparse.Namespace, clock: Clock) -> None:
 
 def row_f(options: argparse.Namespace, _clock: Clock) -> None:
     table(
-        "(f) memory at its peak beyond the loaded model, in MB; in brackets Lucent with requires_grad_(False)",
+        "(f) peak memory beyond the loaded model, in MB; in parentheses Lucent with requires_grad_(False)",
         f"{'network':14} {'layer':12} {'canvas':>6} {'Lucent':>8} {'':>10} {'ours':>8} {'of Lucents':>10}",
     )
     for name, layers in LAYERS.items():
@@ -371,8 +372,8 @@ def row_f(options: argparse.Namespace, _clock: Clock) -> None:
 
 
 def alone(who: str, name: str, layer: str, canvas: int) -> float:
-    """Megabytes that three steps take beyond what was there before them."""
-    objectives = optvis()[0]  # in both processes, before the baseline
+    """Return the megabytes that three steps take beyond what was resident before them."""
+    objectives = optvis()[0]  # imported in both processes, before the baseline is measured
     model = network(name)
     gc.collect()
     try:
@@ -406,13 +407,15 @@ ROWS = {"a": row_a, "b": rows_b_c, "c": rows_b_c, "d": row_d, "e": row_e, "f": r
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default="a,b,c,d,e,f", help="which rows, e.g. a,d")
+    parser.add_argument("--rows", default="a,b,c,d,e,f", help="rows to run, e.g. a,d")
     parser.add_argument("--networks", type=lambda text: text.split(","), help="some of " + ", ".join(LAYERS))
-    parser.add_argument("--rounds", type=int, default=9, help="pairs of steps that a median is taken of")
-    parser.add_argument("--units", type=int, default=4, help="of row d: so many classes, channels and neurons")
+    parser.add_argument("--rounds", type=int, default=9, help="number of pairs of steps for a median")
+    parser.add_argument("--units", type=int, default=4, help="number of classes, channels and neurons of row d")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: early layers, few rounds, no true figures")
+    parser.add_argument(
+        "--quick", action="store_true", help="smoke test: early layers, few rounds, no reliable numbers"
+    )
     parser.add_argument("--alone", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -431,10 +434,10 @@ def main() -> None:
         options.rounds, options.units = min(options.rounds, 2), 1
     clock = Clock(options.device, options.threads)
     print(
-        f"torch {torch.__version__}, {options.threads} threads, {options.device}, {clock.words}, {options.rounds} pairs"
+        f"torch {torch.__version__}, {options.threads} threads, {options.device}, {clock.name}, {options.rounds} pairs"
     )
     if not clock.cuda:
-        print("GPU: not run on one. The same rows are timed on it with --device cuda.")
+        print("Not run on a GPU; --device cuda measures the same rows there.")
     for row in dict.fromkeys(ROWS[row] for row in rows):
         row(options, clock)
 

@@ -1,16 +1,16 @@
-"""Do the pictures tell the truth? Each recipe's pictures, measured on a real network against real images.
+"""Evaluation: the pictures of every recipe, measured on a real network and compared with real images.
 
     python benchmarks/quality.py [--out quality] [--recipes peek,oygard-2016] [--units 32] [--others 4]
 
 On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared): units chosen at
 random (fixed seed) of an early, a middle and a late layer, each drawn as its center `Neuron`, and classes drawn as
-`Logit`. What is measured, and by which rule, is said in `peek_widget/evidence/measures.py`; it is measured on the
-PNG that was kept, since that is what a person sees.
+`Logit`. The measures are defined in `peek_widget/evidence/measures.py`; they are computed on the saved PNG,
+since that is what a person sees.
 
-It may be stopped at any time: every picture is kept in --out with a line of JSON, and the next run draws only what
-is missing. A picture counts as missing where its recipe's numbers have changed, or where the engine has: each line
-keeps the activations of a short probe run, which today's engine must reproduce (--fresh draws all anew). Sheets of
-the pictures, one for each recipe, and the table lie in --out too.
+It can be stopped at any time: every picture is saved in --out with a line of JSON, and the next run draws only those
+that are missing. A picture is drawn again if the numbers of its recipe have changed, or the engine has: each line has
+the activations of a short probe run, which the present engine must reproduce (--fresh draws everything again). --out
+also gets a sheet of the pictures of each recipe, and the table.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BATCH = 4
 
 @dataclass(frozen=True)
 class Drawn:
-    """One line of the record: a picture that was drawn, or why it could not be."""
+    """One line of the record: a picture that was drawn, or the error that prevented it."""
 
     recipe: str
     json: str
@@ -66,7 +66,7 @@ def objective(layer: str, unit: int) -> Objective:
 
 
 def chosen(network: Network, count: int) -> dict[str, list[int]]:
-    """Units of each layer, in a random order that does not hang on how many are asked for."""
+    """Return random units of each layer; the first ones are the same whatever ``count`` is."""
     units = {}
     for number, layer in enumerate(LAYERS):
         order = torch.randperm(network.layer(layer).channels, generator=torch.Generator().manual_seed(number))
@@ -75,7 +75,7 @@ def chosen(network: Network, count: int) -> dict[str, list[int]]:
 
 
 def probe(network: Network, recipe: Recipe) -> list[float]:
-    """The recipe in a few steps through all its octaves: what today's engine makes of it, as numbers."""
+    """Run a recipe for a few steps through all its octaves, and return numbers that identify the engine's result."""
     steps = max(4, len(recipe.octaves))
     values: list[float] = []
     for one in (Neuron("features.3", 0), Logit(0)):
@@ -88,14 +88,14 @@ def probe(network: Network, recipe: Recipe) -> list[float]:
 
 
 def same(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two probes are of the same engine, up to rounding."""
+    """Return whether two probes are equal up to rounding."""
     return len(one) == len(other) and all(
         abs(a - b) <= 1e-3 * max(1.0, abs(a)) for a, b in zip(one, other, strict=True)
     )
 
 
-def alike(text: str, recipe: Recipe) -> bool:
-    """Whether a recipe kept as JSON is that one; fields that have been added since have their default."""
+def same_recipe(text: str, recipe: Recipe) -> bool:
+    """Return whether a recipe saved as JSON equals another; fields added since then have their defaults."""
     try:
         return Recipe.from_json(text) == recipe
     except PeekError:
@@ -103,7 +103,7 @@ def alike(text: str, recipe: Recipe) -> bool:
 
 
 class Record:
-    """The lines kept so far, and new ones added to the end of the file."""
+    """The lines of the file, to whose end new ones are added."""
 
     def __init__(self, out: Path, fresh: bool) -> None:
         self.out = out
@@ -120,7 +120,7 @@ class Record:
             try:
                 yield Drawn(**json.loads(text))
             except (ValueError, TypeError):
-                print(f"passed over a line of {self.path} that was cut off", file=sys.stderr)
+                print(f"skipped a truncated line of {self.path}", file=sys.stderr)
 
     def add(self, line: Drawn) -> None:
         self.lines.append(line)
@@ -128,19 +128,19 @@ class Record:
             file.write(json.dumps(vars(line)) + "\n")
 
     def found(self, recipe: Recipe, today: Sequence[float]) -> dict[tuple[str, int, int], Drawn]:
-        """What has been drawn of a recipe by an engine like today's, by (layer, unit, seed)."""
+        """Return what an engine with the same probe has drawn of a recipe, by (layer, unit, seed)."""
         return {
             (line.layer, line.unit, line.seed): line
             for line in self.lines
             if line.recipe == recipe.name
-            and alike(line.json, recipe)
+            and same_recipe(line.json, recipe)
             and same(line.probe, today)
             and (line.error or (self.out / line.file).exists())
         }
 
 
 def draw(network: Network, recipe: Recipe, layer: str, units: list[int], seed: int, today: list[float], record: Record):
-    """Draw units of a layer together and keep each; one by one where that fails, to know which one it was."""
+    """Draw units of a layer together and record each; one by one if that fails, to find the one that fails."""
     start = time.perf_counter()
     pictures, error = None, ""
     try:
@@ -155,11 +155,11 @@ def draw(network: Network, recipe: Recipe, layer: str, units: list[int], seed: i
     seconds = (time.perf_counter() - start) / len(units)
     folder = f"{recipe.name}-{hashlib.sha256(recipe.to_json().encode()).hexdigest()[:8]}"
     (record.out / folder).mkdir(exist_ok=True)
-    for place, unit in enumerate(units):
+    for index, unit in enumerate(units):
         file = f"{folder}/{layer or 'class'}-{unit:04d}-seed{seed}.png"
-        finite = pictures is not None and bool(torch.isfinite(pictures[place]).all())
+        finite = pictures is not None and bool(torch.isfinite(pictures[index]).all())
         if pictures is not None:
-            to_pil(pictures[place].nan_to_num(0.5)).save(record.out / file)
+            to_pil(pictures[index].nan_to_num(0.5)).save(record.out / file)
         record.add(
             Drawn(
                 recipe.name,
@@ -177,13 +177,13 @@ def draw(network: Network, recipe: Recipe, layer: str, units: list[int], seed: i
 
 
 def wanted(names: Sequence[str], units: int, others: int, network: Network) -> Iterator[tuple[Recipe, str, list[int]]]:
-    """What to draw, in an order that leaves a balanced table wherever it is stopped: a few of everything first."""
+    """Yield what to draw, a few of everything first, so that the table is balanced wherever the run stops."""
     choice = chosen(network, max(units, others))
     recipes = [Recipe.preset(name) for name in names]
     for start in range(0, max(units, others), BATCH):
         for recipe in recipes:
             end = min(start + BATCH, units if recipe.name in MAIN else others)
-            # Many views of large pictures take much memory.
+            # Many views of large pictures need much memory.
             together = max(1, BATCH // recipe.n_views)
             for layer in LAYERS:
                 for first in range(start, end, together):
@@ -195,7 +195,7 @@ def wanted(names: Sequence[str], units: int, others: int, network: Network) -> I
 
 @dataclass(frozen=True)
 class Numbers:
-    """What was measured of one picture."""
+    """The measurements of one picture."""
 
     activation_ratio: float
     exceeds_best: float
@@ -206,8 +206,8 @@ class Numbers:
     seconds: float
 
 
-class Judge:
-    """Measures pictures, each once: what was found is kept by the picture's bytes and the measures' code."""
+class Scorer:
+    """Measures pictures, and caches the results by the picture's bytes and the code of the measures."""
 
     def __init__(self, network: Network, out: Path) -> None:
         self.network, self.path = network, out / "measured.jsonl"
@@ -249,24 +249,24 @@ class Judge:
             file.write(json.dumps([key, value]) + "\n")
 
     def photographs(self, choice: dict[str, list[int]]) -> Pictures:
-        """Of each unit the real image that excites it most, measured as a picture is; the band on its crop."""
+        """Measure for each unit the real image that excites it most, and the naturalness of its crop."""
         numbers = {}
         for layer, units in choice.items():
-            places = {}
+            examples = {}
             if any(f"{self.code} real {layer} {unit}" not in self.known for unit in units):
-                places = self._places(layer, units)
+                examples = self._top_examples(layer, units)
             for unit in units:
                 key = f"{self.code} real {layer} {unit}"
                 if key not in self.known:
-                    image, crop = places[unit]
+                    image, crop = examples[unit]
                     found = measures.score(self.network, [objective(layer, unit)], image[None], self.natural)[0]
                     self.keep(key, {**asdict(found), "band": naturalness.in_band(naturalness.naturalness(crop))})
                 found = self.known[key]
                 numbers[layer, unit] = Numbers(*({**found, "exceeds_best": math.nan}[name] for name in KEPT), math.nan)
         return numbers
 
-    def _places(self, name: str, units: list[int]) -> dict[int, tuple[Tensor, Tensor]]:
-        """For each unit its best image, and of that the receptive field round its best place, within the image."""
+    def _top_examples(self, name: str, units: list[int]) -> dict[int, tuple[Tensor, Tensor]]:
+        """Return for each unit its top image, and the receptive field around its best position, inside the image."""
         layer = self.network.layer(name)
         values = []
         for batch in self.real.split(16):
@@ -277,11 +277,11 @@ class Judge:
         side, columns, half = self.real.shape[-1], layer.size[1], max(layer.receptive_field) // 2
         best = {}
         for number, unit in enumerate(units):
-            image, place = divmod(int(maps[:, number].argmax()), maps.shape[2])
+            image, position = divmod(int(maps[:, number].argmax()), maps.shape[2])
             crop = self.real[image]
             if layer.spatial:
-                y = min(max(int(layer.start[0] + place // columns * layer.stride[0]), half), side - 1 - half)
-                x = min(max(int(layer.start[1] + place % columns * layer.stride[1]), half), side - 1 - half)
+                y = min(max(int(layer.start[0] + position // columns * layer.stride[0]), half), side - 1 - half)
+                x = min(max(int(layer.start[1] + position % columns * layer.stride[1]), half), side - 1 - half)
                 crop = crop[:, y - half : y + half + 1, x - half : x + half + 1]
             best[unit] = self.real[image], crop
         return best
@@ -289,7 +289,7 @@ class Judge:
 
 KEPT = ("activation_ratio", "exceeds_best", "robustness", "rank", "flaw", "band")
 Pictures = dict[tuple[str, int], Numbers]
-"""By layer and unit."""
+"""Measurements by layer and unit."""
 
 
 def digest(data: bytes) -> str:
@@ -297,7 +297,7 @@ def digest(data: bytes) -> str:
 
 
 def opened(path: Path) -> Tensor:
-    """A picture ``[1, 3, H, W]`` in [0, 1]."""
+    """Read a picture, ``[1, 3, H, W]`` in [0, 1]."""
     with Image.open(path) as image:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None] / 255.0
 
@@ -313,14 +313,15 @@ MEASURES: dict[str, tuple[str, Callable[[Numbers], float], bool]] = {
     **{name: (name, lambda n, name=name: float(n.band[name]), True) for name in naturalness.NATURAL_BAND},
     "all": ("all six", lambda n: float(all(n.band.values())), True),
 }
-"""Short name: heading, value of a picture (more is better), and whether its mean is shown; else its median."""
+"""For each measure its heading, its value of a picture (more is better), and whether to show the mean or median."""
 
 LEGEND = """\
-n: pictures. over best: activation by that of the best of the 250 real images, median; robust over best: of what is
-left of it under 32 random views. median rank, rank 1, MRR: of the unit in its layer on its own picture. beats 250: more
-activation than any real image. sound: not gray, NaN, clipped flat or failed (flaws says which). robust: robust by
-plain activation, median; a picture that excites its unit little has little to lose, so read it beside robust over best.
-slope ... fine: inside the naturalness band; all six: inside every one. s: seconds a picture, as this machine was."""
+n: number of pictures. over best: activation divided by that of the best of the 250 real images, median; robust over
+best: the same with the mean activation under 32 random views. median rank, rank 1, MRR: rank of the unit in its layer
+on its own picture. beats 250: more activation than any real image. sound: not gray, NaN, clipped flat or failed (see
+flaws). robust: robust activation divided by the plain one, median; a picture that excites its unit little has little
+to lose, so compare robust over best. slope ... fine: inside the naturalness band; all six: inside every one. s: seconds
+per picture on this machine."""
 
 Table = dict[str, Pictures]
 
@@ -339,7 +340,7 @@ def shown(name: str, found: Sequence[Numbers]) -> str:
 
 
 def table(rows: Table, layer: str | None = None) -> str:
-    """One row for each recipe, of one layer or of all."""
+    """Return a table with a row for each recipe, of one layer or of all."""
     head = ["recipe", "n", "over best", "robust over best", "median rank"]
     head += [*(heading for heading, _, _ in MEASURES.values()), "flaws", "s"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
@@ -364,7 +365,7 @@ def table(rows: Table, layer: str | None = None) -> str:
 
 
 def contest(rows: Table, own: str = "peek") -> str:
-    """For each measure which recipes are ahead of ``own``, each on the pictures that both have drawn."""
+    """Describe for each measure which recipes are better than ``own``, on the units that both have drawn."""
     lines, best, even = [], 0, 0
     rivals = [name for name in rows if name not in (own, PHOTOGRAPHS)]
     for heading, value, _ in MEASURES.values():
@@ -391,7 +392,7 @@ PHOTOGRAPHS = "(best photograph)"
 
 
 def sheet(lines: Sequence[Drawn], out: Path, path: Path, side: int = 112, columns: int = 16) -> None:
-    """All pictures of a recipe on one sheet, layer below layer."""
+    """Save all pictures of a recipe on one sheet, one layer below the other."""
     rows: list[list[Drawn]] = []
     for layer in LAYERS:
         own = [line for line in lines if line.layer == layer]
@@ -407,9 +408,9 @@ def sheet(lines: Sequence[Drawn], out: Path, path: Path, side: int = 112, column
 
 
 def report(network: Network, probes: dict[str, list[float]], options: argparse.Namespace, record: Record) -> str:
-    judge = Judge(network, options.out)
+    scorer = Scorer(network, options.out)
     choice = chosen(network, max(options.units, options.others))
-    rows: Table = {PHOTOGRAPHS: judge.photographs(choice)}
+    rows: Table = {PHOTOGRAPHS: scorer.photographs(choice)}
     for name, today in probes.items():
         recipe = Recipe.preset(name)
         have = record.found(recipe, today)
@@ -419,16 +420,16 @@ def report(network: Network, probes: dict[str, list[float]], options: argparse.N
         if not lines:
             continue
         print(f"measuring {name}", file=sys.stderr)
-        rows[name] = {(line.layer, line.unit): judge(line, recipe, options.out) for line in lines}
+        rows[name] = {(line.layer, line.unit): scorer(line, recipe, options.out) for line in lines}
         sheet(lines, options.out, options.out / f"sheet-{name}.png")
-    small = torch.nn.functional.interpolate(judge.whole, size=(227, 227), mode="bilinear", antialias=True)
+    small = torch.nn.functional.interpolate(scorer.whole, size=(227, 227), mode="bilinear", antialias=True)
     band = [naturalness.in_band(naturalness.naturalness(image)) for image in small]
     within = {name: statistics.fmean(float(one[name]) for one in band) for name in naturalness.NATURAL_BAND}
     parts = [LEGEND, "All layers and classes:", table(rows)]
     for layer in LAYERS:
         parts += [f"{layer or 'Classes'}:", table(rows, layer)]
     parts.append(
-        "Of the 250 real images themselves, made 227 px, lie in the band: "
+        "Share of the 250 real images, at 227 px, inside the band: "
         + ", ".join(f"{name} {100 * share:.0f} %" for name, share in within.items())
         + f"; all six {100 * statistics.fmean(float(all(one.values())) for one in band):.0f} %."
     )
@@ -440,15 +441,17 @@ def report(network: Network, probes: dict[str, list[float]], options: argparse.N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("quality"), help="folder of pictures, sheets and table")
-    parser.add_argument("--recipes", default=",".join(Recipe.presets()), help="names, with commas; left out: all")
-    parser.add_argument("--units", type=int, default=32, help=f"of each layer with {', '.join(MAIN)}")
-    parser.add_argument("--others", type=int, default=4, help="of each layer with the other recipes")
+    parser.add_argument(
+        "--recipes", default=",".join(Recipe.presets()), help="names, separated by commas; default: all"
+    )
+    parser.add_argument("--units", type=int, default=32, help=f"units of each layer for {', '.join(MAIN)}")
+    parser.add_argument("--others", type=int, default=4, help="units of each layer for the other recipes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--fresh", action="store_true", help="forget what was drawn before")
+    parser.add_argument("--fresh", action="store_true", help="draw everything again")
     work = parser.add_mutually_exclusive_group()
-    work.add_argument("--table", action="store_true", help="draw nothing, measure what is there")
-    work.add_argument("--draw-only", action="store_true", help="measure nothing")
+    work.add_argument("--table", action="store_true", help="only measure")
+    work.add_argument("--draw-only", action="store_true", help="only draw")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = [name.strip() for name in options.recipes.split(",")]

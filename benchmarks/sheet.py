@@ -1,21 +1,21 @@
-"""What a contact sheet costs: beside drawing one unit at a time, beside torch-lucent 0.1.8, on one worker and on two.
+"""Cost of a contact sheet, compared with single units and with torch-lucent 0.1.8, and with one worker and two.
 
     pip install -e ".[bench,sheet]"
     python benchmarks/sheet.py [--rows a,b,c,d] [--rounds 5] [--steps 48] [--units 16]
 
 SqueezeNet 1.0 with its ImageNet weights (PEEK_SHARED or ../shared), one CPU thread.
 
-a  Seconds a unit: a sheet of ``--units`` units (``contact_sheet(...).draw()``: batches, PNGs and activations and all),
-   the same units one at a time by ``render``, and one at a time by torch-lucent, at the same number of steps. At a
+a  Seconds per unit: a sheet of ``--units`` units (``contact_sheet(...).draw()``, with batches, PNGs and activations),
+   the same units one at a time by ``render``, and one at a time by torch-lucent, with the same number of steps. In a
    middle layer channels on the same canvas, 128 px (Lucent's default, which it enlarges to 224 px for the network) and
-   224 px for both; at an early layer neurons in the middle of the map, which we draw by what they see of the image
-   (its values and gradient are those of the whole canvas: tests/sheet/test_gradient.py). Rounds of all three take
-   turns, and of each round's ratio the median is given. The clock is the process's CPU time.
-b  Memory beyond the loaded model at its peak, each in a process of its own.
-c  Units a second in a ProcessPoolExecutor of one worker and of two, by the wall clock, after each has drawn its first
-   batch; how many bytes the model was and how often it was sent; and the time that the caller itself takes for a unit
-   (checking, keeping), which bounds what any number of workers can give.
-d  Where a second of a sheet goes: drawing, measuring and PNG, keeping in a store.
+   224 px for both; in an early layer center neurons, which are drawn from their receptive field (with the values and
+   gradients of the whole canvas: tests/sheet/test_gradient.py). The three alternate in each round, and the median of
+   the ratios within a round is reported. The clock is the CPU time of the process.
+b  Peak memory beyond the loaded model, each in a process of its own.
+c  Units per second of a ProcessPoolExecutor with one worker and with two, by wall time, after each has drawn a first
+   batch; how often the model was sent, and its bytes; and the time that the caller needs for a unit (checking, saving),
+   which limits the rate of any number of workers.
+d  Where the time goes: drawing, measuring and encoding, saving in a store.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from peek_widget.sheet.batches import draw, finish, plan
 from peek_widget.sheet.seeds import unit_seed
 from tests.networks import squeezenet
 
-# layer, what of it is drawn, canvas, the least times as quick as Lucent that the issue asks for
+# layer, kind of objective, canvas in pixels, required speedup over Lucent
 CASES = (
     ("features.7", "channel", 128, 4.0),
     ("features.7", "channel", 224, None),
@@ -78,7 +78,9 @@ def alone(network: Any, layer: str, kind: Any, canvas: int, unit: int, steps: in
 
 
 def row_a(options: argparse.Namespace) -> None:
-    print(f"\n(a) CPU milliseconds a unit of {options.steps} steps; sheets of {options.units} units; medians of rounds")
+    print(
+        f"\n(a) CPU milliseconds per unit of {options.steps} steps; sheets of {options.units} units; medians of rounds"
+    )
     print(f"{'layer':11} {'':8} {'canvas':>6} {'sheet':>8} {'alone':>8} {'Lucent':>8}  alone/sheet  Lucent/sheet  goal")
     clock = engine.Clock("cpu", 1)
     for layer, kind, canvas, goal in CASES:
@@ -91,12 +93,12 @@ def row_a(options: argparse.Namespace) -> None:
                 "sheet": clock.timed(sheet.draw) / options.units,
                 "alone": clock.timed(partial(alone, network, layer, kind, canvas, unit, options.steps)),
                 "lucent": clock.timed(
-                    # a fresh copy: its hooks stay on the model, 67 more each time
+                    # a fresh copy, because Lucent leaves 67 hooks on the model each time
                     partial(by_lucent, copy.deepcopy(theirs), layer, kind, canvas, unit, options.steps)
                 ),
             }
             for name, value in seconds.items():
-                if number:  # the first warms up
+                if number:  # the first round warms up
                     pairs.add(name, value)
         print(
             f"{layer:11} {kind:8} {canvas:6d} "
@@ -108,7 +110,7 @@ def row_a(options: argparse.Namespace) -> None:
 
 
 def row_b(options: argparse.Namespace) -> None:
-    print("\n(b) memory at its peak beyond the loaded model, in MB")
+    print("\n(b) peak memory beyond the loaded model, in MB")
     print(f"{'layer':11} {'':8} {'canvas':>6} {'sheet':>8} {'alone':>8} {'Lucent':>8}")
     for number, (layer, kind, canvas, _) in enumerate(CASES):
         used = {}
@@ -149,7 +151,7 @@ def row_c(options: argparse.Namespace) -> None:
         ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as two,
     ):
         for count, pool in ((1, one), (2, two)):
-            few = {"units": range(8), "batch": 1, "seed": 9}  # each worker gets some
+            few = {"units": range(8), "batch": 1, "seed": 9}  # so that each worker gets some
             first = sheet_of(network, layer, kind, canvas, options, executor=pool, **few).draw()
             print(f"{count} worker{'s' * (count > 1)}: the model was sent as {first.transfers}")
         for _ in range(options.rounds):
@@ -163,21 +165,21 @@ def row_c(options: argparse.Namespace) -> None:
                     rates[count].append(units / (time.perf_counter() - wall))
                     caller.append((time.process_time() - own) / units)
     for count, found in rates.items():
-        print(f"{count} worker{'s' * (count > 1)}: {statistics.median(found):6.2f} units a second of {found}")
+        print(f"{count} worker{'s' * (count > 1)}: {statistics.median(found):6.2f} units per second, median of {found}")
     ratio = statistics.median(b / a for a, b in zip(rates[1], rates[2], strict=True))
     per_unit = statistics.median(caller)
     single = statistics.median(rates[1])
     print(f"2 workers by 1: {ratio:.2f}x (median of rounds)")
-    print(f"the caller: {1e3 * per_unit:.1f} ms of CPU a unit, so at most {1 / per_unit:.0f} units a second")
-    print("projected, if each worker has a core like these to itself and the caller's own time comes on top:")
+    print(f"the caller: {1e3 * per_unit:.1f} ms of CPU per unit, so at most {1 / per_unit:.0f} units per second")
+    print("projected, if each worker has a core of its own and the caller's time is added:")
     for workers in (4, 8, 16, 64):
         rate = 1.0 / (1.0 / (workers * single) + per_unit)
-        print(f"  {workers:3d} workers: {rate:7.1f} units a second ({rate / single:.1f}x), given as many batches")
+        print(f"  {workers:3d} workers: {rate:7.1f} units per second ({rate / single:.1f}x), with as many batches")
 
 
 def row_d(options: argparse.Namespace) -> None:
-    print(f"\n(d) CPU milliseconds a unit of {options.steps} steps")
-    print(f"{'layer':11} {'':8} {'canvas':>6} {'steps':>8} {'PNG...':>8} {'kept':>8} {'bytes':>8}")
+    print(f"\n(d) CPU milliseconds per unit of {options.steps} steps")
+    print(f"{'layer':11} {'':8} {'canvas':>6} {'steps':>8} {'PNG':>8} {'saved':>8} {'bytes':>8}")
     clock = engine.Clock("cpu", 1)
     for layer, kind, canvas, _ in CASES:
         network = read(squeezenet())
@@ -215,7 +217,7 @@ ROWS = {"a": row_a, "b": row_b, "c": row_c, "d": row_d}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default="a,b,c,d", help="which rows, e.g. a,c")
+    parser.add_argument("--rows", default="a,b,c,d", help="rows to run, e.g. a,c")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=48)
     parser.add_argument("--units", type=int, default=16)
@@ -228,7 +230,7 @@ def main() -> None:
     rows = options.rows.split(",")
     if unknown := [row for row in rows if row not in ROWS]:
         parser.error(f"no row {', '.join(unknown)}: there are {', '.join(ROWS)}")
-    print(f"torch {torch.__version__}, 1 thread, {options.rounds} rounds, load {load()}; no GPU: not run on one")
+    print(f"torch {torch.__version__}, 1 thread, {options.rounds} rounds, load {load()}; not run on a GPU")
     for row in rows:
         ROWS[row](options)
 

@@ -1,11 +1,11 @@
-"""How smoothly a sheet's page scrolls: frame times in a real Chromium, with 2,048 units.
+"""Smoothness of scrolling a sheet's HTML page: frame times in a real Chromium, with 2,048 units.
 
     python benchmarks/sheet_page.py [--units 2048] [--seconds 5]
 
-Twelve drawn pictures of the bundled network over and over, each with bytes of its own on the page, opened from disk.
-The page is scrolled from end to end and back, 60 px (slow) and 480 px (fast) a frame; `still` is the same loop without
-a scroll: what the machine leaves to any page. A frame's time is that between two calls of requestAnimationFrame; at
-60 Hz it can't be below 16.7 ms.
+The page repeats twelve pictures of the bundled network, each with bytes of its own, and is opened from disk. It is
+scrolled from end to end and back, by 60 px (slow) and 480 px (fast) per frame; `still` is the same loop without
+scrolling, the baseline of the machine. The time of a frame is that between two calls of requestAnimationFrame; at 60 Hz
+it can't be below 16.7 ms.
 """
 
 from __future__ import annotations

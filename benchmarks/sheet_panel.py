@@ -1,13 +1,13 @@
-"""How smoothly the contact sheet scrolls: frame times in a real Chromium, with 2,048 units.
+"""Smoothness of scrolling the contact sheet in the widget: frame times in a real Chromium, with 2,048 units.
 
     python benchmarks/sheet_panel.py [--units 2048] [--seconds 6]
 
-The built front end in a page of its own, without a kernel: the page answers the panel as a kernel would, with as many
-pictures (128 px JPEGs of smooth noise, a few kB each, as the panel gets them) and two tags. The sheet is then scrolled
-from end to end and back: `slow` moves half a row a frame, `fast` four rows, so that every frame brings new tiles. A
-frame's time is that between two calls of requestAnimationFrame; at 60 Hz it can't be below 16.7 ms. The row `still` is
-of the same loop without a scroll: what the machine leaves to any page. Script, and style with layout, are what Chromium
-itself counts, by frame.
+The built front end runs in a page of its own without a kernel: the page answers the panel as a kernel would, with a
+picture for each unit (128 px JPEGs of smooth noise, a few kB each, as the panel gets them) and two tags. The sheet is
+then scrolled from end to end and back: `slow` by half a row per frame, `fast` by four rows, so that every frame shows
+new tiles. The time of a frame is that between two calls of requestAnimationFrame; at 60 Hz it can't be below 16.7 ms.
+`still` is the same loop without scrolling, the baseline of the machine. Script and layout (with style) are Chromium's
+own counts, per frame.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ SCROLL = """async ({ pixels, seconds }) => {
 
 
 def pictures(count: int = 64) -> list[str]:
-    """JPEGs as the panel gets them, base64."""
+    """Return JPEGs like those that the panel gets, in base64."""
     made, random = [], np.random.default_rng(0)
     for _ in range(count):
         coarse = Image.fromarray(random.integers(0, 255, (12, 12, 3), np.uint8)).resize((128, 128))
@@ -146,7 +146,7 @@ def main() -> None:
                 f"() => document.querySelector('.peek-sheet-grid')?.dataset.drawn === '{options.units}'"
             )
             kilobytes = sum(len(each) * 3 / 4 for each in jpegs) / len(jpegs) / 1000
-            print(f"{options.units} units, {kilobytes:.1f} kB a picture, Chromium {browser.version}")
+            print(f"{options.units} units, {kilobytes:.1f} kB per picture, Chromium {browser.version}")
             print(
                 f"{'scroll':6} {'frames':>7} {'p50':>8} {'p95':>8} {'longest':>9} {'over 33 ms':>11} {'script':>9} "
                 f"{'layout':>9} {'tiles':>6}"

@@ -1,16 +1,16 @@
-"""Measure how fast pictures reach the screen, against jupyter_rfb, and what streaming costs the ascent.
+"""Measure how fast pictures reach the screen, compared with jupyter_rfb, and what streaming costs the ascent.
 
     python benchmarks/stream.py [--rounds 3] [--seconds 8] [--rate 60] [--slower 2]
 
-In one JupyterLab and one Chromium, taking turns: our explorer and jupyter_rfb 1.x, drawing continuously, both fed by
-the same 512 px pictures made beforehand. In the page a probe looks before every repaint which picture is about to be
-painted (its number stands in its first row) and whether a moved control shows in it. Needs the extras `test` and
+The explorer and jupyter_rfb 1.x alternate in one JupyterLab and one Chromium; both draw continuously, from the same
+precomputed pictures of 512 px. Before every repaint a probe in the page reads which picture is about to be painted (its
+number is encoded in its first row), and whether it shows the effect of a moved control. Needs the extras `test` and
 `bench`, and a Chromium.
 
 Then a real ascent (SqueezeNet with its ImageNet weights where PEEK_SHARED or ../shared has it, else the bundled
-network): its steps a second while it is watched, by those while nobody sees it, in turns; once with the kernel on
-one core and all that shows it (server and browser) on the other, once as the system likes it. Then how long one
-waits for a picture; last, memory while 10,000 frames pass.
+network): its steps per second while it is visible, divided by those while it is hidden, alternating; once with the
+kernel pinned to one core and server and browser to the other, once unpinned. Then the time until a picture appears, and
+last the memory over 10,000 frames.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ FLAGS = [
 
 
 def real_weights() -> bool:
-    """Whether SqueezeNet's ImageNet weights are at hand."""
+    """Return whether SqueezeNet's ImageNet weights are there."""
     try:
         networks.shared()
     except networks.pytest.skip.Exception:
@@ -62,11 +62,11 @@ def real_weights() -> bool:
 REAL = real_weights()
 
 OURS, THEIRS = "peek_widget", "jupyter_rfb"
-PLACE = {OURS: "canvas.peek-canvas", THEIRS: ".renderview-wrapper img"}
+SELECTOR = {OURS: "canvas.peek-canvas", THEIRS: ".renderview-wrapper img"}
 
-# Looks in every frame at what is about to be painted. A canvas counts as the frame's animation callbacks have left it:
-# a resize observer is told after them all. An <img> counts as it stood before them: given a new source, it is painted
-# as before until that has been loaded, which no callback waits for. Reading 32 pixels costs next to nothing.
+# Reads in every frame what is about to be painted. A canvas is read in a resize observer, which runs after all
+# animation callbacks. An <img> is read before them: after a new source it shows the old picture until the new one is
+# loaded, which no callback waits for. Reading 32 pixels costs next to nothing.
 PROBE = """([place, block, numberBits, valueBits]) => {
   const bits = numberBits + valueBits;
   const small = new OffscreenCanvas(bits, 1);
@@ -102,7 +102,7 @@ PROBE = """([place, block, numberBits, valueBits]) => {
   window.peekProbe = probe;
 }"""
 
-# One move of a control, as the browser reports it, and when it was made.
+# One move of a control, as the browser would report it; returns its time.
 MOVES = {
     OURS: """position => {
       const input = document.querySelector('.peek-knobs input[type=range]');
@@ -123,7 +123,7 @@ MOVES = {
     }""",
 }
 
-# The same moves as quickly as a hand on a mouse makes them; resolves to when the last of them was made.
+# The same moves at the rate of a dragging mouse; resolves to the time of the last one.
 DRAG = """seconds => new Promise(done => {
   const move = MOVE;
   const until = performance.now() + 1000 * seconds;
@@ -158,15 +158,15 @@ def notebook(server: Server, context: BrowserContext, name: str, cells: list[str
 
 
 def measure(server: Server, context: BrowserContext, side: str, round_: int, options: Any) -> dict[str, Any]:
-    """Measure frames a second on the screen, and the lag of a control: of one move, and at the end of a drag."""
+    """Measure frames per second on the screen, and the lag of a control after one move and after a drag."""
     moves = random.Random(round_)
     with notebook(server, context, f"{side}-{round_}", [CELLS[side].format(rate=options.rate)]) as lab:
         lab.run_all(wait=False)
-        lab.page.wait_for_selector(PLACE[side], timeout=60_000)
+        lab.page.wait_for_selector(SELECTOR[side], timeout=60_000)
         if options.slower != 1:
             devtools = context.new_cdp_session(lab.page)
             devtools.send("Emulation.setCPUThrottlingRate", {"rate": options.slower})
-        lab.page.evaluate(PROBE, [PLACE[side], BLOCK, NUMBER_BITS, VALUE_BITS])
+        lab.page.evaluate(PROBE, [SELECTOR[side], BLOCK, NUMBER_BITS, VALUE_BITS])
         lab.page.wait_for_function("() => window.peekProbe.frames.length > 30", timeout=60_000)
         first = lab.page.evaluate("() => performance.now()")
         lab.page.wait_for_timeout(1000 * options.seconds)
@@ -195,10 +195,10 @@ def against_rfb(server: Server, context: BrowserContext, options: Any) -> None:
             found[side].append(measure(server, context, side, round_, options))
             print(f"  round {round_ + 1}, {side}: {found[side][-1]['rate']:.1f} frames/s", flush=True)
     print(
-        f"\n512 px, {options.rounds} rounds in turns, {options.moves} moves each, our aim {options.rate:g} frames/s"
+        f"\n512 px, {options.rounds} alternating rounds, {options.moves} moves each, target {options.rate:g} frames/s"
         + (f", the page slowed down {options.slower:g} times" if options.slower != 1 else "")
     )
-    print(f"{'':14}{'frames/s':>10}{'lag p50':>10}{'lag p95':>10}{'drag p50':>10}{'kB a frame':>12}")
+    print(f"{'':14}{'frames/s':>10}{'lag p50':>10}{'lag p95':>10}{'drag p50':>10}{'kB/frame':>12}")
     lines = {}
     for side, rounds in found.items():
         lags, drags = ([lag for each in rounds for lag in each[what]] for what in ("lags", "drags"))
@@ -208,7 +208,7 @@ def against_rfb(server: Server, context: BrowserContext, options: Any) -> None:
         size = statistics.median(each["bytes"] for each in rounds) / 1000
         print(f"{side:14}{frames:10.1f}" + "".join(f"{lag:7.0f} ms" for lag in waited) + f"{size:12.1f}")
     print(f"{'ratio':14}" + "".join(f"{one / other:10.2f}" for one, other in zip(*lines.values(), strict=True)))
-    print("wanted            >= 2.5   <= 0.60   <= 0.60")
+    print("required          >= 2.5   <= 0.60   <= 0.60")
 
 
 MODEL = f"""import os, threading, torch
@@ -229,19 +229,19 @@ def pin(pids: list[int], cores: set[int]) -> None:
 
 
 def watchers(kernel: int) -> list[int]:
-    """Return the processes that show what the kernel draws: the server, the browser and its driver."""
+    """Return the process ids of server, browser and its driver, which show what the kernel draws."""
     return [child.pid for child in psutil.Process().children(recursive=True) if child.pid != kernel]
 
 
 def watched_share(server: Server, context: BrowserContext, options: Any) -> None:
-    """Compare steps a second of a run while it is watched with those while nobody sees it."""
+    """Compare the steps per second of a run while it is visible with those while it is hidden."""
     layers = ("features.3", "features.12") if REAL else ("conv2", "conv5")
-    print("\nsteps a second while watched, by those while nobody sees it (JupyterLab, one thread)")
+    print("\nsteps per second while visible, divided by those while hidden (JupyterLab, one thread)")
     for layer in layers:
         cell = MODEL + (
             f"explorer = UnitExplorer(model, layer={layer!r}, threads=1,\n"
             "                        recipe=Recipe.preset('peek').replace(steps=100_000))\n"
-            # somebody who waits keeps it running, seen or not
+            # a waiting thread keeps it running, visible or not
             "threading.Thread(target=explorer.wait, daemon=True).start()\n"
             "explorer"
         )
@@ -271,10 +271,10 @@ def watched_share(server: Server, context: BrowserContext, options: Any) -> None
                     rates.append(rate[True])
                 print(
                     f"  {layer:12} {'pinned  ' if pinned else 'unpinned'} {statistics.median(shares):5.2f} "
-                    f"({min(shares):.2f} to {max(shares):.2f}), {statistics.median(rates):.0f} steps/s watched",
+                    f"({min(shares):.2f} to {max(shares):.2f}), {statistics.median(rates):.0f} steps/s while visible",
                     flush=True,
                 )
-    print("wanted            >= 0.90 pinned")
+    print("required          >= 0.90 pinned")
 
 
 def steps_a_second(lab: Notebook, seconds: float) -> float:
@@ -286,9 +286,9 @@ def steps_a_second(lab: Notebook, seconds: float) -> float:
 
 
 def waits(server: Server, context: BrowserContext, options: Any) -> None:
-    """Measure the time from running the cell to the first picture, and from another unit to its finished picture."""
+    """Measure the time from running the cell to the first picture, and from choosing a unit to its finished one."""
     layer = "features.12" if REAL else "conv5"
-    print(f"\nhow long one waits ({'SqueezeNet' if REAL else 'the bundled network'}, {layer}, one thread)")
+    print(f"\ntime until a picture appears ({'SqueezeNet' if REAL else 'the bundled network'}, {layer}, one thread)")
     for recipe in ("peek-fast", "peek"):
         first, whole, named = [], [], []
         for round_ in range(options.rounds):
@@ -318,13 +318,13 @@ def waits(server: Server, context: BrowserContext, options: Any) -> None:
 
 
 def page_process() -> int:
-    """Return the resident bytes of the browser's largest renderer: with one page open, that of the page."""
+    """Return the resident bytes of the browser's largest renderer process, which is that of the only page."""
     children = psutil.Process().children(recursive=True)
     return max(child.memory_info().rss for child in children if "--type=renderer" in child.cmdline())
 
 
 def endurance(server: Server, context: BrowserContext, options: Any) -> None:
-    """Measure the memory of the kernel and of the page while ten thousand frames pass."""
+    """Measure the memory of the kernel and of the page over ten thousand frames."""
     print(f"\nmemory over {options.frames:,} frames of 512 px (kernel: resident; page: script heap after a collection)")
     with notebook(server, context, "endurance", [CELLS[OURS].format(rate=options.rate)]) as lab:
         lab.run_all(wait=False)
@@ -371,10 +371,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--moves", type=int, default=30)
     parser.add_argument("--drags", type=int, default=6)
-    parser.add_argument("--rate", type=float, default=60.0, help="frames a second that we aim at (the widget's: 30)")
-    parser.add_argument("--slower", type=float, default=1.0, help="how many times slower the page's processor is made")
-    parser.add_argument("--frames", type=int, default=10_000, help="of the last part")
-    parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rate", type=float, default=60.0, help="target rate in frames per second (the widget's: 30)")
+    parser.add_argument("--slower", type=float, default=1.0, help="factor by which the page's processor is slowed down")
+    parser.add_argument("--frames", type=int, default=10_000, help="frames of the last part")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"parts to run: {', '.join(PARTS)}")
     options = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
     if REAL:
