@@ -288,7 +288,7 @@ def recipes() -> None:
         "",
         "The same three objectives under every recipe, drawn on the bundled network with seed 0: "
         f"{', '.join(SUBJECTS)}. What stays when the recipe changes belongs to the unit. Each recipe has its published "
-        "numbers: under one that was made for networks of another scale a picture may stay gray. Made by "
+        "numbers, so one that was made for networks of another scale may leave a picture gray. Made by "
         "`python docs/make_images.py recipes`.",
         "",
     ]

@@ -50,14 +50,14 @@ class Ascent(Iterator[Step]):
     has alone, and the same pixels for the first three steps, bit for bit; on a CPU with views of 96 px or more for all
     steps. Elsewhere rounding makes the two diverge later.
 
+    The keyword arguments are those of :class:`~peek_widget.ascent.AscentOptions`: ``seed``, ``size``, ``preprocess``,
+    ``device``, ``input_size``, ``start`` and ``spectrum``.
+
     Args:
         model: a model, a :class:`ModelCopy`, or a :class:`Network`; the model itself is neither run nor changed.
         objective: what to maximize: an Objective, or ``"layer:unit"`` for a unit as in Lucid; a list draws a batch, one
             picture for each.
         recipe: a Recipe or the name of a preset; left out, ``"peek"``.
-        options: see :class:`~peek_widget.ascent.AscentOptions`: ``seed`` of the initial noise and the views, ``size``
-            of the pictures in pixels, ``preprocess``, ``device``, ``input_size`` of the model, ``start`` (a picture to
-            begin from), ``spectrum`` (for ``param="maco"``).
 
     Raises:
         PeekError: if an argument is not possible, in a sentence (ModelError, LayerError, UnitError, SizeError,
