@@ -116,8 +116,8 @@ class Explorer(UnitExplorer):
     def __init__(self, source: Source, rate: float) -> None:
         self.bytes_sent: list[int] = []
         super().__init__(playing=False)
-        self._run._audience.pacer = Pacer(rate, now=time.monotonic())
-        self._run._worker._make_ascent = lambda _target: Precomputed(source)
+        self._parts.run._audience.pacer = Pacer(rate, now=time.monotonic())
+        self._parts.run._worker._make_ascent = lambda _target: Precomputed(source)
         # observed in the worker, after the frame has been sent
         self.observe(lambda change: self.bytes_sent.append(len(change.new)), "frame")
         self.play()
