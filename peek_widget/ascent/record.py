@@ -12,7 +12,7 @@ from peek_widget.ascent.recipe import Recipe
 
 __all__ = ["Record"]
 
-# Fel et al. 2023, as Horama has it: full opacity from this quantile of the gradients on.
+# Full opacity from this quantile of the gradients on, as in Horama (Fel et al. 2023).
 _OPAQUE = 0.8
 
 
@@ -31,7 +31,7 @@ class Record:
         self.best_pictures: Tensor | None = None
 
     def add(self, evaluation: Evaluation, recipe: Recipe) -> None:
-        """Record what the recipe asks for of the pictures that were evaluated."""
+        """Record the best pictures and the gradients of an evaluation, if the recipe needs them."""
         if recipe.alpha:
             add = evaluation.gradient.abs().mean(1)
             self.importance = add if self.importance is None else self.importance + add
@@ -45,11 +45,11 @@ class Record:
             self.best_pictures[better] = pictures[better]
 
     def forget_best(self) -> None:
-        """Begin to look for the best pictures anew."""
+        """Forget the best pictures so far."""
         self.best_values = self.best_pictures = None
 
     def resize(self, side: int) -> None:
-        """Go on with pictures of another side: those that were best were of the old one."""
+        """Resize the summed gradients, and forget the best pictures, which have another size."""
         self.forget_best()
         if self.importance is not None:
             self.importance = F.interpolate(self.importance[:, None], (side, side), mode="bilinear")[:, 0]
@@ -63,7 +63,7 @@ class Record:
         return (self.importance / full.view(-1, 1, 1)).clamp(0.0, 1.0)[:, None].float().cpu()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what a run that goes on from here needs of the record, by name."""
+        """Return the tensors that a resumed run needs, by name."""
         found = {
             "importance": self.importance,
             "best_values": self.best_values,
@@ -72,7 +72,7 @@ class Record:
         return {name: value for name, value in found.items() if value is not None}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`tensors` returned."""
+        """Restore what :meth:`tensors` returned."""
         self.importance = tensors.get("importance")
         if "best_values" in tensors:
             self.best_values, self.best_pictures = tensors["best_values"].cpu(), tensors["best_pictures"]

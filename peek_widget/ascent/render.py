@@ -23,9 +23,9 @@ def ascend(
     recipe: Recipe | str | None = None,
     **options: Unpack[AscentOptions],
 ) -> Ascent:
-    """Draw, one :class:`Step` after the other, each made when it is asked for; see :class:`Ascent`.
+    """Draw step by step: return a lazy iterator of :class:`Step`, see :class:`Ascent` for the arguments.
 
-    What is wrong with the arguments is said at the call, not at the first step.
+    Errors in the arguments are raised by this call, not by the first step.
 
     Example:
         ``for step in ascend(model, Neuron("features.12", 10)): print(step.index, step.activation)``
@@ -46,11 +46,11 @@ def render(
     """Draw to the end; see :class:`Ascent` for the other arguments and errors.
 
     Args:
-        callback: called with each :class:`Step`; where it returns True, that step was the last.
-        progress: whether to show a progress bar; None shows one where it takes more than two seconds.
+        callback: function that is called with each :class:`Step`; the run stops where it returns True.
+        progress: whether to show a progress bar; None shows one after two seconds.
 
     Returns:
-        The result; after Ctrl-C what there is.
+        The result; after Ctrl-C the result so far.
 
     Example:
         ``render(model, Logit(207)).save("golden.png")``

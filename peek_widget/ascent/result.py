@@ -1,4 +1,4 @@
-"""What an ascent gives: its steps, and its result."""
+"""The steps of an ascent, and its result."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Origin", "Result", "Step"]
 
 @dataclass(frozen=True)
 class Step:
-    """What one step made.
+    """One step of an ascent.
 
     Attributes:
         index: number of the step, from 0.
-        images: the pictures after it, float32 ``[N, C, S, S]`` in [0, 1] on the CPU, a copy.
+        images: a copy of the pictures after the step, float32 ``[N, C, S, S]`` in [0, 1] on the CPU.
         activations: value of each objective, ``[N]``: before the ReLU, on what the network saw in this step (the
             pictures before it), mean over views.
         terms: for each objective, the value of each of its terms by its name, without its weight.
@@ -82,19 +82,19 @@ class Result:
         return self.images[0]
 
     def pil(self, index: int = 0) -> PILImage.Image:
-        """Return one of the pictures for Pillow, with its opacity where it has one."""
+        """Return one of the pictures as a PIL image, with its opacity if it has one."""
         return to_pil(self.images[index], None if self.alpha is None else self.alpha[index])
 
     def save(self, path: str | Path, index: int = 0) -> None:
-        """Write one of the pictures; the name's ending says in which format.
+        """Write one of the pictures; the ending of the name determines the format.
 
-        A PNG carries its objective, recipe, seed, size and the fingerprint of the model, which
-        :func:`~peek_widget.load_recipe` reads; other formats hold the picture alone. A picture or a spectrum that the
-        run was begun from is not saved, nor what was changed during the run: the recipe is the last one.
+        A PNG contains its objective, recipe, seed, size and the fingerprint of the model, which
+        :func:`~peek_widget.load_recipe` reads; other formats contain only the picture. An initial image or a
+        spectrum is not saved, nor are changes during the run: the recipe is the last one.
 
         Raises:
             PeekError: if it is not known what the result was drawn from.
-            FileError: if the ending names no format that can be written.
+            FileError: if the ending stands for no format that can be written.
         """
         if self.origin is None:
             raise PeekError("This result does not know what it was drawn from: save(...) takes one that render gave.")

@@ -29,15 +29,15 @@ def initial_image(
     """Make the image that a run begins with.
 
     Args:
-        recipe: gives the parametrization and what it begins as.
-        network: gives the number of channels, and the color that it sees as zero.
-        side: of the pictures, in pixels.
-        generators: one for each picture, which makes all draws of it.
-        frequencies: ``[N]``, the highest frequency of each picture, in cycles a picture.
+        recipe: the recipe, with the parametrization and the kind of initial picture.
+        network: the network, with the number of channels and the color that it sees as zero.
+        side: side of the pictures in pixels.
+        generators: one for each picture, used for all its draws.
+        frequencies: ``[N]``, the highest frequency of each picture, in cycles per picture.
         spectrum: ``[C, T, T // 2 + 1]`` for ``param="maco"``; None for a power law.
 
     Raises:
-        RecipeError: if there is no spectrum for pictures of so many channels, or the given one does not fit.
+        RecipeError: if there is no spectrum for this number of channels, or the given one does not fit.
     """
     device, channels = network.model_copy.device, network.channels
     if recipe.param == "maco":
@@ -78,14 +78,14 @@ def given_pictures(start: Picture, recipe: Recipe, channels: int, side: int, cou
 
     Args:
         start: one picture for all, or a tensor ``[N, C, H, W]`` with one for each; the center square is taken.
-        recipe: of the run.
-        channels: of the model's images.
-        side: of the pictures, in pixels.
+        recipe: recipe of the run.
+        channels: number of channels of the model's images.
+        side: side of the pictures in pixels.
         count: number of the run's pictures.
 
     Raises:
-        RecipeError: if it is the word for one of the recipe's own starts, or the recipe begins from phases.
-        PeekError: if it is no picture, or the number or the channels do not fit.
+        RecipeError: for the name of a recipe's ``init``, or a recipe that begins from phases.
+        PeekError: if it is not a picture, or its number or channels do not fit.
     """
     if isinstance(start, str) and start in ("noise", "gray", "white"):
         raise RecipeError(
@@ -102,12 +102,12 @@ def given_pictures(start: Picture, recipe: Recipe, channels: int, side: int, cou
 
 
 def from_pictures(pictures: Tensor, recipe: Recipe, frequencies: Tensor) -> Image:
-    """Make the image that stands for given pictures.
+    """Make the parametrization of given pictures.
 
     Args:
         pictures: ``[N, C, S, S]`` in [0, 1], on the device of the run.
-        recipe: gives the parametrization, which is not MACO's.
-        frequencies: ``[N]``, the highest frequency of each picture, in cycles a picture.
+        recipe: the recipe, whose parametrization is not MACO.
+        frequencies: ``[N]``, the highest frequency of each picture, in cycles per picture.
     """
     if recipe.param == "pixels":
         return Pixels.from_pictures(pictures)

@@ -18,12 +18,12 @@ __all__ = ["Updater"]
 
 
 class Updater:
-    """Moves the pictures of an ascent.
+    """Updates the pictures of an ascent.
 
     Args:
-        recipe: gives the optimizer, what the gradient is divided by and the regularizers.
+        recipe: the recipe, with the optimizer, the gradient's normalization and the regularizers.
         image: the pictures under optimization, which are changed in place.
-        preprocess: knows the color that the network sees as zero.
+        preprocess: the preprocessing, which determines the color that the network sees as zero.
 
     Attributes:
         first_grad_rms: root mean square of each picture's first gradient, ``[N, 1, 1, 1]``; None before that.
@@ -56,9 +56,9 @@ class Updater:
 
         Args:
             pictures: ``[N, C, S, S]`` as the image rendered them, with their graph.
-            gradient: by these pictures.
+            gradient: gradient with respect to these pictures, ``[N, C, S, S]``.
             windows: rows and columns of each picture that a plain step on pixels changes.
-            step_size: the optimizer's.
+            step_size: step size of the optimizer.
         """
         recipe, parameter = self._recipe, self._image.parameter
         if self.first_grad_rms is None:
@@ -86,7 +86,7 @@ class Updater:
         """Apply the regularizers that change the pictures after a step: decay, blur, bilateral filter, clipping.
 
         Args:
-            gradient: of the objectives by the pictures before the step.
+            gradient: gradient of the objectives with respect to the pictures before the step.
             windows: rows and columns of each picture that are blurred.
             numbers: the recipe's NUMBERS as this step uses them.
             step: number of the step, from 0.
@@ -104,14 +104,14 @@ class Updater:
             regularizers.clip_contribution(self._image, gradient, percentile, neutral)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what a run that goes on from here needs of the updater, by name."""
+        """Return the tensors that a resumed run needs, by name."""
         found = {} if self.first_grad_rms is None else {"first_grad_rms": self.first_grad_rms}
         for name, value in self._optimizer.state.get(self._image.parameter, {}).items():
             found[f"optimizer.{name}"] = torch.as_tensor(value)
         return found
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`tensors` returned."""
+        """Restore what :meth:`tensors` returned."""
         self.restart()
         self.first_grad_rms = tensors.get("first_grad_rms")
         state = {n.removeprefix("optimizer."): v for n, v in tensors.items() if n.startswith("optimizer.")}
@@ -125,7 +125,7 @@ class Updater:
         match self._recipe.grad_norm:
             case "mean":
                 mean = gradient.abs().mean()
-                # A picture that nothing moves any more stays as it is.
+                # A picture whose gradient is zero does not change.
                 return step_size * torch.where(mean > 0, gradient / mean, 0.0)
             case "rms":
                 rms = gradient.square().mean().sqrt()
