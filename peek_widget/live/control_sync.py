@@ -20,6 +20,7 @@ __all__ = ["ControlSync"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 _NEW_RUN = [name for name, control in CONTROLS.items() if control.new_run]
+_APPLIED = [name for name, control in CONTROLS.items() if control.apply]
 
 
 class ControlSync:
@@ -43,11 +44,14 @@ class ControlSync:
         self._following = False
 
     def observe(self) -> None:
-        """Begin to observe the controls."""
+        """Begin to observe the controls, and apply the first values of those that a service takes at once."""
         self.describing = False
         self._explorer.observe(self._begin_run, _NEW_RUN)
         self._explorer.observe(self._set_knob, list(KNOB_NAMES))
         self._explorer.observe(self._play_or_pause, "playing")
+        for name in _APPLIED:
+            self._explorer.observe(self._apply, name)
+            self._apply(Bunch(name=name, new=getattr(self._explorer, name)))
 
     def controls(self) -> Controls:
         """Return the controls as they are now."""
@@ -140,6 +144,9 @@ class ControlSync:
 
     def _set_knob(self, change: Bunch) -> None:
         self._parts.run.set_knobs(**{change.name: change.new})
+
+    def _apply(self, change: Bunch) -> None:
+        getattr(self._parts.run, CONTROLS[change.name].apply)(change.new)
 
     def _play_or_pause(self, change: Bunch) -> None:
         if not self._following:

@@ -59,6 +59,8 @@ class Control:
         new_run: whether another value begins a new run.
         stored: whether it belongs to the state and to the line of Python; the machine's device does not.
         in_code: whether the line of Python has it where it differs from its default.
+        apply: name of the method of `RunService` that takes each new value at once, for a control that neither begins a
+            new run nor is a knob; "" for none.
         knob: whether it overrides the number of the same name in the recipe, during a run too.
     """
 
@@ -69,6 +71,7 @@ class Control:
     new_run: bool = True
     stored: bool = True
     in_code: bool = True
+    apply: str = ""
     knob: bool = False
 
 
