@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union
 
 from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, MINIMUM_SIZE
 from peek_widget.live import protocol
-from peek_widget.live.controls import CONTROLS, LARGEST_SEED
+from peek_widget.live.controls import CONTROLS, LARGEST_SEED, Controls
 from peek_widget.live.protocol import traits
 
 PATH = Path(__file__).resolve().parents[1] / "js/src/protocol.gen.ts"
@@ -108,6 +108,12 @@ def records() -> list[type]:
     return found
 
 
+def defaults() -> dict[str, Any]:
+    """Return the default of each control as the page gets it, and the objective that most layers begin with."""
+    values = {**Controls().values(), "objective": "neuron"}
+    return {name: control.to_page(values[name]) for name, control in CONTROLS.items()}
+
+
 def generate() -> str:
     """Return the text of the file."""
     controls = {name: control.page_type for name, control in CONTROLS.items()}
@@ -131,7 +137,8 @@ def generate() -> str:
         + "".join(f"  {name}: {of};\n" for name, of in {**controls, **rest}.items())
         + "}\n",
         "export type TraitName = keyof Traits;\n"
-        f"export type ControlValues = Partial<Pick<Traits, {controls_union}>>;\n",
+        f"export type ControlValues = Partial<Pick<Traits, {controls_union}>>;\n"
+        f"export const CONTROL_DEFAULTS: Required<ControlValues> = {json.dumps(defaults())};\n",
         "/** What the kernel sends. */\n"
         + union("ToPage", [message.__name__ for message in protocol.TO_PAGE.values()]),
         "/** What the kernel takes. */\n" + union("ToKernel", to_kernel),

@@ -277,6 +277,7 @@ export interface Traits {
 
 export type TraitName = keyof Traits;
 export type ControlValues = Partial<Pick<Traits, "layer" | "unit" | "recipe" | "blur" | "jitter" | "decay" | "total_variation" | "step_size" | "seed" | "size" | "objective" | "at" | "negative" | "device" | "playing">>;
+export const CONTROL_DEFAULTS: Required<ControlValues> = {"layer": "", "unit": 0, "recipe": "peek", "blur": null, "jitter": null, "decay": null, "total_variation": null, "step_size": null, "seed": 0, "size": null, "objective": "neuron", "at": null, "negative": false, "device": "cpu", "playing": true};
 
 /** What the kernel sends. */
 export type ToPage =

@@ -3,7 +3,7 @@
 import type { AnyModel } from "@anywidget/types";
 import { vi } from "vitest";
 import * as lazy from "../src/lazy/index";
-import type { LayerInfo, Status, ToKernel, Traits } from "../src/protocol.gen";
+import { CONTROL_DEFAULTS, type LayerInfo, type Status, type ToKernel, type Traits } from "../src/protocol.gen";
 import { LazyModule } from "../src/stores/lazy";
 
 export const LAYERS: LayerInfo[] = [
@@ -47,21 +47,9 @@ export function status(changes: Partial<Status> = {}): Partial<Status> {
 
 export function traits(changes: Partial<Traits> = {}): Traits {
   return {
+    ...CONTROL_DEFAULTS,
     layer: "conv2",
     unit: 3,
-    recipe: "peek",
-    blur: null,
-    jitter: null,
-    decay: null,
-    total_variation: null,
-    step_size: null,
-    seed: 0,
-    size: null,
-    objective: "neuron",
-    at: null,
-    negative: false,
-    device: "cpu",
-    playing: true,
     _layer_list: LAYERS,
     _recipe_list: [{ name: "peek", summary: "Ours.", source: "here" }],
     _knobs: [
