@@ -75,7 +75,8 @@ class Assembly:
         threads: int | None,
         sheet_store: str | Path | None,
     ) -> None:
-        self.source, self.choices = source, choices
+        self.source: ModelSource = source
+        self.choices: Choices = choices
         self.catalog: Catalog = Catalog(source, choices, class_names)
         enter = thread_setter(threads)
         target = self.target(controls)

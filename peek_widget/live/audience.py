@@ -27,7 +27,7 @@ class Audience:
     def __init__(self, changed: threading.Condition, rate: float, clock: Callable[[], float]) -> None:
         self._changed, self._clock = changed, clock
         self._waiters = 0
-        self.pacer = Pacer(rate, now=clock())
+        self.pacer: Pacer = Pacer(rate, now=clock())
 
     # -- from any thread
 

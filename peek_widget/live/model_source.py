@@ -44,7 +44,7 @@ class ModelSource:
     def __init__(
         self, model: nn.Module | str | None, input_size: int | None = None, preprocess: Any = None, device: Any = None
     ) -> None:
-        self.model = find_model(model)
+        self.model: nn.Module = find_model(model)
         self._input_size, self._preprocess = input_size, preprocess
         self.device: str | None = None if device is None else named_device(device)
         self.network: Network = read(self.model, input_size, preprocess, self.device)

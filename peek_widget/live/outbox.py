@@ -17,9 +17,9 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number: int = 0
         self.newest: Snapshot | None = None
-        self.status_changed = False
+        self.status_changed: bool = False
         self._unsent = False
         self._exact = True
 

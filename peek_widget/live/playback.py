@@ -21,7 +21,7 @@ class Playback:
 
     def __init__(self) -> None:
         self.viewing: Checkpoint | None = None
-        self.asked = 0
+        self.asked: int = 0
 
     def nearest(self, run: Run, step: int) -> Checkpoint | None:
         """Return the checkpoint nearest to a step; None where the run itself stands as near."""

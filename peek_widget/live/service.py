@@ -33,7 +33,7 @@ class Mailbox(Generic[Requests]):
 
     def __init__(self, make: Callable[[], Requests]) -> None:
         self._make = make
-        self.changed = threading.Condition()
+        self.changed: threading.Condition = threading.Condition()
         self.pending: Requests = make()
 
     @property

@@ -31,7 +31,7 @@ class TagService:
     def __init__(self, front_end: FrontEnd, network: Callable[[], Network], layer: str) -> None:
         self._front_end = front_end
         self._lock = threading.Lock()
-        self.layer = layer
+        self.layer: str = layer
         self.stored: Callable[[], object] = lambda: None
         self.book: TagBook = TagBook(network, self._publish)
 

@@ -94,11 +94,11 @@ class RunWorker:
         self._make_ascent, self._resume_ascent, self._publish = make_ascent, resume_ascent, publish
         self._weights, self._background = weights, tuple(background)
         self._audience, self._clock, self._rest, self._closed = audience, clock, rest, closed
-        self.target = target
-        self.run = Run()
-        self.playback = Playback()
-        self.outbox = Outbox()
-        self.state = "starting" if playing else "paused"
+        self.target: Target = target
+        self.run: Run = Run()
+        self.playback: Playback = Playback()
+        self.outbox: Outbox = Outbox()
+        self.state: str = "starting" if playing else "paused"
         self._knobs: dict[str, float | None] = {**dict.fromkeys(protocol.KNOB_NAMES), **knobs}
         self._playing = playing
         self._reduced_size: int | None = None

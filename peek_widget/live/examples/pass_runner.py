@@ -51,7 +51,9 @@ class SerialSource(Source):
 
     def __init__(self, source: Source) -> None:
         self._source, self._lock = source, threading.Lock()
-        self.described, self.concurrent, self.class_names = source.described, source.concurrent, source.class_names
+        self.described: str = source.described
+        self.concurrent: bool = source.concurrent
+        self.class_names: tuple[str, ...] = source.class_names
 
     def __len__(self) -> int:
         return len(self._source)
@@ -140,7 +142,7 @@ class PassRunner:
         self._opened = False
         self._began = clock()
         self.layers: dict[str, LayerPass] = {}
-        self.enabled = True
+        self.enabled: bool = True
 
     def open(self) -> None:
         """Find out, once, what the dataset is; a folder of a million files takes its time.
