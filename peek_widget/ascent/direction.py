@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from peek_widget.ascent.base import Activations, Objective, describe_layer
+from peek_widget.ascent.objective_base import Activations, Objective, describe_layer
 from peek_widget.ascent.position import as_position, check_position, describe_position, middle, on_map
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.network import Network

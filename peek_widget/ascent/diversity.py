@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from peek_widget.ascent.base import Activations, Objective, describe_layer
+from peek_widget.ascent.objective_base import Activations, Objective, describe_layer
 from peek_widget.network import Network
 
 __all__ = ["Diversity", "gram"]

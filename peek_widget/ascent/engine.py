@@ -20,6 +20,7 @@ from peek_widget._progress import progress_bar
 from peek_widget.ascent.arguments import AscentOptions, Objectives, as_objectives, as_seeds, with_options
 from peek_widget.ascent.evaluate import Evaluator
 from peek_widget.ascent.geometry import Geometry
+from peek_widget.ascent.initial import from_pictures, given_pictures, initial_image
 from peek_widget.ascent.knobs import KNOBS, NUMBERS
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.param import Fourier, Image
@@ -27,7 +28,6 @@ from peek_widget.ascent.pictures import Picture
 from peek_widget.ascent.recipe import Recipe, as_recipe
 from peek_widget.ascent.record import Record
 from peek_widget.ascent.result import Origin, Result, Step
-from peek_widget.ascent.start import from_pictures, given_pictures, initial_image
 from peek_widget.ascent.state import State, load_tensors, tensors_of
 from peek_widget.ascent.update import Updater
 from peek_widget.errors import AscentError, PeekError, RecipeError

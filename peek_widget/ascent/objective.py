@@ -1,6 +1,6 @@
 """The objectives of single units: a channel, a neuron, a class.
 
-Further objectives are in :mod:`~peek_widget.ascent.base` (functions and sums), :mod:`~peek_widget.ascent.direction`,
+Further objectives are in :mod:`~peek_widget.ascent.objective_base` (functions and sums), :mod:`~peek_widget.ascent.direction`,
 :mod:`~peek_widget.ascent.diversity` and :mod:`~peek_widget.ascent.style`;
 :mod:`~peek_widget.ascent.serialization` reads objectives from JSON.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from peek_widget.ascent.base import Activations, Objective, Sum, Term, describe_layer
+from peek_widget.ascent.objective_base import Activations, Objective, Sum, Term, describe_layer
 from peek_widget.ascent.position import as_position, check_position, describe_position, is_whole, middle, on_map
 from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network

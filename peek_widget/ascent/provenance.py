@@ -17,7 +17,7 @@ from torch import Tensor
 
 from peek_widget._schema import nullable, read_fields, read_json, text, whole
 from peek_widget._version import __version__
-from peek_widget.ascent.base import LONGEST_DESCRIPTION, Objective
+from peek_widget.ascent.objective_base import LONGEST_DESCRIPTION, Objective
 from peek_widget.ascent.pictures import as_picture, to_pil
 from peek_widget.ascent.png import LARGEST_TEXT, texts
 from peek_widget.ascent.recipe import Recipe

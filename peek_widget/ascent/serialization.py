@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 
 from peek_widget._schema import Check, number, read_fields, sequence, short, text, whole
-from peek_widget.ascent.base import LONGEST_DESCRIPTION, Objective, Sum
 from peek_widget.ascent.direction import HIGHEST_POWER, Direction
 from peek_widget.ascent.diversity import Diversity
 from peek_widget.ascent.objective import Channel, Logit, Neuron
+from peek_widget.ascent.objective_base import LONGEST_DESCRIPTION, Objective, Sum
 from peek_widget.ascent.old_names import POSITIONS
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.errors import FileError

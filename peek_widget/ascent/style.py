@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from peek_widget.ascent.base import Activations, Objective, describe_layer
 from peek_widget.ascent.diversity import gram
+from peek_widget.ascent.objective_base import Activations, Objective, describe_layer
 from peek_widget.ascent.pictures import Picture, as_picture, center_square, match_channels
 from peek_widget.errors import PeekError
 from peek_widget.network import Network

@@ -14,7 +14,7 @@ from peek_widget.errors import EvidenceStoreError, PeekError, UnitError
 from peek_widget.evidence.crops import Crop
 from peek_widget.evidence.dataset import DatasetLike, Label, Source, read_source
 from peek_widget.evidence.example_index import Detail, ExampleIndex
-from peek_widget.evidence.index import Histogram
+from peek_widget.evidence.layer_index import Histogram
 from peek_widget.evidence.measures import DatasetStatistics
 from peek_widget.evidence.store import read_index, write_index
 from peek_widget.network import Network
@@ -209,7 +209,7 @@ class LayerEvidence(Sequence[UnitEvidence]):
         """Return highest, mean and standard deviation of all units, for :mod:`~peek_widget.evidence.measures`.
 
         Mean and deviation are computed from the centers of the bins of a
-        :class:`~peek_widget.evidence.index.Histogram`.
+        :class:`~peek_widget.evidence.layer_index.Histogram`.
         """
         with self._example_index.lock:
             positions, images = self._index.positions, self._example_index.count

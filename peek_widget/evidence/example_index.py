@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from peek_widget.evidence.dataset import Label, Source
-from peek_widget.evidence.index import LayerIndex
+from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded
 from peek_widget.evidence.prepare import Preparer
 from peek_widget.network.receptive_field.field_map import FieldMap

@@ -23,7 +23,7 @@ from peek_widget.evidence.activations import layer_names, own_network, run_batch
 from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_source
 from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence, UnitEvidence, load_evidence
 from peek_widget.evidence.example_index import ExampleIndex
-from peek_widget.evidence.index import LayerIndex
+from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, LoaderOptions, load_batches
 from peek_widget.evidence.prepare import Preparer
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction

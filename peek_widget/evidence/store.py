@@ -42,7 +42,7 @@ from peek_widget._files import write_atomic
 from peek_widget.errors import EvidenceStoreError, FileError
 from peek_widget.evidence.dataset import Label
 from peek_widget.evidence.example_index import Detail, ExampleIndex, ImageSet
-from peek_widget.evidence.index import Extremes, Histogram, LayerIndex
+from peek_widget.evidence.layer_index import Extremes, Histogram, LayerIndex
 from peek_widget.evidence.prepare import Preparer
 from peek_widget.network.receptive_field.field_map import FieldMap
 

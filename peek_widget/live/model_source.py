@@ -11,8 +11,8 @@ from peek_widget.ascent import Ascent, Objective, State
 from peek_widget.ascent.pictures import as_picture, match_channels
 from peek_widget.evidence import Crop
 from peek_widget.live.choices import named_device, objective_of
+from peek_widget.live.examples.thumbnails import start_picture
 from peek_widget.live.snapshot import Start, Target
-from peek_widget.live.thumbnails import start_picture
 from peek_widget.network import Network, read
 
 __all__ = ["ModelSource", "find_model"]

@@ -17,8 +17,8 @@ from peek_widget._encode import jpeg_bytes
 from peek_widget._progress import Rate
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.recipe import as_recipe
+from peek_widget.live.examples.thumbnails import THUMBNAIL, THUMBNAIL_QUALITY
 from peek_widget.live.replica import Replica
-from peek_widget.live.thumbnails import THUMBNAIL, THUMBNAIL_QUALITY
 from peek_widget.network import Network
 from peek_widget.network.fingerprint import fingerprint
 from peek_widget.sheet import ContactSheet, Tags

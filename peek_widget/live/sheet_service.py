@@ -20,8 +20,8 @@ from peek_widget.evidence import LayerEvidence, survey
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.service import Service
 from peek_widget.live.sheet_cache import CachedSheet, SheetCache, SheetKey
+from peek_widget.live.sheet_thumbnails import ThumbnailFeed
 from peek_widget.live.threads import set_threads
-from peek_widget.live.thumbnail_feed import ThumbnailFeed
 from peek_widget.network import Network
 from peek_widget.sheet import ContactSheet, SheetUnit, Tags
 from peek_widget.sheet.schedule import POLL

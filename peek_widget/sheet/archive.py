@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from peek_widget.errors import FileError, SheetStoreError
-from peek_widget.sheet import index
+from peek_widget.sheet import table
 from peek_widget.sheet.header import SheetHeader
 from peek_widget.sheet.store import INDEX, TAGS, Store, name_of
 from peek_widget.sheet.tags import Tags
@@ -157,7 +157,7 @@ class Archive:
             return
         saved = [self.done[unit] for unit in self.units if unit in self.done and unit not in self.unsaved]
         try:
-            index.save(self.store, INDEX, self.header.layer, saved, self.recipe_fingerprint, self.tags)
+            table.save(self.store, INDEX, self.header.layer, saved, self.recipe_fingerprint, self.tags)
         except SheetStoreError as error:
             log.warning("The index is not up to date: %s", error)
 

@@ -23,7 +23,7 @@ from peek_widget.errors import NotDrawnError, PeekError, SheetStoreError
 from peek_widget.evidence import Evidence, LayerEvidence
 from peek_widget.network import ModelCopy, Network, read
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction
-from peek_widget.sheet import index
+from peek_widget.sheet import table
 from peek_widget.sheet.archive import Archive
 from peek_widget.sheet.batches import Batch, Kind, check_units, plan
 from peek_widget.sheet.examples import best_activations, layer_evidence
@@ -432,7 +432,7 @@ class ContactSheet:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table of the units that are drawn: unit, activation, gauge, seed, recipe, tags; needs pandas."""
-        return index.frame(self.layer, self.done.values(), self.archive.recipe_fingerprint, self.tags)
+        return table.frame(self.layer, self.done.values(), self.archive.recipe_fingerprint, self.tags)
 
     def to_html(
         self, path: str | os.PathLike[str], evidence: LayerEvidence | Evidence | None = None, **options: Any

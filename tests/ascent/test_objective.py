@@ -13,10 +13,10 @@ from PIL import Image as PILImage
 from torch import Tensor, nn
 
 from peek_widget import Recipe, ascend, render
-from peek_widget.ascent.base import Objective, Sum
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.diversity import Diversity, gram
 from peek_widget.ascent.objective import Channel, Logit, Neuron, interpolate
+from peek_widget.ascent.objective_base import Objective, Sum
 from peek_widget.ascent.serialization import MOST_TERMS, objective_from_dict
 from peek_widget.ascent.style import Style
 from peek_widget.errors import LayerError, PeekError, UnitError

@@ -25,9 +25,9 @@ from torch import nn
 import peek_widget
 from peek_widget import render
 from peek_widget.ascent import KNOBS, Recipe
-from peek_widget.ascent.base import Objective
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.objective import Channel, Logit, Neuron
+from peek_widget.ascent.objective_base import Objective
 from peek_widget.ascent.png import LARGEST_TEXT, MOST_CHUNKS
 from peek_widget.ascent.provenance import KEYWORD, Drawing, fingerprint, load_recipe, save
 from peek_widget.errors import FileError, ModelError, PeekError, RecipeError

@@ -12,7 +12,7 @@ from PIL import Image
 from traitlets import TraitError
 
 from peek_widget.ascent import Recipe
-from peek_widget.live.thumbnail_feed import IN_FLIGHT
+from peek_widget.live.sheet_thumbnails import IN_FLIGHT
 from peek_widget.network import ModelCopy
 from peek_widget.sheet import batches, contact_sheet, runners
 from peek_widget.zoo.images import Images
@@ -171,8 +171,8 @@ def test_nothing_is_drawn_while_nobody_looks(explore, page):
 
 
 def test_without_acknowledgments_few_pictures_are_in_flight(explore, page, monkeypatch):
-    monkeypatch.setattr("peek_widget.live.thumbnail_feed.IN_FLIGHT", 2000)
-    monkeypatch.setattr("peek_widget.live.thumbnail_feed.AT_ONCE", 2)
+    monkeypatch.setattr("peek_widget.live.sheet_thumbnails.IN_FLIGHT", 2000)
+    monkeypatch.setattr("peek_widget.live.sheet_thumbnails.AT_ONCE", 2)
     explorer = explore(layer="conv2", playing=False)
     watching = page(explorer, acks=False)
     eventually(lambda: watching.state()["state"] == "done", 60)

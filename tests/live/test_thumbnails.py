@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from peek_widget.evidence import activation_map, top_crops
-from peek_widget.live import thumbnails
+from peek_widget.live.examples import thumbnails
 from peek_widget.network import read
 
 

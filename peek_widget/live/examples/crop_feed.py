@@ -10,7 +10,7 @@ from typing import Any
 
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Crop, UnitEvidence, activation_map
-from peek_widget.live import thumbnails
+from peek_widget.live.examples import thumbnails
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.network import Network
 

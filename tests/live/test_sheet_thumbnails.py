@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from peek_widget.live.thumbnail_feed import AT_ONCE, IN_FLIGHT, ThumbnailFeed
+from peek_widget.live.sheet_thumbnails import AT_ONCE, IN_FLIGHT, ThumbnailFeed
 
 from .fakes import FakeFrontEnd
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peek_widget.evidence.index import SAMPLED, Histogram, LayerIndex, sample
+from peek_widget.evidence.layer_index import SAMPLED, Histogram, LayerIndex, sample
 
 SHARES = torch.tensor([0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0])
 

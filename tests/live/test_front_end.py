@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from peek_widget.ascent import to_pil
-from peek_widget.live import front_end as sender
+from peek_widget.live import front_end
 from peek_widget.live.front_end import Sender, channels_shown, encode, poster
 
 
@@ -61,18 +61,18 @@ def test_a_still_picture_too_large_for_png_is_a_better_jpeg():
     still = encode(picture, lossless=True)
     assert still[:3] == b"\xff\xd8\xff"
     assert len(still) > len(encode(picture, lossless=False))
-    assert len(still) <= sender.STILL_LIMIT
+    assert len(still) <= front_end.STILL_LIMIT
 
 
 def test_a_large_still_picture_goes_down_in_quality_rather_than_fill_the_notebook():
     picture = to_pil(noise(3, 256))
     still = encode(picture, lossless=True)
     assert still[:3] == b"\xff\xd8\xff"
-    assert len(still) <= sender.STILL_LIMIT
+    assert len(still) <= front_end.STILL_LIMIT
 
 
 def test_a_poster_fits():
-    assert len(poster(to_pil(noise(3, 448)))) <= sender.POSTER_LIMIT
+    assert len(poster(to_pil(noise(3, 448)))) <= front_end.POSTER_LIMIT
     small = to_pil(smooth(32))
     assert Image.open(io.BytesIO(poster(small))).size == (32, 32)
 
