@@ -1,7 +1,7 @@
 """The objectives of single units: a channel, a neuron, a class.
 
-Further objectives are in :mod:`~peek_widget.ascent.objective_base` (functions and sums), :mod:`~peek_widget.ascent.direction`,
-:mod:`~peek_widget.ascent.diversity` and :mod:`~peek_widget.ascent.style`;
+Further objectives are in :mod:`~peek_widget.ascent.objective_base` (functions and sums),
+:mod:`~peek_widget.ascent.direction`, :mod:`~peek_widget.ascent.diversity` and :mod:`~peek_widget.ascent.style`;
 :mod:`~peek_widget.ascent.serialization` reads objectives from JSON.
 """
 
