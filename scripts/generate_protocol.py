@@ -114,6 +114,11 @@ def defaults() -> dict[str, Any]:
     return {name: control.to_page(values[name]) for name, control in CONTROLS.items()}
 
 
+def labels() -> dict[str, str]:
+    """Return the labels of the controls in the page, by name."""
+    return {name: control.label for name, control in CONTROLS.items() if control.label}
+
+
 def generate() -> str:
     """Return the text of the file."""
     controls = {name: control.page_type for name, control in CONTROLS.items()}
@@ -139,6 +144,7 @@ def generate() -> str:
         "export type TraitName = keyof Traits;\n"
         f"export type ControlValues = Partial<Pick<Traits, {controls_union}>>;\n"
         f"export const CONTROL_DEFAULTS: Required<ControlValues> = {json.dumps(defaults())};\n",
+        f"export const CONTROL_LABELS = {json.dumps(labels())} as const;\n",
         "/** What the kernel sends. */\n"
         + union("ToPage", [message.__name__ for message in protocol.TO_PAGE.values()]),
         "/** What the kernel takes. */\n" + union("ToKernel", to_kernel),

@@ -1,6 +1,8 @@
 // All texts of the front end in one place, ready to be translated. The kernel sends its own texts (status lines, knob
 // labels and help, recipe summaries).
 
+import { CONTROL_LABELS } from "./protocol.gen";
+
 export const text = {
   title: "peek_widget: feature visualization",
   picture: (unit: string, step: number) => `Picture of ${unit}, step ${step}`,
@@ -11,30 +13,30 @@ export const text = {
   pause: "Pause",
   stepOnce: "Single step",
   restart: "Restart with the same seed",
-  seed: "Seed",
+  seed: CONTROL_LABELS.seed,
   newSeed: "Random seed",
   scrubber: "Step (drag to review the run)",
   resume: "Resume from here",
 
-  objective: "Objective",
+  objective: CONTROL_LABELS.objective,
   kinds: {
     neuron: "neuron (one position)",
     channel: "channel (mean over map)",
     class: "class logit",
     custom: "custom (set in Python)",
   },
-  negative: "minimize",
+  negative: CONTROL_LABELS.negative,
   negativeHelp: "Negative objective: lowers the activation instead of raising it",
   featureMap: "Position in the feature map",
   position: ([row, column]: readonly number[], [rows, columns]: readonly number[]) =>
     `row ${row}, column ${column} (of ${rows}\u00a0×\u00a0${columns})`,
   center: "Reset to center",
   sizeBox: "Image size in px (empty = recipe default)",
-  sizeLabel: "Size",
+  sizeLabel: CONTROL_LABELS.size,
 
-  layer: "Layer",
+  layer: CONTROL_LABELS.layer,
   layerSlider: "Layer depth",
-  unit: "Unit",
+  unit: CONTROL_LABELS.unit,
   unitNumber: "Unit number",
   unitSlider: "Unit",
   className: "Class",
@@ -61,7 +63,7 @@ export const text = {
       : null,
   rectified: "post-ReLU",
 
-  recipe: "Recipe",
+  recipe: CONTROL_LABELS.recipe,
   recipeSource: (source: string) => `Source: ${source}`,
   recipeNow: "Recipe: ",
   regularization: "Regularization",

@@ -55,6 +55,7 @@ class Control:
         rule: check of a value against the model and the other controls, see `Rule`.
         read: check of a value that was read from the JSON of a state.
         page_type: TypeScript type of the value in the front end.
+        label: label of the control in the page; "" where the page words it itself (knobs have theirs in `KNOBS`).
         to_page: conversion of the value into what the front end is sent.
         new_run: whether another value begins a new run.
         stored: whether it belongs to the state and to the line of Python; the machine's device does not.
@@ -73,6 +74,7 @@ class Control:
     in_code: bool = True
     apply: str = ""
     knob: bool = False
+    label: str = ""
 
 
 def recipe_name(recipe: Recipe | str) -> str:
@@ -167,24 +169,29 @@ class Controls:
         playing: whether the run goes on.
     """
 
-    layer: Annotated[str, Control(_check_layer, text(1000), "string")] = OUTPUT
-    unit: Annotated[int, Control(check_unit, whole(_LARGEST_UNIT), "number")] = 0
-    recipe: Annotated[Recipe | str, Control(_check_recipe, _read_recipe, "string", recipe_name)] = "peek"
+    layer: Annotated[str, Control(_check_layer, text(1000), "string", label="Layer")] = OUTPUT
+    unit: Annotated[int, Control(check_unit, whole(_LARGEST_UNIT), "number", label="Unit")] = 0
+    recipe: Annotated[Recipe | str, Control(_check_recipe, _read_recipe, "string", recipe_name, label="Recipe")] = (
+        "peek"
+    )
     blur: Annotated[float | None, _knob("blur")] = None
     jitter: Annotated[float | None, _knob("jitter")] = None
     decay: Annotated[float | None, _knob("decay")] = None
     total_variation: Annotated[float | None, _knob("total_variation")] = None
     step_size: Annotated[float | None, _knob("step_size")] = None
-    seed: Annotated[int, Control(_seed_rule, whole(LARGEST_SEED), "number")] = 0
-    size: Annotated[int | None, Control(_check_size, nullable(whole(_LARGEST_SIDE)), "number | null")] = None
+    seed: Annotated[int, Control(_seed_rule, whole(LARGEST_SEED), "number", label="Seed")] = 0
+    size: Annotated[int | None, Control(_check_size, nullable(whole(_LARGEST_SIDE)), "number | null", label="Size")] = (
+        None
+    )
     objective: Annotated[
-        Objective | str | None, Control(check_objective, nullable(text(20)), "ObjectiveKind", _objective_to_page)
+        Objective | str | None,
+        Control(check_objective, nullable(text(20)), "ObjectiveKind", _objective_to_page, label="Objective"),
     ] = None
     at: Annotated[
         tuple[int, int] | None,
         Control(check_at, nullable(pair(whole(_LARGEST_SIDE))), "readonly [number, number] | null", _position_to_page),
     ] = None
-    negative: Annotated[bool, Control(_check_switch, switch, "boolean")] = False
+    negative: Annotated[bool, Control(_check_switch, switch, "boolean", label="minimize")] = False
     device: Annotated[str, Control(check_device, text(100), "string", stored=False)] = "cpu"
     playing: Annotated[bool, Control(_check_switch, switch, "boolean", new_run=False, in_code=False)] = True
 
