@@ -435,6 +435,7 @@ class UnitExplorer(anywidget.AnyWidget):
         Raises:
             PeekError: if not exactly one of the three is given, or a value is not possible.
         """
+        self._check_open()
         given = {"recipes": recipes, "seeds": seeds, "units": units}
         what = {
             name: values if isinstance(values, str) else list(values)
@@ -483,6 +484,7 @@ class UnitExplorer(anywidget.AnyWidget):
         # there are none where the constructor raised
         parts: Assembly | None = getattr(self, "_parts", None)
         if parts is not None:
+            parts.comparisons.close()
             for service in parts.services:
                 if not service.close():
                     log.warning("%s is still in a long step; it ends after it.", type(service).__name__)

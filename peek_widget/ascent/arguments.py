@@ -73,7 +73,11 @@ def with_options(function: Callable[_Parameters, _Result]) -> Callable[_Paramete
 
     @functools.wraps(function)
     def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            # as Python words it for a function without options
+            raise TypeError(f"{function.__qualname__}() {error}") from None
         bound.apply_defaults()
         arguments: Any = bound
         return function(*arguments.args, **arguments.kwargs)

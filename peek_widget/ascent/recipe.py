@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from peek_widget.ascent.knobs import NUMBERS, Knob
-from peek_widget.ascent.old_names import recipe_values
+from peek_widget.ascent.old_names import FIELDS, recipe_values
 from peek_widget.ascent.recipe_rules import COMBINATIONS, RANGES, USES, Range, check_number, check_range, check_size
 from peek_widget.errors import RecipeError
 
@@ -414,6 +414,8 @@ def _tuples(value: Any) -> Any:
 def _refuse_unknown(values: Mapping[str, object]) -> None:
     names = [f.name for f in dataclasses.fields(Recipe)]
     for name in values:
+        if name in FIELDS:
+            raise RecipeError(f"A recipe has no field {name!r}: it is called {FIELDS[name]!r}.")
         if name not in names:
             known = names if name == "steps" else [*names, "steps"]
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or names

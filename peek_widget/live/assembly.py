@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from peek_widget.errors import PeekError
 from peek_widget.evidence import Evidence
 from peek_widget.evidence.dataset import DatasetLike, Labels
 from peek_widget.live.catalog import Catalog
@@ -103,6 +104,11 @@ class Assembly:
         run = self.run
         self.front_end.publish(status=run.status())
         self.examples: ExampleService | None = None
+        if dataset is None and labels is not None:
+            raise PeekError(
+                "labels= are those of the dataset's images, and no dataset= was given. Names of the output's units are "
+                "class_names=."
+            )
         if dataset is not None:
             self.examples = publisher.examples = ExampleService(
                 dataset,

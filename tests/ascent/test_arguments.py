@@ -59,3 +59,8 @@ def test_a_string_names_a_unit() -> None:
 def test_anything_but_an_objective_is_refused_in_a_sentence(text: object, error: type[PeekError], words: str) -> None:
     with pytest.raises(error, match=words):
         as_objectives(NET, text)
+
+
+def test_a_wrong_keyword_names_the_function():
+    with pytest.raises(TypeError, match=r"render\(\) got an unexpected keyword argument 'init'"):
+        render(tiny(), "forms:1", init="noise")

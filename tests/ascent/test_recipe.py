@@ -321,3 +321,8 @@ def test_names_of_earlier_versions_are_read() -> None:
         Recipe.from_json('{"keep": "worst"}')
     with pytest.raises(RecipeError, match="no field 'view'"):
         Recipe().replace(view="whole")
+
+
+def test_a_field_that_was_renamed_says_its_new_name():
+    with pytest.raises(RecipeError, match="'turns': it is called 'rotation_choices'"):
+        Recipe().replace(turns=(1.0,))

@@ -646,3 +646,19 @@ def test_only_the_recipes_that_are_offered_can_be_chosen(explore):
         UnitExplorer(tiny(), recipes=[])
     with pytest.raises(RecipeError, match="no recipe"):
         UnitExplorer(tiny(), recipes=["pek"])
+
+
+def test_labels_without_a_dataset_are_refused(explore):
+    # whoever gives names of classes so would lose them without a word
+    with pytest.raises(PeekError, match="class_names="):
+        explore(labels=["a", "b"])
+
+
+def test_a_comparison_of_a_closed_explorer_does_not_wait_for_ever(explore):
+    explorer = explore(playing=False)
+    comparison = explorer.compare(seeds=[0, 1])
+    explorer.close()
+    comparison.wait(timeout=60)
+    assert comparison.state == "closed"
+    with pytest.raises(PeekError, match="closed"):
+        explorer.compare(seeds=[0, 1])
