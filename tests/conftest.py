@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
 from .flaky import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
+
+LONG = ("test_notebooks.py", "zoo/test_network.py", "zoo/test_reference.py", "sheet/test_store.py")
+"""Files that take minutes; begun last, they would keep one process waiting for the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the long files first."""
+    here = Path(__file__).parent
+    items.sort(
+        key=lambda item: item.path.relative_to(here).as_posix() not in LONG if here in item.path.parents else True
+    )
+
 
 # Small networks gain nothing from more, and beside a busy process two threads are ten times slower than one.
 torch.set_num_threads(1)

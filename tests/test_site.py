@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 # Run with their own surroundings elsewhere.
 ELSEWHERE = {
     "engine.md": "tests/test_docs.py",
-    "evidence.md": "tests/evidence/test_page.py",
+    "evidence.md": "tests/evidence/test_docs.py",
     "keep.md": "tests/test_docs.py",
 }
 

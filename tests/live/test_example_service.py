@@ -212,7 +212,7 @@ def test_start_from_any_picture_needs_no_dataset(explore):
     explorer.wait(30)
     explorer.start_from(Image.new("L", (50, 40), 200))
     eventually(lambda: explorer.status["start"] == "a given picture")
-    with pytest.raises(PeekError, match="no image"):
+    with pytest.raises(PeekError, match="not an image"):
         explorer.start_from("a.jpg")
 
 
