@@ -181,9 +181,13 @@ class SheetService(Service[_Requests]):
 
     def leave(self) -> None:
         """Save what is not saved yet, and give the leases back."""
-        with contextlib.suppress(PeekError):
+        try:
             self._save_if_due(math.inf)
+        except PeekError as error:
+            # nobody looks at the panel any more
+            log.warning("The tags are not saved: %s", error)
         if self._current is not None:
+            # leases that stay behind run out by themselves
             with contextlib.suppress(PeekError):
                 self._current.scheduler.close()
 

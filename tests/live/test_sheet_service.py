@@ -2,6 +2,7 @@
 
 import gc
 import io
+import shutil
 import threading
 import time
 import weakref
@@ -269,6 +270,17 @@ def test_a_store_that_cannot_be_written_is_explained_in_the_panel(explore, page,
     assert watching.state()["state"] == "error"
     explorer.step_once()
     assert explorer.wait(20) == "paused"
+
+
+def test_tags_that_cannot_be_saved_at_the_end_are_warned_of(explore, page, tmp_path, caplog):
+    explorer = explore(layer="conv2", playing=False, sheet_store=tmp_path / "sheets")
+    watching = page(explorer)
+    eventually(lambda: watching.state()["state"] == "done", 60)
+    shutil.rmtree(tmp_path / "sheets")
+    (tmp_path / "sheets").write_text("no folder any more")
+    post(explorer, "tag", layer="conv2", units=[1], words=["dog"], on=True)
+    explorer.close()
+    assert "The tags are not saved" in caplog.text
 
 
 def test_two_explorers_on_one_store_share_the_work(explore, page, tmp_path, monkeypatch):
