@@ -144,7 +144,8 @@ class Environment:
         return None if code == NO_TESTS else code == 0
 
 
-TWO = ("-n", "2", "--dist", "loadfile")
+# In the order of tests/conftest.py, which has the long files first; by itself xdist has those with most tests first.
+TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 STEPS = ("lint", "fast", "unit", "browser", "docs")
 
 

@@ -13,16 +13,30 @@ from .flaky import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]
 
-LONG = ("test_notebooks.py", "zoo/test_network.py", "zoo/test_reference.py", "sheet/test_store.py")
-"""Files that take minutes; begun last, they would keep one process waiting for the other."""
+LONG = (
+    "test_notebooks.py",
+    "zoo/test_reference.py",
+    "zoo/test_network.py",
+    "sheet/test_store.py",
+    "test_batch.py",
+    "browser/test_for_everyone.py",
+    "browser/test_life.py",
+    "browser/test_dashboard.py",
+    "browser/test_compare_and_keep.py",
+    "browser/test_sheet.py",
+)
+"""Files that take minutes, the longest first; begun last, they would keep one process waiting for the other."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the long files first."""
     here = Path(__file__).parent
-    items.sort(
-        key=lambda item: item.path.relative_to(here).as_posix() not in LONG if here in item.path.parents else True
-    )
+
+    def rank(item: pytest.Item) -> int:
+        name = item.path.relative_to(here).as_posix() if here in item.path.parents else ""
+        return LONG.index(name) if name in LONG else len(LONG)
+
+    items.sort(key=rank)
 
 
 # Small networks gain nothing from more, and beside a busy process two threads are ten times slower than one.

@@ -16,7 +16,7 @@ from peek_widget.errors import PeekError
 from peek_widget.network import Network, Preprocess
 from peek_widget.network.preprocess import PreprocessFunction
 
-__all__ = ["AscentOptions", "Objectives", "as_objectives", "as_seeds", "with_options"]
+__all__ = ["AscentOptions", "Objectives", "as_objectives", "as_seeds", "named_unit", "with_options"]
 
 Objectives = Objective | str | Sequence[Objective | str]
 """An objective, or ``"layer:unit"`` for a unit as in Lucid; a list draws a batch, one picture for each."""
@@ -104,6 +104,16 @@ def as_objectives(network: Network, objective: object) -> tuple[Objective, ...]:
 
 
 def _unit(network: Network, text: str) -> Objective:
+    return unit_objective(network, *named_unit(network, text))
+
+
+def named_unit(network: Network, text: str) -> tuple[str, int]:
+    """Return the layer and the number of a unit given as ``"layer:unit"``.
+
+    Raises:
+        PeekError: if the text has another form.
+        LayerError, UnitError: if the network has no such layer or unit.
+    """
     layer, colon, unit = text.rpartition(":")
     if not colon or not (unit.isascii() and unit.isdigit()):
         raise PeekError(
@@ -111,7 +121,7 @@ def _unit(network: Network, text: str) -> Objective:
             "such as Channel(layer, unit)."
         )
     network.check_unit(layer, int(unit))
-    return unit_objective(network, layer, int(unit))
+    return layer, int(unit)
 
 
 def as_seeds(seed: object, count: int) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from peek_widget._encode import png_bytes
 from peek_widget._progress import progress_bar
 from peek_widget.ascent import Ascent, Recipe, Result, to_pil
+from peek_widget.ascent.arguments import named_unit
 from peek_widget.ascent.result import Origin
 from peek_widget.comparison.entries import Entry, entries
 from peek_widget.comparison.figure import figure
@@ -279,7 +280,7 @@ def compare(
 
     Args:
         model: a model, or a network already read; the model is neither run nor changed.
-        layer: name of the layer, or a module of the model; `""` is the model's output.
+        layer: name of the layer, or a module of the model; `""` is the model's output; or `"layer:unit"`.
         unit: number of the unit, from 0; not needed with `units`.
         recipes: 2 to 6 presets' names or Recipes. One of `recipes`, `seeds` and `units` is given.
         seeds: 2 to 6 numbers from 0.
@@ -301,6 +302,8 @@ def compare(
     """
     network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
     class_names = [str(name) for name in getattr(network.model_copy.original, "class_names", None) or ()]
+    if unit is None and isinstance(layer, str) and ":" in layer:
+        layer, unit = named_unit(network, layer)
     found, title = entries(
         network,
         network.layer(layer).name,

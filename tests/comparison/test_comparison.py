@@ -100,6 +100,13 @@ def test_classes(model):
     assert found.entries[1].objective == Logit(4)
 
 
+def test_a_unit_may_be_given_as_one_string(model):
+    one, other = compare(model, "2:3", seeds=[0, 1]), compare(model, "2", 3, seeds=[0, 1])
+    assert [entry.unit for entry in one.entries] == [entry.unit for entry in other.entries]
+    with pytest.raises(PeekError, match='give "layer:unit"'):
+        compare(model, "2:three", seeds=[0, 1])
+
+
 def test_classes_go_by_their_names(model):
     named = nn.Sequential(model)
     named.class_names = ["ant", "bee", "cat", "dog", "eel"]
