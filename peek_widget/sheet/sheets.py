@@ -71,7 +71,7 @@ def contact_sheet(
     the same and is seen through the same views in any sheet, on any machine.
 
     Args:
-        model: a model (neither run nor changed), a network already read, or a name of torchvision's.
+        model: a model (neither run nor changed), a network already read, or a name (see `zoo.by_name`).
         layer: name as in ``named_modules()``, or a module of the model; ``""`` is the model's output, its classes.
         recipe: a Recipe or a preset's name; left out, ``"peek"``.
         units: numbers of the units; left out, all of the layer.

@@ -1,23 +1,31 @@
-"""torchvision's networks by name, with their default weights."""
+"""Networks by name, with their weights: EfficientNet-Lite0, and torchvision's."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 
 from torch import nn
 
 from peek_widget.errors import ModelError
+from peek_widget.zoo.efficientnet_lite0 import efficientnet_lite0
 
 __all__ = ["by_name"]
 
+#: What torchvision does not have.
+_OURS: dict[str, Callable[[], nn.Module]] = {"efficientnet_lite0": efficientnet_lite0}
+
 
 def by_name(name: str) -> nn.Module:
-    """Load torchvision's model ``name`` with its default weights, in eval mode.
+    """Load a network with its weights, in eval mode: ``"efficientnet_lite0"``, or any of torchvision's classifiers.
 
-    ``.class_names``, ``.preprocess`` and ``.input_size`` are set from the metadata of the weights.
-    The weights are downloaded once, to the folder ``hub/checkpoints`` of torch's cache. Raises ModelError
-    for an unknown name, and where the weights can't be downloaded.
+    It has ``.class_names``, ``.preprocess`` and ``.input_size``, torchvision's from the metadata of the weights.
+    Those are downloaded once, to the folder ``hub/checkpoints`` of torch's cache; EfficientNet-Lite0's are never
+    downloaded (see :func:`~peek_widget.zoo.efficientnet_lite0`). Raises ModelError for an unknown name, and where there
+    are no weights.
     """
+    if name in _OURS:
+        return _OURS[name]()
     # Imported here: the bundled network loads without torchvision.
     from torchvision import models
 
@@ -25,11 +33,13 @@ def by_name(name: str) -> nn.Module:
 
     known = models.list_models(module=models)
     if name not in known:
-        near = difflib.get_close_matches(str(name).lower().replace("-", "_"), known, n=3, cutoff=0.5)
+        like = str(name).lower().replace("-", "_")
+        near = difflib.get_close_matches(like, [*_OURS, *known], n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
         raise ModelError(
-            f"torchvision has no classification model named {name!r}. {hint}"
-            "torchvision.models.list_models() lists the names; without any name the bundled network is taken."
+            f"There is no network named {name!r}. {hint}Possible are {', '.join(map(repr, _OURS))} and torchvision's "
+            "classification models (torchvision.models.list_models() lists their names); without any name the bundled "
+            "network is taken."
         )
     weights = models.get_model_weights(name).DEFAULT
     try:
@@ -43,7 +53,8 @@ def by_name(name: str) -> nn.Module:
             f"The weights of {name!r} could not be fetched ({type(error).__name__}: {error}). "
             f"Without network access, put the file {file} into {hub.get_dir()}/checkpoints (a damaged "
             f"file there has to be deleted first), or look at an untrained network with "
-            f"UnitExplorer(torchvision.models.{name}()), or take the bundled network: UnitExplorer()."
+            f"UnitExplorer(torchvision.models.{name}()), or take one that is never downloaded: "
+            "UnitExplorer('efficientnet_lite0') or the bundled network, UnitExplorer()."
         ) from error
     transforms = weights.transforms()
     model.class_names = tuple(weights.meta.get("categories", ()))
