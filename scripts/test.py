@@ -62,7 +62,8 @@ class Environment:
         constraints = ["--constraint", "constraints.txt"]
         if self.oldest:
             constraints = ["--constraint", self.write_oldest()]
-        run(self.python, "-m", "pip", "install", "--quiet", *constraints, *what)
+        # Python compiles what is imported when it is imported; compiling everything takes longer than some tests do.
+        run(self.python, "-m", "pip", "install", "--quiet", "--no-compile", *constraints, *what)
 
     def install_all(self) -> None:
         say("peek_widget and what its tests need")
