@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
+from peek_widget.network.padding import only_pads
 from peek_widget.network.preactivation import ActivationTracker, PreActivation
 from peek_widget.network.preprocess import Preprocess
 from peek_widget.network.receptive_field.layout import Layout, layouts
@@ -30,6 +31,8 @@ _NORMS = ("NativeBatchNorm", "NativeLayerNorm", "NativeGroupNorm", "CudnnBatchNo
 @dataclass(frozen=True)
 class Layer:
     """One layer that the model's forward runs and that has units.
+
+    A module that only pads its input (``nn.ZeroPad2d``) is none: its map is that of the layer before it.
 
     Attributes:
         name: as in ``model.named_modules()``; ``""`` is the model itself, its output. The second call of a module in
@@ -122,7 +125,9 @@ class _Output:
 
 
 @torch.enable_grad()
-def find_layers(model_copy: ModelCopy, channels: int, size: int, preprocess: Preprocess) -> tuple[list[Layer], int]:
+def find_layers(
+    model_copy: ModelCopy, channels: int, size: int, preprocess: Preprocess
+) -> tuple[list[Layer], dict[str, str | None], int]:
     """Run the copy's forward once, on a gray image, and list its layers in call order.
 
     Args:
@@ -132,7 +137,8 @@ def find_layers(model_copy: ModelCopy, channels: int, size: int, preprocess: Pre
         preprocess: what the image goes through before it is given to the model.
 
     Returns:
-        the layers, the last one the model's output; and the number of 2d convolutions in the forward.
+        the layers, the last one the model's output; the modules that only pad their input, each with the name of the
+        layer whose map that is, None for that of no listed layer; and the number of 2d convolutions in the forward.
 
     Raises:
         ModelError: if the forward's output does not depend on the image, or is not that of one image.
@@ -142,31 +148,44 @@ def find_layers(model_copy: ModelCopy, channels: int, size: int, preprocess: Pre
     # A clone, because a model may write into its input, and autograd forbids writing into a leaf.
     image = preprocess(image).to(model_copy.dtype).detach().requires_grad_().clone()
     run = _DryRun(image)
-    outputs = _run_forward(model_copy, image, run)
+    outputs, padded = _run_forward(model_copy, image, run)
     final = outputs[-1] if outputs and outputs[-1].name == OUTPUT else None
     if final is None or final.field is None:
         raise ModelError("its forward returns no tensor that depends on the image")
     if final.shape[0] != 1:
         raise ModelError(f"of one image of {size} px it made a batch of {final.shape[0]}, so that is not its size")
-    return _list_layers(outputs, final, size, run.activations.rectifiers), run.convolutions
+    found = _list_layers(outputs, final, size, run.activations.rectifiers)
+    listed = {layer.name for layer in found}
+    paddings = {name: before if before in listed else None for name, before in padded.items()}
+    return found, paddings, run.convolutions
 
 
-def _run_forward(model_copy: ModelCopy, image: Tensor, run: _DryRun) -> list[_Output]:
+def _run_forward(model_copy: ModelCopy, image: Tensor, run: _DryRun) -> tuple[list[_Output], dict[str, str | None]]:
+    """Run the forward; return what its modules returned, and for those that only pad whose map they were given."""
     outputs: list[_Output] = []
+    padded: dict[str, str | None] = {}
     names = {module: name for name, module in model_copy.module.named_modules()}
     calls: dict[str, int] = {}
+    made: dict[Any, str | None] = {}  # by the autograd node that made a tensor, the module that returned it
     handles = []
 
-    def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
         name = names[module]
         calls[name] = call = calls.get(name, 0) + 1
+        full_name = name if call == 1 else f"{name}@{call}"
         try:
             value = as_tensor(output, name)
         except LayerError:
             return  # it returns no tensor, so it has no units and is not listed
+        source = only_pads(module, name, inputs, value) if name != OUTPUT else None
+        if source is not None:
+            padded[full_name] = made.get(source.grad_fn)
+            made.setdefault(value.grad_fn, padded[full_name])
+            return
+        made[value.grad_fn] = full_name
         outputs.append(
             _Output(
-                name if call == 1 else f"{name}@{call}",
+                full_name,
                 type(module).__name__,
                 tuple(value.shape),
                 run.fields.of(value),
@@ -184,7 +203,7 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: _DryRun) -> list[_Ou
     finally:
         for handle in handles:
             handle.remove()
-    return outputs
+    return outputs, padded
 
 
 def _list_layers(outputs: list[_Output], final: _Output, size: int, rectifiers: set[int]) -> list[Layer]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, SupportsIndex
 
 import torch
@@ -39,6 +39,8 @@ class Network:
         channels: number of channels of the input image.
         input_size: side in pixels of the image that the model was read with: its own where that is known.
         preprocess: what an image in [0, 1] goes through before it is given to the model.
+        paddings: modules that are no layers because they only pad their input, each with the name of the layer whose
+            map they pad; None where that is no layer's (the image, say).
     """
 
     model_copy: ModelCopy
@@ -46,6 +48,7 @@ class Network:
     channels: int
     input_size: int
     preprocess: Preprocess
+    paddings: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def replica(
         self,
@@ -97,7 +100,7 @@ class Network:
                 ``model.modules()``) stands for its first call in the forward.
 
         Raises:
-            LayerError: if there is none, with similar names; or if the forward never runs it.
+            LayerError: if there is none, with similar names; if the forward never runs it, or it only pads its input.
         """
         by_name = self._by_name
         if isinstance(name, nn.Module):
@@ -114,8 +117,8 @@ class Network:
             resolved = torchvision_name(name)
         if resolved in by_name:
             return by_name[resolved]
-        if resolved is not None and "@" not in resolved:
-            raise self._not_run(name)
+        if resolved is not None and ("@" not in resolved or resolved in self.paddings):
+            raise self._not_listed(name, resolved)
         raise LayerError(f"The model has no layer {name!r}; {self._similar(name)}")
 
     def _layer_of_module(self, module: nn.Module) -> Layer:
@@ -127,10 +130,22 @@ class Network:
                 f"lists all {len(self._by_name)}."
             )
         if name not in self._by_name:
-            raise self._not_run(name)
+            raise self._not_listed(name, name)
         return self._by_name[name]
 
-    def _not_run(self, name: str) -> LayerError:
+    def _not_listed(self, name: str, found: str) -> LayerError:
+        """Return why a module of the model is no layer.
+
+        Args:
+            name: the name that was given for it.
+            found: its name in the model.
+        """
+        if found in self.paddings:
+            before = self.paddings[found]
+            what, instead = "what it is given", f"name another; {self._similar(name)}"
+            if before is not None:
+                what, instead = f"the map of {before!r}, the layer before it", f"name {before!r} instead."
+            return LayerError(f"{name!r} is no layer with units of its own, it only pads {what}: {instead}")
         return LayerError(
             f"The layer {name!r} is in the model, but has no units that can be drawn: its forward never runs it, "
             f"or it returns no map and no vector. Possible are {self._similar(name)}"
@@ -298,7 +313,7 @@ def read(
     # An argument is taken as it is; an attribute may mean something else, such as 784 for 28 x 28.
     for size in (stated,) if input_size is not None else (own, *_SIZES) if own is not None else _SIZES:
         try:
-            found, convolutions = find_layers(model_copy, channels, size, found_preprocess)
+            found, paddings, convolutions = find_layers(model_copy, channels, size, found_preprocess)
             break
         except Exception as error:
             first_error = first_error or error
@@ -320,11 +335,11 @@ def read(
             # A network with receptive fields of 20 px was not made for 224 px: drawn at that size, a unit would fill a
             # hundredth of the picture.
             try:
-                found, _ = find_layers(model_copy, channels, smaller, found_preprocess)
+                found, paddings, _ = find_layers(model_copy, channels, smaller, found_preprocess)
                 size = smaller
             except Exception:
                 pass  # its last layers fix the size at 224 px, which is an answer too
-    return Network(model_copy, tuple(found), channels, size, found_preprocess)
+    return Network(model_copy, tuple(found), channels, size, found_preprocess, paddings)
 
 
 def layers(
