@@ -2,7 +2,7 @@
 
 from peek_widget.errors import DatasetError, EvidenceStoreError
 from peek_widget.evidence.activations import activations
-from peek_widget.evidence.crops import Crop, activation_map
+from peek_widget.evidence.crops import Crop, activation_map, find_focus
 from peek_widget.evidence.evidence import (
     Evidence,
     EvidenceError,
@@ -17,6 +17,7 @@ from peek_widget.evidence.passes import EvidencePass, Progress
 from peek_widget.evidence.scores import score_pictures
 from peek_widget.evidence.survey import Survey, survey
 from peek_widget.evidence.top_crops import top_crops
+from peek_widget.network.receptive_field.effective import EffectiveField, effective_field
 from peek_widget.network.receptive_field.field_map import FieldMap, field_map, measured_field
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Crop",
     "DatasetError",
     "DatasetStatistics",
+    "EffectiveField",
     "Evidence",
     "EvidenceError",
     "EvidencePass",
@@ -37,7 +39,9 @@ __all__ = [
     "UnitEvidence",
     "activation_map",
     "activations",
+    "effective_field",
     "field_map",
+    "find_focus",
     "load_evidence",
     "measured_field",
     "score_pictures",

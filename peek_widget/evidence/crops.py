@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,14 +11,21 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from peek_widget.errors import DatasetError
+from peek_widget.errors import DatasetError, EvidenceStoreError
 from peek_widget.evidence.dataset import Label, UnreadableError
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.prepare import to_picture
 from peek_widget.network import Network
+from peek_widget.network.receptive_field.effective import EffectiveField, effective_field
 
-__all__ = ["Crop", "activation_map"]
+__all__ = ["WIDE", "Crop", "activation_map", "find_focus"]
 
+WIDE = 0.6
+"""Share of the input's area from which on a receptive field says little about where the influence is."""
+
+# Share of the unit's range by which the activation found in the pass and that of another forward may differ: more than
+# what other batches, threads or devices change, less than what other weights do.
+_SAME = 0.02
 _FEW_PIXELS = 24  # a patch smaller than this is enlarged so that its pixels are seen as squares
 
 
@@ -72,6 +80,51 @@ class Crop:
         return (left + x) * across, (top + y) * down, (right + x) * across, (bottom + y) * down
 
     @property
+    def focus(self) -> tuple[int, int, int, int]:
+        """The part of the image that has influence: (left, top, right, bottom) in its pixels, as ``box``.
+
+        ``box`` is the receptive field, which *can* have influence; in a deep network it is often the whole image. The
+        focus is the smallest box that holds 95 % of the energy (the squared gradient) of the unit's activation at this
+        position on this image, see :mod:`peek_widget.network.receptive_field.effective`. One forward and one backward
+        when it is first asked for, none later. Where the gradient is zero, it is ``box``, with a warning.
+
+        Raises:
+            DatasetError: if the image can't be read any more.
+            EvidenceStoreError: if the model's weights have changed since the pass.
+            PeekError: if the model is not at hand, since the evidence was loaded from a file; say which it is with
+                ``evidence.attach(dataset, model=model)``.
+        """
+        field = self._example_index.focuses.compute(self._key, lambda network: _find_focus(network, self))
+        found = self.focus_of(field)
+        if found is None:
+            warnings.warn(
+                f"Unit {self.unit} of {self.layer!r} has no gradient at this position of {self.name!r}: crop.focus is "
+                "the whole receptive field.",
+                stacklevel=2,
+            )
+        return found or self.box
+
+    @property
+    def known_focus(self) -> EffectiveField | None:
+        """The effective field that ``focus`` comes from, if it was computed before; None if not."""
+        return self._example_index.focuses.known(self._key)
+
+    def focus_of(self, field: EffectiveField) -> tuple[int, int, int, int] | None:
+        """Return an effective field, as :func:`find_focus` found it, in pixels of the image; None if it has no box."""
+        if field.box is None:
+            return None
+        return self._example_index.preparer.placement(self.size).box(field.box, self.size)
+
+    @property
+    def wide(self) -> bool:
+        """Whether the receptive field covers more than 60 % of the network's input, so that ``box`` says little."""
+        return self._example_index.fields[self.layer].share > WIDE
+
+    @property
+    def _key(self) -> tuple[str, int, str, tuple[int, int]]:
+        return self.layer, self.unit, self.name, self.position
+
+    @property
     def image(self) -> Image.Image:
         """The patch: the receptive field, cut from the image in the resolution in which it is stored.
 
@@ -91,18 +144,36 @@ class Crop:
         """Return the patch (``image``) with its longer side ``size`` pixels long."""
         return _resized(self.image, size)
 
-    def boxed(self, size: int | None = None, color: str = "#ff3b30") -> Image.Image:
+    def focused(self, size: int | None = None) -> Image.Image:
+        """Return the focus, cut from the image as it is stored.
+
+        Args:
+            size: longer side in pixels to resize to; left out, its own.
+
+        Raises:
+            PeekError: see ``focus``.
+        """
+        return _resized(self.whole().crop(self.focus), size)
+
+    def boxed(
+        self,
+        size: int | None = None,
+        color: str = "#ff3b30",
+        *,
+        box: tuple[float, float, float, float] | None = None,
+    ) -> Image.Image:
         """Return the whole image with the receptive field outlined.
 
         Args:
             size: longer side in pixels to resize to; left out, the image's own.
             color: color of the outline, any that Pillow knows.
+            box: what is outlined instead, in pixels of the image: ``crop.boxed(box=crop.focus)``.
         """
         image = self.whole().convert("RGB")
         full = image.size
         image = _resized(image, size)
         x, y = image.width / full[0], image.height / full[1]
-        left, top, right, bottom = self.box
+        left, top, right, bottom = box or self.box
         width = max(1, round(max(image.size) / 100))
         draw = ImageDraw.Draw(image)
         corners = [left * x, top * y, max(left * x, right * x - 1), max(top * y, bottom * y - 1)]
@@ -171,3 +242,49 @@ def activation_map(network: Network, crop: Crop) -> Tensor:
     image = image if crop._example_index.preparer.prepared else network.preprocess(image)
     values = network.run(image, [crop.layer])[crop.layer]
     return (values[0, crop.unit] if values.ndim == 4 else values[0, crop.unit][None, None]).float().cpu()
+
+
+def find_focus(network: Network, crop: Crop) -> EffectiveField:
+    """Find where in a crop's image the unit has its gradient, in pixels of the network's input.
+
+    ``crop.focus`` is the same in pixels of the image, where the evidence knows its model. What was found is kept with
+    the evidence, so that the second call costs nothing.
+
+    Args:
+        network: the model that the pass was made with, as ``peek_widget.network.read`` gives it.
+        crop: the example that says which layer, unit, image and position.
+
+    Raises:
+        DatasetError: if the image can't be read any more.
+        LayerError, UnitError: if the network has no such layer or unit.
+        EvidenceStoreError: if it is another network than the pass was made with, or its weights have changed.
+    """
+    focuses = crop._example_index.focuses
+    found = focuses.known(crop._key)
+    if found is None:
+        found = _find_focus(network, crop)
+        focuses.keep(crop._key, found)
+    return found
+
+
+def _find_focus(network: Network, crop: Crop) -> EffectiveField:
+    preparer, index = crop._example_index.preparer, crop._example_index.layers[crop.layer]
+    network.check_unit(crop.layer, crop.unit)
+    mine, theirs = (network.channels, network.layer(crop.layer).size), (preparer.channels, index.size)
+    if mine != theirs:
+        raise EvidenceStoreError(
+            f"The crop is of a network whose images have {theirs[0]} channels and whose layer {crop.layer!r} has a map "
+            f"of {theirs[1][0]} x {theirs[1][1]} positions; this one has {mine[0]} and {mine[1][0]} x {mine[1][1]}: "
+            "give the network that the pass was made with, read with the same input_size."
+        )
+    position = crop.position if network.layer(crop.layer).spatial else None
+    field = effective_field(network, crop.layer, crop.unit, crop.input(), position, preprocessed=preparer.prepared)
+    with crop._example_index.lock:
+        spread = float(index.top.value[crop.unit, 0] - index.bottom.value[crop.unit, 0])
+    if abs(field.activation - crop.activation) > _SAME * max(abs(field.activation), abs(crop.activation), spread):
+        raise EvidenceStoreError(
+            f"In the pass the activation of unit {crop.unit} of {crop.layer!r} on {crop.name!r} was "
+            f"{crop.activation:.4g}, with this network it is {field.activation:.4g}: it is another network, or its "
+            "weights or its preprocessing have changed. Gather the evidence anew with top_crops."
+        )
+    return field

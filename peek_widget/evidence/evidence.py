@@ -17,7 +17,7 @@ from peek_widget.evidence.example_index import Detail, ExampleIndex
 from peek_widget.evidence.layer_index import Histogram
 from peek_widget.evidence.measures import DatasetStatistics
 from peek_widget.evidence.store import read_index, write_index
-from peek_widget.network import Network
+from peek_widget.network import ModelCopy, Network, read
 from peek_widget.network.fingerprint import fingerprint
 from peek_widget.network.receptive_field.field_map import FieldMap
 
@@ -261,13 +261,27 @@ class Evidence(dict[str, LayerEvidence]):
         """Dataset that the images of crops are read from; None after loading from a file without one."""
         return self.example_index.source
 
-    def attach(self, dataset: DatasetLike) -> Evidence:
-        """Say where the images are, after loading from a file. Returns itself.
+    def attach(
+        self, dataset: DatasetLike | None = None, *, model: nn.Module | ModelCopy | Network | None = None
+    ) -> Evidence:
+        """Say where the images are, or which model it is, after loading from a file. Returns itself.
+
+        Args:
+            dataset: where the images are.
+            model: the model that the evidence was gathered with, which a crop's ``focus`` needs; a Network where it was
+                gathered with a preprocessing or on a device that are not the model's own.
 
         Raises:
             DatasetError: if the dataset can't be read.
+            EvidenceStoreError: if the evidence was gathered with other weights.
         """
-        self.example_index.source = read_source(dataset)
+        if dataset is not None:
+            self.example_index.source = read_source(dataset)
+        if model is not None:
+            for layer in list(self.values())[:1]:
+                layer.check_model(model.original if isinstance(model, ModelCopy) else model)
+            network = model if isinstance(model, Network) else read(model, self.example_index.preparer.size)
+            self.example_index.focuses.use(network)
         return self
 
     def save(self, path: str | Path) -> None:
@@ -279,33 +293,46 @@ class Evidence(dict[str, LayerEvidence]):
         write_index(self.example_index, path)
 
     @classmethod
-    def load(cls, path: str | Path, dataset: DatasetLike | None = None) -> Evidence:
+    def load(
+        cls,
+        path: str | Path,
+        dataset: DatasetLike | None = None,
+        *,
+        model: nn.Module | ModelCopy | Network | None = None,
+    ) -> Evidence:
         """Load evidence from a file that :meth:`save` wrote.
 
         Args:
             path: the file.
             dataset: where the images are; without it there is everything but the images themselves.
+            model: the model that it was gathered with; see :meth:`attach`.
 
         Raises:
-            EvidenceStoreError: if the file is missing, damaged, or holds something else.
+            EvidenceStoreError: if the file is missing, damaged, or holds something else; or if the model has other
+                weights.
             DatasetError: if the dataset can't be read.
         """
-        evidence = cls(read_index(path))
-        return evidence if dataset is None else evidence.attach(dataset)
+        return cls(read_index(path)).attach(dataset, model=model)
 
 
-def load_evidence(path: str | Path, dataset: DatasetLike | None = None) -> Evidence:
+def load_evidence(
+    path: str | Path,
+    dataset: DatasetLike | None = None,
+    *,
+    model: nn.Module | ModelCopy | Network | None = None,
+) -> Evidence:
     """Load evidence from a file that :meth:`Evidence.save` wrote; the same as :meth:`Evidence.load`.
 
     Args:
         path: the file.
         dataset: where the images are; without it there is everything but the images themselves.
+        model: the model that it was gathered with, which a crop's ``focus`` needs; see :meth:`Evidence.attach`.
 
     Raises:
-        EvidenceStoreError: if the file is missing, damaged, or holds something else.
+        EvidenceStoreError: if the file is missing, damaged, or holds something else; or the model has other weights.
         DatasetError: if the dataset can't be read.
     """
-    return Evidence.load(path, dataset)
+    return Evidence.load(path, dataset, model=model)
 
 
 class EvidenceError(PeekError):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from peek_widget.evidence.dataset import Label, Source
+from peek_widget.evidence.focuses import Focuses
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded
 from peek_widget.evidence.prepare import Preparer
@@ -87,6 +88,7 @@ class ExampleIndex:
         reasons: why, by name, for the first :data:`MAX_REASONS` of these.
         label_counts: number of images of each label taken in.
         details: what is kept of each image that has a crop, by its number.
+        focuses: effective fields of crops that were asked for, and the model that gives them.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class ExampleIndex:
         self.reasons: dict[str, str] = {}
         self.label_counts: Counter[Label] = Counter()
         self.details: dict[int, Detail] = {}
+        self.focuses: Focuses = Focuses()
         self._prune_above = 0
 
     def add_skipped(self, item: Loaded, identity: int) -> None:

@@ -160,6 +160,7 @@ class EvidencePass:
             self.example_index = self._new_index(k, per_image, preparer, fingerprint)
         else:
             self.example_index = self._resumed_index(earlier.example_index, k, per_image, preparer, fingerprint)
+        self.example_index.focuses.use(self.network)
         self.evidence: Evidence = Evidence(self.example_index)
         self.error: BaseException | None = None
         self._stop = threading.Event()

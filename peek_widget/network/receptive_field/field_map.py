@@ -84,6 +84,14 @@ class FieldMap:
         )
 
     @property
+    def share(self) -> float:
+        """Share of the input's area that the field of a central position covers, from 0 to 1."""
+        if self.kind == "whole":
+            return 1.0
+        height, width = (min(size / self.input_size, 1.0) for size in self.size)
+        return height * width
+
+    @property
     def covered(self) -> tuple[float, float, float, float]:
         """Part of the input (left, top, right, bottom) that the map covers, each position one stride of it."""
         if self.kind == "whole":

@@ -1,0 +1,194 @@
+"""The effective receptive field: where, on one image, the gradient of a unit at one position is.
+
+The receptive field is what *can* have influence. Deep networks have theoretical fields larger than the image, and most
+of such a field has next to none: the influence of its pixels falls off like a Gaussian from the center, whose width
+grows with the square root of the depth (Luo, Li, Urtasun & Zemel 2016, "Understanding the Effective Receptive Field in
+Deep Convolutional Neural Networks", arXiv 1701.04128).
+
+Luo et al. average gradients over images, to describe a layer. Here it is one unit on one image: the energy of a pixel
+is the squared gradient of the activation by it, summed over the channels, and the effective field is the
+smallest box that holds 95 % of the energy:
+
+    argmin over boxes B of area(B)   such that   sum over p in B of |dy/dx_p|^2  >=  0.95 * sum over p of |dy/dx_p|^2
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from peek_widget.errors import PeekError, UnitError
+from peek_widget.network import Network
+
+__all__ = ["SHARE", "EffectiveField", "effective_field", "gradient_energy", "smallest_box"]
+
+SHARE = 0.95
+"""Share of the gradient's energy that lies in an effective field."""
+
+# Boxes have their edges on a grid of so many cells at most in each direction, laid over the part with any gradient: the
+# search is then quick beside the backward, and no eye sees a difference.
+_CELLS = 64
+
+
+@dataclass(frozen=True)
+class EffectiveField:
+    """The effective receptive field of a unit at one position, on one image.
+
+    Attributes:
+        box: (left, top, right, bottom) in pixels of the network's input, half-open; None where the gradient is zero
+            everywhere (or not finite), which says nothing about where the influence is.
+        activation: activation of the unit at the position on this image, before the ReLU.
+    """
+
+    box: tuple[float, float, float, float] | None
+    activation: float
+
+    @property
+    def side(self) -> float | None:
+        """Side in pixels of the square with the area of the box; None where there is no box."""
+        if self.box is None:
+            return None
+        left, top, right, bottom = self.box
+        return math.sqrt((right - left) * (bottom - top))
+
+
+def effective_field(
+    network: Network,
+    layer: str,
+    unit: int,
+    image: Tensor,
+    position: tuple[int, int] | None = None,
+    *,
+    preprocessed: bool = False,
+    share: float = SHARE,
+) -> EffectiveField:
+    """Find the effective receptive field of a unit on an image: one forward and one backward.
+
+    Args:
+        network: the model.
+        layer: name of the unit's layer. Of a vector (a class), the field is where the whole image has influence.
+        unit: number of the unit.
+        image: ``[C, H, W]`` in [0, 1], of any size at which the layer can be computed.
+        position: (row, column) on the layer's feature map of this image; None for where the unit is most active.
+        preprocessed: whether the image already is what the network takes.
+        share: share of the gradient's energy that the box holds, above 0 and up to 1.
+
+    Raises:
+        LayerError: if there is no such layer.
+        UnitError: if there is no such unit or position.
+        PeekError: if that is no image, or the share is not possible.
+    """
+    energy, activation = gradient_energy(network, layer, unit, image, position, preprocessed=preprocessed)
+    return EffectiveField(smallest_box(energy, share), activation)
+
+
+# A tensor made in inference mode takes part in no backward; neither does one that is made of it there.
+@torch.inference_mode(False)
+def gradient_energy(
+    network: Network,
+    layer: str,
+    unit: int,
+    image: Tensor,
+    position: tuple[int, int] | None = None,
+    *,
+    preprocessed: bool = False,
+) -> tuple[Tensor, float]:
+    """Compute the energy of a unit's gradient by each pixel of an image, and the unit's activation.
+
+    Args:
+        network, layer, unit, image, position, preprocessed: see :func:`effective_field`.
+
+    Returns:
+        ``[H, W]`` float64 on the CPU, the squared gradient summed over the channels of the network's input; and the
+        activation at the position, before the ReLU.
+
+    Raises:
+        LayerError, UnitError, PeekError: see :func:`effective_field`.
+    """
+    network.check_unit(layer, unit)
+    if image.ndim != 3 or image.shape[0] != network.channels:
+        raise PeekError(f"An image of shape {tuple(image.shape)} was given: it must be [{network.channels}, H, W].")
+    given = image[None].to(network.model_copy.device).float().clone()
+    with torch.no_grad():
+        given = given if preprocessed else network.preprocess(given)
+    with torch.enable_grad():
+        given = given.detach().requires_grad_()
+        # A clone, because a model may write into its input, and autograd forbids writing into a leaf.
+        values = network.run(given.clone(), [layer])[layer][0, unit]
+        if values.ndim == 0:
+            value = values
+        elif position is None:
+            value = values.flatten()[values.detach().argmax()]
+        else:
+            height, width = values.shape
+            if not (0 <= position[0] < height and 0 <= position[1] < width):
+                raise UnitError(
+                    f"Layer {layer!r} has a map of {height} x {width} positions on this image; {tuple(position)} is "
+                    "none of them."
+                )
+            value = values[position[0], position[1]]
+        gradient = None
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value, given, allow_unused=True)
+    if gradient is None:
+        return torch.zeros(given.shape[2:], dtype=torch.float64), float(value.detach())
+    return gradient[0].double().square().sum(dim=0).cpu(), float(value.detach())
+
+
+def smallest_box(energy: Tensor, share: float = SHARE) -> tuple[float, float, float, float] | None:
+    """Find the smallest box that holds a share of the energy; exactly, on a grid of at most 64 x 64 cells.
+
+    Why the smallest box, and not one about the centroid or between quantiles of rows and columns: a little energy far
+    away on one side draws the centroid towards it and moves a quantile, which leaves out as much on every side; the
+    smallest box leaves out whichever parts hold least for their area.
+
+    Args:
+        energy: ``[H, W]``, not negative.
+        share: share of the sum, above 0 and up to 1.
+
+    Returns:
+        (left, top, right, bottom), half-open; None where there is no energy, or it is not finite.
+
+    Raises:
+        PeekError: if the share is not possible.
+    """
+    if not 0.0 < share <= 1.0:
+        raise PeekError(f"share={share!r}: give the share of the gradient's energy, above 0 and up to 1.")
+    energy = energy.double()
+    total = float(energy.sum())
+    if not total > 0.0 or not math.isfinite(total):
+        return None
+    rows, columns = energy.any(dim=1).nonzero().flatten(), energy.any(dim=0).nonzero().flatten()
+    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    part = energy[top:bottom, left:right]
+    cell = -(-max(part.shape) // _CELLS)
+    edges = [torch.arange(0, side + cell, cell).clamp(max=side).unique() for side in part.shape]
+    # sums[i, j]: energy above edge i and left of edge j
+    sums = torch.nn.functional.pad(part.cumsum(0).cumsum(1), (1, 0, 1, 0))[edges[0]][:, edges[1]]
+    target = share * total * (1.0 - 1e-9)
+    best, found = math.inf, (0, 0, 0, 0)
+    for high in range(len(edges[0]) - 1):
+        # [lower edge, right edge]: energy between this upper edge and the lower one, left of the right one
+        strips = (sums[high + 1 :] - sums[high]).contiguous()
+        reached = torch.searchsorted(strips, (strips + target).contiguous())
+        enough = reached < len(edges[1])
+        if not enough.any():
+            break
+        widths = edges[1][reached.clamp(max=len(edges[1]) - 1)] - edges[1]
+        areas = (edges[0][high + 1 :] - edges[0][high])[:, None] * widths
+        areas = torch.where(enough, areas.double(), math.inf)
+        least = int(areas.argmin())
+        if float(areas.flatten()[least]) < best:
+            best = float(areas.flatten()[least])
+            low, start = divmod(least, len(edges[1]))
+            found = (start, high, int(reached[low, start]), high + 1 + low)
+    first, high, last, low = found
+    return (
+        float(left + edges[1][first]),
+        float(top + edges[0][high]),
+        float(left + edges[1][last]),
+        float(top + edges[0][low]),
+    )
