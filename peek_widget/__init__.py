@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from peek_widget.explorer import UnitExplorer
     from peek_widget.game.page import GuessingGame
     from peek_widget.live.comparison_service import LiveComparison
+    from peek_widget.live.history import HistoryPoint
     from peek_widget.sheet import (
         Agreement,
         ContactSheet,
@@ -94,6 +95,7 @@ __all__ = [
     "EvidenceStoreError",
     "FileError",
     "GuessingGame",
+    "HistoryPoint",
     "Layer",
     "LayerError",
     "LayerEvidence",
@@ -173,6 +175,10 @@ def __getattr__(name: str) -> Any:
         from peek_widget.live.comparison_service import LiveComparison
 
         return LiveComparison
+    if name == "HistoryPoint":
+        from peek_widget.live.history import HistoryPoint
+
+        return HistoryPoint
     if name in _OF_SHEET:
         from peek_widget import sheet
 

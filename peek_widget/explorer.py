@@ -41,6 +41,7 @@ from peek_widget.live.control_sync import ControlSync
 from peek_widget.live.controls import CONTROL_NAMES, CONTROLS, recipe_name
 from peek_widget.live.export import code
 from peek_widget.live.front_end import poster
+from peek_widget.live.history import HistoryPoint, unpack
 from peek_widget.live.initial_controls import initial_controls
 from peek_widget.live.model_source import ModelSource
 from peek_widget.live.routes import make_router
@@ -109,6 +110,11 @@ class UnitExplorer(anywidget.AnyWidget):
     **their observers run in the worker's thread**, between two steps. An observer that raises stops the run, with its
     error in `status`.
 
+    `activation` is the still activation of the picture: of the picture itself, without the random views of the steps
+    (:mod:`peek_widget.ascent.still` has the rule), as sheet, comparison and gauge have it. It is measured a few times a
+    second while the run goes on, so that it may be of a picture of some steps ago, and of the very picture shown
+    wherever the run stands still. 0 before the first measurement, NaN where an objective can't be measured.
+
     With a `dataset`, a thread beside the worker runs a pass over the images for each layer that is shown, one after
     the other, and yields to the main run. A problem of the dataset is shown in the panel (and in `evidence_status`),
     and the explorer goes on drawing. `crops` is what the pass has found for the unit shown. Two more traits can be
@@ -117,10 +123,10 @@ class UnitExplorer(anywidget.AnyWidget):
     - `evidence_status`: progress of the pass: `state` ("waiting", "running", "stopped", "done", "given", "error"),
       `text`, `problem` (a sentence, or ""), `layer`, `unit`, `images` (processed) and `total`; {} without a dataset.
     - `gauge`: comparison of the picture with the real images, all pre-ReLU and at the position with the highest
-      activation: `activation`, the still activation of the picture; `lowest`, `median`, `high` (99th percentile) and
-      `best` of the images; `activation_ratio`, the first divided by the last (None where `best` is not above zero);
-      `text`; and, once the run has ended, `score` (`rank` of the unit in its layer on its own picture, `units`,
-      `robustness`, `activation_ratio`, `text`). {} before the first image.
+      activation: `activation`, that of the picture, the same number as the trait; `lowest`, `median`, `high` (99th
+      percentile) and `best` of the images; `activation_ratio`, the first divided by the last (None where `best` is not
+      above zero); `text`; and, once the run has ended, `score` (`rank` of the unit in its layer on its own picture,
+      `units`, `robustness`, `activation_ratio`, `text`). {} before the first image.
 
     The panel "All units of this layer" draws every unit, those in view first, and yields to the main run; `sheet` is
     what is drawn so far. Its tags are the trait `tags`, `{layer: {unit as text: [words]}}`, an empty list for a unit
@@ -289,6 +295,15 @@ class UnitExplorer(anywidget.AnyWidget):
             TimeoutError: if it still runs after `timeout` seconds.
         """
         return self._parts.run.wait(timeout)
+
+    @property
+    def history(self) -> list[HistoryPoint]:
+        """The activation curve of the run: points with `step`, `activation`, `lowest` and `highest`.
+
+        `activation` is the picture's own (NaN at steps at which it was not measured), `lowest` and `highest` are what
+        the network made of the random views. There are at most 256 points: in a longer run one stands for some steps.
+        """
+        return unpack(self._parts.front_end["_history"])
 
     @property
     def checkpoint_steps(self) -> list[int]:

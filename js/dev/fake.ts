@@ -199,7 +199,8 @@ async function tick(): Promise<void> {
     step += 1;
     n += 1;
     const activation = -3 + 40 * (1 - Math.exp(-step / 40)) + Math.sin(step / 3) * 1.5;
-    points.push(step, activation);
+    const view = activation + 12 * (Math.random() - 0.7);
+    points.push(step, step % 6 === 1 ? activation : Number.NaN, view, view);
     const unit = state.unit as number;
     const image = pen.createImageData(224, 224);
     const sharp = 4 + step / 12;

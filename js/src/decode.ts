@@ -35,19 +35,25 @@ export function bytesOf(value: Binary | null | undefined): Uint8Array<ArrayBuffe
   return new Uint8Array(value);
 }
 
+/** A point of the curve: a step, or some consecutive ones. */
 export interface HistoryPoint {
   step: number;
+  /** That of the picture itself; NaN where it was not measured. */
   activation: number;
+  /** The lowest and the highest value that the random views had. */
+  low: number;
+  high: number;
 }
 
-/** `history` is little-endian float32 pairs; the view may start at any byte, which rules Float32Array out. */
+/** `_history` is rows of little-endian float32; the view may start at any byte, which rules Float32Array out. */
 export function readHistory(value: Binary | null | undefined): HistoryPoint[] {
   const bytes = bytesOf(value);
   if (!bytes) return [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const points: HistoryPoint[] = [];
-  for (let at = 0; at + 8 <= view.byteLength; at += 8) {
-    points.push({ step: view.getFloat32(at, true), activation: view.getFloat32(at + 4, true) });
+  for (let at = 0; at + 16 <= view.byteLength; at += 16) {
+    const field = (index: number): number => view.getFloat32(at + 4 * index, true);
+    points.push({ step: field(0), activation: field(1), low: field(2), high: field(3) });
   }
   return points;
 }

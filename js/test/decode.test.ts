@@ -8,14 +8,14 @@ function history(offset: number, ...numbers: number[]): DataView {
 }
 
 test.each([0, 1, 3])("history is read from a view that starts at byte %i", (offset) => {
-  expect(readHistory(history(offset, 1, -2.5, 2, 4))).toEqual([
-    { step: 1, activation: -2.5 },
-    { step: 2, activation: 4 },
+  expect(readHistory(history(offset, 1, -2.5, -3, -1, 2, Number.NaN, 4, 5))).toEqual([
+    { step: 1, activation: -2.5, low: -3, high: -1 },
+    { step: 2, activation: Number.NaN, low: 4, high: 5 },
   ]);
 });
 
-test("half a pair at the end of the history is left out", () => {
-  expect(readHistory(history(0, 1, 2, 3))).toHaveLength(1);
+test("half a row at the end of the history is left out", () => {
+  expect(readHistory(history(0, 1, 2, 3, 4, 5, 6))).toHaveLength(1);
   expect(readHistory(null)).toEqual([]);
 });
 

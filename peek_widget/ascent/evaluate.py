@@ -19,7 +19,7 @@ from peek_widget.ascent.views import ViewGeometry, Window
 from peek_widget.errors import AscentError, PeekError
 from peek_widget.network import Network
 
-__all__ = ["LARGE", "Evaluation", "Evaluator", "Group"]
+__all__ = ["LARGE", "Evaluation", "Evaluator", "Group", "objective_value"]
 
 # Batched convolution kernels round differently from those for one picture, and a picture that is still nearly flat is
 # full of ties that a rounding decides: the first steps go through the network one picture at a time.
@@ -138,7 +138,7 @@ class Evaluator:
                 outputs = self._network.run(self._network.preprocess(shown), group.layers)
                 total = leaf.new_zeros(())
                 for index, member in enumerate(members):
-                    value, terms[member] = _value(self._bound[member], outputs, self._recipe.n_views, index)
+                    value, terms[member] = objective_value(self._bound[member], outputs, self._recipe.n_views, index)
                     activations[member] = value.detach()
                     total = total + value
                 if not total.requires_grad:
@@ -201,7 +201,7 @@ _ZERO_GRADIENT = (
 )
 
 
-def _value(
+def objective_value(
     objective: Objective, activations: Mapping[str, Tensor], n_views: int, index: int
 ) -> tuple[Tensor, Mapping[str, float]]:
     """Return an objective's value for one picture of a group, mean over its views; and the value of each of its terms.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from PIL import Image as PILImage
 from torch import Tensor
 
 from peek_widget.ascent import provenance
 from peek_widget.ascent.pictures import to_pil
 from peek_widget.ascent.provenance import Origin
+from peek_widget.ascent.still import still_activation
 from peek_widget.errors import PeekError
 
 __all__ = ["Origin", "Result", "Step"]
@@ -46,7 +49,7 @@ class Step:
 
     @property
     def activation(self) -> float:
-        """The first objective's value."""
+        """The first objective's value; what the finished picture itself does is :attr:`Result.activation`."""
         return float(self.activations[0])
 
 
@@ -57,7 +60,8 @@ class Result:
     Attributes:
         images: float32 ``[N, C, S, S]`` in [0, 1]: the last pictures, or each one's best by the recipe's
             ``return_best``.
-        history: every step's activations, ``[steps, N]``.
+        history: every step's activations, ``[steps, N]``: means over its random views, see :class:`Step`. What the
+            pictures themselves do is in :attr:`activations`.
         alpha: ``[N, 1, S, S]`` in [0, 1], where the gradients were; None unless the recipe's ``alpha`` asks for it.
         terms: those of the last :class:`Step`.
         interrupted: whether Ctrl-C ended the run before its last step.
@@ -81,6 +85,30 @@ class Result:
         """The first picture, ``[C, S, S]`` in [0, 1]."""
         return self.images[0]
 
+    @functools.cached_property
+    def activations(self) -> Tensor:
+        """Still activation of each picture, ``[N]``: shown to the network once, without random views.
+
+        It is what the explorer shows and what can be compared with real images (:mod:`peek_widget.ascent.still` has the
+        rule). Measured at the first access, by the model's weights of then.
+
+        Raises:
+            PeekError: if it is not known what the result was drawn from.
+        """
+        origin = self._known_origin("activations")
+        pairs = zip(origin.objectives, self.images, strict=True)
+        return torch.tensor([still_activation(origin.network, one, picture, origin.recipe) for one, picture in pairs])
+
+    @property
+    def activation(self) -> float:
+        """Still activation of the first picture, see :attr:`activations`."""
+        return float(self.activations[0])
+
+    def _known_origin(self, what: str) -> Origin:
+        if self.origin is None:
+            raise PeekError(f"This result does not know what it was drawn from: {what} takes one that render gave.")
+        return self.origin
+
     def pil(self, index: int = 0) -> PILImage.Image:
         """Return one of the pictures as a PIL image, with its opacity if it has one."""
         return to_pil(self.images[index], None if self.alpha is None else self.alpha[index])
@@ -96,7 +124,5 @@ class Result:
             PeekError: if it is not known what the result was drawn from.
             FileError: if the ending stands for no format that can be written.
         """
-        if self.origin is None:
-            raise PeekError("This result does not know what it was drawn from: save(...) takes one that render gave.")
-        drawing = self.origin.drawing(index, self.images.shape[-1])
+        drawing = self._known_origin("save(...)").drawing(index, self.images.shape[-1])
         provenance.save(path, self.images[index], drawing, None if self.alpha is None else self.alpha[index])

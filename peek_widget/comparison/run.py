@@ -17,11 +17,12 @@ from peek_widget._encode import png_bytes
 from peek_widget._progress import progress_bar
 from peek_widget.ascent import Ascent, Recipe, Result, to_pil
 from peek_widget.ascent.arguments import named_unit
+from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.result import Origin
+from peek_widget.ascent.still import StillActivation
 from peek_widget.comparison.entries import Entry, entries
 from peek_widget.comparison.figure import figure
-from peek_widget.errors import FileError, SizeError
-from peek_widget.evidence import measures
+from peek_widget.errors import FileError
 from peek_widget.network import ModelCopy, Network, read
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction
 
@@ -99,6 +100,10 @@ class Comparison(Iterator[ComparisonStep]):
         self.index: int = 0
         self.total: int = max(ascent.steps for ascent, _ in self._groups)
         self.interrupted: bool = False
+        self._meters = [
+            StillActivation(network, e.objective, e.recipe, Geometry(network, e.recipe, size).sides[-1])
+            for e in self.entries
+        ]
         self._activations = [math.nan] * len(self.entries)
         self._history: list[list[Tensor]] = [[] for _ in self._groups]
 
@@ -185,8 +190,7 @@ class Comparison(Iterator[ComparisonStep]):
 
         Recipes show their pictures to the network each in its own way, and the activations of their steps are means
         over random views. Here every picture is shown to it once, without random views, and the unit's highest value
-        over its map is taken, before any ReLU (:func:`peek_widget.evidence.measures.still_activation`). NaN in the
-        middle of a run whose picture is as yet too small for its layer.
+        over its map is taken, before any ReLU (:mod:`peek_widget.ascent.still`); with a negative objective the lowest.
         """
         return self._measured(self.images)
 
@@ -246,7 +250,9 @@ class Comparison(Iterator[ComparisonStep]):
 
     def _measured(self, images: Sequence[Tensor]) -> tuple[float, ...]:
         return tuple(
-            _still_activation(self.network, entry, image) for entry, image in zip(self.entries, images, strict=True)
+            # the unit's own activation: with a negative objective it sinks
+            meter(image) * (1.0 if entry.objective == entry.unit else -1.0)
+            for entry, meter, image in zip(self.entries, self._meters, images, strict=True)
         )
 
     def _draw(self, images: Sequence[Tensor], steps: Sequence[int]) -> PILImage.Image:
@@ -316,10 +322,3 @@ def compare(
         class_names=class_names,
     )
     return Comparison(network, found, title, size=size)
-
-
-def _still_activation(network: Network, entry: Entry, image: Tensor) -> float:
-    try:
-        return measures.still_activation(network, entry.unit, image, entry.recipe)
-    except SizeError:
-        return math.nan

@@ -1,16 +1,7 @@
 """Evaluation of drawn pictures: how much they excite their unit, on the same scale as real images do.
 
-Every activation here, of a drawn picture as of a real image, is taken by one rule: before the layer's last ReLU
-(:meth:`Network.run`), at the position of the feature map where the unit is largest; a class is its score before any
-last ReLU and any softmax. A real image is given to the network at its input size. A drawn picture is given to it as it
-was drawn, but still, without the random views:
-
-- with a recipe whose views follow the receptive field (``sampling="crop"``, such as ``peek``) so that it covers the
-  receptive field of the central position, with a reflected border of two strides;
-- with any other (``oygard-2016``, ``lucid-2017``) in its own pixels, its center at the position that it was drawn for,
-  with a reflected border where it is smaller than the receptive field; MACO's at the mean scale of its crops.
-
-So a real image has all the positions of a large map to excite the unit, and most drawn pictures have few.
+Every activation here, of a drawn picture as of a real image, is a still activation, taken by the one rule of
+:mod:`peek_widget.ascent.still`.
 """
 
 from __future__ import annotations
@@ -23,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.still import STILL_VIEW, StillActivation, run_still, still_activation
 from peek_widget.errors import PeekError
 from peek_widget.evidence.naturalness import degenerate
 from peek_widget.network import Layer, Network
@@ -167,19 +158,12 @@ def measure(network: Network, objective: Objective, picture: Tensor, recipe: Rec
         SizeError: if the recipe could not have drawn a picture of this size for this unit.
     """
     layer, unit = _unit(network, objective)
-    views_of = _input_geometry(network, objective, picture, recipe)
-    best = _best(_run(network, views_of(_still_view()), [layer.name])[layer.name], unit)
+    views_of = StillActivation(network, objective, recipe).shown(picture)
+    best = _best(_run(network, views_of(STILL_VIEW), [layer.name])[layer.name], unit)
     views = torch.cat(
         [_best(_run(network, views_of(part), [layer.name])[layer.name], unit) for part in _robust_views().split(8)]
     )
     return Measurement(float(best[0, unit]), float(views[:, unit].mean()), best[0])
-
-
-def still_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
-    """Compute only the activation of :func:`measure` without views: one forward, cheap enough for every step."""
-    layer, unit = _unit(network, objective)
-    views_of = _input_geometry(network, objective, picture, recipe)
-    return float(_best(_run(network, views_of(_still_view()), [layer.name])[layer.name], unit)[0, unit])
 
 
 def robust_activation(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> float:
@@ -289,91 +273,12 @@ def score(
 
 def as_seen(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None) -> Tensor:
     """Return the picture at the scale at which the network gets it, ``[C, P, P]``; see :func:`measure`."""
-    return _input_geometry(network, objective, picture, recipe).picture[0]
-
-
-# Where a picture lies in the network's input
-
-
-@dataclass(frozen=True)
-class _InputGeometry:
-    """A picture, and which part of it the network's square input shows.
-
-    Attributes:
-        picture: ``[1, C, P, P]``, at the scale at which the network gets it.
-        side: side of the network's input in pixels.
-        center: point (y, x) of the input, from -1 to 1, at which the picture's center lies.
-    """
-
-    picture: Tensor
-    side: int
-    center: tuple[float, float]
-
-    def __call__(self, views: Tensor) -> Tensor:
-        """Render views of the picture, which is reflected beyond its border.
-
-        Args:
-            views: ``[N, 4]``: magnification, rotation in degrees, shift down and shift right as shares of ``side``.
-
-        Returns:
-            ``[N, C, side, side]``.
-        """
-        magnification, degrees, down, right = views.T
-        share = self.side / self.picture.shape[-1] / magnification
-        cos, sin = share * torch.deg2rad(degrees).cos(), share * torch.deg2rad(degrees).sin()
-        y, x = self.center[0] + 2.0 * down, self.center[1] + 2.0 * right
-        theta = torch.stack(
-            [torch.stack([cos, -sin, sin * y - cos * x], 1), torch.stack([sin, cos, -sin * x - cos * y], 1)], 1
-        )
-        size = [len(views), self.picture.shape[1], self.side, self.side]
-        grid = F.affine_grid(theta, size, align_corners=False)
-        pictures = self.picture.expand(len(views), -1, -1, -1)
-        return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-
-
-def _input_geometry(network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None) -> _InputGeometry:
-    """Return how the network is shown a picture when it is measured, as the module's docstring says."""
-    layer, _ = _unit(network, objective)
-    if picture.ndim != 3 or picture.shape[1] != picture.shape[2] or picture.shape[0] != network.channels:
-        raise PeekError(f"A picture of {tuple(picture.shape)} was given: it must be [{network.channels}, S, S].")
-    whole, own = picture[None].float().cpu(), picture.shape[-1]
-    if recipe is None or layer.global_field or not layer.spatial:
-        return _InputGeometry(_resize(whole, network.input_size), network.input_size, (0.0, 0.0))
-    view = Geometry(network, recipe, own).view(objective)
-    if view.kind == "field":
-        assert view.center is not None
-        return _InputGeometry(_resize(whole, round(view.side / view.field_ratio)), view.side, view.center)
-    if view.kind == "normal-crop":
-        share = (recipe.at("crop_mean", 0) + recipe.at("crop_mean", recipe.steps - 1)) / 2.0
-        return _InputGeometry(_resize(whole, round(view.side / share)), view.side, (0.0, 0.0))
-    if objective.centered_on is None:
-        return _InputGeometry(whole, own, (0.0, 0.0))
-    # A picture that is smaller than the receptive field gets a reflected border, and no zero padding.
-    side = max(own, min(max(layer.receptive_field) + 2 * max(layer.stride), network.input_size))
-    center = []
-    for axis in (0, 1):
-        drawn = _field_center(network, layer, view.side, axis) - (view.side - 1) / 2.0
-        center.append((2.0 * (_field_center(network, layer, side, axis) - drawn) + 1.0) / side - 1.0)
-    return _InputGeometry(whole, side, (center[0], center[1]))
-
-
-def _field_center(network: Network, layer: Layer, side: int, axis: int) -> float:
-    """Return the pixel at the center of the central position's receptive field, on an input of this side.
-
-    Args:
-        axis: 0 for the row, 1 for the column.
-    """
-    values = _run(network, torch.zeros(1, network.channels, side, side), [layer.name])[layer.name]
-    return layer.start[axis] + (values.shape[2 + axis] - 1) // 2 * layer.stride[axis]
-
-
-def _still_view() -> Tensor:
-    """Return the parameters of the view that changes nothing, ``[1, 4]``, see :class:`_InputGeometry`."""
-    return torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    _unit(network, objective)
+    return StillActivation(network, objective, recipe).shown(picture).picture[0]
 
 
 def _robust_views() -> Tensor:
-    """Return the parameters of the fixed random views, ``[ROBUST_VIEWS, 4]``, see :class:`_InputGeometry`."""
+    """Return the parameters of the fixed random views, ``[ROBUST_VIEWS, 4]``, as ``ShownPicture`` takes them."""
     draws = torch.rand(ROBUST_VIEWS, 4, generator=Generator().manual_seed(0))
     low, high = _SCALES
     return torch.stack(
@@ -389,9 +294,7 @@ def _robust_views() -> Tensor:
 
 def _run(network: Network, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Return the activations of layers on images ``[N, C, H, W]`` in [0, 1], float32 on the CPU."""
-    with torch.no_grad():
-        prepared = network.preprocess(images.to(network.model_copy.device))
-        return {name: values.float().cpu() for name, values in network.run(prepared, names).items()}
+    return {name: values.cpu() for name, values in run_still(network, images, names).items()}
 
 
 def _best(values: Tensor, unit: int) -> Tensor:
@@ -426,12 +329,6 @@ def _z_scores(code: Tensor, statistics: DatasetStatistics) -> Tensor:
 def _leave_out(code: Tensor, unit: int) -> Tensor:
     """Return the activations ``[C]`` of all units but one, ``[C - 1]``."""
     return torch.cat([code[:unit], code[unit + 1 :]])
-
-
-def _resize(images: Tensor, side: int) -> Tensor:
-    if images.shape[-1] == side and images.shape[-2] == side:
-        return images
-    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
 def _center_crop(images: Tensor, side: int) -> Tensor:

@@ -93,6 +93,7 @@ class Assembly:
         self.run: RunService = RunService(
             source.make_ascent,
             publisher.publish,
+            source.still_activation,
             target=target,
             knobs=controls.knobs(),
             playing=controls.playing,

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 import struct
+from typing import NamedTuple
 
-__all__ = ["History"]
+__all__ = ["History", "HistoryPoint", "unpack"]
+
+_ROW = struct.Struct("<4f")
+
+
+class HistoryPoint(NamedTuple):
+    """One point of the activation curve, which stands for one step or, in a long run, for some consecutive ones."""
+
+    step: int
+    """Number of steps made, of the newest of these steps."""
+
+    activation: float
+    """Still activation of a picture of these steps; NaN where none was measured."""
+
+    lowest: float
+    """Lowest value of these steps, each the mean over the step's random views."""
+
+    highest: float
+    """Highest of them."""
 
 
 class History:
-    """The points `(step, activation)` of a run. Whenever there are too many, every second one is dropped.
+    """The points of a run's curve. Whenever there are too many, each two become one.
 
     `packed()` is always the whole run, so that a page that connects late needs nothing more.
 
@@ -20,34 +41,54 @@ class History:
         if capacity < 4:
             raise ValueError(f"A history needs room for at least 4 points; {capacity} was given.")
         self.capacity = capacity
-        self._points: list[tuple[int, float]] = []
+        self._points: list[HistoryPoint] = []
         self._stride = 1
-        self._newest: tuple[int, float] | None = None
+        self._first = 0
+        """The first step that the newest point stands for."""
 
-    def add(self, step: int, activation: float) -> None:
-        """Add the activation after `step` steps; steps come in rising order."""
-        self._newest = (step, activation)
-        if self._points and step - self._points[-1][0] < self._stride:
+    def add(self, step: int, value: float) -> None:
+        """Add the mean over the random views of the step that made the number of steps `step`; they come in order."""
+        added = HistoryPoint(step, math.nan, value, value)
+        if self._points and step - self._first < self._stride:
+            self._points[-1] = _joined(self._points[-1], added)
             return
-        self._points.append(self._newest)
-        # one point is reserved for the newest, which is always there
-        if len(self._points) >= self.capacity:
-            self._points = self._points[::2]
+        self._points.append(added)
+        self._first = step
+        if len(self._points) > self.capacity:
+            # from the newest back, so that it does not change; the first may remain alone
+            odd = len(self._points) % 2
+            pairs = zip(self._points[odd::2], self._points[odd + 1 :: 2], strict=True)
+            self._points = [*self._points[:odd], *(_joined(*pair) for pair in pairs)]
             self._stride *= 2
+            self._first = step - self._stride // 2
+
+    def measured(self, step: int, activation: float) -> None:
+        """Add the still activation of the picture after `step` steps, which were added before."""
+        at = bisect.bisect_left(self._points, step, key=lambda point: point.step)
+        if at < len(self._points):
+            self._points[at] = self._points[at]._replace(activation=activation)
 
     def cut(self, step: int) -> None:
         """Forget the points after a step."""
-        self._points = [point for point in self._points if point[0] <= step]
-        if self._newest is not None and self._newest[0] > step:
-            self._newest = self._points[-1] if self._points else None
+        del self._points[bisect.bisect_right(self._points, step, key=lambda point: point.step) :]
+        # the next step begins a point
+        self._first = step - self._stride
 
-    def points(self) -> list[tuple[int, float]]:
-        """Return at most `capacity` points, the first and the newest always among them."""
-        if self._newest is None or self._points[-1] == self._newest:
-            return list(self._points)
-        return [*self._points, self._newest]
+    def points(self) -> list[HistoryPoint]:
+        """Return at most `capacity` points; the last one is that of the newest step."""
+        return list(self._points)
 
     def packed(self) -> bytes:
-        """Return the points as little-endian float32 pairs (step, activation)."""
-        flat = [value for point in self.points() for value in point]
-        return struct.pack(f"<{len(flat)}f", *flat)
+        """Return the points as rows of four little-endian float32, in the order of the fields."""
+        return b"".join(_ROW.pack(*point) for point in self._points)
+
+
+def unpack(packed: bytes) -> list[HistoryPoint]:
+    """Return the points of `History.packed`, whose values are those of float32."""
+    return [HistoryPoint(int(step), *values) for step, *values in _ROW.iter_unpack(packed)]
+
+
+def _joined(one: HistoryPoint, next_: HistoryPoint) -> HistoryPoint:
+    """Return one point for two consecutive ones."""
+    activation = one.activation if math.isnan(next_.activation) else next_.activation
+    return HistoryPoint(next_.step, activation, min(one.lowest, next_.lowest), max(one.highest, next_.highest))

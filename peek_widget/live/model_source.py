@@ -7,12 +7,14 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
-from peek_widget.ascent import Ascent, Objective, State
+from peek_widget.ascent import Ascent, Objective, Recipe, State
+from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.pictures import as_picture, match_channels
+from peek_widget.ascent.still import StillActivation
 from peek_widget.evidence import Crop
 from peek_widget.live.choices import named_device, objective_of
 from peek_widget.live.examples.thumbnails import start_picture
-from peek_widget.live.snapshot import Start, Target
+from peek_widget.live.snapshot import Snapshot, Start, Target
 from peek_widget.network import Network, read
 
 __all__ = ["ModelSource", "find_model"]
@@ -48,6 +50,7 @@ class ModelSource:
         self._input_size, self._preprocess = input_size, preprocess
         self.device: str | None = None if device is None else named_device(device)
         self.network: Network = read(self.model, input_size, preprocess, self.device)
+        self._still: tuple[Network, Target, Recipe, StillActivation] | None = None
 
     def current(self) -> Network:
         """Return the network as it was last read."""
@@ -85,6 +88,17 @@ class ModelSource:
     def resume_ascent(self, target: Target, state: State) -> Ascent:
         """Go on from an earlier state of an ascent."""
         return Ascent.resume(self.fresh(), state)
+
+    def still_activation(self, snapshot: Snapshot) -> float:
+        """Measure the still activation of a run's picture; with a negative objective that of the unit itself."""
+        target, recipe, network = snapshot.target, snapshot.recipe, self.network
+        # what was found out about the pictures of a run holds for all of them
+        still = self._still
+        if still is None or still[0] is not network or still[1:3] != (target, recipe):
+            size = Geometry(network, recipe, target.size).sides[-1]
+            meter = StillActivation(network, self.objective(target), recipe, size)
+            still = self._still = (network, target, recipe, meter)
+        return still[3](snapshot.image) * (-1.0 if target.negative else 1.0)
 
     def start_from(self, picture: Any) -> Start | None:
         """Return a picture as the start of an ascent, None for the recipe's own.

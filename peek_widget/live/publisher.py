@@ -31,7 +31,7 @@ class Publisher:
     def publish(self, update: Update) -> None:
         """Publish an update; called in the worker."""
         values = {
-            "activation": update.activation,
+            "activation": self._front_end["activation"] if update.activation is None else update.activation,
             "step": update.step,
             "_history": update.history,
             "status": update.status,
@@ -41,5 +41,5 @@ class Publisher:
             values["frame"] = encode(picture, lossless=update.lossless)
             self._exporter.show_picture(update.snapshot, picture)
             if self.examples is not None:
-                self.examples.show_picture(update.snapshot)
+                self.examples.show_picture(update.snapshot, update.activation)
         self._front_end.publish(**values)

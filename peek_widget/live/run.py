@@ -28,6 +28,8 @@ class Run:
         refused: for each overridden knob that the recipe refuses, why; the recipe's own value is used for it.
         speed: steps a second.
         history: the activation curve.
+        activation: the newest still activation that was measured, None before the first.
+        unmeasured: a sentence on why the pictures' activations can't be measured, "" where they can.
         checkpoints: earlier steps that can be viewed and resumed.
     """
 
@@ -39,6 +41,8 @@ class Run:
     refused: dict[str, str] = field(default_factory=dict)
     speed: Speed = field(default_factory=Speed)
     history: History = field(default_factory=History)
+    activation: float | None = None
+    unmeasured: str = ""
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     _facts: Mapping[str, Any] = field(
         default_factory=lambda: {"total": 0, "size": 0, "values": {}, "recipe_values": {}}
@@ -106,7 +110,9 @@ class Run:
     def add(self, snapshot: Snapshot, *, keep_state: bool) -> None:
         """Record a step in the curve and, if it is time and `keep_state` holds, as a checkpoint."""
         assert self.ascent is not None
-        self.history.add(snapshot.step, snapshot.activation)
+        self.history.add(snapshot.step, snapshot.view_activation)
+        if snapshot.activation is not None:
+            self.history.measured(snapshot.step, snapshot.activation)
         if keep_state and self.checkpoints.wants(snapshot.step):
             self.checkpoints.add(Checkpoint(snapshot, self.ascent.state()))
 
@@ -125,7 +131,7 @@ class Run:
             recipe=ascent.recipe,
             image=step.tensor,
             # the unit's own activation: with a negative objective it sinks
-            activation=float(step.activation) * (-1.0 if target.negative else 1.0),
+            view_activation=float(step.activation) * (-1.0 if target.negative else 1.0),
             run=self.number,
             step=int(ascent.index),
             total=int(ascent.steps),
@@ -166,7 +172,7 @@ class Run:
     def notes(self) -> str:
         """All sentences on the run for the reader."""
         refused = [f"{name} keeps the recipe's own value: {why}" for name, why in self.refused.items()]
-        return " ".join([*([self.note] if self.note else []), *refused])
+        return " ".join(filter(None, [self.note, *refused, self.unmeasured]))
 
     def facts(self) -> Mapping[str, Any]:
         """Return the numbers of the ascent; while there is none, those of the last one.

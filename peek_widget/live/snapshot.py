@@ -83,7 +83,8 @@ class Snapshot:
         target: what is drawn, with the size that was taken for it.
         recipe: the run's recipe, without the overrides.
         image: float32 `[C, S, S]` in [0, 1].
-        activation: the unit's activation before the ReLU, for what the network saw in that step.
+        view_activation: the unit's activation before the ReLU, mean over the random views of that step, which were
+            taken of the picture before it.
         run: number of the run, from 1.
         step: number of steps made.
         total: number of steps of the whole run.
@@ -91,12 +92,14 @@ class Snapshot:
         values: all knobs as the next step will use them, by name.
         edited: whether an override was changed during the run.
         done: whether this is the last picture of a run that has ended.
+        activation: still activation of the picture, see `peek_widget.ascent.still`; NaN where it can't be measured,
+            None where it was not.
     """
 
     target: Target
     recipe: Recipe
     image: Tensor
-    activation: float
+    view_activation: float
     run: int
     step: int
     total: int
@@ -104,6 +107,7 @@ class Snapshot:
     values: Mapping[str, float]
     edited: bool
     done: bool
+    activation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,9 @@ class Update:
         lossless: whether the run stands still, so that the picture deserves to be exact.
         fresh: whether the picture is a new one; False when the newest is sent again to a page that asks for it.
         step: number of steps made; while an earlier step is viewed, the number of that step.
-        activation: the unit's activation before the ReLU, for what the network saw in that step.
-        history: little-endian float32 pairs (step, activation) of the whole run.
+        activation: the run's newest still activation, while it stands still that of the picture shown; None before
+            the first was measured.
+        history: the curve of the whole run, see `History.packed`.
         status: the status dict that the protocol describes.
     """
 
@@ -124,7 +129,7 @@ class Update:
     lossless: bool
     fresh: bool
     step: int
-    activation: float
+    activation: float | None
     history: bytes
     status: dict[str, Any]
 

@@ -20,8 +20,9 @@ HELP = {
     "motif; its mean over the map, which fills the picture; or the negative of either.",
     "recipe": "How the picture is drawn: initialization, step size, regularization. Another recipe gives another "
     "picture of the same unit.",
-    "activation": "The unit's activation at each step, pre-ReLU. It should rise; where it jumps up and down, the "
-    "network saw another part of the picture at each step.",
+    "activation": "Number and line: the unit's activation for the picture itself, pre-ReLU, measured a few times a "
+    "second; the gauge compares it with real images. Band: what the network made of the random views at each step "
+    "(crops, shifts, rotations), which is what is maximized. Both should rise.",
     "images": "The images that were given, those with the highest activation first. If they don't look like the drawn "
     "picture, don't trust it. The outline is the unit's receptive field.",
 }

@@ -13,9 +13,10 @@ from peek_widget.live.audience import Audience
 from peek_widget.live.outbox import Outbox
 from peek_widget.live.playback import Playback
 from peek_widget.live.run import Run
-from peek_widget.live.snapshot import BackgroundTask, Publish, RunningAscent, Target, Update
+from peek_widget.live.snapshot import BackgroundTask, Publish, RunningAscent, Snapshot, Target, Update
 from peek_widget.live.speed import MIN_RATE, MIN_SIZE, smaller
 from peek_widget.live.status import MADE_SMALLER, SIZE_NEEDED, WEIGHTS_CHANGED, status_of
+from peek_widget.live.still_meter import StillMeter
 
 __all__ = ["Requests", "RunWorker"]
 
@@ -59,7 +60,7 @@ class RunWorker:
     All of it belongs to one thread; others may call `status()` and read the attributes.
 
     Args:
-        make_ascent, publish, resume_ascent, weights, background, clock: see `RunService`.
+        make_ascent, publish, measure, resume_ascent, weights, background, clock: see `RunService`.
         target: what to draw first.
         knobs: values that override the recipe's, by name; None for the recipe's own.
         playing: whether to begin drawing at once.
@@ -79,6 +80,7 @@ class RunWorker:
         self,
         make_ascent: Callable[[Target], RunningAscent],
         publish: Publish,
+        measure: Callable[[Snapshot], float],
         *,
         target: Target,
         knobs: Mapping[str, float | None],
@@ -93,6 +95,7 @@ class RunWorker:
     ) -> None:
         self._make_ascent, self._resume_ascent, self._publish = make_ascent, resume_ascent, publish
         self._weights, self._background = weights, tuple(background)
+        self._meter = StillMeter(measure, clock)
         self._audience, self._clock, self._rest, self._closed = audience, clock, rest, closed
         self.target: Target = target
         self.run: Run = Run()
@@ -253,7 +256,7 @@ class RunWorker:
         if point is None or self._resume_ascent is None:
             return
         self.run.resume(self._resume_ascent(self._sized_target(), point.state), point, self._knobs, step)
-        self.outbox.replace(point.snapshot)
+        self.outbox.replace(self._measured(point.snapshot))
 
     def _sized_target(self) -> Target:
         """Return the target with the size that this machine can carry, where none was asked for."""
@@ -283,8 +286,10 @@ class RunWorker:
             raise
         seconds = run.speed.end(self._clock())
         snapshot = run.snapshot(step, self._sized_target(), self._overrides())
-        self.outbox.put(snapshot)
+        if self._meter.due(run.number):
+            snapshot = self._measured(snapshot)
         run.add(snapshot, keep_state=self._resume_ascent is not None)
+        self.outbox.put(snapshot)
         if self._playing:
             self._consider_size(run.ascent)
         self._yield_to_training(seconds)
@@ -351,8 +356,7 @@ class RunWorker:
         if taken is None:
             return
         with_picture, fresh = taken
-        viewing = self.playback.viewing
-        snapshot = self.outbox.newest if viewing is None else viewing.snapshot
+        snapshot = self._shown(measured=still)
         status = self.status()
         if status["state"] == "closed":
             # whoever closed it publishes that; at the interpreter's end nobody does, and the page finds the kernel gone
@@ -365,10 +369,34 @@ class RunWorker:
                 lossless=still,
                 fresh=fresh,
                 step=status["step"],
-                activation=0.0 if snapshot is None else snapshot.activation,
+                activation=snapshot.activation if still and snapshot is not None else self.run.activation,
                 history=self.run.history.packed(),
                 status=status,
             )
         )
         if with_picture:
             self._audience.sent(self.outbox.number)
+
+    def _shown(self, *, measured: bool) -> Snapshot | None:
+        """Return the picture that is to be shown, with its still activation if that is asked for."""
+        viewing = self.playback.viewing
+        snapshot = self.outbox.newest if viewing is None else viewing.snapshot
+        if not measured or snapshot is None or snapshot.activation is not None:
+            return snapshot
+        snapshot = self._measured(snapshot)
+        if viewing is None:
+            self.outbox.newest = snapshot
+        else:
+            self.playback.viewing = replace(viewing, snapshot=snapshot)
+        return snapshot
+
+    def _measured(self, snapshot: Snapshot) -> Snapshot:
+        """Return a picture with its still activation, which becomes a part of the curve."""
+        snapshot = self._meter.measured(snapshot, self.run.number)
+        assert snapshot.activation is not None
+        run = self.run
+        run.history.measured(snapshot.step, snapshot.activation)
+        run.unmeasured = self._meter.problem
+        if self.playback.viewing is None:
+            run.activation = snapshot.activation
+        return snapshot

@@ -98,6 +98,47 @@ def test_pause_stands_still_and_shows_the_exact_picture(running):
     book.until(f"d.step > {step + 2} && d.state === 'running'")
 
 
+OWN = """
+from peek_widget.ascent import Neuron
+from peek_widget.ascent.still import still_activation
+from peek_widget.network import read
+def own():
+    shown = explorer._parts.exporter.snapshot
+    return still_activation(read(model), Neuron("conv2", 0), shown.image, shown.recipe)
+"""
+
+
+def test_the_number_is_that_of_the_picture_shown_and_the_views_are_a_band(running):
+    book = running()
+    book.ask(f"exec({OWN!r}, globals())")
+    number = book.root.locator(".peek-activation")
+
+    def shown():
+        book.page.wait_for_function(
+            "value => Number(document.querySelector('.peek-activation').textContent.replace('−', '-')) === value",
+            arg=float(f"{book.ask('explorer.activation'):.3g}"),
+            timeout=60_000,
+        )
+
+    book.until("d.step > 60")
+    book.root.get_by_role("button", name="Pause").click()
+    book.until("d.state === 'paused'")
+    assert book.ask("explorer.activation == own()")
+    shown()
+    at_the_end = number.text_content()
+    band, line = (book.root.locator(f".peek-curve-{part}").get_attribute("d") for part in ("band", "line"))
+    assert band.count("L") > line.count("L") >= 1
+    last = [float(each) for each in line.rsplit("L", 1)[1].split()]
+    assert last[0] == pytest.approx(100 * book.ask("explorer.step / explorer.status['total']"), abs=0.01)
+    assert at_the_end in book.root.locator(".peek-curve").get_attribute("aria-label")
+    assert "random views" in book.root.locator(".peek-curve-group").get_attribute("title")
+    book.ask("explorer.seek(1)")
+    book.until("d.step < 3")
+    assert book.ask("explorer.activation == own()")
+    shown()
+    assert number.text_content() != at_the_end
+
+
 def test_a_reloaded_page_shows_a_paused_picture(running):
     book = running()
     book.ask("explorer.pause()")

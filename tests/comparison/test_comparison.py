@@ -94,6 +94,14 @@ def test_activations_are_measured_by_one_rule(model):
     assert found.measured() == pytest.approx(expected)
 
 
+def test_pictures_are_measured_before_their_last_octave(model):
+    octaves = Recipe.preset("oygard-2016").replace(steps=24, size=48)
+    found = compare(model, "2", 3, recipes=[SHORT, octaves])
+    next(found)
+    assert found.images[1].shape[-1] < 48
+    assert all(map(math.isfinite, found.measured()))
+
+
 def test_classes(model):
     found = compare(model, "", units=[1, 4], recipe=SHORT)
     assert found.captions == ("class 1", "class 4")

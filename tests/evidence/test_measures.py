@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from peek_widget import Channel, Direction, Logit, Neuron, PeekError, render
 from peek_widget.ascent import Recipe
+from peek_widget.ascent.still import ShownPicture
 from peek_widget.errors import LayerError
 from peek_widget.evidence import measures
 from peek_widget.evidence.measures import (
@@ -159,7 +160,7 @@ def test_the_robust_views_are_within_the_documented_ranges(spots: Network) -> No
 
 
 def test_a_view_shifts_rotates_and_magnifies_the_picture() -> None:
-    views_of = measures._InputGeometry(dotted(65, (32, 32), 4.0)[None], 65, (0.0, 0.0))
+    views_of = ShownPicture(dotted(65, (32, 32), 4.0)[None], 65, (0.0, 0.0))
 
     def centroid(*view: float) -> tuple[float, float, float]:
         seen = views_of(torch.tensor([view]))[0, 0]
@@ -172,7 +173,7 @@ def test_a_view_shifts_rotates_and_magnifies_the_picture() -> None:
     assert (y, x) == pytest.approx((38.5, 19), abs=0.1)
     assert moved == pytest.approx(area, rel=0.05)
     assert centroid(1.2, 0.0, 0.0, 0.0)[2] == pytest.approx(1.44 * area, rel=0.08)
-    off = measures._InputGeometry(dotted(65, (32, 48), 4.0)[None], 65, (0.0, 0.0))
+    off = ShownPicture(dotted(65, (32, 48), 4.0)[None], 65, (0.0, 0.0))
     seen = off(torch.tensor([[1.0, 90.0, 0.0, 0.0]]))[0, 0]
     assert float(seen[:24].sum()) > 0.9 * area  # from the right to the top
 

@@ -75,7 +75,7 @@ def test_cutting_forgets_what_came_after_the_step():
     assert kept.steps == list(range(1, 11))
     assert kept.wants(11)
     assert not kept.wants(10)
-    assert all(step <= 10 for step, _ in history.points())
+    assert all(point.step <= 10 for point in history.points())
     history.cut(0)
     assert history.points() == []
     assert history.packed() == b""

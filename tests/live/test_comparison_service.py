@@ -157,8 +157,9 @@ def test_units_are_drawn_for_the_objective_of_the_main_run(explore):  # noqa: F8
     explorer.compare(units=[3, 4]).wait(60)
     expected = render(model, -Channel("conv2", 4), SHORT)
     assert np.array_equal(np.asarray(explorer._parts.comparisons._shown.pictures[1]), np.asarray(expected.pil()))
-    # the unit's own activation, whichever way it was drawn
-    own = measures.still_activation(read(model), Channel("conv2", 4), expected.images[0], SHORT)
+    # the unit's own activation, where it is lowest
+    own = -measures.still_activation(read(model), -Channel("conv2", 4), expected.images[0], SHORT)
+    assert own < 0.0
     assert explorer._parts.comparisons._shown.activations[1] == pytest.approx(own)
 
 

@@ -43,7 +43,7 @@ def test_it_draws_what_the_script_draws_for_that_objective(explore, options, obj
     expected = render(model, objective, SHORT, seed=0)
     assert np.array_equal(pixels(explorer), np.asarray(expected.pil()))
     sign = -1 if explorer.negative else 1
-    assert explorer.activation == pytest.approx(sign * float(expected.history[-1, 0]))
+    assert explorer.history[-1].highest == pytest.approx(sign * float(expected.history[-1, 0]))
 
 
 def test_a_trait_set_later_begins_again_with_it(explore):

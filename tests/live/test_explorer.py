@@ -109,7 +109,7 @@ def test_it_draws_and_shows_what_the_script_draws(explore):
     result = render(model, Neuron("conv2", 3), SHORT, seed=5)
     assert np.array_equal(np.asarray(explorer.image), np.asarray(result.pil()))
     assert explorer.step == explorer.status["step"] == 12
-    assert explorer.activation == pytest.approx(float(result.history[-1, 0]))
+    assert explorer.history[-1].highest == pytest.approx(float(result.history[-1, 0]))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(explorer.frame))), np.asarray(explorer.image))
 
 

@@ -38,7 +38,7 @@ def picture(step=1, *, done=False, run=1, unit=3, **target):
         target=Target("conv", unit, **target),
         recipe=Recipe.preset("peek"),
         image=torch.zeros(3, 8, 8),
-        activation=0.0,
+        view_activation=0.0,
         run=run,
         step=step,
         total=100,
@@ -51,53 +51,38 @@ def picture(step=1, *, done=False, run=1, unit=3, **target):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Measurements and scores, in order; a measurement gives 12."""
+    """Scores, in order."""
     made = []
     network = SimpleNamespace(model_copy=SimpleNamespace(refresh=lambda: None))
-
-    def still_activation(*_):
-        made.append("measure")
-        return 12.0
 
     def score(*_):
         made.append("score")
         return [PictureScore(12.0, 4.0, 3.0, True, 0.8, 1, "")]
 
-    monkeypatch.setattr(gauge_monitor.measures, "still_activation", still_activation)
     monkeypatch.setattr(gauge_monitor.measures, "score", score)
     monkeypatch.setattr(gauge_monitor, "objective_of", lambda *_: None)
-    return SimpleNamespace(made=made, monitor=GaugeMonitor(lambda: network, lambda: 0.0))
+    return SimpleNamespace(made=made, monitor=GaugeMonitor(lambda: network))
 
 
-def test_a_picture_is_measured_once_and_compared(calls):
-    calls.monitor.show_picture(picture())
-    calls.monitor.measure(UNIT)
-    calls.monitor.measure(UNIT)
-    assert calls.made == ["measure"]
+def test_a_picture_is_compared_by_the_activation_that_is_shown_with_it(calls):
+    calls.monitor.show_picture(picture(), 12.0)
     value = calls.monitor.value(UNIT)
     assert (value["activation"], value["activation_ratio"], value["score"]) == (12.0, 3.0, None)
     assert value["text"] == "3.0× the activation of the top real image (of 250)."
+    calls.monitor.show_picture(picture(2), 8.0)
+    assert calls.monitor.value(UNIT)["activation_ratio"] == 2.0
 
 
-def test_the_next_measurement_waits_and_the_last_picture_does_not(calls):
-    calls.monitor.show_picture(picture(1))
-    calls.monitor.measure(UNIT)
-    calls.monitor._cost = 1.0
-    calls.monitor.show_picture(picture(2))
-    calls.monitor.measure(UNIT)
-    assert calls.made == ["measure"]
-    assert calls.monitor.value(UNIT)["activation"] == 12.0, "that of an earlier step of the run"
-    calls.monitor.show_picture(picture(100, done=True))
-    calls.monitor.measure(UNIT)
-    assert calls.made == ["measure"] * 2
+def test_before_the_first_measurement_nothing_is_said(calls):
+    calls.monitor.show_picture(picture(), None)
+    value = calls.monitor.value(UNIT)
+    assert (value["activation"], value["text"]) == (None, "")
 
 
 @pytest.mark.parametrize("target", [{"negative": True}, {"unit": 4}, {"objective": Direction("conv", [1.0, 2.0])}])
-def test_a_picture_that_cannot_be_compared_is_not_measured(calls, target):
-    calls.monitor.show_picture(picture(done=True, **target))
-    calls.monitor.measure(UNIT)
-    assert calls.made == []
-    assert not calls.monitor.has_work(UNIT, Layer(250), pass_running=False)
+def test_a_picture_that_is_of_something_else_is_not_compared(calls, target):
+    calls.monitor.show_picture(picture(done=True, **target), 12.0)
+    assert not calls.monitor.score_due(UNIT, Layer(250), pass_running=False)
     assert calls.monitor.value(UNIT)["activation"] is None
     text = calls.monitor.value(UNIT)["text"]
     assert ("Negative objective" in text) == ("negative" in target)
@@ -106,9 +91,9 @@ def test_a_picture_that_cannot_be_compared_is_not_measured(calls, target):
 
 def test_a_finished_picture_is_scored_and_again_after_the_pass(calls):
     monitor = calls.monitor
-    monitor.show_picture(picture(99))
+    monitor.show_picture(picture(99), 1.0)
     assert not monitor.score_due(UNIT, Layer(250), pass_running=False)
-    monitor.show_picture(picture(100, done=True))
+    monitor.show_picture(picture(100, done=True), 1.0)
     assert not monitor.score_due(UNIT, Layer(ENOUGH_IMAGES - 1), pass_running=True)
     assert monitor.score_due(UNIT, Layer(ENOUGH_IMAGES), pass_running=True)
     monitor.score(UNIT, Layer(ENOUGH_IMAGES))
@@ -119,17 +104,18 @@ def test_a_finished_picture_is_scored_and_again_after_the_pass(calls):
     assert monitor.value(UNIT)["score"]["units"] == 16
 
 
-def test_the_first_and_the_last_picture_of_a_run_wake_the_thread(calls):
+def test_a_runs_first_and_last_picture_and_each_new_activation_wake_the_thread(calls):
     show = calls.monitor.show_picture
-    assert [show(p) for p in (picture(1), picture(2), picture(3, done=True), picture(1, run=2))] == [
-        True,
-        False,
-        True,
-        True,
+    shown = [
+        (picture(1), 2.0),
+        (picture(2), 2.0),
+        (picture(3), 2.5),
+        (picture(4, done=True), 2.5),
+        (picture(1, run=2), 2.5),
     ]
+    assert [show(*each) for each in shown] == [True, False, True, True, True]
 
 
 def test_the_channel_mean_is_named_in_the_text(calls):
-    calls.monitor.show_picture(picture(objective="channel"))
-    calls.monitor.measure(UNIT)
+    calls.monitor.show_picture(picture(objective="channel"), 12.0)
     assert "Optimized for the channel mean" in calls.monitor.value(UNIT)["text"]

@@ -1,6 +1,5 @@
 """The rules of the worker, with an ascent that only counts."""
 
-import struct
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ import pytest
 
 from peek_widget.errors import AscentError
 from peek_widget.live import pacing, protocol
+from peek_widget.live.history import unpack
 from peek_widget.live.run_service import RunService
 from peek_widget.live.snapshot import Target
 from peek_widget.live.speed import MIN_SIZE
@@ -79,10 +79,11 @@ def test_the_status_has_what_the_protocol_promises(bench):
 def test_history_covers_the_whole_run(bench):
     b = bench(steps=600, seconds=0)
     b.session.wait(10)
-    flat = struct.unpack(f"<{len(b.last.history) // 4}f", b.last.history)
-    assert len(flat) <= 512
-    assert flat[:2] == (1.0, 1.0)
-    assert flat[-2:] == (600.0, 600.0)
+    points = unpack(b.last.history)
+    assert len(points) <= 256
+    assert (points[0].step, points[0].lowest) == (1, 1.0)
+    assert points[-1] == (600, 600.0, points[-1].lowest, 600.0)
+    assert points[-1].lowest > points[-2].highest
 
 
 def test_pausing_publishes_the_newest_picture_exactly(bench):
@@ -491,7 +492,9 @@ def test_closed_during_a_step_it_publishes_nothing_more(bench):
 
 
 def test_a_service_that_was_never_started_has_no_thread():
-    session = RunService(lambda target: None, lambda update: None, target=Target("conv", 0), playing=False)
+    session = RunService(
+        lambda target: None, lambda update: None, lambda snapshot: 0.0, target=Target("conv", 0), playing=False
+    )
     assert not session.alive
     assert session.close()
 

@@ -16,7 +16,7 @@ class Trained(Bench):
         self.weights = weights
         super().__init__(start=False, **ascent)
         self.session = RunService(
-            self.make, self.publish, target=Target("conv", 3), rate=60.0, clock=self.clock, weights=weights
+            self.make, self.publish, None, target=Target("conv", 3), rate=60.0, clock=self.clock, weights=weights
         )
         self.session.start()
 

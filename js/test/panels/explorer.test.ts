@@ -368,7 +368,7 @@ test("nothing is left after 50 mounts: no listener, timer, observer, object URL,
     const end = widget.initialize({ model: model.asModel, signal: life.signal });
     const leave = widget.render({ model: model.asModel, el: host, signal: view.signal });
     screen.show(true);
-    await model.receive({ frame: frame(i), status: status({ n: i }), _history: bytes(...Array(8).fill(0)) });
+    await model.receive({ frame: frame(i), status: status({ n: i }), _history: bytes(...Array(16).fill(0)) });
     drag(range("blur"), i + 1);
     drag(range("Unit"), i + 1);
     button("Pause").click();

@@ -1,15 +1,12 @@
-"""Keeps the gauge up to date: measures the picture as it is drawn, and scores it when its run has ended."""
+"""Keeps the gauge up to date: compares the pictures that the run has measured, and scores the last one."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from peek_widget.ascent import Objective
-from peek_widget.errors import SizeError
 from peek_widget.evidence import LayerEvidence, UnitEvidence, measures
 from peek_widget.live.choices import objective_of
 from peek_widget.live.examples.gauge import describe_score, gauge, suggestion
@@ -17,9 +14,6 @@ from peek_widget.live.snapshot import Snapshot
 from peek_widget.network import Network
 
 __all__ = ["GaugeMonitor"]
-
-REST = 10.0
-"""The picture is measured again after a rest of so many times what the last measurement took."""
 
 ENOUGH_IMAGES = 50
 """Number of images from which on a finished picture is scored while the pass still runs."""
@@ -32,11 +26,11 @@ PictureKey = tuple[int, str, int, int]
 
 
 @dataclass(frozen=True)
-class _Measurement:
-    """A still activation of a picture; NaN where it could not be measured."""
+class _Shown:
+    """A picture of the main run, and the activation that the page shows with it; None before one was measured."""
 
-    picture: PictureKey
-    activation: float
+    picture: Snapshot
+    activation: float | None
 
 
 @dataclass(frozen=True)
@@ -55,68 +49,49 @@ class GaugeMonitor:
 
     Args:
         network: returns the network that this thread may run.
-        clock: returns seconds, monotonic.
     """
 
-    def __init__(self, network: Callable[[], Network], clock: Callable[[], float] = time.monotonic) -> None:
-        self._network, self._clock = network, clock
-        self._newest: Snapshot | None = None
-        self._measured: _Measurement | None = None
-        self._measured_at, self._cost = -math.inf, 0.0
+    def __init__(self, network: Callable[[], Network]) -> None:
+        self._network = network
+        self._shown: _Shown | None = None
         self._score: _Score | None = None
 
     @property
     def has_picture(self) -> bool:
         """Whether the main run has shown a picture."""
-        return self._newest is not None
+        return self._shown is not None
 
-    def show_picture(self, picture: Snapshot) -> bool:
-        """Take the newest picture, and return whether it should be examined at once: a run's first or last one."""
-        last, self._newest = self._newest, picture
-        return picture.done or last is None or last.run != picture.run
+    def show_picture(self, picture: Snapshot, activation: float | None) -> bool:
+        """Take the newest picture and the activation shown with it.
 
-    def has_work(self, unit: UnitEvidence | None, layer: LayerEvidence | None, *, pass_running: bool) -> bool:
-        """Return whether the newest picture of this unit is still to be measured or scored."""
-        picture = self._comparable(unit)
-        return picture is not None and (
-            not self._is_measured(picture) or self.score_due(unit, layer, pass_running=pass_running)
-        )
-
-    def measure(self, unit: UnitEvidence | None) -> None:
-        """Measure the newest picture if it is of this unit and has not been measured; now and then during a run."""
-        picture = self._comparable(unit)
-        if picture is None or self._is_measured(picture):
-            return
-        if not picture.done and self._clock() - self._measured_at < REST * self._cost:
-            return
-        began = time.perf_counter()
-        network = self._network()
-        network.model_copy.refresh()
-        objective = objective_of(network, picture.target)
-        try:
-            activation = measures.still_activation(network, objective, picture.image, picture.recipe)
-        except SizeError:
-            # in the middle of a run that grows its picture: a size at which the recipe would not end
-            activation = math.nan
-        self._measured = _Measurement(_key(picture), activation)
-        self._measured_at, self._cost = self._clock(), time.perf_counter() - began
+        Returns:
+            Whether to look at it now: another activation, a run's first picture or its last one.
+        """
+        last, self._shown = self._shown, _Shown(picture, activation)
+        if last is None:
+            return True
+        return picture.done or last.picture.run != picture.run or last.activation != activation
 
     def score_due(self, unit: UnitEvidence | None, layer: LayerEvidence | None, *, pass_running: bool) -> bool:
         """Return whether to score the newest picture: once when its run has ended, again when the pass has."""
-        picture = self._comparable(unit)
-        if picture is None or layer is None or not picture.done:
+        shown = self._comparable(unit)
+        if shown is None or layer is None or not shown.picture.done:
             return False
         if pass_running and layer.images < ENOUGH_IMAGES:
             return False
         score = self._score
-        return score is None or score.picture != _key(picture) or (not pass_running and score.images != layer.images)
+        return (
+            score is None or score.picture != _key(shown.picture) or (not pass_running and score.images != layer.images)
+        )
 
     def score(self, unit: UnitEvidence | None, layer: LayerEvidence) -> None:
         """Score the newest picture; this takes as long as some thirty forwards."""
-        picture = self._comparable(unit)
-        if picture is None:
+        shown = self._comparable(unit)
+        if shown is None:
             return
+        picture = shown.picture
         network = self._network()
+        network.model_copy.refresh()
         objective = objective_of(network, picture.target)
         statistics = {layer.name: layer.statistics()}
         (found,) = measures.score(network, [objective], picture.image[None], statistics, picture.recipe)
@@ -135,19 +110,17 @@ class GaugeMonitor:
 
     def value(self, unit: UnitEvidence | None) -> dict[str, Any]:
         """Return the value of the gauge trait for this unit."""
-        picture = self._comparable(unit)
-        if picture is None:
+        shown = self._shown
+        why_not = _why_not(shown.picture) if shown is not None and _is_of(shown.picture, unit) else ""
+        if shown is None or not _is_of(shown.picture, unit) or why_not:
             found = gauge(unit, None)
-            return {**found, "text": self._why_not(unit)} if found else {}
-        measured = self._measured
-        # one of some steps ago is better than none, if it is of the same run
-        if measured is not None and measured.picture[:-1] != _key(picture)[:-1]:
-            measured = None
+            return {**found, "text": why_not} if found else {}
+        picture, activation = shown.picture, shown.activation
         advice = suggestion(picture.values, past_half=2 * picture.step > picture.total, done=picture.done)
-        found = gauge(unit, None if measured is None else measured.activation, advice)
+        found = gauge(unit, activation, advice)
         if not found:
             return {}
-        if measured is None:
+        if activation is None:
             found["text"] = ""
         elif picture.target.objective == "channel":
             found["text"] = f"{found['text']} {_CHANNEL}"
@@ -157,23 +130,18 @@ class GaugeMonitor:
         )
         return found
 
-    def _comparable(self, unit: UnitEvidence | None) -> Snapshot | None:
+    def _comparable(self, unit: UnitEvidence | None) -> _Shown | None:
         """Return the newest picture if it can be compared with the top images of this unit."""
-        newest = self._newest
-        return newest if newest is not None and _is_of(newest, unit) and not self._why_not(unit) else None
+        shown = self._shown
+        return shown if shown is not None and _is_of(shown.picture, unit) and not _why_not(shown.picture) else None
 
-    def _why_not(self, unit: UnitEvidence | None) -> str:
-        """Return why the newest picture, though of this unit, is not compared with its images; "" if it is."""
-        newest = self._newest
-        if newest is None or not _is_of(newest, unit):
-            return ""
-        if isinstance(newest.target.objective, Objective):
-            # it may be of other units or layers, and its value is on another scale
-            return _CUSTOM
-        return _NEGATIVE if newest.target.negative else ""
 
-    def _is_measured(self, picture: Snapshot) -> bool:
-        return self._measured is not None and self._measured.picture == _key(picture)
+def _why_not(picture: Snapshot) -> str:
+    """Return why a picture of a unit is not compared with its images; "" if it is."""
+    if isinstance(picture.target.objective, Objective):
+        # it may be of other units or layers, and its value is on another scale
+        return _CUSTOM
+    return _NEGATIVE if picture.target.negative else ""
 
 
 def _is_of(picture: Snapshot, unit: UnitEvidence | None) -> bool:

@@ -89,7 +89,7 @@ class ExampleService(Service[_Requests]):
         self._replica = Replica(network)
         self._passes = PassRunner(dataset, labels, network=network, drawing=drawing, k=k, clock=clock)
         self._feed = CropFeed(front_end, k, clock)
-        self._gauge = GaugeMonitor(self._replica, clock)
+        self._gauge = GaugeMonitor(self._replica)
 
         # from here on: used by the service's own thread only
         self._problem = ""
@@ -125,9 +125,9 @@ class ExampleService(Service[_Requests]):
         """Let the thread look whether there is something to do, because a page is visible again, say."""
         self.post(look=True)
 
-    def show_picture(self, picture: Snapshot) -> None:
-        """Take the newest picture of the main run for the gauge."""
-        if self._gauge.show_picture(picture):
+    def show_picture(self, picture: Snapshot, activation: float | None) -> None:
+        """Take the newest picture of the main run, and the activation that is shown with it, for the gauge."""
+        if self._gauge.show_picture(picture, activation):
             self.post(start=False, look=True)
 
     def crop(self, number: int) -> Crop | None:
@@ -179,7 +179,7 @@ class ExampleService(Service[_Requests]):
             running
             or self._pass_ran
             or self._passes.yields_to_first_picture(self._gauge.has_picture)
-            or self._gauge.has_work(self._evidence, self._layer_evidence(layer), pass_running=running)
+            or self._gauge.score_due(self._evidence, self._layer_evidence(layer), pass_running=running)
         )
         return INTERVAL if busy else None
 
@@ -199,7 +199,6 @@ class ExampleService(Service[_Requests]):
         self._refresh_evidence()
         if watched:
             self._send_crops(requests)
-            self._gauge.measure(self._evidence)
             self._score()
         self._publish()
 

@@ -1,0 +1,215 @@
+"""The still activation of a picture: the network is shown it once, without the random views of the steps.
+
+Every still activation is taken by one rule: before the layer's last ReLU (:meth:`Network.run`), at the position of the
+feature map where the unit is largest; a class is its score before any last ReLU and any softmax. A unit with a negative
+weight, whose picture is to lower it, is taken where it is smallest. Of any other objective (a sum, a direction, a
+function) the value is taken.
+
+A real image is given to the network at its input size. A drawn picture is given to it as it was drawn, but still:
+
+- with a recipe whose views follow the receptive field (``sampling="crop"``, such as ``peek``) so that it covers the
+  receptive field of the central position, with a reflected border of two strides;
+- with any other (``oygard-2016``, ``lucid-2017``) in its own pixels, its center at the position that it was drawn for,
+  with a reflected border where it is smaller than the receptive field; MACO's at the mean scale of its crops.
+
+So a real image has all the positions of a large map to excite the unit, and most drawn pictures have few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from peek_widget.ascent.evaluate import objective_value
+from peek_widget.ascent.geometry import Geometry
+from peek_widget.ascent.objective import Objective, Sum
+from peek_widget.ascent.position import is_whole
+from peek_widget.ascent.recipe import Recipe
+from peek_widget.errors import PeekError
+from peek_widget.network import Layer, Network
+from peek_widget.network.context import undisturbed
+
+__all__ = ["STILL_VIEW", "ShownPicture", "StillActivation", "run_still", "still_activation"]
+
+STILL_VIEW: Tensor = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+"""Parameters of the view that changes nothing, ``[1, 4]``, see :class:`ShownPicture`."""
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """A picture, and which part of it the network's square input shows.
+
+    Attributes:
+        picture: ``[1, C, P, P]``, at the scale at which the network gets it.
+        side: side of the network's input in pixels.
+        center: point (y, x) of the input, from -1 to 1, at which the picture's center lies.
+    """
+
+    picture: Tensor
+    side: int
+    center: tuple[float, float]
+
+    def __call__(self, views: Tensor) -> Tensor:
+        """Render views of the picture, which is reflected beyond its border.
+
+        Args:
+            views: ``[N, 4]``: magnification, rotation in degrees, shift down and shift right as shares of ``side``.
+
+        Returns:
+            ``[N, C, side, side]``.
+        """
+        magnification, degrees, down, right = views.T
+        share = self.side / self.picture.shape[-1] / magnification
+        cos, sin = share * torch.deg2rad(degrees).cos(), share * torch.deg2rad(degrees).sin()
+        y, x = self.center[0] + 2.0 * down, self.center[1] + 2.0 * right
+        theta = torch.stack(
+            [torch.stack([cos, -sin, sin * y - cos * x], 1), torch.stack([sin, cos, -sin * x - cos * y], 1)], 1
+        )
+        size = [len(views), self.picture.shape[1], self.side, self.side]
+        grid = F.affine_grid(theta, size, align_corners=False)
+        pictures = self.picture.expand(len(views), -1, -1, -1)
+        return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where pictures of one size lie in the network's input.
+
+    Attributes:
+        scaled: side in pixels to which a picture is resized.
+        side, center: see :class:`ShownPicture`.
+    """
+
+    scaled: int
+    side: int
+    center: tuple[float, float] = (0.0, 0.0)
+
+
+class StillActivation:
+    """Measures the still activation of pictures of one objective; each takes one forward without gradients.
+
+    Where the pictures lie in the network's input is found out with the first one of each size, by some forwards more.
+    No random number is drawn.
+
+    Args:
+        network: the model.
+        objective: the objective that the pictures are drawn for.
+        recipe: the recipe that they are drawn by, which determines their scale and position in the network's input;
+            None for real images.
+        size: side of the finished picture in pixels; left out, that of each picture. It differs from it in the middle
+            of a run whose octaves enlarge the picture.
+
+    Raises:
+        LayerError, UnitError: if the network does not have what the objective reads.
+    """
+
+    def __init__(
+        self, network: Network, objective: Objective, recipe: Recipe | None = None, size: int | None = None
+    ) -> None:
+        objective.check(network)
+        self._network, self._objective, self._recipe, self._size = network, objective, recipe, size
+        self._weight, self._unit = _single_unit(objective)
+        self._bound: Objective | None = None
+        self._places: dict[int, _Place] = {}
+
+    def shown(self, picture: Tensor) -> ShownPicture:
+        """Return how the network is shown a picture ``[C, S, S]`` in [0, 1].
+
+        Raises:
+            PeekError: if that is not a picture.
+            SizeError: if the recipe could not draw a picture of this size for this objective.
+        """
+        channels = self._network.channels
+        if picture.ndim != 3 or picture.shape[1] != picture.shape[2] or picture.shape[0] != channels:
+            raise PeekError(f"A picture of {tuple(picture.shape)} was given: it must be [{channels}, S, S].")
+        own = int(picture.shape[-1])
+        if own not in self._places:
+            self._places[own] = self._place(own)
+        place = self._places[own]
+        return ShownPicture(resized(picture[None].float().cpu(), place.scaled), place.side, place.center)
+
+    def __call__(self, picture: Tensor) -> float:
+        """Return the still activation of a picture ``[C, S, S]`` in [0, 1]; errors as :meth:`shown`."""
+        outputs = run_still(self._network, self.shown(picture)(STILL_VIEW), self._objective.layers)
+        if self._unit is not None:
+            unit = outputs[self._objective.layers[0]][0, self._unit]
+            return self._weight * float(unit.amax() if self._weight >= 0.0 else unit.amin())
+        if self._bound is None:
+            self._bound = self._objective.bind(self._network)
+        with undisturbed(self._network.model_copy.device), torch.no_grad():
+            value, _ = objective_value(self._bound, outputs, 1, 0)
+        return float(value)
+
+    def _place(self, own: int) -> _Place:
+        """Return where a picture of that side in pixels lies, as the module's docstring says."""
+        network, objective, recipe = self._network, self._objective, self._recipe
+        layers = [network.layer(name) for name in objective.layers]
+        if recipe is None or any(layer.global_field or not layer.spatial for layer in layers):
+            return _Place(network.input_size, network.input_size)
+        view = Geometry(network, recipe, own if self._size is None else self._size).view(objective)
+        if view.kind == "field":
+            assert view.center is not None
+            return _Place(round(view.side / view.field_ratio), view.side, view.center)
+        if view.kind == "normal-crop":
+            share = (recipe.at("crop_mean", 0) + recipe.at("crop_mean", recipe.steps - 1)) / 2.0
+            return _Place(round(view.side / share), view.side)
+        if objective.centered_on is None:
+            return _Place(own, own)
+        layer = network.layer(objective.centered_on)
+        # A picture that is smaller than the receptive field gets a reflected border, and no zero padding.
+        side = max(own, min(max(layer.receptive_field) + 2 * max(layer.stride), network.input_size))
+        center = []
+        for axis in (0, 1):
+            drawn = _field_center(network, layer, view.side, axis) - (view.side - 1) / 2.0
+            center.append((2.0 * (_field_center(network, layer, side, axis) - drawn) + 1.0) / side - 1.0)
+        return _Place(own, side, (center[0], center[1]))
+
+
+def still_activation(
+    network: Network, objective: Objective, picture: Tensor, recipe: Recipe | None = None, size: int | None = None
+) -> float:
+    """Compute the still activation of a picture; see :class:`StillActivation` for arguments and errors.
+
+    Args:
+        network, objective, recipe, size: see :class:`StillActivation`.
+        picture: ``[C, S, S]`` in [0, 1].
+    """
+    return StillActivation(network, objective, recipe, size)(picture)
+
+
+def run_still(network: Network, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return the activations of layers on images ``[N, C, H, W]`` in [0, 1], float32, without a graph."""
+    device = network.model_copy.device
+    with undisturbed(device), torch.no_grad():
+        prepared = network.preprocess(images.to(device))
+        return {name: values.float() for name, values in network.run(prepared, names).items()}
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Return images ``[N, C, S, S]`` resized to a side in pixels."""
+    if images.shape[-1] == side and images.shape[-2] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _single_unit(objective: Objective) -> tuple[float, int | None]:
+    """Return the weight and the number of the unit that an objective is; None where it is not a single one."""
+    weight = 1.0
+    if isinstance(objective, Sum) and len(objective.parts) == 1:
+        ((weight, objective),) = objective.parts
+    unit = getattr(objective, "unit", None)
+    return weight, unit if is_whole(unit) and len(objective.layers) == 1 else None
+
+
+def _field_center(network: Network, layer: Layer, side: int, axis: int) -> float:
+    """Return the pixel at the center of the central position's receptive field, on an input of this side.
+
+    Args:
+        axis: 0 for the row, 1 for the column.
+    """
+    values = run_still(network, torch.zeros(1, network.channels, side, side), [layer.name])[layer.name]
+    return layer.start[axis] + (values.shape[2 + axis] - 1) // 2 * layer.stride[axis]
