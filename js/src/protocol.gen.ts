@@ -140,7 +140,7 @@ export interface CropSet {
   layer: string;
   unit: number;
   bottom: boolean;
-  cut: boolean;
+  view: "whole" | "field" | "focus";
   crops: readonly CropInfo[];
 }
 
@@ -297,7 +297,7 @@ export type ToPage =
 
 /** What the kernel takes. */
 export type ToKernel =
-  | { kind: "crop_view"; bottom: boolean; cut: boolean }
+  | { kind: "crop_view"; bottom: boolean; view: "whole" | "field" | "focus" }
   | { kind: "open_crop"; id: number }
   | { kind: "start_from_crop"; id: number }
   | { kind: "run_pass"; on: boolean }

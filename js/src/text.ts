@@ -93,8 +93,10 @@ export const text = {
   fullOrCut: "Display",
   full: "Full image",
   cut: "Receptive field",
-  fullHelp: "Full image, receptive field outlined",
+  focus: "Focus",
+  fullHelp: "Full image, receptive field or its focus outlined",
   cutHelp: "Cropped to the receptive field",
+  focusHelp: "Cropped to where the gradient is (95 %)",
   /** Begins with the visible text, so that speech input finds the button by what can be read on it. */
   cropSpoken: (rank: number, label: string, activation: string) =>
     `${[activation, label].filter(Boolean).join(" ")}, activation of example ${rank}. Enlarge`,

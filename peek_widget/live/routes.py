@@ -154,7 +154,7 @@ def route_examples(router: Router, explorer: Actions, examples: ExampleService |
         for message in (protocol.SetCropView, protocol.OpenCrop, protocol.RunPass):
             router.on(message, handler=refuse)
         return
-    router.on(protocol.SetCropView, handler=lambda m: examples.set_crop_view(m.bottom, m.cut))
+    router.on(protocol.SetCropView, handler=lambda m: examples.set_crop_view(m.bottom, m.view))
     router.on(protocol.OpenCrop, handler=lambda m: examples.open_crop(m.id))
     router.on(protocol.RunPass, handler=lambda m: examples.run_pass(m.on))
     router.on(protocol.Hello, handler=lambda _: examples.resend())

@@ -24,7 +24,8 @@ HELP = {
     "second; the gauge compares it with real images. Band: what the network made of the random views at each step "
     "(crops, shifts, rotations), which is what is maximized. Both should rise.",
     "images": "The images that were given, those with the highest activation first. If they don't look like the drawn "
-    "picture, don't trust it. The outline is the unit's receptive field.",
+    "picture, don't trust it. The outline is the unit's receptive field; where that is most of the image, it is its "
+    "focus, the box with 95 % of the gradient's energy.",
 }
 """What a control is, and what it does to the picture, for the question marks of the page; the knobs have their own."""
 

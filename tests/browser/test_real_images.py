@@ -121,7 +121,9 @@ def test_the_least_and_the_cut_ones(beside):
     book = beside(wait="d.thumbs === 9 && d.evidence === 'done'")
     whole = tile_pixels(book)
     book.root.get_by_role("button", name="Receptive field", exact=True).click()
-    book.page.wait_for_function("() => document.querySelector('.peek-pair [aria-pressed=true]:last-child')")
+    expect(book.root.get_by_role("button", name="Receptive field", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
     book.until("d.thumbs === 9")
     book.until_changed(lambda: tile_pixels(book), whole)
     book.root.get_by_role("button", name="Bottom").click()
@@ -130,6 +132,26 @@ def test_the_least_and_the_cut_ones(beside):
         "lowest => Math.abs(document.querySelector('.peek-crop-activation').textContent.replace('−', '-') - lowest)"
         " < 0.01 + 0.01 * Math.abs(lowest)",
         arg=lowest,
+    )
+
+
+def test_a_layer_with_a_wide_field_shows_the_focus(beside):
+    book = beside(
+        "explorer = UnitExplorer(layer='conv6', unit=3, recipe=long, dataset=images)\nexplorer",
+        "d.thumbs === 9 && d.evidence === 'done'",
+    )
+    focus, full = (book.root.get_by_role("button", name=name, exact=True) for name in ("Focus", "Full image"))
+    expect(focus).to_have_attribute("aria-pressed", "true")
+    expect(book.root.locator(".peek-crop .peek-shot-outline").first).to_be_hidden()
+    full.click()
+    expect(full).to_have_attribute("aria-pressed", "true")
+    left, _, right, _ = book.ask("list(explorer.crops.top[0].focus)")
+    outline = book.root.locator(".peek-crop .peek-shot-outline").first
+    expect(outline).to_be_visible()
+    book.page.wait_for_function(
+        "width => Math.abs(Number.parseFloat(document.querySelector('.peek-crop .peek-shot-outline').style.width)"
+        " - width) < 0.1",
+        arg=100 * (right - left) / 64,
     )
 
 

@@ -16,6 +16,7 @@ from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
 from peek_widget.live import protocol
 from peek_widget.live.examples.pass_runner import SerialSource
+from peek_widget.live.examples.thumbnails import shares
 from peek_widget.network import ModelCopy
 from peek_widget.zoo.images import Images
 
@@ -168,13 +169,79 @@ def test_an_opened_crop_comes_with_its_activation_map(explore, images):
 def test_crop_view_shows_bottom_images_cut_to_the_receptive_field(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
     until_pass_done(explorer)
-    post(explorer, "crop_view", bottom=True, cut=True)
-    rows = crop_set(explorer, 3, bottom=True, cut=True)["crops"]
+    post(explorer, "crop_view", bottom=True, view="field")
+    rows = crop_set(explorer, 3, bottom=True, view="field")["crops"]
     assert [row["activation"] for row in rows] == [c.activation for c in explorer.crops.bottom]
     assert all(
         row["size"] == [c.box[2] - c.box[0], c.box[3] - c.box[1]]
         for row, c in zip(rows, explorer.crops.bottom, strict=True)
     )
+
+
+def test_a_wide_field_is_shown_cut_to_its_focus_unless_asked_otherwise(explore, images):
+    explorer = explore(layer="head", unit=2, dataset=images)
+    until_pass_done(explorer)
+
+    def newest(view):
+        content, _ = sent_messages(explorer, "crops")[-1]
+        top = explorer.crops.top
+        return content if content["view"] == view and all(crop.known_focus for crop in top) else None
+
+    def shows(view, boxes):
+        content = newest(view)
+        return content is not None and [row["box"] for row in content["crops"]] == [shares(b, (32, 32)) for b in boxes]
+
+    eventually(lambda: newest("focus"))
+    focuses = [crop.focus for crop in explorer.crops.top]
+    eventually(lambda: shows("focus", focuses))
+    content, _ = sent_messages(explorer, "crops")[-1]
+    assert [row["size"] for row in content["crops"]] == [[b[2] - b[0], b[3] - b[1]] for b in focuses]
+    post(explorer, "open_crop", id=content["crops"][1]["id"])
+    eventually(lambda: sent_messages(explorer, "large"))
+    assert sent_messages(explorer, "large")[-1][0]["box"] == shares(focuses[1], (32, 32))
+    # framed in the whole image
+    post(explorer, "crop_view", bottom=False, view="whole")
+    eventually(lambda: shows("whole", focuses))
+    assert sent_messages(explorer, "crops")[-1][0]["crops"][0]["size"] == [32, 32]
+    # the receptive field itself, for which nothing is computed
+    post(explorer, "crop_view", bottom=True, view="field")
+    eventually(lambda: sent_messages(explorer, "crops")[-1][0]["bottom"])
+    assert sent_messages(explorer, "crops")[-1][0]["crops"][0]["box"] == [0.0, 0.0, 1.0, 1.0]
+    assert not any(crop.known_focus for crop in explorer.crops.bottom)
+
+
+def test_a_narrow_field_is_outlined_itself_and_its_focus_is_found_only_when_asked_for(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    until_pass_done(explorer)
+    content = crop_set(explorer, 3)
+    assert content["view"] == "whole"
+    eventually(lambda: len(crop_set(explorer, 3)["crops"]) == 9)
+    post(explorer, "crop_view", bottom=True, view="whole")
+    lowest = crop_set(explorer, 3, bottom=True)["crops"]
+    crops = explorer.crops.bottom
+    assert [row["box"] for row in lowest] == [shares(crop.box, crop.size) for crop in crops]
+    assert not any(crop.known_focus for crop in crops)
+    post(explorer, "crop_view", bottom=True, view="focus")
+    eventually(lambda: all(crop.known_focus for crop in explorer.crops.bottom))
+    expected = [shares(crop.focus, crop.size) for crop in explorer.crops.bottom]
+    eventually(lambda: [r["box"] for r in crop_set(explorer, 3, view="focus")["crops"]] == expected)
+
+
+def test_the_choice_of_ranking_does_not_fix_what_is_shown_of_another_layer(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    until_pass_done(explorer)
+    crop_set(explorer, 3)
+    post(explorer, "crop_view", bottom=True, view="whole")
+    crop_set(explorer, 3, bottom=True)
+    explorer.layer = "head"
+    assert crop_set(explorer, explorer.unit, bottom=True, layer="head", view="focus")
+    post(explorer, "crop_view", bottom=True, view="whole")
+    crop_set(explorer, explorer.unit, bottom=True, layer="head", view="whole")
+    explorer.layer = "conv2"
+    crop_set(explorer, explorer.unit, layer="conv2", view="whole")
+    explorer.layer = "head"
+    eventually(lambda: sent_messages(explorer, "crops")[-1][0]["layer"] == "head")
+    assert sent_messages(explorer, "crops")[-1][0]["view"] == "whole"
 
 
 def test_a_run_starts_from_a_crop_and_then_from_noise_again(explore, images):

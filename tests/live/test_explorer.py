@@ -376,7 +376,7 @@ json_values = st.none() | st.booleans() | st.integers(-3, 40) | st.floats() | st
         max_size=3,
     ),
     content=st.dictionaries(
-        st.sampled_from(["kind", "n", "on", "id", "bottom", "cut"]),
+        st.sampled_from(["kind", "n", "on", "id", "bottom", "view"]),
         json_values | st.sampled_from(protocol.INBOUND_KINDS),
     ),
 )

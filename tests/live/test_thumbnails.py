@@ -39,9 +39,9 @@ def found():
 
 def test_a_thumbnail_is_small_and_keeps_its_shape(found):
     _, crops = found
-    whole = Image.open(io.BytesIO(thumbnails.thumbnail(crops[0], cut=False)))
+    whole = Image.open(io.BytesIO(thumbnails.thumbnail(crops[0], None)))
     assert (whole.format, whole.size) == ("JPEG", (128, 64))
-    cut = Image.open(io.BytesIO(thumbnails.thumbnail(crops[0], cut=True)))
+    cut = Image.open(io.BytesIO(thumbnails.thumbnail(crops[0], crops[0].box)))
     assert max(cut.size) == 128
     red, green, _ = np.asarray(cut).reshape(-1, 3).mean(0)
     assert red > 240
@@ -51,7 +51,7 @@ def test_a_thumbnail_is_small_and_keeps_its_shape(found):
 def test_no_image_makes_a_large_message(found):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (2000, 2000, 3), dtype=np.uint8))
     crop = top_crops(found[0], "0", [noise], progress=False)[0].top[0]
-    assert len(thumbnails.thumbnail(crop, cut=False)) < 20_000
+    assert len(thumbnails.thumbnail(crop, None)) < 20_000
     assert len(thumbnails.enlarged(crop)) < thumbnails._MOST_BYTES
     assert Image.open(io.BytesIO(thumbnails.enlarged(crop))).size == (448, 448)
 

@@ -1,7 +1,7 @@
 import type { WidgetClient } from "../client";
 import { formatNumber } from "../numbers";
 import type { Box, CropInfo } from "../protocol.gen";
-import type { OpenedCrop } from "../stores/crops";
+import type { CropView, OpenedCrop } from "../stores/crops";
 import { text } from "../text";
 import { el, iconButton, setText, textButton } from "../ui/dom";
 import { type View, watch } from "../ui/view";
@@ -56,13 +56,17 @@ export function examplesPanel(view: View): HTMLElement {
   return panel;
 }
 
-/** Two pairs of toggle buttons: top or bottom, full image or receptive field. */
+/** Two groups of toggle buttons: top or bottom; full image, receptive field or its focus. */
 function choices(view: View): HTMLElement[] {
   const { crops } = view.client;
-  const now = (): { bottom: boolean; cut: boolean } => ({
-    bottom: crops.set?.bottom ?? false,
-    cut: crops.set?.cut ?? false,
-  });
+  const bottom = (): boolean => crops.set?.bottom ?? false;
+  const shown = (): CropView => crops.set?.view ?? "whole";
+  const display = (view: CropView, name: string, help: string): [string, string, () => boolean, () => void] => [
+    name,
+    help,
+    () => shown() === view,
+    () => crops.setView(bottom(), view),
+  ];
   const pair = (label: string, ...entries: [string, string, () => boolean, () => void][]): HTMLElement =>
     el(
       "div",
@@ -76,13 +80,14 @@ function choices(view: View): HTMLElement[] {
   return [
     pair(
       text.topOrBottom,
-      [text.top, text.topHelp, () => !now().bottom, () => crops.setView(false, now().cut)],
-      [text.bottom, text.bottomHelp, () => now().bottom, () => crops.setView(true, now().cut)],
+      [text.top, text.topHelp, () => !bottom(), () => crops.setView(false, shown())],
+      [text.bottom, text.bottomHelp, bottom, () => crops.setView(true, shown())],
     ),
     pair(
       text.fullOrCut,
-      [text.full, text.fullHelp, () => !now().cut, () => crops.setView(now().bottom, false)],
-      [text.cut, text.cutHelp, () => now().cut, () => crops.setView(now().bottom, true)],
+      display("whole", text.full, text.fullHelp),
+      display("field", text.cut, text.cutHelp),
+      display("focus", text.focus, text.focusHelp),
     ),
   ];
 }
@@ -132,7 +137,10 @@ function cropGrid(view: View): Grid {
         ? [crop.name, crop.problem, crop.clipped ? text.clipped : ""].filter(Boolean).join("\n")
         : "";
       tile.button.setAttribute("aria-label", crop ? text.cropSpoken(at + 1, label, activation) : text.noExamples);
-      tile.shot.show(crop ? (crops.pictures.get(crop.key) ?? null) : null, crop && !crops.set?.cut ? crop.box : null);
+      tile.shot.show(
+        crop ? (crops.pictures.get(crop.key) ?? null) : null,
+        crop && crops.set?.view === "whole" ? crop.box : null,
+      );
     });
   });
   return {
@@ -270,7 +278,7 @@ function largeCrop(view: View): { element: HTMLElement; focus(): void } {
     const info = current(client).find((crop) => crop.id === opened);
     const shown = large ?? info;
     // The thumbnail stands in until the large picture arrives.
-    const standIn = info && !crops.set?.cut ? (crops.pictures.get(info.key) ?? null) : null;
+    const standIn = info && crops.set?.view === "whole" ? (crops.pictures.get(info.key) ?? null) : null;
     shot.show(large?.picture ?? standIn, shown?.box ?? null, masked ? large : null);
     setText(name, [shown?.label, shown?.name].filter(Boolean).join(" · "));
     setText(number, shown ? formatNumber(shown.activation) : "");

@@ -2,6 +2,8 @@ import { bytesOf } from "../decode";
 import type { Binary, CropInfo, CropSet, LargeCrop, ToKernel, ToPage } from "../protocol.gen";
 import { decodeImage } from "./images";
 
+export type CropView = CropSet["view"];
+
 /** A crop shown large: its picture and the activation map as brightness (0 to 255, row by row). */
 export interface OpenedCrop extends LargeCrop {
   picture: ImageBitmap | null;
@@ -32,10 +34,10 @@ export class CropStore {
     else if (message?.kind === "large") this.receiveLarge(message, buffers);
   }
 
-  /** Requests the examples at the bottom or the top of the ranking, cut to the receptive field or in full. */
-  setView(bottom: boolean, cut: boolean): void {
+  /** Requests the examples at the bottom or the top of the ranking: in full, or what of them. */
+  setView(bottom: boolean, view: CropView): void {
     this.open(0);
-    this.send({ kind: "crop_view", bottom, cut });
+    this.send({ kind: "crop_view", bottom, view });
   }
 
   /** Shows a crop large; 0 shows the grid of all of them again. */

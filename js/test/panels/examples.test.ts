@@ -74,7 +74,7 @@ function set(count: number, more: Partial<CropSet> = {}): CropSet {
     layer: "conv2",
     unit: 3,
     bottom: false,
-    cut: false,
+    view: "whole",
     crops: Array.from({ length: count }, (_, at) => crop(at + 1)),
     ...more,
   };
@@ -230,12 +230,19 @@ test("bottom and receptive field are requested, and shown as pressed once they a
   const { model } = await open();
   await model.tell(set(2), pictures(2));
   words("Bottom").click();
-  expect(model.sent.at(-1)).toEqual({ kind: "crop_view", bottom: true, cut: false });
-  await model.tell(set(2, { bottom: true, cut: true }), pictures(2));
+  expect(model.sent.at(-1)).toEqual({ kind: "crop_view", bottom: true, view: "whole" });
+  await model.tell(set(2, { bottom: true, view: "field" }), pictures(2));
   expect(
-    ["Top", "Bottom", "Full image", "Receptive field"].map((name) => words(name).getAttribute("aria-pressed")),
-  ).toEqual(["false", "true", "false", "true"]);
+    ["Top", "Bottom", "Full image", "Receptive field", "Focus"].map((name) => words(name).getAttribute("aria-pressed")),
+  ).toEqual(["false", "true", "false", "true", "false"]);
   expect(tiles()[0]?.querySelector<HTMLElement>(".peek-shot-outline")?.hidden).toBe(true);
+  words("Focus").click();
+  expect(model.sent.at(-1)).toEqual({ kind: "crop_view", bottom: true, view: "focus" });
+  await model.tell(set(2, { bottom: true, view: "focus" }), pictures(2));
+  expect(words("Focus").getAttribute("aria-pressed")).toBe("true");
+  expect(tiles()[0]?.querySelector<HTMLElement>(".peek-shot-outline")?.hidden).toBe(true);
+  words("Top").click();
+  expect(model.sent.at(-1)).toEqual({ kind: "crop_view", bottom: false, view: "focus" });
 });
 
 test("the pass is stopped and resumed, and a problem with the dataset is shown", async () => {

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from peek_widget.errors import PeekError
-from peek_widget.evidence import Crop, UnitEvidence, activation_map
+from peek_widget.evidence import Crop, UnitEvidence, activation_map, find_focus
 from peek_widget.live.examples import thumbnails
 from peek_widget.live.front_end import FrontEnd
+from peek_widget.live.protocol.examples import CropView
 from peek_widget.network import Network
 
-__all__ = ["CropFeed"]
+__all__ = ["CropFeed", "box_shown"]
 
 INTERVAL = 0.7
 """Seconds between two sets of crops sent while a pass runs."""
@@ -23,6 +24,7 @@ MOST_THUMBNAILS = 256
 MOST_CROPS = 256
 
 Key = tuple[Any, ...]
+Box = tuple[int, int, int, int]
 
 
 class CropFeed:
@@ -37,14 +39,17 @@ class CropFeed:
 
     Attributes:
         bottom: show the images with the lowest activation instead of the highest.
-        cut: show the receptive field only instead of the whole image.
         opened: number of the crop that is shown enlarged; 0 for none.
+        without_focus: the crops of the last set whose focus is to be shown and is not known yet, best first.
     """
 
     def __init__(self, front_end: FrontEnd, k: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._front_end, self._k, self._clock = front_end, k, clock
-        self.bottom = self.cut = False
+        self.bottom = False
         self.opened = 0
+        self.without_focus: list[Crop] = []
+        # None: the focus where the receptive field is wide, else the whole image
+        self._view: CropView | None = None
         self._thumbnails: OrderedDict[Key, bytes | str] = OrderedDict()
         self._numbers: OrderedDict[Key, int] = OrderedDict()
         self._crops: dict[int, Crop] = {}
@@ -55,6 +60,12 @@ class CropFeed:
     def crop(self, number: int) -> Crop | None:
         """Return the crop that the page knows by this number; from any thread."""
         return self._crops.get(number)
+
+    def choose(self, bottom: bool, view: CropView) -> None:
+        """Choose the examples to show. A view that is shown anyhow is no choice: that of another layer may differ."""
+        self.bottom = bottom
+        if self._last_set is None or view != self._last_set[3]:
+            self._view = view
 
     def forget_page(self) -> None:
         """Start anew with a page that has nothing yet."""
@@ -74,24 +85,28 @@ class CropFeed:
         if not at_once and now - self._sent_at < INTERVAL:
             return
         chosen = () if evidence is None else (evidence.bottom if self.bottom else evidence.top)
+        chosen = chosen[: self._k]
+        view = self._view or ("focus" if chosen and chosen[0].wide else "whole")
+        boxes = [box_shown(crop, view) for crop in chosen]
+        self.without_focus = [crop for crop, box in zip(chosen, boxes, strict=True) if box is None]
         rows, buffers, on_page = [], [], set()
-        for crop in chosen[: self._k]:
-            key = (crop.name, crop.box if self.cut else None)
+        for crop, box in zip(chosen, boxes, strict=True):
+            key = (crop.name, None if view == "whole" else box)
             thumbnail = self._thumbnail(key, crop)
             on_page.add(key)
-            row = self._row(crop)
+            row = self._row(crop, view, box)
             if isinstance(thumbnail, str):
                 row["problem"] = thumbnail
             elif key not in self._on_page:
                 row["image"] = len(buffers)
                 buffers.append(thumbnail)
             rows.append(row)
-        content = (layer, unit, self.bottom, self.cut, [(row["id"], row["activation"]) for row in rows])
+        content = (layer, unit, self.bottom, view, [(row["id"], row["activation"], row["box"]) for row in rows])
         if content == self._last_set and not buffers:
             return
         self._last_set, self._on_page, self._sent_at = content, on_page, now
         self._front_end.send(
-            {"kind": "crops", "layer": layer, "unit": unit, "bottom": self.bottom, "cut": self.cut, "crops": rows},
+            {"kind": "crops", "layer": layer, "unit": unit, "bottom": self.bottom, "view": view, "crops": rows},
             buffers,
         )
 
@@ -99,11 +114,13 @@ class CropFeed:
         """Send the crop that is shown enlarged: the whole image, and the unit's activation map over it.
 
         Args:
-            network: returns the network to compute the map with.
+            network: returns the network to compute the map, and the focus if it is to be outlined, with.
         """
         crop = self._crops.get(self.opened)
         if crop is None:
             return
+        # the image enlarged is always whole; where the tiles show the focus, so does its outline
+        view: CropView = "focus" if self._last_set is not None and self._last_set[3] == "focus" else "whole"
         message: dict[str, Any] = {
             "kind": "large",
             "id": self.opened,
@@ -113,7 +130,7 @@ class CropFeed:
             "label": crop.label_name or "",
             "activation": crop.activation,
             "clipped": crop.clipped,
-            "box": thumbnails.field_box(crop),
+            "box": thumbnails.shares(crop.box, crop.size),
             "size": list(crop.size),
             "map": [],
             "area": [],
@@ -127,22 +144,26 @@ class CropFeed:
                 levels, message["map"] = thumbnails.map_levels(activations)
                 message["area"] = thumbnails.map_box(crop)
                 buffers.append(levels)
+            if box_shown(crop, view) is None:
+                find_focus(network(), crop)
+            message["box"] = thumbnails.shares(box_shown(crop, view) or crop.box, crop.size)
         except PeekError as error:
             message["problem"] = str(error)
         self._front_end.send(message, buffers)
 
-    def _row(self, crop: Crop) -> dict[str, Any]:
-        """Describe a crop as the protocol has it, without its picture."""
-        left, top, right, bottom = crop.box
+    def _row(self, crop: Crop, view: CropView, box: Box | None) -> dict[str, Any]:
+        """Describe a crop as the protocol has it, without its picture; for the box see :func:`box_shown`."""
+        cut = None if view == "whole" else box
+        left, top, right, bottom = cut or (0, 0, *crop.size)
         return {
             "id": self._number(crop),
-            "key": f"{crop.name}|{crop.box if self.cut else ''}",
+            "key": f"{crop.name}|{cut or ''}",
             "activation": crop.activation,
             "name": crop.name,
             "label": crop.label_name or "",
             "clipped": crop.clipped,
-            "box": thumbnails.field_box(crop),
-            "size": [right - left, bottom - top] if self.cut else list(crop.size),
+            "box": thumbnails.shares(box or crop.box, crop.size),
+            "size": [right - left, bottom - top],
             "image": -1,
             "problem": "",
         }
@@ -166,7 +187,7 @@ class CropFeed:
         found = self._thumbnails.get(key)
         if found is None:
             try:
-                found = thumbnails.thumbnail(crop, self.cut)
+                found = thumbnails.thumbnail(crop, key[1])
             except PeekError as error:
                 found = str(error)
             self._thumbnails[key] = found
@@ -174,3 +195,15 @@ class CropFeed:
                 self._thumbnails.popitem(last=False)
         self._thumbnails.move_to_end(key)
         return found
+
+
+def box_shown(crop: Crop, view: CropView) -> Box | None:
+    """Return the part of a crop's image that is outlined, or that the picture is cut to; None for an unknown focus.
+
+    It is the receptive field; the focus if that is asked for, and on a whole image where the field is wide, since the
+    outline would else be that of the image.
+    """
+    if view == "field" or (view == "whole" and not crop.wide):
+        return crop.box
+    field = crop.known_focus
+    return None if field is None else crop.focus_of(field) or crop.box

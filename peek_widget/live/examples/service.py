@@ -15,9 +15,11 @@ from typing import Any
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Crop, LayerEvidence, UnitEvidence
 from peek_widget.live.examples.crop_feed import CropFeed
+from peek_widget.live.examples.focus_monitor import FocusMonitor
 from peek_widget.live.examples.gauge_monitor import GaugeMonitor
 from peek_widget.live.examples.pass_runner import PassRunner
 from peek_widget.live.front_end import FrontEnd
+from peek_widget.live.protocol.examples import CropView
 from peek_widget.live.replica import Replica
 from peek_widget.live.service import JOIN_TIMEOUT, Service
 from peek_widget.live.snapshot import Snapshot
@@ -41,7 +43,7 @@ class _Requests:
 
     Attributes:
         unit: layer and number of the unit to show.
-        crop_view: show the bottom images, show receptive fields only.
+        crop_view: show the bottom images; what is shown of each.
         open_crop: number of the crop to show enlarged; 0 for none.
         run_pass: let passes run, or stop them.
         resend: a page has come that has nothing yet.
@@ -49,7 +51,7 @@ class _Requests:
     """
 
     unit: tuple[str, int] | None = None
-    crop_view: tuple[bool, bool] | None = None
+    crop_view: tuple[bool, CropView] | None = None
     open_crop: int | None = None
     run_pass: bool | None = None
     resend: bool = False
@@ -85,11 +87,12 @@ class ExampleService(Service[_Requests]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("peek_widget.examples", _Requests, clock=clock)
-        self._front_end, self._watched, self._k = front_end, watched, k
+        self._front_end, self._watched, self._drawing, self._k = front_end, watched, drawing, k
         self._replica = Replica(network)
         self._passes = PassRunner(dataset, labels, network=network, drawing=drawing, k=k, clock=clock)
         self._feed = CropFeed(front_end, k, clock)
         self._gauge = GaugeMonitor(self._replica)
+        self._focus = FocusMonitor(self._replica, drawing, clock)
 
         # from here on: used by the service's own thread only
         self._problem = ""
@@ -97,6 +100,7 @@ class ExampleService(Service[_Requests]):
         self._evidence: UnitEvidence | None = None
         self._evidence_key: tuple[str, int, int] | None = None
         self._pass_ran = False
+        self._seen = False  # whether a visible page showed the explorer at the last look
         self._published: tuple[Any, Any] | None = None
 
     # -- requests, from any thread
@@ -105,9 +109,9 @@ class ExampleService(Service[_Requests]):
         """Show the examples of another unit."""
         self.post(unit=(layer, unit))
 
-    def set_crop_view(self, bottom: bool, cut: bool) -> None:
-        """Show the images with the lowest activation instead of the highest; receptive fields instead of images."""
-        self.post(crop_view=(bottom, cut))
+    def set_crop_view(self, bottom: bool, view: CropView) -> None:
+        """Show the images with the lowest activation instead of the highest; and what of each."""
+        self.post(crop_view=(bottom, view))
 
     def open_crop(self, number: int) -> None:
         """Show the crop of this number enlarged, with the unit's activation map; 0 closes it."""
@@ -180,6 +184,7 @@ class ExampleService(Service[_Requests]):
             or self._pass_ran
             or self._passes.yields_to_first_picture(self._gauge.has_picture)
             or self._gauge.score_due(self._evidence, self._layer_evidence(layer), pass_running=running)
+            or (self._seen and self._focus.has_work(self._feed.without_focus))
         )
         return INTERVAL if busy else None
 
@@ -191,7 +196,7 @@ class ExampleService(Service[_Requests]):
             self._publish()
             return
         layer, _ = self._unit
-        watched = self._watched()
+        self._seen = watched = self._watched()
         ran = self._passes.running(layer)
         self._passes.advance(layer, watched=watched, has_picture=self._gauge.has_picture)
         # one more look after a pass has ended, for its last batch
@@ -200,6 +205,7 @@ class ExampleService(Service[_Requests]):
         if watched:
             self._send_crops(requests)
             self._score()
+            self._find_focus()
         self._publish()
 
     def _take(self, requests: _Requests) -> None:
@@ -209,7 +215,7 @@ class ExampleService(Service[_Requests]):
         if requests.run_pass is not None:
             self._passes.set_enabled(requests.run_pass, None if self._unit is None else self._unit[0])
         if requests.crop_view is not None:
-            self._feed.bottom, self._feed.cut = requests.crop_view
+            self._feed.choose(*requests.crop_view)
         if requests.unit is not None and requests.unit != self._unit:
             self._unit = requests.unit
             self._evidence, self._evidence_key, self._feed.opened = None, None, 0
@@ -246,6 +252,12 @@ class ExampleService(Service[_Requests]):
             # the gauge first: scoring takes as long as some thirty forwards
             self._publish()
             self._gauge.score(self._evidence, evidence)
+
+    def _find_focus(self) -> None:
+        """Find the focus of one crop on the page, and show it."""
+        assert self._unit is not None
+        if (self._gauge.has_picture or not self._drawing()) and self._focus.find(self._feed.without_focus):
+            self._feed.send(*self._unit, self._evidence, at_once=True)
 
     def _publish(self) -> None:
         layer, unit = self._unit or ("", 0)

@@ -16,9 +16,9 @@ __all__ = [
     "THUMBNAIL",
     "THUMBNAIL_QUALITY",
     "enlarged",
-    "field_box",
     "map_box",
     "map_levels",
+    "shares",
     "start_picture",
     "thumbnail",
 ]
@@ -35,17 +35,18 @@ _MOST_BYTES = 96 * 1024
 _FINEST_MAP = 128
 
 
-def thumbnail(crop: Crop, cut: bool) -> bytes:
+def thumbnail(crop: Crop, box: tuple[int, int, int, int] | None) -> bytes:
     """Return a JPEG of at most 128 px.
 
     Args:
         crop: an example.
-        cut: show the receptive field only instead of the whole image.
+        box: part of the image to show, (left, top, right, bottom) in its pixels; None for all of it.
 
     Raises:
         DatasetError: if the image can't be loaded any more.
     """
-    return jpeg_bytes(_resized(crop.image) if cut else shrunk(crop.whole(), THUMBNAIL), THUMBNAIL_QUALITY)
+    image = crop.whole()
+    return jpeg_bytes(shrunk(image, THUMBNAIL) if box is None else _resized(image.crop(box)), THUMBNAIL_QUALITY)
 
 
 def enlarged(crop: Crop) -> bytes:
@@ -57,9 +58,9 @@ def enlarged(crop: Crop) -> bytes:
     return jpeg_within(shrunk(crop.whole(), ENLARGED), _MOST_BYTES, (88, 75, 50))
 
 
-def field_box(crop: Crop) -> list[float]:
-    """Return the box of the receptive field, (left, top, right, bottom) as fractions of the image's sides."""
-    (left, top, right, bottom), (width, height) = crop.box, crop.size
+def shares(box: tuple[int, int, int, int], size: tuple[int, int]) -> list[float]:
+    """Return a box in pixels of an image of that (width, height) as fractions of its sides."""
+    (left, top, right, bottom), (width, height) = box, size
     return [round(x, 4) for x in (left / width, top / height, right / width, bottom / height)]
 
 
@@ -102,9 +103,9 @@ def start_picture(crop: Crop, channels: int) -> Any:
 
 
 def _resized(picture: Image.Image) -> Image.Image:
-    """Return a receptive field resized to a thumbnail's side, whether it is larger or smaller."""
+    """Return a part of an image resized to a thumbnail's side, whether it is larger or smaller."""
     scale = THUMBNAIL / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # a field of a few pixels should be seen as pixels and not as a blur
+    # a part of a few pixels should be seen as pixels and not as a blur
     how = Image.Resampling.NEAREST if max(picture.size) < 24 else Image.Resampling.LANCZOS
     return picture.resize(size, how)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal, get_args
+
+from peek_widget._schema import choice
 
 from ._message import CropNumber, Switch, ToKernel, ToPage
 
-__all__ = ["CropInfo", "CropSet", "LargeCrop", "OpenCrop", "RunPass", "SetCropView", "StartFromCrop"]
+__all__ = ["CropInfo", "CropSet", "CropView", "LargeCrop", "OpenCrop", "RunPass", "SetCropView", "StartFromCrop"]
 
 Box = Annotated[tuple[float, float, float, float], "Box"]
 """Left, top, right and bottom, as shares of the image."""
 
 
+CropView = Literal["whole", "field", "focus"]
+"""What is shown of an example: the whole image, the receptive field, or the part of it that has influence."""
+
+
 @dataclass(frozen=True)
 class SetCropView(ToKernel, kind="crop_view"):
-    """Choose the examples to show: the bottom ones or the top ones, cut to the receptive field or the whole image."""
+    """Choose the examples to show: the bottom ones or the top ones, and what is shown of each."""
 
     bottom: Switch
-    cut: Switch
+    view: Annotated[CropView, choice(get_args(CropView))]
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class CropInfo:
         name: name of the image.
         label: label of the image, or "".
         clipped: whether the receptive field extends beyond the image.
-        box: the receptive field on the image.
+        box: what is outlined on the image: the receptive field, or its focus where the field is wide.
         size: width and height of what is shown, in pixels.
         image: number of its JPEG among the message's buffers; -1: as last sent for this key.
         problem: reason why there is no picture, or "".
@@ -78,7 +84,7 @@ class CropSet(ToPage, kind="crops"):
     layer: str
     unit: int
     bottom: bool
-    cut: bool
+    view: CropView
     crops: list[CropInfo]
 
 
@@ -94,7 +100,7 @@ class LargeCrop(ToPage, kind="large"):
         label: label of the image, or "".
         activation: activation of the unit, pre-ReLU.
         clipped: whether the receptive field extends beyond the image.
-        box: the receptive field on the image.
+        box: what is outlined on the image: the receptive field, or its focus where the field is wide.
         size: width and height of the image shown, in pixels.
         map: rows and columns of the activation map; empty where there is none.
         area: area of the image that the map covers, a box; empty where there is no map.
