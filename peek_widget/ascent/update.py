@@ -9,6 +9,7 @@ from torch import Tensor
 
 from peek_widget.ascent import regularizers
 from peek_widget.ascent.evaluate import Evaluation
+from peek_widget.ascent.optimizer import Optimizer
 from peek_widget.ascent.param import Image, Pixels
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.views import Window
@@ -36,8 +37,8 @@ class Updater:
 
     def restart(self) -> None:
         """Begin with a new optimizer, for the image's present parameter."""
-        kind = torch.optim.NAdam if self._recipe.optimizer == "nadam" else torch.optim.Adam
-        self._optimizer: torch.optim.Optimizer = kind([self._image.parameter], lr=self._recipe.at("step_size", 0))
+        kind = self._recipe.optimizer
+        self._optimizer: Optimizer | None = None if kind == "plain" else Optimizer(kind, self._image.parameter)
 
     def penalized(self, evaluation: Evaluation, numbers: Mapping[str, float]) -> Tensor:
         """Return the gradient less that of the penalties, whose weights are in units of its root mean square."""
@@ -72,12 +73,12 @@ class Updater:
         else:
             parameter.grad = None
             pictures.backward(-gradient / self._divisor(gradient))
-            if recipe.optimizer == "plain":
+            assert parameter.grad is not None
+            if self._optimizer is None:
                 with torch.no_grad():
                     parameter -= step_size * parameter.grad
             else:
-                self._optimizer.param_groups[0]["lr"] = step_size
-                self._optimizer.step()
+                self._optimizer.step(parameter.grad, step_size)
         if isinstance(self._image, Pixels):
             with torch.no_grad():
                 parameter.clamp_(0.0, 255.0)
@@ -106,8 +107,8 @@ class Updater:
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors that a resumed run needs, by name."""
         found = {} if self.first_grad_rms is None else {"first_grad_rms": self.first_grad_rms}
-        for name, value in self._optimizer.state.get(self._image.parameter, {}).items():
-            found[f"optimizer.{name}"] = torch.as_tensor(value)
+        if self._optimizer is not None:
+            found |= {f"optimizer.{name}": value for name, value in self._optimizer.state.items()}
         return found
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
@@ -115,10 +116,8 @@ class Updater:
         self.restart()
         self.first_grad_rms = tensors.get("first_grad_rms")
         state = {n.removeprefix("optimizer."): v for n, v in tensors.items() if n.startswith("optimizer.")}
-        if state:
-            # Adam counts its steps on the CPU.
-            state = {n: v.cpu() if v.ndim == 0 else v for n, v in state.items()}
-            self._optimizer.state[self._image.parameter] = state
+        if self._optimizer is not None:
+            self._optimizer.load(state)
 
     def _plain_step(self, gradient: Tensor, step_size: float, number: int) -> Tensor:
         """Return a plain step in gray levels along the gradient ``[C, H, W]`` of one picture."""

@@ -26,14 +26,13 @@ SUPPORTED = sys.platform == "linux"
 
 LAUNCHER = Path(__file__).with_name("forked_kernel_launcher.py")
 
-# What a notebook with an explorer imports until its first picture; torch._dynamo by torch.optim, at the first step.
+# What a notebook with an explorer imports until its first picture.
 IMPORTED = (
     "ipykernel.kernelapp",
     "ipykernel.ipkernel",
     "ipykernel.zmqshell",
     "ipykernel.subshell_manager",
     "IPython.core.completer",
-    "torch._dynamo",
     "torchvision",
     "ipywidgets",
     "peek_widget.explorer",
