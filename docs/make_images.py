@@ -4,6 +4,7 @@
     python docs/make_images.py screens drawing  some:
 
     screens   the widget in JupyterLab: light and dark, 1400 and 700 px wide, on a Chromium (PEEK_CHROMIUM, or PATH)
+    first     of these, only the first picture of the README and the site: EfficientNet-Lite0 (the extra imagenet)
     drawing   an animation of units while they are drawn
     sheets    24 random classes and 24 random units of SqueezeNet
     crops     units of the bundled network, drawn, beside their top and bottom crops
@@ -21,6 +22,7 @@ import io
 import random
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,15 +113,13 @@ class Scene:
     until: str = ""
 
 
+FIRST = "explorer-efficientnet"
 SCENES = {
     "explorer": Scene("from peek_widget import UnitExplorer\n\nexplorer = UnitExplorer(layer='', unit=18)\nexplorer"),
-    "explorer-squeezenet": Scene(
-        f"""import sys; sys.path.insert(0, {str(ROOT)!r})
-from tests.networks import squeezenet
-from torchvision.models import SqueezeNet1_0_Weights
-from peek_widget import UnitExplorer
-names = SqueezeNet1_0_Weights.DEFAULT.meta["categories"]
-explorer = UnitExplorer(squeezenet(), class_names=names, layer="", unit=130)
+    FIRST: Scene(
+        """from peek_widget import UnitExplorer
+
+explorer = UnitExplorer("efficientnet_lite0", layer="", unit=130)
 explorer"""
     ),
     # images of the bundled network's generator, because we may not publish the photographs
@@ -146,7 +146,7 @@ WIDTHS = {1400: "", 700: "-narrow"}
 THEMES = {"Light": "", "Dark": "-dark"}
 
 
-def screens() -> None:
+def screens(names: Iterable[str] = SCENES) -> None:
     """Take a screenshot of each scene at each width in each theme, after the run has finished."""
     from playwright.sync_api import sync_playwright
 
@@ -159,7 +159,8 @@ def screens() -> None:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=flags)
         try:
             context = browser.new_context(viewport={"width": 1520, "height": 2500}, device_scale_factor=1)
-            for name, scene in SCENES.items():
+            for name in names:
+                scene = SCENES[name]
                 book = Notebook(server, context, f"{name}.ipynb", [scene.cell])
                 book.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
                 book.run_all()
@@ -314,6 +315,7 @@ def recipes() -> None:
 PARTS = {
     "recipes": recipes,
     "screens": screens,
+    "first": lambda: screens([FIRST]),
     "drawing": drawing,
     "sheets": sheets,
     "crops": evidence_crops,
@@ -328,5 +330,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
     wanted = parser.parse_args().what
-    for part in PARTS if "all" in wanted else wanted:
+    # (the first is one of the screens)
+    for part in [part for part in PARTS if part != "first"] if "all" in wanted else wanted:
         PARTS[part]()
