@@ -119,7 +119,7 @@ SCENES = {
     FIRST: Scene(
         """from peek_widget import UnitExplorer
 
-explorer = UnitExplorer("efficientnet_lite0", layer="", unit=130)
+explorer = UnitExplorer("efficientnet_lite0", layer="blocks.9.expand", unit=29)
 explorer"""
     ),
     # images of the bundled network's generator, because we may not publish the photographs
