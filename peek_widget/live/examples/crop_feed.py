@@ -45,8 +45,8 @@ class CropFeed:
 
     def __init__(self, front_end: FrontEnd, k: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._front_end, self._k, self._clock = front_end, k, clock
-        self.bottom = False
-        self.opened = 0
+        self.bottom: bool = False
+        self.opened: int = 0
         self.without_focus: list[Crop] = []
         # None: the focus where the receptive field is wide, else the whole image
         self._view: CropView | None = None
