@@ -82,8 +82,7 @@ class Geometry:
         side = network.input_size if fixed else min(limit, field + 2 * stride)
         self._checked(objective, ViewGeometry(side, "field"))
         middle = []
-        for axis in (0, 1):
-            positions = self._map_size(layer.name, side)[axis]
+        for axis, positions in enumerate(self._map_size(layer.name, side)):
             pixel = layer.start[axis] + (positions - 1) // 2 * layer.stride[axis]
             middle.append((2.0 * pixel + 1.0) / side - 1.0)
         return ViewGeometry(side, "field", side / min(field, side), (middle[0], middle[1]))

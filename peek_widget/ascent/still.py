@@ -29,6 +29,7 @@ from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.objective import Objective, Sum
 from peek_widget.ascent.position import is_whole
 from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.views import ViewGeometry
 from peek_widget.errors import PeekError
 from peek_widget.network import Layer, Network
 from peek_widget.network.context import undisturbed
@@ -92,8 +93,8 @@ class _Place:
 class StillActivation:
     """Measures the still activation of pictures of one objective; each takes one forward without gradients.
 
-    Where the pictures lie in the network's input is found out with the first one of each size, by some forwards more.
-    No random number is drawn.
+    Where the pictures lie in the network's input is found out with the first one of each size, by some forwards more:
+    then, or by :meth:`shown` before. No random number is drawn.
 
     Args:
         network: the model.
@@ -115,6 +116,8 @@ class StillActivation:
         self._weight, self._unit = _single_unit(objective)
         self._bound: Objective | None = None
         self._places: dict[int, _Place] = {}
+        self._views: dict[int, ViewGeometry] = {}
+        self._centers: dict[int, tuple[float, float]] = {}
 
     def shown(self, picture: Tensor) -> ShownPicture:
         """Return how the network is shown a picture ``[C, S, S]`` in [0, 1].
@@ -150,7 +153,7 @@ class StillActivation:
         layers = [network.layer(name) for name in objective.layers]
         if recipe is None or any(layer.global_field or not layer.spatial for layer in layers):
             return _Place(network.input_size, network.input_size)
-        view = Geometry(network, recipe, own if self._size is None else self._size).view(objective)
+        view = self._view(own if self._size is None else self._size, recipe)
         if view.kind == "field":
             assert view.center is not None
             return _Place(round(view.side / view.field_ratio), view.side, view.center)
@@ -163,10 +166,24 @@ class StillActivation:
         # A picture that is smaller than the receptive field gets a reflected border, and no zero padding.
         side = max(own, min(max(layer.receptive_field) + 2 * max(layer.stride), network.input_size))
         center = []
-        for axis in (0, 1):
-            drawn = _field_center(network, layer, view.side, axis) - (view.side - 1) / 2.0
-            center.append((2.0 * (_field_center(network, layer, side, axis) - drawn) + 1.0) / side - 1.0)
+        for there, here in zip(self._field_center(layer, view.side), self._field_center(layer, side), strict=True):
+            drawn = there - (view.side - 1) / 2.0
+            center.append((2.0 * (here - drawn) + 1.0) / side - 1.0)
         return _Place(own, side, (center[0], center[1]))
+
+    def _view(self, size: int, recipe: Recipe) -> ViewGeometry:
+        if size not in self._views:
+            self._views[size] = Geometry(self._network, recipe, size).view(self._objective)
+        return self._views[size]
+
+    def _field_center(self, layer: Layer, side: int) -> tuple[float, float]:
+        """Return the pixel (y, x) at the center of the central position's receptive field, on an input of this side."""
+        if side not in self._centers:
+            blank = torch.zeros(1, self._network.channels, side, side)
+            rows, columns = run_still(self._network, blank, [layer.name])[layer.name].shape[2:]
+            y, x = ((positions - 1) // 2 for positions in (rows, columns))
+            self._centers[side] = (layer.start[0] + y * layer.stride[0], layer.start[1] + x * layer.stride[1])
+        return self._centers[side]
 
 
 def still_activation(
@@ -203,13 +220,3 @@ def _single_unit(objective: Objective) -> tuple[float, int | None]:
         ((weight, objective),) = objective.parts
     unit = getattr(objective, "unit", None)
     return weight, unit if is_whole(unit) and len(objective.layers) == 1 else None
-
-
-def _field_center(network: Network, layer: Layer, side: int, axis: int) -> float:
-    """Return the pixel at the center of the central position's receptive field, on an input of this side.
-
-    Args:
-        axis: 0 for the row, 1 for the column.
-    """
-    values = run_still(network, torch.zeros(1, network.channels, side, side), [layer.name])[layer.name]
-    return layer.start[axis] + (values.shape[2 + axis] - 1) // 2 * layer.stride[axis]

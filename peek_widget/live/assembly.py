@@ -93,7 +93,7 @@ class Assembly:
         self.run: RunService = RunService(
             source.make_ascent,
             publisher.publish,
-            source.still_activation,
+            source.measurement,
             target=target,
             knobs=controls.knobs(),
             playing=controls.playing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
@@ -89,8 +90,12 @@ class ModelSource:
         """Go on from an earlier state of an ascent."""
         return Ascent.resume(self.fresh(), state)
 
-    def still_activation(self, snapshot: Snapshot) -> float:
-        """Measure the still activation of a run's picture; with a negative objective that of the unit itself."""
+    def measurement(self, snapshot: Snapshot) -> Callable[[], float]:
+        """Prepare to measure the still activation of a run's picture; with a negative objective it is the unit's own.
+
+        Returns:
+            Measures it, by one forward.
+        """
         target, recipe, network = snapshot.target, snapshot.recipe, self.network
         # what was found out about the pictures of a run holds for all of them
         still = self._still
@@ -98,7 +103,9 @@ class ModelSource:
             size = Geometry(network, recipe, target.size).sides[-1]
             meter = StillActivation(network, self.objective(target), recipe, size)
             still = self._still = (network, target, recipe, meter)
-        return still[3](snapshot.image) * (-1.0 if target.negative else 1.0)
+        meter, sign = still[3], -1.0 if target.negative else 1.0
+        meter.shown(snapshot.image)
+        return lambda: sign * meter(snapshot.image)
 
     def start_from(self, picture: Any) -> Start | None:
         """Return a picture as the start of an ascent, None for the recipe's own.

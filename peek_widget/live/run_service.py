@@ -26,8 +26,8 @@ class RunService(Service[Requests]):
     Args:
         make_ascent: makes the ascent for a target; called in the worker; may raise.
         publish: takes an `Update`; called in the worker, never while the lock is held.
-        measure: returns the still activation of a picture; called in the worker, now and then while a run goes on, and
-            for each picture at which it stands still.
+        measurement: returns a function that measures the still activation of a picture; called in the worker, now and
+            then while a run goes on, and for each picture at which it stands still.
         target: what to draw first.
         knobs: values that override the recipe's, by name; None for the recipe's own.
         playing: whether to begin drawing at once.
@@ -45,7 +45,7 @@ class RunService(Service[Requests]):
         self,
         make_ascent: Callable[[Target], RunningAscent],
         publish: Publish,
-        measure: Callable[[Snapshot], float],
+        measurement: Callable[[Snapshot], Callable[[], float]],
         *,
         target: Target,
         knobs: Mapping[str, float | None] | None = None,
@@ -64,7 +64,7 @@ class RunService(Service[Requests]):
         self._worker = RunWorker(
             make_ascent,
             publish,
-            measure,
+            measurement,
             target=target,
             knobs=knobs or {},
             playing=playing,

@@ -13,8 +13,8 @@ __all__ = ["SHARE", "SHORTEST_REST", "StillMeter"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
-SHARE = 0.025
-"""Share of the time that measurements take at most while a run goes on."""
+SHARE = 0.02
+"""Share of the time that measurements take at most while a run goes on, beside its first picture's."""
 
 SHORTEST_REST = 0.2
 """Seconds between two measurements at least."""
@@ -26,17 +26,17 @@ class StillMeter:
     """Measures the still activation of a run's pictures.
 
     Args:
-        measure: returns the still activation of a picture.
+        measurement: prepares to measure the still activation of a picture, and returns a function that does it. What
+            is prepared is done once for a run, or for an octave of it, and does not count as the cost of one picture.
         clock: returns seconds, monotonic.
 
     Attributes:
         problem: why the last picture could not be measured, in a sentence; "" where it could.
     """
 
-    def __init__(self, measure: Callable[[Snapshot], float], clock: Callable[[], float]) -> None:
-        self._measure, self._clock = measure, clock
+    def __init__(self, measurement: Callable[[Snapshot], Callable[[], float]], clock: Callable[[], float]) -> None:
+        self._measurement, self._clock = measurement, clock
         self._run = 0
-        self._count = 0
         self._next = -math.inf
         self.problem: str = ""
 
@@ -46,11 +46,12 @@ class StillMeter:
 
     def measured(self, snapshot: Snapshot, run: int) -> Snapshot:
         """Return a picture of that run with its still activation, NaN where it can't be measured."""
-        if run != self._run:
-            self._run, self._count = run, 0
+        self._run = run
         began = self._clock()
         try:
-            activation = self._measure(snapshot)
+            measure = self._measurement(snapshot)
+            began = self._clock()
+            activation = measure()
             self.problem = ""
         except Exception as error:
             # a picture without its number is still a picture, and an objective of one's own may do what it likes
@@ -58,9 +59,6 @@ class StillMeter:
             if problem != self.problem:
                 log.warning("%s", problem, exc_info=error)
             self.problem, activation = problem, math.nan
-        self._count += 1
         now = self._clock()
-        # the first one of a run takes longer, because it finds out where the picture lies in the network's input
-        cost = now - began if self._count > 1 else 0.0
-        self._next = now + max(SHORTEST_REST, cost / SHARE)
+        self._next = now + max(SHORTEST_REST, (now - began) / SHARE)
         return replace(snapshot, activation=activation)

@@ -60,7 +60,7 @@ class RunWorker:
     All of it belongs to one thread; others may call `status()` and read the attributes.
 
     Args:
-        make_ascent, publish, measure, resume_ascent, weights, background, clock: see `RunService`.
+        make_ascent, publish, measurement, resume_ascent, weights, background, clock: see `RunService`.
         target: what to draw first.
         knobs: values that override the recipe's, by name; None for the recipe's own.
         playing: whether to begin drawing at once.
@@ -80,7 +80,7 @@ class RunWorker:
         self,
         make_ascent: Callable[[Target], RunningAscent],
         publish: Publish,
-        measure: Callable[[Snapshot], float],
+        measurement: Callable[[Snapshot], Callable[[], float]],
         *,
         target: Target,
         knobs: Mapping[str, float | None],
@@ -95,7 +95,7 @@ class RunWorker:
     ) -> None:
         self._make_ascent, self._resume_ascent, self._publish = make_ascent, resume_ascent, publish
         self._weights, self._background = weights, tuple(background)
-        self._meter = StillMeter(measure, clock)
+        self._meter = StillMeter(measurement, clock)
         self._audience, self._clock, self._rest, self._closed = audience, clock, rest, closed
         self.target: Target = target
         self.run: Run = Run()

@@ -108,7 +108,7 @@ class Bench:
         self.session = RunService(
             self.make,
             self.publish,
-            lambda snapshot: snapshot.view_activation,
+            lambda snapshot: lambda: snapshot.view_activation,
             target=target or Target("conv", 3),
             playing=playing,
             rate=rate,

@@ -493,7 +493,7 @@ def test_closed_during_a_step_it_publishes_nothing_more(bench):
 
 def test_a_service_that_was_never_started_has_no_thread():
     session = RunService(
-        lambda target: None, lambda update: None, lambda snapshot: 0.0, target=Target("conv", 0), playing=False
+        lambda target: None, lambda update: None, lambda snapshot: lambda: 0.0, target=Target("conv", 0), playing=False
     )
     assert not session.alive
     assert session.close()
