@@ -13,7 +13,7 @@ from peek_widget.ascent.provenance import Drawing, fingerprint, load_recipe
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.render import ascend, render
 from peek_widget.ascent.result import Result, Step
-from peek_widget.ascent.spectrum import measure_spectrum, power_law_spectrum
+from peek_widget.ascent.spectrum import measure_spectrum, natural_spectrum, power_law_spectrum
 from peek_widget.ascent.state import State
 from peek_widget.ascent.style import Style
 
@@ -41,6 +41,7 @@ __all__ = [
     "interpolate",
     "load_recipe",
     "measure_spectrum",
+    "natural_spectrum",
     "power_law_spectrum",
     "presets",
     "render",

@@ -49,8 +49,8 @@ class AscentOptions(TypedDict, total=False):
     ``[C, H, W]`` or ``[N, C, H, W]`` in [0, 1]; its center square is taken."""
 
     spectrum: Tensor | None
-    """Magnitudes ``[C, T, T // 2 + 1]`` for ``param="maco"``, as ``measure_spectrum`` gives them; left out, a power
-    law."""
+    """Magnitudes ``[C, T, T // 2 + 1]`` for ``param="maco"``, as ``measure_spectrum`` gives them; left out, that of
+    photographs, or a power law for pictures of one channel."""
 
 
 _DEFAULTS: AscentOptions = {"seed": 0}  # None for all others

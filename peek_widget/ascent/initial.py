@@ -11,7 +11,7 @@ from peek_widget.ascent import views
 from peek_widget.ascent.param import Fourier, Image, Maco, Pixels
 from peek_widget.ascent.pictures import Picture, as_picture, center_square, match_channels
 from peek_widget.ascent.recipe import Recipe
-from peek_widget.ascent.spectrum import check_spectrum, power_law_spectrum
+from peek_widget.ascent.spectrum import check_spectrum, natural_spectrum, power_law_spectrum
 from peek_widget.errors import PeekError, RecipeError
 from peek_widget.network import Network
 
@@ -34,7 +34,8 @@ def initial_image(
         side: side of the pictures in pixels.
         generators: one for each picture, used for all its draws.
         frequencies: ``[N]``, the highest frequency of each picture, in cycles per picture.
-        spectrum: ``[C, T, T // 2 + 1]`` for ``param="maco"``; None for a power law.
+        spectrum: ``[C, T, T // 2 + 1]`` for ``param="maco"``; None for that of photographs, or by formula for pictures
+            of one channel.
 
     Raises:
         RecipeError: if there is no spectrum for this number of channels, or the given one does not fit.
@@ -66,7 +67,7 @@ def _phases(
                 f"param='maco' holds pictures of {channels} channels to a spectrum, and one is known for 1 and for "
                 "3: give one as spectrum=measure_spectrum(images), or take param='fourier'."
             )
-        spectrum = power_law_spectrum(channels)
+        spectrum = natural_spectrum(side) if channels == 3 else power_law_spectrum(channels)
     spectrum = check_spectrum(spectrum, channels)
     shape = (channels, side, side // 2 + 1)
     phases = torch.stack([views.normal(*shape, generator=g) for g in generators])

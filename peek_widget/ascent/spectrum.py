@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +21,7 @@ __all__ = [
     "decorrelate",
     "frequencies",
     "measure_spectrum",
+    "natural_spectrum",
     "power_law_spectrum",
     "recorrelate",
     "resample_spectrum",
@@ -30,6 +35,9 @@ _AXES = torch.tensor(
         [0.04329450, -0.10823626, 0.06494176],
     ]
 )
+
+NATURAL: Path = Path(__file__).with_name("spectrum.json")
+"""The spectrum of natural images that comes with the package, which ``tools/spectrum.py`` measures."""
 
 POWER = 1.41
 """Exponent of the power law: half of 2.82, the median slope of the power spectra of 1000 ImageNet photographs."""
@@ -49,8 +57,8 @@ def decorrelate(values: Tensor) -> Tensor:
 def power_law_spectrum(channels: int, side: int = 128, power: float = POWER) -> Tensor:
     """Compute the magnitudes of natural images by formula: ``1 / f ** power``, the same in each decorrelated channel.
 
-    It stands in for a measured spectrum, because the photographs that one would be measured from may not be
-    distributed; :func:`measure_spectrum` measures one from images of yours.
+    It stands in for a measured spectrum where there is none: :func:`natural_spectrum` is that of color photographs,
+    and :func:`measure_spectrum` measures one from images of yours.
 
     Args:
         channels: number of channels C.
@@ -63,6 +71,51 @@ def power_law_spectrum(channels: int, side: int = 128, power: float = POWER) -> 
     frequency = side * frequencies(side)
     magnitude = frequency.clamp(min=1.0) ** -power * (frequency > 0)
     return magnitude.float().expand(channels, -1, -1).clone()
+
+
+def natural_spectrum(side: int) -> Tensor:
+    """Return the magnitudes of photographs, in decorrelated color, as 250 of ImageNet's have them on average.
+
+    The table in the package is smooth in frequency and orientation; between its knots the logarithm is linear, and
+    above its highest frequency (90 cycles a picture) the magnitudes follow the power law.
+
+    Args:
+        side: side S of the pictures in pixels.
+
+    Returns:
+        The magnitudes, float32 ``[3, S, S // 2 + 1]``, at most 1; that of frequency 0 (the mean) is 0.
+    """
+    octaves, orientations, table = _natural_table()
+    octave, degrees = log_polar(side)
+    inside = octave.clamp(0.0, octaves[-1])
+    grid = torch.stack([2.0 * degrees / orientations[-1] - 1.0, 2.0 * inside / octaves[-1] - 1.0], dim=-1)
+    values = F.grid_sample(table[None], grid[None], mode="bilinear", padding_mode="border", align_corners=True)[0]
+    magnitude = torch.exp(values - math.log(2.0) * POWER * (octave - inside))
+    magnitude[:, 0, 0] = 0.0
+    return magnitude.float()
+
+
+@functools.cache
+def _natural_table() -> tuple[list[float], list[float], Tensor]:
+    """Read the octaves, the orientations and the logarithms ``[3, octaves, orientations]`` of the package's table."""
+    found = json.loads(NATURAL.read_text(encoding="utf-8"))
+    return (
+        found["octaves"],
+        found["orientations"],
+        torch.tensor(found["log_magnitude"], dtype=torch.float64, device="cpu"),
+    )
+
+
+def log_polar(side: int) -> tuple[Tensor, Tensor]:
+    """Return log2 of each frequency of ``rfft2`` in cycles a picture, and its orientation: ``[S, S // 2 + 1]`` each.
+
+    Orientations are from 0 to 90 degrees, from horizontal to vertical frequencies, left and right taken together;
+    frequency 0 is given as one cycle.
+    """
+    rows = side * torch.fft.fftfreq(side, dtype=torch.float64, device="cpu").abs()
+    columns = side * torch.fft.rfftfreq(side, dtype=torch.float64, device="cpu")
+    octave = (side * frequencies(side)).clamp(min=1.0).log2()
+    return octave, torch.rad2deg(torch.atan2(rows[:, None], columns[None, :]))
 
 
 def measure_spectrum(images: Iterable[Picture], size: int = 224) -> Tensor:
