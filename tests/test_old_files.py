@@ -31,7 +31,11 @@ FINGERPRINT = "56d2e8375751dd46"
 
 @pytest.mark.parametrize("name", sorted(Recipe.presets()))
 def test_a_preset_written_as_json_is_the_preset(name: str) -> None:
-    assert Recipe.from_json((OLD / "recipes" / f"{name}.json").read_text()) == Recipe.preset(name)
+    preset = Recipe.preset(name)
+    if name.startswith("yosinski"):
+        # The rates were then taken as they are, whatever the network's scale, and a file still draws what it drew.
+        preset = preset.replace(mean_grad_norm=None, stretch=1.0)
+    assert Recipe.from_json((OLD / "recipes" / f"{name}.json").read_text()) == preset
 
 
 def test_every_field_of_a_recipe_is_read_under_its_old_name() -> None:

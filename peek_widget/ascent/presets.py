@@ -90,36 +90,47 @@ def _register_yosinski() -> None:
 
     "Understanding Neural Networks Through Deep Visualization", Table 1 (arXiv 1506.06579; Deep Visualization
     Toolbox): from the mean plus N(0, 10), ``x += rate * g``, decay, a blur at every fourth step, clipping of pixels
-    with small norm and of small contribution; the result is the best picture of the run. The rates are by gray levels
-    and absolute, for the paper's network: on one of another scale the pictures may stay faint (on SqueezeNet set 1's
-    are gray).
+    with small norm and of small contribution; the result is the best picture of the run. These numbers are the
+    paper's. Its rates are by gray levels and absolute, for the gradients of CaffeNet; with them as they are most
+    pictures of other networks are gray. Two fields are ours:
+
+    ``mean_grad_norm=0.2`` brings the gradients to CaffeNet's scale. The toolbox's example run
+    (doc/running-optimize-image.md: set 3, unit 130 of fc8) records activations of 63.58 and 68.18 before and after its
+    last step, which has no blur: a gain of 4.6 at rate 100, so that to first order ``|g| = (4.6 / 100) ** 0.5 = 0.21``.
+    Set 1 says about the same: its largest rate, 100, makes the desired progress of 2.0 where ``|g|`` is 0.14. What is
+    brought there is the mean over the run so far, not the first gradient: SqueezeNet's classes have gradients ten
+    times larger after a hundred steps than on the initial noise, the bundled network's ten times smaller.
+
+    ``stretch`` makes the picture that the network sees the one that is shown. The example ends with a standard
+    deviation of 1.65 gray levels, and the toolbox stretches it to the full range for display. The factors are chosen
+    on SqueezeNet, EfficientNet-Lite0 and the bundled network, so that their pictures fill the range.
     """
 
     def one(number: int, summary: str, steps: int, **numbers: Any) -> None:
         recipe = Recipe(
             name=f"yosinski-2015-{number}", octaves=((steps, 1.0),), param="pixels", optimizer="plain",
-            sampling="window", init_mean=None, init_std=10.0, return_best=True, **numbers,
+            sampling="window", init_mean=None, init_std=10.0, return_best=True, mean_grad_norm=0.2, **numbers,
         )  # fmt: skip
         register(recipe, summary, f"Yosinski et al. 2015 (arXiv 1506.06579), Table 1, set {number}.")
 
     one(
         1,
-        "Yosinski's set 1: an adaptive step, the half of the pixels with the smallest norm cleared; gray on networks "
-        "of another scale.",
+        "Yosinski's set 1: an adaptive step, the half of the pixels with the smallest norm cleared.",
         500, grad_norm="progress", step_size=2.0, max_rate=100.0, blur=0.5, blur_every=4, clip_norm_percentile=50.0,
+        stretch=30.0,
     )  # fmt: skip
     one(
         2, "Yosinski's set 2: a strong decay instead of a blur; small bright patches on gray.",
-        750, grad_norm="none", step_size=100.0, decay=0.3, clip_norm_percentile=20.0,
+        750, grad_norm="none", step_size=100.0, decay=0.3, clip_norm_percentile=20.0, stretch=150.0,
     )  # fmt: skip
     one(
         3, "Yosinski's set 3, most of the paper's figures: a weak decay and a blur at every fourth step.",
-        1000, grad_norm="none", step_size=100.0, decay=0.0001, blur=1.0, blur_every=4,
+        1000, grad_norm="none", step_size=100.0, decay=0.0001, blur=1.0, blur_every=4, stretch=30.0,
     )  # fmt: skip
     one(
         4, "Yosinski's set 4: nine in ten pixels, those with the smallest contribution, cleared.",
         1000, grad_norm="progress", step_size=2.0, max_rate=1e8, blur=0.5, blur_every=4,
-        clip_contribution_percentile=90.0,
+        clip_contribution_percentile=90.0, stretch=20.0,
     )  # fmt: skip
 
 

@@ -91,6 +91,16 @@ class Recipe:
     max_rate: float = 100.0
     """Largest rate of ``grad_norm="progress"``."""
 
+    mean_grad_norm: float | None = None
+    """Norm by gray levels that the gradients of a picture have on average: each is multiplied by the factor that gives
+    the mean of all norms up to this step that value. It brings any network to the scale of the one for which the rates
+    of ``"none"`` and ``"progress"`` were published. The norm is that of a picture of 227 px, CaffeNet's; for another
+    size it is in proportion to the side. None leaves gradients as the network has them."""
+
+    stretch: float = 1.0
+    """Factor by which the steps of ``"none"`` and ``"progress"`` are longer than published: the published pictures
+    differ from the mean by a few gray levels, and were stretched to the full range to be shown."""
+
     # What the network sees
 
     sampling: Literal["crop", "normal-crop", "whole", "window"] = "crop"
@@ -182,7 +192,7 @@ class Recipe:
             if not isinstance(value, str) or value not in options:
                 raise RecipeError(f"{name}={value!r}: possible are {', '.join(map(repr, options))}.")
         for name, (low, high) in RANGES.items():
-            if name == "init_mean" and self.init_mean is None:
+            if name in ("init_mean", "mean_grad_norm") and getattr(self, name) is None:
                 continue
             self._set(name, check_number(name, getattr(self, name), low, high))
         for name in ("crop", "field_crop"):

@@ -78,6 +78,8 @@ RANGES = {
     "init_std": (0.0, 255.0),
     "spectrum_power": (0.0, 3.0),
     "max_rate": (1e-6, 1e12),
+    "mean_grad_norm": (1e-6, 1e6),
+    "stretch": (1e-3, 1e3),
     "crop_std": (0.0, 1.0),
     "center_std": (0.0, 1.0),
     "jitter2": (0.0, 0.25),

@@ -193,6 +193,8 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
         )
     if "first_grad_rms" in found:
         shapes["first_grad_rms"] = (count, 1, 1, 1)
+    if "grad_rms_sum" in found or "grad_count" in found:
+        shapes |= {"grad_rms_sum": (count, 1, 1, 1), "grad_count": ()}
     if "importance" in found:
         shapes["importance"] = (count, state.side, state.side)
     if "best_values" in found or "best_pictures" in found:

@@ -17,6 +17,9 @@ from peek_widget.network import Preprocess
 
 __all__ = ["Updater"]
 
+_PUBLISHED_SIDE = 227
+"""Side in pixels of CaffeNet's images, for which ``mean_grad_norm`` is given."""
+
 
 class Updater:
     """Updates the pictures of an ascent.
@@ -28,11 +31,16 @@ class Updater:
 
     Attributes:
         first_grad_rms: root mean square of each picture's first gradient, ``[N, 1, 1, 1]``; None before that.
+        grad_rms_sum: sum of the root mean squares of each picture's gradients, ``[N, 1, 1, 1]``; None where the recipe
+            asks for no mean.
+        grad_count: number of gradients in that sum.
     """
 
     def __init__(self, recipe: Recipe, image: Image, preprocess: Preprocess) -> None:
         self._recipe, self._image, self._preprocess = recipe, image, preprocess
         self.first_grad_rms: Tensor | None = None
+        self.grad_rms_sum: Tensor | None = None
+        self.grad_count: int = 0
         self.restart()
 
     def restart(self) -> None:
@@ -65,6 +73,10 @@ class Updater:
         if self.first_grad_rms is None:
             # Units differ by orders of magnitude, and Adam's epsilon is absolute.
             self.first_grad_rms = _rms(gradient).clamp(min=1e-30)
+        if recipe.mean_grad_norm is not None:
+            found = _rms(gradient)
+            self.grad_rms_sum = found if self.grad_rms_sum is None else self.grad_rms_sum + found
+            self.grad_count += 1
         if recipe.optimizer == "plain" and isinstance(self._image, Pixels):
             with torch.no_grad():
                 for number, (rows, columns) in enumerate(windows):
@@ -107,6 +119,8 @@ class Updater:
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors that a resumed run needs, by name."""
         found = {} if self.first_grad_rms is None else {"first_grad_rms": self.first_grad_rms}
+        if self.grad_rms_sum is not None:
+            found |= {"grad_rms_sum": self.grad_rms_sum, "grad_count": torch.tensor(float(self.grad_count))}
         if self._optimizer is not None:
             found |= {f"optimizer.{name}": value for name, value in self._optimizer.state.items()}
         return found
@@ -115,6 +129,8 @@ class Updater:
         """Restore what :meth:`tensors` returned."""
         self.restart()
         self.first_grad_rms = tensors.get("first_grad_rms")
+        self.grad_rms_sum = tensors.get("grad_rms_sum")
+        self.grad_count = int(tensors.get("grad_count", 0))
         state = {n.removeprefix("optimizer."): v for n, v in tensors.items() if n.startswith("optimizer.")}
         if self._optimizer is not None:
             self._optimizer.load(state)
@@ -132,11 +148,21 @@ class Updater:
             case "first":
                 assert self.first_grad_rms is not None
                 return step_size * gradient / self.first_grad_rms[number]
-        by_level = gradient / 255.0
-        if self._recipe.grad_norm == "none":
-            return step_size * by_level
+        recipe, by_level = self._recipe, gradient / 255.0
+        if recipe.mean_grad_norm is not None:
+            by_level = by_level * self._published_scale(number)
+        if recipe.grad_norm == "none":
+            return recipe.stretch * step_size * by_level
         progress = step_size / by_level.square().sum().clamp(min=1e-30)
-        return progress.clamp(max=self._recipe.max_rate) * by_level
+        return recipe.stretch * progress.clamp(max=recipe.max_rate) * by_level
+
+    def _published_scale(self, number: int) -> Tensor:
+        """Return the factor that gives a picture's gradients on average the norm of the recipe."""
+        assert self.grad_rms_sum is not None
+        assert self._recipe.mean_grad_norm is not None
+        # Of a picture's gradient with root mean square r by gray levels, r * side * sqrt(channels) is the norm.
+        mean = (self.grad_rms_sum[number].squeeze() / self.grad_count / 255.0).clamp(min=1e-30)
+        return self._recipe.mean_grad_norm / (mean * _PUBLISHED_SIDE * self._image.parameter.shape[1] ** 0.5)
 
     def _divisor(self, gradient: Tensor) -> Tensor | float:
         """Return what the gradient is divided by before the optimizer gets it."""

@@ -26,11 +26,7 @@ from tests.networks import Fixed, Planted, Tiny, squeezenet, tiny
 SHORT = Recipe.preset("peek").replace(steps=12)
 
 
-# Yosinski's rates and progress are absolute, for activations of some tens: they are tried on SqueezeNet, below.
-RELATIVE = [name for name in Recipe.presets() if not name.startswith("yosinski")]
-
-
-@pytest.mark.parametrize("recipe", RELATIVE)
+@pytest.mark.parametrize("recipe", Recipe.presets())
 def test_the_picture_is_what_a_planted_unit_looks_for(recipe: str) -> None:
     result = render(Planted(), Channel("conv", 0), recipe, size=32, preprocess="none", input_size=32)
     image = result.images[0]
@@ -44,7 +40,7 @@ def test_the_picture_is_what_a_planted_unit_looks_for(recipe: str) -> None:
     assert result.history[-5:].mean() > result.history[:5].mean()
 
 
-@pytest.mark.parametrize("recipe", RELATIVE)
+@pytest.mark.parametrize("recipe", Recipe.presets())
 @pytest.mark.parametrize("objective", [Neuron("forms", 2), Channel("forms", 2), Logit(3)])
 def test_activation_rises(recipe: str, objective: Objective) -> None:
     history = render(tiny(), objective, Recipe.preset(recipe).replace(steps=40), size=32).history[:, 0]
@@ -304,6 +300,8 @@ anything = {
     "init_std": st.floats(0.0, 255.0),
     "spectrum_power": st.floats(0.0, 3.0),
     "max_rate": st.floats(1e-6, 1e12),
+    "mean_grad_norm": st.none() | st.floats(1e-6, 1e6),
+    "stretch": st.floats(1e-3, 1e3),
     "alpha": st.booleans(),
     "optimizer": st.sampled_from(["adam", "nadam", "plain"]),
     "grad_norm": st.sampled_from(["first", "rms", "mean", "none", "progress"]),
@@ -365,10 +363,26 @@ def test_squeezenet_recognizes_the_picture_of_a_class() -> None:
         assert 817 in model(image)[0].topk(5).indices.tolist()
 
 
-@pytest.mark.parametrize("recipe", [name for name in Recipe.presets() if name.startswith("yosinski")])
+YOSINSKI = [name for name in Recipe.presets() if name.startswith("yosinski")]
+
+
+@pytest.mark.parametrize("recipe", YOSINSKI)
 def test_recipes_with_absolute_rates_draw_on_a_real_network(recipe: str) -> None:
     history = render(squeezenet(), Logit(130), Recipe.preset(recipe).replace(steps=12), size=96).history[:, 0]
     assert history.max() > history[0] + 2.0
+
+
+@pytest.mark.parametrize("recipe", YOSINSKI)
+def test_recipes_with_absolute_rates_draw_the_same_whatever_the_scale_of_the_network(recipe: str) -> None:
+    model = tiny()
+    short = Recipe.preset(recipe).replace(steps=12)
+    expected = render(model, Logit(3), short, size=32).images
+    with torch.no_grad():
+        model.classes.weight *= 1024.0  # a power of two, so that nothing is rounded
+        model.classes.bias *= 1024.0
+    assert torch.equal(render(model, Logit(3), short, size=32).images, expected)
+    own = short.replace(mean_grad_norm=None)
+    assert not torch.equal(render(model, Logit(3), own, size=32).images, expected)
 
 
 def test_inactive_units_of_fire8_are_drawn() -> None:

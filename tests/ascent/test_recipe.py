@@ -33,6 +33,7 @@ OYGARD = {
 YOSINSKI = {
     "param": "pixels", "init": "noise", "init_mean": None, "init_std": 10.0, "optimizer": "plain",
     "sampling": "window", "n_views": 1, "return_best": True, "size": None, "jitter": 0.0, "noise": 0.0,
+    "mean_grad_norm": 0.2,  # not published: from the toolbox's example run, as the presets' docstring explains
 }  # fmt: skip
 VGG_BLUR = ((2.5, 1.1), (1.1, 0.858), (0.858, 0.78), (0.858, 0.40), (0.4, 0.1))
 
@@ -235,7 +236,8 @@ def test_impossible_combinations_are_refused_in_a_sentence(base: str, changes: d
 BOUNDS = {
     **{name: (knob.minimum, knob.maximum) for name, knob in NUMBERS.items()},
     "init_mean": (0.0, 255.0), "init_std": (0.0, 255.0), "spectrum_power": (0.0, 3.0),
-    "max_rate": (1e-6, 1e12), "crop_std": (0.0, 1.0), "center_std": (0.0, 1.0),
+    "max_rate": (1e-6, 1e12), "mean_grad_norm": (1e-6, 1e6), "stretch": (1e-3, 1e3),
+    "crop_std": (0.0, 1.0), "center_std": (0.0, 1.0),
     "jitter2": (0.0, 0.25), "padding": (0.0, 1.0), "bilateral_color": (0.01, 1.0),
 }  # fmt: skip
 

@@ -238,6 +238,15 @@ def moved(recipe: Recipe, steps: int = 1) -> Tensor:
         # min(largest, desired / |g|²) g, with |g|² = 3 S² / (S² 255)².
         ({"grad_norm": "progress", "step_size": 0.02, "max_rate": 1e8}, 0.02 * SIDE**2 * 255.0 / (3 * SIDE**2)),
         ({"grad_norm": "progress", "step_size": 2.0, "max_rate": 1e4}, 1e4 / (SIDE**2 * 255.0)),
+        # Of norm 0.5 for 227 px, in proportion to the side: every pixel and channel has an equal part of it.
+        (
+            {"grad_norm": "none", "step_size": 200.0, "mean_grad_norm": 0.5, "stretch": 0.1},
+            0.1 * 200.0 * 0.5 / (227 * 3**0.5),
+        ),
+        (
+            {"grad_norm": "progress", "step_size": 2.0, "max_rate": 1e8, "mean_grad_norm": 0.5, "stretch": 3.0},
+            3.0 * 2.0 * 227 / (0.5 * SIDE * SIDE * 3**0.5),
+        ),
     ],
 )
 def test_a_plain_step_equals_a_computation_by_hand(changes: dict[str, Any], expected: float) -> None:
