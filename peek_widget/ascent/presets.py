@@ -117,7 +117,7 @@ def _register_yosinski() -> None:
         1,
         "Yosinski's set 1: an adaptive step, the half of the pixels with the smallest norm cleared.",
         500, grad_norm="progress", step_size=2.0, max_rate=100.0, blur=0.5, blur_every=4, clip_norm_percentile=50.0,
-        stretch=30.0,
+        stretch=60.0,
     )  # fmt: skip
     one(
         2, "Yosinski's set 2: a strong decay instead of a blur; small bright patches on gray.",
@@ -125,12 +125,12 @@ def _register_yosinski() -> None:
     )  # fmt: skip
     one(
         3, "Yosinski's set 3, most of the paper's figures: a weak decay and a blur at every fourth step.",
-        1000, grad_norm="none", step_size=100.0, decay=0.0001, blur=1.0, blur_every=4, stretch=30.0,
+        1000, grad_norm="none", step_size=100.0, decay=0.0001, blur=1.0, blur_every=4, stretch=60.0,
     )  # fmt: skip
     one(
         4, "Yosinski's set 4: nine in ten pixels, those with the smallest contribution, cleared.",
         1000, grad_norm="progress", step_size=2.0, max_rate=1e8, blur=0.5, blur_every=4,
-        clip_contribution_percentile=90.0, stretch=20.0,
+        clip_contribution_percentile=90.0, stretch=60.0,
     )  # fmt: skip
 
 
