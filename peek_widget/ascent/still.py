@@ -10,7 +10,8 @@ A real image is given to the network at its input size. A drawn picture is given
 - with a recipe whose views follow the receptive field (``sampling="crop"``, such as ``peek``) so that it covers the
   receptive field of the central position, with a reflected border of two strides;
 - with any other (``oygard-2016``, ``lucid-2017``) in its own pixels, its center at the position that it was drawn for,
-  with a reflected border where it is smaller than the receptive field; MACO's at the mean scale of its crops.
+  with a reflected border where it is smaller than the receptive field; MACO's at the mean scale of its crops,
+  a class's too: at no step is the network shown the whole of it.
 
 So a real image has all the positions of a large map to excite the unit, and most drawn pictures have few.
 """
@@ -151,7 +152,8 @@ class StillActivation:
         """Return where a picture of that side in pixels lies, as the module's docstring says."""
         network, objective, recipe = self._network, self._objective, self._recipe
         layers = [network.layer(name) for name in objective.layers]
-        if recipe is None or any(layer.global_field or not layer.spatial for layer in layers):
+        whole = any(layer.global_field or not layer.spatial for layer in layers)
+        if recipe is None or (whole and recipe.sampling != "normal-crop"):
             return _Place(network.input_size, network.input_size)
         view = self._view(own if self._size is None else self._size, recipe)
         if view.kind == "field":

@@ -99,7 +99,13 @@ def test_a_picture_is_placed_at_the_position_that_it_was_drawn_for(name: str, si
 def test_pictures_of_maco_are_placed_at_the_mean_scale_of_their_crops() -> None:
     recipe = Recipe.preset("maco-2023")
     network = read(tiny(), 32)
-    assert as_seen(network, Neuron("forms", 0), torch.rand(3, 64, 64), recipe).shape[-1] == round(32 / 0.275)
+    for objective in (Neuron("forms", 0), Logit(1)):
+        assert as_seen(network, objective, torch.rand(3, 64, 64), recipe).shape[-1] == round(32 / 0.275)
+    picture = torch.zeros(3, 64, 64)
+    picture[:, 23:41, 23:41] = torch.rand(3, 18, 18)  # the network is shown the middle
+    only = measure(network, Logit(1), picture, recipe).activation
+    picture[:, :20] = 1.0
+    assert measure(network, Logit(1), picture, recipe).activation == pytest.approx(only, abs=1e-4)
 
 
 def test_the_same_rule_for_pictures_and_photographs(spots: Network) -> None:
