@@ -288,8 +288,7 @@ def recipes() -> None:
         "# The recipes",
         "",
         "The same three objectives under every recipe, drawn on the bundled network with seed 0: "
-        f"{', '.join(SUBJECTS)}. What stays when the recipe changes belongs to the unit. Each recipe has its published "
-        "numbers, so one that was made for networks of another scale may leave a picture gray. Made by "
+        f"{', '.join(SUBJECTS)}. What stays when the recipe changes belongs to the unit. Made by "
         "`python docs/make_images.py recipes`.",
         "",
     ]

@@ -117,11 +117,11 @@ def _register_yosinski() -> None:
         1,
         "Yosinski's set 1: an adaptive step, the half of the pixels with the smallest norm cleared.",
         500, grad_norm="progress", step_size=2.0, max_rate=100.0, blur=0.5, blur_every=4, clip_norm_percentile=50.0,
-        stretch=60.0,
+        stretch=40.0,
     )  # fmt: skip
     one(
         2, "Yosinski's set 2: a strong decay instead of a blur; small bright patches on gray.",
-        750, grad_norm="none", step_size=100.0, decay=0.3, clip_norm_percentile=20.0, stretch=150.0,
+        750, grad_norm="none", step_size=100.0, decay=0.3, clip_norm_percentile=20.0, stretch=250.0,
     )  # fmt: skip
     one(
         3, "Yosinski's set 3, most of the paper's figures: a weak decay and a blur at every fourth step.",
@@ -160,9 +160,10 @@ def _register_maco() -> None:
 
     Numbers of Xplique's ``maco.py``: 512 px, 256 steps, NAdam 1.0, 32 crops a step, of mean side 50 % to 5 %
     (standard deviation 5 %), centers N(0.5, 0.15), noise N(0, 0.08) + U(-0.04, 0.04) on values from -1 to 1, which is
-    half of that on ours from 0 to 1. The spectrum is by formula
-    (:func:`~peek_widget.ascent.spectrum.power_law_spectrum`) where theirs is ImageNet's; ``spectrum=`` takes a
-    measured one.
+    half of that on ours from 0 to 1. Ours is the spectrum (:func:`~peek_widget.ascent.spectrum.natural_spectrum`),
+    measured from 250 photographs where theirs is from ImageNet; ``spectrum=`` takes another. Since the network is only
+    shown crops, a picture is measured at the mean scale of its crops too; scaled down as a whole it excites its unit
+    less than photographs do, as do the pictures of Horama, the authors' own code for PyTorch.
     """
     recipe = Recipe(
         name="maco-2023", octaves=((256, 1.0),), size=512, param="maco", init_std=1.0, alpha=True,
@@ -172,7 +173,7 @@ def _register_maco() -> None:
     register(
         recipe,
         "Only the phases of a natural spectrum are optimized, seen through 32 crops a step: photographic, large, slow.",
-        "Fel et al. 2023 (NeurIPS), MACO; numbers of Xplique's maco.py; spectrum by formula.",
+        "Fel et al. 2023 (NeurIPS), MACO; numbers of Xplique's maco.py; spectrum measured by us.",
     )
 
 
