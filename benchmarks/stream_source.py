@@ -16,6 +16,7 @@ from jupyter_rfb import RemoteFrameBuffer
 
 from peek_widget import UnitExplorer
 from peek_widget.live.pacing import Pacer
+from peek_widget.live.still_meter import StillMeter
 from peek_widget.zoo import Images
 
 SIDE = 512
@@ -118,6 +119,8 @@ class Explorer(UnitExplorer):
         super().__init__(playing=False)
         self._parts.run._audience.pacer = Pacer(rate, now=time.monotonic())
         self._parts.run._worker._make_ascent = lambda _target: Precomputed(source)
+        # these pictures are of no unit
+        self._parts.run._worker._meter = StillMeter(lambda shown: lambda: shown.view_activation, time.monotonic)
         # observed in the worker, after the frame has been sent
         self.observe(lambda change: self.bytes_sent.append(len(change.new)), "frame")
         self.play()
