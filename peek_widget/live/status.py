@@ -22,7 +22,8 @@ HELP = {
     "picture of the same unit.",
     "activation": "Number and line: the unit's activation for the picture itself, pre-ReLU, measured a few times a "
     "second; the gauge compares it with real images. Band: what the network made of the random views at each step "
-    "(crops, shifts, rotations), which is what is maximized. Both should rise.",
+    "(crops, shifts, rotations), which is what is maximized. Both should rise. The number is the highest on the "
+    "feature map, also where the objective, and with it the band, is the mean over the map.",
     "images": "The images that were given, those with the highest activation first. If they don't look like the drawn "
     "picture, don't trust it. The outline is the unit's receptive field; where that is most of the image, it is its "
     "focus, the box with 95 % of the gradient's energy.",
