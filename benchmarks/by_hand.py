@@ -1,8 +1,8 @@
 """The same gradient ascent written by hand in plain torch: the baseline of benchmarks/engine.py.
 
-It draws what ``Ascent`` draws for ``Channel(layer, unit)`` with the recipe ``peek``: a Fourier spectrum with
-decorrelated color, one rotated and shifted view, total variation, Adam; from the same seed, with autograd's own
-gradients. It checks, copies and records nothing, and can do nothing else.
+It draws what ``Ascent`` draws for ``Channel(layer, unit)`` with :data:`RECIPE`: a Fourier spectrum with decorrelated
+color, one rotated and shifted view, total variation, Adam; from the same seed, with autograd's own gradients. It
+checks, copies and records nothing, and can do nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +15,25 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from peek_widget import Recipe
+
+RECIPE = Recipe(
+    octaves=((150, 1.0),),
+    param="fourier",
+    optimizer="adam",
+    sampling="crop",
+    init_std=0.01,
+    spectrum_power=1.1,
+    step_size=0.05,
+    jitter=0.05,
+    total_variation=0.05,
+    crop=(0.3, 1.2),
+    field_crop=(0.9, 1.5),
+    rotation=10.0,
+    size=160,
+)
+"""One view of the picture at each step, as Lucent has it."""
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -5,7 +5,7 @@
 
 SqueezeNet 1.0 with its ImageNet weights (PEEK_SHARED or ../shared), VGG-16 and GoogLeNet with random ones, each at an
 early, a middle and a late layer. Except in d and e all have the same objective: the mean of unit 5 over its feature
-map, with one view per step; the engine uses the recipe ``peek`` on the canvas that the row names.
+map, with one view per step; the engine uses the recipe of by_hand.py on the canvas that the row names.
 
 a  Steps per second, divided by Lucent's. Lucent reads the layer after its ReLU and the engine before it, which costs
    the same. Lucent's network runs to the end, the engine's to the layer. "128": both canvases are 128 px, Lucent's
@@ -54,7 +54,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.by_hand import ByHand, stopped
+from benchmarks.by_hand import RECIPE, ByHand, stopped
 from peek_widget import Channel, Logit, Neuron, Recipe
 from peek_widget.ascent import Ascent
 from peek_widget.evidence.measures import robust_activation
@@ -186,7 +186,7 @@ def beside_lucent(
     return pairs
 
 
-def ascent(read_model: Network, objective: Any, canvas: int, recipe: str = "peek") -> Ascent:
+def ascent(read_model: Network, objective: Any, canvas: int, recipe: str | Recipe = RECIPE) -> Ascent:
     run = Ascent(read_model, objective, recipe, size=canvas)
     run.extend(10**6)
     return run
@@ -385,7 +385,7 @@ def alone(who: str, name: str, layer: str, canvas: int) -> float:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # noqa: E731
     if who == "ours":
-        run = Ascent(read(model), Channel(layer, UNIT), Recipe.preset("peek").replace(size=canvas))
+        run = Ascent(read(model), Channel(layer, UNIT), RECIPE.replace(size=canvas))
         for _ in range(3):
             run.step()
     else:

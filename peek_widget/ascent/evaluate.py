@@ -138,7 +138,7 @@ class Evaluator:
                 outputs = self._network.run(self._network.preprocess(shown), group.layers)
                 total = leaf.new_zeros(())
                 for index, member in enumerate(members):
-                    value, terms[member] = objective_value(self._bound[member], outputs, self._recipe.n_views, index)
+                    value, terms[member] = objective_value(self._bound[member], outputs, group.view.count, index)
                     activations[member] = value.detach()
                     total = total + value
                 if not total.requires_grad:

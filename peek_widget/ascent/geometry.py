@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,9 +13,16 @@ from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, check_size
 from peek_widget.ascent.views import ViewGeometry, ViewParameters
 from peek_widget.errors import RecipeError, SizeError
-from peek_widget.network import OUTPUT, Network
+from peek_widget.network import OUTPUT, Layer, Network
+from peek_widget.network.receptive_field.effective import effective_side
 
 __all__ = ["Geometry"]
+
+# A receptive field of so many pixels is shown whole: in a shallow network nearly all of it has influence.
+_SMALL_FIELD = 48
+
+# What the network gets around an effective field, in sides of it: past it the influence is small, but not none.
+_AROUND = 1.5
 
 
 class Geometry:
@@ -61,31 +69,62 @@ class Geometry:
         Raises:
             SizeError: if the objective's layers can't be computed from it, with the smallest size that would do.
         """
+        view = self._view(objective)
+        return replace(view, count=self._count(view.side))
+
+    def _count(self, side: int) -> int:
+        """Return the number of views of that side in a step: fewer of views larger than the recipe's, not more work."""
+        recipe = self._recipe
+        if recipe.view_size is None or side <= recipe.view_size:
+            return recipe.n_views
+        return max(1, round(recipe.n_views * (recipe.view_size / side) ** 2))
+
+    def _largest(self, objective: Objective) -> int:
+        """Return the largest side of a crop that the network gets, if it takes any size."""
+        network, size = self._network, self._recipe.view_size
+        limit = min(self.window, network.input_size)
+        if size is None or size >= limit:
+            return limit
+        needed = [network.minimum(name) for name in objective.layers if not network.runs_at(name, size)]
+        return min(limit, max([size, *needed]))
+
+    def _view(self, objective: Objective) -> ViewGeometry:
         network, recipe = self._network, self._recipe
         fixed = any(network.fixed(name) for name in objective.layers)
-        limit = min(self.window, network.input_size)
         if recipe.sampling == "window":
             return self._with_part(objective, ViewGeometry(network.input_size if fixed else self.window, "window"))
         if recipe.sampling == "whole":
             shown = max(1, round(self.window * (self._whole_share(0) - 2.0 * recipe.jitter2)))
             return self._with_part(objective, ViewGeometry(network.input_size if fixed else shown, "whole"))
         if recipe.sampling == "normal-crop":
-            return self._with_part(objective, ViewGeometry(network.input_size if fixed else limit, "normal-crop"))
+            side = network.input_size if fixed else min(self.window, network.input_size)
+            return self._with_part(objective, ViewGeometry(side, "normal-crop"))
         center = objective.centered_on
         layer = network.layer(center) if center is not None else None
+        limit = self._largest(objective)
         if layer is None or layer.global_field or not layer.spatial:
             side = network.input_size if fixed else limit
             kind = "crop" if layer is not None or OUTPUT in objective.layers else "widest"
             return self._checked(objective, ViewGeometry(side, kind))
         # The receptive field, and a margin about it, so that no zero padding comes into it.
         field, stride = max(layer.receptive_field), max(layer.stride)
-        side = network.input_size if fixed else min(limit, field + 2 * stride)
+        shown = self._shown_field(layer)
+        around = field if shown == field else min(field, math.ceil(_AROUND * shown))
+        side = network.input_size if fixed else min(limit, around + 2 * stride)
         self._checked(objective, ViewGeometry(side, "field"))
         middle = []
         for axis, positions in enumerate(self._map_size(layer.name, side)):
             pixel = layer.start[axis] + (positions - 1) // 2 * layer.stride[axis]
             middle.append((2.0 * pixel + 1.0) / side - 1.0)
-        return ViewGeometry(side, "field", side / min(field, side), (middle[0], middle[1]))
+        return ViewGeometry(side, "field", side / min(shown, side), (middle[0], middle[1]))
+
+    def _shown_field(self, layer: Layer) -> int:
+        """Return the side of the square that the picture stands for: the receptive field, or the effective one."""
+        field = max(layer.receptive_field)
+        if not self._recipe.effective_field or field <= _SMALL_FIELD:
+            return field
+        side = effective_side(self._network, layer.name)
+        return field if side is None else min(field, max(_SMALL_FIELD, round(side)))
 
     def parameters(self, view: ViewGeometry, step: int, numbers: Mapping[str, float]) -> ViewParameters:
         """Return the numbers of the random views of a step.
@@ -98,7 +137,7 @@ class Geometry:
         recipe = self._recipe
         normal = (numbers["crop_mean"], recipe.crop_std)
         return ViewParameters(
-            recipe.n_views,
+            view.count,
             normal if view.kind == "normal-crop" else self._shares(view, step),
             numbers["rotation"],
             recipe.rotation_choices,

@@ -77,6 +77,8 @@ NUMBERS: Mapping[str, Knob] = {
     **_by_name(
         Knob("bilateral", "bilateral filter", 0.0, 5.0, "linear", "px",
              "Smooths areas after every step and keeps their edges."),
+        Knob("contrast_cap", "contrast cap", 0.0, 10.0, "linear", "of the energy in photographs",
+             "Limits the contrast of every band of frequencies; without it large forms become black and white."),
         Knob("l1", "L1", 0.0, 1.0, "linear", "",
              "Shrinks every pixel toward mid-gray by the same amount."),
         Knob("clip_norm_percentile", "clipping by norm", 0.0, 99.0, "linear", "% of the pixels",

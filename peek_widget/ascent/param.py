@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from peek_widget.ascent.contrast import Bands
 from peek_widget.ascent.spectrum import frequencies, recorrelate, resample_spectrum
 
-__all__ = ["Fourier", "Image", "Maco", "Pixels"]
+__all__ = ["Fourier", "Image", "Maco", "Pixels", "decorrelated_logits"]
 
 # Lucid's square root of the color covariance of ImageNet, by its largest column norm.
 _COLOR_CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
@@ -86,10 +87,15 @@ class Fourier(Image):
         power: exponent of the frequency; 1 in Lucid.
         highest_frequencies: ``[N]``, the highest frequency that each picture may contain, in cycles per picture; None
             for no limit.
+
+    Attributes:
+        initial_energies: ``[N, C, BANDS + 1]``, the energy of each band of frequencies in given pictures, which
+            :meth:`cap_contrast` leaves them; None for pictures that begin as noise.
     """
 
     def __init__(self, noise: Tensor, side: int, power: float, highest_frequencies: Tensor | None = None) -> None:
         self._power = power
+        self.initial_energies: Tensor | None = None
         unlimited = torch.full((len(noise),), float(side), dtype=torch.float32, device="cpu")
         self._highest = unlimited if highest_frequencies is None else highest_frequencies
         self._set(noise, side)
@@ -100,12 +106,34 @@ class Fourier(Image):
         count, channels, side = pictures.shape[:3]
         zeros = torch.zeros(count, channels, side, side // 2 + 1, 2, device=pictures.device, dtype=torch.float32)
         image = cls(zeros, side, power, highest_frequencies)
-        values = 4.0 * torch.logit(pictures.clamp(_EDGE, 1.0 - _EDGE))
-        if image._color is not None:
-            values = torch.einsum("nchw,dc->ndhw", values, torch.linalg.inv(image._color))
+        values = 4.0 * decorrelated_logits(pictures)
         spectrum = torch.fft.rfft2(values, norm="ortho") / image._scale.clamp(min=1e-12) * (image._scale > 0)
         image.parameter = torch.view_as_real(spectrum).contiguous().requires_grad_()
+        image.initial_energies = image._bands().energies(image._spectrum())
         return image
+
+    def cap_contrast(self, times: float) -> None:
+        """Scale down the bands of frequencies that have more than ``times`` the energy of photographs.
+
+        See :mod:`~peek_widget.ascent.contrast`. Given pictures keep the energy that they began with.
+        """
+        with torch.no_grad():
+            bands, spectrum = self._bands(), self._spectrum()
+            limits = (times * bands.natural).expand(len(spectrum), -1, -1)
+            if self.initial_energies is not None:
+                limits = torch.maximum(limits, self.initial_energies)
+            for number in range(len(spectrum)):  # one by one, since a larger batch rounds differently
+                one = slice(number, number + 1)
+                self.parameter[one].mul_(bands.gain(spectrum[one], limits[one])[..., None])
+
+    def _spectrum(self) -> Tensor:
+        """Return the spectrum of the values before the color matrix and the sigmoid."""
+        return torch.view_as_complex(self.parameter.detach()) * self._scale / 4.0
+
+    def _bands(self) -> Bands:
+        if self._known_bands is None:
+            self._known_bands = Bands(self._side, self.parameter.shape[1], self.parameter.device)
+        return self._known_bands
 
     @property
     def highest_frequencies(self) -> Tensor:
@@ -130,6 +158,7 @@ class Fourier(Image):
         self.frequency: Tensor = frequency.float().to(spectrum.device)
         self._scale = scale.float().to(spectrum.device)
         self._color = _COLOR_CORRELATION.to(spectrum.device) if spectrum.shape[1] == 3 else None
+        self._known_bands: Bands | None = None
 
     def _render(self, chosen: slice) -> Tensor:
         spectrum = torch.view_as_complex(self.parameter[chosen]) * self._scale[chosen]
@@ -151,6 +180,19 @@ class Fourier(Image):
         if negative:
             new[:, :, -negative:, :positive] = old[:, :, -negative:, :positive]
         self._set(torch.view_as_real(new).contiguous(), side)
+
+
+def decorrelated_logits(pictures: Tensor, edge: float = _EDGE) -> Tensor:
+    """Return pictures ``[N, C, S, S]`` in [0, 1] as :class:`Fourier` holds them: before the sigmoid and the colors.
+
+    Args:
+        pictures: the pictures; those of 3 channels are decorrelated.
+        edge: distance from 0 and 1 to which the values are clamped, since a sigmoid reaches neither.
+    """
+    logits = torch.logit(pictures.clamp(edge, 1.0 - edge))
+    if pictures.shape[1] != 3:
+        return logits
+    return torch.einsum("nchw,dc->ndhw", logits, torch.linalg.inv(_COLOR_CORRELATION.to(pictures.device)))
 
 
 class Maco(Image):

@@ -19,25 +19,28 @@ def _register_peek() -> None:
 
     ``peek`` optimizes a spectrum (Olah, Mordvintsev & Schubert 2017, "Feature Visualization",
     https://distill.pub/2017/feature-visualization) seen through crops of very different sizes (the idea of MACO, Fel
-    et al. 2023), with a little total variation.
+    et al. 2023), with some total variation. Four small views at each step are better than one large one at the same
+    cost: what the network alone sees in one of them averages out, and small views make large forms. No band of
+    frequencies may have more energy than in photographs (:mod:`~peek_widget.ascent.contrast`), or modern networks drive
+    the picture into black and white fog. The step falls to a sixth, so that the end is clean.
 
-    ``peek-fast`` is ``peek`` with steps three times as long, on a canvas as large as what most networks were made
-    for, seen nearly whole: fewer views miss the unit, and a class fills the picture with several of its kind. It is
-    mostly recognizable after 20 steps.
+    ``peek-fast`` is ``peek`` with a third of the steps, about twice as long.
     """
     peek = Recipe(
-        name="peek", octaves=((150, 1.0),), param="fourier", optimizer="adam", sampling="crop", init_std=0.01,
-        spectrum_power=1.1, step_size=0.05, jitter=0.05, total_variation=0.05, crop=(0.3, 1.2),
-        field_crop=(0.9, 1.5), rotation=10.0, size=160,
+        name="peek", octaves=((64, 1.0),), param="fourier", optimizer="adam", grad_norm="rms", sampling="crop",
+        init_std=0.01, spectrum_power=1.2, contrast_cap=1.0, step_size=(0.12, 0.02), n_views=4, view_size=112,
+        jitter=0.05, total_variation=0.08, crop=(0.45, 1.2), field_crop=(0.9, 1.5), effective_field=True,
+        rotation=10.0, size=192,
     )  # fmt: skip
     register(
         peek,
-        "Our own: a clear picture in a few seconds, seen through crops of many sizes.",
+        "Our own: a clear picture in a few seconds, seen through crops of many sizes, with the contrast of "
+        "photographs.",
         "peek_widget; parametrization after Olah, Mordvintsev & Schubert 2017, crops after Fel et al. 2023 (MACO).",
     )
     register(
-        peek.replace(name="peek-fast", steps=72, size=224, step_size=0.15, crop=(0.8, 1.2), total_variation=0.01),
-        "Our own fast preset: recognizable after about 20 steps, noisier than peek.",
+        peek.replace(name="peek-fast", steps=22, step_size=(0.35, 0.05)),
+        "Our own fast preset: peek in a third of the time, rougher.",
         "peek_widget; as peek.",
     )
 

@@ -109,13 +109,22 @@ class Recipe:
     the first octave's size, the only part that a step changes; Øygard)."""
 
     n_views: int = 1
-    """Views in each step."""
+    """Views in each step. Where views are larger than ``view_size``, because the network takes one size only or the
+    receptive field is small and cheap, there are fewer or as many, for about the same number of pixels."""
+
+    view_size: int | None = None
+    """Side in pixels of a ``"crop"`` view, as the network gets it; None for the picture's, or the model's input size if
+    that is smaller."""
 
     crop: Range = (0.25, 1.0)
     """Smallest and largest side of a crop as a share of the picture, for an objective that sees all of it."""
 
     field_crop: Range = (0.7, 1.1)
     """Smallest and largest side of a crop as a share of the receptive field, for a unit that has one."""
+
+    effective_field: bool = False
+    """Whether the picture of a unit stands for the effective receptive field of its layer (Luo et al. 2016) where the
+    theoretical one is wide, and not for all of that."""
 
     crop_mean: Schedule = 0.5
     """Mean side of normal crops, as a share of the picture."""
@@ -170,6 +179,10 @@ class Recipe:
     decay: Schedule = 0.0
     """Share of the way to what the network sees as zero that the picture goes back at each step (L2 decay)."""
 
+    contrast_cap: Schedule = 0.0
+    """Largest energy that each band of frequencies may have after a step, in multiples of the mean of photographs (see
+    :mod:`~peek_widget.ascent.contrast`); 0 for no limit (Fourier only)."""
+
     total_variation: Schedule = 0.0
     """Weight of the total variation penalty, in units of the root mean square of the objective's gradient."""
 
@@ -206,13 +219,14 @@ class Recipe:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
                 raise RecipeError(f"{name}={value!r}: give a whole number from 1 to {high}.")
-        for name in ("return_best", "alpha"):
+        for name in ("return_best", "alpha", "effective_field"):
             if not isinstance(getattr(self, name), bool):
                 raise RecipeError(f"{name}={getattr(self, name)!r}: give True or False.")
         if not isinstance(self.name, str) or len(self.name) > 200:
             raise RecipeError(f"name={self.name!r}: give a short text.")
-        if self.size is not None:
-            self._set("size", check_size(self.size))
+        for name in ("size", "view_size"):
+            if getattr(self, name) is not None:
+                self._set(name, check_size(getattr(self, name), name))
         self._check_together()
 
     def _set(self, name: str, value: Any) -> None:

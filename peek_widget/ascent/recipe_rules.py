@@ -62,6 +62,8 @@ COMBINATIONS = (
 USES = (
     Use(("bilateral", "clip_norm_percentile", "clip_contribution_percentile"), lambda r: r.param == "pixels",
          "{name} changes single pixels: it needs param='pixels', and not {recipe.param!r}."),
+    Use(("contrast_cap",), lambda r: r.param == "fourier",
+         "contrast_cap limits bands of a spectrum: it needs param='fourier', and not {recipe.param!r}."),
     Use(("decay",), lambda r: r.param != "maco",
          "param='maco' has a fixed contrast, so nothing can decay: give decay=0."),
     Use(("rotation", "flip"), lambda r: r.sampling != "window",
@@ -91,12 +93,11 @@ RANGES = {
 MINIMUM_SIZE, MAXIMUM_SIZE = 8, 2048
 
 
-def check_size(size: object) -> int:
-    """Return the side of a picture in pixels as an int; RecipeError if it is none that is possible."""
+def check_size(size: object, name: str = "size") -> int:
+    """Return the side of a picture (or what ``name`` is) in pixels as an int; RecipeError if it is impossible."""
     if isinstance(size, bool) or not isinstance(size, SupportsIndex) or not MINIMUM_SIZE <= int(size) <= MAXIMUM_SIZE:
         raise RecipeError(
-            f"size={size!r}: give the side of the picture as a whole number of pixels from {MINIMUM_SIZE} to "
-            f"{MAXIMUM_SIZE}."
+            f"{name}={size!r}: give the side as a whole number of pixels from {MINIMUM_SIZE} to {MAXIMUM_SIZE}."
         )
     return int(size)
 

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from torch import Generator, Tensor
 
 from peek_widget._schema import nullable, read_fields, read_json, sequence, whole
+from peek_widget.ascent.contrast import BANDS
 from peek_widget.ascent.knobs import NUMBERS
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.old_names import renamed_fields, renamed_tensor
-from peek_widget.ascent.param import Image, Maco
+from peek_widget.ascent.param import Fourier, Image, Maco
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.recipe_rules import check_size
 from peek_widget.ascent.record import Record
@@ -153,6 +154,8 @@ def tensors_of(
         tensors["spectrum"] = spectrum
     if isinstance(image, Maco):
         tensors["blurred"] = torch.tensor(image.blurred)
+    if isinstance(image, Fourier) and image.initial_energies is not None:
+        tensors["initial_energies"] = image.initial_energies
     for number, generator in enumerate(generators):
         tensors[f"generator.{number}"] = generator.get_state()
     return {name: value.detach().clone().cpu() for name, value in tensors.items()}
@@ -179,6 +182,8 @@ def load_tensors(state: State, image: Image, updater: Updater, record: Record, g
             raise PeekError(f"The state of picture {number}'s random draws is damaged: {error}") from error
     if isinstance(image, Maco):
         image.blur(float(found.get("blurred", 0.0)))
+    if isinstance(image, Fourier):
+        image.initial_energies = found.get("initial_energies")
 
 
 def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None:
@@ -201,6 +206,8 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
         shapes |= {"best_values": (count,), "best_pictures": (count, channels, state.side, state.side)}
     if "blurred" in found:
         shapes["blurred"] = ()
+    if "initial_energies" in found:
+        shapes["initial_energies"] = (count, channels, BANDS + 1)
     if any(name.startswith("optimizer.") for name in found):
         shapes |= {"optimizer.step": (), "optimizer.exp_avg": whole_shape, "optimizer.exp_avg_sq": whole_shape}
         if state.recipe.optimizer == "nadam":
@@ -208,8 +215,8 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
     for name, shape in shapes.items():
         value = found.get(name)
         good = value is not None and value.is_floating_point() and tuple(value.shape) == shape
-        # Adam's scalars and squares are never negative; no tensor is infinite.
-        lowest = 0.0 if shape == () or name.endswith("_sq") else float("-inf")
+        # Adam's scalars and squares and energies are never negative; no tensor is infinite.
+        lowest = 0.0 if shape == () or name.endswith("_sq") or name == "initial_energies" else float("-inf")
         if not good or not bool((torch.isfinite(value) & (value >= lowest)).all()):
             raise PeekError(f"The state's {name!r} does not fit such a run: the file is damaged, or of another run.")
     known = {*shapes, "spectrum", *(f"generator.{number}" for number in range(count))}

@@ -10,7 +10,7 @@ from torch import Tensor
 from peek_widget.ascent import regularizers
 from peek_widget.ascent.evaluate import Evaluation
 from peek_widget.ascent.optimizer import Optimizer
-from peek_widget.ascent.param import Image, Pixels
+from peek_widget.ascent.param import Fourier, Image, Pixels
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.views import Window
 from peek_widget.network import Preprocess
@@ -96,7 +96,7 @@ class Updater:
                 parameter.clamp_(0.0, 255.0)
 
     def post_process(self, gradient: Tensor, windows: list[Window], numbers: Mapping[str, float], step: int) -> None:
-        """Apply the regularizers that change the pictures after a step: decay, blur, bilateral filter, clipping.
+        """Apply the regularizers that change the pictures after a step, from decay to the cap on the contrast.
 
         Args:
             gradient: gradient of the objectives with respect to the pictures before the step.
@@ -109,6 +109,8 @@ class Updater:
             regularizers.decay(self._image, rate, self._preprocess.neutral())
         if step % self._recipe.blur_every == 0:
             regularizers.blur(self._image, numbers["blur"], windows)
+        if isinstance(self._image, Fourier) and numbers["contrast_cap"] > 0.0:
+            self._image.cap_contrast(numbers["contrast_cap"])
         if isinstance(self._image, Pixels):
             neutral = self._preprocess.neutral()
             regularizers.bilateral(self._image, numbers["bilateral"], self._recipe.bilateral_color)

@@ -51,6 +51,9 @@ class ViewGeometry:
     """Point (y, x) of the square, from -1 to 1, at which the picture's center lies; None for a crop that may be
     anywhere in the picture."""
 
+    count: int = 1
+    """Views of each picture in a step."""
+
     part: tuple[int, int, int] | None = None
     """First row, first column and side of the part of the square that the network needs, where the objective reads one
     unit at the center, which depends on no more; None for all of it."""

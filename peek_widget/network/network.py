@@ -230,6 +230,11 @@ class Network:
         return self._parts[key]
 
     @functools.cached_property
+    def effective_sides(self) -> dict[str, float | None]:
+        """What :func:`~peek_widget.network.receptive_field.effective.effective_side` has found, by layer."""
+        return {}
+
+    @functools.cached_property
     def _parts(self) -> dict[tuple[str, int], tuple[int, int, int] | None]:
         return {}
 

@@ -11,7 +11,7 @@ from torch import nn
 from peek_widget import Channel, Recipe, ascend, compare, save_animation
 from peek_widget.errors import FileError, PeekError
 
-SHORT = Recipe.preset("peek").replace(steps=5, size=32)
+SHORT = Recipe.preset("peek").replace(steps=5, size=32, step_size=0.1)
 
 
 @pytest.fixture(scope="module")

@@ -149,7 +149,11 @@ def test_the_ends_of_an_interpolation_are_its_two_objectives() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"sampling": "window", "param": "pixels", "rotation": 0.0}, {"sampling": "normal-crop"}]
+    "changes",
+    [
+        {"sampling": "window", "param": "pixels", "rotation": 0.0, "n_views": 1, "contrast_cap": 0.0},
+        {"sampling": "normal-crop"},
+    ],
 )
 def test_a_batch_of_many_keeps_its_order(changes: dict[str, Any]) -> None:
     # Layers and so groups take turns; each picture's own value must come back to its place.

@@ -143,7 +143,7 @@ def test_a_sum_of_two_layers_one_of_them_after_a_relu_rises() -> None:
 
 def test_a_model_of_one_channel_and_a_fixed_size_is_drawn() -> None:
     result = render(Fixed(), [Logit(0), Neuron("conv", 2)], SHORT, preprocess=Preprocess((0.1,), (0.3,), channels=1))
-    assert result.images.shape == (2, 1, 160, 160)
+    assert result.images.shape == (2, 1, 192, 192)
     assert result.pil().mode == "L"
     assert result.history[-1, 0] > result.history[0, 0]
 
@@ -312,6 +312,8 @@ anything = {
     "n_views": st.integers(1, 3),
     "crop": pairs | st.tuples(pairs, pairs),
     "field_crop": pairs,
+    "effective_field": st.booleans(),
+    "view_size": st.none() | st.integers(8, 48),
     "crop_std": st.floats(0.0, 1.0),
     "center_std": st.floats(0.0, 1.0),
     "jitter2": st.floats(0.0, 0.25),

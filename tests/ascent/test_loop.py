@@ -168,6 +168,8 @@ def test_any_number_can_be_overridden(name: str) -> None:
     recipe = Recipe(
         octaves=((6, 1.0),), param="pixels", sampling=sampling, grad_norm="rms", optimizer="plain", step_size=3.0
     )
+    if name == "contrast_cap":  # on spectra alone
+        recipe = recipe.replace(param="fourier")
     value = (knob.minimum + 2.0 * knob.maximum) / 3.0
     by_hand = Ascent(NET, Channel("forms", 1), recipe, size=24)
     by_hand.override(**{name: value})
@@ -241,7 +243,7 @@ def test_the_recipe_can_be_changed_during_the_run(base: str, then: str) -> None:
     ascent.change(recipe=brief(then, 10))
     if ascent.size == before.shape[-1]:
         # A spectrum keeps no more than its band.
-        assert float((ascent.images - before).abs().mean()) < (0.02 if ascent.recipe.param == "fourier" else 1e-4)
+        assert float((ascent.images - before).abs().mean()) < (0.04 if ascent.recipe.param == "fourier" else 1e-4)
     assert len(list(ascent)) == 7
     assert ascent.images.shape == (2, 3, 24, 24)
     assert torch.isfinite(ascent.images).all()
@@ -361,7 +363,7 @@ VIEWS = [
     {"sampling": "crop"},
     {"sampling": "normal-crop", "n_views": 3},
     {"sampling": "whole", "padding": 0.2, "jitter": 0.1},
-    {"sampling": "window", "param": "pixels", "rotation": 0.0},
+    {"sampling": "window", "param": "pixels", "rotation": 0.0, "n_views": 1, "contrast_cap": 0.0},
 ]
 
 

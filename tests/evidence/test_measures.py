@@ -93,7 +93,8 @@ def test_a_picture_is_placed_at_the_position_that_it_was_drawn_for(name: str, si
     recipe = Recipe.preset(name).replace(steps=60)
     result = render(network, Neuron("0", 0), recipe, size=size)
     found = measure(network, Neuron("0", 0), result.images[0], recipe)
-    assert found.activation > 0.8 * float(result.history[-8:].mean())
+    reached = float(result.history[-8:].mean())
+    assert found.activation > reached - 0.2 * abs(reached)
 
 
 def test_pictures_of_maco_are_placed_at_the_mean_scale_of_their_crops() -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from peek_widget import Logit, Neuron, ascend, layers
+from peek_widget import Logit, Neuron, Recipe, ascend, layers
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network import ModelCopy, read
 from tests.networks import Tiny, assert_same, portrait, tiny
@@ -99,7 +99,7 @@ def test_an_optimizer_may_step_while_an_ascent_runs() -> None:
         stop.set()
         thread.join()
     assert failures == []
-    assert len(steps) == 150
+    assert len(steps) == Recipe.preset("peek").steps
 
 
 def test_outputs_are_before_an_inplace_relu_that_follows() -> None:

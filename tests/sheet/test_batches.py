@@ -19,7 +19,7 @@ from peek_widget.sheet.batches import Batch, draw, finish, plan
 from peek_widget.sheet.seeds import unit_seed
 from tests.networks import Planted, tiny
 
-QUICK = Recipe.preset("peek").replace(steps=6, size=32)
+QUICK = Recipe.preset("peek").replace(steps=6, size=32, n_views=1)
 LARGE = QUICK.replace(steps=5, size=112)
 
 

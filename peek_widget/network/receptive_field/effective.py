@@ -15,6 +15,7 @@ smallest box that holds 95 % of the energy:
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.network import Network
 
-__all__ = ["SHARE", "EffectiveField", "effective_field", "gradient_energy", "smallest_box"]
+__all__ = ["SHARE", "EffectiveField", "effective_field", "effective_side", "gradient_energy", "smallest_box"]
 
 SHARE = 0.95
 """Share of the gradient's energy that lies in an effective field."""
@@ -31,6 +32,10 @@ SHARE = 0.95
 # Boxes have their edges on a grid of so many cells at most in each direction, laid over the part with any gradient: the
 # search is then quick beside the backward, and no eye sees a difference.
 _CELLS = 64
+
+
+# Units whose fields give a layer's; sides of one layer's units differ by a quarter or so.
+_UNITS = 5
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,50 @@ def effective_field(
     """
     energy, activation = gradient_energy(network, layer, unit, image, position, preprocessed=preprocessed)
     return EffectiveField(smallest_box(energy, share), activation)
+
+
+def effective_side(network: Network, layer: str) -> float | None:
+    """Estimate the side in pixels of a layer's effective fields at the center of its map, without any image.
+
+    The median over a few units, chosen by a fixed seed, on noise with the spectrum of photographs; on
+    EfficientNet-Lite0 it is within a tenth of the median over photographs. Computed once for each layer of a network.
+
+    Args:
+        network: the model.
+        layer: name of a layer with a feature map.
+
+    Returns:
+        The side; None where no gradient reaches the image.
+    """
+    known = network.effective_sides
+    if layer not in known:
+        draws = torch.Generator().manual_seed(0)
+        units = torch.randperm(network.layer(layer).channels, generator=draws)[:_UNITS].tolist()
+        fields = []
+        for unit in units:
+            image = _noise(network.channels, network.input_size, draws)
+            fields.append(effective_field(network, layer, unit, image, _center(network, layer)))
+        sides = [each.side for each in fields if each.side is not None]
+        known[layer] = statistics.median(sides) if sides else None
+    return known[layer]
+
+
+def _center(network: Network, layer: str) -> tuple[int, int]:
+    """Return the position at the center of a layer's map of an image of the input size."""
+    blank = torch.zeros(1, network.channels, network.input_size, network.input_size, device=network.model_copy.device)
+    with torch.no_grad():
+        height, width = network.run(network.preprocess(blank), [layer])[layer].shape[2:]
+    return (height - 1) // 2, (width - 1) // 2
+
+
+def _noise(channels: int, side: int, draws: torch.Generator) -> Tensor:
+    """Return noise ``[C, side, side]`` in [0, 1] whose magnitudes fall with the frequency as in photographs."""
+    white = torch.randn(channels, side, side, generator=draws, dtype=torch.float32, device="cpu")
+    rows = torch.fft.fftfreq(side, 1.0 / side, dtype=torch.float32, device="cpu")
+    columns = torch.fft.rfftfreq(side, 1.0 / side, dtype=torch.float32, device="cpu")
+    frequency = torch.hypot(rows[:, None], columns[None, :]).clamp(min=1.0)
+    values = torch.fft.irfft2(torch.fft.rfft2(white) / frequency, s=(side, side))
+    return torch.sigmoid(values / values.std().clamp(min=1e-6))
 
 
 # A tensor made in inference mode takes part in no backward; neither does one that is made of it there.
