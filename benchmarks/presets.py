@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import statistics
 import sys
 import time
@@ -61,17 +62,29 @@ def subjects(network: Network, layers: tuple[str, ...], count: int) -> list[Obje
     return chosen
 
 
-def contrast(picture: Tensor) -> float:
-    """Return the root mean square contrast of a picture ``[3, S, S]``: the standard deviation of its luminance."""
+def contrast(picture: Tensor, field: int) -> float:
+    """Return the root mean square contrast of a picture ``[3, S, S]``: the standard deviation of its luminance.
+
+    Args:
+        picture: the picture.
+        field: side in pixels of the unit's receptive field, in the middle of the picture; what lies beyond is gray.
+    """
+    edge = max(0, (picture.shape[-1] - field) // 2)
+    picture = picture[:, edge : picture.shape[-1] - edge, edge : picture.shape[-1] - edge]
     luminance = (picture * torch.tensor([0.2126, 0.7152, 0.0722]).view(3, 1, 1)).sum(0)
     return float(luminance.std())
+
+
+def field(network: Network, one: Objective) -> int:
+    """Return the side in pixels of the receptive field of the unit of an objective."""
+    return max(network.layer(one.layers[0]).receptive_field)
 
 
 def draw(network: Network, one: Objective, recipe: Recipe, path: Path) -> dict:
     """Draw a picture and save it; return what is known of the run."""
     start = time.perf_counter()
     run = ascend(network, one, recipe)
-    first = contrast(run.images[0])
+    first = contrast(run.images[0], field(network, one))
     result = run.run(progress=False)
     to_pil(result.images[0]).save(path)
     return {
@@ -90,10 +103,11 @@ def measured(network: Network, one: Objective, recipe: Recipe, path: Path, natur
     return {
         "over best": found.activation_ratio,
         "beats": found.exceeds_best,
-        "robust": found.activation_ratio * found.robustness,
+        # A picture that its unit doesn't like has no robustness.
+        "robust": 0.0 if math.isnan(found.robustness) else found.activation_ratio * found.robustness,
         "rank": found.rank,
         "flaw": found.flaw,
-        "contrast": contrast(picture),
+        "contrast": contrast(picture, field(network, one)),
     }
 
 

@@ -106,7 +106,7 @@ def _register_yosinski() -> None:
 
     ``stretch`` makes the picture that the network sees the one that is shown. The example ends with a standard
     deviation of 1.65 gray levels, and the toolbox stretches it to the full range for display. The factors are chosen
-    on SqueezeNet, EfficientNet-Lite0 and the bundled network, so that their pictures fill the range.
+    on SqueezeNet, EfficientNet-Lite0 and the bundled network, so that their pictures are seen (docs/quality.md).
     """
 
     def one(number: int, summary: str, steps: int, **numbers: Any) -> None:

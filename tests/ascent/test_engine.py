@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from peek_widget import Channel, Direction, Diversity, Logit, Neuron, Objective, Preprocess, Recipe, ascend, render
+from peek_widget import Channel, Direction, Diversity, Logit, Neuron, Objective, Preprocess, Recipe, ascend, render, zoo
 from peek_widget.ascent import NUMBERS, Ascent, to_pil
 from peek_widget.errors import (
     AscentError,
@@ -20,6 +20,7 @@ from peek_widget.errors import (
     SizeError,
     UnitError,
 )
+from peek_widget.evidence.naturalness import degenerate
 from peek_widget.network import read
 from tests.networks import Fixed, Planted, Tiny, squeezenet, tiny
 
@@ -375,6 +376,13 @@ YOSINSKI = [name for name in Recipe.presets() if name.startswith("yosinski")]
 def test_recipes_with_absolute_rates_draw_on_a_real_network(recipe: str) -> None:
     history = render(squeezenet(), Logit(130), Recipe.preset(recipe).replace(steps=12), size=96).history[:, 0]
     assert history.max() > history[0] + 2.0
+
+
+@pytest.mark.parametrize("recipe", YOSINSKI)
+def test_recipes_with_absolute_rates_give_a_picture_of_the_bundled_network(recipe: str) -> None:
+    result = render(zoo.bundled(), Neuron("conv4", 20), Recipe.preset(recipe).replace(steps=60))
+    assert degenerate(result.images[0]) == ""
+    assert result.history.max() > result.history[0] + 1.0
 
 
 @pytest.mark.parametrize("recipe", YOSINSKI)
