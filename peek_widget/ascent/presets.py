@@ -165,8 +165,8 @@ def _register_maco() -> None:
     (standard deviation 5 %), centers N(0.5, 0.15), noise N(0, 0.08) + U(-0.04, 0.04) on values from -1 to 1, which is
     half of that on ours from 0 to 1. Ours is the spectrum (:func:`~peek_widget.ascent.spectrum.natural_spectrum`),
     measured from 250 photographs where theirs is from ImageNet; ``spectrum=`` takes another. Since the network is only
-    shown crops, a picture is measured at the mean scale of its crops too; scaled down as a whole it excites its unit
-    less than photographs do, as do the pictures of Horama, the authors' own code for PyTorch.
+    shown crops, a picture is measured at the mean scale of its crops too. docs/quality.md has it beside Horama, the
+    authors' own code for PyTorch.
     """
     recipe = Recipe(
         name="maco-2023", octaves=((256, 1.0),), size=512, param="maco", init_std=1.0, alpha=True,
