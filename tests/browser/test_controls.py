@@ -2,6 +2,8 @@
 
 from playwright.sync_api import expect
 
+from peek_widget import Recipe
+
 from .test_explorer import LONG, MODEL, SHOW, running
 
 __all__ = ["LONG", "MODEL", "SHOW", "running"]
@@ -11,13 +13,14 @@ def test_a_run_is_scrubbed_back_looked_at_and_gone_on_from(notebook):
     book = notebook([MODEL, "explorer = UnitExplorer(model, layer='conv2')\nexplorer"])
     book.run_cell(0)
     book.run_cell(1)
-    book.until("d.state === 'done' && d.step === 150", timeout=120)
+    steps = Recipe.preset("peek").steps
+    book.until(f"d.state === 'done' && d.step === {steps}", timeout=120)
     scrubber = book.root.get_by_role("slider", name="Step (drag to review the run)")
     # anywhere but on its own thumb, which is at the end
     scrubber.click(position={"x": 0.2 * scrubber.bounding_box()["width"], "y": 10})
-    book.until("d.state === 'paused' && d.step < 60")
+    book.until("d.state === 'paused' && d.step < 30")
     stands = book.ask("explorer.checkpoint_steps[-1]")
-    assert stands == 150
+    assert stands == steps
     assert book.ask("explorer.playing") is False
     first = book.until("true")["step"]
     scrubber.focus()

@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from peek_widget import Recipe
+
 MODEL = """
 import torch
 from torch import nn
@@ -51,7 +53,7 @@ def test_frames_from_before_the_page_connected_are_not_lost(notebook):
     assert book.ask("explorer.status['state']") == "done"
     book.run_cell(1)
     seen = book.until("d.drawn >= 1 && d.state === 'done'")
-    assert seen["step"] == 150
+    assert seen["step"] == Recipe.preset("peek").steps
     assert book.pixels()[:3] == book.ask("list(explorer.image.getpixel((0, 0)))")
 
 
