@@ -1,10 +1,11 @@
 """Evaluation: the pictures of every recipe, measured on a real network and compared with real images.
 
-    python benchmarks/quality.py [--out quality] [--recipes peek,oygard-2016] [--units 32] [--others 4]
+    python benchmarks/quality.py [--network squeezenet] [--recipes peek,oygard-2016] [--units 32] [--classes 60]
 
-On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared): units chosen at
-random (fixed seed) of an early, a middle and a late layer, each drawn as its center `Neuron`, and classes drawn as
-`Logit`. The measures are defined in `peek_widget/evidence/measures.py`; they are computed on the saved PNG,
+On SqueezeNet 1.0 or EfficientNet-Lite0 with their ImageNet weights, and the 250 real images (PEEK_SHARED or ../shared):
+units chosen at random (fixed seed) of an early, a middle and a late layer, each drawn as its center `Neuron`, and
+classes of which there is a real image, drawn as `Logit`. The other of the two networks is asked what it sees in a
+class's picture. The measures are defined in `peek_widget/evidence/measures.py`; they are computed on the saved PNG,
 since that is what a person sees.
 
 It can be stopped at any time: every picture is saved in --out with a line of JSON, and the next run draws only those
@@ -25,22 +26,36 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from peek_widget import Logit, Neuron, Recipe
-from peek_widget.ascent import Objective, ascend, to_pil
+from peek_widget import Logit, Neuron, Recipe, zoo
+from peek_widget.ascent import Objective, ascend, still, to_pil
 from peek_widget.errors import PeekError
 from peek_widget.evidence import measures, naturalness
 from peek_widget.network import OUTPUT, Network, read
 from tests.networks import shared, squeezenet
 
-LAYERS = ("features.5", "features.9", "features.12", OUTPUT)
+
+@dataclass(frozen=True)
+class Subject:
+    """A network whose units are drawn, and the one that is asked what it sees in the pictures of its classes."""
+
+    model: Callable[[], nn.Module]
+    layers: tuple[str, ...]
+    judge: Callable[[], nn.Module]
+
+
+SUBJECTS = {
+    "squeezenet": Subject(squeezenet, ("features.5", "features.9", "features.12", OUTPUT), zoo.efficientnet_lite0),
+    "efficientnet_lite0": Subject(zoo.efficientnet_lite0, ("blocks.4", "blocks.9", "head", OUTPUT), squeezenet),
+}
 MAIN = ("peek", "peek-fast", "oygard-2016", "lucid-2017")
 BATCH = 4
 
@@ -65,20 +80,23 @@ def objective(layer: str, unit: int) -> Objective:
     return Logit(unit) if layer == OUTPUT else Neuron(layer, unit)
 
 
-def chosen(network: Network, count: int) -> dict[str, list[int]]:
-    """Return random units of each layer; the first ones are the same whatever ``count`` is."""
-    units = {}
-    for number, layer in enumerate(LAYERS):
-        order = torch.randperm(network.layer(layer).channels, generator=torch.Generator().manual_seed(number))
-        units[layer] = order[:count].tolist()
-    return units
+def chosen(network: Network, layers: Sequence[str], units: int, classes: int) -> dict[str, list[int]]:
+    """Return random units of each layer; the first ones are the same whatever their number is."""
+    found = {}
+    for number, layer in enumerate(layers):
+        # Of every fourth class there is a real image.
+        every, count = (4, classes) if layer == OUTPUT else (1, units)
+        possible = range(0, network.layer(layer).channels, every)
+        order = torch.randperm(len(possible), generator=torch.Generator().manual_seed(number))
+        found[layer] = [possible[n] for n in order[:count].tolist()]
+    return found
 
 
-def probe(network: Network, recipe: Recipe) -> list[float]:
+def probe(network: Network, layer: str, recipe: Recipe) -> list[float]:
     """Run a recipe for a few steps through all its octaves, and return numbers that identify the engine's result."""
     steps = max(4, len(recipe.octaves))
     values: list[float] = []
-    for one in (Neuron("features.3", 0), Logit(0)):
+    for one in (Neuron(layer, 0), Logit(0)):
         last = None
         for last in ascend(network, one, recipe.replace(steps=steps), seed=0, size=min(recipe.size or 224, 224)):
             values.append(last.activation)
@@ -176,16 +194,15 @@ def draw(network: Network, recipe: Recipe, layer: str, units: list[int], seed: i
         )
 
 
-def wanted(names: Sequence[str], units: int, others: int, network: Network) -> Iterator[tuple[Recipe, str, list[int]]]:
+def wanted(names: Sequence[str], choice: dict[str, list[int]], others: int) -> Iterator[tuple[Recipe, str, list[int]]]:
     """Yield what to draw, a few of everything first, so that the table is balanced wherever the run stops."""
-    choice = chosen(network, max(units, others))
     recipes = [Recipe.preset(name) for name in names]
-    for start in range(0, max(units, others), BATCH):
+    for start in range(0, max(map(len, choice.values())), BATCH):
         for recipe in recipes:
-            end = min(start + BATCH, units if recipe.name in MAIN else others)
             # Many views of large pictures need much memory.
             together = max(1, BATCH // recipe.n_views)
-            for layer in LAYERS:
+            for layer, units in choice.items():
+                end = min(start + BATCH, len(units) if recipe.name in MAIN else others)
                 for first in range(start, end, together):
                     yield recipe, layer, choice[layer][first : min(first + together, end)]
 
@@ -203,15 +220,20 @@ class Numbers:
     rank: int
     flaw: str
     band: dict[str, bool]
+    named: int
+    """Rank of the class in the other network's answer to the picture, from 1; 0 for a hidden unit."""
+    sane: bool
+    """Whether mean luminance and RMS contrast are inside the range of 19 in 20 photographs."""
     seconds: float
 
 
 class Scorer:
     """Measures pictures, and caches the results by the picture's bytes and the code of the measures."""
 
-    def __init__(self, network: Network, out: Path) -> None:
-        self.network, self.path = network, out / "measured.jsonl"
-        self.code = digest(b"".join(Path(one.__file__).read_bytes() for one in (measures, naturalness)))
+    def __init__(self, network: Network, layers: Sequence[str], judge: Network, out: Path) -> None:
+        self.network, self.judge, self.path = network, judge, out / "measured.jsonl"
+        code = b"".join(Path(one.__file__).read_bytes() for one in (measures, naturalness, still))
+        self.code = digest(code + repr(KEPT).encode())
         self.known: dict[str, dict] = {}
         if self.path.exists():
             for text in self.path.read_text().splitlines():
@@ -224,13 +246,23 @@ class Scorer:
         self.whole = torch.cat([opened(path) for path in paths])
         edge = (self.whole.shape[-1] - network.input_size) // 2
         self.real = self.whole[:, :, edge : edge + network.input_size, edge : edge + network.input_size]
-        self.natural = measures.dataset_statistics(network, self.real, LAYERS)
+        self.natural = measures.dataset_statistics(network, self.real, layers)
+        looks = torch.stack([look(image) for image in self.whole])
+        self.range = torch.quantile(looks, torch.tensor([0.025, 0.975]), dim=0)
 
     def __call__(self, line: Drawn, recipe: Recipe, out: Path) -> Numbers:
         if line.error or not line.finite:
             flaw = "failed" if line.error else "nan"
             return Numbers(
-                math.nan, False, math.nan, 0, flaw, dict.fromkeys(naturalness.NATURAL_BAND, False), line.seconds
+                math.nan,
+                False,
+                math.nan,
+                0,
+                flaw,
+                dict.fromkeys(naturalness.NATURAL_BAND, False),
+                1000 if line.layer == OUTPUT else 0,
+                False,
+                line.seconds,
             )
         data = (out / line.file).read_bytes()
         key = f"{self.code} {digest(data)} {line.recipe} {line.layer} {line.unit}"
@@ -239,9 +271,23 @@ class Scorer:
             one = objective(line.layer, line.unit)
             found = measures.score(self.network, [one], picture, self.natural, recipe)[0]
             seen = measures.as_seen(self.network, one, picture[0], recipe)
-            self.keep(key, {**asdict(found), "band": naturalness.in_band(naturalness.naturalness(seen))})
+            band = naturalness.in_band(naturalness.naturalness(seen))
+            self.keep(key, {**asdict(found), "band": band, **self._looks(line.layer, line.unit, picture)})
         found = self.known[key]
         return Numbers(*(found[name] for name in KEPT), line.seconds)
+
+    def _looks(self, layer: str, unit: int, picture: Tensor) -> dict[str, Any]:
+        """Return the rank of a class by the other network, and whether the picture ``[1, 3, H, W]`` is sane."""
+        low, high = self.range
+        named = 0
+        if layer == OUTPUT:
+            side = self.judge.input_size
+            size = {"size": (side, side), "mode": "bicubic", "antialias": True, "align_corners": False}
+            with torch.no_grad():
+                shown = self.judge.preprocess(torch.nn.functional.interpolate(picture, **size).clamp(0.0, 1.0))
+                scores = self.judge.run(shown, [OUTPUT])[OUTPUT][0]
+            named = int((scores > scores[unit]).sum()) + 1
+        return {"named": named, "sane": bool(((low <= look(picture[0])) & (look(picture[0]) <= high)).all())}
 
     def keep(self, key: str, value: dict) -> None:
         self.known[key] = value
@@ -260,7 +306,8 @@ class Scorer:
                 if key not in self.known:
                     image, crop = examples[unit]
                     found = measures.score(self.network, [objective(layer, unit)], image[None], self.natural)[0]
-                    self.keep(key, {**asdict(found), "band": naturalness.in_band(naturalness.naturalness(crop))})
+                    band = naturalness.in_band(naturalness.naturalness(crop))
+                    self.keep(key, {**asdict(found), "band": band, **self._looks(layer, unit, image[None])})
                 found = self.known[key]
                 numbers[layer, unit] = Numbers(*({**found, "exceeds_best": math.nan}[name] for name in KEPT), math.nan)
         return numbers
@@ -287,13 +334,19 @@ class Scorer:
         return best
 
 
-KEPT = ("activation_ratio", "exceeds_best", "robustness", "rank", "flaw", "band")
+KEPT = ("activation_ratio", "exceeds_best", "robustness", "rank", "flaw", "band", "named", "sane")
 Pictures = dict[tuple[str, int], Numbers]
 """Measurements by layer and unit."""
 
 
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+def look(image: Tensor) -> Tensor:
+    """Return the mean luminance and the RMS contrast of an image ``[3, H, W]`` in [0, 1]."""
+    luminance = (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0)
+    return torch.stack([luminance.mean(), luminance.std()])
 
 
 def opened(path: Path) -> Tensor:
@@ -306,6 +359,9 @@ def opened(path: Path) -> Tensor:
 
 MEASURES: dict[str, tuple[str, Callable[[Numbers], float], bool]] = {
     "beats": ("beats 250", lambda n: float(n.exceeds_best), True),
+    "named": ("named", lambda n: float(n.named == 1) if n.named else math.nan, True),
+    "named5": ("in five", lambda n: float(n.named <= 5) if n.named else math.nan, True),
+    "sane": ("sane", lambda n: float(n.sane), True),
     "sound": ("sound", lambda n: float(not n.flaw), True),
     "first": ("rank 1", lambda n: float(n.rank == 1), True),
     "mrr": ("MRR", lambda n: 1.0 / n.rank if n.rank else 0.0, True),
@@ -318,10 +374,11 @@ MEASURES: dict[str, tuple[str, Callable[[Numbers], float], bool]] = {
 LEGEND = """\
 n: number of pictures. over best: activation divided by that of the best of the 250 real images, median; robust over
 best: the same with the mean activation under 32 random views. median rank, rank 1, MRR: rank of the unit in its layer
-on its own picture. beats 250: more activation than any real image. sound: not gray, NaN, clipped flat or failed (see
-flaws). robust: robust activation divided by the plain one, median; a picture that excites its unit little has little
-to lose, so compare robust over best. slope ... fine: inside the naturalness band; all six: inside every one. s: seconds
-per picture on this machine."""
+on its own picture. named, in five: the other network's first answer to the picture of a class, or one of its first
+five, is that class. sane: mean luminance and RMS contrast inside the range of 19 in 20 photographs. beats 250: more
+activation than any real image. sound: not gray, NaN, clipped flat or failed (see flaws). robust: robust activation
+divided by the plain one, median; a picture that excites its unit little has little to lose, so compare robust over
+best. slope ... fine: inside the naturalness band; all six: inside every one. s: seconds per picture on this machine."""
 
 Table = dict[str, Pictures]
 
@@ -394,7 +451,7 @@ PHOTOGRAPHS = "(best photograph)"
 def sheet(lines: Sequence[Drawn], out: Path, path: Path, side: int = 112, columns: int = 16) -> None:
     """Save all pictures of a recipe on one sheet, one layer below the other."""
     rows: list[list[Drawn]] = []
-    for layer in LAYERS:
+    for layer in dict.fromkeys(line.layer for line in lines):
         own = [line for line in lines if line.layer == layer]
         rows += [own[start : start + columns] for start in range(0, len(own), columns)]
     paper = Image.new("RGB", (columns * (side + 2), max(1, len(rows)) * (side + 2)), "white")
@@ -407,15 +464,20 @@ def sheet(lines: Sequence[Drawn], out: Path, path: Path, side: int = 112, column
     paper.save(path)
 
 
-def report(network: Network, probes: dict[str, list[float]], options: argparse.Namespace, record: Record) -> str:
-    scorer = Scorer(network, options.out)
-    choice = chosen(network, max(options.units, options.others))
+def report(
+    network: Network,
+    choice: dict[str, list[int]],
+    probes: dict[str, list[float]],
+    options: argparse.Namespace,
+    record: Record,
+) -> str:
+    scorer = Scorer(network, list(choice), read(SUBJECTS[options.network].judge()), options.out)
     rows: Table = {PHOTOGRAPHS: scorer.photographs(choice)}
     for name, today in probes.items():
         recipe = Recipe.preset(name)
         have = record.found(recipe, today)
         lines = [
-            have[key] for layer in LAYERS for unit in choice[layer] if (key := (layer, unit, options.seed)) in have
+            have[key] for layer in choice for unit in choice[layer] if (key := (layer, unit, options.seed)) in have
         ]
         if not lines:
             continue
@@ -426,7 +488,7 @@ def report(network: Network, probes: dict[str, list[float]], options: argparse.N
     band = [naturalness.in_band(naturalness.naturalness(image)) for image in small]
     within = {name: statistics.fmean(float(one[name]) for one in band) for name in naturalness.NATURAL_BAND}
     parts = [LEGEND, "All layers and classes:", table(rows)]
-    for layer in LAYERS:
+    for layer in choice:
         parts += [f"{layer or 'Classes'}:", table(rows, layer)]
     parts.append(
         "Share of the 250 real images, at 227 px, inside the band: "
@@ -440,11 +502,13 @@ def report(network: Network, probes: dict[str, list[float]], options: argparse.N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("quality"), help="folder of pictures, sheets and table")
+    parser.add_argument("--network", choices=SUBJECTS, default="squeezenet", help="whose units are drawn")
+    parser.add_argument("--out", type=Path, help="folder of pictures, sheets and table; default: quality/NETWORK")
     parser.add_argument(
         "--recipes", default=",".join(Recipe.presets()), help="names, separated by commas; default: all"
     )
     parser.add_argument("--units", type=int, default=32, help=f"units of each layer for {', '.join(MAIN)}")
+    parser.add_argument("--classes", type=int, default=32, help=f"classes for {', '.join(MAIN)}")
     parser.add_argument("--others", type=int, default=4, help="units of each layer for the other recipes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -455,10 +519,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = [name.strip() for name in options.recipes.split(",")]
-    network = read(squeezenet())
+    options.out = options.out or Path("quality") / options.network
+    subject = SUBJECTS[options.network]
+    network = read(subject.model())
+    choice = chosen(network, subject.layers, max(options.units, options.others), max(options.classes, options.others))
     record = Record(options.out, options.fresh)
-    probes = {name: probe(network, Recipe.preset(name)) for name in names}
-    for recipe, layer, units in wanted(names, options.units, options.others, network):
+    probes = {name: probe(network, subject.layers[0], Recipe.preset(name)) for name in names}
+    for recipe, layer, units in wanted(names, choice, options.others):
         if options.table:
             break
         have = record.found(recipe, probes[recipe.name])
@@ -468,7 +535,7 @@ def main() -> None:
             draw(network, recipe, layer, missing, options.seed, probes[recipe.name], record)
             print(f"{recipe.name} {layer or 'classes'} {missing}: {time.perf_counter() - start:.0f} s", flush=True)
     if not options.draw_only:
-        text = report(network, probes, options, record)
+        text = report(network, choice, probes, options, record)
         print(text)
         (options.out / "table.md").write_text(text + "\n")
 
