@@ -109,8 +109,8 @@ class Recipe:
     the first octave's size, the only part that a step changes; Øygard)."""
 
     n_views: int = 1
-    """Views in each step. Where views are larger than ``view_size``, because the network takes one size only or the
-    receptive field is small and cheap, there are fewer or as many, for about the same number of pixels."""
+    """Views in each step; fewer, of as many pixels in all, where the network takes only views larger than
+    ``view_size``."""
 
     view_size: int | None = None
     """Side in pixels of a ``"crop"`` view, as the network gets it; None for the picture's, or the model's input size if
