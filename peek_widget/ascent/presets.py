@@ -21,15 +21,15 @@ def _register_peek() -> None:
     https://distill.pub/2017/feature-visualization) seen through crops of very different sizes (the idea of MACO, Fel
     et al. 2023), with some total variation. Four small views at each step are better than one large one at the same
     cost: what the network alone sees in one of them averages out, and small views make large forms. No band of
-    frequencies may have more energy than in photographs (:mod:`~peek_widget.ascent.contrast`), or modern networks drive
-    the picture into black and white fog. The step falls to a sixth, so that the end is clean.
+    frequencies may have more than twice the energy that it has in photographs (:mod:`~peek_widget.ascent.contrast`),
+    or modern networks drive the picture into black and white fog. The step falls to a sixth, so that the end is clean.
 
     ``peek-fast`` is ``peek`` with a third of the steps, about twice as long.
     """
     peek = Recipe(
         name="peek", octaves=((64, 1.0),), param="fourier", optimizer="adam", grad_norm="rms", sampling="crop",
-        init_std=0.01, spectrum_power=1.2, contrast_cap=1.0, step_size=(0.12, 0.02), n_views=4, view_size=112,
-        jitter=0.05, total_variation=0.08, crop=(0.45, 1.2), field_crop=(0.9, 1.5), effective_field=True,
+        init_std=0.01, spectrum_power=1.2, contrast_cap=2.0, step_size=(0.12, 0.02), n_views=4, view_size=112,
+        jitter=0.05, total_variation=0.08, crop=(0.45, 1.2), field_crop=(0.9, 1.2), effective_field=True,
         rotation=10.0, size=192,
     )  # fmt: skip
     register(
