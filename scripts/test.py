@@ -122,9 +122,12 @@ class Environment:
         return self.pytest("-m", "not slow and not browser", *TWO, *more)
 
     def unit(self, more: list[str]) -> bool | None:
-        say("the engine, the worker, the front end, the packages, the notebooks: two files at a time")
+        say("the fast unit tests, and which lines they run: two files at a time")
         coverage = ["--cov=peek_widget", "--cov-report=term:skip-covered"]
-        return self.pytest("-m", "not browser", *TWO, *coverage, "--durations=20", *more)
+        fast = self.pytest("-m", "not slow and not browser", *TWO, *coverage, "--durations=20", *more)
+        # Without coverage, which makes small networks a third slower.
+        say("published networks, the front end, the packages, the notebooks: two files at a time")
+        return both(fast, self.pytest("-m", "slow and not browser", *TWO, "--durations=20", *more))
 
     def browser(self, more: list[str]) -> bool | None:
         self.install_chromium()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 import warnings
@@ -239,7 +240,12 @@ def test_an_interrupt_returns_what_was_found(capsys):
             pressed.append(True)
             _thread.interrupt_main()
 
-    crops = top_crops(tiny(), "forms", Pictures(4000, delay=0.002), input_size=16, batch_size=8, progress=interrupt)
+    # Where the tests run in the background of a shell, Ctrl-C is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        crops = top_crops(tiny(), "forms", Pictures(4000, delay=0.002), input_size=16, batch_size=8, progress=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert 24 <= crops.images < 4000
     assert "what was found is kept" in capsys.readouterr().err
     whole = top_crops(tiny(), "forms", Pictures(crops.images), input_size=16, batch_size=8, progress=False)
