@@ -1,4 +1,4 @@
-"""A cap on the contrast of a picture: no band of its frequencies has more energy than in photographs.
+"""A cap on the contrast of a picture: the energy of each band of its frequencies, in multiples of photographs'.
 
 An optimizer that may use any contrast drives the lowest frequencies into black and white before it draws anything. MACO
 (Fel et al. 2023) fixes the magnitude of every frequency; here only the energy of each octave or so has an upper limit,

@@ -18,7 +18,7 @@ from peek_widget.network.receptive_field.effective import effective_side
 
 __all__ = ["Geometry"]
 
-# A receptive field of so many pixels is shown whole: in a shallow network nearly all of it has influence.
+# A receptive field of up to so many pixels is shown whole: a part of it would be a picture of few pixels.
 _SMALL_FIELD = 48
 
 # What the network gets around an effective field, in sides of it: past it the influence is small, but not none.

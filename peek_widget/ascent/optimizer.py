@@ -7,7 +7,7 @@ picture, on a processor of 2023. The functions, whose results are the same to th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -51,29 +51,15 @@ class Optimizer:
                 self.state["mu_product"] = torch.ones((), dtype=torch.float32, device="cpu")
         state = self.state
         tensors = [self._parameter], [gradient], [state["exp_avg"]], [state["exp_avg_sq"]]
+        shared: dict[str, Any] = {
+            "beta1": _BETA1,
+            "beta2": _BETA2,
+            "lr": learning_rate,
+            "weight_decay": 0.0,
+            "eps": _EPSILON,
+        }
         with torch.no_grad():
             if self._kind == "nadam":
-                nadam(
-                    *tensors,
-                    [state["mu_product"]],
-                    [state["step"]],
-                    beta1=_BETA1,
-                    beta2=_BETA2,
-                    lr=learning_rate,
-                    weight_decay=0.0,
-                    momentum_decay=_MOMENTUM_DECAY,
-                    eps=_EPSILON,
-                )
+                nadam(*tensors, [state["mu_product"]], [state["step"]], momentum_decay=_MOMENTUM_DECAY, **shared)
             else:
-                adam(
-                    *tensors,
-                    [],
-                    [state["step"]],
-                    amsgrad=False,
-                    beta1=_BETA1,
-                    beta2=_BETA2,
-                    lr=learning_rate,
-                    weight_decay=0.0,
-                    eps=_EPSILON,
-                    maximize=False,
-                )
+                adam(*tensors, [], [state["step"]], amsgrad=False, maximize=False, **shared)

@@ -230,8 +230,9 @@ class Network:
         return self._parts[key]
 
     @functools.cached_property
-    def effective_sides(self) -> dict[str, float | None]:
-        """What :func:`~peek_widget.network.receptive_field.effective.effective_side` has found, by layer."""
+    def effective_sides(self) -> dict[str, tuple[int, float | None]]:
+        """What :func:`~peek_widget.network.receptive_field.effective.effective_side` has found, by layer: the version
+        of the weights, and the side."""
         return {}
 
     @functools.cached_property

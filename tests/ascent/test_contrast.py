@@ -124,3 +124,17 @@ def test_the_picture_of_a_deep_unit_stands_for_its_effective_field() -> None:
     assert whole.side / whole.field_ratio == pytest.approx(81)
     assert part.side / part.field_ratio == pytest.approx(48)  # fields up to that are shown whole
     assert part.side < whole.side
+
+
+def test_the_effective_field_is_that_of_the_present_weights() -> None:
+    model = Narrow()
+    network = read(model, 96, "none")
+    before = effective_side(network, "body.39")
+    with torch.no_grad():
+        for conv in model.body[20:]:
+            conv.weight.zero_()[:, :, 1, 1] = 1.0  # looks at one pixel and no further
+    after = effective_side(network, "body.39")
+    assert before is not None
+    assert after is not None
+    assert after < before
+    assert after == effective_side(read(model, 96, "none"), "body.39")

@@ -50,10 +50,7 @@ class EffectiveField:
     @property
     def side(self) -> float | None:
         """Side in pixels of the square with the area of the box; None where there is no box."""
-        if self.box is None:
-            return None
-        left, top, right, bottom = self.box
-        return math.sqrt((right - left) * (bottom - top))
+        return _side(self.box)
 
 
 def effective_field(
@@ -91,7 +88,8 @@ def effective_side(network: Network, layer: str) -> float | None:
 
     On noise with the spectrum of photographs, by one forward and one backward: the gradient of a sum of units with
     random signs has on average the energy of all of them together. On EfficientNet-Lite0 the side is within a fifth of
-    the median over photographs. Computed once for each layer of a network.
+    the median over photographs. Computed once for each layer, and anew after the weights have changed in place, so that
+    a picture does not depend on what was drawn before a training step.
 
     Args:
         network: the model.
@@ -100,8 +98,8 @@ def effective_side(network: Network, layer: str) -> float | None:
     Returns:
         The side; None where no gradient reaches the image.
     """
-    known = network.effective_sides
-    if layer not in known:
+    known, version = network.effective_sides, network.model_copy.version()
+    if layer not in known or known[layer][0] != version:
         draws = torch.Generator().manual_seed(0)
         signs = torch.randint(2, (network.layer(layer).channels,), generator=draws, device="cpu") * 2.0 - 1.0
 
@@ -110,8 +108,16 @@ def effective_side(network: Network, layer: str) -> float | None:
             return (values[:, (height - 1) // 2, (width - 1) // 2] * signs.to(values)).sum()
 
         energy, _ = _energy(network, layer, _noise(network.channels, network.input_size, draws), False, central)
-        known[layer] = EffectiveField(smallest_box(energy), 0.0).side
-    return known[layer]
+        known[layer] = version, _side(smallest_box(energy))
+    return known[layer][1]
+
+
+def _side(box: tuple[float, float, float, float] | None) -> float | None:
+    """Return the side of the square with the area of a box (left, top, right, bottom)."""
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    return math.sqrt((right - left) * (bottom - top))
 
 
 def _noise(channels: int, side: int, draws: torch.Generator) -> Tensor:
