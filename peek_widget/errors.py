@@ -5,21 +5,32 @@ Every message says what was given, what is possible and what to do.
 
 from __future__ import annotations
 
+import sys
+import warnings
+from pathlib import Path
+
 __all__ = [
     "AscentError",
+    "BatchWarning",
     "DatasetError",
     "EvidenceStoreError",
+    "FieldWarning",
     "FileError",
+    "HookWarning",
     "LayerError",
     "ModelError",
     "NotDrawnError",
     "PeekError",
+    "PeekWarning",
+    "PreprocessWarning",
+    "RandomWarning",
     "RecipeError",
     "SheetStoreError",
     "SizeError",
     "StoreError",
     "TagError",
     "UnitError",
+    "warn",
 ]
 
 
@@ -80,3 +91,36 @@ class SheetStoreError(StoreError):
 
 class EvidenceStoreError(StoreError):
     """A file of evidence can't be read, or belongs to another model, other layers or another k."""
+
+
+class PeekWarning(UserWarning):
+    """The base of every warning of this package: an answer may be another one than you expect, and why."""
+
+
+class HookWarning(PeekWarning):
+    """A hook of the model is left out, so that activations differ from those of the model's own forward."""
+
+
+class BatchWarning(PeekWarning):
+    """What the model makes of an image depends on the other images of its batch."""
+
+
+class RandomWarning(PeekWarning):
+    """What the model makes of an image differs from one forward to the next."""
+
+
+class FieldWarning(PeekWarning):
+    """A receptive field is not where the model's layers say."""
+
+
+class PreprocessWarning(PeekWarning):
+    """The preprocessing moves or mixes pixels."""
+
+
+def warn(message: str, kind: type[PeekWarning]) -> None:
+    """Issue a warning at the line outside this package that led to it, so that Python shows it once for that line."""
+    package = str(Path(__file__).parent)
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, kind, stacklevel=level)

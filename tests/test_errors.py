@@ -7,15 +7,21 @@ import inspect
 import pytest
 
 from peek_widget import errors, load_evidence
-from peek_widget.errors import EvidenceStoreError, FileError, PeekError, SheetStoreError, StoreError
+from peek_widget.errors import EvidenceStoreError, FileError, PeekError, PeekWarning, SheetStoreError, StoreError, warn
 from peek_widget.sheet.store import Store
 
 
-def test_every_error_is_a_peek_error() -> None:
+def test_every_error_is_a_peek_error_and_every_warning_a_peek_warning() -> None:
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
     assert len(kinds) > 10
-    assert all(issubclass(kind, PeekError) for kind in kinds)
-    assert sorted(kind.__name__ for kind in kinds) == sorted(errors.__all__)
+    assert all(issubclass(kind, PeekError if kind.__name__.endswith("Error") else PeekWarning) for kind in kinds)
+    assert sorted([*(kind.__name__ for kind in kinds), "warn"]) == sorted(errors.__all__)
+
+
+def test_a_warning_is_shown_at_the_line_of_the_caller() -> None:
+    with pytest.warns(PeekWarning, match="a sentence") as found:
+        warn("a sentence", PeekWarning)
+    assert found[0].filename == __file__
 
 
 def test_one_except_catches_what_any_store_raises(tmp_path) -> None:
