@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from peek_widget.errors import LayerError, ModelError
+from peek_widget.network.dry_run import DryRun, NothingReturned, PreprocessFailure, Seen
 from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
 from peek_widget.network.padding import only_pads
-from peek_widget.network.preactivation import ActivationTracker, PreActivation
+from peek_widget.network.preactivation import PreActivation
 from peek_widget.network.preprocess import Preprocess
 from peek_widget.network.receptive_field.layout import Layout, layouts
-from peek_widget.network.receptive_field.tracer import Field, FieldTracer
+from peek_widget.network.receptive_field.tracer import Field
 
 __all__ = ["Layer", "find_layers"]
 
@@ -79,26 +78,6 @@ class Layer:
         return self.size != (1, 1)
 
 
-class _DryRun(TorchFunctionMode):
-    """A mode around one forward that records receptive fields, ReLU calls and the number of convolutions."""
-
-    def __init__(self, image: Tensor) -> None:
-        super().__init__()
-        self.fields = FieldTracer(image)
-        self.activations = ActivationTracker()
-        self.convolutions = 0
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        output = func(*args, **kwargs)
-        self.activations.called(func, args, kwargs, output)
-        self.convolutions += func in (torch.conv2d, F.conv2d)
-        self.fields.called(func, args, kwargs, output)
-        return output
-
-
 @dataclass(frozen=True)
 class _Output:
     """A module's output as it was when the module returned; a later function may write into the tensor.
@@ -126,8 +105,8 @@ class _Output:
 
 @torch.enable_grad()
 def find_layers(
-    model_copy: ModelCopy, channels: int, size: int, preprocess: Preprocess
-) -> tuple[list[Layer], dict[str, str | None], int]:
+    model_copy: ModelCopy, channels: int, size: int, preprocess: Preprocess, seen: Seen, images: int = 1
+) -> tuple[list[Layer], dict[str, str | None]]:
     """Run the copy's forward once, on a gray image, and list its layers in call order.
 
     Args:
@@ -135,32 +114,70 @@ def find_layers(
         channels: number of channels of the image.
         size: side of the image in pixels.
         preprocess: what the image goes through before it is given to the model.
+        seen: filled in, also where the forward raises.
+        images: number of equal images that the model is given at once.
 
     Returns:
-        the layers, the last one the model's output; the modules that only pad their input, each with the name of the
-        layer whose map that is, None for that of no listed layer; and the number of 2d convolutions in the forward.
+        the layers, the last one the model's output; and the modules that only pad their input, each with the name of
+        the layer whose map that is, None for that of no listed layer.
 
     Raises:
-        ModelError: if the forward's output does not depend on the image, or is not that of one image.
+        ModelError: if the forward's output does not depend on the image, or is not that of so many images; if the
+            model, or preprocess, can't be used at all.
         Exception: whatever the model's forward raises.
     """
-    image = torch.full((1, channels, size, size), 0.5, device=model_copy.device, dtype=torch.float32)
+    image = torch.full((images, channels, size, size), 0.5, device=model_copy.device, dtype=torch.float32)
     # A clone, because a model may write into its input, and autograd forbids writing into a leaf.
-    image = preprocess(image).to(model_copy.dtype).detach().requires_grad_().clone()
-    run = _DryRun(image)
+    image = _prepared(image, preprocess).to(model_copy.dtype).detach().requires_grad_().clone()
+    run = DryRun(image, model_copy.original, seen)
     outputs, padded = _run_forward(model_copy, image, run)
     final = outputs[-1] if outputs and outputs[-1].name == OUTPUT else None
     if final is None or final.field is None:
-        raise ModelError("its forward returns no tensor that depends on the image")
-    if final.shape[0] != 1:
-        raise ModelError(f"of one image of {size} px it made a batch of {final.shape[0]}, so that is not its size")
+        raise NothingReturned("its forward returns no tensor that depends on the image")
+    if final.shape[:1] != (images,):
+        made = f"a batch of {final.shape[0]}" if final.shape else "a single number"
+        raise ModelError(f"of {_counted(images)} of {size} px it made {made}, so that is not its size")
     found = _list_layers(outputs, final, size, run.activations.rectifiers)
     listed = {layer.name for layer in found}
-    paddings = {name: before if before in listed else None for name, before in padded.items()}
-    return found, paddings, run.convolutions
+    if OUTPUT not in listed:
+        raise ModelError(f"its output has shape {final.shape}, in which units can't be told from positions")
+    return found, {name: before if before in listed else None for name, before in padded.items()}
 
 
-def _run_forward(model_copy: ModelCopy, image: Tensor, run: _DryRun) -> tuple[list[_Output], dict[str, str | None]]:
+def _counted(images: int) -> str:
+    return "one image" if images == 1 else f"{images} images"
+
+
+def _class_name(value: object) -> str:
+    return type(value).__name__
+
+
+def _prepared(image: Tensor, preprocess: Preprocess) -> Tensor:
+    """Return the network's input for an image ``[N, C, H, W]`` in [0, 1]."""
+    steps = getattr(preprocess.function, "transforms", [preprocess.function])
+    name = next((name for name in map(_class_name, steps) if name in ("ToTensor", "PILToTensor", "ToImage")), None)
+    try:
+        prepared = preprocess(image)
+    except Exception as error:
+        if name is not None:
+            raise PreprocessFailure(
+                f"preprocess: {name}() makes a tensor of a PIL image, and what is preprocessed here already is a tensor "
+                "of images [N, C, H, W] in [0, 1]: leave it out, with preprocess='none' if nothing else is needed."
+            ) from error
+        raise PreprocessFailure(
+            f"preprocess raised {type(error).__name__}: {error}. It is called with a tensor of images [N, C, H, W] in "
+            f"[0, 1], here of shape {tuple(image.shape)}: give a function of such tensors, a Preprocess(mean, std), or "
+            "'none'."
+        ) from error
+    if not isinstance(prepared, Tensor) or prepared.ndim != 4:
+        what = f"shape {tuple(prepared.shape)}" if isinstance(prepared, Tensor) else f"a {type(prepared).__name__}"
+        raise PreprocessFailure(
+            f"preprocess returned {what} for images of shape {tuple(image.shape)}: it must return a tensor [N, C, H, W]."
+        )
+    return prepared
+
+
+def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[list[_Output], dict[str, str | None]]:
     """Run the forward; return what its modules returned, and for those that only pad whose map they were given."""
     outputs: list[_Output] = []
     padded: dict[str, str | None] = {}
@@ -215,7 +232,9 @@ def _list_layers(outputs: list[_Output], final: _Output, size: int, rectifiers: 
     for one in outputs:
         if one.field is None:  # it does not depend on the image, so there is nothing to draw
             continue
-        parts = layouts(one.shape, one.field, last_grid)
+        # The dimension of images has one entry for each that was given; of any other number it is something else.
+        shape = (1, *one.shape[1:]) if one.shape[:1] == final.shape[:1] else ()
+        parts = layouts(shape, one.field, last_grid)
         if not parts:
             continue
         # The model's output is always primary, under its own name. A container that only returns what a module within
@@ -244,7 +263,7 @@ def _layer(
 ) -> Layer:
     assert output.field is not None
     field = output.field
-    channels, *positions = (output.shape[dim] for dim in layout.order[1:])
+    channels, *positions = ([1] if layout.single else []) + [output.shape[dim] for dim in layout.order[1:]]
     mapped = len(positions) > 0 and layout.token is None
     height, width = (layout.grid or (positions[0], positions[1])) if mapped else (1, 1)
     whole = field.whole or not mapped

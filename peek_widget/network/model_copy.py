@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import types
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -62,6 +61,7 @@ class ModelCopy:
         module: the copy.
         device: where the copy runs.
         dtype: floating-point type of the parameters.
+        least_images: number of images that the forward is given at least: 2 where it can't take one alone.
 
     Raises:
         ModelError: if it is not a Module, or of a kind that cannot be copied (ScriptModule, lazy, quantized), or
@@ -97,6 +97,7 @@ class ModelCopy:
         # Of each name that a module has in the user's model, and of each module of it, the name as a layer.
         self._aliases = {name: first[every[ours]] for name, ours in (names | {n: n for n in every}).items()}
         self._name_of = {module: first[every[ours]] for module, ours in modules.items()}
+        self.least_images: int = 1
         # Whether its forward was seen to take another path than in the dry run.
         self._other_path = False
 
@@ -164,12 +165,19 @@ class ModelCopy:
             ModelError: if the model's forward raised; the cause is chained.
         """
         wanted = {name: self._address(name) for name in names}
+        if len(images) < self.least_images:
+            found = self.run(images.repeat(self.least_images, 1, 1, 1), wanted, preactivations)
+            return {name: values[: len(images)] for name, values in found.items()}
         try:
-            return self._run(images.to(self.dtype, memory_format=self._memory_format), wanted, preactivations)
+            images = images.to(self.dtype, memory_format=self._memory_format)
+            if self._memory_format is torch.contiguous_format:
+                # What .to() leaves as it is where it was cut out of a larger tensor.
+                images = images.contiguous()
+            return self._run(images, wanted, preactivations)
         except ModelError:
             if self._memory_format is torch.contiguous_format:
                 raise
-        found = self._run(images.to(self.dtype, memory_format=torch.contiguous_format), wanted, preactivations)
+        found = self._run(images.contiguous(), wanted, preactivations)
         self._memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
         return found
 
@@ -362,16 +370,6 @@ def _refuse(model: Any) -> None:
                 f"The layer {name!r} is quantized and has no gradients to follow; give the float model that it was "
                 "made from."
             )
-    needed = [
-        p.name
-        for p in inspect.signature(model.forward).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
-    if len(needed) > 1:
-        raise ModelError(
-            f"The forward of {type(model).__name__} needs {len(needed)} inputs ({', '.join(needed)}), but an ascent "
-            "draws one image: wrap it in a Module whose forward takes the image alone and fills in the rest."
-        )
 
 
 def _own_tensors(module: nn.Module) -> Iterable[Tensor]:

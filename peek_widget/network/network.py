@@ -11,20 +11,14 @@ from typing import Literal, SupportsIndex
 import torch
 from torch import Tensor, nn
 
-from peek_widget.errors import LayerError, ModelError, PeekError, SizeError, UnitError
-from peek_widget.network.layers import Layer, find_layers
+from peek_widget.errors import LayerError, PeekError, UnitError
+from peek_widget.network.layers import Layer
 from peek_widget.network.model_copy import ModelCopy
-from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess
+from peek_widget.network.preprocess import Preprocess, PreprocessFunction
 from peek_widget.network.published import torchvision_name
+from peek_widget.network.trial import find_images
 
 __all__ = ["Network", "layers", "read"]
-
-# Sides tried in turn when nothing says which the model takes; the first is that of most ImageNet models.
-_SIZES = (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24, 8, 384, 512)
-
-_NO_CONVOLUTION = (
-    "A {kind} runs no convolution on its image, so it has no channels to look into: give a convolutional network."
-)
 
 _WORTH_CUTTING = 0.9  # share of the image's side: a larger part saves too little to be cut out
 
@@ -265,25 +259,6 @@ class Network:
         return (top, left, side) if same else None
 
 
-def _first_channels(model: nn.Module) -> int:
-    """Return the number of channels that the model's first convolution takes; 3 where there is none."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d) and not nn.parameter.is_lazy(module.weight):
-            return module.in_channels
-    return 3
-
-
-def _own_size(model: nn.Module) -> int | None:
-    """Return the input size that the model's attributes give (``input_size``, timm's ``pretrained_cfg``), if any."""
-    size = getattr(model, "input_size", None)
-    config = getattr(model, "pretrained_cfg", None)
-    if size is None and isinstance(config, dict):
-        size = config.get("input_size")
-    if isinstance(size, (tuple, list)) and size:
-        size = size[-1]
-    return size if isinstance(size, int) and size > 0 else None
-
-
 # A tensor made in inference mode can never take part in an ascent: neither the copy's buffers nor the dry run's graph.
 @torch.inference_mode(False)
 def read(
@@ -307,45 +282,8 @@ def read(
         SizeError: if ``input_size`` is not a whole number above 0.
     """
     model_copy = model if isinstance(model, ModelCopy) else ModelCopy(model, device)
-    channels = _first_channels(model_copy.module)
-    found_preprocess = find_preprocess(model_copy.original, channels, preprocess)
-    channels = found_preprocess.count if found_preprocess.function is None else channels
-    if input_size is not None and (isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1):
-        raise SizeError(f"input_size={input_size!r}: give the side in pixels as a whole number above 0, e.g. 224.")
-    own = _own_size(model_copy.original)
-    stated = input_size if input_size is not None else own
-
-    first_error: Exception | None = None
-    # An argument is taken as it is; an attribute may mean something else, such as 784 for 28 x 28.
-    for size in (stated,) if input_size is not None else (own, *_SIZES) if own is not None else _SIZES:
-        try:
-            found, paddings, convolutions = find_layers(model_copy, channels, size, found_preprocess)
-            break
-        except Exception as error:
-            first_error = first_error or error
-    else:
-        if not any(isinstance(module, nn.Conv2d) for module in model_copy.module.modules()):
-            raise ModelError(_NO_CONVOLUTION.format(kind=type(model_copy.original).__name__)) from first_error
-        tried = f"at {stated} px" if input_size is not None else f"at {_SIZES[0]} px (nor at any other size tried)"
-        raise ModelError(
-            f"The model's forward could not be run on a {channels}-channel image {tried}: "
-            f"{type(first_error).__name__}: {first_error}. Say what it takes with input_size= (side in pixels) "
-            "and preprocess=Preprocess(mean, std, channels=...)."
-        ) from first_error
-    if not convolutions:
-        raise ModelError(_NO_CONVOLUTION.format(kind=type(model_copy.original).__name__))
-    if stated is None and size == _SIZES[0]:
-        deepest = max(layer.receptive_field[0] for layer in found if layer.spatial or not layer.global_field)
-        smaller = next((s for s in (32, 64, 96, 128) if deepest <= s), None)
-        if smaller is not None:
-            # A network with receptive fields of 20 px was not made for 224 px: drawn at that size, a unit would fill a
-            # hundredth of the picture.
-            try:
-                found, paddings, _ = find_layers(model_copy, channels, smaller, found_preprocess)
-                size = smaller
-            except Exception:
-                pass  # its last layers fix the size at 224 px, which is an answer too
-    return Network(model_copy, tuple(found), channels, size, found_preprocess, paddings)
+    found = find_images(model_copy, input_size, preprocess)
+    return Network(model_copy, found.layers, found.channels, found.input_size, found.preprocess, found.paddings)
 
 
 def layers(

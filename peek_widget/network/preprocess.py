@@ -134,16 +134,11 @@ def _from_timm(model: Any, channels: int) -> Preprocess | None:
 
 def _read(given: Any, channels: int, source: str) -> Preprocess:
     if isinstance(given, Preprocess):
-        if given.function is None and given.count != channels:
-            raise ModelError(
-                f"preprocess says {given.count} channels, but the model's first convolution takes {channels}: "
-                f"give Preprocess(mean=..., std=..., channels={channels})."
-            )
         return Preprocess(
             given.mean,
             given.std,
             given.scale,
-            given.channels,
+            given.channels if given.function is None or given.count == channels else channels,
             source if given.source == "given" else given.source,
             given.function,
         )
@@ -173,7 +168,7 @@ def find_preprocess(
 
     Args:
         model: the user's model.
-        channels: number of input channels of its first convolution.
+        channels: number of channels of its images.
         given: a Preprocess, a function on images in [0, 1], or ``"none"``; None if the user said nothing.
 
     Raises:

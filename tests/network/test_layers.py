@@ -194,7 +194,6 @@ def test_preprocess_is_found_in_the_documented_order() -> None:
 @pytest.mark.parametrize(
     ("given_", "channels", "words"),
     [
-        (Preprocess((0.1, 0.2, 0.3)), 1, "3 channels, but the model's first convolution takes 1"),
         ("imagenet", 3, "only 'none' is possible"),
         (17, 3, "preprocess is a int"),
     ],

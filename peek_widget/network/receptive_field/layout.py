@@ -26,6 +26,7 @@ class Layout:
         before: number of tokens before the patches.
         after: number of tokens after them.
         token: number of the one token that is a vector layer of its own; None for the output as a whole.
+        single: whether the output has no dimension of units, but is one number, or one map, for each image.
     """
 
     order: tuple[int, ...]
@@ -33,6 +34,7 @@ class Layout:
     before: int = 0
     after: int = 0
     token: int | None = None
+    single: bool = False
 
     def __call__(self, output: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Return the output as ``[N, C, H, W]`` or ``[N, C]``.
@@ -41,6 +43,8 @@ class Layout:
             output: the module's output.
             shape: shape ``[N, C, H, W]`` of the network's input, whose ratio of sides the patches have.
         """
+        if self.single:
+            return output.unsqueeze(1)
         if self.order != tuple(range(output.ndim)):
             output = output.permute(self.order)
         if self.token is not None:
@@ -50,7 +54,7 @@ class Layout:
         count = output.shape[2] - self.before - self.after
         height, width = self.grid
         if height * width != count:
-            height = max(1, round(math.sqrt(count * shape[-2] / shape[-1])))
+            height = 1 if height == 1 else max(1, round(math.sqrt(count * shape[-2] / shape[-1])))
             width = count // height
         return output.narrow(2, self.before, height * width).unflatten(2, (height, width))
 
@@ -69,6 +73,8 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int]) ->
     """
     if not shape or shape[0] != 1:
         return {}
+    if len(shape) == 1:
+        return {"": Layout((0,), single=True)}
     if len(shape) == 2:
         return {"": Layout((0, 1))}
     if len(shape) == 4:
@@ -81,6 +87,8 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int]) ->
         return {"": Layout((0, channel, *dims))}
     if len(shape) != 3:
         return {}
+    if field.dims == (1, 2):
+        return {"": Layout((0, 1, 2), single=True)}
     known = field.tokens
     if known is not None:
         dim, grid = known
@@ -88,7 +96,9 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int]) ->
             return {}
         axis = field.axes[dim]
         patches = Layout((0, 3 - dim, dim), grid, axis.before, axis.after)
-    elif field.axes is None or not any(spatial(axis) for axis in field.axes):
+    elif field.axes is not None and not any(spatial(axis) for axis in field.axes):
+        patches = Layout((0, 2, 1), (1, shape[1]))  # queries of a decoder, say: tokens that are nowhere in the image
+    elif field.axes is None:
         found = _counted(shape[1], last_grid)
         if found is None:
             return {}

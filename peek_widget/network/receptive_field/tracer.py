@@ -36,9 +36,11 @@ _RESHAPING = frozenset(
         "unflatten",
         "squeeze",
         "unsqueeze",
+        "squeeze_",
+        "unsqueeze_",
     )
 )
-_PERMUTING = frozenset(("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t"))
+_PERMUTING = frozenset(("permute", "transpose", "transpose_", "swapaxes", "swapdims", "movedim", "moveaxis", "t"))
 _SLICING = frozenset(("chunk", "split", "split_with_sizes", "tensor_split", "narrow"))
 _TRANSPOSES = {Tensor.T.__get__, Tensor.mT.__get__}
 
@@ -190,6 +192,9 @@ class FieldTracer:
         if name in ("matmul", "__matmul__", "__rmatmul__", "bmm", "mm"):
             return _product(self.of(args[0]), self.of(args[1]), output)
         if name in ("scaled_dot_product_attention", "multi_head_attention_forward"):
+            queries = args[0] if args else kwargs["query"]
+            if queries is not source:  # learned, so that they are nowhere in the image
+                return replace(field, axes=tuple(plain(size) for size in output.shape), size=_WHOLE)
             return _attention(field, source, output)
         if name == "roll":
             return replace(field, size=_WHOLE)

@@ -1,0 +1,128 @@
+"""One forward of a model's copy in which everything that has to be known of it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from peek_widget.errors import ModelError
+from peek_widget.network.nested import tensors_in
+from peek_widget.network.preactivation import ActivationTracker
+from peek_widget.network.receptive_field.tracer import FieldTracer
+
+__all__ = ["DryRun", "NothingReturned", "PreprocessFailure", "Refusal", "Seen"]
+
+
+class Refusal(ModelError):
+    """A model that can be read at no size and with no number of channels, so that no other is tried."""
+
+
+class NothingReturned(ModelError):
+    """A forward that ran, and returned no tensor that depends on the image: it would at no other size."""
+
+
+class PreprocessFailure(ModelError):
+    """A preprocess function that raises, or returns something else than images."""
+
+
+@dataclass
+class Seen:
+    """What a dry run has met, also where the forward raised.
+
+    Attributes:
+        convolutions: number of convolutions that were computed.
+        dimensions: of the last convolution that was begun, the number of dimensions that it slides over.
+        lacking: of a convolution that raised, the number of channels that it takes and the number that it was given.
+        squeezed: whether ``squeeze()`` without a dimension has removed the one of a single image.
+        key: what the forward has looked up in a tensor as if that were a dict.
+    """
+
+    convolutions: int = 0
+    dimensions: int = 2
+    lacking: tuple[int, int] | None = None
+    squeezed: bool = False
+    key: str | None = None
+
+
+class DryRun(TorchFunctionMode):
+    """A mode around one forward that records receptive fields and ReLU calls, and fills in what was :class:`Seen`.
+
+    Args:
+        image: the network's input.
+        original: the user's model, no tensor of which may be used.
+        seen: filled in.
+    """
+
+    def __init__(self, image: Tensor, original: nn.Module, seen: Seen) -> None:
+        super().__init__()
+        self.fields = FieldTracer(image)
+        self.activations = ActivationTracker()
+        self._seen = seen
+        self._kind = type(original).__name__
+        self._theirs = {id(one): name for name, one in (*original.named_parameters(), *original.named_buffers())}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        for tensor in tensors_in([args, kwargs]):
+            if id(tensor) in self._theirs:
+                raise Refusal(_TIED.format(kind=self._kind, name=self._theirs[id(tensor)]))
+        if "conv" in name:
+            output = self._convolve(func, args, kwargs)
+        else:
+            self._look(name, args, kwargs)
+            output = func(*args, **kwargs)
+        self.activations.called(func, args, kwargs, output)
+        self.fields.called(func, args, kwargs, output)
+        return output
+
+    def _convolve(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        image = args[0] if args else kwargs.get("input")
+        weight = args[1] if len(args) > 1 else kwargs.get("weight")
+        known = isinstance(image, Tensor) and isinstance(weight, Tensor) and weight.ndim > 2
+        if known:
+            self._seen.dimensions = weight.ndim - 2
+            if weight.ndim == 5 and image.ndim < 5 and self.fields.of(image) is not None:
+                # torch would take the image for one volume of a single channel.
+                raise Refusal(_VOLUMES.format(kind=self._kind))
+        try:
+            output = func(*args, **kwargs)
+        except RuntimeError:
+            if known and image.ndim == weight.ndim:
+                groups = kwargs.get("groups", args[6] if len(args) > 6 else 1)
+                takes = weight.shape[0] if "transpose" in func.__name__ else weight.shape[1] * int(groups)
+                if takes != image.shape[1]:
+                    self._seen.lacking = takes, image.shape[1]
+            raise
+        self._seen.convolutions += 1
+        return output
+
+    def _look(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note what explains a failure of the forward, before the call ``name`` is made."""
+        if name in ("squeeze", "squeeze_") and len(args) + len(kwargs) == 1:
+            tensor = next(tensors_in([args, kwargs]), None)
+            if tensor is not None and tensor.ndim and tensor.shape[0] == 1 and self.fields.of(tensor) is not None:
+                self._seen.squeezed = True
+        elif name in ("__getitem__", "__contains__") and len(args) > 1 and isinstance(args[1], str):
+            self._seen.key = args[1]
+            if name == "__getitem__":  # torch would say the same, and warn that it will say something else one day
+                raise TypeError("new(): invalid data type 'str'")
+
+
+_TIED = (
+    "The forward of a {kind} uses {name!r} of your own model, where the copy that runs should use its own: some function "
+    "or object in it refers to the model itself (a global variable, say). Let it use the self or the module that it is "
+    "given."
+)
+
+_VOLUMES = (
+    "A {kind} takes volumes or videos [N, C, D, H, W] (its convolutions are 3-dimensional), and it is images "
+    "[N, C, H, W] that are drawn: wrap it in a Module whose forward makes a volume of each image, e.g. "
+    "self.model(images.unsqueeze(2).expand(-1, -1, 16, -1, -1)) for a video of 16 equal frames."
+)

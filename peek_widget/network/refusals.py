@@ -1,0 +1,145 @@
+"""Sentences for models that can't be read: the true cause, and a way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from peek_widget.errors import ModelError
+from peek_widget.network.dry_run import NothingReturned, PreprocessFailure, Seen
+
+__all__ = ["no_convolution", "several_inputs", "unreadable"]
+
+# What people call the part of a model that takes the image.
+_IMAGE_PARTS = (
+    "backbone",
+    "visual",
+    "vision_model",
+    "vision_tower",
+    "vision_encoder",
+    "visual_encoder",
+    "image_encoder",
+    "img_encoder",
+    "image_model",
+    "encoder",
+    "features",
+    "feature_extractor",
+    "trunk",
+    "body",
+    "cnn",
+    "model",
+    "net",
+)
+_MOST_PARTS = 6
+
+_NO_ATTRIBUTE = re.compile(r"'(?:Tensor|Parameter)' object has no attribute '(\w+)'")
+
+
+def no_convolution(model: nn.Module) -> str:
+    """Say that a model has no channels."""
+    return (
+        f"A {type(model).__name__} runs no convolution on its image, so it has no channels to look into: give a "
+        "convolutional network."
+    )
+
+
+def several_inputs(model: nn.Module, needed: Sequence[str], readable: Callable[[nn.Module], bool]) -> str:
+    """Say that a model's forward takes more than an image.
+
+    Args:
+        model: the user's model.
+        needed: names of its forward's arguments.
+        readable: tells whether a part of it can be read.
+    """
+    return (
+        f"The forward of {type(model).__name__} needs {len(needed)} inputs ({', '.join(needed)}), but an ascent "
+        "draws one image: wrap it in a Module whose forward takes the image alone and fills in the rest"
+        f"{_or_part(model, readable)}."
+    )
+
+
+def unreadable(
+    model: nn.Module,
+    error: Exception,
+    seen: Seen,
+    *,
+    channels: int,
+    others: Sequence[int],
+    tried: str,
+    squeezed: bool,
+    lacking: tuple[int, int] | None,
+    instead: int | None,
+    readable: Callable[[nn.Module], bool],
+) -> str:
+    """Say why a model's forward can't be run on images.
+
+    Args:
+        model: the user's model.
+        error: what was raised.
+        seen: what the forward had met by then.
+        channels: number of channels of the image.
+        others: other numbers of channels that were tried.
+        tried: at which sizes, in words.
+        squeezed: whether ``squeeze()`` has removed the dimension of a single image.
+        lacking: channels that a convolution takes, and was given.
+        instead: number of channels that the model can be read with, where another was given.
+        readable: tells whether a part of the model can be read.
+    """
+    kind = type(model).__name__
+    if isinstance(error, PreprocessFailure):
+        return str(error)
+    if isinstance(error, NothingReturned):
+        return (
+            f"The forward of {kind} returns no map and no vector that depends on the image (it finds objects, say), so it "
+            f"has no units to look into: wrap it in a Module whose forward returns one{_or_part(model, readable)}."
+        )
+    missing = _NO_ATTRIBUTE.search(str(error)) if isinstance(error, AttributeError) else None
+    if seen.key is not None:
+        return (
+            f"The forward of {kind} looks up {seen.key!r} in what it is given, so it takes a dict and not images "
+            f"[N, C, H, W]: wrap it in a Module whose forward(images) returns self.model({{{seen.key!r}: images}}), with "
+            "whatever else it looks up."
+        )
+    if missing is not None and not seen.convolutions:
+        return (
+            f"The forward of {kind} asks what it is given for .{missing[1]}, which a tensor has not, so it takes "
+            "something else than images [N, C, H, W] (a dict, say): wrap it in a Module whose forward takes images and "
+            f"makes of them what {kind} takes{_or_part(model, readable)}."
+        )
+    if lacking is not None and instead is not None:
+        return (
+            f"preprocess says {channels} channels, but the model's first convolution takes {lacking[0]} and was given "
+            f"{lacking[1]}: give Preprocess(mean=..., std=..., channels={instead})."
+        )
+    if seen.dimensions == 1 and not seen.convolutions:
+        return (
+            f"A {kind} takes sequences [N, C, L] (its convolutions are 1-dimensional), and it is images [N, C, H, W] "
+            "that are drawn: wrap it in a Module whose forward makes a sequence of each image, e.g. "
+            "self.model(images.flatten(2))."
+        )
+    if not any("Conv" in type(module).__name__ for module in model.modules()) and not seen.convolutions:
+        return no_convolution(model)
+    also = f" (nor on one of {' or '.join(map(str, others))})" if others else ""
+    raised = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+    said = f"The model's forward could not be run on a {channels}-channel image{also} {tried}: {raised.rstrip('.')}."
+    if squeezed:
+        return (
+            f"{said} It calls squeeze() without a dimension, which of a single image removes the batch's as well: write "
+            "flatten(1), or squeeze with the dimensions that are meant."
+        )
+    return (
+        f"{said} Say what it takes with input_size= (side in pixels) and preprocess=Preprocess(mean, std, "
+        f"channels=...){_or_part(model, readable)}."
+    )
+
+
+def _or_part(model: nn.Module, readable: Callable[[nn.Module], bool]) -> str:
+    """Return the end of a sentence that names a part of the model which can be read; empty if none is found."""
+    parts = {name: module for name, module in model.named_modules() if name.rpartition(".")[2] in _IMAGE_PARTS}
+    ranked = sorted(parts, key=lambda name: (name.count("."), _IMAGE_PARTS.index(name.rpartition(".")[2])))
+    for name in ranked[:_MOST_PARTS]:
+        if readable(parts[name]):
+            return f", or give the part of it that takes images, model.{name}"
+    return ""

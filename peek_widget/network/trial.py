@@ -1,0 +1,254 @@
+"""Find by trial which images a model takes: how many channels, which size, and whether one alone."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from peek_widget.errors import ModelError, SizeError
+from peek_widget.network.dry_run import NothingReturned, PreprocessFailure, Refusal, Seen
+from peek_widget.network.layers import Layer, find_layers
+from peek_widget.network.model_copy import ModelCopy
+from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess
+from peek_widget.network.refusals import no_convolution, several_inputs, unreadable
+
+__all__ = ["Found", "find_images"]
+
+# Sides tried in turn when nothing says which the model takes; the first is that of most ImageNet models.
+_SIZES = (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24, 8, 384, 512)
+
+_MOST_CHANNELS = 512
+_MOST_TRIALS = 12
+
+
+@dataclass(frozen=True)
+class Found:
+    """How a model was read; see :class:`~peek_widget.network.network.Network` for the attributes."""
+
+    layers: tuple[Layer, ...]
+    paddings: Mapping[str, str | None]
+    channels: int
+    input_size: int
+    preprocess: Preprocess
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why the model can't be read with a number of channels.
+
+    Attributes:
+        error: what was raised at the first size that was tried.
+        seen: what was met there.
+        lacking: see :class:`Seen`; at any size.
+        convolutions: the largest number of convolutions that were computed at any size.
+        squeezed: see :class:`Seen`; at any size.
+        final: whether it would be the same with another number of channels.
+    """
+
+    channels: int
+    error: Exception
+    seen: Seen
+    lacking: tuple[int, int] | None
+    convolutions: int
+    squeezed: bool
+    final: bool
+
+
+def find_images(
+    model_copy: ModelCopy,
+    input_size: int | None = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+) -> Found:
+    """Read a model with the first size and number of channels that its forward runs with.
+
+    The number of channels that a Preprocess says holds. Else 3 are tried, then 1, then the number with which the
+    convolution that was given too few or too many would get what it takes: what a model does to its image before its
+    first convolution (space to depth, two images in one) can only be found by running it.
+
+    Args:
+        model_copy: the model.
+        input_size, preprocess: see :func:`~peek_widget.network.read`.
+
+    Raises:
+        ModelError: if there is none, with the reason.
+        SizeError: if ``input_size`` is not a whole number above 0.
+    """
+    if input_size is not None and (isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1):
+        raise SizeError(f"input_size={input_size!r}: give the side in pixels as a whole number above 0, e.g. 224.")
+    original = model_copy.original
+    if len(needed := _needed(original)) > 1:
+        raise ModelError(several_inputs(original, needed, _readable))
+    own = _own_size(original)
+    stated = input_size if input_size is not None else own
+    # An argument is taken as it is; an attribute may mean something else, such as 784 for 28 x 28.
+    sizes = (stated,) if stated is not None and input_size is not None else (own, *_SIZES) if own else _SIZES
+    failures: list[_Failure] = []
+    for channels in _channels(model_copy, preprocess, failures):
+        chosen = find_preprocess(original, channels, preprocess)
+        found = _try_sizes(model_copy, channels, sizes, chosen)
+        if isinstance(found, Found):
+            return _smaller(model_copy, found) if stated is None and found.input_size == _SIZES[0] else found
+        failures.append(found)
+        if found.final:
+            break
+    likely = max(failures, key=lambda one: one.convolutions)
+    raise ModelError(
+        unreadable(
+            original,
+            likely.error,
+            likely.seen,
+            channels=likely.channels,
+            others=[one.channels for one in failures if one is not likely and one.lacking is None],
+            tried=f"at {sizes[0]} px" + (" (nor at any other size tried)" if len(sizes) > 1 else ""),
+            squeezed=likely.squeezed,
+            lacking=likely.lacking,
+            instead=_instead(model_copy, input_size, preprocess, likely),
+            readable=_readable,
+        )
+    ) from likely.error
+
+
+def _try_sizes(model_copy: ModelCopy, channels: int, sizes: Sequence[int], preprocess: Preprocess) -> Found | _Failure:
+    first: tuple[Exception, Seen] | None = None
+    hopeless = False
+    lacking, convolutions, squeezed, final = None, 0, False, False
+    for size in sizes:
+        for images in (1, 2):
+            seen = Seen()
+            try:
+                found, paddings = find_layers(model_copy, channels, size, preprocess, seen, images)
+            except Refusal:
+                raise
+            except Exception as error:
+                first = first or (error, seen)
+                convolutions = max(convolutions, seen.convolutions)
+                lacking = lacking or seen.lacking
+                squeezed = squeezed or seen.squeezed
+                final = isinstance(error, NothingReturned) or seen.key is not None
+                if final:
+                    first = error, seen
+                hopeless = final or lacking is not None or isinstance(error, PreprocessFailure)
+                if final or not seen.squeezed:
+                    break  # of two images it would not do better
+                continue
+            if not seen.convolutions:
+                raise ModelError(no_convolution(model_copy.original))
+            model_copy.least_images = images
+            return Found(tuple(found), paddings, channels, size, preprocess)
+        if hopeless:
+            break  # it would be the same at any size
+    assert first is not None
+    return _Failure(channels, *first, lacking, convolutions, squeezed, final)
+
+
+def _smaller(model_copy: ModelCopy, found: Found) -> Found:
+    """Read a network once more at a smaller size, where its receptive fields are small.
+
+    A network with receptive fields of 20 px was not made for 224 px: drawn at that size, a unit would fill a hundredth
+    of the picture.
+    """
+    deepest = max((layer.receptive_field[0] for layer in found.layers if layer.spatial or not layer.global_field))
+    size = next((one for one in (32, 64, 96, 128) if deepest <= one), None)
+    if size is None:
+        return found
+    again = _try_sizes(model_copy, found.channels, [size], found.preprocess)
+    return again if isinstance(again, Found) else found  # its last layers fix the size at 224 px: an answer too
+
+
+def _channels(
+    model_copy: ModelCopy,
+    given: Preprocess | PreprocessFunction | Literal["none"] | None,
+    failures: Sequence[_Failure],
+) -> Iterator[int]:
+    """Iterate over the numbers of channels to try; ``failures`` holds what became of the ones before."""
+    model = model_copy.original
+    said = given if given is not None else getattr(model, "preprocess", None)
+    if isinstance(said, Preprocess):
+        yield said.count
+        if said.function is None:
+            return
+    waiting, tried = [3, 1], {said.count} if isinstance(said, Preprocess) else set()
+    own = _own_channels(model)
+    if own is not None:
+        waiting.insert(0, own)
+    # Of the copy: a parametrized weight of the user's own (spectral norm) would be changed by reading it.
+    first = next((m for m in model_copy.module.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is not None:
+        waiting.append(first.in_channels)
+    while waiting and len(tried) < _MOST_TRIALS:
+        channels = waiting.pop(0)
+        if channels in tried or not 0 < channels <= _MOST_CHANNELS:
+            continue
+        tried.add(channels)
+        yield channels
+        if failures and failures[-1].channels == channels:
+            # Behind 3 and 1, since a model may have fewer channels than its image.
+            place = next((n for n, one in enumerate(waiting) if one not in (3, 1)), len(waiting))
+            waiting[place:place] = _fitting(failures[-1])
+
+
+def _fitting(failure: _Failure) -> list[int]:
+    """Return the numbers of channels with which a convolution may get as many as it takes."""
+    if failure.lacking is None:
+        return []
+    takes, given = failure.lacking
+    # Its input has a multiple of the image's channels; or it is that part of them which the convolutions before leave.
+    scaled = failure.channels * takes
+    return ([scaled // given] if given and scaled % given == 0 else []) + [failure.channels + takes - given]
+
+
+def _instead(
+    model_copy: ModelCopy,
+    input_size: int | None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None,
+    failure: _Failure,
+) -> int | None:
+    """Return the number of channels that the model can be read with, where the one that was given is wrong."""
+    if failure.lacking is None or not isinstance(preprocess, Preprocess):
+        return None
+    try:
+        return find_images(model_copy, input_size, "none").channels
+    except ModelError:
+        return None
+
+
+def _readable(model: nn.Module) -> bool:
+    """Tell whether a model can be read."""
+    try:
+        find_images(ModelCopy(model))
+    except ModelError:
+        return False
+    return True
+
+
+def _needed(model: nn.Module) -> list[str]:
+    """Return the names of the arguments without which the model's forward can't be called."""
+    return [
+        p.name
+        for p in inspect.signature(model.forward).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+
+
+def _stated(model: nn.Module) -> object:
+    size = getattr(model, "input_size", None)
+    config = getattr(model, "pretrained_cfg", None)
+    return config.get("input_size") if size is None and isinstance(config, dict) else size
+
+
+def _own_size(model: nn.Module) -> int | None:
+    """Return the input size that the model's attributes give (``input_size``, timm's ``pretrained_cfg``), if any."""
+    size = _stated(model)
+    if isinstance(size, (tuple, list)) and size:
+        size = size[-1]
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _own_channels(model: nn.Module) -> int | None:
+    """Return the number of channels that the model's attributes give, as ``(channels, height, width)``, if any."""
+    size = _stated(model)
+    return size[0] if isinstance(size, (tuple, list)) and len(size) == 3 and isinstance(size[0], int) else None

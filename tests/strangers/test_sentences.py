@@ -1,0 +1,243 @@
+"""Models and arguments that are refused: the sentence names the cause, and the way out that it names works."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+from torchvision import transforms
+
+from peek_widget import Logit, Preprocess, Recipe, layers, render
+from peek_widget.errors import ModelError
+from peek_widget.network import read
+from tests.networks import Tiny, tiny
+
+SHORT = Recipe.preset("peek").replace(steps=3)
+
+
+class Wrapped(nn.Module):
+    """What the sentences advise: a forward that takes the image alone."""
+
+    def __init__(self, model: nn.Module, call) -> None:
+        super().__init__()
+        self.model = model
+        self.call = call
+
+    def forward(self, images):
+        return self.call(self.model, images)
+
+
+def drawn(model: nn.Module, **kwargs) -> bool:
+    history = render(model, Logit(1), SHORT, size=32, input_size=32, **kwargs).history
+    return bool(history[-1] > history[0])
+
+
+class Volumes(nn.Module):
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.fc(F.relu(self.conv(x)).mean((2, 3, 4)))
+
+
+class PooledVolumes(Volumes):
+    """An MRI network of one channel, which torch would let take an image for a volume of three slices."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
+@pytest.mark.parametrize("make", [Volumes, PooledVolumes, lambda: nn.Sequential(Volumes())])
+def test_volumes_and_videos(make) -> None:
+    model = make()
+    with pytest.raises(ModelError, match=r"takes volumes or videos.*unsqueeze\(2\)\.expand\(-1, -1, 16, -1, -1\)"):
+        layers(model)
+    assert drawn(Wrapped(model, lambda m, images: m(images.unsqueeze(2).expand(-1, -1, 16, -1, -1))))
+
+
+def test_sequences() -> None:
+    model = nn.Sequential(
+        nn.Conv1d(3, 6, 9, stride=4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(6, 5)
+    )
+    with pytest.raises(ModelError, match=r"takes sequences \[N, C, L\].*images\.flatten\(2\)"):
+        layers(model)
+    assert drawn(Wrapped(model, lambda m, images: m(images.flatten(2))))
+
+
+class Aten(nn.Module):
+    """Calls a convolution by another name than conv2d."""
+
+    def __init__(self, call) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(5, 3, 3, 3))
+        self.call = call
+
+    def forward(self, x):
+        return self.call(x, self.weight).mean((2, 3))
+
+
+PLAIN = (None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, w: torch.ops.aten.convolution(x, w, *PLAIN),
+        lambda x, w: torch.ops.aten.convolution.default(x, w, *PLAIN),
+        lambda x, w: torch.ops.aten.conv2d(x, w, None, [1, 1], [1, 1]),
+        lambda x, w: torch.convolution(x, w, *PLAIN),
+        lambda x, w: F.conv_transpose2d(x, w.transpose(0, 1), padding=1),
+    ],
+)
+def test_convolutions_by_other_names_are_convolutions(call) -> None:
+    model = Aten(call)
+    image = torch.rand(1, 3, 32, 32)
+    assert torch.allclose(read(model, 32).run(image, [""])[""], model(image), atol=1e-5)
+    assert drawn(model)
+
+
+def test_a_network_without_any_convolution_is_still_refused() -> None:
+    with pytest.raises(ModelError, match="runs no convolution"):
+        layers(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 5)), 32)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None),
+        lambda: Detector(),
+        lambda: nn.ModuleDict({"model": Detector()})["model"],
+    ],
+)
+def test_detectors(make) -> None:
+    model = make()
+    with pytest.raises(ModelError, match=r"returns no map.*give the part of it that takes images, model\.backbone"):
+        layers(model)
+    assert layers(model.backbone)
+
+
+class Detector(nn.Module):
+    """Takes a batch apart, and returns boxes: what torchvision's detectors do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+        self.boxes = nn.Conv2d(8, 4, 1)
+
+    def forward(self, images, targets=None):
+        return [{"boxes": self.boxes(self.backbone(one[None])).flatten(2)[0].T, "labels": None} for one in images]
+
+
+class Clip(nn.Module):
+    """An image and a text encoder; ``forward`` of OpenAI's."""
+
+    def __init__(self, name: str = "visual") -> None:
+        super().__init__()
+        self.text = nn.Linear(4, 5)
+        setattr(self, name, tiny())
+        self.name = name
+
+    def forward(self, image, text):
+        return getattr(self, self.name)(image) @ self.text(text).T
+
+
+class HuggingFaceClip(Clip):
+    def __init__(self) -> None:
+        super().__init__("vision_model")
+
+    def forward(self, input_ids=None, pixel_values=None):
+        if input_ids is None or pixel_values is None:
+            raise ValueError("You have to specify pixel_values")
+        return self.vision_model(pixel_values) @ self.text(input_ids).T
+
+
+class Inside(nn.Module):
+    """The encoder is one level down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.towers = nn.ModuleDict({"image_encoder": tiny(), "text": nn.Linear(4, 5)})
+
+    def forward(self, image, text):
+        return self.towers["image_encoder"](image) @ self.towers["text"](text).T
+
+
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [(Clip, "visual"), (HuggingFaceClip, "vision_model"), (Inside, "towers.image_encoder")],
+)
+def test_an_image_and_a_text(make, part: str) -> None:
+    model = make()
+    with pytest.raises(ModelError, match=rf"give the part of it that takes images, model\.{part}"):
+        layers(model)
+    assert drawn(model.get_submodule(part))
+
+
+class OfDict(Tiny):
+    def forward(self, batch):
+        return super().forward(batch["image"])
+
+
+class OfDictGet(Tiny):
+    def forward(self, batch):
+        return super().forward(batch.get("pixel_values"))
+
+
+class OfDictItems(Tiny):
+    def forward(self, batch):
+        return super().forward({k: v for k, v in batch.items()}["image"])
+
+
+class OfObject(Tiny):
+    def forward(self, sample):
+        return super().forward(sample.tensors)
+
+
+class OfDictTested(Tiny):
+    def forward(self, batch):
+        return super().forward(batch["x"] if "x" in batch else batch["y"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "call"),
+    [
+        (OfDict, r"looks up 'image'.*self\.model\(\{'image': images\}\)", lambda m, images: m({"image": images})),
+        (OfDictTested, r"looks up 'x'.*self\.model\(\{'x': images\}\)", lambda m, images: m({"x": images})),
+        (OfDictGet, r"asks what it is given for \.get", lambda m, images: m({"pixel_values": images})),
+        (OfDictItems, r"asks what it is given for \.items", lambda m, images: m({"image": images})),
+        (
+            OfObject,
+            r"asks what it is given for \.tensors",
+            lambda m, images: m(type("Sample", (), {"tensors": images})()),
+        ),
+    ],
+)
+def test_a_batch_that_is_no_tensor(kind, words: str, call) -> None:
+    torch.manual_seed(0)
+    model = kind()
+    with pytest.raises(ModelError, match=words):
+        layers(model)
+    assert drawn(Wrapped(model, call))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (transforms.ToTensor(), r"ToTensor\(\) makes a tensor of a PIL image.*preprocess='none'"),
+        (transforms.PILToTensor(), r"PILToTensor\(\) makes a tensor of a PIL image"),
+        (transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]), "ToTensor"),
+        (lambda image: image.convert("RGB"), r"raised AttributeError.*tensor of images \[N, C, H, W\]"),
+        (lambda image: [image], "returned a list"),
+        (lambda image: image[0], r"returned shape \(3, 32, 32\)"),
+    ],
+)
+def test_a_preprocess_of_something_else_than_tensors(given, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        layers(tiny(), 32, given)
+    assert layers(tiny(), 32, "none")
+    assert layers(tiny(), 32, transforms.Compose([transforms.Normalize([0.5] * 3, [0.5] * 3)]))
+    assert layers(tiny(), 32, Preprocess([0.5] * 3, [0.5] * 3))
