@@ -14,18 +14,18 @@ from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import ActivationTracker
 from peek_widget.network.receptive_field.tracer import FieldTracer
 
-__all__ = ["DryRun", "NothingReturned", "PreprocessFailure", "Refusal", "Seen"]
+__all__ = ["BadPreprocessError", "DryRun", "NothingReturnedError", "RefusalError", "Seen"]
 
 
-class Refusal(ModelError):
+class RefusalError(ModelError):
     """A model that can be read at no size and with no number of channels, so that no other is tried."""
 
 
-class NothingReturned(ModelError):
+class NothingReturnedError(ModelError):
     """A forward that ran, and returned no tensor that depends on the image: it would at no other size."""
 
 
-class PreprocessFailure(ModelError):
+class BadPreprocessError(ModelError):
     """A preprocess function that raises, or returns something else than images."""
 
 
@@ -72,7 +72,7 @@ class DryRun(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         for tensor in tensors_in([args, kwargs]):
             if id(tensor) in self._theirs:
-                raise Refusal(_TIED.format(kind=self._kind, name=self._theirs[id(tensor)]))
+                raise RefusalError(_TIED.format(kind=self._kind, name=self._theirs[id(tensor)]))
         if "conv" in name:
             output = self._convolve(func, args, kwargs)
         else:
@@ -90,7 +90,7 @@ class DryRun(TorchFunctionMode):
             self._seen.dimensions = weight.ndim - 2
             if weight.ndim == 5 and image.ndim < 5 and self.fields.of(image) is not None:
                 # torch would take the image for one volume of a single channel.
-                raise Refusal(_VOLUMES.format(kind=self._kind))
+                raise RefusalError(_VOLUMES.format(kind=self._kind))
         try:
             output = func(*args, **kwargs)
         except RuntimeError:
@@ -116,8 +116,8 @@ class DryRun(TorchFunctionMode):
 
 
 _TIED = (
-    "The forward of a {kind} uses {name!r} of your own model, where the copy that runs should use its own: some function "
-    "or object in it refers to the model itself (a global variable, say). Let it use the self or the module that it is "
+    "The forward of a {kind} uses {name!r} of your own model, where the copy that runs should use its own: some "
+    "function or object in it refers to the model itself (a global variable, say). Let it use the self or the module that it is "
     "given."
 )
 

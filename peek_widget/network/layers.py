@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError
-from peek_widget.network.dry_run import DryRun, NothingReturned, PreprocessFailure, Seen
+from peek_widget.network.dry_run import BadPreprocessError, DryRun, NothingReturnedError, Seen
 from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
 from peek_widget.network.padding import only_pads
 from peek_widget.network.preactivation import PreActivation
@@ -133,7 +133,7 @@ def find_layers(
     outputs, padded = _run_forward(model_copy, image, run)
     final = outputs[-1] if outputs and outputs[-1].name == OUTPUT else None
     if final is None or final.field is None:
-        raise NothingReturned("its forward returns no tensor that depends on the image")
+        raise NothingReturnedError("its forward returns no tensor that depends on the image")
     if final.shape[:1] != (images,):
         made = f"a batch of {final.shape[0]}" if final.shape else "a single number"
         raise ModelError(f"of {_counted(images)} of {size} px it made {made}, so that is not its size")
@@ -160,19 +160,20 @@ def _prepared(image: Tensor, preprocess: Preprocess) -> Tensor:
         prepared = preprocess(image)
     except Exception as error:
         if name is not None:
-            raise PreprocessFailure(
-                f"preprocess: {name}() makes a tensor of a PIL image, and what is preprocessed here already is a tensor "
-                "of images [N, C, H, W] in [0, 1]: leave it out, with preprocess='none' if nothing else is needed."
+            raise BadPreprocessError(
+                f"preprocess: {name}() makes a tensor of a PIL image, and what is preprocessed here already is a "
+                "tensor of images [N, C, H, W] in [0, 1]: leave it out, with preprocess='none' if nothing else is needed."
             ) from error
-        raise PreprocessFailure(
+        raise BadPreprocessError(
             f"preprocess raised {type(error).__name__}: {error}. It is called with a tensor of images [N, C, H, W] in "
             f"[0, 1], here of shape {tuple(image.shape)}: give a function of such tensors, a Preprocess(mean, std), or "
             "'none'."
         ) from error
     if not isinstance(prepared, Tensor) or prepared.ndim != 4:
         what = f"shape {tuple(prepared.shape)}" if isinstance(prepared, Tensor) else f"a {type(prepared).__name__}"
-        raise PreprocessFailure(
-            f"preprocess returned {what} for images of shape {tuple(image.shape)}: it must return a tensor [N, C, H, W]."
+        raise BadPreprocessError(
+            f"preprocess returned {what} for images of shape {tuple(image.shape)}: it must return a tensor "
+            "[N, C, H, W]."
         )
     return prepared
 

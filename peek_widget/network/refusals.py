@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from peek_widget.errors import ModelError
-from peek_widget.network.dry_run import NothingReturned, PreprocessFailure, Seen
+from peek_widget.network.dry_run import BadPreprocessError, NothingReturnedError, Seen
 
 __all__ = ["no_convolution", "several_inputs", "unreadable"]
 
@@ -88,19 +88,19 @@ def unreadable(
         readable: tells whether a part of the model can be read.
     """
     kind = type(model).__name__
-    if isinstance(error, PreprocessFailure):
+    if isinstance(error, BadPreprocessError):
         return str(error)
-    if isinstance(error, NothingReturned):
+    if isinstance(error, NothingReturnedError):
         return (
-            f"The forward of {kind} returns no map and no vector that depends on the image (it finds objects, say), so it "
-            f"has no units to look into: wrap it in a Module whose forward returns one{_or_part(model, readable)}."
+            f"The forward of {kind} returns no map and no vector that depends on the image (it finds objects, say), so "
+            f"it has no units to look into: wrap it in a Module whose forward returns one{_or_part(model, readable)}."
         )
     missing = _NO_ATTRIBUTE.search(str(error)) if isinstance(error, AttributeError) else None
     if seen.key is not None:
         return (
             f"The forward of {kind} looks up {seen.key!r} in what it is given, so it takes a dict and not images "
-            f"[N, C, H, W]: wrap it in a Module whose forward(images) returns self.model({{{seen.key!r}: images}}), with "
-            "whatever else it looks up."
+            f"[N, C, H, W]: wrap it in a Module whose forward(images) returns self.model({{{seen.key!r}: images}}), "
+            "with whatever else it looks up."
         )
     if missing is not None and not seen.convolutions:
         return (
@@ -126,8 +126,8 @@ def unreadable(
     said = f"The model's forward could not be run on a {channels}-channel image{also} {tried}: {raised.rstrip('.')}."
     if squeezed:
         return (
-            f"{said} It calls squeeze() without a dimension, which of a single image removes the batch's as well: write "
-            "flatten(1), or squeeze with the dimensions that are meant."
+            f"{said} It calls squeeze() without a dimension, which of a single image removes the batch's as well: "
+            "write flatten(1), or squeeze with the dimensions that are meant."
         )
     return (
         f"{said} Say what it takes with input_size= (side in pixels) and preprocess=Preprocess(mean, std, "

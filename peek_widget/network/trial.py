@@ -10,7 +10,7 @@ from typing import Literal
 from torch import nn
 
 from peek_widget.errors import ModelError, SizeError
-from peek_widget.network.dry_run import NothingReturned, PreprocessFailure, Refusal, Seen
+from peek_widget.network.dry_run import BadPreprocessError, NothingReturnedError, RefusalError, Seen
 from peek_widget.network.layers import Layer, find_layers
 from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess
@@ -121,17 +121,17 @@ def _try_sizes(model_copy: ModelCopy, channels: int, sizes: Sequence[int], prepr
             seen = Seen()
             try:
                 found, paddings = find_layers(model_copy, channels, size, preprocess, seen, images)
-            except Refusal:
+            except RefusalError:
                 raise
             except Exception as error:
                 first = first or (error, seen)
                 convolutions = max(convolutions, seen.convolutions)
                 lacking = lacking or seen.lacking
                 squeezed = squeezed or seen.squeezed
-                final = isinstance(error, NothingReturned) or seen.key is not None
+                final = isinstance(error, NothingReturnedError) or seen.key is not None
                 if final:
                     first = error, seen
-                hopeless = final or lacking is not None or isinstance(error, PreprocessFailure)
+                hopeless = final or lacking is not None or isinstance(error, BadPreprocessError)
                 if final or not seen.squeezed:
                     break  # of two images it would not do better
                 continue
@@ -151,7 +151,7 @@ def _smaller(model_copy: ModelCopy, found: Found) -> Found:
     A network with receptive fields of 20 px was not made for 224 px: drawn at that size, a unit would fill a hundredth
     of the picture.
     """
-    deepest = max((layer.receptive_field[0] for layer in found.layers if layer.spatial or not layer.global_field))
+    deepest = max(layer.receptive_field[0] for layer in found.layers if layer.spatial or not layer.global_field)
     size = next((one for one in (32, 64, 96, 128) if deepest <= one), None)
     if size is None:
         return found

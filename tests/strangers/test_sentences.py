@@ -189,7 +189,7 @@ class OfDictGet(Tiny):
 
 class OfDictItems(Tiny):
     def forward(self, batch):
-        return super().forward({k: v for k, v in batch.items()}["image"])
+        return super().forward(dict(batch.items())["image"])
 
 
 class OfObject(Tiny):
