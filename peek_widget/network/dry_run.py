@@ -117,8 +117,8 @@ class DryRun(TorchFunctionMode):
 
 _TIED = (
     "The forward of a {kind} uses {name!r} of your own model, where the copy that runs should use its own: some "
-    "function or object in it refers to the model itself (a global variable, say). Let it use the self or the module that it is "
-    "given."
+    "function or object in it refers to the model itself (a global variable, say). Let it use the self or the module "
+    "that it is given."
 )
 
 _VOLUMES = (

@@ -162,7 +162,8 @@ def _prepared(image: Tensor, preprocess: Preprocess) -> Tensor:
         if name is not None:
             raise BadPreprocessError(
                 f"preprocess: {name}() makes a tensor of a PIL image, and what is preprocessed here already is a "
-                "tensor of images [N, C, H, W] in [0, 1]: leave it out, with preprocess='none' if nothing else is needed."
+                "tensor of images [N, C, H, W] in [0, 1]: leave it out, with preprocess='none' if nothing else "
+                "is needed."
             ) from error
         raise BadPreprocessError(
             f"preprocess raised {type(error).__name__}: {error}. It is called with a tensor of images [N, C, H, W] in "
