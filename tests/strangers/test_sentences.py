@@ -29,6 +29,11 @@ class Wrapped(nn.Module):
         return self.call(self.model, images)
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 def drawn(model: nn.Module, **kwargs) -> bool:
     history = render(model, Logit(1), SHORT, size=32, input_size=32, **kwargs).history
     return bool(history[-1] > history[0])
@@ -217,7 +222,6 @@ class OfDictTested(Tiny):
     ],
 )
 def test_a_batch_that_is_no_tensor(kind, words: str, call) -> None:
-    torch.manual_seed(0)
     model = kind()
     with pytest.raises(ModelError, match=words):
         layers(model)
