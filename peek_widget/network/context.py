@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
+from torch import Tensor
 
-__all__ = ["full_precision", "undisturbed"]
+from peek_widget.network.nested import map_tensors
+
+__all__ = ["call", "full_precision", "undisturbed"]
 
 
 @contextlib.contextmanager
@@ -25,3 +29,28 @@ def undisturbed(device: torch.device) -> Iterator[None]:
     """Turn both the caller's ``torch.autocast`` and ``torch.inference_mode`` off."""
     with torch.inference_mode(False), full_precision(device):
         yield
+
+
+def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], inference: bool) -> Any:
+    """Call a torch function of a forward so that its result can take part in a graph.
+
+    Within a forward's own ``torch.inference_mode`` it is called in ``torch.no_grad``, and a tensor that was made in
+    inference mode earlier (in a cache, say) is replaced by a clone where torch would refuse it.
+
+    Args:
+        function, args, kwargs: the call.
+        inference: whether the forward as a whole runs in inference mode; it is then called as it is.
+    """
+    if not inference and torch.is_inference_mode_enabled():
+        with torch.inference_mode(False), torch.no_grad():
+            return call(function, args, kwargs, inference)
+    try:
+        return function(*args, **kwargs)
+    except RuntimeError as error:
+        if inference or "nference tensor" not in str(error):
+            raise
+    return function(*map_tensors(args, _normal), **map_tensors(dict(kwargs), _normal))
+
+
+def _normal(tensor: Tensor) -> Tensor:
+    return tensor.clone() if tensor.is_inference() else tensor

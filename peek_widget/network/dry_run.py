@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from peek_widget.errors import ModelError
+from peek_widget.network.context import call
 from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import ActivationTracker
 from peek_widget.network.receptive_field.tracer import FieldTracer
@@ -63,6 +65,7 @@ class DryRun(TorchFunctionMode):
         self.activations = ActivationTracker()
         self._seen = seen
         self._kind = type(original).__name__
+        self._inference = torch.is_inference_mode_enabled()
         self._theirs = {id(one): name for name, one in (*original.named_parameters(), *original.named_buffers())}
 
     def __torch_function__(
@@ -77,7 +80,7 @@ class DryRun(TorchFunctionMode):
             output = self._convolve(func, args, kwargs)
         else:
             self._look(name, args, kwargs)
-            output = func(*args, **kwargs)
+            output = call(func, args, kwargs, self._inference)
         self.activations.called(func, args, kwargs, output)
         self.fields.called(func, args, kwargs, output)
         return output
@@ -92,7 +95,7 @@ class DryRun(TorchFunctionMode):
                 # torch would take the image for one volume of a single channel.
                 raise RefusalError(_VOLUMES.format(kind=self._kind))
         try:
-            output = func(*args, **kwargs)
+            output = call(func, args, kwargs, self._inference)
         except RuntimeError:
             if known and image.ndim == weight.ndim:
                 groups = kwargs.get("groups", args[6] if len(args) > 6 else 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from peek_widget.network.context import call
 from peek_widget.network.convolution import conv2d
 from peek_widget.network.nested import map_tensors, tensors_in
 from peek_widget.network.preactivation import PreActivation, is_carrier, is_squashing, storage_of
@@ -68,6 +69,7 @@ class ForwardMode(TorchFunctionMode):
         self._skip, self._bypass = last - real, last & real
         self._waiting = [one.last for one in wanted]
         self._bypassed: dict[int, _Bypassed] = {}
+        self._inference = torch.is_inference_mode_enabled()
 
     def before(self, tensor: Tensor) -> Tensor:
         """Return the value of ``tensor`` before its last ReLUs and softmaxes; itself where there are none."""
@@ -101,11 +103,11 @@ class ForwardMode(TorchFunctionMode):
             if self._all or number in self._bypass:
                 in_place = func.__name__.endswith("_") or kwargs.get("inplace")
                 value = source.clone() if in_place else source
-                output = func(*args, **kwargs)
+                output = call(func, args, kwargs, self._inference)
                 self._forget_written(args, output)
                 self._bypassed[id(output)] = _Bypassed(output, value, frozenset({number}), bool(in_place))
                 return output
-        output = (conv2d if func is torch.conv2d else func)(*args, **kwargs)
+        output = call(conv2d if func is torch.conv2d else func, args, kwargs, self._inference)
         if self._bypassed:
             self._carry(func, args, kwargs, output)
         return output

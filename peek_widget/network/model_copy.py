@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import types
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.context import full_precision
 from peek_widget.network.forward import ForwardMode
+from peek_widget.network.hidden import hidden_modules, rebind
 from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import PreActivation
 
@@ -73,7 +73,10 @@ class ModelCopy:
         model = _unwrapped(model)
         _refuse(model)
         self.original = model
-        self.module: nn.Module = _copy(model)
+        self.module: nn.Module
+        self.module, hidden = _copy(model)
+        # In-place changes of parameters made in inference mode, which torch does not count.
+        self._changes = 0
         self._storages = _storages(model)
         own = next((p.device for p in model.parameters()), torch.device("cpu"))
         try:
@@ -82,15 +85,17 @@ class ModelCopy:
                 raise ModelError(_META.format(what=f"device={str(device)!r}"))
             self._moved = self.device != own
             if self._moved:
-                self.module.to(self.device)
+                for module in (self.module, *hidden):
+                    module.to(self.device)
         except (RuntimeError, AssertionError) as error:
             raise ModelError(
                 f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
             ) from error
-        self.dtype: torch.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        self.dtype: torch.dtype = _dtype(self.module)
         # Convolutions on a CPU are a third faster in this format; a forward that takes views of its maps may fail.
         self._memory_format = torch.channels_last
-        self.module.eval()
+        for module in (self.module, *hidden):
+            module.eval()
         first = {module: name for name, module in self.module.named_modules()}
         self._by_name = {name: module for module, name in first.items()}
         every = dict(self.module.named_modules(remove_duplicate=False))
@@ -133,18 +138,23 @@ class ModelCopy:
 
     def version(self) -> int:
         """Return a number that grows with every in-place change of the original's parameters (a training step)."""
-        # torch counts no changes of tensors made in inference mode
-        return sum(p._version for p in self.original.parameters() if not p.is_inference())
+        return self._changes + sum(p._version for p in self.original.parameters() if not p.is_inference())
 
     @torch.inference_mode(False)
     def refresh(self) -> None:
-        """Copy the original's buffers as they are now, and its parameters where this copy is on another device."""
+        """Copy the original's buffers as they are now, and its parameters where they are copies.
+
+        They are on another device, and of those that were made in inference mode.
+        """
         pairs = zip(self.module.buffers(), self.original.buffers(), strict=True)
         with torch.no_grad():
             for mine, theirs in pairs:
                 mine.copy_(theirs)
-            if self._moved:
-                for mine, theirs in zip(self.module.parameters(), self.original.parameters(), strict=True):
+            for mine, theirs in zip(self.module.parameters(), self.original.parameters(), strict=True):
+                if theirs.is_inference() and not torch.equal(mine, theirs.to(mine.device)):
+                    self._changes += 1
+                    mine.copy_(theirs)
+                elif self._moved:
                     mine.copy_(theirs)
 
     def run(
@@ -154,7 +164,7 @@ class ModelCopy:
 
         Args:
             images: the network's input, already preprocessed, on this copy's device; converted to the type of the
-                model's parameters. Outputs are converted to float32.
+                model's parameters. Outputs are converted to float32; of complex ones it is the modulus.
             names: modules by their ``named_modules()`` name, ``"name@2"`` for the second call of one; ``""`` is
                 the model's output.
             preactivations: for each name which ReLU calls its output comes from; outputs are then read before them,
@@ -233,7 +243,7 @@ class ModelCopy:
                     value = mode.before(value)
                     if preactivations is not None:
                         mode.taken(preactivations[name])
-                value = value.float()
+                value = value.abs().float() if value.is_complex() else value.float()
                 if len(found) + 1 == len(wanted):
                     found[name] = value
                     raise _Stop
@@ -353,18 +363,12 @@ def _refuse(model: Any) -> None:
             )
         if parameter.is_meta:
             raise ModelError(_META.format(what=f"the parameter {name!r} on the device 'meta'"))
-        if not parameter.is_floating_point():
+        if parameter.is_quantized:
             raise ModelError(
                 f"The parameter {name!r} is {parameter.dtype}: a quantized model has no gradients to follow; "
                 "give the float model that it was made from."
             )
     for name, module in model.named_modules():
-        if _inside(module) is None and isinstance(vars(module).get("forward"), types.FunctionType):
-            raise ModelError(
-                f"The forward of {name or 'the model'!r} was replaced by a function that stays tied to your own "
-                "module, so running a copy would run yours: give the model without it (unwrap it, or delete its "
-                "attribute 'forward')."
-            )
         if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
             raise ModelError(
                 f"The layer {name!r} is quantized and has no gradients to follow; give the float model that it was "
@@ -377,12 +381,32 @@ def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
     return tensors_in({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
 
 
-def _copy(model: nn.Module) -> nn.Module:
+_TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    """Return the type of a model's images: that of its first convolution's weights, else of its first parameter."""
+    kernels = [vars(m)["_parameters"].get("weight") for m in model.modules() if isinstance(m, nn.Conv2d)]
+    for parameter in (*kernels, *model.parameters()):
+        if parameter is not None and parameter.dtype in _TYPES:
+            return parameter.dtype
+    return next((p.dtype for p in model.parameters() if p.is_complex()), torch.complex64).to_real()
+
+
+def _normal(tensor: Tensor) -> Tensor:
+    """Return a tensor on the same storage; a clone of one made in inference mode, which can take part in no graph."""
+    return tensor.data.clone() if tensor.is_inference() else tensor.data
+
+
+@torch.inference_mode(False)
+def _copy(model: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
+    """Return a copy of a model, and those of the modules that it holds without registering them."""
     memo: dict[int, Any] = {}
     keep: list[Any] = []  # the memo goes by id: nothing in it may be collected before the copy is made
-    for module in model.modules():
+    roots = (model, *hidden_modules(model))
+    for module in [one for root in roots for one in root.modules()]:
         for value in _own_tensors(module):
-            memo[id(value)] = value.detach()
+            memo[id(value)] = _normal(value.detach())
         for table in _HOOK_TABLES:
             hooks = vars(module).get(table)
             if hooks:
@@ -392,30 +416,34 @@ def _copy(model: nn.Module) -> nn.Module:
                     type(hooks)() if not ours else OrderedDict((k, copy.deepcopy(h, memo)) for k, h in ours.items())
                 )
                 keep.append(memo[id(hooks)])
-    for buffer in model.buffers():
+    for buffer in [one for root in roots for one in root.buffers()]:
         memo[id(buffer)] = buffer.detach().clone()
-    for parameter in model.parameters():
+    for parameter in [one for root in roots for one in root.parameters()]:
         # .data and not .detach(): the latter shares the version counter, and an optimizer's step on the original would
         # then make our backward fail.
-        memo[id(parameter)] = nn.Parameter(parameter.data, requires_grad=False)
+        memo[id(parameter)] = nn.Parameter(_normal(parameter), requires_grad=False)
     try:
         # The innermost wrapper first, because the modules around it are copied with it.
         for module in reversed(list(model.modules())):
             if _inside(module) is not None:
                 memo[id(module)] = copy.deepcopy(_unwrapped(module), memo)
-        model_copy = copy.deepcopy(model, memo)
+        model_copy, *hidden = [copy.deepcopy(root, memo) for root in roots]
+        rebind(model, memo)
     except Exception as error:
         raise ModelError(
             f"A {type(model).__name__} can't be copied ({type(error).__name__}: {error}), and only a copy is ever "
             "run, so that yours stays untouched: take out of it what copy.deepcopy can't copy (an open file, a lock)."
         ) from error
     pairs = list(zip(model.parameters(), model_copy.parameters(), strict=True))
-    if any(mine.requires_grad or mine.data_ptr() != theirs.data_ptr() for theirs, mine in pairs):
+    if any(
+        mine.requires_grad or (mine.data_ptr() != theirs.data_ptr() and not theirs.is_inference())
+        for theirs, mine in pairs
+    ):
         raise ModelError(
             f"A {type(model).__name__} copies its parameters in a way of its own, so the picture would not follow "
             "the model: give a plain torch.nn.Module."
         )
-    return model_copy
+    return model_copy, hidden
 
 
 def _is_torchs(hook: Any) -> bool:
