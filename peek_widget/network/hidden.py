@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import types
@@ -38,8 +39,8 @@ def hidden_modules(model: nn.Module) -> list[nn.Module]:
 def rebind(model: nn.Module, memo: dict[int, Any]) -> None:
     """Let the functions that the copies of modules hold remember the copies, instead of the modules themselves.
 
-    ``copy.deepcopy`` takes a function as it is. A lambda that was made in a module's ``__init__`` remembers ``self``, so
-    that calling it would run the user's own module.
+    ``copy.deepcopy`` takes a function as it is. A lambda that was made in a module's ``__init__`` remembers ``self``,
+    so that calling it would run the user's own module.
 
     Args:
         model: the model that was copied.
@@ -80,10 +81,8 @@ def _closed_over(function: types.FunctionType) -> dict[str, Any]:
     found = {name: function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__}
     found = {name: value for name, value in found.items() if isinstance(value, (nn.Module, Tensor, types.MethodType))}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
+        with contextlib.suppress(ValueError):  # not assigned yet
             found[name] = cell.cell_contents
-        except ValueError:
-            pass  # not assigned yet
     return found
 
 

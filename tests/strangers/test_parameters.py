@@ -175,7 +175,7 @@ def test_a_really_quantized_parameter_is_still_refused() -> None:
     model = tiny()
     quantized = torch.quantize_per_tensor(torch.randn(3), 0.1, 0, torch.qint8)
     model._parameters["coded"] = nn.Parameter(quantized, requires_grad=False)
-    with pytest.raises(ModelError, match="'coded' is torch.qint8: a quantized model has no gradients"):
+    with pytest.raises(ModelError, match=r"'coded' is torch\.qint8: a quantized model has no gradients"):
         layers(model)
 
 
