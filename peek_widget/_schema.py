@@ -170,13 +170,13 @@ def sequence(check: Callable[[str, Any], _T], most: int, least: int = 0) -> Call
     return check_all
 
 
-def record(fields: Mapping[str, Check]) -> Callable[[str, Any], dict[str, Any]]:
+def record(fields: Mapping[str, Check], *, optional: Collection[str] = ()) -> Callable[[str, Any], dict[str, Any]]:
     """Make a check for an object with exactly these fields, see :func:`read_fields`."""
 
     def check_fields(name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise FileError(f"{name} is {short(value)}: an object is needed.")
-        return read_fields(value, fields, name)
+        return read_fields(value, fields, name, optional=optional)
 
     return check_fields
 

@@ -107,10 +107,10 @@ class Geometry:
             kind = "crop" if layer is not None or OUTPUT in objective.layers else "widest"
             return self._checked(objective, ViewGeometry(side, kind))
         # The receptive field, and a margin about it, so that no zero padding comes into it.
-        field, stride = max(layer.receptive_field), max(layer.stride)
+        field, margin = max(layer.receptive_field), math.ceil(2 * max(layer.stride))
         shown = self._shown_field(layer)
         around = field if shown == field else min(field, math.ceil(_AROUND * shown))
-        side = network.input_size if fixed else min(limit, around + 2 * stride)
+        side = network.input_size if fixed else min(limit, around + margin)
         self._checked(objective, ViewGeometry(side, "field"))
         middle = []
         for axis, positions in enumerate(self._map_size(layer.name, side)):

@@ -18,6 +18,7 @@ So a real image has all the positions of a large map to excite the unit, and mos
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -166,7 +167,8 @@ class StillActivation:
             return _Place(own, own)
         layer = network.layer(objective.centered_on)
         # A picture that is smaller than the receptive field gets a reflected border, and no zero padding.
-        side = max(own, min(max(layer.receptive_field) + 2 * max(layer.stride), network.input_size))
+        needed = max(layer.receptive_field) + math.ceil(2 * max(layer.stride))
+        side = max(own, min(needed, network.input_size))
         center = []
         for there, here in zip(self._field_center(layer, view.side), self._field_center(layer, side), strict=True):
             drawn = there - (view.side - 1) / 2.0

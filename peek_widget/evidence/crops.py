@@ -11,12 +11,13 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from peek_widget.errors import DatasetError, EvidenceStoreError
+from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence.dataset import Label, UnreadableError
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.prepare import to_picture
 from peek_widget.network import Network
 from peek_widget.network.receptive_field.effective import EffectiveField, effective_field
+from peek_widget.network.receptive_field.field_map import FieldBox, field_map, field_on
 
 __all__ = ["WIDE", "Crop", "activation_map", "find_focus"]
 
@@ -41,9 +42,6 @@ class Crop:
         label: label of the image, a whole number or a text; None where there is none.
         name: name of the image: a file's name relative to its folder, or "image 17".
         position: (row, column) on the layer's feature map.
-        box: (left, top, right, bottom) of the position's receptive field, in pixels of the image as it is stored.
-        input_box: the same box in pixels of the network's input, not rounded.
-        clipped: whether the receptive field reaches past the border of the input (into zero padding, mostly).
         field: how the receptive field was found: ``"exact"``, ``"measured"`` or ``"whole"``, see ``FieldMap``.
         size: (width, height) of the image as it is stored.
     """
@@ -55,12 +53,47 @@ class Crop:
     label: Label
     name: str
     position: tuple[int, int]
-    box: tuple[int, int, int, int]
-    input_box: tuple[float, float, float, float]
-    clipped: bool
     field: str
     size: tuple[int, int]
+    _field_box: FieldBox | None = field(repr=False)
     _example_index: ExampleIndex = field(repr=False, compare=False)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The position's receptive field, (left, top, right, bottom) in pixels of the image as it is stored.
+
+        Behind a function that looks elsewhere (a flip, attention, a deformable convolution) it is measured on this
+        image when it is first asked for, by one forward and one backward. Where that is not possible (the image or the
+        model is gone), it is the whole input, with a warning.
+        """
+        return self._example_index.preparer.placement(self.size).box(self.input_box, self.size)
+
+    @property
+    def input_box(self) -> tuple[float, float, float, float]:
+        """The same box in pixels of the network's input, not rounded."""
+        return (self._field_box or self._measured()).box
+
+    @property
+    def clipped(self) -> bool:
+        """Whether the receptive field reaches past the border of the input (into zero padding, mostly)."""
+        return self._field_box is not None and self._field_box.clipped
+
+    @property
+    def box_known(self) -> bool:
+        """Whether ``box`` is known without running the model: it follows from the position, or was asked for before."""
+        return self._field_box is not None or self._example_index.focuses.known_box(self._key) is not None
+
+    def _measured(self) -> FieldBox:
+        try:
+            return self._example_index.focuses.box(self._key, lambda network: _measure(network, self))
+        except PeekError as error:
+            warnings.warn(
+                f"The receptive field of {self.layer!r} has to be measured on each image, which was not possible on "
+                f"{self.name!r}: crop.box is the whole of what the network sees of it. {error}",
+                stacklevel=4,
+            )
+        side = float(self._example_index.fields[self.layer].input_size)
+        return FieldBox(0.0, 0.0, side, side, False)
 
     @property
     def label_name(self) -> str | None:
@@ -117,8 +150,12 @@ class Crop:
 
     @property
     def wide(self) -> bool:
-        """Whether the receptive field covers more than 60 % of the network's input, so that ``box`` says little."""
-        return self._example_index.fields[self.layer].share > WIDE
+        """Whether the receptive field covers more than 60 % of the network's input, so that ``box`` says little.
+
+        Also where it has to be measured on each image.
+        """
+        field_map = self._example_index.fields[self.layer]
+        return field_map.by_position or field_map.share > WIDE
 
     @property
     def _key(self) -> tuple[str, int, str, tuple[int, int]]:
@@ -288,3 +325,13 @@ def _find_focus(network: Network, crop: Crop) -> EffectiveField:
             "weights or its preprocessing have changed. Gather the evidence anew with top_crops."
         )
     return field
+
+
+def _measure(network: Network, crop: Crop) -> FieldBox:
+    """Measure the receptive field of a crop on its image; on noise where its gradient is zero."""
+    prepared = crop._example_index.preparer.prepared
+    found = field_on(network, crop.layer, crop.unit, crop.input(), crop.position, preprocessed=prepared)
+    if found is not None:
+        return found
+    layer = network.layer(crop.layer)
+    return field_map(network, layer).field_box(crop.position[0] * layer.size[1] + crop.position[1])

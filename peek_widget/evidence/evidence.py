@@ -133,8 +133,8 @@ class LayerEvidence(Sequence[UnitEvidence]):
 
     def _crop(self, unit: int, value: float, image: int, position: int, detail: Detail, field_map: FieldMap) -> Crop:
         example_index = self._example_index
-        field_box = field_map.field_box(position)
-        box = example_index.preparer.placement(detail.size).box(field_box.box, detail.size)
+        # Measured on the crop's own image when it is asked for, where nothing is known of it before.
+        field_box = None if field_map.by_position else field_map.field_box(position)
         index = None if example_index.source is None else example_index.source.find(image)
         return Crop(
             self.name,
@@ -144,11 +144,9 @@ class LayerEvidence(Sequence[UnitEvidence]):
             detail.label,
             detail.name,
             divmod(position, self._index.size[1]),
-            box,
-            field_box.box,
-            field_box.clipped,
             field_map.kind,
             detail.size,
+            field_box,
             example_index,
         )
 

@@ -1,4 +1,4 @@
-"""The effective fields of the crops of some evidence, each computed once, when it is first asked for."""
+"""The effective and the measured fields of the crops of some evidence, each computed once, when first asked for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import nn
 from peek_widget.errors import PeekError
 from peek_widget.network import Network, Preprocess, read
 from peek_widget.network.receptive_field.effective import EffectiveField
+from peek_widget.network.receptive_field.field_map import FieldBox
 
 __all__ = ["Focuses"]
 
@@ -27,6 +28,7 @@ class Focuses:
 
     def __init__(self) -> None:
         self._found: dict[Key, EffectiveField] = {}
+        self._boxes: dict[Key, FieldBox] = {}
         self._lock = threading.Lock()  # a network is run by one thread at a time
         self._model: weakref.ref[nn.Module] | None = None
         self._how: tuple[int, Preprocess, Any] | None = None
@@ -56,6 +58,18 @@ class Focuses:
             found = self._found.get(key)
             if found is None:
                 found = self._found[key] = compute(self._own_network())
+            return found
+
+    def known_box(self, key: Key) -> FieldBox | None:
+        """Return the measured field of a crop if it was measured before."""
+        return self._boxes.get(key)
+
+    def box(self, key: Key, measure: Callable[[Network], FieldBox]) -> FieldBox:
+        """Return the field of a crop that has to be measured on its image, as :meth:`compute` does."""
+        with self._lock:
+            found = self._boxes.get(key)
+            if found is None:
+                found = self._boxes[key] = measure(self._own_network())
             return found
 
     def _own_network(self) -> Network:

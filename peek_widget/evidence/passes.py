@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -189,7 +189,8 @@ class EvidencePass:
         for name in self.layers:
             layer = self.network.layer(name)
             indices[name] = LayerIndex(layer.channels, layer.size, k, per_image, self.network.model_copy.device)
-            fields[name] = field_map(self.network, layer)
+            # Without the network, which evidence does not keep: a crop's field is measured on its own image.
+            fields[name] = replace(field_map(self.network, layer), measure=None)
         source = self.source
         return ExampleIndex(indices, fields, preparer, source.described, fingerprint, source.class_names, source)
 

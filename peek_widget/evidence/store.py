@@ -13,7 +13,9 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
     labels        [[label, count], ...]
     details       [[name, label, width, height], ...] of the images with the numbers in the tensor "details"
-    layers        [{name, units, size, k, per_image, field: {kind, size, stride, start}}, ...]
+    layers        [{name, units, size, k, per_image, field: {kind, size, stride, start}}, ...]; of a field that is no
+                  even grid also rows and columns, [[first edge, last edge], ...]; by_position if it is measured on
+                  each image
 
 An image's number is its index in a list or Dataset; in a folder, a hash of its name (so that files may be
 added). For the layer at position ``i`` of ``layers`` the tensors are::
@@ -131,7 +133,10 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
 
 
 def _described_field(field_map: FieldMap) -> dict[str, Any]:
-    return {"kind": field_map.kind, "size": field_map.size, "stride": field_map.stride, "start": field_map.start}
+    described = {"kind": field_map.kind, "size": field_map.size, "stride": field_map.stride, "start": field_map.start}
+    if field_map.rows is not None:
+        described |= {"rows": field_map.rows, "columns": field_map.columns}
+    return described | ({"by_position": True} if field_map.by_position else {})
 
 
 def read_index(path: str | Path) -> ExampleIndex:
@@ -192,7 +197,11 @@ _LAYER = {
             "size": _PIXELS,
             "stride": _PIXELS,
             "start": _PIXELS,
-        }
+            "rows": schema.sequence(_PIXELS, _SIDE),
+            "columns": schema.sequence(_PIXELS, _SIDE),
+            "by_position": schema.switch,
+        },
+        optional=("rows", "columns", "by_position"),
     ),
 }
 
@@ -228,6 +237,9 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     layers, fields = {}, {}
     for number, layer in enumerate(header["layers"]):
         layers[layer["name"]] = _read_layer(number, layer, tensors)
+        for part, count in zip(("rows", "columns"), layer["size"], strict=True):
+            if len(layer["field"].get(part) or range(count)) != count:
+                raise FileError(f"The field of layer {layer['name']!r} has another number of {part} than its map")
         fields[layer["name"]] = FieldMap(**layer["field"], map=layer["size"], input_size=side)
     example_index = ExampleIndex(
         layers,

@@ -49,7 +49,7 @@ class Catalog:
                 "channels": layer.channels,
                 "size": list(layer.size),
                 "receptive_field": list(layer.receptive_field),
-                "stride": list(layer.stride),
+                "stride": [round(stride, 2) for stride in layer.stride],
                 "rectified": layer.rectified,
                 "objectives": list(kinds(layer)),
                 "named": layer.name in named,

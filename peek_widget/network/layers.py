@@ -16,8 +16,8 @@ from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
 from peek_widget.network.padding import only_pads
 from peek_widget.network.preactivation import PreActivation
 from peek_widget.network.preprocess import Preprocess
+from peek_widget.network.receptive_field.field import Field
 from peek_widget.network.receptive_field.layout import Layout, layouts
-from peek_widget.network.receptive_field.tracer import Field
 
 __all__ = ["Layer", "find_layers"]
 
@@ -43,17 +43,19 @@ class Layer:
         size: height and width of the feature map at the model's input size; (1, 1) for a vector.
         receptive_field: height and width, in input pixels, of the receptive field of one position; the whole input
             where it is global.
-        stride: input pixels from one position of the map to the next, (down, across).
+        stride: input pixels from one position of the map to the next, (down, across): below 1 where the map is larger
+            than the image.
         start: center of the first position's receptive field, in input pixels (y, x).
         rectified: whether the module's output has gone through a ReLU; units are then drawn by their pre-activation.
         primary: whether the layer has units of its own (a convolution, a linear layer, a block that adds or
             concatenates). An activation, normalization, pooling or dropout has the units of the layer before it again.
         index: number of the layer in call order, from 0.
         call: number of the module's call in one forward, from 1.
-        global_field: whether every unit depends on the whole image, whatever its size.
+        global_field: whether every unit depends on the whole image, whatever its size, or on an unknown part of it.
         output: name of the module output that the layer is, or is a part of (``name`` without the token).
         layout: how that output is brought to ``[N, C, H, W]``.
         preactivation: which ReLU calls of the forward that output comes from.
+        traced: the fields of its positions one by one, as far as they are known.
     """
 
     name: str
@@ -61,7 +63,7 @@ class Layer:
     channels: int
     size: tuple[int, int]
     receptive_field: tuple[int, int]
-    stride: tuple[int, int]
+    stride: tuple[float, float]
     rectified: bool
     primary: bool = True
     index: int = 0
@@ -71,6 +73,7 @@ class Layer:
     output: str = field(default="", repr=False)
     layout: Layout = field(default=Layout((0, 1)), repr=False, compare=False)
     preactivation: PreActivation = field(default=PreActivation(), repr=False, compare=False)
+    traced: Field | None = field(default=None, repr=False, compare=False)
 
     @property
     def spatial(self) -> bool:
@@ -270,16 +273,16 @@ def _layer(
     height, width = (layout.grid or (positions[0], positions[1])) if mapped else (1, 1)
     whole = field.whole or not mapped
     receptive_field = (size, size) if whole else (math.ceil(field.size[0]), math.ceil(field.size[1]))
-    stride = (size / height, size / width) if whole and field.axes is None else field.stride
-    if whole and (height, width) == (1, 1):
-        stride = (size, size)
+    stride = field.stride
+    if stride is None or (whole and (height, width) == (1, 1)):
+        stride = (size / height, size / width)
     return Layer(
         f"{output.name}@{part}" if part else output.name,
         output.kind,
         channels,
         (height, width),
         receptive_field,
-        (max(1, round(stride[0])), max(1, round(stride[1]))),
+        (_plain(stride[0]), _plain(stride[1])),
         rectified=bool(output.preactivation.last & rectifiers),
         primary=primary,
         index=index,
@@ -289,7 +292,13 @@ def _layer(
         output=output.name,
         layout=layout,
         preactivation=output.preactivation,
+        traced=field if mapped else None,
     )
+
+
+def _plain(number: float) -> float:
+    """Return a whole number as an int, which is shown without a decimal point."""
+    return int(number) if number == int(number) else number
 
 
 def _repeats(made_by: Any, primary: Container[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, SupportsIndex
@@ -234,7 +235,7 @@ class Network:
         return {}
 
     def _find_part(self, layer: Layer, size: int) -> tuple[int, int, int] | None:
-        side = max(layer.receptive_field) + 2 * max(layer.stride)
+        side = max(layer.receptive_field) + math.ceil(2 * max(layer.stride))
         if layer.global_field or not layer.spatial or side > _WORTH_CUTTING * size:
             return None
         draws = torch.Generator().manual_seed(0)
@@ -248,9 +249,10 @@ class Network:
         try:
             whole, part = run(image), run(image[:, :, :side, :side])
             centers = [[(positions - 1) // 2 for positions in one.shape[2:]] for one in (whole, part)]
-            top, left = ((a - b) * step for a, b, step in zip(*centers, layer.stride, strict=True))
-            if not (0 <= top <= size - side and 0 <= left <= size - side):
-                return None
+            places = [(a - b) * step for a, b, step in zip(*centers, layer.stride, strict=True)]
+            if any(place != int(place) or not 0 <= place <= size - side for place in places):
+                return None  # (of a map larger than the image, the center may lie between two pixels)
+            top, left = map(int, places)
             part = run(image[:, :, top : top + side, left : left + side])
         except (PeekError, RuntimeError, ValueError):
             return None

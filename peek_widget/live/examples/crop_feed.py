@@ -130,7 +130,7 @@ class CropFeed:
             "label": crop.label_name or "",
             "activation": crop.activation,
             "clipped": crop.clipped,
-            "box": thumbnails.shares(crop.box, crop.size),
+            "box": thumbnails.shares(_box_if_known(crop), crop.size),
             "size": list(crop.size),
             "map": [],
             "area": [],
@@ -162,7 +162,7 @@ class CropFeed:
             "name": crop.name,
             "label": crop.label_name or "",
             "clipped": crop.clipped,
-            "box": thumbnails.shares(box or crop.box, crop.size),
+            "box": thumbnails.shares(box or _box_if_known(crop), crop.size),
             "size": [right - left, bottom - top],
             "image": -1,
             "problem": "",
@@ -195,6 +195,11 @@ class CropFeed:
                 self._thumbnails.popitem(last=False)
         self._thumbnails.move_to_end(key)
         return found
+
+
+def _box_if_known(crop: Crop) -> Box:
+    """Return the receptive field; the whole image if it is still to be measured, so that sending does not wait."""
+    return crop.box if crop.box_known else (0, 0, *crop.size)
 
 
 def box_shown(crop: Crop, view: CropView) -> Box | None:

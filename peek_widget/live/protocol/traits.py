@@ -57,7 +57,7 @@ class LayerInfo:
         channels: number of units.
         size: rows and columns of the feature map.
         receptive_field: height and width of the receptive field in pixels.
-        stride: vertical and horizontal stride in pixels.
+        stride: vertical and horizontal stride in pixels; below 1 where the map is larger than the image.
         rectified: whether the output went through a ReLU.
         objectives: possible objectives of the units, the default first.
         named: whether the units are the classes of `class_names`.
@@ -68,7 +68,7 @@ class LayerInfo:
     channels: int
     size: list[int]
     receptive_field: list[int] | None
-    stride: list[int] | None
+    stride: list[float] | None
     rectified: bool
     objectives: list[ObjectiveKind]
     named: bool

@@ -1,9 +1,18 @@
-"""Receptive fields of the positions of a layer's feature map, as boxes in the network's input."""
+"""Receptive fields of the positions of a layer's feature map, as boxes in the network's input.
+
+Where the functions of the forward are known, fields follow from them and are exact. Where one lets every position
+depend *a little* on the whole image (a squeeze-and-excitation, a group normalization), the field is measured at the
+center of the map, and is the same elsewhere. Behind a function that is not known (a flip, attention, a deformable
+convolution, somebody's own) nothing follows for other positions: the field is measured at the position that is asked
+for; that of a dataset example on its own image, since such functions may look elsewhere on each.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -11,13 +20,28 @@ from torch import Tensor, nn
 
 from peek_widget.errors import UnitError
 from peek_widget.network import Layer, Network
+from peek_widget.network.receptive_field.effective import gradient_energy, smallest_box
+from peek_widget.network.receptive_field.spans import Span
 
-__all__ = ["FieldBox", "FieldMap", "field_map", "gradient_support", "measured_field"]
+__all__ = [
+    "FieldBox",
+    "FieldMap",
+    "field_map",
+    "field_on",
+    "gradient_support",
+    "measured_field",
+    "share_inside",
+]
 
 _PROBES = 4
 # A measured field is where the gradient exceeds this share of its maximum: the effective receptive field of Luo et al.
 # 2016 (arXiv 1701.04128), which leaves out what a Gaussian has beyond two standard deviations.
 _THRESHOLD = 1 - 0.9545
+# One that is measured position by position holds at least this share of the gradient, too.
+_HELD = 0.95
+
+Edges = tuple[tuple[float, float], ...]
+"""First and last edge, in input pixels, of the field of each row of a map, or of each column."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +72,15 @@ class FieldMap:
     Attributes:
         kind: ``"exact"`` (propagated through the functions of the forward), ``"measured"`` (where propagation gives no
             bound: the box in which the gradient is at least 4.55 % of its largest) or ``"whole"`` (the whole image).
-        size: (height, width) of the receptive field in input pixels.
-        stride: input pixels from one position to the next, (down, across).
+        size: (height, width) of the receptive field in input pixels; at the center, where it is not one everywhere.
+        stride: input pixels from one position to the next, (down, across); below 1 where the map is larger.
         start: center (y, x) of the first position's receptive field, in input pixels.
         map: (height, width) of the feature map.
         input_size: side of the input in pixels.
+        rows, columns: edges of the field of each row and each column, where size, stride and start do not say them (the
+            map was enlarged, or pooled to a given size); None where they do.
+        by_position: whether nothing is known of a position before it is measured there.
+        measure: measures the field of a position, by its number; None where no model is at hand.
     """
 
     kind: Literal["exact", "measured", "whole"]
@@ -61,17 +89,30 @@ class FieldMap:
     start: tuple[float, float]
     map: tuple[int, int]
     input_size: int
+    rows: Edges | None = field(default=None, repr=False)
+    columns: Edges | None = field(default=None, repr=False)
+    by_position: bool = False
+    measure: Callable[[int], FieldBox] | None = field(default=None, repr=False, compare=False)
 
     def field_box(self, position: int) -> FieldBox:
-        """Return the receptive field of a position, which is given as row * width + column."""
+        """Return the receptive field of a position, which is given as row * width + column.
+
+        One that has to be measured at its position takes a few forwards and backwards, the first time; where no model
+        is at hand (of evidence from a file) it is the whole image.
+        """
         side = float(self.input_size)
-        if self.kind == "whole":
+        if self.by_position and self.measure is not None:
+            return self.measure(position)
+        if self.kind == "whole" or self.by_position:
             return FieldBox(0.0, 0.0, side, side, False)
-        row, column = divmod(position, self.map[1])
         edges = []
-        for number, size, stride, start in zip((row, column), self.size, self.stride, self.start, strict=True):
-            low = start + number * stride - (size - 1) / 2
-            edges.append((low, low + size))
+        for axis, number in enumerate(divmod(position, self.map[1])):
+            known = (self.rows, self.columns)[axis]
+            if known is not None:
+                edges.append(known[number])
+                continue
+            low = self.start[axis] + number * self.stride[axis] - (self.size[axis] - 1) / 2
+            edges.append((low, low + self.size[axis]))
         (top, bottom), (left, right) = edges
         clipped = min(top, left) < -1e-6 or max(bottom, right) > side + 1e-6
         # A field that lies entirely in the padding still gets the nearest pixel of the input.
@@ -104,29 +145,145 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
     """Return the receptive fields of a layer: propagated where that gives a bound, else measured.
 
     Args:
-        network: the model.
+        network: the model; where positions have to be measured one by one, it is run when a field is asked for.
         layer: one of its layers.
         measure: measure by gradient where propagation gives no bound (a gate or a normalization over the whole image,
             an unknown function); otherwise the field of such a layer is the whole image.
     """
     side = network.input_size
     whole = FieldMap("whole", (side, side), (0.0, 0.0), ((side - 1) / 2,) * 2, layer.size, side)
-    if not layer.spatial:
+    traced = layer.traced
+    if not layer.spatial or traced is None:
         return whole
-    if not layer.global_field:
-        return FieldMap("exact", layer.receptive_field, layer.stride, layer.start, layer.size, side)
+    spans = None if traced.rows is None or traced.columns is None else (traced.rows, traced.columns)
+    if spans is not None and (len(spans[0]), len(spans[1])) != layer.size:
+        spans = None
+    if spans is not None and traced.exact:
+        rows, columns = spans
+        return FieldMap(
+            "exact",
+            (rows.size, columns.size),
+            (rows.step, columns.step),
+            (rows.start, columns.start),
+            layer.size,
+            side,
+            *(None if rows.even and columns.even else _edges(span) for span in spans),
+        )
     if not measure:
         return whole
     height, width = layer.size
     central = ((height - 1) // 2, (width - 1) // 2)
-    stride = (side / height, side / width)
-    left, top, right, bottom = measured_field(network, layer, central, threshold=_THRESHOLD).box
+    by_position = spans is None or bool(traced.moved)
+    if by_position:
+        left, top, right, bottom = _measured(network, layer, central).box
+    else:
+        left, top, right, bottom = measured_field(network, layer, central, threshold=_THRESHOLD).box
     size = (bottom - top, right - left)
     if min(size) >= side:
         return whole
+    stride = (side / height, side / width) if spans is None else (spans[0].step, spans[1].step)
     center = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     start = tuple(c - number * s for c, number, s in zip(center, central, stride, strict=True))
-    return FieldMap("measured", size, stride, (start[0], start[1]), layer.size, side)
+
+    @functools.cache
+    def at(position: int) -> FieldBox:
+        return _measured(network, layer, divmod(position, width))
+
+    return FieldMap(
+        "measured",
+        size,
+        stride,
+        (start[0], start[1]),
+        layer.size,
+        side,
+        by_position=by_position,
+        measure=at if by_position else None,
+    )
+
+
+def _edges(span: Span) -> Edges:
+    return tuple(zip(span.low.tolist(), (span.high + 1.0).tolist(), strict=True))
+
+
+def _measured(network: Network, layer: Layer, position: tuple[int, int]) -> FieldBox:
+    """Measure the field of a position on noise."""
+    support = gradient_support(network, layer, position)
+    side = float(network.input_size)
+    return FieldBox(*(_around(support) or (0.0, 0.0, side, side)), False)
+
+
+def _around(support: Tensor) -> tuple[float, float, float, float] | None:
+    """Return the box about all that exceeds the threshold, and about 95 % of the gradient; None if there is none."""
+    if not float(support.sum()) > 0 or not math.isfinite(float(support.sum())):
+        return None
+    left, top, right, bottom = _bounds(support > _THRESHOLD * support.max())
+    held = smallest_box(support, _HELD)
+    assert held is not None
+    return min(left, held[0]), min(top, held[1]), max(right, held[2]), max(bottom, held[3])
+
+
+def _bounds(within: Tensor) -> tuple[float, float, float, float]:
+    rows, columns = within.any(dim=1).nonzero().flatten(), within.any(dim=0).nonzero().flatten()
+    return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1
+
+
+def field_on(
+    network: Network,
+    layer: str,
+    unit: int,
+    image: Tensor,
+    position: tuple[int, int],
+    *,
+    preprocessed: bool = False,
+) -> FieldBox | None:
+    """Measure the field of a unit at a position on one image: one forward and one backward.
+
+    Args:
+        network, layer, unit, image, position, preprocessed: see
+            :func:`~peek_widget.network.receptive_field.effective.effective_field`.
+
+    Returns:
+        The box in which its gradient is at least 4.55 % of its largest, and that holds 95 % of it; None where the
+        gradient is zero.
+
+    Raises:
+        LayerError, UnitError, PeekError: if there is no such layer, unit or position, or that is no image.
+    """
+    energy, _ = gradient_energy(network, layer, unit, image, position, preprocessed=preprocessed)
+    found = _around(energy.sqrt())
+    return None if found is None else FieldBox(*found, False)
+
+
+def share_inside(
+    network: Network, layer: Layer | str, position: tuple[int, int] | None = None, probes: int = 1
+) -> float:
+    """Check a receptive field: return the share of a position's gradient, on noise, that lies within its box.
+
+    For a probe of a model: 1 up to rounding where the field is exact and right, and less where it is measured (at least
+    0.95 where it was measured at that position). It takes one forward and one backward for each probe, and those of the
+    measurement where the field is measured.
+
+    Args:
+        network: the model.
+        layer: one of its layers with a map.
+        position: (row, column) on its map; None for one a third from the upper left corner, so that a map that is
+            mirrored or turned is noticed.
+        probes: number of images of noise.
+
+    Returns:
+        The share, from 0 to 1; NaN where the gradient is zero or not finite.
+
+    Raises:
+        LayerError: if there is no such layer.
+    """
+    layer = layer if isinstance(layer, Layer) else network.layer(layer)
+    height, width = layer.size
+    row, column = (height // 3, width // 3) if position is None else position
+    left, top, right, bottom = field_map(network, layer).field_box(row * width + column).box
+    support = gradient_support(network, layer, (row, column), probes)
+    inside = support[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)]
+    total = float(support.sum())
+    return float(inside.sum()) / total if total > 0 and math.isfinite(total) else math.nan
 
 
 @torch.inference_mode(False)
@@ -183,6 +340,4 @@ def measured_field(
     if not float(support.sum()) > 0 or not math.isfinite(float(support.sum())):
         side = float(network.input_size)
         return FieldBox(0.0, 0.0, side, side, False)
-    within = support > threshold * support.max()
-    rows, columns = within.any(dim=1).nonzero().flatten(), within.any(dim=0).nonzero().flatten()
-    return FieldBox(float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1, False)
+    return FieldBox(*_bounds(support > threshold * support.max()), False)

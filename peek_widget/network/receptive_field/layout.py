@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from peek_widget.network.receptive_field.axes import spatial
-from peek_widget.network.receptive_field.tracer import Field
+from peek_widget.network.receptive_field.field import Field
 
 __all__ = ["Layout", "layouts"]
 
