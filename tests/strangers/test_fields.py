@@ -254,7 +254,10 @@ MOVED: dict[str, tuple[Callable[..., Tensor], dict[str, nn.Module]]] = {
     "deformable": (lambda x, a: a(x), {"a": Bent()}),
     "deformable, and a convolution": (lambda x, a, b: b(a(x)), {"a": Bent(-5.0), "b": nn.Conv2d(4, 4, 3, padding=1)}),
     "spatial transformer": (turned, {}),
-    "fixed grid": (lambda x: F.grid_sample(x, -F.affine_grid(torch.eye(2, 3)[None], list(x.shape))), {}),
+    "fixed grid": (
+        lambda x: F.grid_sample(x, -F.affine_grid(torch.eye(2, 3)[None], list(x.shape), False), align_corners=False),
+        {},
+    ),
     "1d convolution over all positions": (
         lambda x, a: a(x.flatten(2)).unflatten(2, x.shape[2:]),
         {"a": nn.Conv1d(4, 4, 9, padding=4)},

@@ -14,25 +14,20 @@ from torch import Tensor
 from peek_widget.network.nested import tensors_in
 from peek_widget.network.receptive_field import functions as known
 from peek_widget.network.receptive_field.axes import grid, plain, reshaped, spatial
+from peek_widget.network.receptive_field.combined import Inputs, attended, joined, multiplied, pointwise, unknown
 from peek_widget.network.receptive_field.field import (
     Field,
-    Inputs,
     adapted,
-    attended,
     cut_out,
     interpolated,
-    joined,
-    multiplied,
     padded,
     permuted,
     picked,
-    pointwise,
     pooled,
     reduced,
     reshuffled,
     sampled,
     spread,
-    unknown,
     window,
     without_order,
 )
