@@ -14,19 +14,20 @@ DELAY = 2.0
 
 
 def progress_bar(
-    items: Iterable[Any] | int, description: str, progress: bool | None = None, *, unit: str = "it"
+    items: Iterable[Any] | int | None, description: str, progress: bool | None = None, *, unit: str = "it"
 ) -> Any:
     """Make a tqdm progress bar for a script or a notebook, a context manager that closes it.
 
     Args:
-        items: what to iterate over; or the number of items, which the bar's ``update(n)`` counts.
+        items: what to iterate over; or the number of items, which the bar's ``update(n)`` counts, None where it is not
+            known.
         description: text at the left of the bar.
         progress: whether to show the bar: True at once, False never, None once the work has taken two seconds.
         unit: name of one item.
     """
     from tqdm.auto import tqdm  # imported here, because in a notebook it imports ipywidgets
 
-    counted: dict[str, Any] = {"total": items} if isinstance(items, int) else {"iterable": items}
+    counted: dict[str, Any] = {"total": items} if items is None or isinstance(items, int) else {"iterable": items}
     delay = 0.0 if progress else DELAY
     return tqdm(**counted, desc=description, unit=unit, disable=progress is False, delay=delay)
 

@@ -13,6 +13,7 @@ __all__ = [
     "AscentError",
     "BatchWarning",
     "DatasetError",
+    "DatasetWarning",
     "EvidenceStoreError",
     "FieldWarning",
     "FileError",
@@ -115,6 +116,10 @@ class FieldWarning(PeekWarning):
 
 class PreprocessWarning(PeekWarning):
     """The preprocessing moves or mixes pixels."""
+
+
+class DatasetWarning(PeekWarning):
+    """Images were skipped, labels are no classes, or what a dataset's numbers mean was assumed."""
 
 
 def warn(message: str, kind: type[PeekWarning]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Literal
 
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget._progress import progress_bar
-from peek_widget.errors import DatasetError, PeekError
+from peek_widget.errors import DatasetError, DatasetWarning, PeekError, warn
 from peek_widget.evidence.dataset import DatasetLike, read_source
 from peek_widget.evidence.loading import LoaderOptions, load_batches
 from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
 
 __all__ = ["activations", "layer_names", "own_network", "run_batch"]
@@ -72,6 +74,7 @@ def activations(
     input_size: int | None = None,
     device: str | torch.device | None = None,
     batch_size: int = 32,
+    value_range: tuple[float, float] | None = None,
     progress: bool | None = None,
 ) -> dict[str, Tensor]:
     """Compute the activations of layers on images, before each layer's last ReLU.
@@ -88,13 +91,14 @@ def activations(
 
     Args:
         model: any Module with a forward of one batch of images.
-        images: a folder, a torch Dataset, a list of PIL images, arrays, tensors or file names, or a tensor
-            ``[N, C, H, W]`` in [0, 1]. Of each image the shorter side is resized to the input size and the center is
-            cut out, as in a pass (:func:`top_crops`).
+        images: a folder, a torch Dataset, a frame, a stream, a list of PIL images, arrays, tensors or file names, or a
+            tensor ``[N, C, H, W]`` in [0, 1]; see :func:`~peek_widget.evidence.dataset.read_source`. Of each image
+            the shorter side is resized to the input size and the center is cut out, as in a pass (:func:`top_crops`).
         layers: one layer or several, by name or as modules of the model; one forward computes them all. ``""`` is the
             model's output.
         preprocess, input_size, device: see :func:`~peek_widget.network.read`.
         batch_size: number of images in a forward.
+        value_range: the numbers that are black and white, see :class:`~peek_widget.evidence.loading.LoaderOptions`.
         progress: None shows a progress bar for what takes more than two seconds, True at once, False never.
 
     Returns:
@@ -112,20 +116,35 @@ def activations(
             f"images is a {type(images).__name__} of shape {tuple(images.shape)}: give [N, C, H, W] for a tensor, "
             "[N, H, W, C] for an array (of a single image, image[None])."
         )
-    source = read_source(images)
-    options = LoaderOptions(batch_size=batch_size)
-    preparer = Preparer(network.channels, network.input_size, network.input_size, False, network.preprocess)
+    source = read_source(images).for_pass()
+    options = LoaderOptions(batch_size=batch_size, value_range=value_range)
+    ranges = ValueRanges(options.value_range, source.sample)
+    preparer = Preparer(network.channels, network.input_size, network.input_size, False, network.preprocess, ranges)
     found: dict[str, Tensor] = {}
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}  # of a stream, whose length is not known
     done = 0
-    with progress_bar(len(source), "Activations", progress, unit="image") as bar:
-        for batch in load_batches(source, preparer, range(len(source)), options.batch_size):
-            if batch.images is None or batch.skipped:
+    total = None if source.endless else len(source)
+    indices = itertools.count() if source.endless else range(len(source))
+    with progress_bar(total, "Activations", progress, unit="image") as bar:
+        for batch in load_batches(source, preparer, indices, options.batch_size):
+            if batch.skipped:
                 item = batch.skipped[0]
                 raise DatasetError(f"The image {item.name!r} can't be read: {item.reason}.")
+            if batch.images is None:
+                break
             for name, values in run_batch(network, batch.images, names).items():
+                if total is None:
+                    parts[name].append(values.cpu())
+                    continue
                 if name not in found:
-                    found[name] = torch.empty((len(source), *values.shape[1:]), dtype=torch.float32)
+                    found[name] = torch.empty((total, *values.shape[1:]), dtype=torch.float32)
                 found[name][done : done + len(values)] = values.cpu()
             done += len(batch.items)
+            if source.endless:
+                source.settle(set(), batch.items[-1].index)
             bar.update(len(batch.items))
-    return found
+    if not done:
+        raise DatasetError(f"The dataset is {source.described}, which gave no image at all: is it used up?")
+    if ranges.remarks:
+        warn(" ".join(ranges.remarks), DatasetWarning)
+    return found or {name: torch.cat(several) for name, several in parts.items()}

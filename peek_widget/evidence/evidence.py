@@ -193,6 +193,11 @@ class LayerEvidence(Sequence[UnitEvidence]):
         return self._example_index.class_names
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What there is to say about the images, as sentences: what was left out, assumed, and is no label."""
+        return self._example_index.remarks()
+
+    @property
     def skipped(self) -> dict[str, str]:
         """Names of images that could not be read, with the reasons; the first 100 of ``skipped_count``."""
         with self._example_index.lock:
@@ -274,7 +279,7 @@ class Evidence(dict[str, LayerEvidence]):
             EvidenceStoreError: if the evidence was gathered with other weights.
         """
         if dataset is not None:
-            self.example_index.source = read_source(dataset)
+            self.example_index.use_source(read_source(dataset))
         if model is not None:
             for layer in list(self.values())[:1]:
                 layer.check_model(model.original if isinstance(model, ModelCopy) else model)

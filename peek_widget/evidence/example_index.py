@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from peek_widget.evidence.dataset import Label, Source
 from peek_widget.evidence.focuses import Focuses
+from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded
 from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.source import Source
+from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network.receptive_field.field_map import FieldMap
 
 __all__ = ["MAX_REASONS", "Detail", "ExampleIndex", "ImageSet"]
@@ -87,6 +89,8 @@ class ExampleIndex:
         skipped: number of images that could not be read.
         reasons: why, by name, for the first :data:`MAX_REASONS` of these.
         label_counts: number of images of each label taken in.
+        odd_labels: number of images of each thing that is there in place of a label.
+        ignored: number of images by what of them was not used.
         details: what is kept of each image that has a crop, by its number.
         focuses: effective fields of crops that were asked for, and the model that gives them.
     """
@@ -114,6 +118,8 @@ class ExampleIndex:
         self.skipped: int = 0
         self.reasons: dict[str, str] = {}
         self.label_counts: Counter[Label] = Counter()
+        self.odd_labels: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
         self.details: dict[int, Detail] = {}
         self.focuses: Focuses = Focuses()
         self._prune_above = 0
@@ -142,11 +148,36 @@ class ExampleIndex:
             for item, identity, has_crop in zip(items, identities, entered.tolist(), strict=True):
                 self.processed.add(identity)
                 self.label_counts[item.label] += 1
+                if item.odd:
+                    self.odd_labels[item.odd] += 1
+                if item.ignored:
+                    self.ignored[item.ignored] += 1
                 if has_crop:
                     self.details[identity] = Detail(item.name, item.label, item.size)
             self.count += len(items)
             if len(self.details) > self._prune_above:
                 self.prune()
+
+    def use_source(self, source: Source) -> None:
+        """Read the images of crops from this dataset."""
+        ranges = self.preparer.ranges
+        self.source = source
+        self.preparer = replace(self.preparer, ranges=ValueRanges(ranges.given, source.sample, ranges.chosen))
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what there is to say about the images: what was left out, assumed, and is no label; as sentences."""
+        with self.lock:
+            said = list(() if self.source is None else self.source.remarks)
+            said += self.preparer.ranges.remarks
+            said += [f"{count:,} images {what}." for what, count in self.ignored.items()]
+            if self.odd_labels:
+                count = self.odd_labels.total()
+                named = ", ".join(what for what, _ in self.odd_labels.most_common(3))
+                said.append(
+                    f"{count:,} of {self.count:,} images have no class as their label but {named}: they were used, and "
+                    "their label is None. labels= gives them others, a whole number or a text for each."
+                )
+            return tuple(said)
 
     def prune(self) -> None:
         """Forget the details of images that have no crop any more."""

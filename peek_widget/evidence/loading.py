@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from peek_widget.errors import PeekError
-from peek_widget.evidence.dataset import Label, Source, UnreadableError
+from peek_widget.evidence.labels import Label
 from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.source import EndOfStreamError, NoImageError, Source, UnreadableError
+from peek_widget.evidence.value_range import check_range
 
 __all__ = ["Batch", "Loaded", "LoaderOptions", "default_workers", "load_batches", "load_one"]
 
@@ -36,10 +39,12 @@ class LoaderOptions:
             :func:`default_workers` with files and lists, 1 with a Dataset of the user's own, which may not be safe to
             call from several threads.
         processes: number of processes that load instead, for a Dataset that computes in Python: those of torch's
-            DataLoader (the dataset must be picklable where processes are spawned).
+            DataLoader (the dataset must be picklable where processes are spawned). A stream is loaded by one thread.
+        value_range: the numbers that are black and white in images of more than 8 bits, such as ``(0, 4095)`` or
+            ``(-1, 1)``; None for those of :class:`~peek_widget.evidence.value_range.ValueRanges`.
 
     Raises:
-        PeekError: if ``batch_size`` or ``processes`` is out of range.
+        PeekError: if ``batch_size``, ``processes`` or ``value_range`` is not possible.
     """
 
     resize: int | None = None
@@ -47,8 +52,10 @@ class LoaderOptions:
     batch_size: int = 32
     workers: int | None = None
     processes: int = 0
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "value_range", check_range(self.value_range))  # frozen: set in construction
         for name, least, most in (("batch_size", 1, _LARGEST_BATCH), ("processes", 0, _MOST_PROCESSES)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -66,6 +73,9 @@ class Loaded:
         size: (width, height) of the image as it is stored.
         label: label of the image.
         reason: why the image could not be loaded; "" where it was.
+        foreign: whether it could not because it is no image that the network can take, and not because it was lost.
+        odd: what the dataset has in place of a label; "" where the label is a label, or there is none.
+        ignored: what of the image was not used, as the end of a sentence; "" where all of it was.
     """
 
     index: int
@@ -74,6 +84,9 @@ class Loaded:
     size: tuple[int, int] = (0, 0)
     label: Label = None
     reason: str = ""
+    foreign: bool = False
+    odd: str = ""
+    ignored: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,11 +97,13 @@ class Batch:
         images: ``[n, C, H, W]`` (uint8, or float32 in [0, 1]); None where no image could be loaded.
         items: the n images, without their pixels.
         skipped: the images that could not be loaded.
+        ended: whether a stream has ended after them.
     """
 
     images: Tensor | None
     items: tuple[Loaded, ...]
     skipped: tuple[Loaded, ...]
+    ended: bool = False
 
 
 def default_workers() -> int:
@@ -98,40 +113,53 @@ def default_workers() -> int:
 
 
 def load_one(source: Source, preparer: Preparer, index: int) -> Loaded:
-    """Load and prepare one image; what goes wrong with it becomes the reason why it is skipped."""
+    """Load and prepare one image; what goes wrong with it becomes the reason why it is skipped.
+
+    Raises:
+        EndOfStreamError: if a stream ends before it.
+    """
     name = source.name(index)
     try:
-        image, full, label = source.load(index, preparer.needed)
-        pixels, size = preparer(image)
+        item = source.item(index, preparer.needed)
+        pixels, size = preparer(item.image)
+        ignored = preparer.ignored(item.image)
     except UnreadableError as error:
-        return Loaded(index, name, reason=str(error))
-    return Loaded(index, name, pixels, full or size, label)
+        return Loaded(index, name, reason=str(error), foreign=isinstance(error, NoImageError))
+    except EndOfStreamError:
+        raise
+    # One image must not end the pass over all others, whatever a library makes of it.
+    except Exception as error:
+        return Loaded(index, name, reason=f"{type(error).__name__}: {error}")
+    return Loaded(index, name, pixels, item.size or size, item.label, "", False, item.odd, ignored)
 
 
-def _collect(loaded: Sequence[Loaded]) -> Batch:
+def _collect(loaded: Sequence[Loaded], ended: bool = False) -> Batch:
     good = tuple(one for one in loaded if one.pixels is not None)
     pixels: list[Any] = [one.pixels for one in good]
     if not all(p.dtype == torch.uint8 for p in pixels):
         pixels = [p.float().div(255.0) if p.dtype == torch.uint8 else p for p in pixels]
     # Stacked with the channels last, as they come out of a file: on a CPU convolutions are faster in this format.
     images = torch.stack([p.permute(1, 2, 0) for p in pixels]).permute(0, 3, 1, 2) if pixels else None
-    items = tuple(Loaded(one.index, one.name, None, one.size, one.label) for one in good)
-    return Batch(images, items, tuple(one for one in loaded if one.pixels is None))
+    items = tuple(replace(one, pixels=None) for one in good)
+    return Batch(images, items, tuple(one for one in loaded if one.pixels is None), ended)
 
 
 def _load_batch(source: Source, preparer: Preparer, indices: Sequence[int], stopped: threading.Event) -> Batch:
-    loaded = []
+    loaded: list[Loaded] = []
     for index in indices:
         if stopped.is_set():
             break
-        loaded.append(load_one(source, preparer, index))
+        try:
+            loaded.append(load_one(source, preparer, index))
+        except EndOfStreamError:
+            return _collect(loaded, ended=True)
     return _collect(loaded)
 
 
 def load_batches(
     source: Source,
     preparer: Preparer,
-    indices: Sequence[int],
+    indices: Iterable[int],
     batch_size: int,
     workers: int | None = None,
     processes: int = 0,
@@ -141,18 +169,23 @@ def load_batches(
     Args:
         source: the dataset.
         preparer: converts each image to the network's input.
-        indices: indices of the images.
+        indices: indices of the images; of a stream without an end, since the last batch is marked.
         batch_size, workers, processes: see :class:`LoaderOptions`.
     """
-    chunks = [indices[i : i + batch_size] for i in range(0, len(indices), batch_size)]
-    if processes > 0:
-        yield from _by_processes(source, preparer, chunks, processes)
+    numbers = iter(indices)
+    chunks = iter(lambda: list(itertools.islice(numbers, batch_size)), [])
+    if processes > 0 and not source.endless:
+        yield from _by_processes(source, preparer, list(chunks), processes)
         return
     workers = (default_workers() if source.concurrent else 1) if workers is None else workers
+    workers = min(workers, 1) if source.endless else workers
     stopped = threading.Event()
     if workers == 0:
         for chunk in chunks:
-            yield _load_batch(source, preparer, chunk, stopped)
+            batch = _load_batch(source, preparer, chunk, stopped)
+            yield batch
+            if batch.ended:
+                return
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="peek-load")
     waiting: deque[Future[Batch]] = deque()
@@ -160,7 +193,10 @@ def load_batches(
         for chunk in chunks:
             waiting.append(pool.submit(_load_batch, source, preparer, chunk, stopped))
             if len(waiting) > workers:
-                yield waiting.popleft().result()
+                batch = waiting.popleft().result()
+                yield batch
+                if batch.ended:
+                    return
         while waiting:
             yield waiting.popleft().result()
     finally:

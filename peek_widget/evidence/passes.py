@@ -7,6 +7,7 @@ resuming (``store``, ``resume``, ``fingerprint``) and of sharing the processor (
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -26,6 +27,7 @@ from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, LoaderOptions, load_batches
 from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
 from peek_widget.network.receptive_field.field_map import field_map
@@ -44,7 +46,7 @@ class Progress:
 
     Attributes:
         done: number of images processed, those of earlier passes included.
-        total: number of images of the dataset.
+        total: number of images of the dataset; None for a stream that has not ended, which has no length.
         skipped: number of processed images that could not be read.
         seconds: time that this pass has been running.
         rate: images per second, 0 before the first batch.
@@ -52,7 +54,7 @@ class Progress:
     """
 
     done: int
-    total: int
+    total: int | None
     skipped: int
     seconds: float
     rate: float
@@ -61,12 +63,14 @@ class Progress:
     @property
     def left(self) -> float | None:
         """Seconds that the remaining images will take at this rate; None while it is not known."""
+        if self.total is None:
+            return None
         if self.done >= self.total:
             return 0.0
         return (self.total - self.done) / self.rate if self.rate > 0 else None
 
     def __str__(self) -> str:
-        text = f"{self.done:,} of {self.total:,} images"
+        text = f"{self.done:,} images so far" if self.total is None else f"{self.done:,} of {self.total:,} images"
         if self.skipped:
             text += f", {self.skipped:,} skipped"
         if self.running and self.left is not None:
@@ -86,7 +90,7 @@ class EvidencePass:
         model: a Module, or a :class:`~peek_widget.network.Network` to read it in the same way. The pass runs a copy of
             its own, so that an ascent may run at the same time.
         layers: one layer or several, by name or as modules of the model; one forward computes them all.
-        dataset: a folder, a torch Dataset, or a list of images; see
+        dataset: a folder, a torch Dataset, a frame, a stream, or a list of images; see
             :func:`~peek_widget.evidence.dataset.read_source`.
         k: number of highest, and of lowest, activations to keep for each unit.
         labels: labels of the images; see :func:`~peek_widget.evidence.dataset.read_source`.
@@ -141,7 +145,7 @@ class EvidencePass:
             raise PeekError(f"k={k!r}: give a whole number from 1 to {_MOST_CROPS}.")
         if not 0.0 < duty <= 1.0:
             raise PeekError(f"duty={duty!r}: give the share of the time that the pass may take, above 0 and up to 1.")
-        self.source: Source = read_source(dataset, labels)
+        self.source: Source = read_source(dataset, labels).for_pass()
         self.network: Network = own_network(model, input_size, preprocess, device)
         self.layers: tuple[str, ...] = layer_names(self.network, layers)
         self._loader = loader or LoaderOptions()
@@ -171,6 +175,7 @@ class EvidencePass:
         self._seconds = 0.0
         self._done_now = 0
         self._running = False
+        self._stream_ended = False
 
     def _preparer(self) -> Preparer:
         """Return what prepares the images; PeekError for an impossible ``resize``."""
@@ -181,7 +186,10 @@ class EvidencePass:
             raise PeekError(
                 f"resize={resize!r}: give the shorter side in pixels, from the network's input size ({side}) to {most}."
             )
-        return Preparer(self.network.channels, side, resize or side, self._loader.prepared, self.network.preprocess)
+        ranges = ValueRanges(self._loader.value_range, self.source.sample)
+        return Preparer(
+            self.network.channels, side, resize or side, self._loader.prepared, self.network.preprocess, ranges
+        )
 
     def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
         """Make an empty index of the examples of all layers."""
@@ -217,6 +225,10 @@ class EvidencePass:
         mine, theirs = ((p.channels, p.size, p.resize, p.prepared) for p in (preparer, was))
         if mine != theirs:
             raise differs("(channels, input size, resize, prepared)", theirs, mine)
+        ours, given = preparer.ranges, was.ranges.given
+        if ours.given != given:
+            raise differs("value_range", given, ours.given)
+        ours.chosen.update(was.ranges.chosen)
         if None not in (fingerprint, earlier.fingerprint) and fingerprint != earlier.fingerprint:
             raise differs("the model of fingerprint", earlier.fingerprint, fingerprint)
         earlier.fingerprint = fingerprint or earlier.fingerprint
@@ -233,9 +245,11 @@ class EvidencePass:
         example_index, began = self.example_index, self._began
         seconds = self._seconds if began is None else time.perf_counter() - began
         rate = self._done_now / seconds if seconds > 0 else 0.0
+        done = len(example_index.processed)
+        endless = self.source.endless
         return Progress(
-            min(len(example_index.processed), len(self.source)),
-            len(self.source),
+            done if endless else min(done, len(self.source)),
+            (done if self._stream_ended else None) if endless else len(self.source),
             example_index.skipped,
             seconds,
             rate,
@@ -272,7 +286,8 @@ class EvidencePass:
 
     def _run(self, on_progress: Callable[[Progress], None] | None) -> None:
         example_index, source = self.example_index, self.source
-        indices = [i for i in range(len(source)) if source.identity(i) not in example_index.processed]
+        numbers = itertools.count() if source.endless else range(len(source))
+        indices = (i for i in numbers if source.identity(i) not in example_index.processed)
         loader = self._loader
         batches = load_batches(
             source, example_index.preparer, indices, loader.batch_size, loader.workers, loader.processes
@@ -289,11 +304,13 @@ class EvidencePass:
                     if batch is None:
                         break
                     self._process(batch)
+                    self._stream_ended = batch.ended
                 except Exception as error:
                     raise self._broken(error) from error
-                failed_in_a_row = 0 if batch.items else failed_in_a_row + len(batch.skipped)
-                if failed_in_a_row >= _MAX_FAILURES and example_index.count:
-                    reason = batch.skipped[-1]
+                lost = sum(not one.foreign for one in batch.skipped)
+                failed_in_a_row = 0 if batch.items else failed_in_a_row + lost
+                if lost and failed_in_a_row >= _MAX_FAILURES and example_index.count:
+                    reason = next(one for one in reversed(batch.skipped) if not one.foreign)
                     raise self._broken(
                         f"{failed_in_a_row} images in a row could not be read, the last "
                         f"({reason.name}) because {reason.reason}"
@@ -308,6 +325,8 @@ class EvidencePass:
         finally:
             batches.close()
             torch.set_num_threads(threads)
+        if not example_index.count and self._stream_ended and not example_index.skipped:
+            raise DatasetError(f"The dataset is {source.described}, which gave no image at all: is it used up?")
         if not example_index.count and example_index.skipped and not self._stop.is_set():
             name, reason = next(iter(example_index.reasons.items()))
             raise DatasetError(
@@ -319,7 +338,8 @@ class EvidencePass:
         """Return the error of a pass that can't continue, with what it had found."""
         seen = self.example_index.count
         text = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"
-        ended = f"The pass ended after {seen:,} of {len(self.source):,} images: {text}."
+        of = "" if self.source.endless else f" of {len(self.source):,}"
+        ended = f"The pass ended after {seen:,}{of} images: {text}."
         return EvidenceError(
             f"{ended} What it found in them is in the error's .found; resume=error.found lets another pass continue "
             "from there.",
@@ -334,6 +354,9 @@ class EvidencePass:
         if batch.images is not None:
             values = run_batch(self.network, batch.images, self.layers, prepared=example_index.preparer.prepared)
             example_index.add(values, batch.items, [source.identity(item.index) for item in batch.items])
+        if source.endless and (batch.items or batch.skipped):
+            last = max(one.index for one in (*batch.items, *batch.skipped))
+            source.settle(example_index.images_with_crops(), last)
         self._done_now += len(batch.items) + len(batch.skipped)
 
     def start(self, on_progress: Callable[[Progress], None] | None = None) -> EvidencePass:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from peek_widget.evidence.dataset import MAX_PIXELS, UnreadableError
+from peek_widget import _pillow
+from peek_widget.evidence.files import MAX_PIXELS, Pages
+from peek_widget.evidence.source import NoImageError
+from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import Preprocess
 
 __all__ = ["InputPlacement", "Preparer", "to_picture"]
@@ -54,7 +57,8 @@ class Preparer:
             the largest square of the image is used.
         prepared: whether the dataset's tensors already are the network's input (normalized); only their shape is
             checked then.
-        preprocess: the model's preprocessing, which is inverted to show such a tensor.
+        preprocess: the model's preprocessing, which is inverted to show such a tensor, and says which bands are shown.
+        ranges: what the numbers of images mean that are neither bytes nor in [0, 1].
     """
 
     channels: int
@@ -62,6 +66,7 @@ class Preparer:
     resize: int
     prepared: bool = False
     preprocess: Preprocess | None = None
+    ranges: ValueRanges = field(default_factory=ValueRanges, compare=False, repr=False)
 
     @property
     def needed(self) -> int:
@@ -92,7 +97,7 @@ class Preparer:
             ``[C, size, size]`` (uint8, or float32 in [0, 1]), and the (width, height) of the image.
 
         Raises:
-            UnreadableError: if it is no image, or has another number of channels.
+            NoImageError: if it is no image, or has another number of channels.
         """
         if self.prepared:
             return self._checked(image)
@@ -118,35 +123,38 @@ class Preparer:
 
     def _checked(self, image: Any) -> tuple[Tensor, tuple[int, int]]:
         if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 3:
-            raise UnreadableError(f"prepared=True needs float tensors [C, H, W]; it is {_described(image)}")
+            raise NoImageError(f"prepared=True needs float tensors [C, H, W]; it is {_described(image)}")
         shape = (self.channels, self.size, self.size)
         if tuple(image.shape) != shape:
-            raise UnreadableError(f"prepared=True needs tensors of shape {shape}; it is {_described(image)}")
+            raise NoImageError(f"prepared=True needs tensors of shape {shape}; it is {_described(image)}")
         return image.detach().cpu().float(), (self.size, self.size)
+
+    def ignored(self, image: Any) -> str:
+        """Return what of an image is not used, as the end of a sentence on several images; "" if all of it is."""
+        if isinstance(image, Pages) and image.count != self.channels:
+            return "are files of several pages (TIFF stacks), of which the first was read"
+        return ""
 
     def _colored(self, image: Any) -> Image.Image | Tensor:
         """Convert an image to a PIL image with the network's number of channels, or to a tensor ``[C, H, W]``."""
+        if isinstance(image, Pages):
+            image = image.bands() if image.count == self.channels != 1 and _is_gray(image.first) else image.first
         if isinstance(image, Image.Image):
-            if self.channels == 3:
-                return image if image.mode == "RGB" else image.convert("RGB")
-            if self.channels == 1:
-                return image if image.mode == "L" else image.convert("L")
-            image = np.asarray(image)
+            image = _pillow.unpacked(image)
+        if isinstance(image, Image.Image):
+            if self.channels in (1, 3):
+                return _pillow.converted(image, "RGB" if self.channels == 3 else "L")
+            bands = len(image.getbands())
+            plain = bands == self.channels or image.mode in ("L", "RGB")
+            gray = image.mode in ("1", "LA", "La")
+            image = np.asarray(image if plain else _pillow.converted(image, "L" if gray else "RGB"))
         if isinstance(image, np.ndarray):
-            if image.ndim not in (2, 3) or image.dtype.kind not in "uibf":
-                raise UnreadableError(f"it is {_described(image)}; arrays are [H, W] or [H, W, C]")
-            array = image[..., None] if image.ndim == 2 else image
-            if array.shape[2] > 4 >= array.shape[0]:
-                raise UnreadableError(f"it is {_described(image)}; arrays are [H, W, C], tensors [C, H, W]")
-            image = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
-        elif isinstance(image, Tensor):
-            image = image.detach().cpu()
-            image = image[None] if image.ndim == 2 else image
-        else:
-            raise UnreadableError(f"it is no image but of type {type(image).__name__}")
-        if image.ndim != 3 or 0 in image.shape:
-            raise UnreadableError(f"it is {_described(image)}; tensors are [C, H, W]")
-        image = _in_range(image)
+            if image.dtype.kind not in "uibf" or image.dtype.itemsize > 8:
+                raise NoImageError(f"it is {_described(image)}; arrays are [H, W] or [H, W, C], of numbers")
+        elif not isinstance(image, Tensor):
+            raise NoImageError(f"it is no image but of type {type(image).__name__}")
+        given = _described(image)
+        image = self.ranges.scale(self._channels_first(image))
         if len(image) == 4 and self.channels in (1, 3):
             image = image[:3]  # without the alpha channel
         if len(image) != self.channels:
@@ -155,8 +163,38 @@ class Preparer:
             if len(image) == 3 and self.channels == 1:
                 gray = (image.float() * torch.tensor([0.2989, 0.587, 0.114])[:, None, None]).sum(dim=0, keepdim=True)
                 return gray.round().to(torch.uint8) if image.dtype == torch.uint8 else gray
-            raise UnreadableError(f"it has {len(image)} channels, the network takes {self.channels}")
+            raise NoImageError(f"it has {len(image)} channels, the network takes {self.channels} (it is {given})")
         return image
+
+    def _channels_first(self, image: Tensor | np.ndarray[Any, Any]) -> Tensor | np.ndarray[Any, Any]:
+        """Return an array or tensor as ``[C, H, W]``, whichever of its sides the channels are."""
+        tensor = isinstance(image, Tensor)
+        if image.ndim == 4 and image.shape[0] == 1:
+            image = image[0]
+        image = image[None] if image.ndim == 2 else image
+        if image.ndim == 4:
+            raise NoImageError(
+                f"it is {_described(image)}, a batch or a stack of images: give each image by itself (an array of many "
+                "as the dataset itself; of a DataLoader its .dataset)"
+            )
+        if image.ndim != 3 or 0 in image.shape:
+            wanted = "tensors are [C, H, W]" if tensor else "arrays are [H, W] or [H, W, C]"
+            raise NoImageError(f"it is {_described(image)}; {wanted}")
+        fits = [self._is_channels(count) for count in image.shape]
+        # Where both ends may be the channels, it is what the library that the image is from has them as.
+        last = fits[2] and not (fits[0] and (tensor or image.shape[0] == 1))
+        if not (fits[0] or fits[2]):
+            last = not tensor
+        if not last:
+            return image
+        return image.permute(2, 0, 1) if isinstance(image, Tensor) else np.ascontiguousarray(image.transpose(2, 0, 1))
+
+    def _is_channels(self, count: int) -> bool:
+        return count in (1, self.channels) or (self.channels in (1, 3) and count in (3, 4))
+
+
+def _is_gray(image: Image.Image) -> bool:
+    return len(image.getbands()) == 1 and image.mode != "P"
 
 
 def _resize(image: Tensor, height: int, width: int) -> Tensor:
@@ -165,31 +203,11 @@ def _resize(image: Tensor, height: int, width: int) -> Tensor:
     return small if image.dtype == torch.uint8 else small.clamp(0.0, 1.0)
 
 
-def _in_range(image: Tensor) -> Tensor:
-    if image.dtype == torch.uint8:
-        return image
-    if image.dtype == torch.bool:
-        return image.float()
-    if not image.is_floating_point():
-        low, high = int(image.min()), int(image.max())
-        if low < 0 or high > 255:
-            raise UnreadableError(f"its whole numbers go from {low} to {high}; 0 to 255 are possible")
-        return image.to(torch.uint8)
-    image = image.float()
-    low, high = float(image.min()), float(image.max())
-    if not (low >= -1e-3 and high <= 1.001):  # true for NaN as well
-        raise UnreadableError(
-            f"its values go from {low:.3g} to {high:.3g}; give images in [0, 1] (without the dataset's Normalize), or "
-            "say prepared=True if they are already what the network takes"
-        )
-    return image.clamp(0.0, 1.0)
-
-
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise UnreadableError(f"it is {width} x {height} px, more than {MAX_PIXELS / 1e6:.0f} million pixels")
+        raise NoImageError(f"it is {width} x {height} px, more than {MAX_PIXELS / 1e6:.0f} million pixels")
     if max(width, height) > 100 * min(width, height):
-        raise UnreadableError(f"it is {width} x {height} px, which is no picture but a line")
+        raise NoImageError(f"it is {width} x {height} px, which is no picture but a line")
 
 
 def _described(image: Any) -> str:
@@ -201,18 +219,25 @@ def _described(image: Any) -> str:
 def to_picture(image: Any, preparer: Preparer) -> Image.Image:
     """Convert an image of any kind to a PIL image of the same size (RGB, or L for one channel).
 
+    Of many bands the first three are shown, or those that the preprocessing's ``show`` names.
+
     Raises:
         UnreadableError: if it can't be shown.
     """
+    if isinstance(image, Pages) and preparer.ignored(image):
+        image = image.first
     if isinstance(image, Image.Image):
-        return image if image.mode in ("RGB", "L") else image.convert("RGB")
+        image = _pillow.unpacked(image)
+    if isinstance(image, Image.Image):
+        return image if image.mode in ("RGB", "L") else _pillow.converted(image, "RGB")
     if preparer.prepared:
         tensor, _ = preparer(image)
         tensor = _undo(tensor, preparer.preprocess)
     else:
         tensor = preparer._colored(image)
     array = tensor if tensor.dtype == torch.uint8 else tensor.mul(255).round().to(torch.uint8)
-    array = array[:3] if len(array) >= 3 else array[:1]
+    show = () if preparer.preprocess is None else preparer.preprocess.show
+    array = array[list(show)] if show else array[:3] if len(array) >= 3 else array[:1]
     array = array.permute(1, 2, 0).numpy()
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else np.ascontiguousarray(array))
 

@@ -8,6 +8,8 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     fingerprint   fingerprint of the model, or null
     channels, input_size, resize, prepared      how images became the network's input
     count, passed_over                          number of images taken in, number that could not be read
+    value_range   [black, white] where the user said it    (this and the next only where they are needed)
+    ranges        {kind of number: [black, white]}, see value_range.ValueRanges
     reasons       {name: reason} of the first hundred of the latter
     class_names   [name, ...]
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
@@ -42,10 +44,11 @@ from torch import Tensor
 from peek_widget import _schema as schema
 from peek_widget._files import write_atomic
 from peek_widget.errors import EvidenceStoreError, FileError
-from peek_widget.evidence.dataset import Label
 from peek_widget.evidence.example_index import Detail, ExampleIndex, ImageSet
+from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import Extremes, Histogram, LayerIndex
 from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network.receptive_field.field_map import FieldMap
 
 __all__ = ["FORMAT", "KEY", "read_index", "write_index"]
@@ -103,7 +106,10 @@ def _tensors(number: int, index: LayerIndex) -> dict[str, Tensor]:
 
 def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any]:
     preparer = example_index.preparer
+    ranges = preparer.ranges
     return {
+        **({"value_range": ranges.given} if ranges.given else {}),
+        **({"ranges": ranges.chosen} if ranges.chosen else {}),
         "format": FORMAT,
         "described": example_index.described,
         "fingerprint": example_index.fingerprint,
@@ -185,6 +191,8 @@ def _row(*checks: schema.Check) -> schema.Check:
 
 _PIXELS = schema.pair(schema.number(-1e6, 1e6))
 
+_RANGE = schema.pair(schema.number(-1e38, 1e38))
+
 _LAYER = {
     "name": _text,
     "units": schema.whole(10**6, 1),
@@ -213,6 +221,8 @@ _HEADER = {
     "input_size": schema.whole(_SIDE, 1),
     "resize": schema.whole(_SIDE, 1),
     "prepared": schema.switch,
+    "value_range": _RANGE,
+    "ranges": schema.mapping(_RANGE, 100),
     "count": schema.whole(_MANY),
     "passed_over": schema.whole(_MANY),
     "reasons": schema.mapping(_text, 10**6),
@@ -227,13 +237,16 @@ _HEADER = {
 def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     # The format first: a later one may have other fields.
     _HEADER["format"]("Its format", written.get("format"))
-    header = schema.read_fields(written, _HEADER, "Its header")
+    header = schema.read_fields(written, _HEADER, "Its header", optional=("value_range", "ranges"))
     side = header["input_size"]
     if header["resize"] < side:
         raise FileError(f"resize is {header['resize']}, which is less than the input size, {side}.")
     names = [layer["name"] for layer in header["layers"]]
     if len(set(names)) != len(names):
         raise FileError(f"A layer is in it twice: {names!r}")
+    ranges = ValueRanges(header.get("value_range"), chosen=header.get("ranges"))
+    if any(low >= high for low, high in (*ranges.chosen.values(), ranges.given or (0.0, 1.0))):
+        raise FileError("A range of its values has no extent")
     layers, fields = {}, {}
     for number, layer in enumerate(header["layers"]):
         layers[layer["name"]] = _read_layer(number, layer, tensors)
@@ -244,7 +257,7 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     example_index = ExampleIndex(
         layers,
         fields,
-        Preparer(header["channels"], side, header["resize"], header["prepared"]),
+        Preparer(header["channels"], side, header["resize"], header["prepared"], ranges=ranges),
         header["described"],
         header["fingerprint"],
         header["class_names"],

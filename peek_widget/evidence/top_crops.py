@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from peek_widget._progress import progress_bar
+from peek_widget.errors import DatasetWarning, warn
 from peek_widget.evidence.dataset import DatasetLike, Labels
 from peek_widget.evidence.evidence import Evidence, LayerEvidence
 from peek_widget.evidence.loading import LoaderOptions
@@ -35,6 +35,7 @@ def top_crops(
     batch_size: int = 32,
     workers: int | None = None,
     processes: int = 0,
+    value_range: tuple[float, float] | None = None,
     threads: int | None = None,
     device: str | torch.device | None = None,
     input_size: int | None = None,
@@ -56,11 +57,15 @@ def top_crops(
     Args:
         model: any Module; a copy of its structure is run, see :func:`peek_widget.network.read`.
         layer: a layer by name or as a module of the model, or several.
-        dataset: a folder of images, a torch Dataset, or a list of PIL images, arrays, tensors or file names.
+        dataset: a folder of images, a torch or Hugging Face Dataset, a frame with a column of file names, a stream, or
+            a list of PIL images, arrays, tensors or file names; see
+            :func:`~peek_widget.evidence.dataset.read_source`.
         k: number of highest, and of lowest, activations to keep for each unit.
-        labels: labels of the images: a list, or a mapping or function of the file name (of the index, for a list).
+        labels: labels of the images: a list, a mapping or function of the file name (of the index, for a list), or the
+            name of a frame's column.
         per_image: keep one position of an image at most.
-        resize, prepared, batch_size, workers, processes: see :class:`~peek_widget.evidence.loading.LoaderOptions`.
+        resize, prepared, batch_size, workers, processes, value_range: see
+            :class:`~peek_widget.evidence.loading.LoaderOptions`.
         threads, store, resume, fingerprint: see :class:`EvidencePass`.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
         progress: None shows a progress bar for what takes more than two seconds, True at once, False never; or a
@@ -74,6 +79,10 @@ def top_crops(
         DatasetError: if the dataset has no image that can be read, or the labels do not fit.
         EvidenceError: if the pass can't continue; ``error.found`` is what it had found.
         PeekError: if model, layer or an option is not possible.
+
+    Warns:
+        DatasetWarning: of images that were skipped, labels that are no classes, what was left out, and which range of
+            values was assumed; once, in one sentence for each.
     """
     if fingerprint is None:
         # Saved with the evidence, so that it is not used for another model by mistake.
@@ -85,7 +94,7 @@ def top_crops(
         k,
         labels=labels,
         per_image=per_image,
-        loader=LoaderOptions(resize, prepared, batch_size, workers, processes),
+        loader=LoaderOptions(resize, prepared, batch_size, workers, processes, value_range),
         threads=threads,
         device=device,
         input_size=input_size,
@@ -98,7 +107,7 @@ def top_crops(
     _run_with_bar(work, progress)
     if work.error is not None:
         raise work.error
-    _warn_of_skipped(work, skipped)
+    _warn(work, skipped)
     return work.evidence[work.layers[0]] if isinstance(layer, (str, nn.Module)) else work.evidence
 
 
@@ -106,7 +115,7 @@ def _run_with_bar(work: EvidencePass, progress: bool | Callable[[Progress], obje
     """Run a pass until it has ended or is interrupted from the keyboard, which ends it without an error."""
     called = progress if callable(progress) else None
     shown = False if callable(progress) else progress
-    with progress_bar(len(work.source), "Dataset", shown, unit="image") as bar:
+    with progress_bar(work.progress.total, "Dataset", shown, unit="image") as bar:
         bar.initial = bar.n = work.progress.done  # images that an earlier pass processed
         work.start(called)
         try:
@@ -123,11 +132,15 @@ def _run_with_bar(work: EvidencePass, progress: bool | Callable[[Progress], obje
             print(f"\nStopped: {work.progress}; what was found is kept.", file=sys.stderr)
 
 
-def _warn_of_skipped(work: EvidencePass, before: int) -> None:
-    """Warn of the images that could not be read, beyond the ``before`` of earlier passes, in one sentence."""
+def _warn(work: EvidencePass, before: int) -> None:
+    """Warn of what the dataset was found to be, and of images skipped beyond the ``before`` of earlier passes."""
+    said = []
     count = work.example_index.skipped - before
     if count:
         named = list(work.example_index.reasons.items())[-min(count, 3) :]
         shown = "; ".join(f"{name}: {reason}" for name, reason in named)
         more = f"; and {count - len(named):,} more, see .skipped" if count > len(named) else ""
-        warnings.warn(f"{count:,} of {len(work.source):,} images were skipped ({shown}{more}).", stacklevel=3)
+        said.append(f"{count:,} of {len(work.source):,} images were skipped ({shown}{more}).")
+    said += work.example_index.remarks()
+    if said:
+        warn(" ".join(said), DatasetWarning)

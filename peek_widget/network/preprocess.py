@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -34,9 +35,12 @@ class Preprocess:
         channels: ``"RGB"``, ``"BGR"`` (the image is RGB, the network gets BGR), or a number of channels.
         source: a phrase that says where these numbers come from; displayed, and left out of comparisons.
         function: a function on images ``[N, C, H, W]`` in [0, 1] that replaces the formula.
+        show: numbers (from 0) of the channels that are shown as red, green and blue, or of the one that is shown in
+            gray; empty for the first three. ``(3, 2, 1)`` are the true colors of Sentinel-2's 13 bands. What the
+            network gets does not depend on it.
 
     Raises:
-        ModelError: if mean, std and channels disagree, or a std is not positive.
+        ModelError: if mean, std, channels and show disagree, or a std is not positive.
     """
 
     mean: tuple[float, ...] = ()
@@ -45,6 +49,7 @@ class Preprocess:
     channels: str | int = "RGB"
     source: str = field(default="given", compare=False)
     function: PreprocessFunction | None = field(default=None, repr=False)
+    show: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         counted = isinstance(self.channels, int) and not isinstance(self.channels, bool) and self.channels > 0
@@ -61,6 +66,7 @@ class Preprocess:
                     f"preprocess {name} has {len(values)} numbers for {self.count} channels "
                     f"(channels={self.channels!r}): give one number for each channel."
                 )
+        object.__setattr__(self, "show", _shown(self.show, self.count))
         if any(not s > 0 for s in self.std) or not (isinstance(self.scale, numbers.Real) and self.scale > 0):
             raise ModelError(f"preprocess std={self.std}, scale={self.scale}: each must be above 0.")
 
@@ -116,6 +122,21 @@ def _numbers(name: str, given: Any, count: int) -> tuple[float, ...]:
     return values
 
 
+def _shown(show: Any, count: int) -> tuple[int, ...]:
+    """Return the numbers of the channels to show; ModelError if there are no such channels."""
+    given = (show,) if isinstance(show, numbers.Integral) else show
+    try:
+        found = tuple(operator.index(number) for number in given)
+    except TypeError:
+        found = (-1,)
+    if len(found) not in (0, 1, 3) or not all(0 <= number < count for number in found):
+        raise ModelError(
+            f"preprocess show={show!r}: give the numbers of three of the {count} channels, 0 to {count - 1}, to show "
+            "as red, green and blue, or of one, to show in gray (channels= says how many there are)."
+        )
+    return found
+
+
 def _short(values: tuple[float, ...]) -> str:
     return " ".join(f"{v:.3g}" for v in values)
 
@@ -134,13 +155,10 @@ def _from_timm(model: Any, channels: int) -> Preprocess | None:
 
 def _read(given: Any, channels: int, source: str) -> Preprocess:
     if isinstance(given, Preprocess):
-        return Preprocess(
-            given.mean,
-            given.std,
-            given.scale,
-            given.channels if given.function is None or given.count == channels else channels,
-            source if given.source == "given" else given.source,
-            given.function,
+        return replace(
+            given,
+            channels=given.channels if given.function is None or given.count == channels else channels,
+            source=source if given.source == "given" else given.source,
         )
     order: str | int = "RGB" if channels == 3 else channels
     if isinstance(given, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from peek_widget.evidence import (
     EvidencePass,
     LayerEvidence,
     LoaderOptions,
+    Progress,
     load_evidence,
 )
-from peek_widget.evidence.dataset import Source, read_source
+from peek_widget.evidence.dataset import Item, Source, read_source
 from peek_widget.network import Network
 
 __all__ = ["LayerPass", "PassRunner", "SerialSource"]
@@ -54,6 +55,8 @@ class SerialSource(Source):
         self.described: str = source.described
         self.concurrent: bool = source.concurrent
         self.class_names: tuple[str, ...] = source.class_names
+        self.remarks: tuple[str, ...] = source.remarks
+        self.endless: bool = source.endless
 
     def __len__(self) -> int:
         return len(self._source)
@@ -75,6 +78,25 @@ class SerialSource(Source):
         with self._lock:
             return self._source.load(index, needed)
 
+    def item(self, index: int, needed: int | None = None) -> Item:
+        """Load an image, with what is said about its label, once no other thread loads one."""
+        with self._lock:
+            return self._source.item(index, needed)
+
+    def sample(self) -> Iterator[Any]:
+        """Load a few images, to see what their numbers mean."""
+        with self._lock:
+            return iter(list(self._source.sample()))
+
+    def for_pass(self) -> Source:
+        """Return the source that one pass reads: itself, or for a stream its beginning."""
+        source = self._source.for_pass()
+        return self if source is self._source else SerialSource(source)
+
+    def settle(self, kept: set[int], upto: int) -> None:
+        """Keep images of a stream, for crops."""
+        self._source.settle(kept, upto)
+
 
 @dataclass
 class LayerPass:
@@ -84,7 +106,7 @@ class LayerPass:
         evidence: what has been found so far.
         work: the pass; None for evidence that was given, and once every image was processed: a pass has a copy of the
             model, on another device with weights of its own.
-        total: number of images of the dataset, once every one was processed.
+        total: number of images of the dataset, once every one was processed (of a stream, too).
         problem: why the pass has ended early, as a sentence; "" otherwise.
         rate: images per second, lately.
     """
@@ -103,7 +125,7 @@ class LayerPass:
     @property
     def complete(self) -> bool:
         """Whether every image has been processed, as far as the evidence can know."""
-        return self.work is None or self.work.progress.done >= self.work.progress.total
+        return self.work is None or _is_complete(self.work.progress)
 
 
 class PassRunner:
@@ -224,7 +246,7 @@ class PassRunner:
             work.error = None
             self.enabled = False
         elif work.wait(0):
-            if progress.done >= progress.total:
+            if _is_complete(progress):
                 found.total, found.work = progress.total, None
             elif wanted and not found.problem:
                 work.start()
@@ -278,10 +300,10 @@ class PassRunner:
         elif work is None:
             state, text, total = "given", f"From {images:,} images.", images
         else:
-            (state, text), total = self._describe_pass(found, work), work.progress.total
+            (state, text), total = self._describe_pass(found, work), work.progress.total or work.progress.done
         return {
             "state": state,
-            "text": f"{text} {_describe_skipped(found.evidence)}".strip(),
+            "text": " ".join(filter(None, (text, _describe_skipped(found.evidence), *found.evidence.remarks))),
             "problem": found.problem or problem,
             "images": images,
             "total": total,
@@ -299,11 +321,14 @@ class PassRunner:
 
     def _describe_pass(self, found: LayerPass, work: EvidencePass) -> tuple[str, str]:
         progress = work.progress
-        of = f"{progress.done:,} of {progress.total:,} images"
+        of = f"{progress.done:,} images so far"
+        if progress.total is not None:
+            of = f"{progress.done:,} of {progress.total:,} images"
         if progress.running and self.enabled:
-            left = found.rate.time_left(progress.total - progress.done, at_least=1.0)
+            rest = None if progress.total is None else progress.total - progress.done
+            left = None if rest is None else found.rate.time_left(rest, at_least=1.0)
             return "running", f"Scanning the dataset: {of}{'' if left is None else f', {duration(left)} left'}."
-        if progress.done >= progress.total:
+        if _is_complete(progress):
             return "done", f"All {progress.total:,} images processed."
         if found.problem:
             return "error", f"Ended by an error after {of}."
@@ -311,6 +336,10 @@ class PassRunner:
             return "stopped", f"Stopped after {of}."
         # nobody looks, or it is just about to begin
         return "waiting", f"{of} processed so far."
+
+
+def _is_complete(progress: Progress) -> bool:
+    return progress.total is not None and progress.done >= progress.total
 
 
 def _describe_skipped(evidence: LayerEvidence) -> str:

@@ -1,0 +1,232 @@
+"""Image files: any that Pillow reads, TIFF stacks and many-band TIFFs, NumPy's ``.npy`` and ``.npz``."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import mimetypes
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+from peek_widget import _pillow
+from peek_widget.evidence.source import NoImageError, UnreadableError
+
+__all__ = ["ARRAYS", "MAX_PIXELS", "Pages", "is_other", "open_image"]
+
+MAX_PIXELS = 64_000_000
+"""An image file with more pixels than this is skipped, not decoded (a JPEG after it was reduced in size)."""
+
+ARRAYS = (".npy", ".npz")
+"""Endings of NumPy's files."""
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SAMPLES = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
+
+# What Pillow lists as images, and does not decode without a library of somebody else's.
+_NO_PICTURES = (".pdf", ".h5", ".hdf", ".grib", ".bufr", ".mpg", ".mpeg", ".eps", ".ps", ".wmf", ".emf")
+_OTHERS = {
+    ".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".geojson", ".xml", ".yaml", ".yml", ".toml", ".cfg",
+    ".ini", ".md", ".rst", ".html", ".py", ".ipynb", ".sh", ".m", ".r", ".mat", ".pkl", ".pickle", ".joblib", ".pt",
+    ".pth", ".ckpt", ".bin", ".onnx", ".safetensors", ".h5", ".hdf5", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz",
+    ".7z", ".rar", ".db", ".log", ".parquet", ".arrow", ".feather", ".lock", ".cache", ".sqlite", ".xlsx", ".xls",
+    ".doc", ".docx", ".pdf", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".wav", ".mp3", ".names", ".data", ".index",
+    ".idx", ".lst", ".md5", ".sha256", ".xmp", ".aux", ".ovr", ".prj", ".tfw", ".jgw", ".pgw", ".wld",
+}  # fmt: skip
+
+
+class Pages:
+    """An image file of several pages: a TIFF stack.
+
+    For a network of as many channels the pages are the bands of one image; for another, the first page is the image.
+
+    Args:
+        first: the first page.
+        count: number of pages.
+        path: the file.
+    """
+
+    def __init__(self, first: Image.Image, count: int, path: str | Path | IO[bytes]) -> None:
+        self.first: Image.Image = first
+        self.count: int = count
+        self._path = path
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the first page."""
+        return self.first.size
+
+    def bands(self) -> np.ndarray[Any, Any]:
+        """Read the pages as the bands of one image, ``[H, W, count]``.
+
+        Raises:
+            NoImageError: if they differ in size or kind.
+            UnreadableError: if one of them can't be read.
+        """
+        arrays = [np.asarray(_pillow.unpacked(self.first))]
+        if self.first.width * self.first.height * self.count > 16 * MAX_PIXELS:
+            raise NoImageError(f"its {self.count} pages are larger than one image")
+        try:
+            with Image.open(self._path) as image:
+                for number in range(1, self.count):
+                    image.seek(number)
+                    arrays.append(np.asarray(_pillow.unpacked(_pillow.upright(image))))
+        except Exception as error:
+            raise UnreadableError(f"{type(error).__name__}: {error}") from error
+        if len({(array.shape, array.dtype) for array in arrays}) != 1 or arrays[0].ndim != 2:
+            raise NoImageError(f"its {self.count} pages differ in size or kind, or are in color, so they are no bands")
+        return np.stack(arrays, axis=2)
+
+
+def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple[Any, tuple[int, int] | None]:
+    """Open an image file, upright.
+
+    Args:
+        path: any file that Pillow reads, or NumPy's; of an animation the first picture is taken, and the orientation
+            that a camera recorded is applied. Numbers of more than 8 bits stay as they are in the file.
+        needed: number of pixels that the shorter side must keep. A JPEG at least four times as large is decoded at a
+            reduced size (a half, a quarter, an eighth), which bounds time and memory.
+
+    Returns:
+        the image (PIL, :class:`Pages`, or an array), and the (width, height) that it has in full (None for an array).
+
+    Raises:
+        UnreadableError: if it is missing, truncated, no image, or has more than :data:`MAX_PIXELS`.
+    """
+    if isinstance(path, (str, os.PathLike)) and os.fspath(path).lower().endswith(ARRAYS):
+        return _open_array(path), None
+    try:
+        with Image.open(path) as image:
+            full = image.size
+            if needed is not None and min(full) >= 4 * needed:
+                image.draft(image.mode, (2 * needed, 2 * needed))
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise NoImageError(f"it is {full[0]} x {full[1]} px, more than {MAX_PIXELS / 1e6:.0f} million pixels")
+            drafted, sideways = (width, height) != full, _pillow.sideways(image)
+            image.load()
+            turned = _pillow.upright(image)
+            if drafted:  # a JPEG; Pillow turns a TIFF when it is loaded
+                return turned, full[::-1] if sideways else full
+            count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            return Pages(turned, count, path) if count > 1 else turned, turned.size
+    except UnreadableError:
+        raise
+    except UnidentifiedImageError:
+        return _open_tiff(path), None
+    except FileNotFoundError as error:
+        raise UnreadableError(_missing(path, error)) from error
+    # Pillow's decoders raise nearly any exception on a broken file.
+    except Exception as error:
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+def _missing(path: Any, error: FileNotFoundError) -> str:
+    text = f"{type(error).__name__}: {error}"
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
+    if "://" in name:
+        return f"{name!r} is an address, and only files are read: download it first"
+    return text if os.path.isabs(name) else f"{text} (names are looked up from {os.getcwd()!r}: give full paths)"
+
+
+def _open_array(path: str | Path) -> np.ndarray[Any, Any]:
+    """Read a NumPy file that holds one image."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(found, np.lib.npyio.NpzFile):
+            with found:
+                names = list(found)
+                named = [name for name in names if name.lower() in ("image", "img", "arr_0", "x", "data")]
+                if not named and len(names) != 1:
+                    raise NoImageError(f"it holds the arrays {', '.join(names[:6])}, and none is called 'image'")
+                return found[(named or names)[0]]
+        if found.size > 16 * MAX_PIXELS:
+            raise NoImageError(f"it is an array of shape {list(found.shape)}, larger than one image")
+        return np.array(found)
+    except UnreadableError:
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableError(_missing(path, error)) from error
+    except Exception as error:
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
+    """Read a TIFF that Pillow can't, with tifffile where it is installed; NoImageError for any other file."""
+    kind = _tiff_kind(path)
+    if kind is None:
+        raise NoImageError("it is not an image that can be read")
+    try:
+        tifffile = importlib.import_module("tifffile")
+    except ImportError:
+        raise NoImageError(
+            f"it is a TIFF of {kind}, which Pillow can't read: pip install tifffile, or save it as an array (.npy)"
+        ) from None
+    try:
+        return np.asarray(tifffile.imread(path if isinstance(path, (str, os.PathLike)) else _rewound(path)))
+    except Exception as error:
+        raise UnreadableError(f"it is a TIFF of {kind}, and tifffile raised {type(error).__name__}: {error}") from error
+
+
+def _tiff_kind(path: Any) -> str | None:
+    """Describe what a TIFF holds; None for a file that is none."""
+    try:
+        with open(path, "rb") if isinstance(path, (str, os.PathLike)) else _Kept(path) as file:
+            head = file.read(8)
+            if head[:4] not in _TIFF:
+                return None
+            tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+            file.seek(tags.next)
+            tags.load(file)
+            bits, samples = tags.get(258, (1,)), tags.get(277, 1)
+            form = tags.get(339, (1,))
+            what = _SAMPLES.get(form[0] if isinstance(form, tuple) else form, "numbers")
+            return f"{samples} band{'s' * (samples != 1)} of {bits[0]}-bit {what}"
+    except Exception:
+        return "an unknown kind"
+
+
+class _Kept:
+    """A file of somebody else's, from its beginning, that is not closed."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = _rewound(file)
+
+    def __enter__(self) -> IO[bytes]:
+        return self._file
+
+    def __exit__(self, *_: object) -> None:
+        self._file.seek(0)
+
+
+def _rewound(file: IO[bytes]) -> IO[bytes]:
+    file.seek(0)
+    return file
+
+
+@functools.cache
+def _images() -> frozenset[str]:
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    return frozenset(endings.difference(_NO_PICTURES).union(ARRAYS))
+
+
+@functools.cache
+def _types() -> mimetypes.MimeTypes:
+    return mimetypes.MimeTypes(filenames=())  # not this system's own
+
+
+@functools.cache
+def _is_other_ending(ending: str) -> bool:
+    if ending in _images():
+        return False
+    kind, packed = _types().guess_type(f"x{ending}")
+    return ending in _OTHERS or packed is not None or (kind or "image/").split("/")[0] != "image"
+
+
+def is_other(name: str) -> bool:
+    """Tell from a file's name that it is no image: a table, a text, an archive. An unknown ending may be one."""
+    ending = Path(name).suffix.lower()
+    return bool(ending) and (_is_other_ending(ending) or Path(name).name.lower() in ("thumbs.db", "desktop.ini"))

@@ -1,0 +1,228 @@
+"""Streams: datasets that are iterated once, in order, and have no length and no items by number."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from peek_widget import _pillow
+from peek_widget.errors import DatasetError
+from peek_widget.evidence.files import Pages
+from peek_widget.evidence.items import ItemReader
+from peek_widget.evidence.labels import Label, LabelFunction, Labels, read_label
+from peek_widget.evidence.source import EndOfStreamError, Item, Source, UnreadableError
+
+__all__ = ["Stream", "is_stream"]
+
+_AHEAD = 16  # items that are read before the first is used, to see what their numbers mean
+_LARGEST = 2  # times the network's input: a larger image is kept at this size
+
+
+def is_stream(dataset: Any) -> bool:
+    """Tell whether a dataset can be iterated, and has no items by number."""
+    if isinstance(dataset, torch.utils.data.IterableDataset):
+        return True
+    if not hasattr(dataset, "__iter__") or isinstance(dataset, (str, bytes, set, frozenset)):
+        return False
+    return not (hasattr(dataset, "__len__") or hasattr(dataset, "__getitem__"))
+
+
+class Stream(Source):
+    """An ``IterableDataset``, a webdataset, or any iterator of images: read once, in order.
+
+    What has gone by can't be fetched again, so that images with crops are kept in a temporary folder until the stream
+    is forgotten: as they came, but at most twice as large as the network's input. An image's number is its place in the
+    stream.
+
+    Args:
+        items: the stream; see :class:`~peek_widget.evidence.items.ItemReader` for its items.
+        labels: a function or mapping of the place in the stream, or labels in order; left out, those of the items.
+    """
+
+    endless = True
+    concurrent = False
+
+    def __init__(self, items: Iterable[Any], labels: Labels = None) -> None:
+        self._items, self._labels = items, labels
+        self._reader = ItemReader(items, None if labels is None else _labels_of(labels))
+        self.class_names: tuple[str, ...] = self._reader.class_names
+        self.described: str = f"a stream ({type(items).__name__})"
+        self.remarks: tuple[str, ...] = (
+            f"The dataset is a stream ({type(items).__name__}): it is read once, in order, and only the images with "
+            f"crops are kept, at most {_LARGEST} times as large as the network's input and as long as this evidence is "
+            "in memory.",
+        )
+        self._lock = threading.RLock()
+        self._iterator: Iterator[Any] | None = None
+        self._used = False
+        self._ahead: list[Any] = []
+        self._next = 0
+        self._recent: dict[int, Item] = {}
+        self._kept: dict[int, str | Pages] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __len__(self) -> int:
+        """Return how many images have been read so far."""
+        return self._next
+
+    def identity(self, index: int) -> int:
+        """Return the index itself."""
+        return index
+
+    def find(self, identity: int) -> int | None:
+        """Return the index of an image that was kept."""
+        return identity if identity in self._kept or identity in self._recent else None
+
+    def name(self, index: int) -> str:
+        """Return "image 17", its place in the stream."""
+        return f"image {index}"
+
+    def for_pass(self) -> Source:
+        """Return the stream from its beginning, for another pass.
+
+        Raises:
+            DatasetError: if it is an iterator that another pass has used up.
+        """
+        if hasattr(self._items, "__next__") and self._used:
+            raise DatasetError(
+                f"The dataset is a {type(self._items).__name__}, which another pass has read, and it can't be read "
+                "from its beginning again: give an object whose iter() begins anew (a torch IterableDataset), a list, "
+                "or all layers in one call."
+            )
+        self._used = True
+        return Stream(self._items, self._labels)
+
+    def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Any]:
+        """Load the next image, or one that was kept; see :class:`Source`."""
+        item = self.item(index, needed)
+        return item.image, item.size, item.label
+
+    def item(self, index: int, needed: int | None = None) -> Item:
+        """Load the next image, or one that was kept, with what is said about its label."""
+        with self._lock:
+            if index in self._recent:
+                return self._recent[index]
+            if index in self._kept:
+                return Item(_read(self._kept[index]))
+            if index < self._next:
+                raise UnreadableError("it has gone by in the stream and was not kept")
+            while self._next < index:  # processed by an earlier pass
+                self._draw()
+            item = self._reader.read(self._draw(), index, needed)
+            item = Item(_smaller(item.image, needed), None, item.label, item.odd)
+            self._recent[index] = item
+            return item
+
+    def sample(self) -> Iterator[Any]:
+        """Read at most 16 images ahead, to see what their numbers mean."""
+        with self._lock:
+            while len(self._ahead) < _AHEAD:
+                try:
+                    self._ahead.append(self._drawn())
+                except EndOfStreamError:
+                    break
+            items = [item.image for item in self._recent.values()]
+            for raw in self._ahead:
+                try:
+                    items.append(self._reader.read(raw, 0).image)
+                except UnreadableError:
+                    continue
+        yield from items
+
+    def settle(self, kept: set[int], upto: int) -> None:
+        """Keep the images with these identities of those up to ``upto``, and forget the others."""
+        with self._lock:
+            for index in [index for index in self._recent if index <= upto]:
+                if index in kept:
+                    self._kept[index] = self._written(index, self._recent[index].image)
+                del self._recent[index]
+            for index in [index for index in self._kept if index <= upto and index not in kept]:
+                gone = self._kept.pop(index)
+                if isinstance(gone, str):
+                    Path(gone).unlink(missing_ok=True)
+
+    def _draw(self) -> Any:
+        """Return the next item as the stream gives it."""
+        found = self._ahead.pop(0) if self._ahead else self._drawn()
+        self._next += 1
+        return found
+
+    def _drawn(self) -> Any:
+        if self._iterator is None:
+            self._iterator = iter(self._items)
+        try:
+            return next(self._iterator)
+        except StopIteration:
+            raise EndOfStreamError from None
+
+    def _written(self, index: int, image: Any) -> str | Pages:
+        """Write an image to the temporary folder, without loss, and return the file's name; a file's pages are kept."""
+        if isinstance(image, Pages):
+            return image
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="peek-stream-")
+        path = str(Path(self._folder.name, str(index)))
+        image = _pillow.unpacked(image) if isinstance(image, Image.Image) else image
+        if isinstance(image, Image.Image):
+            image = image if image.mode in ("1", "L", "LA", "RGB", "RGBA") else _pillow.converted(image, "RGB")
+            image.save(f"{path}.png", compress_level=1)
+            return f"{path}.png"
+        if isinstance(image, Tensor):
+            torch.save(image.detach().cpu().clone(), f"{path}.pt")
+            return f"{path}.pt"
+        np.save(f"{path}.npy", image, allow_pickle=False)
+        return f"{path}.npy"
+
+
+def _read(path: str | Pages) -> Any:
+    if isinstance(path, Pages):
+        return path
+    try:
+        if path.endswith(".pt"):
+            return torch.load(path, weights_only=True)
+        if path.endswith(".npy"):
+            return np.load(path, allow_pickle=False)
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except Exception as error:
+        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+
+def _smaller(image: Any, needed: int | None) -> Any:
+    """Return an image of 8 bits at most so large that its shorter side is twice what is needed; any other as it is."""
+    if not isinstance(image, Image.Image) or not isinstance(_pillow.unpacked(image), Image.Image):
+        return image
+    if needed is None or min(image.size) <= _LARGEST * needed:
+        return image
+    scale = _LARGEST * needed / min(image.size)
+    plain = image if image.mode in ("L", "RGB", "RGBA", "LA") else _pillow.converted(image, "RGB")
+    return plain.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+
+
+def _labels_of(labels: Any) -> LabelFunction:
+    """Return labels by the place in a stream whose length is not known."""
+    if isinstance(labels, (str, bytes, set, frozenset)):
+        raise DatasetError(
+            f"labels is a {type(labels).__name__}: for a stream give a function of the place in it, or a list in order."
+        )
+    if callable(labels) or isinstance(labels, Mapping):
+        function = labels.get if isinstance(labels, Mapping) else labels
+
+        def call(index: int) -> tuple[Label, str]:
+            try:
+                return read_label(function(index))
+            except Exception as error:
+                return None, f"an error, as labels raised {type(error).__name__}: {error}"
+
+        return call
+    values = list(labels)
+    return lambda index: read_label(values[index]) if index < len(values) else (None, "nothing, as labels has ended")
