@@ -391,7 +391,8 @@ class UnitExplorer(anywidget.AnyWidget):
             PeekError: if there is no picture yet, or the ending is another.
             OSError: if the file can't be written.
         """
-        save_animation(self._parts.run.checkpoint_pictures, path, rate=rate, hold=hold)
+        visible = self._parts.source.network.preprocess.visible
+        save_animation(map(visible, self._parts.run.checkpoint_pictures), path, rate=rate, hold=hold)
 
     def snapshot(self) -> None:
         """Leave the newest picture in the output of the cell that calls this; a plain script prints its caption.

@@ -138,7 +138,7 @@ class Ascent(Iterator[Step]):
             raise AscentError(
                 f"The pictures after step {self.index - 1} have numbers that are not finite: make step_size smaller."
             )
-        return Step(self.index - 1, images, found.activations, found.terms)
+        return Step(self.index - 1, images, found.activations, found.terms, self.network.preprocess.show)
 
     def _numbers(self) -> dict[str, float]:
         """Return the recipe's NUMBERS as the next step uses them."""

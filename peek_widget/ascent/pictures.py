@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image as PILImage
 from torch import Tensor
 
+from peek_widget import _pillow
 from peek_widget.errors import PeekError
 
 __all__ = ["Picture", "as_picture", "center_square", "match_channels", "to_pil"]
@@ -38,14 +39,15 @@ def as_picture(image: Picture) -> Tensor:
     """Convert an image to a tensor, float32 ``[C, H, W]`` in [0, 1].
 
     Args:
-        image: a PIL image (RGB unless it is gray), an array ``[H, W]`` or ``[H, W, C]`` (bytes, or numbers in
-            [0, 1]), or a tensor ``[C, H, W]`` in [0, 1].
+        image: a PIL image of any mode (RGB unless it is gray; upright, as its EXIF orientation says; with more than 8
+            bits, scaled by the smallest of 1, 255, 65535 and its highest number that holds it), an array ``[H, W]`` or
+            ``[H, W, C]`` (bytes, or numbers in [0, 1]), or a tensor ``[C, H, W]`` in [0, 1].
 
     Raises:
         PeekError: if it is anything else.
     """
     if isinstance(image, PILImage.Image):
-        image = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+        image = _levels(_pillow.unpacked(_pillow.upright(image)))
     if isinstance(image, np.ndarray):
         array = image[:, :, None] if image.ndim == 2 else image
         if array.ndim != 3 or array.dtype.kind not in "uifb" or not array.size:
@@ -70,6 +72,14 @@ def as_picture(image: Picture) -> Tensor:
             "not normalized)."
         )
     return picture
+
+
+def _levels(image: PILImage.Image | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an image of Pillow's as an array of bytes, or of numbers from 0 to 1."""
+    if isinstance(image, PILImage.Image):
+        return np.asarray(_pillow.converted(image, "L" if image.mode in ("1", "L") else "RGB"))
+    highest = 65535.0 if image.dtype == np.uint16 else float(image.max())
+    return image / next((most for most in (1.0, 255.0, 65535.0) if highest <= most), highest)
 
 
 def match_channels(picture: Tensor, channels: int) -> Tensor:

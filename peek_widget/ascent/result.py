@@ -30,17 +30,19 @@ class Step:
         activations: value of each objective, ``[N]``: before the ReLU, on what the network saw in this step (the
             pictures before it), mean over views.
         terms: for each objective, the value of each of its terms by its name, without its weight.
+        show: the channels that are shown, see :class:`~peek_widget.Preprocess`; empty for the first three.
     """
 
     index: int
     images: Tensor
     activations: Tensor
     terms: tuple[Mapping[str, float], ...] = ()
+    show: tuple[int, ...] = ()
 
     @property
     def image(self) -> PILImage.Image:
         """The first picture, for Pillow."""
-        return to_pil(self.tensor)
+        return to_pil(self.tensor[list(self.show)] if self.show else self.tensor)
 
     @property
     def tensor(self) -> Tensor:
@@ -111,7 +113,11 @@ class Result:
 
     def pil(self, index: int = 0) -> PILImage.Image:
         """Return one of the pictures as a PIL image, with its opacity if it has one."""
-        return to_pil(self.images[index], None if self.alpha is None else self.alpha[index])
+        return to_pil(self._visible(index), None if self.alpha is None else self.alpha[index])
+
+    def _visible(self, index: int) -> Tensor:
+        image = self.images[index]
+        return image if self.origin is None else self.origin.network.preprocess.visible(image)
 
     def save(self, path: str | Path, index: int = 0) -> None:
         """Write one of the pictures; the ending of the name determines the format.
@@ -125,4 +131,4 @@ class Result:
             FileError: if the ending stands for no format that can be written.
         """
         drawing = self._known_origin("save(...)").drawing(index, self.images.shape[-1])
-        provenance.save(path, self.images[index], drawing, None if self.alpha is None else self.alpha[index])
+        provenance.save(path, self._visible(index), drawing, None if self.alpha is None else self.alpha[index])

@@ -263,7 +263,7 @@ class Comparison(Iterator[ComparisonStep]):
             f"{count} step{'s' * (count != 1)}, {image.shape[-1]} px"
             for image, count in zip(images, steps, strict=True)
         ]
-        pictures = [to_pil(image) for image in images]
+        pictures = [to_pil(self.network.preprocess.visible(image)) for image in images]
         return figure(pictures, self.captions, self._measured(images), notes, self.title, side=side, dark=dark)
 
 

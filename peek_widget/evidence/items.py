@@ -253,14 +253,14 @@ def _count(items: Any) -> int:
     """Return the number of items; DatasetError where there is none, or what is given is no sequence of images."""
     kind = type(items).__name__
     how = "give a folder, a list, or a torch Dataset with __len__ and __getitem__"
-    if not hasattr(items, "__getitem__"):
-        raise DatasetError(f"The dataset is a {kind}, which has no items by number: {how}.")
     try:
         count = len(items)
     except Exception as error:
         raise DatasetError(
             f"The dataset is a {kind} that doesn't say how many images it has ({error}): {how}."
         ) from error
+    if not hasattr(items, "__getitem__"):
+        raise DatasetError(f"The dataset is a {kind}, which has no items by number: {how}.")
     if count == 0:
         raise DatasetError(f"The dataset ({kind}) is empty: give one with at least one image.")
     if isinstance(items, (np.ndarray, Tensor)):

@@ -89,7 +89,7 @@ class Assembly:
         self.jobs: JobQueue = JobQueue()
         self.exporter: Exporter = Exporter(source)
         self.comparisons: ComparisonService = ComparisonService(self.front_end, lambda: run.wake())
-        publisher = Publisher(self.front_end, self.exporter)
+        publisher = Publisher(self.front_end, self.exporter, lambda: source.network)
         self.run: RunService = RunService(
             source.make_ascent,
             publisher.publish,

@@ -216,7 +216,8 @@ class ComparisonService:
         images = comparison.images
         self._measure(comparison)
         activations = self._measured or (math.nan,) * len(images)
-        pictures = tuple(to_pil(image) for image in images)
+        visible = comparison.network.preprocess.visible
+        pictures = tuple(to_pil(visible(image)) for image in images)
         self._shown = _Shown(pictures, comparison.steps, activations, done)
         self._fresh = False
         quality = STILL_QUALITY if done else LIVE_QUALITY

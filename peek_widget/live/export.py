@@ -122,7 +122,9 @@ class Exporter:
         snapshot = self._newest()
         objective = self._source.objective(snapshot.target)
         image = torch.as_tensor(snapshot.image)
-        return image, *drawing_of(dataclasses.replace(snapshot, image=image), self._source.network, objective)
+        network = self._source.network
+        drawing, note = drawing_of(dataclasses.replace(snapshot, image=image), network, objective)
+        return network.preprocess.visible(image), drawing, note
 
 
 def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tuple[Drawing, str]:

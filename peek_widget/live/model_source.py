@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
+from peek_widget import _pillow
 from peek_widget.ascent import Ascent, Objective, Recipe, State
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.pictures import as_picture, match_channels
@@ -121,8 +122,8 @@ class ModelSource:
         channels = self.network.channels
         if isinstance(picture, Crop):
             return Start(picture.name, lambda: start_picture(picture, channels))
-        if isinstance(picture, Image.Image) and channels in (1, 3):
-            picture = picture.convert("L" if channels == 1 else "RGB")
+        if isinstance(picture, Image.Image) and channels == 1 and picture.mode == "RGB":
+            picture = _pillow.upright(picture).convert("L")
         # what is no image is said here and now, and not in the worker
         ready = match_channels(as_picture(picture), channels)
         return Start("a given picture", lambda: ready)

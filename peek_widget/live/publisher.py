@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from peek_widget.ascent import to_pil
@@ -9,6 +11,7 @@ from peek_widget.live.examples.service import ExampleService
 from peek_widget.live.export import Exporter
 from peek_widget.live.front_end import FrontEnd, encode
 from peek_widget.live.snapshot import Update
+from peek_widget.network import Network
 
 __all__ = ["Publisher"]
 
@@ -19,13 +22,14 @@ class Publisher:
     Args:
         front_end: gets them as traits.
         exporter: gets the pictures.
+        network: returns the network that is drawn, whose preprocessing says which channels are shown.
 
     Attributes:
         examples: gets the pictures too, once there is a dataset.
     """
 
-    def __init__(self, front_end: FrontEnd, exporter: Exporter) -> None:
-        self._front_end, self._exporter = front_end, exporter
+    def __init__(self, front_end: FrontEnd, exporter: Exporter, network: Callable[[], Network]) -> None:
+        self._front_end, self._exporter, self._network = front_end, exporter, network
         self.examples: ExampleService | None = None
 
     def publish(self, update: Update) -> None:
@@ -37,7 +41,7 @@ class Publisher:
             "status": update.status,
         }
         if update.snapshot is not None:
-            picture = to_pil(torch.as_tensor(update.snapshot.image))
+            picture = to_pil(self._network().preprocess.visible(torch.as_tensor(update.snapshot.image)))
             values["frame"] = encode(picture, lossless=update.lossless)
             self._exporter.show_picture(update.snapshot, picture)
             if self.examples is not None:

@@ -89,6 +89,10 @@ class Preprocess:
             images = images / images.new_tensor(self.std).view(1, -1, 1, 1)
         return images
 
+    def visible(self, image: Tensor) -> Tensor:
+        """Return the channels of an image ``[C, H, W]`` that are shown: those of ``show``, else all."""
+        return image[list(self.show)] if self.show else image
+
     def neutral(self) -> Tensor:
         """Return the color ``[C]``, in [0, 1], that becomes zero in the network's input; mid-gray where unknown."""
         if self.function is not None or not self.mean:

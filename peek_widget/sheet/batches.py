@@ -302,7 +302,7 @@ def _draw_units(
         finished.append(
             to_png(
                 Drawing(objectives[number], batch.recipe, seeds[number], picture.shape[-1], digits),
-                picture,
+                network.preprocess.visible(picture),
                 None if alpha is None else alpha[number],
                 unit=unit,
                 activation=activation,
