@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["converted", "sideways", "unpacked", "upright"]
+__all__ = ["converted", "is_turned", "sideways", "unpacked", "upright"]
 
 _ORIENTATION = 0x0112  # the EXIF tag in which a camera records how it was held
 
@@ -20,9 +20,14 @@ def sideways(image: Image.Image) -> bool:
     return _orientation(image) in (5, 6, 7, 8)
 
 
+def is_turned(image: Image.Image) -> bool:
+    """Tell whether an image is not upright, as its EXIF orientation says."""
+    return _orientation(image) in (2, 3, 4, 5, 6, 7, 8)
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Return the image turned as its EXIF orientation says; itself where it says nothing, or can't be read."""
-    return ImageOps.exif_transpose(image) if _orientation(image) in (2, 3, 4, 5, 6, 7, 8) else image
+    return ImageOps.exif_transpose(image) if is_turned(image) else image
 
 
 def _orientation(image: Image.Image) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import mimetypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,9 +72,10 @@ class Pages:
         if self.first.width * self.first.height * self.count > 16 * MAX_PIXELS:
             raise NoImageError(f"its {self.count} pages are larger than one image")
         try:
-            with Image.open(self._path) as image:
+            with _opened(self._path) as file, Image.open(file) as image:
                 for number in range(1, self.count):
                     image.seek(number)
+                    image.load()
                     arrays.append(np.asarray(_pillow.unpacked(_pillow.upright(image))))
         except Exception as error:
             raise UnreadableError(f"{type(error).__name__}: {error}") from error
@@ -99,7 +102,7 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
     if isinstance(path, (str, os.PathLike)) and os.fspath(path).lower().endswith(ARRAYS):
         return _open_array(path), None
     try:
-        with Image.open(path) as image:
+        with _opened(path) as file, Image.open(file) as image:
             full = image.size
             if needed is not None and min(full) >= 4 * needed:
                 image.draft(image.mode, (2 * needed, 2 * needed))
@@ -109,6 +112,8 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
             drafted, sideways = (width, height) != full, _pillow.sideways(image)
             image.load()
             turned = _pillow.upright(image)
+            if turned is image and getattr(image, "is_animated", False):
+                turned = image.copy()  # the file of several pictures is read again, and is closed below
             if drafted:  # a JPEG; Pillow turns a TIFF when it is loaded
                 return turned, full[::-1] if sideways else full
             count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
@@ -166,7 +171,8 @@ def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
             f"it is a TIFF of {kind}, which Pillow can't read: pip install tifffile, or save it as an array (.npy)"
         ) from None
     try:
-        return np.asarray(tifffile.imread(path if isinstance(path, (str, os.PathLike)) else _rewound(path)))
+        with _opened(path) as file:
+            return np.asarray(tifffile.imread(file))
     except Exception as error:
         raise UnreadableError(f"it is a TIFF of {kind}, and tifffile raised {type(error).__name__}: {error}") from error
 
@@ -174,7 +180,7 @@ def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
 def _tiff_kind(path: Any) -> str | None:
     """Describe what a TIFF holds; None for a file that is none."""
     try:
-        with open(path, "rb") if isinstance(path, (str, os.PathLike)) else _Kept(path) as file:
+        with _opened(path) as file:
             head = file.read(8)
             if head[:4] not in _TIFF:
                 return None
@@ -189,22 +195,18 @@ def _tiff_kind(path: Any) -> str | None:
         return "an unknown kind"
 
 
-class _Kept:
-    """A file of somebody else's, from its beginning, that is not closed."""
+@contextlib.contextmanager
+def _opened(path: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    """Open a file; one that is open already is read from its beginning, and stays open.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = _rewound(file)
-
-    def __enter__(self) -> IO[bytes]:
-        return self._file
-
-    def __exit__(self, *_: object) -> None:
-        self._file.seek(0)
-
-
-def _rewound(file: IO[bytes]) -> IO[bytes]:
-    file.seek(0)
-    return file
+    Pillow is given the open file and not its name: it maps a named TIFF into memory, and then does not turn it.
+    """
+    if isinstance(path, (str, os.PathLike)):
+        with open(path, "rb") as file:
+            yield file
+    else:
+        path.seek(0)
+        yield path
 
 
 @functools.cache

@@ -152,6 +152,12 @@ def _is_image(value: Any) -> bool:
     return shape is not None and len(shape) >= 2 and not hasattr(value, "iloc")
 
 
+def _is_named_tiff(image: Image.Image) -> bool:
+    """Tell whether an image is a TIFF that Pillow would map into memory, and then not turn upright."""
+    mapped = image.format == "TIFF" and getattr(image, "tile", None) and os.path.isfile(getattr(image, "filename", ""))
+    return bool(mapped) and _pillow.is_turned(image)
+
+
 def _is_numbers(value: Any) -> bool:
     """Tell whether a list is an image as lists of lists of numbers, as datasets without a format have it."""
     depth = 0
@@ -165,6 +171,8 @@ def _opened(image: Any, needed: int | None) -> tuple[Any, tuple[int, int] | None
     if isinstance(image, Mapping) and set(image) <= {"bytes", "path"}:
         image = image.get("bytes") or image.get("path")
     if isinstance(image, Image.Image):
+        if _is_named_tiff(image):
+            return open_image(image.filename, needed)
         try:
             image.load()
         except Exception as error:

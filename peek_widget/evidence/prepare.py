@@ -181,10 +181,11 @@ class Preparer:
             wanted = "tensors are [C, H, W]" if tensor else "arrays are [H, W] or [H, W, C]"
             raise NoImageError(f"it is {_described(image)}; {wanted}")
         fits = [self._is_channels(count) for count in image.shape]
-        # Where both ends may be the channels, it is what the library that the image is from has them as.
+        # Where both ends may be the channels, they are where the library of the image has them.
         last = fits[2] and not (fits[0] and (tensor or image.shape[0] == 1))
         if not (fits[0] or fits[2]):
-            last = not tensor
+            ends = (image.shape[0], image.shape[2])
+            last = image.shape[0] == image.shape[1] or (image.shape[1] != image.shape[2] and ends[1] < ends[0])
         if not last:
             return image
         return image.permute(2, 0, 1) if isinstance(image, Tensor) else np.ascontiguousarray(image.transpose(2, 0, 1))

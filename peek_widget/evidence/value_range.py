@@ -89,7 +89,7 @@ class ValueRanges:
         if array.dtype == bool:
             return torch.from_numpy(array.astype(np.float32))
         if array.dtype == np.uint8 and self.given is None:
-            return torch.from_numpy(array)
+            return torch.from_numpy(array if array.flags.writeable else array.copy())  # Pillow's own can't be written
         numbers = _numbers(array)
         low, high = self._range(numbers)
         if (low, high) == (0.0, _BYTE) and numbers.kind != _FLOAT and numbers.low >= 0 and numbers.high <= _BYTE:
@@ -101,7 +101,7 @@ class ValueRanges:
             array = array.astype(np.float64)
         if (low, high) != (0.0, 1.0):
             array = (array - low) / (high - low)
-        return torch.from_numpy(array.astype(np.float32, copy=False)).clamp(0.0, 1.0)
+        return torch.from_numpy(np.clip(array, 0.0, 1.0).astype(np.float32, copy=False))
 
     @property
     def remarks(self) -> tuple[str, ...]:

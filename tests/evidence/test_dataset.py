@@ -123,7 +123,7 @@ def test_gray_of_a_tensor_is_the_gray_of_its_picture():
         (torch.randn(3, 20, 24), "prepared=True"),
         (torch.full((3, 20, 24), torch.nan), "nan"),
         (torch.rand(5, 20, 24), "5 channels, the network takes 3"),
-        (np.random.rand(5, 20, 24), r"24 channels, the network takes 3 \(it is a ndarray \[5, 20, 24\]"),
+        (np.random.rand(5, 20, 24), r"5 channels, the network takes 3 \(it is a ndarray \[5, 20, 24\]"),
         (torch.rand(3, 0, 24), r"\[3, 0, 24\]"),
         (torch.rand(2, 3, 20, 24), "a batch or a stack of images"),
         (np.full((20, 24), 1 + 2j), "complex128; arrays are"),
