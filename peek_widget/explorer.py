@@ -88,6 +88,8 @@ class UnitExplorer(anywidget.AnyWidget):
         size: side of the picture in pixels; left out, the recipe's or the model's.
         preprocess: preprocessing of the model's input; see `peek_widget.network.find_preprocess`.
         input_size: side in pixels of the image that the model was made for; found by trial if left out.
+        probe: whether to probe the model when it is read, see `peek_widget.network.read`; what is found is in the
+            footer.
         objective: what is maximized: `"neuron"`, the activation at one position of the feature map (the default);
             `"channel"`, the mean over the map; `"class"`, the logit of one of the output's classes (the default
             there); or an `Objective`, a sum or a `Direction` say. An `Objective` is for the unit shown: another unit
@@ -200,6 +202,7 @@ class UnitExplorer(anywidget.AnyWidget):
         device: str | torch.device | None = None,
         threads: int | None = None,
         playing: bool = True,
+        probe: bool = True,
         blur: float | None = None,
         jitter: float | None = None,
         decay: float | None = None,
@@ -220,7 +223,7 @@ class UnitExplorer(anywidget.AnyWidget):
             "device": device,
             "dataset": dataset,
         }
-        source = ModelSource(model, input_size, preprocess, device)
+        source = ModelSource(model, input_size, preprocess, device, probe)
         choices = Choices(source.current, recipes)
         controls = initial_controls(given, state, _DEFAULTS, choices)
         streams = {name: trait.default_value for name, trait in self.traits().items() if isinstance(trait, StreamTrait)}
@@ -515,9 +518,11 @@ class UnitExplorer(anywidget.AnyWidget):
         return [name for name in super().__dir__() if name not in theirs and name not in ("set_state", "trait_values")]
 
     def __repr__(self) -> str:
+        network = self._parts.source.network
+        probed = f"; probe: {network.findings}" if network.findings.all else ""
         return (
             f"UnitExplorer({type(self._parts.source.model).__name__}, layer={self.layer!r}, unit={self.unit}, "
-            f"recipe={recipe_name(self.recipe)!r}, preprocess: {self._parts.source.network.preprocess})"
+            f"recipe={recipe_name(self.recipe)!r}, preprocess: {network.preprocess}{probed})"
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -18,6 +18,7 @@ from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.views import ViewGeometry, Window
 from peek_widget.errors import AscentError, PeekError
 from peek_widget.network import Network
+from peek_widget.network.draws import mixed_seed
 
 __all__ = ["LARGE", "Evaluation", "Evaluator", "Group", "objective_value"]
 
@@ -135,7 +136,12 @@ class Evaluator:
                 shown = self._views(
                     group.view, members, chosen, step, numbers, [generators[m] for m in members], windows
                 )
-                outputs = self._network.run(self._network.preprocess(shown), group.layers)
+                views_each = len(shown) // len(members)
+                # A random forward is another one in every step and view, and the same again with the same seed.
+                seeds = [
+                    mixed_seed(generators[m].initial_seed(), step, view) for m in members for view in range(views_each)
+                ]
+                outputs = self._network.run(self._network.preprocess(shown), group.layers, seeds)
                 total = leaf.new_zeros(())
                 for index, member in enumerate(members):
                     value, terms[member] = objective_value(self._bound[member], outputs, group.view.count, index)

@@ -10,7 +10,9 @@ from typing import Any
 from torch import nn
 
 from peek_widget.errors import PeekError
-from peek_widget.network import Network, Preprocess, read
+from peek_widget.network import Network, Preprocess
+from peek_widget.network.findings import Known
+from peek_widget.network.network import read_again
 from peek_widget.network.receptive_field.effective import EffectiveField
 from peek_widget.network.receptive_field.field_map import FieldBox
 
@@ -32,12 +34,14 @@ class Focuses:
         self._lock = threading.Lock()  # a network is run by one thread at a time
         self._model: weakref.ref[nn.Module] | None = None
         self._how: tuple[int, Preprocess, Any] | None = None
+        self._known: Known | None = None
         self._network: Network | None = None
 
     def use(self, network: Network) -> None:
         """Say which model the evidence is of; it is read in the same way as this network when it is needed."""
         self._model = weakref.ref(network.model_copy.original)
         self._how = (network.input_size, network.preprocess, network.model_copy.device)
+        self._known = network.known
         self._network = None
 
     def known(self, key: Key) -> EffectiveField | None:
@@ -73,7 +77,7 @@ class Focuses:
             return found
 
     def _own_network(self) -> Network:
-        if self._model is None or self._how is None:
+        if self._model is None or self._how is None or self._known is None:
             raise PeekError(
                 "The evidence was loaded from a file, which holds no model, so no gradient can be computed: say which "
                 "it is of with load_evidence(path, dataset, model=model) or evidence.attach(dataset, model=model)."
@@ -86,6 +90,6 @@ class Focuses:
                     "with evidence.attach(dataset, model=model)."
                 )
             self._network = None  # let go first: two copies of the weights may be more than a GPU holds
-            self._network = read(model, *self._how)
+            self._network = read_again(self._known, model, *self._how)
         self._network.model_copy.refresh()
         return self._network

@@ -87,8 +87,9 @@ class Catalog:
         """Describe the model, the machine and the controls."""
         network = self._source.network
         preprocess, shown = str(network.preprocess), channels_shown(network.channels)
+        name, found = type(self._source.model).__name__, network.findings
         return {
-            "model": type(self._source.model).__name__,
+            "model": f"{name}: {found}" if found.all else name,
             "preprocess": f"{preprocess}; shown: {shown}" if shown else preprocess,
             "device": str(network.model_copy.device),
             "devices": devices(),

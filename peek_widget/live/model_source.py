@@ -18,6 +18,7 @@ from peek_widget.live.choices import named_device, objective_of
 from peek_widget.live.examples.thumbnails import start_picture
 from peek_widget.live.snapshot import Snapshot, Start, Target
 from peek_widget.network import Network, read
+from peek_widget.network.network import read_again
 
 __all__ = ["ModelSource", "find_model"]
 
@@ -40,18 +41,24 @@ class ModelSource:
         input_size: side in pixels of the image that the model was made for; None finds it by trial.
         preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
         device: where to compute; None: where the model is.
+        probe: whether to probe the model; see `peek_widget.network.read`.
 
     Raises:
         PeekError: one of its kinds, if the model can't be read.
     """
 
     def __init__(
-        self, model: nn.Module | str | None, input_size: int | None = None, preprocess: Any = None, device: Any = None
+        self,
+        model: nn.Module | str | None,
+        input_size: int | None = None,
+        preprocess: Any = None,
+        device: Any = None,
+        probe: bool = True,
     ) -> None:
         self.model: nn.Module = find_model(model)
         self._input_size, self._preprocess = input_size, preprocess
         self.device: str | None = None if device is None else named_device(device)
-        self.network: Network = read(self.model, input_size, preprocess, self.device)
+        self.network: Network = read(self.model, input_size, preprocess, self.device, probe)
         self._still: tuple[Network, Target, Recipe, StillActivation] | None = None
 
     def current(self) -> Network:
@@ -62,7 +69,7 @@ class ModelSource:
         """Return the network with the model's weights as they are now, on the device chosen."""
         model_copy = self.network.model_copy
         if model_copy.stale() or (self.device is not None and str(model_copy.device) != self.device):
-            self.network = read(self.model, self._input_size, self._preprocess, self.device)
+            self.network = read_again(self.network.known, self.model, self._input_size, self._preprocess, self.device)
         else:
             model_copy.refresh()
         return self.network

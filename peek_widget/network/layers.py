@@ -134,6 +134,9 @@ def find_layers(
     image = _prepared(image, preprocess).to(model_copy.dtype).detach().requires_grad_().clone()
     run = DryRun(image, model_copy.original, seen)
     outputs, padded = _run_forward(model_copy, image, run)
+    if model_copy.settle():  # without the hooks that only look, whose functions the run has seen
+        run = DryRun(image, model_copy.original, seen)
+        outputs, padded = _run_forward(model_copy, image, run)
     final = outputs[-1] if outputs and outputs[-1].name == OUTPUT else None
     if final is None or final.field is None:
         raise NothingReturnedError("its forward returns no tensor that depends on the image")
@@ -220,8 +223,7 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
 
     try:
         handles.extend(module.register_forward_hook(hook) for module in model_copy.module.modules())
-        with run:
-            model_copy.module(image)
+        model_copy.forward(image, mode=run)
     finally:
         for handle in handles:
             handle.remove()

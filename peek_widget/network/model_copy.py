@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,26 +11,19 @@ from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.context import full_precision
+from peek_widget.network.draws import Draws
+from peek_widget.network.findings import Known
 from peek_widget.network.forward import ForwardMode
-from peek_widget.network.hidden import hidden_modules, rebind
-from peek_widget.network.nested import tensors_in
+from peek_widget.network.hooks import Hooks, hook_ids
 from peek_widget.network.preactivation import PreActivation
+from peek_widget.network.structure import copy_structure
+from peek_widget.network.wrappers import inside, names_without, unwrapped
+from peek_widget.network.written import Written, changed_parameters, find_written, marks_of
 
 __all__ = ["OUTPUT", "ModelCopy", "as_tensor"]
 
 OUTPUT = ""
 """Name of the model itself among its layers: its output (the logits), as in ``named_modules()``."""
-
-_HOOK_TABLES = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_state_dict_hooks",
-    "_state_dict_pre_hooks",
-    "_load_state_dict_pre_hooks",
-    "_load_state_dict_post_hooks",
-)
 
 
 class _Stop(BaseException):
@@ -52,9 +43,14 @@ class ModelCopy:
     ``nn.DataParallel`` and ``torch.compile`` are left out of the copy, be it around the whole model or a part of it:
     layers have the names that they would have without them.
 
+    Forward hooks of the user's that change something are part of the copy, see :mod:`~peek_widget.network.hooks`;
+    random numbers are drawn from a state of its own in each forward, see :mod:`~peek_widget.network.draws`; and each
+    forward begins with the buffers and attributes that the user's model has, see :mod:`~peek_widget.network.written`.
+
     Args:
         model: any ``nn.Module`` whose forward takes one batch of images.
         device: where to run; on another device than the model's own the parameters are copies too.
+        known: what was found out about the same model by trying, and need not be tried again.
 
     Attributes:
         original: the user's model, without wrappers around it.
@@ -62,19 +58,22 @@ class ModelCopy:
         device: where the copy runs.
         dtype: floating-point type of the parameters.
         least_images: number of images that the forward is given at least: 2 where it can't take one alone.
+        hooks: the user's forward hooks.
+        draws: how the forward draws random numbers.
 
     Raises:
         ModelError: if it is not a Module, or of a kind that cannot be copied (ScriptModule, lazy, quantized), or
             has no weights (on the device "meta").
     """
 
-    def __init__(self, model: nn.Module, device: str | torch.device | None = None) -> None:
-        names, modules = _names(model) if isinstance(model, nn.Module) else ({}, {})
-        model = _unwrapped(model)
+    def __init__(self, model: nn.Module, device: str | torch.device | None = None, known: Known | None = None) -> None:
+        names, modules = names_without(model) if isinstance(model, nn.Module) else ({}, {})
+        given, model = model, unwrapped(model)
         _refuse(model)
         self.original = model
+        memo: dict[int, Any] = {}
         self.module: nn.Module
-        self.module, hidden = _copy(model)
+        self.module, hidden = copy_structure(model, memo)
         # In-place changes of parameters made in inference mode, which torch does not count.
         self._changes = 0
         self._storages = _storages(model)
@@ -105,6 +104,64 @@ class ModelCopy:
         self.least_images: int = 1
         # Whether its forward was seen to take another path than in the dry run.
         self._other_path = False
+        for module in given.modules():
+            if inside(module) is not None:
+                memo[id(module)] = memo[id(unwrapped(module))]
+        self.hooks: Hooks = Hooks(given, self.module, memo, self._name_of, () if known is None else known.hooks)
+        self.draws: Draws = (
+            Draws(self.module) if known is None else Draws(self.module, known.random, known.by_global_state)
+        )
+        self._pairs = [(module, memo[id(module)]) for module in model.modules() if inside(module) is None]
+        self._written: list[Written] = []
+        self._settled = False
+        if self.hooks.unknown or (known is not None and known.writes_parameters):
+            # A hook may write into the weights, which are the user's.
+            for parameter in self.module.parameters():
+                parameter.data = parameter.data.clone()
+        self._marks = marks_of(self._pairs)
+
+    @property
+    def structure(self) -> tuple[Any, ...]:
+        """Names and classes of the modules."""
+        return tuple((name, type(module)) for name, module in self.module.named_modules())
+
+    @property
+    def signature(self) -> tuple[Any, ...]:
+        """What changes with the storage of the original's parameters, the shapes of its buffers, and its hooks."""
+        return self._storages
+
+    @property
+    def writes_parameters(self) -> bool:
+        """Whether a hook writes into the model's parameters; those are then copies too."""
+        return any(one.table == "_parameters" for one in self._written)
+
+    def settle(self) -> bool:
+        """Keep what the first whole forward has shown: which hooks act, and what is written into the modules.
+
+        Returns:
+            whether hooks were taken out that only look.
+        """
+        if self._settled:
+            return False
+        self._settled = True
+        changed = changed_parameters(self._pairs)
+        self._written = [*find_written(self._pairs, self._marks), *changed]
+        return self.hooks.settle([one.ours for one in changed])
+
+    def forward(self, images: Tensor, seed: int = 0, mode: contextlib.AbstractContextManager[Any] | None = None) -> Any:
+        """Run the whole forward, and return what the model returns.
+
+        Args:
+            images: the network's input, of the type of the parameters.
+            seed: seed of the random numbers that are drawn in it.
+            mode: a context to run it in.
+        """
+        if self._written:
+            with torch.inference_mode(False):  # what is put back may be needed for a gradient later
+                for one in self._written:
+                    one.put_back()
+        with self.draws.seeded(seed), mode or contextlib.nullcontext():
+            return self.module(images)
 
     def name_of(self, module: nn.Module) -> str | None:
         """Return the layer name of a module of the user's model; None for a module that is none of it."""
@@ -130,7 +187,7 @@ class ModelCopy:
         return name
 
     def stale(self) -> bool:
-        """Tell whether the original's parameters have other storage now (after ``.to()`` or ``assign=True``).
+        """Tell whether the original's parameters have other storage now (after ``.to()``), or it has other hooks.
 
         The copy then no longer follows the original: make a new one.
         """
@@ -146,6 +203,7 @@ class ModelCopy:
 
         They are on another device, and of those that were made in inference mode.
         """
+        self.hooks.refresh()
         pairs = zip(self.module.buffers(), self.original.buffers(), strict=True)
         with torch.no_grad():
             for mine, theirs in pairs:
@@ -158,7 +216,11 @@ class ModelCopy:
                     mine.copy_(theirs)
 
     def run(
-        self, images: Tensor, names: Iterable[str], preactivations: Mapping[str, PreActivation] | None = None
+        self,
+        images: Tensor,
+        names: Iterable[str],
+        preactivations: Mapping[str, PreActivation] | None = None,
+        seed: int = 0,
     ) -> dict[str, Tensor]:
         """Compute the outputs of the named layers for ``images [N, C, H, W]``, and nothing past the last of them.
 
@@ -169,6 +231,7 @@ class ModelCopy:
                 the model's output.
             preactivations: for each name which ReLU calls its output comes from; outputs are then read before them,
                 see :class:`~peek_widget.network.forward.ForwardMode`. None reads the outputs as they are.
+            seed: seed of the random numbers that the forward draws.
 
         Raises:
             LayerError: if a named layer never ran.
@@ -176,20 +239,25 @@ class ModelCopy:
         """
         wanted = {name: self._address(name) for name in names}
         if len(images) < self.least_images:
-            found = self.run(images.repeat(self.least_images, 1, 1, 1), wanted, preactivations)
+            found = self.run(images.repeat(self.least_images, 1, 1, 1), wanted, preactivations, seed)
             return {name: values[: len(images)] for name, values in found.items()}
         try:
             images = images.to(self.dtype, memory_format=self._memory_format)
             if self._memory_format is torch.contiguous_format:
                 # What .to() leaves as it is where it was cut out of a larger tensor.
                 images = images.contiguous()
-            return self._run(images, wanted, preactivations)
+            return self._run(images, wanted, preactivations, seed)
         except ModelError:
             if self._memory_format is torch.contiguous_format:
                 raise
-        found = self._run(images.contiguous(), wanted, preactivations)
+        found = self._run(images.contiguous(), wanted, preactivations, seed)
         self._memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
         return found
+
+    def whole(self, images: Tensor, seed: int = 0) -> Any:
+        """Run the whole forward on images ``[N, C, H, W]``, already preprocessed, as the user's own would run."""
+        with full_precision(self.device):
+            return self.forward(images.to(self.device, self.dtype, memory_format=torch.contiguous_format), seed)
 
     def _address(self, name: str) -> tuple[str, int]:
         """Return the module's name and the number of its call (from 1) that a layer name stands for."""
@@ -202,15 +270,20 @@ class ModelCopy:
         raise LayerError(f"The model has no module {name!r}: choose a layer that layers(model) lists.")
 
     def _run(
-        self, images: Tensor, wanted: dict[str, tuple[str, int]], preactivations: Mapping[str, PreActivation] | None
+        self,
+        images: Tensor,
+        wanted: dict[str, tuple[str, int]],
+        preactivations: Mapping[str, PreActivation] | None,
+        seed: int,
     ) -> dict[str, Tensor]:
         if preactivations is None or self._other_path:
-            return self._forward(images, wanted, None, ForwardMode(None) if preactivations is not None else None)
+            return self._forward(images, wanted, None, ForwardMode(None) if preactivations is not None else None, seed)
         try:
-            return self._forward(images, wanted, preactivations, ForwardMode(preactivations[name] for name in wanted))
+            mode = ForwardMode(preactivations[name] for name in wanted)
+            return self._forward(images, wanted, preactivations, mode, seed)
         except _OtherPath:
             self._other_path = True
-            return self._forward(images, wanted, None, ForwardMode(None))
+            return self._forward(images, wanted, None, ForwardMode(None), seed)
 
     def _forward(
         self,
@@ -218,6 +291,7 @@ class ModelCopy:
         wanted: dict[str, tuple[str, int]],
         preactivations: Mapping[str, PreActivation] | None,
         mode: ForwardMode | None,
+        seed: int,
     ) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         calls: dict[str, dict[int, str]] = {}
@@ -255,8 +329,8 @@ class ModelCopy:
         try:
             for module, names in calls.items():
                 handles.append(self._by_name[module].register_forward_hook(keep(names)))
-            with full_precision(self.device), mode or contextlib.nullcontext():
-                self.module(images)
+            with full_precision(self.device):
+                self.forward(images, seed, mode)
         except _Stop:
             pass
         except (LayerError, ModelError):
@@ -305,44 +379,6 @@ def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
 _META = "With {what} there are no weights to look into: give a model with its weights on the CPU or a GPU."
 
 
-def _inside(module: nn.Module) -> str | None:
-    """Return the attribute under which a wrapper has the module that it wraps; None for any other module."""
-    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-        return "module"
-    # Importing the class itself would take a second.
-    compiled = type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
-    return "_orig_mod" if compiled else None
-
-
-def _unwrapped(model: Any) -> Any:
-    while isinstance(model, nn.Module) and (inside := _inside(model)) is not None:
-        model = model.get_submodule(inside)
-    return model
-
-
-def _names(model: nn.Module) -> tuple[dict[str, str], dict[nn.Module, str]]:
-    """Return of each name in ``model.named_modules()``, and of each module, the name that it has without wrappers."""
-    names: dict[str, str] = {}
-    modules: dict[nn.Module, str] = {}
-
-    def walk(module: nn.Module, theirs: str, ours: str, above: tuple[nn.Module, ...]) -> None:
-        names[theirs] = ours
-        modules.setdefault(module, ours)
-        inside = _inside(module)
-        for name, child in module.named_children():
-            if any(child is one for one in above):
-                continue
-            walk(
-                child,
-                f"{theirs}.{name}" if theirs else name,
-                ours if name == inside else f"{ours}.{name}" if ours else name,
-                (*above, child),
-            )
-
-    walk(model, "", "", (model,))
-    return names, modules
-
-
 def _refuse(model: Any) -> None:
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise ModelError(f"{model.__name__} is a class, not a model: make one first, {model.__name__}(...).")
@@ -376,11 +412,6 @@ def _refuse(model: Any) -> None:
             )
 
 
-def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
-    """Return the tensors that a module has as plain attributes (old weight_norm), besides parameters and buffers."""
-    return tensors_in({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
-
-
 _TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -393,65 +424,6 @@ def _dtype(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters() if p.is_complex()), torch.complex64).to_real()
 
 
-def _normal(tensor: Tensor) -> Tensor:
-    """Return a tensor on the same storage; a clone of one made in inference mode, which can take part in no graph."""
-    return tensor.data.clone() if tensor.is_inference() else tensor.data
-
-
-@torch.inference_mode(False)
-def _copy(model: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
-    """Return a copy of a model, and those of the modules that it holds without registering them."""
-    memo: dict[int, Any] = {}
-    keep: list[Any] = []  # the memo goes by id: nothing in it may be collected before the copy is made
-    roots = (model, *hidden_modules(model))
-    for module in [one for root in roots for one in root.modules()]:
-        for value in _own_tensors(module):
-            memo[id(value)] = _normal(value.detach())
-        for table in _HOOK_TABLES:
-            hooks = vars(module).get(table)
-            if hooks:
-                # The user's own hooks are not copied; those of torch (weight_norm, pruning) are part of the forward.
-                ours = {k: h for k, h in hooks.items() if _is_torchs(h)}
-                memo[id(hooks)] = (
-                    type(hooks)() if not ours else OrderedDict((k, copy.deepcopy(h, memo)) for k, h in ours.items())
-                )
-                keep.append(memo[id(hooks)])
-    for buffer in [one for root in roots for one in root.buffers()]:
-        memo[id(buffer)] = buffer.detach().clone()
-    for parameter in [one for root in roots for one in root.parameters()]:
-        # .data and not .detach(): the latter shares the version counter, and an optimizer's step on the original would
-        # then make our backward fail.
-        memo[id(parameter)] = nn.Parameter(_normal(parameter), requires_grad=False)
-    try:
-        # The innermost wrapper first, because the modules around it are copied with it.
-        for module in reversed(list(model.modules())):
-            if _inside(module) is not None:
-                memo[id(module)] = copy.deepcopy(_unwrapped(module), memo)
-        model_copy, *hidden = [copy.deepcopy(root, memo) for root in roots]
-        rebind(model, memo)
-    except Exception as error:
-        raise ModelError(
-            f"A {type(model).__name__} can't be copied ({type(error).__name__}: {error}), and only a copy is ever "
-            "run, so that yours stays untouched: take out of it what copy.deepcopy can't copy (an open file, a lock)."
-        ) from error
-    pairs = list(zip(model.parameters(), model_copy.parameters(), strict=True))
-    if any(
-        mine.requires_grad or (mine.data_ptr() != theirs.data_ptr() and not theirs.is_inference())
-        for theirs, mine in pairs
-    ):
-        raise ModelError(
-            f"A {type(model).__name__} copies its parameters in a way of its own, so the picture would not follow "
-            "the model: give a plain torch.nn.Module."
-        )
-    return model_copy, hidden
-
-
-def _is_torchs(hook: Any) -> bool:
-    function = getattr(hook, "hook", hook)  # some tables hold the hook in a wrapper
-    owner = function if hasattr(function, "__module__") else type(function)
-    return str(getattr(owner, "__module__", "")).startswith("torch.nn.utils")
-
-
 def _storages(model: nn.Module) -> tuple[Any, ...]:
     parameters = tuple((name, p.data_ptr(), p.device) for name, p in model.named_parameters())
-    return parameters, tuple((name, tuple(b.shape)) for name, b in model.named_buffers())
+    return parameters, tuple((name, tuple(b.shape)) for name, b in model.named_buffers()), hook_ids(model)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
-from peek_widget.errors import LayerError, PeekError, UnitError
+from peek_widget.errors import LayerError, ModelError, PeekError, UnitError
+from peek_widget.network.findings import Findings, Known, hook_findings
 from peek_widget.network.layers import Layer
 from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction
 from peek_widget.network.published import torchvision_name
 from peek_widget.network.trial import find_images
 
-__all__ = ["Network", "layers", "read"]
+__all__ = ["Network", "layers", "read", "read_again"]
 
 _WORTH_CUTTING = 0.9  # share of the image's side: a larger part saves too little to be cut out
 
@@ -36,6 +37,7 @@ class Network:
         preprocess: what an image in [0, 1] goes through before it is given to the model.
         paddings: modules that are no layers because they only pad their input, each with the name of the layer whose
             map they pad; None where that is no layer's (the image, say).
+        findings: what the probe of the model has found, see :mod:`peek_widget.network.probe`.
     """
 
     model_copy: ModelCopy
@@ -43,7 +45,33 @@ class Network:
     channels: int
     input_size: int
     preprocess: Preprocess
-    paddings: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    paddings: Mapping[str, str | None] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+
+    def __repr__(self) -> str:
+        return (
+            f"Network({type(self.model_copy.original).__name__}: {len(self.layers)} layers, {self.channels} channels, "
+            f"{self.input_size} px, preprocess: {self.preprocess}; probe: {self.findings})"
+        )
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether images are given to the model one at a time, since it is random or depends on the batch."""
+        return self.findings.one_at_a_time or self.model_copy.draws.random
+
+    @property
+    def known(self) -> Known:
+        """What was found out about the model by trying; it holds nothing of the model itself."""
+        model_copy = self.model_copy
+        draws, hooks = model_copy.draws, tuple(replace(one) for one in model_copy.hooks.all)
+        return Known(
+            hooks,
+            draws.random,
+            draws.by_global_state,
+            model_copy.writes_parameters,
+            model_copy.structure,
+            self.findings,
+        )
 
     def replica(
         self,
@@ -60,19 +88,22 @@ class Network:
         Args:
             input_size, preprocess, device: as for :func:`read`; those left out are this network's.
         """
-        return read(
+        return read_again(
+            self.known,
             self.model_copy.original,
             self.input_size if input_size is None else input_size,
             self.preprocess if preprocess is None else preprocess,
             self.model_copy.device if device is None else device,
         )
 
-    def run(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+    def run(self, images: Tensor, names: Iterable[str], seeds: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Compute the activations of the named layers before their last ReLUs.
 
         Args:
             images: ``[N, C, H, W]``, already preprocessed, on the network's device.
             names: names of the layers; nothing past the last of them is computed.
+            seeds: for each image the seed of the random numbers that the forward draws, if it draws any; left out, 0
+                for all, so that an image gives the same whatever was computed before.
 
         Returns:
             for each name ``[N, C, H, W]`` (or ``[N, C]`` for a vector), float32.
@@ -82,8 +113,15 @@ class Network:
             ModelError: if the model's forward raised; the cause is chained.
         """
         found = {name: self.layer(name) for name in names}
+        if self.one_at_a_time and len(images) > 1:
+            seeds = [0] * len(images) if seeds is None else seeds
+            each = [self._run(one[None], found, seed) for one, seed in zip(images, seeds, strict=True)]
+            return {name: torch.cat([values[name] for values in each]) for name in found}
+        return self._run(images, found, seeds[0] if seeds else 0)
+
+    def _run(self, images: Tensor, found: Mapping[str, Layer], seed: int) -> dict[str, Tensor]:
         preactivations = {layer.output: layer.preactivation for layer in found.values()}
-        values = self.model_copy.run(images, preactivations, preactivations)
+        values = self.model_copy.run(images, preactivations, preactivations, seed)
         return {name: layer.layout(values[layer.output], tuple(images.shape)) for name, layer in found.items()}
 
     def layer(self, name: str | nn.Module) -> Layer:
@@ -261,15 +299,18 @@ class Network:
         return (top, left, side) if same else None
 
 
-# A tensor made in inference mode can never take part in an ascent: neither the copy's buffers nor the dry run's graph.
-@torch.inference_mode(False)
 def read(
     model: nn.Module | ModelCopy,
     input_size: int | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
+    probe: bool = True,
 ) -> Network:
-    """Read a model: copy its structure, and find its layers in one dry run of the copy.
+    """Read a model: copy its structure, find its layers in one dry run of the copy, and probe it.
+
+    The probe, some forwards on noise, tries what the rest of the package relies on: an image alone gives the same as in
+    a batch, and the same twice; the gradient of a position lies in its receptive field; ``preprocess`` leaves pixels in
+    their places. What it finds is in ``repr`` of the network, and where it changes answers, it is warned of.
 
     Args:
         model: the user's model, which is neither run nor changed; or a copy of it, which is then run.
@@ -278,13 +319,77 @@ def read(
             where the deepest layer's receptive field is much smaller.
         preprocess: see :func:`~peek_widget.network.preprocess.find_preprocess`.
         device: where to run; left out, the model's own.
+        probe: whether to probe the model; ``PEEK_PROBE=0`` in the environment turns it off everywhere.
 
     Raises:
         ModelError: if it is no model of images that can be read, with the reason.
         SizeError: if ``input_size`` is not a whole number above 0.
+
+    Warns:
+        HookWarning: if a hook of the model can't be run with its copy.
+        BatchWarning: if results depend on the other images of a batch.
+        RandomWarning: if results differ from one forward to the next.
+        FieldWarning: if receptive fields are not where the layers say.
+        PreprocessWarning: if ``preprocess`` moves or mixes pixels.
     """
-    model_copy = model if isinstance(model, ModelCopy) else ModelCopy(model, device)
-    found = find_images(model_copy, input_size, preprocess)
+    # A tensor made in inference mode can never take part in an ascent: neither the copy's buffers nor the dry run's
+    # graph.
+    with torch.inference_mode(False):
+        model_copy = model if isinstance(model, ModelCopy) else ModelCopy(model, device)
+        network = _with_findings(_read(model_copy, input_size, preprocess), None if probe else Findings())
+    network.findings.warn()
+    return network
+
+
+@torch.inference_mode(False)
+def read_again(
+    known: Known,
+    model: nn.Module,
+    input_size: int | None = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+    device: str | torch.device | None = None,
+) -> Network:
+    """Read a model that was read before, in any thread: what was found by trying is taken over, without warnings.
+
+    Args:
+        known: what was found out (:attr:`Network.known`).
+        model, input_size, preprocess, device: see :func:`read`.
+    """
+    model_copy = ModelCopy(model, device, known)
+    network = _read(model_copy, input_size, preprocess)
+    same = model_copy.structure == known.structure
+    return _with_findings(network, known.findings if same else None)
+
+
+def _with_findings(network: Network, known: Findings | None) -> Network:
+    """Return the network with its findings, those of its hooks among them; probed where none are known."""
+    # it imports this module; and only where a model is probed
+    from peek_widget.network import probe
+
+    findings = known if known is not None or not probe.enabled() else probe.probe(network)
+    network.model_copy.draws.settle()
+    findings = findings or Findings()
+    of_hooks = hook_findings(network.model_copy.hooks)
+    others = [one for one in findings.all if not one.of_hook]
+    findings = replace(findings, all=(*of_hooks, *others))
+    first = next((layer.index for layer in network.layers if layer.name == findings.measured_from), len(network.layers))
+    whole = {"global_field": True, "receptive_field": (network.input_size, network.input_size)}
+    layers = tuple(replace(one, **whole) if one.index >= first and one.spatial else one for one in network.layers)
+    return replace(network, findings=findings, layers=layers)
+
+
+def _read(
+    model_copy: ModelCopy,
+    input_size: int | None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None,
+) -> Network:
+    """Find the layers of a model, without the hooks that fail in its copy."""
+    try:
+        found = find_images(model_copy, input_size, preprocess)
+    except ModelError:
+        if not model_copy.hooks.leave_out_failed():
+            raise
+        found = find_images(model_copy, input_size, preprocess)
     return Network(model_copy, found.layers, found.channels, found.input_size, found.preprocess, found.paddings)
 
 

@@ -1,7 +1,7 @@
 """Serialization of a model for other processes: packed once, loaded once in each.
 
-What is serialized is the model copy, not the user's model: it has the weights and the structure, and none of the user's
-own hooks.
+What is serialized is the model copy, not the user's model: it has the weights and the structure, and of the user's own
+hooks only those that change something.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from peek_widget.errors import ModelError
-from peek_widget.network import Network, read
+from peek_widget.network import Network
+from peek_widget.network.network import read_again
 
 __all__ = ["Payload", "deserialize", "serialize"]
 
@@ -52,6 +53,7 @@ def serialize(network: Network) -> Payload:
         "input_size": network.input_size,
         "preprocess": network.preprocess,
         "device": str(network.model_copy.device),
+        "known": network.known,
     }
     pickler = _pickler()
     buffer = io.BytesIO()
@@ -133,6 +135,7 @@ def deserialize(key: str, source: bytes | str | Network | None) -> tuple[Network
             "input_size": source.input_size,
             "preprocess": source.preprocess,
             "device": str(source.model_copy.device),
+            "known": source.known,
         }
     else:
         with _lock:
@@ -145,7 +148,8 @@ def deserialize(key: str, source: bytes | str | Network | None) -> tuple[Network
                 while len(_modules) > _CACHED:
                     _modules.popitem(last=False)
             content = found
-    network = read(content["module"], content["input_size"], content["preprocess"], content["device"])
+    how = (content["input_size"], content["preprocess"], content["device"])
+    network = read_again(content["known"], content["module"], *how)
     networks[key] = network
     while len(networks) > _CACHED:
         networks.popitem(last=False)

@@ -34,7 +34,7 @@ def test_the_users_model_is_untouched_before_during_and_after_an_ascent() -> Non
 
 def test_the_users_model_is_untouched_when_its_forward_raises() -> None:
     class Failing(Tiny):
-        countdown = 3
+        countdown = 40  # more than reading it takes
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = self.edges(x)

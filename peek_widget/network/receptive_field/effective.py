@@ -24,7 +24,7 @@ from torch import Tensor
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.network import Network
 
-__all__ = ["SHARE", "EffectiveField", "effective_field", "effective_side", "gradient_energy", "smallest_box"]
+__all__ = ["SHARE", "EffectiveField", "effective_field", "effective_side", "gradient_energy", "noise", "smallest_box"]
 
 SHARE = 0.95
 """Share of the gradient's energy that lies in an effective field."""
@@ -107,7 +107,7 @@ def effective_side(network: Network, layer: str) -> float | None:
             height, width = values.shape[1:]
             return (values[:, (height - 1) // 2, (width - 1) // 2] * signs.to(values)).sum()
 
-        energy, _ = _energy(network, layer, _noise(network.channels, network.input_size, draws), False, central)
+        energy, _ = _energy(network, layer, noise(network.channels, network.input_size, draws), False, central)
         known[layer] = version, _side(smallest_box(energy))
     return known[layer][1]
 
@@ -120,7 +120,7 @@ def _side(box: tuple[float, float, float, float] | None) -> float | None:
     return math.sqrt((right - left) * (bottom - top))
 
 
-def _noise(channels: int, side: int, draws: torch.Generator) -> Tensor:
+def noise(channels: int, side: int, draws: torch.Generator) -> Tensor:
     """Return noise ``[C, side, side]`` in [0, 1] whose magnitudes fall with the frequency as in photographs."""
     white = torch.randn(channels, side, side, generator=draws, dtype=torch.float32, device="cpu")
     rows = torch.fft.fftfreq(side, 1.0 / side, dtype=torch.float32, device="cpu")

@@ -1,0 +1,294 @@
+"""The probe of a model: a few forwards on noise, which try what the rest of the package relies on.
+
+- An image alone gives the same as in a batch. Where it does not (batch normalization without running statistics),
+  images are given to the model one at a time from then on.
+- The same image gives the same twice.
+- The gradient of one position lies in the receptive field that follows from the layers. Where it does not, fields are
+  measured from that layer on.
+- A function that preprocesses images leaves each pixel in its place.
+
+Results are compared module by module, so that it can be said where a difference begins.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from peek_widget.errors import (
+    BatchWarning,
+    FieldWarning,
+    LayerError,
+    PeekError,
+    PreprocessWarning,
+    RandomWarning,
+)
+from peek_widget.network.findings import Finding, Findings
+from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
+from peek_widget.network.network import Layer, Network
+from peek_widget.network.preprocess import Preprocess
+from peek_widget.network.receptive_field.effective import noise
+from peek_widget.network.receptive_field.field_map import field_map, gradient_support
+
+__all__ = ["enabled", "probe"]
+
+_SIDE = 128  # pixels of the images that are given alone and in a batch, where the model takes that size
+_SAMPLE = 4096  # values of each module's output that are compared for an image
+_OUTSIDE = 1e-3  # share of the gradient that may lie outside of a receptive field, by rounding
+_WIDE = 0.5  # share of the image above which a layer's field says little about where it is
+
+_lock = threading.Lock()
+_known: weakref.WeakKeyDictionary[nn.Module, tuple[Any, Findings]] = weakref.WeakKeyDictionary()
+
+
+def enabled() -> bool:
+    """Tell whether models are probed: not with ``PEEK_PROBE=0`` in the environment."""
+    return os.environ.get("PEEK_PROBE", "1") not in ("0", "false", "no")
+
+
+def probe(network: Network) -> Findings:
+    """Probe a model; once for as long as its structure, its hooks and its plain attributes stay as they are.
+
+    What can't be tried, because a forward raises an exception, is not among the findings.
+    """
+    model, key = network.model_copy.original, _key(network)
+    with _lock:
+        known = _known.get(model)
+    if known is not None and known[0] == key:
+        return known[1]
+    version = network.model_copy.version()
+    findings = _probe(network)
+    if network.model_copy.version() != version:
+        # A training step in another thread: nothing can be compared, and nothing is remembered.
+        return Findings()
+    with _lock:
+        _known[model] = key, findings
+    return findings
+
+
+def _key(network: Network) -> Any:
+    """Return what the findings depend on, besides the values of the weights."""
+    model_copy = network.model_copy
+    plain = tuple(
+        (name, type(module), tuple((k, v) for k, v in vars(module).items() if isinstance(v, (int, float, str))))
+        for name, module in model_copy.original.named_modules()
+    )
+    return plain, model_copy.signature, network.input_size, network.preprocess, str(model_copy.device)
+
+
+def _probe(network: Network) -> Findings:
+    found = [*_preprocessing(network)]
+    several, one_at_a_time = _repeats(network)
+    found += several
+    fields, measured_from = _fields(network)
+    return Findings((*found, *fields), True, one_at_a_time, measured_from)
+
+
+# One image alone, in a batch, twice
+
+
+def _repeats(network: Network) -> tuple[list[Finding], bool]:
+    """Give the model one image alone, twice, and in a batch; return also whether it must get one at a time."""
+    model_copy, prepare = network.model_copy, network.preprocess
+    with torch.no_grad():
+        for side in dict.fromkeys((min(_SIDE, network.input_size), network.input_size)):
+            batch = _images(network, side)
+            single = batch[1:2].repeat(model_copy.least_images, 1, 1, 1)
+            try:
+                alone = _outputs(model_copy, prepare(single))
+                again = _outputs(model_copy, prepare(single))
+                break
+            except Exception:
+                continue  # a model of a fixed size
+        else:
+            return [], False
+        where = _difference(network, alone, again)
+        if where is not None:
+            return [Finding(*_NOT_REPEATED, RandomWarning).at(where)], False
+        if model_copy.draws.random:
+            where = _difference(network, alone, _outputs(model_copy, prepare(single), seed=1))
+            return ([Finding(*_RANDOM, RandomWarning).at(where)] if where is not None else []), True
+        try:
+            together = _outputs(model_copy, prepare(batch))
+        except Exception as error:
+            return [Finding(f"one image at a time, since a batch raises {type(error).__name__}")], True
+    together = {name: values[1:2] for name, values in together.items() if len(values) == 3}
+    alone = {name: values[:1] for name, values in alone.items() if len(values) == len(single)}
+    where = _difference(network, alone, together)
+    return ([Finding(*_BATCH, BatchWarning).at(where)], True) if where is not None else ([], False)
+
+
+_BATCH = (
+    "one image at a time, since results depend on the batch from {where} on",
+    "What this model makes of an image depends on the other images of its batch, from {where} on. Images are given to "
+    "it one at a time, so that activations are those of an image alone; those of your own batches differ. (Batch "
+    "normalization does so without running statistics, with track_running_stats=False.)",
+)
+_RANDOM = (
+    "random from {where} on; each forward draws from a seeded state of its own",
+    "This model's forward draws random numbers, and what it makes of an image differs from forward to forward, from "
+    "{where} on. Here each forward draws from a seeded random state of its own, so that results can be repeated; they "
+    "are those of one draw. To look into the model without its noise, turn that off in it.",
+)
+_NOT_REPEATED = (
+    "other results for the same image, from {where} on",
+    "This model gives other results when it is given the same image again, from {where} on, and draws no random "
+    "numbers for it: something in it counts or remembers. Pictures and activations can't be repeated exactly.",
+)
+
+
+def _images(network: Network, side: int) -> Tensor:
+    """Return a batch of three images, ``[3, C, S, S]`` in [0, 1], the second of which is given alone too."""
+    draws = torch.Generator().manual_seed(0)
+    image = noise(network.channels, side, draws)
+    others = torch.rand(2, *image.shape, generator=draws, dtype=torch.float32, device="cpu")
+    return torch.stack([others[0], image, others[1] * 0.3]).to(network.model_copy.device)
+
+
+def _outputs(model_copy: ModelCopy, images: Tensor, seed: int = 0) -> dict[str, Tensor]:
+    """Run the whole forward; return samples ``[N, K]`` of what each module returns, by its name, in call order."""
+    found: dict[str, Tensor] = {}
+    calls: dict[str, int] = {}
+
+    def hook(name: str) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            calls[name] = calls.get(name, 0) + 1
+            try:
+                value = as_tensor(output, name)
+            except LayerError:
+                return
+            if value.ndim > 0 and value.dtype.is_floating_point:
+                found[f"{name}@{calls[name]}"] = _sample(value)
+
+        return keep
+
+    handles = [module.register_forward_hook(hook(name)) for name, module in model_copy.module.named_modules()]
+    try:
+        model_copy.whole(images, seed)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _sample(values: Tensor) -> Tensor:
+    """Return at most so many values of each image, from all parts of its output."""
+    for dim in reversed(range(1, values.ndim)):
+        step = min(-(-values[:1].numel() // _SAMPLE), values.shape[dim])
+        if step > 1:
+            values = values[(slice(None),) * dim + (slice(step // 2, None, step),)]
+    return values.detach().flatten(1).float().clone() if values.ndim > 1 else values.detach()[:, None].float().clone()
+
+
+def _difference(network: Network, one: dict[str, Tensor], other: dict[str, Tensor]) -> str | None:
+    """Return where the first difference is that is more than rounding, in words; None if there is none."""
+    tolerance = torch.finfo(network.model_copy.dtype).eps ** 0.5
+    modules = dict(network.model_copy.module.named_modules())
+    for key, values in one.items():
+        others = other.get(key)
+        if others is None or others.shape != values.shape or not bool(torch.isfinite(values).all()):
+            continue
+        # Of all values together: rounding to a few levels (quantization) may move single ones by a whole level.
+        if float((values - others).norm()) > tolerance * float(values.norm()):
+            name = key.rpartition("@")[0]
+            kind = type(modules[name]).__name__
+            return f"{name!r} ({kind})" if name != OUTPUT else f"the forward of the {kind}"
+    return None
+
+
+# The receptive field of one position
+
+
+def _fields(network: Network) -> tuple[list[Finding], str | None]:
+    """Compare the gradient of one position with its box, in a middle layer and in the last one that has a field."""
+    fields = [layer for layer in network.layers if layer.spatial and not layer.global_field]
+    narrow = [layer for layer in fields if _box_share(network, layer) <= _WIDE]
+    tried = list(dict.fromkeys((*narrow[-1:], *[one for one in fields[-1:] if _box_share(network, one) < 1.0])))
+    try:
+        wrong = next((layer for layer in tried if not _inside(network, layer)), None)
+        if wrong is None:
+            return [], None
+        low, high = 0, fields.index(wrong)
+        while low < high:  # where it begins
+            middle = (low + high) // 2
+            if _inside(network, fields[middle]):
+                low = middle + 1
+            else:
+                high = middle
+    except (PeekError, RuntimeError, ValueError):
+        return [], None
+    first = fields[high].name
+    return [Finding(_FIELD[0].format(layer=first), _FIELD[1].format(layer=first), FieldWarning)], first
+
+
+_FIELD = (
+    "receptive fields measured from {layer!r} on",
+    "From the layer {layer!r} on, units do not look where the layers' sizes and strides say: the gradient of a "
+    "position lies outside of the receptive field that follows from them. Something in the forward moves places or "
+    "mixes them (a flip, a normalization over the whole image). Receptive fields are measured there, by gradients.",
+)
+
+
+def _box_share(network: Network, layer: Layer) -> float:
+    return field_map(network, layer, measure=False).share
+
+
+def _place(layer: Layer) -> tuple[int, int]:
+    """Return a position that is not in the middle, so that a flip or a turn moves it."""
+    height, width = layer.size
+    return height // 4, width // 3
+
+
+def _inside(network: Network, layer: Layer) -> bool:
+    """Tell whether the gradient of a position lies in its receptive field."""
+    row, column = _place(layer)
+    left, top, right, bottom = field_map(network, layer, measure=False).field_box(row * layer.size[1] + column).box
+    support = gradient_support(network, layer, (row, column), probes=1)
+    rows, columns = slice(int(top), -int(-bottom // 1)), slice(int(left), -int(-right // 1))
+    total = float(support.sum())
+    return not total > 0.0 or float(support[rows, columns].sum()) >= (1.0 - _OUTSIDE) * total
+
+
+# The preprocessing
+
+
+def _preprocessing(network: Network) -> list[Finding]:
+    """Try whether a function that preprocesses images leaves each pixel in its place.
+
+    It does if it gives, of an image with its pixels in another order, the same in that order.
+    """
+    prepare: Preprocess = network.preprocess
+    if prepare.function is None:
+        return []
+    side = network.input_size
+    draws = torch.Generator().manual_seed(0)
+    image = torch.rand(1, network.channels, side, side, generator=draws, dtype=torch.float32, device="cpu")
+    order = torch.randperm(side * side, generator=draws, device="cpu")
+    image, order = image.to(network.model_copy.device), order.to(network.model_copy.device)
+
+    def shuffled(images: Tensor) -> Tensor:
+        return images.flatten(2)[:, :, order].reshape(images.shape)
+
+    try:
+        with torch.no_grad():
+            plain, moved = prepare(image), prepare(shuffled(image))
+    except Exception:
+        return []
+    if plain.shape[-2:] == image.shape[-2:]:
+        difference = float((shuffled(plain) - moved).norm())
+        if difference <= 1e-3 * float(moved.norm()):
+            return []
+    return [Finding(*_PREPROCESS, PreprocessWarning)]
+
+
+_PREPROCESS = (
+    "preprocessing that moves or mixes pixels",
+    "preprocess= moves or mixes pixels: given an image whose pixels are in another order, it does not give the same in "
+    "that order. Boxes and crops are those of its result, which are beside the thing in the image. Give a function "
+    "that converts each pixel by itself (a Preprocess(mean, std)), and what resizes or crops to the dataset.",
+)

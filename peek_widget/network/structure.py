@@ -1,0 +1,90 @@
+"""The structural copy of a model: ``copy.deepcopy`` with a memo that maps each parameter to one on the same storage."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from peek_widget.errors import ModelError
+from peek_widget.network.hidden import hidden_modules, rebind
+from peek_widget.network.hooks import HOOK_TABLES, is_torchs
+from peek_widget.network.nested import tensors_in
+from peek_widget.network.preactivation import storage_of
+from peek_widget.network.wrappers import inside, unwrapped
+
+__all__ = ["copy_structure"]
+
+
+def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
+    """Return the tensors that a module has as plain attributes (old weight_norm), besides parameters and buffers."""
+    return tensors_in({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
+
+
+def _normal(tensor: Tensor) -> Tensor:
+    """Return a tensor on the same storage; a clone of one made in inference mode, which can take part in no graph."""
+    return tensor.data.clone() if tensor.is_inference() else tensor.data
+
+
+@torch.inference_mode(False)
+def copy_structure(model: nn.Module, memo: dict[int, Any]) -> tuple[nn.Module, list[nn.Module]]:
+    """Return a structural copy that shares the weights and has none of the user's own hooks.
+
+    And copies of the modules that it holds without registering them.
+
+    Args:
+        model: the user's model.
+        memo: of ``copy.deepcopy``; it gets, by the id of each of the user's modules, ours.
+
+    Raises:
+        ModelError: if it can't be copied, or copies its parameters in a way of its own.
+    """
+    weights = {storage_of(parameter) for parameter in model.parameters()}
+    keep: list[Any] = []  # the memo goes by id: nothing in it may be collected before the copy is made
+    roots = (model, *hidden_modules(model))
+    for module in [one for root in roots for one in root.modules()]:
+        for value in _own_tensors(module):
+            # Views of a weight follow it; into anything else the forward may write.
+            follows = storage_of(value) in weights
+            memo[id(value)] = _normal(value.detach()) if follows else value.detach().clone()
+        for table in HOOK_TABLES:
+            hooks = vars(module).get(table)
+            if hooks:
+                # The user's own hooks come later; those of torch (weight_norm, pruning) are part of the forward.
+                ours = {k: h for k, h in hooks.items() if is_torchs(h)}
+                memo[id(hooks)] = (
+                    type(hooks)() if not ours else OrderedDict((k, copy.deepcopy(h, memo)) for k, h in ours.items())
+                )
+                keep.append(memo[id(hooks)])
+    for buffer in [one for root in roots for one in root.buffers()]:
+        memo[id(buffer)] = buffer.detach().clone()
+    for parameter in [one for root in roots for one in root.parameters()]:
+        # .data and not .detach(): the latter shares the version counter, and an optimizer's step on the original would
+        # then make our backward fail.
+        memo[id(parameter)] = nn.Parameter(_normal(parameter), requires_grad=False)
+    try:
+        # The innermost wrapper first, because the modules around it are copied with it.
+        for module in reversed(list(model.modules())):
+            if inside(module) is not None:
+                memo[id(module)] = copy.deepcopy(unwrapped(module), memo)
+        model_copy, *hidden = [copy.deepcopy(root, memo) for root in roots]
+        rebind(model, memo)
+    except Exception as error:
+        raise ModelError(
+            f"A {type(model).__name__} can't be copied ({type(error).__name__}: {error}), and only a copy is ever "
+            "run, so that yours stays untouched: take out of it what copy.deepcopy can't copy (an open file, a lock)."
+        ) from error
+    pairs = list(zip(model.parameters(), model_copy.parameters(), strict=True))
+    if any(
+        mine.requires_grad or (mine.data_ptr() != theirs.data_ptr() and not theirs.is_inference())
+        for theirs, mine in pairs
+    ):
+        raise ModelError(
+            f"A {type(model).__name__} copies its parameters in a way of its own, so the picture would not follow "
+            "the model: give a plain torch.nn.Module."
+        )
+    return model_copy, hidden

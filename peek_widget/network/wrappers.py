@@ -1,0 +1,48 @@
+"""Modules that only wrap another, and are left out of names: ``nn.DataParallel``, ``torch.compile``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+__all__ = ["inside", "names_without", "unwrapped"]
+
+
+def inside(module: nn.Module) -> str | None:
+    """Return the attribute under which a wrapper has the module that it wraps; None for any other module."""
+    if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return "module"
+    # Importing the class itself would take a second.
+    compiled = type(module).__name__ == "OptimizedModule" and type(module).__module__.startswith("torch._dynamo")
+    return "_orig_mod" if compiled else None
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the module inside all wrappers around it; anything else as it is."""
+    while isinstance(model, nn.Module) and (within := inside(model)) is not None:
+        model = model.get_submodule(within)
+    return model
+
+
+def names_without(model: nn.Module) -> tuple[dict[str, str], dict[nn.Module, str]]:
+    """Return of each name in ``model.named_modules()``, and of each module, the name that it has without wrappers."""
+    names: dict[str, str] = {}
+    modules: dict[nn.Module, str] = {}
+
+    def walk(module: nn.Module, theirs: str, ours: str, above: tuple[nn.Module, ...]) -> None:
+        names[theirs] = ours
+        modules.setdefault(module, ours)
+        within = inside(module)
+        for name, child in module.named_children():
+            if any(child is one for one in above):
+                continue
+            walk(
+                child,
+                f"{theirs}.{name}" if theirs else name,
+                ours if name == within else f"{ours}.{name}" if ours else name,
+                (*above, child),
+            )
+
+    walk(model, "", "", (model,))
+    return names, modules

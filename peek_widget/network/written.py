@@ -1,0 +1,136 @@
+"""What a forward writes into its own modules: put back before every forward, so that each begins as the user's would.
+
+Spectral norm by hand improves its estimate in every forward, observers of quantization-aware training widen their
+range, others count their calls. A copy that went on from forward to forward would drift away from the user's model, and
+give other numbers for the same image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from peek_widget.network.preactivation import storage_of
+
+__all__ = ["Written", "changed_parameters", "find_written", "marks_of"]
+
+_PLAIN = (int, float, bool, str, type(None))
+_TORCHS = ("_parameters", "_buffers", "_modules", "training")
+
+Pairs = Sequence[tuple[nn.Module, nn.Module]]
+"""The user's modules, each with ours."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A tensor or number of a module that the forward writes.
+
+    Attributes:
+        theirs: the user's module.
+        ours: its copy.
+        name: name of the attribute.
+        table: ``"_buffers"``, ``"_parameters"``, or ``""`` for a plain attribute.
+        in_place: whether the tensor itself is written to, and not replaced by another.
+    """
+
+    theirs: nn.Module
+    ours: nn.Module
+    name: str
+    table: str = ""
+    in_place: bool = True
+
+    def put_back(self) -> None:
+        """Give our module the value that the user's has now."""
+        theirs = vars(self.theirs)[self.table] if self.table else vars(self.theirs)
+        ours = vars(self.ours)[self.table] if self.table else vars(self.ours)
+        if self.name not in theirs:
+            ours.pop(self.name, None)
+            return
+        value, mine = theirs[self.name], ours.get(self.name)
+        if isinstance(value, Tensor):
+            value = value.detach()
+            if isinstance(mine, Tensor):
+                value = value.to(mine.device)
+            value = value.clone() if self.in_place else value
+            if self.table == "_parameters" and mine is not None:
+                mine.data = value
+                return
+        ours[self.name] = value
+
+
+_Mark = tuple[Any, int, int]
+
+
+def marks_of(pairs: Pairs) -> dict[tuple[int, str, str], _Mark]:
+    """Note the tensors and numbers of our modules as they are now, for :func:`find_written`."""
+    found: dict[tuple[int, str, str], _Mark] = {}
+    for number, (_, ours) in enumerate(pairs):
+        for name, value in vars(ours).items():
+            if name not in _TORCHS and isinstance(value, (Tensor, *_PLAIN)):
+                found[number, "", name] = _mark(value)
+        for name, value in ours._buffers.items():
+            if value is not None:
+                found[number, "_buffers", name] = _mark(value)
+    return found
+
+
+def find_written(pairs: Pairs, before: dict[tuple[int, str, str], _Mark]) -> list[Written]:
+    """Return what has been written into our modules since :func:`marks_of`."""
+    now = marks_of(pairs)
+    found = []
+    differing = _differing(pairs)
+    for key in dict.fromkeys((*before, *now)):
+        number, table, name = key
+        was, new = before.get(key), now.get(key)
+        if was is not None and new is not None and _equal(was, new) and key not in differing:
+            continue
+        theirs, ours = pairs[number]
+        replaced = was is None or new is None or was[0] is not new[0]
+        found.append(Written(theirs, ours, name, table, in_place=table == "_buffers" or not replaced))
+    return found
+
+
+def _differing(pairs: Pairs) -> set[tuple[int, str, str]]:
+    """Return which of our tensors have other values than the user's: not all that writes into one is counted."""
+    found = set()
+    for number, (theirs, ours) in enumerate(pairs):
+        for table, mine, original in (("", vars(ours), vars(theirs)), ("_buffers", ours._buffers, theirs._buffers)):
+            for name, value in mine.items():
+                other = original.get(name)
+                if not isinstance(value, Tensor) or not isinstance(other, Tensor) or value.device != other.device:
+                    continue
+                if value.shape != other.shape or not torch.equal(value.detach(), other.detach()):
+                    found.add((number, table, name))
+    return found
+
+
+def _mark(value: Any) -> _Mark:
+    if not isinstance(value, Tensor):
+        return value, 0, 0
+    return value, 0 if value.is_inference() else value._version, storage_of(value)
+
+
+def _equal(one: _Mark, other: _Mark) -> bool:
+    same = one[0] is other[0] if isinstance(one[0], Tensor) or isinstance(other[0], Tensor) else one[0] == other[0]
+    return same and one[1:] == other[1:]
+
+
+def changed_parameters(pairs: Pairs) -> list[Written]:
+    """Return the parameters of ours whose values are no longer the user's; all others share their memory again."""
+    found = []
+    for theirs, ours in pairs:
+        for name, parameter in theirs._parameters.items():
+            mine = ours._parameters.get(name)
+            if parameter is None or mine is None or mine.data_ptr() == parameter.data_ptr():
+                continue
+            if parameter.is_inference():
+                continue  # ours is a clone
+            if mine.device == parameter.device and torch.equal(mine.data, parameter.data):
+                mine.data = parameter.data
+            elif mine.device == parameter.device:
+                found.append(Written(theirs, ours, name, "_parameters"))
+    return found
