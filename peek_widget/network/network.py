@@ -373,9 +373,16 @@ def _with_findings(network: Network, known: Findings | None) -> Network:
     others = [one for one in findings.all if not one.of_hook]
     findings = replace(findings, all=(*of_hooks, *others))
     first = next((layer.index for layer in network.layers if layer.name == findings.measured_from), len(network.layers))
-    whole = {"global_field": True, "receptive_field": (network.input_size, network.input_size)}
-    layers = tuple(replace(one, **whole) if one.index >= first and one.spatial else one for one in network.layers)
-    return replace(network, findings=findings, layers=layers)
+    layers = [_measured(one, network.input_size) if one.index >= first else one for one in network.layers]
+    return replace(network, findings=findings, layers=tuple(layers))
+
+
+def _measured(layer: Layer, side: int) -> Layer:
+    """Return a layer of whose fields nothing is known but what is measured at each position."""
+    if not layer.spatial or layer.traced is None:
+        return layer
+    traced = replace(layer.traced, rows=None, columns=None, moved="the forward")
+    return replace(layer, global_field=True, receptive_field=(side, side), traced=traced)
 
 
 def _read(

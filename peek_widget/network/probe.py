@@ -33,13 +33,13 @@ from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
 from peek_widget.network.network import Layer, Network
 from peek_widget.network.preprocess import Preprocess
 from peek_widget.network.receptive_field.effective import noise
-from peek_widget.network.receptive_field.field_map import field_map, gradient_support
+from peek_widget.network.receptive_field.field_map import field_map, share_inside
 
 __all__ = ["enabled", "probe"]
 
 _SIDE = 128  # pixels of the images that are given alone and in a batch, where the model takes that size
 _SAMPLE = 4096  # values of each module's output that are compared for an image
-_OUTSIDE = 1e-3  # share of the gradient that may lie outside of a receptive field, by rounding
+_OUTSIDE = 1e-3  # share of the gradient that may lie outside of an exact receptive field, by rounding
 _WIDE = 0.5  # share of the image above which a layer's field says little about where it is
 
 _lock = threading.Lock()
@@ -205,24 +205,25 @@ def _difference(network: Network, one: dict[str, Tensor], other: dict[str, Tenso
 
 
 def _fields(network: Network) -> tuple[list[Finding], str | None]:
-    """Compare the gradient of one position with its box, in a middle layer and in the last one that has a field."""
-    fields = [layer for layer in network.layers if layer.spatial and not layer.global_field]
-    narrow = [layer for layer in fields if _box_share(network, layer) <= _WIDE]
-    tried = list(dict.fromkeys((*narrow[-1:], *[one for one in fields[-1:] if _box_share(network, one) < 1.0])))
+    """Compare the gradient of one position with its box, in a middle layer and in the last whose field is exact."""
+    maps = {layer: field_map(network, layer, measure=False) for layer in network.layers if layer.spatial}
+    exact = [layer for layer, fields in maps.items() if fields.kind == "exact"]
+    narrow = [layer for layer in exact if maps[layer].share <= _WIDE]
+    tried = dict.fromkeys((*narrow[-1:], *[layer for layer in exact[-1:] if maps[layer].share < 1.0]))
     try:
         wrong = next((layer for layer in tried if not _inside(network, layer)), None)
         if wrong is None:
             return [], None
-        low, high = 0, fields.index(wrong)
+        low, high = 0, exact.index(wrong)
         while low < high:  # where it begins
             middle = (low + high) // 2
-            if _inside(network, fields[middle]):
+            if _inside(network, exact[middle]):
                 low = middle + 1
             else:
                 high = middle
     except (PeekError, RuntimeError, ValueError):
         return [], None
-    first = fields[high].name
+    first = exact[high].name
     return [Finding(_FIELD[0].format(layer=first), _FIELD[1].format(layer=first), FieldWarning)], first
 
 
@@ -234,24 +235,9 @@ _FIELD = (
 )
 
 
-def _box_share(network: Network, layer: Layer) -> float:
-    return field_map(network, layer, measure=False).share
-
-
-def _place(layer: Layer) -> tuple[int, int]:
-    """Return a position that is not in the middle, so that a flip or a turn moves it."""
-    height, width = layer.size
-    return height // 4, width // 3
-
-
 def _inside(network: Network, layer: Layer) -> bool:
-    """Tell whether the gradient of a position lies in its receptive field."""
-    row, column = _place(layer)
-    left, top, right, bottom = field_map(network, layer, measure=False).field_box(row * layer.size[1] + column).box
-    support = gradient_support(network, layer, (row, column), probes=1)
-    rows, columns = slice(int(top), -int(-bottom // 1)), slice(int(left), -int(-right // 1))
-    total = float(support.sum())
-    return not total > 0.0 or float(support[rows, columns].sum()) >= (1.0 - _OUTSIDE) * total
+    """Tell whether the gradient of a position lies in its receptive field; also where there is none."""
+    return not share_inside(network, layer) < 1.0 - _OUTSIDE
 
 
 # The preprocessing
