@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from peek_widget.errors import ModelError
+from peek_widget.network.draws import OwnDraws
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "PreprocessFunction", "find_preprocess"]
 
@@ -78,7 +79,8 @@ class Preprocess:
     def __call__(self, images: Tensor) -> Tensor:
         """Convert images ``[N, C, H, W]`` in [0, 1] to the network's input, of the same shape."""
         if self.function is not None:
-            return self.function(images)
+            with OwnDraws(0):  # one that adds noise adds the same again, and leaves the caller's random state alone
+                return self.function(images)
         if self.channels == "BGR":
             images = images.flip(1)
         if self.scale != 1.0:
