@@ -148,9 +148,10 @@ class Evaluator:
                     activations[member] = value.detach()
                     total = total + value
                 if not total.requires_grad:
-                    raise AscentError(_ZERO_GRADIENT.format(objective=self._objectives[members[0]]))
+                    raise self._zero_gradient(members[0])
                 total.backward()
-        assert leaf.grad is not None
+        if leaf.grad is None:
+            raise self._zero_gradient(0)
         self._check(leaf.grad, activations, step)
         return Evaluation(leaf.detach(), leaf.grad, activations, tuple(terms), windows)
 
@@ -198,8 +199,27 @@ class Evaluator:
         if step == 0:
             still = (flat == 0).all(1).cpu()
             if bool(still.any()):
-                raise AscentError(_ZERO_GRADIENT.format(objective=self._objectives[int(still.nonzero()[0])]))
+                raise self._zero_gradient(int(still.nonzero()[0]))
 
+    def _zero_gradient(self, member: int) -> AscentError:
+        """Return why an objective has no gradient: what cuts it in the forward, or that its unit is dead."""
+        objective = self._objectives[member]
+        cut = next(
+            (one for one in map(self._network.layer, objective.layers) if one.cuts or not one.differentiable), None
+        )
+        if cut is None:
+            return AscentError(_ZERO_GRADIENT.format(objective=objective))
+        what = " and ".join(cut.cuts) or "a function without gradients"
+        shown = f"layer {cut.name!r}" if cut.name else "output"
+        part = f"the {shown} has none" if not cut.differentiable else f"a part of the {shown} has none"
+        return AscentError(_CUT_GRADIENT.format(objective=objective, what=what, part=part))
+
+
+_CUT_GRADIENT = (
+    "{objective!r} has no gradient: the model's forward cuts it with {what}, so that {part}, and the picture can't be "
+    "changed towards the unit. Take that out of the forward (to keep weights as they are, model.requires_grad_(False) is "
+    "enough), or choose a layer before it."
+)
 
 _ZERO_GRADIENT = (
     "At the start nothing that can be changed in the picture changes {objective!r}: its gradient is zero everywhere. "

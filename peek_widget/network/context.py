@@ -1,4 +1,4 @@
-"""Isolate calls of the model from the caller's ``torch.autocast`` and ``torch.inference_mode``."""
+"""The contexts that a model is called in: the caller's are left out, and every function call is seen."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+from peek_widget.network.checkpointing import no_checkpoints
 from peek_widget.network.nested import map_tensors
 
-__all__ = ["call", "full_precision", "undisturbed"]
+__all__ = ["Calls", "call", "full_precision", "undisturbed"]
 
 
 @contextlib.contextmanager
@@ -29,6 +31,26 @@ def undisturbed(device: torch.device) -> Iterator[None]:
     """Turn both the caller's ``torch.autocast`` and ``torch.inference_mode`` off."""
     with torch.inference_mode(False), full_precision(device):
         yield
+
+
+class Calls(TorchFunctionMode):
+    """Base class of the modes that a forward is run in: they see every torch function that it calls.
+
+    No block is checkpointed in it. It is made right before it is entered.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inference = torch.is_inference_mode_enabled()
+        self._checkpoints = no_checkpoints()
+
+    def __enter__(self) -> Calls:
+        self._checkpoints.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        self._checkpoints.__exit__(None, None, None)
 
 
 def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], inference: bool) -> Any:

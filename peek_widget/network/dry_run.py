@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from peek_widget.errors import ModelError
-from peek_widget.network.context import call
+from peek_widget.network.context import Calls, call
+from peek_widget.network.gradients import GradientTracker, call_with_graph
 from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import ActivationTracker
 from peek_widget.network.receptive_field.tracer import FieldTracer
@@ -50,8 +49,8 @@ class Seen:
     key: str | None = None
 
 
-class DryRun(TorchFunctionMode):
-    """A mode around one forward that records receptive fields and ReLU calls, and fills in what was :class:`Seen`.
+class DryRun(Calls):
+    """A mode around one forward that records receptive fields, ReLU calls and cut gradients, and fills in what was :class:`Seen`.
 
     Args:
         image: the network's input.
@@ -63,9 +62,9 @@ class DryRun(TorchFunctionMode):
         super().__init__()
         self.fields = FieldTracer(image)
         self.activations = ActivationTracker()
+        self.gradients = GradientTracker(image)
         self._seen = seen
         self._kind = type(original).__name__
-        self._inference = torch.is_inference_mode_enabled()
         self._theirs = {id(one): name for name, one in (*original.named_parameters(), *original.named_buffers())}
 
     def __torch_function__(
@@ -73,16 +72,22 @@ class DryRun(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        for tensor in tensors_in([args, kwargs]):
+        given = list(tensors_in([args, kwargs]))
+        for tensor in given:
             if id(tensor) in self._theirs:
                 raise RefusalError(_TIED.format(kind=self._kind, name=self._theirs[id(tensor)]))
         if "conv" in name:
             output = self._convolve(func, args, kwargs)
         else:
             self._look(name, args, kwargs)
-            output = call(func, args, kwargs, self._inference)
+            # A buffer that something is written into stays without a graph.
+            writes = name == "__setitem__" or (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
+            depending = any(self.fields.of(tensor) is not None for tensor in given)
+            depending = depending and (not writes or given[0].requires_grad)
+            output = (call_with_graph if depending else _call)(func, args, kwargs)
         self.activations.called(func, args, kwargs, output)
         self.fields.called(func, args, kwargs, output)
+        self.gradients.called(func, args, kwargs, output)
         return output
 
     def _convolve(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -95,7 +100,7 @@ class DryRun(TorchFunctionMode):
                 # torch would take the image for one volume of a single channel.
                 raise RefusalError(_VOLUMES.format(kind=self._kind))
         try:
-            output = call(func, args, kwargs, self._inference)
+            output = call_with_graph(func, args, kwargs) if known else _call(func, args, kwargs)
         except RuntimeError:
             if known and image.ndim == weight.ndim:
                 groups = kwargs.get("groups", args[6] if len(args) > 6 else 1)
@@ -116,6 +121,10 @@ class DryRun(TorchFunctionMode):
             self._seen.key = args[1]
             if name == "__getitem__":  # torch would say the same, and warn that it will say something else one day
                 raise TypeError("new(): invalid data type 'str'")
+
+
+def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return call(func, args, kwargs, inference=False)
 
 
 _TIED = (

@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
-from peek_widget.network.context import call
+from peek_widget.network.context import Calls, call
 from peek_widget.network.convolution import conv2d
 from peek_widget.network.nested import map_tensors, tensors_in
 from peek_widget.network.preactivation import PreActivation, is_carrier, is_squashing, storage_of
@@ -35,7 +34,7 @@ class _Bypassed:
     owned: bool
 
 
-class ForwardMode(TorchFunctionMode):
+class ForwardMode(Calls):
     """A mode to run a forward in, which knows of each layer asked for what went into its last ReLUs and softmaxes.
 
     A unit whose output has been rectified has exactly zero gradient at most starts, so it is drawn by its
@@ -69,7 +68,6 @@ class ForwardMode(TorchFunctionMode):
         self._skip, self._bypass = last - real, last & real
         self._waiting = [one.last for one in wanted]
         self._bypassed: dict[int, _Bypassed] = {}
-        self._inference = torch.is_inference_mode_enabled()
 
     def before(self, tensor: Tensor) -> Tensor:
         """Return the value of ``tensor`` before its last ReLUs and softmaxes; itself where there are none."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.dry_run import BadPreprocessError, DryRun, NothingReturnedError, Seen
 from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
+from peek_widget.network.nested import map_tensors, tensors_in
 from peek_widget.network.padding import only_pads
 from peek_widget.network.preactivation import PreActivation
 from peek_widget.network.preprocess import Preprocess
@@ -52,6 +53,9 @@ class Layer:
         index: number of the layer in call order, from 0.
         call: number of the module's call in one forward, from 1.
         global_field: whether every unit depends on the whole image, whatever its size, or on an unknown part of it.
+        differentiable: whether a gradient reaches the image from it. Where none does, its units can't be drawn.
+        cuts: what in the forward cuts gradients between the image and some part of the layer, e.g.
+            ``"torch.no_grad()"``, ``"detach()"``.
         output: name of the module output that the layer is, or is a part of (``name`` without the token).
         layout: how that output is brought to ``[N, C, H, W]``.
         preactivation: which ReLU calls of the forward that output comes from.
@@ -74,6 +78,8 @@ class Layer:
     layout: Layout = field(default=Layout((0, 1)), repr=False, compare=False)
     preactivation: PreActivation = field(default=PreActivation(), repr=False, compare=False)
     traced: Field | None = field(default=None, repr=False, compare=False)
+    differentiable: bool = True
+    cuts: tuple[str, ...] = ()
 
     @property
     def spatial(self) -> bool:
@@ -94,6 +100,7 @@ class _Output:
         call: number of the module's call, from 1.
         preactivation: which ReLU calls it comes from.
         composite: whether the module has children or parameters; a bare activation or pooling has neither.
+        differentiable, cuts: see :class:`Layer`.
     """
 
     name: str
@@ -104,6 +111,8 @@ class _Output:
     call: int
     preactivation: PreActivation
     composite: bool
+    differentiable: bool
+    cuts: tuple[str, ...]
 
 
 @torch.enable_grad()
@@ -208,6 +217,7 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
             made.setdefault(value.grad_fn, padded[full_name])
             return
         made[value.grad_fn] = full_name
+        differentiable, cuts = run.gradients.of(value)
         outputs.append(
             _Output(
                 full_name,
@@ -218,6 +228,8 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
                 call,
                 run.activations.of(value),
                 any(True for _ in module.children()) or any(True for _ in module.parameters(recurse=False)),
+                differentiable,
+                tuple(sorted(cuts)),
             )
         )
 
@@ -227,7 +239,16 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
     finally:
         for handle in handles:
             handle.remove()
+        for module in names:
+            _forget_graph(module)
     return outputs, padded
+
+
+def _forget_graph(module: nn.Module) -> None:
+    """Detach what a module has kept of a forward in its attributes, which the next one may go on with."""
+    for name, value in list(vars(module).items()):
+        if any(tensor.grad_fn is not None for tensor in tensors_in(value)):
+            vars(module)[name] = map_tensors(value, Tensor.detach)
 
 
 def _list_layers(outputs: list[_Output], final: _Output, size: int, rectifiers: set[int]) -> list[Layer]:
@@ -295,6 +316,8 @@ def _layer(
         layout=layout,
         preactivation=output.preactivation,
         traced=field if mapped else None,
+        differentiable=output.differentiable,
+        cuts=output.cuts,
     )
 
 
@@ -327,4 +350,4 @@ def _repeats(made_by: Any, primary: Container[Any]) -> bool:
 
 
 def _kind(node: Any) -> str:
-    return node.name().split("Backward")[0]
+    return "" if node is None else node.name().split("Backward")[0]
