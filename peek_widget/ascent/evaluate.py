@@ -217,8 +217,8 @@ class Evaluator:
 
 _CUT_GRADIENT = (
     "{objective!r} has no gradient: the model's forward cuts it with {what}, so that {part}, and the picture can't be "
-    "changed towards the unit. Take that out of the forward (to keep weights as they are, model.requires_grad_(False) is "
-    "enough), or choose a layer before it."
+    "changed towards the unit. Take that out of the forward (to keep weights as they are, model.requires_grad_(False) "
+    "is enough), or choose a layer before it."
 )
 
 _ZERO_GRADIENT = (

@@ -24,8 +24,8 @@ def no_checkpoints() -> Iterator[None]:
     """Let ``torch.utils.checkpoint`` call its function directly, in this thread, as if it were not there.
 
     A checkpointed block is run a second time when gradients are taken, outside of the modes in which a forward is run
-    here: it would not leave out the ReLUs that the first run left out, and the gradient would be another one than that of
-    the value. Within the block torch's default (reentrant) one also gives no gradient to a layer.
+    here: it would not leave out the ReLUs that the first run left out, and the gradient would be another one than
+    that of the value. Within the block torch's default (reentrant) one also gives no gradient to a layer.
 
     torch has no switch for it. Two of its functions are replaced while any thread is in here; in all other threads the
     replacements do what torch's own do.

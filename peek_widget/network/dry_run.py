@@ -50,12 +50,12 @@ class Seen:
 
 
 class DryRun(Calls):
-    """A mode around one forward that records receptive fields, ReLU calls and cut gradients, and fills in what was :class:`Seen`.
+    """A mode around one forward that records receptive fields, ReLU calls and cut gradients.
 
     Args:
         image: the network's input.
         original: the user's model, no tensor of which may be used.
-        seen: filled in.
+        seen: filled in with what was met.
     """
 
     def __init__(self, image: Tensor, original: nn.Module, seen: Seen) -> None:
