@@ -1,7 +1,7 @@
 """Cost of a contact sheet, compared with single units and with torch-lucent 0.1.8, and with one worker and two.
 
     pip install -e ".[bench,sheet]"
-    python benchmarks/sheet.py [--rows a,b,c,d] [--rounds 5] [--steps 48] [--units 16]
+    python benchmarks/sheet.py [--rows a,b,c,d,e] [--rounds 5] [--steps 48] [--units 16]
 
 SqueezeNet 1.0 with its ImageNet weights (PEEK_SHARED or ../shared), one CPU thread.
 
@@ -16,6 +16,8 @@ c  Units per second of a ProcessPoolExecutor with one worker and with two, by wa
    batch; how often the model was sent, and its bytes; and the time that the caller needs for a unit (checking, saving),
    which limits the rate of any number of workers.
 d  Where the time goes: drawing, measuring and encoding, saving in a store.
+e  CPU seconds for the preview of a unit of EfficientNet-Lite0's last convolution, with PNG and activation; and for all of
+   its 1,280 units on two cores.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import engine
-from peek_widget import Recipe, contact_sheet, render
+from peek_widget import Recipe, contact_sheet, render, zoo
 from peek_widget.ascent import unit_objective
 from peek_widget.network import read
 from peek_widget.sheet.batches import draw, finish, plan
@@ -208,16 +210,31 @@ def row_d(options: argparse.Namespace) -> None:
         )
 
 
+def row_e(options: argparse.Namespace) -> None:
+    print("\n(e) CPU seconds for the preview of a unit of EfficientNet-Lite0's head, peek")
+    clock = engine.Clock("cpu", 1)
+    network = read(zoo.efficientnet_lite0())
+    warm_up, *batches = plan(network, "head", "peek", range(4 * (options.rounds + 1)), draft=True)
+    finish(draw(network, warm_up, fingerprint="0" * 16))
+    seconds = []
+    for batch in batches:
+        seconds.append(clock.timed(lambda b=batch: finish(draw(network, b, fingerprint="0" * 16))) / len(batch.units))
+    channels = network.layer("head").channels
+    each = statistics.median(seconds)
+    print(f"{warm_up.steps} steps: median {each:.3f} ({min(seconds):.3f} to {max(seconds):.3f})")
+    print(f"all {channels} units, each of two cores: {channels * each / 2:.0f} s")
+
+
 def load() -> str:
     return " ".join(f"{value:.1f}" for value in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
 
 
-ROWS = {"a": row_a, "b": row_b, "c": row_c, "d": row_d}
+ROWS = {"a": row_a, "b": row_b, "c": row_c, "d": row_d, "e": row_e}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default="a,b,c,d", help="rows to run, e.g. a,c")
+    parser.add_argument("--rows", default="a,b,c,d,e", help="rows to run, e.g. a,c")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=48)
     parser.add_argument("--units", type=int, default=16)

@@ -54,9 +54,9 @@ class Rate:
 
     def __init__(self, window: float) -> None:
         self._window = window
-        self._samples: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, float]] = deque()
 
-    def add(self, now: float, count: int) -> None:
+    def add(self, now: float, count: float) -> None:
         """Record that ``count`` items were done at ``now`` (in seconds of a monotonic clock)."""
         self._samples.append((now, count))
         while now - self._samples[0][0] > self._window:
@@ -66,7 +66,7 @@ class Rate:
         """Forget all samples, e.g. after a pause."""
         self._samples.clear()
 
-    def time_left(self, items: int, *, at_least: float = 0.0) -> float | None:
+    def time_left(self, items: float, *, at_least: float = 0.0) -> float | None:
         """Estimate the seconds that further items will take; None while the rate is unknown.
 
         Args:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-import torch
-
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, check_size
@@ -113,7 +111,9 @@ class Geometry:
         side = network.input_size if fixed else min(limit, around + margin)
         self._checked(objective, ViewGeometry(side, "field"))
         middle = []
-        for axis, positions in enumerate(self._map_size(layer.name, side)):
+        found = network.map_size(layer.name, side)
+        assert found is not None
+        for axis, positions in enumerate(found):
             pixel = layer.start[axis] + (positions - 1) // 2 * layer.stride[axis]
             middle.append((2.0 * pixel + 1.0) / side - 1.0)
         return ViewGeometry(side, "field", side / min(shown, side), (middle[0], middle[1]))
@@ -188,13 +188,6 @@ class Geometry:
         """Return the share of the padded picture's side that is visible under the largest shift."""
         recipe = self._recipe
         return 1.0 + 2.0 * recipe.padding - 2.0 * min(recipe.at("jitter", step), recipe.padding)
-
-    def _map_size(self, name: str, side: int) -> tuple[int, int]:
-        """Return the rows and columns of a layer's map for an input of that side."""
-        probe = torch.zeros(1, self._network.channels, side, side, device=self._network.model_copy.device)
-        with torch.no_grad():
-            value = self._network.run(self._network.preprocess(probe), [name])[name]
-        return value.shape[2], value.shape[3]
 
     def _checked(self, objective: Objective, view: ViewGeometry) -> ViewGeometry:
         """Return the view; SizeError with the smallest size if the objective's layers can't be computed from it."""

@@ -126,6 +126,24 @@ class Fourier(Image):
                 one = slice(number, number + 1)
                 self.parameter[one].mul_(bands.gain(spectrum[one], limits[one])[..., None])
 
+    def render_raised(self, share: float, times: float) -> Tensor:
+        """Render the pictures as they will be when they have more contrast, all frequencies raised by one factor.
+
+        Args:
+            share: energy of all bands together in a picture with less, as a share of that of photographs.
+            times: largest energy of a band then, in multiples of photographs', see :meth:`cap_contrast`.
+
+        Returns:
+            ``[N, C, S, S]`` in [0, 1], without a graph.
+        """
+        with torch.no_grad():
+            bands, spectrum = self._bands(), self._spectrum()
+            found = bands.energies(spectrum)[..., :-1].sum(dim=(1, 2))
+            factor = (share * bands.natural[..., :-1].sum() / found.clamp(min=1e-12)).clamp(min=1.0).sqrt()
+            spectrum = spectrum * factor.view(-1, 1, 1, 1)
+            spectrum = spectrum * bands.gain(spectrum, times * bands.natural)
+            return self._shown(torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho"))
+
     def _spectrum(self) -> Tensor:
         """Return the spectrum of the values before the color matrix and the sigmoid."""
         return torch.view_as_complex(self.parameter.detach()) * self._scale / 4.0
@@ -162,7 +180,10 @@ class Fourier(Image):
 
     def _render(self, chosen: slice) -> Tensor:
         spectrum = torch.view_as_complex(self.parameter[chosen]) * self._scale[chosen]
-        values = torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho") / 4.0
+        return self._shown(torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho") / 4.0)
+
+    def _shown(self, values: Tensor) -> Tensor:
+        """Return the pictures of values before the color matrix and the sigmoid."""
         if self._color is not None:
             values = torch.einsum("nchw,dc->ndhw", values, self._color)
         return torch.sigmoid(values)

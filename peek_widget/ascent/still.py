@@ -36,7 +36,7 @@ from peek_widget.errors import PeekError
 from peek_widget.network import Layer, Network
 from peek_widget.network.context import undisturbed
 
-__all__ = ["STILL_VIEW", "ShownPicture", "StillActivation", "run_still", "still_activation"]
+__all__ = ["STILL_VIEW", "ShownPicture", "StillActivation", "resized", "run_still", "still_activation"]
 
 STILL_VIEW: Tensor = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
 """Parameters of the view that changes nothing, ``[1, 4]``, see :class:`ShownPicture`."""

@@ -25,7 +25,7 @@ from peek_widget.live.run_service import RunService
 from peek_widget.live.sheet_service import SheetKey, SheetService
 from peek_widget.live.snapshot import Start, Target
 from peek_widget.live.tag_service import TagService
-from peek_widget.live.threads import thread_setter
+from peek_widget.live.threads import allowed_threads, thread_setter
 
 __all__ = ["Assembly"]
 
@@ -130,6 +130,7 @@ class Assembly:
             tags=self.tags.book.tags,
             evidence=self.examples.complete_evidence if self.examples is not None else lambda _: None,
             store=None if sheet_store is None else str(sheet_store),
+            at_once=allowed_threads(threads),
         )
         self.tags.stored = self.sheets.save_tags
 

@@ -22,7 +22,8 @@ from peek_widget.live.replica import Replica
 from peek_widget.network import Network
 from peek_widget.network.fingerprint import fingerprint
 from peek_widget.sheet import ContactSheet, Tags
-from peek_widget.sheet.batches import DRAFT_STEPS, Kind, plan
+from peek_widget.sheet.batches import Kind, plan
+from peek_widget.sheet.local import Replicas
 from peek_widget.sheet.schedule import Scheduler
 
 __all__ = ["CachedSheet", "ExplorerSheet", "SheetCache", "SheetKey"]
@@ -33,8 +34,14 @@ MOST_BYTES = 256 * 1024 * 1024
 MOST_SHEETS = 32
 """Sheets that are kept; each setting of a control may be another one."""
 
+LEAST_DETAIL = 3.0
+"""Steps of a finished picture for each of its preview below which there are no previews: little would be gained."""
+
 RATE_WINDOW = 90.0
 """Seconds over which the speed of drawing is measured."""
+
+MEASURED = 0.3
+"""Seconds over which it has to be measured before it is said."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,10 @@ class CachedSheet:
         sheet: the sheet.
         scheduler: draws it in the service's thread.
         thumbnails: by unit, whether it is a preview, and its JPEG.
-        rate: units per second, lately.
+        rate: units per second lately, while the same is drawn: previews, or finished pictures.
+        previewed: whether the rate is that of previews.
+        detail: number of steps of a finished picture for each of a preview that it begins with; None where it is drawn
+            by another recipe than the preview, or there are none.
     """
 
     number: int
@@ -100,6 +110,28 @@ class CachedSheet:
     scheduler: Scheduler
     thumbnails: dict[int, tuple[bool, bytes]] = field(default_factory=dict)
     rate: Rate = field(default_factory=lambda: Rate(RATE_WINDOW))
+    previewed: bool = False
+    detail: float | None = None
+
+    def note_pace(self, now: float) -> None:
+        """Note how much is drawn at a time; call it after each step."""
+        if self.previewed != self.scheduler.previewing:
+            self.previewed = self.scheduler.previewing
+            self.rate.clear()
+        self.rate.add(now, len(self.sheet) - self.scheduler.units_left)
+
+    def seconds_left(self) -> tuple[float | None, float | None]:
+        """Estimate the seconds until all previews are drawn, and those that the finished pictures then take.
+
+        Each is None where it is not known: a few steps have to be measured first.
+        """
+        left = self.rate.time_left(self.scheduler.units_left, at_least=MEASURED)
+        if not self.scheduler.previewing:
+            return None, left
+        each = self.rate.time_left(1, at_least=MEASURED)
+        if self.detail is None or each is None:
+            return left, None
+        return left, each * self.detail * (len(self.sheet) - len(self.sheet.done) - len(self.failed))
 
     @property
     def failed(self) -> dict[int, str]:
@@ -134,6 +166,7 @@ class SheetCache:
         network: returns the explorer's network as it is now read.
         tags: the user's tags, shared by all sheets.
         store: where sheets are saved, each in a folder of its own; None to keep them in memory only.
+        at_once: returns how many batches may be drawn at once at present.
         clock: returns seconds, monotonic.
     """
 
@@ -142,9 +175,12 @@ class SheetCache:
         network: Callable[[], Network],
         tags: Tags,
         store: str | None = None,
+        at_once: Callable[[], int] = lambda: 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._network, self._tags, self._store, self._clock = network, tags, store, clock
+        self._at_once = at_once
+        self._networks = Replicas(self.network)
         self._replica = Replica(network)
         self._lock = threading.RLock()
         self._sheets: OrderedDict[tuple[SheetKey, str], CachedSheet] = OrderedDict()
@@ -202,11 +238,15 @@ class SheetCache:
         store = None if self._store is None else f"{self._store.rstrip('/')}/{key.folder(recipe, weights)}"
         options: dict[str, Any] = {"seed": key.seed, "size": key.size, "objective": key.kind}
         sheet = ExplorerSheet(network, key.layer, recipe, store=store, tags=self._tags, **options)
-        # where all steps are hardly more than those of a preview, there is nothing to wait for
-        previews = recipe.steps > 2 * DRAFT_STEPS
-        drafts = plan(network, key.layer, recipe, draft=True, **options) if previews else []
+        drafts = plan(network, key.layer, recipe, draft=True, **options)
+        detail = recipe.steps / (drafts[0].steps or recipe.steps)
+        if detail < LEAST_DETAIL:
+            drafts = []
+        elif drafts[0].recipe != recipe:
+            detail = None
         self._numbers += 1
-        return CachedSheet(self._numbers, sheet, sheet.scheduler(self.network, drafts, clock=self._clock))
+        scheduler = sheet.scheduler(self._networks, drafts, at_once=self._at_once, clock=self._clock)
+        return CachedSheet(self._numbers, sheet, scheduler, detail=detail)
 
     def _shrink(self) -> None:
         """Forget sheets until the others fit, never the newest."""

@@ -1,7 +1,8 @@
 """The thread that draws the whole layer: the contact sheet of an explorer.
 
 It draws what the page shows: the units in view first, previews before the finished pictures, nothing while the
-sheet is closed or not visible. It has one torch thread, and rests between two steps while the main run draws.
+sheet is closed or not visible. While the main run draws it has one CPU thread and rests between two steps; else it
+draws several batches at once, each on a thread of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from peek_widget.live.sheet_cache import CachedSheet, SheetCache, SheetKey
 from peek_widget.live.sheet_thumbnails import ThumbnailFeed
 from peek_widget.live.threads import set_threads
 from peek_widget.network import Network
-from peek_widget.sheet import ContactSheet, SheetUnit, Tags
+from peek_widget.sheet import ContactSheet, Tags
 from peek_widget.sheet.schedule import POLL
 
 __all__ = ["SheetKey", "SheetService"]
@@ -87,6 +88,7 @@ class SheetService(Service[_Requests]):
         tags: the user's tags; saved in the store with the sheet.
         evidence: returns the complete evidence on a layer, None before it is complete.
         store: where sheets are saved, each in a folder of its own: a folder, or any fsspec address. None: in memory.
+        at_once: number of batches that are drawn at once, each on a thread, while the main run stands still.
         clock: returns seconds, monotonic.
     """
 
@@ -101,12 +103,15 @@ class SheetService(Service[_Requests]):
         tags: Tags | None = None,
         evidence: Callable[[str], LayerEvidence | None] = lambda _: None,
         store: str | None = None,
+        at_once: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("peek_widget.sheet", _Requests, clock=clock)
         self._front_end, self._watched, self._main_run_draws = front_end, watched, drawing
         self._evidence, self._store = evidence, store
-        self._cache = SheetCache(network, Tags() if tags is None else tags, store, clock)
+        self._cache = SheetCache(
+            network, Tags() if tags is None else tags, store, lambda: 1 if drawing() else at_once, clock
+        )
         self._key = key
 
         # from here on: used by the service's own thread only
@@ -231,7 +236,7 @@ class SheetService(Service[_Requests]):
                 self._draw(current)
             else:
                 # what is half drawn waits until the sheet is visible again
-                current.scheduler.pause()
+                self._pause(current)
         self._save_if_due(self._clock())
         self._send_report()
 
@@ -286,29 +291,28 @@ class SheetService(Service[_Requests]):
         """Make a step if it is time; otherwise keep what is half drawn and see what other processes have drawn."""
         now = self._clock()
         if not self._can_draw():
-            sheet.scheduler.pause()
+            self._pause(sheet)
             if not self._problem:
-                self._add_results(sheet, sheet.scheduler.refresh())
+                self._feed.add(one.unit for one in sheet.scheduler.refresh())
         elif now < self._wait_until or (now < self._rest_until and self._main_run_draws()):
             sheet.scheduler.heartbeat()
         else:
             self._step(sheet)
 
+    def _pause(self, sheet: CachedSheet) -> None:
+        sheet.scheduler.pause()
+        sheet.rate.clear()
+
     def _step(self, sheet: CachedSheet) -> None:
         began = self._clock()
         advance = sheet.scheduler.step()
-        self._add_results(sheet, advance.arrived)
+        self._feed.add(one.unit for one in advance.arrived)
         self._feed.add(advance.failed)
         ended = self._clock()
+        sheet.note_pace(ended)
         self._rest_until = ended + (ended - began) * (1.0 / DUTY_CYCLE - 1.0)
         if advance.waiting:
             self._wait_until = ended + POLL
-
-    def _add_results(self, sheet: CachedSheet, arrived: Iterable[SheetUnit]) -> None:
-        arrived = tuple(arrived)
-        self._feed.add(one.unit for one in arrived)
-        if any(not one.draft for one in arrived):
-            sheet.rate.add(self._clock(), len(sheet.sheet.archive.done))
 
     def _follow_view(self) -> None:
         """Draw for the new view: give up a batch that nobody sees unless it is nearly finished."""
@@ -387,12 +391,13 @@ class SheetService(Service[_Requests]):
         if done + failed >= total:
             return "done", f"{done} of {total} units drawn{end}" if failed else f"All {total} units drawn."
         text = f"{done} of {total} units drawn"
-        if drafts and done + drafts + failed < total:
+        if current.scheduler.previewing:
             text = f"Previews: {done + drafts} of {total} units"
         if not self._enabled:
             return "stopped", f"Stopped. {text}{end}"
         if not self._watched():
             return "waiting", f"Paused: not visible. {text}{end}"
-        left = current.rate.time_left(total - done - failed)
+        left, then = current.seconds_left()
         text += "" if left is None else f", {duration(left)} left"
+        text += "" if then is None else f"; the finished pictures then take {duration(then)}"
         return "running", f"{text}.{' Waiting for the main run.' if self._main_run_draws() else ''}{end[1:]}"

@@ -222,13 +222,32 @@ class Network:
 
     def runs_at(self, name: str, size: int) -> bool:
         """Tell whether the layer can be computed from a square image of that side in pixels."""
-        probe = torch.zeros(1, self.channels, size, size, device=self.model_copy.device, dtype=torch.float32)
-        try:
-            with torch.no_grad():
-                value = self.run(self.preprocess(probe), [name])[name]
-        except (PeekError, RuntimeError, ValueError):
-            return False
-        return value.numel() > 0
+        return self.map_size(name, size) is not None
+
+    def map_size(self, name: str, size: int) -> tuple[int, ...] | None:
+        """Return the size of the layer's map for a square image of that side in pixels.
+
+        Found by running the layer, once for each side.
+
+        Returns:
+            rows and columns; nothing for a vector. None if the layer can't be computed from such an image.
+        """
+        key = self.layer(name).name, size
+        if key not in self._map_sizes:
+            probe = torch.zeros(1, self.channels, size, size, device=self.model_copy.device, dtype=torch.float32)
+            try:
+                with torch.no_grad():
+                    value = self.run(self.preprocess(probe), [name])[name]
+            except (PeekError, RuntimeError, ValueError):
+                return None  # not kept: it may have been the memory that was missing
+            if value.numel() == 0:
+                return None
+            self._map_sizes[key] = tuple(value.shape[2:])
+        return self._map_sizes[key]
+
+    @functools.cached_property
+    def _map_sizes(self) -> dict[tuple[str, int], tuple[int, ...]]:
+        return {}
 
     def minimum(self, name: str) -> int:
         """Return the smallest side in pixels at which the layer can be computed, by bisection below the input size."""

@@ -16,14 +16,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, SupportsIndex, get_args
 
 import torch
+from torch import Tensor
 
 from peek_widget.ascent import Ascent, Recipe, fingerprint, unit_objective
 from peek_widget.ascent.evaluate import LARGE
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.provenance import Drawing
 from peek_widget.ascent.recipe import as_recipe
+from peek_widget.ascent.still import resized, still_activation
+from peek_widget.ascent.views import ViewGeometry
 from peek_widget.errors import AscentError, PeekError, SizeError, UnitError
-from peek_widget.evidence.measures import still_activation
 from peek_widget.network import Network
 from peek_widget.sheet.seeds import unit_seed
 from peek_widget.sheet.unit import SheetUnit, to_png
@@ -47,8 +49,15 @@ A larger batch would only be saved later; the rest of a step is a twentieth quic
 _PIXELS = 64 * 224**2
 """Pixels of views in one forward on a GPU: 64 views of 224 px."""
 
-DRAFT_STEPS, DRAFT_SIZE = 24, 128
-"""Largest number of steps, and side in pixels, of a preview."""
+DRAFT_STEPS, DRAFT_SIZE = 8, 128
+"""Smallest number of steps (twice as many of small views), and largest side in pixels, of a preview.
+
+By eight steps of ``peek`` the picture is laid out as it will be: on eight units of EfficientNet-Lite0's head previews
+and finished pictures, both of 24 px, correlated by 0.69; those of short runs of their own that were as quick (fewer or
+smaller views, larger steps) by 0.1 to 0.5."""
+
+_DRAFT_PIXELS = DRAFT_STEPS * 4 * 112**2
+"""Pixels of views that a preview's steps may take together if they are more than the smallest number."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Batch:
         size: side of the pictures in pixels, as asked for.
         objective: ``"neuron"`` or ``"channel"``; a class is its ``Logit`` either way.
         draft: whether it is the quick preview.
+        steps: number of the recipe's steps that are made; None for all of them.
         together: whether the units go through the network together, so that rounding ties each picture to the others
             of its batch. Large views on a CPU don't: a picture is then the same in any batch, to the last bit.
         wanted: units whose pictures are asked for; all, unless some are there already.
@@ -77,6 +87,7 @@ class Batch:
     size: int | None = None
     objective: Kind = "neuron"
     draft: bool = False
+    steps: int | None = None
     together: bool = True
     wanted: tuple[int, ...] = ()
 
@@ -151,29 +162,39 @@ def plan(
         raise PeekError(f"seed={seed!r}: give a whole number from 0 to {2**63 - 1}.")
     name = network.layer(layer).name
     chosen = check_units(network, name, units)
+    steps = None
     if draft:
-        recipe, size = draft_of(network, name, recipe, size, objective)
-    side = _view(network, name, recipe, size, objective)
+        recipe, size, steps = draft_of(network, name, recipe, size, objective)
+    side = _view(network, name, recipe, size, objective).side
     device = network.model_copy.device.type
     together = device != "cpu" or side < LARGE
     length = _length(device, side, recipe.n_views, together) if batch is None else _check_batch(batch, device)
     parts = [chosen[start : start + length] for start in range(0, len(chosen), length)]
     return [
-        Batch(number, name, part, recipe, int(seed), size, objective, draft, together)
+        Batch(number, name, part, recipe, int(seed), size, objective, draft, steps, together)
         for number, part in enumerate(parts)
     ]
 
 
-def draft_of(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> tuple[Recipe, int | None]:
-    """Return recipe and size of a preview: a few steps of ``peek-fast``, on a small canvas if the layer allows it."""
-    quick = Recipe.preset("peek-fast").replace(steps=min(DRAFT_STEPS, max(recipe.steps, 1)))
+def draft_of(
+    network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind
+) -> tuple[Recipe, int | None, int]:
+    """Return recipe, size and number of steps of a preview: the beginning of the finished picture's own run.
+
+    Where the recipe begins from something else than the noise of a spectrum, its first steps show nothing, and the
+    preview is the beginning of ``peek``'s run, on a small canvas if the layer allows it.
+    """
     wanted = Geometry(network, recipe, size).sides[-1]
-    small = min(wanted, DRAFT_SIZE)
-    try:
-        _view(network, layer, quick, small, kind)
-    except SizeError:
-        return quick, wanted
-    return quick, small
+    if recipe.param != "fourier" or recipe.init != "noise":
+        recipe, size = Recipe.preset("peek"), min(wanted, DRAFT_SIZE)
+        try:
+            _view(network, layer, recipe, size, kind)
+        except SizeError:
+            size = wanted
+    view = _view(network, layer, recipe, size, kind)
+    affordable = _DRAFT_PIXELS // (view.count * view.side**2)
+    steps = max(DRAFT_STEPS, min(affordable, recipe.steps // 4, 2 * DRAFT_STEPS))
+    return recipe, size, min(steps, recipe.steps)
 
 
 def check_units(network: Network, layer: str, units: Iterable[int] | None) -> tuple[int, ...]:
@@ -231,7 +252,7 @@ def draw(
                     "size=, a recipe with fewer views, or a machine with more memory. What was drawn before is kept."
                 ) from error
             if len(units) == 1:
-                yield Progress(0, batch.recipe.steps, units, failed={units[0]: str(error)})
+                yield Progress(0, batch.steps or batch.recipe.steps, units, failed={units[0]: str(error)})
                 continue
             if why is not None:
                 log.warning(
@@ -276,17 +297,20 @@ def _draw_units(
     objectives = [unit_objective(network, batch.layer, unit, batch.objective) for unit in units]
     seeds = [unit_seed(batch.seed, batch.layer, unit) for unit in units]
     run = Ascent(network, objectives, batch.recipe, seed=seeds, size=batch.size)
+    steps = run.steps if batch.steps is None else batch.steps
     while True:
         run.step()
-        if run.done:
+        if run.index >= steps:
             break
-        yield Progress(run.index, run.steps, units)
-    pictures, alpha = run.best, run.alpha
+        yield Progress(run.index, steps, units)
+    pictures, alpha = (_small(run.preview()), None) if batch.draft else (run.best, run.alpha)
     how = {
         "device": network.model_copy.device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
+    # A preview is of another size, and measured at the scale of the finished picture.
+    size = Geometry(network, batch.recipe, batch.size).sides[-1] if batch.draft else None
     finished: list[SheetUnit] = []
     failed: dict[int, str] = {}
     for number, unit in enumerate(units):
@@ -294,7 +318,7 @@ def _draw_units(
             continue
         # Rounded as it is saved, so that whoever reads the PNG measures the same.
         picture = (pictures[number] * 255.0).round() / 255.0
-        activation = still_activation(network, objectives[number], picture, batch.recipe)
+        activation = still_activation(network, objectives[number], picture, batch.recipe, size)
         if not math.isfinite(activation):
             failed[unit] = f"The finished picture of unit {unit} gives the activation {activation}."
             continue
@@ -312,16 +336,21 @@ def _draw_units(
                 how=how,
             )
         )
-    yield Progress(run.index, run.steps, units, tuple(finished), failed)
+    yield Progress(run.index, steps, units, tuple(finished), failed)
+
+
+def _small(pictures: Tensor) -> Tensor:
+    """Return pictures ``[N, C, S, S]`` resized to the side of a preview, if theirs is larger."""
+    return resized(pictures, min(pictures.shape[-1], DRAFT_SIZE))
 
 
 def _fingerprint(network: Network) -> str:
     return fingerprint(network)
 
 
-def _view(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> int:
-    """Return the side in pixels of what the network gets of each picture; the same for all units of a layer."""
-    return Geometry(network, recipe, size).view(unit_objective(network, layer, 0, kind)).side
+def _view(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> ViewGeometry:
+    """Return what the network gets of each picture; the same for all units of a layer."""
+    return Geometry(network, recipe, size).view(unit_objective(network, layer, 0, kind))
 
 
 def _length(device: str, side: int, views: int, together: bool) -> int:

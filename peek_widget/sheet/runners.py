@@ -1,4 +1,4 @@
-"""Runners that draw batches: in the calling thread, or in an executor's workers."""
+"""The runner that draws batches in an executor's workers, and the choice between it and drawing here."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import os
 import platform
 import shutil
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import torch
 
 from peek_widget._version import __version__
 from peek_widget.errors import PeekError
 from peek_widget.network import Network
-from peek_widget.sheet.batches import Batch, Progress, draw, finish, threads
+from peek_widget.sheet.batches import Batch, draw, finish, threads
+from peek_widget.sheet.local import BatchResult, ParallelRunner, Replicas, Runner
 from peek_widget.sheet.serialize import deserialize, serialize
 from peek_widget.sheet.unit import SheetUnit
 
-__all__ = ["WAIT", "BatchResult", "LocalRunner", "PoolRunner", "Runner", "make_runner"]
+__all__ = ["WAIT", "PoolRunner", "make_runner"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -36,48 +38,6 @@ IN_FLIGHT = 64
 """Number of batches that are given to an executor and not yet drawn, at most."""
 
 _TRIES = 3
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """Pictures that have come of a batch, or of a half of it.
-
-    Attributes:
-        batch: batch, as it was submitted.
-        finished: units with their pictures.
-        failed: units that can't be drawn, with a sentence why.
-        last: whether nothing more will come of this batch.
-    """
-
-    batch: Batch
-    finished: tuple[SheetUnit, ...]
-    failed: Mapping[int, str]
-    last: bool
-
-
-class Runner(Protocol):
-    """Something that draws batches."""
-
-    @property
-    def transfers(self) -> list[tuple[str, int]]:
-        """Name of each worker that the model was sent to, and number of its bytes."""
-
-    @property
-    def free(self) -> bool:
-        """Whether it takes another batch."""
-
-    @property
-    def progress(self) -> float:
-        """Fraction of the steps that are made of the batch that is being drawn; 0 where that is not known."""
-
-    def submit(self, batch: Batch) -> None:
-        """Take a batch on."""
-
-    def work(self, seconds: float) -> list[BatchResult]:
-        """Work, or wait for work, at least one step and about so many seconds; return what has come of it."""
-
-    def close(self) -> None:
-        """Give up what is not drawn yet."""
 
 
 def make_runner(
@@ -100,68 +60,14 @@ def make_runner(
         PeekError: if ``executor`` is none.
     """
     if executor is None:
-        return LocalRunner(lambda: network, fingerprint, best, count)
+        at_once = torch.get_num_threads() if count is None else count
+        return ParallelRunner(Replicas(lambda: network), fingerprint, best, count, lambda: at_once)
     if not callable(getattr(executor, "submit", None)):
         hint = " (of a Dask client: client.get_executor())" if hasattr(executor, "get_executor") else ""
         raise PeekError(
             f"executor is a {type(executor).__name__}: give a concurrent.futures.Executor{hint}, or None to draw here."
         )
     return PoolRunner(executor, network, fingerprint, best, 1 if count is None else count)
-
-
-class LocalRunner:
-    """Draws one batch at a time, in the calling thread.
-
-    Args:
-        network: gives the network to draw; called at the start of each batch.
-        fingerprint: fingerprint of the model.
-        best: highest activation of a real image by unit.
-        count: CPU threads to draw with; None for torch's own number.
-    """
-
-    transfers: list[tuple[str, int]] = []  # noqa: RUF012  # nothing is ever sent
-
-    def __init__(
-        self, network: Callable[[], Network], fingerprint: str, best: Mapping[int, float], count: int | None = None
-    ) -> None:
-        self._network, self._fingerprint, self._best, self._threads = network, fingerprint, best, count
-        self._batch: Batch | None = None
-        self._left: set[int] = set()
-        self._run: Generator[Progress] | None = None
-        self.progress: float = 0.0
-
-    @property
-    def free(self) -> bool:
-        """Whether it takes another batch."""
-        return self._run is None
-
-    def submit(self, batch: Batch) -> None:
-        """Take a batch on."""
-        self._batch, self._left, self.progress = batch, set(batch.wanted), 0.0
-        self._run = draw(self._network(), batch, fingerprint=self._fingerprint, best=self._best)
-
-    def work(self, seconds: float) -> list[BatchResult]:
-        """Make at least one step, and as many as fit in so many seconds; stop early where some units are finished."""
-        assert self._run is not None
-        assert self._batch is not None
-        until = time.monotonic() + seconds
-        with threads(self._threads):
-            for progress in self._run:
-                self.progress = progress.step / max(1, progress.steps)
-                if progress.finished or progress.failed:
-                    self._left -= {one.unit for one in progress.finished} | progress.failed.keys()
-                    if not self._left:
-                        self.close()
-                    return [BatchResult(self._batch, progress.finished, progress.failed, last=not self._left)]
-                if time.monotonic() >= until:
-                    return []
-        raise AssertionError("a batch ended with units left")
-
-    def close(self) -> None:
-        """Give up the batch."""
-        if self._run is not None:
-            self._run.close()
-        self._run = None
 
 
 # In an executor

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from peek_widget.sheet.archive import Archive
 from peek_widget.sheet.batches import Batch
 from peek_widget.sheet.leases import Leases
-from peek_widget.sheet.runners import Runner
+from peek_widget.sheet.local import Runner
 from peek_widget.sheet.unit import SheetUnit
 
 __all__ = ["POLL", "Advance", "Scheduler", "batch_key", "next_batch"]
@@ -138,8 +138,31 @@ class Scheduler:
 
     @property
     def progress(self) -> float:
-        """Fraction of the steps that are made of the batch in flight; 0 where an executor draws."""
+        """Fraction of the steps that are made of the batches in flight; 0 where an executor draws."""
         return 0.0 if self._runner is None else self._runner.progress
+
+    @property
+    def previewing(self) -> bool:
+        """Whether previews are still to be drawn."""
+        return self._left_to_preview() > 0
+
+    @property
+    def units_left(self) -> float:
+        """Number of previews that are left to draw or, after the last of them, of finished pictures.
+
+        It falls with every step: a half drawn batch counts as half as many units.
+        """
+        archive = self.archive
+        left = self._left_to_preview()
+        if not left:
+            known = {*dict(archive.done), *dict(archive.failed)}
+            left = sum(unit not in known for unit in self._owner)
+        return left - self.progress * sum(len(batch.wanted) for batch in self._in_flight)
+
+    def _left_to_preview(self) -> int:
+        archive = self.archive
+        known = {*dict(archive.done), *dict(archive.failed), *dict(archive.drafts)}
+        return sum(unit not in known for batch in self._drafts for unit in batch.units)
 
     # Drawing
 

@@ -28,7 +28,8 @@ from peek_widget.sheet.archive import Archive
 from peek_widget.sheet.batches import Batch, Kind, check_units, plan
 from peek_widget.sheet.examples import best_activations, layer_evidence
 from peek_widget.sheet.header import SheetHeader
-from peek_widget.sheet.runners import WAIT, LocalRunner, Runner, make_runner
+from peek_widget.sheet.local import ParallelRunner, Replicas, Runner
+from peek_widget.sheet.runners import WAIT, make_runner
 from peek_widget.sheet.schedule import POLL, Scheduler
 from peek_widget.sheet.store import Store
 from peek_widget.sheet.tags import Tags
@@ -348,26 +349,24 @@ class ContactSheet:
 
     def scheduler(
         self,
-        network: Callable[[], Network],
+        network: Callable[[], Network] | Replicas,
         drafts: Iterable[Batch] = (),
         *,
+        at_once: Callable[[], int] = lambda: 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> Scheduler:
         """Return a scheduler that draws this sheet in another thread, one step at a time.
 
         Args:
-            network: gives a network of that thread's own; called at the start of each batch.
+            network: gives a network of that thread's own, called at the start of each batch; or those of its threads.
             drafts: plan of previews to draw first.
+            at_once: see :class:`~peek_widget.sheet.local.ParallelRunner`.
             clock: seconds, monotonic.
         """
-        archive = self.archive
-        return Scheduler(
-            archive,
-            self.batches,
-            drafts,
-            make_runner=lambda: LocalRunner(network, self.fingerprint, archive.best),
-            clock=clock,
-        )
+        archive, fingerprint = self.archive, self.fingerprint
+        networks = network if isinstance(network, Replicas) else Replicas(network)
+        make = lambda: ParallelRunner(networks, fingerprint, archive.best, at_once=at_once)  # noqa: E731
+        return Scheduler(archive, self.batches, drafts, make_runner=make, clock=clock)
 
     def _drawing(self) -> Iterator[SheetUnit]:
         """Draw what is missing; yield what is new, previews and what other processes drew among it."""

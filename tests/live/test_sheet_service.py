@@ -15,7 +15,7 @@ from traitlets import TraitError
 from peek_widget.ascent import Recipe
 from peek_widget.live.sheet_thumbnails import IN_FLIGHT
 from peek_widget.network import ModelCopy
-from peek_widget.sheet import batches, contact_sheet, runners
+from peek_widget.sheet import batches, contact_sheet, local
 from peek_widget.zoo.images import Images
 
 from .test_example_service import post, sent_messages
@@ -284,14 +284,14 @@ def test_tags_that_cannot_be_saved_at_the_end_are_warned_of(explore, page, tmp_p
 
 
 def test_two_explorers_on_one_store_share_the_work(explore, page, tmp_path, monkeypatch):
-    drawn, real = [], runners.draw
+    drawn, real = [], local.draw
 
     def draw(network, batch, **options):
         for progress in real(network, batch, **options):
             drawn.extend(one.unit for one in progress.finished if not one.draft)
             yield progress
 
-    monkeypatch.setattr(runners, "draw", draw)
+    monkeypatch.setattr(local, "draw", draw)
     # small batches, so that both have some, of a model that is slow enough for both to begin
     monkeypatch.setitem(batches.LARGEST, "cpu", 2)
     model = tiny()

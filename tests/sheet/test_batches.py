@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from peek_widget.ascent import Logit, Recipe, render
+from peek_widget.ascent import Ascent, Logit, Recipe, render
+from peek_widget.ascent.still import resized
 from peek_widget.errors import PeekError, RecipeError, UnitError
 from peek_widget.network import read
 from peek_widget.sheet import batches
@@ -185,8 +186,38 @@ def test_drawing_yields_after_every_step(network):
     assert len(steps[-1].finished) == 8
 
 
-def test_a_draft_is_short_and_small(network):
-    (draft,) = plan(read(tiny(), input_size=224), "", Recipe.preset("peek"), [0], draft=True)
-    assert draft.draft
-    assert draft.recipe.steps <= 24
-    assert draft.size == 128
+def test_a_preview_is_the_beginning_of_the_finished_pictures_own_run(large):
+    """With its contrast raised, and small."""
+    recipe = Recipe.preset("peek").replace(steps=64)
+    (draft,) = plan(large, "", recipe, [2, 4], size=160, draft=True)
+    assert (draft.draft, draft.steps, draft.recipe) == (True, batches.DRAFT_STEPS, recipe)
+    runs = list(draw(large, draft, fingerprint="0" * 16))
+    assert [one.steps for one in runs] == [draft.steps] * draft.steps
+    for one in runs[-1].finished:
+        run = Ascent(large, Logit(one.unit), recipe, seed=unit_seed(0, "", one.unit), size=160)
+        for _ in range(draft.steps):
+            run.step()
+        small = resized(run.preview(), batches.DRAFT_SIZE)[0]
+        assert one.draft
+        assert torch.equal(one.tensor, (small * 255.0).round() / 255.0)
+        assert one.tensor.std() > resized(run.images, batches.DRAFT_SIZE).std()
+
+
+def test_a_preview_makes_more_steps_of_small_views_and_never_more_than_the_recipe(network):
+    steps = {
+        recipe.steps: plan(network, "forms", recipe, [0], draft=True)[0].steps
+        for recipe in (QUICK, QUICK.replace(steps=30), QUICK.replace(steps=400))
+    }
+    assert steps[6] == 6
+    assert steps[30] == batches.DRAFT_STEPS
+    assert steps[400] == 2 * batches.DRAFT_STEPS
+
+
+@pytest.mark.parametrize("preset", ["oygard-2016", "maco-2023"])
+def test_a_recipe_whose_first_steps_show_nothing_is_previewed_by_peek(network, preset):
+    (draft,) = plan(network, "forms", preset, [0], size=None if preset == "maco-2023" else 48, draft=True)
+    assert draft.recipe == Recipe.preset("peek")
+    assert draft.size == (128 if preset == "maco-2023" else 48)
+    finished, failed = finish(draw(network, draft, fingerprint="0" * 16))
+    assert not failed
+    assert max(finished[0].image.size) == draft.size

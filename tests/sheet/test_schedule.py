@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from peek_widget.errors import SheetStoreError
 from peek_widget.network import read
-from peek_widget.sheet import runners
+from peek_widget.sheet import local
 from peek_widget.sheet.batches import Batch, plan
 from peek_widget.sheet.leases import HEARTBEAT, LEASE_TIMEOUT
 from peek_widget.sheet.schedule import POLL, Advance, Scheduler, next_batch
@@ -41,7 +41,7 @@ class Drawn:
         self.begun: list[tuple[int, ...]] = []
         self.finished: list[int] = []
         self.steps = 0
-        real = runners.draw
+        real = local.draw
 
         def draw(network, batch, **options):
             self.begun.append(batch.wanted)
@@ -50,7 +50,7 @@ class Drawn:
                 self.finished += [one.unit for one in progress.finished if not one.draft]
                 yield progress
 
-        monkeypatch.setattr(runners, "draw", draw)
+        monkeypatch.setattr(local, "draw", draw)
 
 
 @pytest.fixture
