@@ -16,8 +16,8 @@ c  Units per second of a ProcessPoolExecutor with one worker and with two, by wa
    batch; how often the model was sent, and its bytes; and the time that the caller needs for a unit (checking, saving),
    which limits the rate of any number of workers.
 d  Where the time goes: drawing, measuring and encoding, saving in a store.
-e  CPU seconds for the preview of a unit of EfficientNet-Lite0's last convolution, with PNG and activation; and for all of
-   its 1,280 units on two cores.
+e  CPU seconds for the preview of a unit of EfficientNet-Lite0's last convolution, with PNG and activation; and for all
+   of its 1,280 units on two cores.
 """
 
 from __future__ import annotations
