@@ -14,7 +14,7 @@ from peek_widget._progress import progress_bar
 from peek_widget.errors import DatasetError, DatasetWarning, PeekError, warn
 from peek_widget.evidence.dataset import DatasetLike, read_source
 from peek_widget.evidence.loading import LoaderOptions, load_batches
-from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.prepare import Preparer, resize_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
 
@@ -119,7 +119,7 @@ def activations(
     source = read_source(images).for_pass()
     options = LoaderOptions(batch_size=batch_size, value_range=value_range)
     ranges = ValueRanges(options.value_range, source.sample)
-    preparer = Preparer(network.channels, network.input_size, network.input_size, False, network.preprocess, ranges)
+    preparer = Preparer(network.channels, network.input_size, resize_of(network), False, network.preprocess, ranges)
     found: dict[str, Tensor] = {}
     parts: dict[str, list[Tensor]] = {name: [] for name in names}  # of a stream, whose length is not known
     done = 0

@@ -31,8 +31,8 @@ class LoaderOptions:
     """How images are brought to the network's input size, and loaded.
 
     Attributes:
-        resize: length in pixels that an image's shorter side is resized to before its center is cut out; None for the
-            network's input size (torchvision's own ImageNet protocol is 256 for 224).
+        resize: length in pixels that an image's shorter side is resized to before its center is cut out; None for what
+            the preprocessing says, else the network's input size (torchvision's own ImageNet protocol is 256 for 224).
         prepared: whether the dataset gives tensors that already are the network's input.
         batch_size: number of images in a forward.
         workers: number of threads that load, each one batch at a time; 0 loads in the calling thread. None for

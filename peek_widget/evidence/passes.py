@@ -26,7 +26,7 @@ from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, LoaderOptions, load_batches
-from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.prepare import Preparer, resize_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
@@ -36,7 +36,6 @@ __all__ = ["EvidencePass", "Progress"]
 
 _MAX_FAILURES = 50  # unreadable images in a row, which mean a missing disk rather than damaged files
 _SAVE_INTERVAL = 60.0  # seconds
-_LARGEST_RESIZE = 8  # times the network's input size; the input would be a small part of a larger image
 _MOST_CROPS = 10_000
 
 
@@ -179,17 +178,9 @@ class EvidencePass:
 
     def _preparer(self) -> Preparer:
         """Return what prepares the images; PeekError for an impossible ``resize``."""
-        side, resize = self.network.input_size, self._loader.resize
-        most = _LARGEST_RESIZE * side
-        whole = isinstance(resize, int) and not isinstance(resize, bool)
-        if resize is not None and not (whole and side <= resize <= most):
-            raise PeekError(
-                f"resize={resize!r}: give the shorter side in pixels, from the network's input size ({side}) to {most}."
-            )
+        side, resize = self.network.input_size, resize_of(self.network, self._loader.resize)
         ranges = ValueRanges(self._loader.value_range, self.source.sample)
-        return Preparer(
-            self.network.channels, side, resize or side, self._loader.prepared, self.network.preprocess, ranges
-        )
+        return Preparer(self.network.channels, side, resize, self._loader.prepared, self.network.preprocess, ranges)
 
     def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
         """Make an empty index of the examples of all layers."""

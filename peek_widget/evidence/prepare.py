@@ -12,12 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from peek_widget import _pillow
+from peek_widget.errors import PeekError
 from peek_widget.evidence.files import MAX_PIXELS, Pages
 from peek_widget.evidence.source import NoImageError
 from peek_widget.evidence.value_range import ValueRanges
-from peek_widget.network import Preprocess
+from peek_widget.network import Network, Preprocess
 
-__all__ = ["InputPlacement", "Preparer", "to_picture"]
+__all__ = ["InputPlacement", "Preparer", "resize_of", "to_picture"]
+
+_LARGEST_RESIZE = 8  # times the network's input size; the input would be a small part of a larger image
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Preparer:
             RGB for 3.
         size: side in pixels of the network's input.
         resize: length in pixels that the shorter side is resized to before the center is cut out; equal to ``size``,
-            the largest square of the image is used.
+            the largest square of the image is used. Or (height, width) that an image is resized to whatever its shape.
         prepared: whether the dataset's tensors already are the network's input (normalized); only their shape is
             checked then.
         preprocess: the model's preprocessing, which is inverted to show such a tensor, and says which bands are shown.
@@ -63,21 +66,27 @@ class Preparer:
 
     channels: int
     size: int
-    resize: int
+    resize: int | tuple[int, int]
     prepared: bool = False
     preprocess: Preprocess | None = None
     ranges: ValueRanges = field(default_factory=ValueRanges, compare=False, repr=False)
 
     @property
+    def _interpolation(self) -> str:
+        return "bilinear" if self.preprocess is None else self.preprocess.interpolation
+
+    @property
     def needed(self) -> int:
         """Number of pixels that an image's shorter side must keep when it is decoded at a reduced size."""
-        return self.resize
+        return self.resize if isinstance(self.resize, int) else max(self.resize)
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the (width, height) of an image after its shorter side was resized."""
         width, height = size
         if self.prepared:
             return size
+        if not isinstance(self.resize, int):
+            return self.resize[1], self.resize[0]
         if width <= height:
             return self.resize, max(self.resize, int(self.resize * height / width))
         return max(self.resize, int(self.resize * width / height)), self.resize
@@ -107,7 +116,7 @@ class Preparer:
             _check_size(*size)
             target = self.resized(size)
             if size != target:
-                image = image.resize(target, Image.Resampling.BILINEAR)
+                image = image.resize(target, Image.Resampling[self._interpolation.upper()])
             placement = self.placement(size)
             image = image.crop((placement.left, placement.top, placement.left + self.size, placement.top + self.size))
             array = np.array(image)  # a copy, since PIL's own memory is read-only
@@ -117,7 +126,7 @@ class Preparer:
         _check_size(*size)
         width, height = self.resized(size)
         if size != (width, height):
-            image = _resize(image, height, width)
+            image = _resize(image, height, width, self._interpolation)
         placement = self.placement(size)
         return image[:, placement.top : placement.top + self.size, placement.left : placement.left + self.size], size
 
@@ -198,9 +207,12 @@ def _is_gray(image: Image.Image) -> bool:
     return len(image.getbands()) == 1 and image.mode != "P"
 
 
-def _resize(image: Tensor, height: int, width: int) -> Tensor:
+def _resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    if interpolation == "nearest":
+        return F.interpolate(image[None], size=(height, width), mode="nearest")[0]
+    mode = "bilinear" if interpolation == "bilinear" else "bicubic"  # nor has torchvision Lanczos's for tensors
     # uint8 is resized as uint8, as torchvision does it.
-    small = F.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True, align_corners=False)[0]
+    small = F.interpolate(image[None], size=(height, width), mode=mode, antialias=True, align_corners=False)[0]
     return small if image.dtype == torch.uint8 else small.clamp(0.0, 1.0)
 
 
@@ -215,6 +227,28 @@ def _described(image: Any) -> str:
     if hasattr(image, "shape"):
         return f"a {type(image).__name__} {list(image.shape)} of {image.dtype}"
     return f"a {type(image).__name__}"
+
+
+def resize_of(network: Network, given: int | None = None) -> int | tuple[int, int]:
+    """Return what images are resized to: what was given, else what the preprocessing says, else the input size.
+
+    Raises:
+        PeekError: if that is less than the network's input, or much more.
+    """
+    side, said = network.input_size, network.preprocess.resize
+    most = _LARGEST_RESIZE * side
+    if given is None and said is None:
+        return side
+    resize = said if given is None else given
+    sides = resize if isinstance(resize, tuple) and given is None else (resize,)
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in sides)
+    if not whole or not all(side <= one <= most for one in sides):
+        where = "" if given is not None else " of the preprocessing"
+        raise PeekError(
+            f"resize={resize!r}{where}: give the shorter side in pixels, from the network's input size ({side}) to "
+            f"{most}."
+        )
+    return resize
 
 
 def to_picture(image: Any, preparer: Preparer) -> Image.Image:

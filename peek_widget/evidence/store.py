@@ -189,6 +189,11 @@ def _row(*checks: schema.Check) -> schema.Check:
     return check
 
 
+def _size(name: str, value: Any) -> int | tuple[int, int]:
+    side = schema.whole(_SIDE, 1)
+    return schema.pair(side)(name, value) if isinstance(value, list) else side(name, value)
+
+
 _PIXELS = schema.pair(schema.number(-1e6, 1e6))
 
 _RANGE = schema.pair(schema.number(-1e38, 1e38))
@@ -219,7 +224,7 @@ _HEADER = {
     "fingerprint": schema.nullable(_text),
     "channels": schema.whole(4096, 1),
     "input_size": schema.whole(_SIDE, 1),
-    "resize": schema.whole(_SIDE, 1),
+    "resize": _size,
     "prepared": schema.switch,
     "value_range": _RANGE,
     "ranges": schema.mapping(_RANGE, 100),
@@ -239,7 +244,7 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     _HEADER["format"]("Its format", written.get("format"))
     header = schema.read_fields(written, _HEADER, "Its header", optional=("value_range", "ranges"))
     side = header["input_size"]
-    if header["resize"] < side:
+    if min(header["resize"] if isinstance(header["resize"], tuple) else (header["resize"],)) < side:
         raise FileError(f"resize is {header['resize']}, which is less than the input size, {side}.")
     names = [layer["name"] for layer in header["layers"]]
     if len(set(names)) != len(names):

@@ -163,23 +163,11 @@ def _counted(images: int) -> str:
     return "one image" if images == 1 else f"{images} images"
 
 
-def _class_name(value: object) -> str:
-    return type(value).__name__
-
-
 def _prepared(image: Tensor, preprocess: Preprocess) -> Tensor:
     """Return the network's input for an image ``[N, C, H, W]`` in [0, 1]."""
-    steps = getattr(preprocess.function, "transforms", [preprocess.function])
-    name = next((name for name in map(_class_name, steps) if name in ("ToTensor", "PILToTensor", "ToImage")), None)
     try:
         prepared = preprocess(image)
     except Exception as error:
-        if name is not None:
-            raise BadPreprocessError(
-                f"preprocess: {name}() makes a tensor of a PIL image, and what is preprocessed here already is a "
-                "tensor of images [N, C, H, W] in [0, 1]: leave it out, with preprocess='none' if nothing else "
-                "is needed."
-            ) from error
         raise BadPreprocessError(
             f"preprocess raised {type(error).__name__}: {error}. It is called with a tensor of images [N, C, H, W] in "
             f"[0, 1], here of shape {tuple(image.shape)}: give a function of such tensors, a Preprocess(mean, std), or "

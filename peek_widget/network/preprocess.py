@@ -15,8 +15,9 @@ from torch import Tensor
 
 from peek_widget.errors import ModelError
 from peek_widget.network.draws import OwnDraws
+from peek_widget.network.transforms import INTERPOLATIONS, Size, Steps, recognized
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "PreprocessFunction", "find_preprocess"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "PreprocessFunction", "find_preprocess", "stated_images"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -35,13 +36,18 @@ class Preprocess:
         scale: largest input value: 1 for networks trained on [0, 1], 255 for those trained on gray levels (Caffe's).
         channels: ``"RGB"``, ``"BGR"`` (the image is RGB, the network gets BGR), or a number of channels.
         source: a phrase that says where these numbers come from; displayed, and left out of comparisons.
-        function: a function on images ``[N, C, H, W]`` in [0, 1] that replaces the formula.
+        function: a function on images ``[N, C, H, W]`` in [0, 1] that replaces the formula. It must go pixel by pixel.
+        resize: what a photograph is resized to when it is loaded: the length of its shorter side, or (height, width)
+            whatever its shape. Left out, its shorter side is resized to the network's input.
+        crop: side in pixels of the center that is then cut out, which is the network's input; left out, that is
+            found as without it.
+        interpolation: how it is resized: ``"bilinear"``, ``"bicubic"``, ``"nearest"`` or ``"lanczos"``.
         show: numbers (from 0) of the channels that are shown as red, green and blue, or of the one that is shown in
             gray; empty for the first three. ``(3, 2, 1)`` are the true colors of Sentinel-2's 13 bands. What the
             network gets does not depend on it.
 
     Raises:
-        ModelError: if mean, std, channels and show disagree, or a std is not positive.
+        ModelError: if mean, std, channels and show disagree, or a number is not possible.
     """
 
     mean: tuple[float, ...] = ()
@@ -51,6 +57,9 @@ class Preprocess:
     source: str = field(default="given", compare=False)
     function: PreprocessFunction | None = field(default=None, repr=False)
     show: tuple[int, ...] = field(default=(), compare=False)
+    resize: Size | None = None
+    crop: int | None = None
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         counted = isinstance(self.channels, int) and not isinstance(self.channels, bool) and self.channels > 0
@@ -70,6 +79,23 @@ class Preprocess:
         object.__setattr__(self, "show", _shown(self.show, self.count))
         if any(not s > 0 for s in self.std) or not (isinstance(self.scale, numbers.Real) and self.scale > 0):
             raise ModelError(f"preprocess std={self.std}, scale={self.scale}: each must be above 0.")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        if isinstance(self.resize, list):
+            object.__setattr__(self, "resize", tuple(self.resize))
+        sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
+        given = [side for side in (*sides, self.crop) if side is not None]
+        whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in given)
+        if not whole or len(sides) > 2:
+            raise ModelError(
+                f"preprocess resize={self.resize!r}, crop={self.crop!r}: give whole numbers of pixels above 0, for "
+                "resize the shorter side or (height, width)."
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise ModelError(
+                f"preprocess interpolation={self.interpolation!r}: possible are {', '.join(INTERPOLATIONS)}."
+            )
 
     @property
     def count(self) -> int:
@@ -104,13 +130,23 @@ class Preprocess:
         return (color.flip(0) if self.channels == "BGR" else color).clamp(0.0, 1.0)
 
     def __str__(self) -> str:
+        sizes = self._sizes()
         if self.function is not None:
-            return f"a function ({self.source})"
+            return f"a function{sizes} ({self.source})"
         if not self.mean and not self.std and self.scale == 1.0:
-            return f"none, {self._order()} in [0, 1] ({self.source})"
+            return f"none, {self._order()} in [0, 1]{sizes} ({self.source})"
         numbers = f"mean {_short(self.mean) or '0'}, std {_short(self.std) or '1'}"
         scale = "" if self.scale == 1.0 else f" of 0 to {self.scale:g}"
-        return f"{self._order()}{scale}, {numbers} ({self.source})"
+        return f"{self._order()}{scale}, {numbers}{sizes} ({self.source})"
+
+    def _sizes(self) -> str:
+        """Describe how images are resized and cropped, as it goes on after a comma; "" if nothing was said."""
+        found = ""
+        if self.resize is not None:
+            pair = isinstance(self.resize, tuple)
+            found = f", resized to {self.resize[0]} x {self.resize[1]}" if pair else f", shorter side {self.resize}"
+            found += "" if self.interpolation == "bilinear" else f" ({self.interpolation})"
+        return found if self.crop is None else f"{found}, center {self.crop}"
 
     def _order(self) -> str:
         return self.channels if isinstance(self.channels, str) else f"{self.channels} channel" + "s" * (self.count > 1)
@@ -166,6 +202,9 @@ def _read(given: Any, channels: int, source: str) -> Preprocess:
             channels=given.channels if given.function is None or given.count == channels else channels,
             source=source if given.source == "given" else given.source,
         )
+    steps = recognized(given)
+    if steps is not None:
+        return _of_steps(steps, channels, source)
     order: str | int = "RGB" if channels == 3 else channels
     if isinstance(given, str):
         if given != "none":
@@ -182,6 +221,55 @@ def _read(given: Any, channels: int, source: str) -> Preprocess:
     )
 
 
+def _of_steps(steps: Steps, channels: int, source: str) -> Preprocess:
+    """Return what the steps of another library's preprocessing do."""
+    normalization = steps.normalization
+    mean, std = normalization or ((), ())
+    if len(mean) == 1:  # stands for all channels
+        mean, std = mean * channels, std * channels
+    height = None if steps.crop is None else steps.crop[0]
+    return Preprocess(
+        mean,
+        std,
+        steps.scale if normalization is not None else 1.0,
+        channels="RGB" if channels == 3 else channels,
+        source=f"{source}: {', '.join(dict.fromkeys(steps.names))}",
+        function=None if normalization is not None else steps.function,
+        resize=steps.resize,
+        crop=height,
+        interpolation=steps.interpolation,
+    )
+
+
+def _own(model: torch.nn.Module) -> Any:
+    """Return the model's ``preprocess``; None if it has none.
+
+    A submodule or a method of that name is called by the model's own forward.
+    """
+    own = getattr(model, "preprocess", None)
+    return None if isinstance(own, (torch.nn.Module, types.MethodType)) else own
+
+
+def stated_images(
+    model: torch.nn.Module, given: Preprocess | PreprocessFunction | Literal["none"] | None = None
+) -> tuple[int | None, tuple[int, int] | None]:
+    """Return which images a preprocessing makes: number of channels and (height, width); None for what it leaves open.
+
+    Args:
+        model: the user's model.
+        given: as for :func:`find_preprocess`.
+
+    Raises:
+        ModelError: if it is a preprocessing of another library that is not possible.
+    """
+    said = given if given is not None else _own(model)
+    if isinstance(said, Preprocess):
+        side = said.resize if said.crop is None else said.crop
+        return said.count, (side, side) if isinstance(side, int) else side
+    steps = None if said is None or isinstance(said, str) else recognized(said)
+    return (None, None) if steps is None else (steps.channels, steps.input_size)
+
+
 def find_preprocess(
     model: torch.nn.Module, channels: int, given: Preprocess | PreprocessFunction | Literal["none"] | None = None
 ) -> Preprocess:
@@ -190,19 +278,22 @@ def find_preprocess(
     It is the first that there is of: ``given``; ``model.preprocess``; timm's ``model.pretrained_cfg``; ImageNet's mean
     and standard deviation for 3 channels; none. The result's ``source`` says which.
 
+    Of torchvision's transforms (``weights.transforms()``, a Compose), timm's, and an image processor of Hugging Face
+    the steps that resize and crop become ``resize`` and ``crop``, which is how photographs are loaded.
+
     Args:
         model: the user's model.
         channels: number of channels of its images.
-        given: a Preprocess, a function on images in [0, 1], or ``"none"``; None if the user said nothing.
+        given: a Preprocess, transforms of another library, a function on images in [0, 1], or ``"none"``; None if the
+            user said nothing.
 
     Raises:
         ModelError: if what was given does not fit the model.
     """
     if given is not None:
         return _read(given, channels, "given")
-    own = getattr(model, "preprocess", None)
-    # A submodule or a method of that name is called by the model's own forward.
-    if own is not None and not isinstance(own, (torch.nn.Module, types.MethodType)):
+    own = _own(model)
+    if own is not None:
         return _read(own, channels, "the model's own preprocess")
     timm = _from_timm(model, channels)
     if timm is not None:

@@ -13,7 +13,8 @@ from peek_widget.errors import ModelError, SizeError
 from peek_widget.network.dry_run import BadPreprocessError, NothingReturnedError, RefusalError, Seen
 from peek_widget.network.layers import Layer, find_layers
 from peek_widget.network.model_copy import ModelCopy
-from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess
+from peek_widget.network.pixelwise import check_pixelwise
+from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess, stated_images
 from peek_widget.network.refusals import no_convolution, several_inputs, unreadable
 
 __all__ = ["Found", "find_images"]
@@ -83,15 +84,20 @@ def find_images(
     if len(needed := _needed(original)) > 1:
         raise ModelError(several_inputs(original, needed, _readable))
     own = _own_size(original)
-    stated = input_size if input_size is not None else own
+    said_channels, said_size = stated_images(original, preprocess)
+    said = _side(said_size, input_size)
+    stated = input_size or said or own
     # An argument is taken as it is; an attribute may mean something else, such as 784 for 28 x 28.
-    sizes = (stated,) if stated is not None and input_size is not None else (own, *_SIZES) if own else _SIZES
+    sizes = (stated,) if stated and (input_size or said) else (own, *_SIZES) if own else _SIZES
     failures: list[_Failure] = []
-    for channels in _channels(model_copy, preprocess, failures):
+    for channels in _channels(model_copy, preprocess, said_channels, failures):
         chosen = find_preprocess(original, channels, preprocess)
         found = _try_sizes(model_copy, channels, sizes, chosen)
         if isinstance(found, Found):
-            return _smaller(model_copy, found) if stated is None and found.input_size == _SIZES[0] else found
+            found = _smaller(model_copy, found) if stated is None and found.input_size == _SIZES[0] else found
+            if chosen.function is not None:
+                check_pixelwise(chosen.function, channels, found.input_size, model_copy.device)
+            return found
         failures.append(found)
         if found.final:
             break
@@ -110,6 +116,24 @@ def find_images(
             readable=_readable,
         )
     ) from likely.error
+
+
+def _side(said: tuple[int, int] | None, input_size: int | None) -> int | None:
+    """Return the side of the images that a preprocessing makes; None if it leaves that open, or ``input_size`` fits."""
+    if said is None:
+        return None
+    height, width = said
+    if height != width:
+        raise ModelError(
+            f"preprocess makes images of {height} x {width} px, and squares alone are possible: give "
+            "Preprocess(mean, std) and input_size=, the side of a square that the model takes."
+        )
+    if input_size is not None and input_size > height:
+        raise ModelError(
+            f"preprocess makes images of {height} px, and input_size={input_size} asks for more: leave input_size out, "
+            "or give Preprocess(mean, std) without resize and crop."
+        )
+    return height
 
 
 def _try_sizes(model_copy: ModelCopy, channels: int, sizes: Sequence[int], preprocess: Preprocess) -> Found | _Failure:
@@ -162,11 +186,15 @@ def _smaller(model_copy: ModelCopy, found: Found) -> Found:
 def _channels(
     model_copy: ModelCopy,
     given: Preprocess | PreprocessFunction | Literal["none"] | None,
+    stated: int | None,
     failures: Sequence[_Failure],
 ) -> Iterator[int]:
     """Iterate over the numbers of channels to try; ``failures`` holds what became of the ones before."""
     model = model_copy.original
     said = given if given is not None else getattr(model, "preprocess", None)
+    if stated is not None and not isinstance(said, Preprocess):
+        yield stated
+        return
     if isinstance(said, Preprocess):
         yield said.count
         if said.function is None:
