@@ -307,6 +307,7 @@ PIXEL_BY_PIXEL: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::peek_widget.PeekWarning")  # what a probe says of random ones: test_probe.py
 @pytest.mark.parametrize("name", PIXEL_BY_PIXEL)
 def test_what_goes_pixel_by_pixel_works(name: str) -> None:
     given = PIXEL_BY_PIXEL[name]
