@@ -17,7 +17,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from peek_widget import _pillow
 from peek_widget.evidence.source import NoImageError, UnreadableError
 
-__all__ = ["ARRAYS", "MAX_PIXELS", "Pages", "is_other", "open_image"]
+__all__ = ["ARRAYS", "MAX_PIXELS", "Pages", "is_image", "is_other", "open_image"]
 
 MAX_PIXELS = 64_000_000
 """An image file with more pixels than this is skipped, not decoded (a JPEG after it was reduced in size)."""
@@ -228,7 +228,12 @@ def _is_other_ending(ending: str) -> bool:
     return ending in _OTHERS or packed is not None or (kind or "image/").split("/")[0] != "image"
 
 
+def is_image(name: str) -> bool:
+    """Tell from a file's name that it is an image, by an ending that is known."""
+    return Path(name).suffix.lower() in _images()
+
+
 def is_other(name: str) -> bool:
     """Tell from a file's name that it is no image: a table, a text, an archive. An unknown ending may be one."""
-    ending = Path(name).suffix.lower()
-    return bool(ending) and (_is_other_ending(ending) or Path(name).name.lower() in ("thumbs.db", "desktop.ini"))
+    ending = os.path.splitext(name)[1].lower()
+    return bool(ending) and _is_other_ending(ending)

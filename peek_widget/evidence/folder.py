@@ -58,15 +58,17 @@ class Folder(Source):
         if not self.path.is_dir():
             raise DatasetError(_no_folder(self.path, str(path)))
         every = sorted(_walk(self.path))
-        others = [name for name in every if is_other(name)]
-        files = [name for name in every if not is_other(name)] if others else every
-        annotations = _annotations(files)
-        self._files = [name for name in files if not annotations or _split(name, annotations) is None]
+        files: list[str] = []
+        others: list[str] = []
+        for name in every:
+            (others if is_other(name) else files).append(name)
+        images, annotations = _annotated(every)
+        self._files = [name for name in files if not annotations or _lies_in(name, annotations) is None] or files
         if not self._files:
             raise DatasetError(_no_image(str(path), others))
         self.described: str = f"the folder {self.path}"
         if labels is None:
-            classes = _classes(self._files)
+            classes = _classes(self._files, images)
             self.class_names: tuple[str, ...] = tuple(sorted(set(classes)))
             self._label: LabelFunction = lambda index: (classes[index] if classes else None, "")
             said: tuple[str, ...] = ()
@@ -121,25 +123,44 @@ def _walk(root: Path) -> Iterator[str]:
                 yield Path(folder, name).relative_to(root).as_posix()
 
 
-def _annotations(files: Sequence[str]) -> frozenset[str]:
-    """Return the sub-folders whose images annotate those in a folder beside them."""
-    folders = {parent.as_posix() for name in files for parent in Path(name).parents if parent.name}
-    found = set()
-    for folder in folders:
-        path = Path(folder)
-        siblings = {Path(other).name.lower() for other in folders if Path(other).parent == path.parent}
-        if path.name.lower() in _ANNOTATIONS and siblings & _BESIDE:
-            found.add(folder)
-    return frozenset(found)
+def _folders(files: Sequence[str]) -> dict[str, set[str]]:
+    """Return the sub-folders that hold files: of each folder (``""`` for the root) the names below it."""
+    below: dict[str, set[str]] = {}
+    for parents in {name.rpartition("/")[0] for name in files}:
+        path = ""
+        for part in filter(None, parents.split("/")):
+            below.setdefault(path, set()).add(part)
+            path = f"{path}/{part}".lstrip("/")
+    return below
 
 
-def _split(name: str, folders: frozenset[str]) -> str | None:
+def _annotated(files: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the sub-folders of images that have annotations beside them, and the sub-folders of these annotations."""
+    images, annotations = set(), set()
+    for path, names in _folders(files).items():
+        beside = {name for name in names if name.lower() in _BESIDE}
+        with_them = {name for name in names if name.lower() in _ANNOTATIONS}
+        if beside and with_them:
+            images.update(f"{path}/{name}".lstrip("/") for name in beside)
+            annotations.update(f"{path}/{name}".lstrip("/") for name in with_them)
+    return frozenset(images), frozenset(annotations)
+
+
+def _lies_in(name: str, folders: frozenset[str]) -> str | None:
     """Return the one of the folders that a file lies in; None if it lies in none of them."""
-    return next((p for parent in Path(name).parents if (p := parent.as_posix()) in folders), None)
+    return next((path for parent in Path(name).parents if (path := parent.as_posix()) in folders), None)
 
 
-def _classes(files: Sequence[str]) -> list[str]:
-    """Return the name of each file's sub-folder, beyond those that are no classes; [] if not every file has one."""
+def _classes(files: Sequence[str], images: frozenset[str]) -> list[str]:
+    """Return the name of each file's sub-folder, beyond those that are no classes; [] if not every file has one.
+
+    Args:
+        files: the files of images.
+        images: the sub-folders of images that have annotations beside them: what is above these is no class.
+    """
+    within = [_lies_in(name, images) for name in files] if images else []
+    if all(within) and within:
+        files = [name[len(path or "") + 1 :] for name, path in zip(files, within, strict=True)]
     parts = [name.split("/")[:-1] for name in files]
     while all(parts):
         first = {path[0].lower() for path in parts}
@@ -160,7 +181,7 @@ def _left_out(others: Sequence[str], folders: frozenset[str], files: Sequence[st
             f"{'are' if len(others) != 1 else 'is'} no image{'s' * (len(others) != 1)} by the ending ({named}) and "
             f"{'were' if len(others) != 1 else 'was'} left out."
         )
-    if folders:
+    if len(kept) < len(files):
         named = ", ".join(sorted(folders)[:_NAMED])
         said.append(
             f"{len(files) - len(kept):,} files in {named} annotate the images beside them and were left out (to look "

@@ -59,7 +59,11 @@ def read_label(value: Any) -> tuple[Label, str]:
             return None, ""
         return (int(value), "") if value.is_integer() else (None, "a number with decimals")
     single = _single(value)
-    return read_label(single) if single is not None else (None, f"a {type(value).__name__}")
+    return read_label(single) if single is not None else (None, _a(type(value).__name__))
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
 
 
 def _single(value: Any) -> Any:

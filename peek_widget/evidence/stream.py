@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from peek_widget.evidence.source import EndOfStreamError, Item, Source, Unreadab
 __all__ = ["Stream", "is_stream"]
 
 _AHEAD = 16  # items that are read before the first is used, to see what their numbers mean
+_FADING = 16  # batches after which an image that has no crop any more is deleted
 _LARGEST = 2  # times the network's input: a larger image is kept at this size
 
 
@@ -45,13 +47,14 @@ class Stream(Source):
     Args:
         items: the stream; see :class:`~peek_widget.evidence.items.ItemReader` for its items.
         labels: a function or mapping of the place in the stream, or labels in order; left out, those of the items.
+        number: number of the pass, from 1; a stream that is shuffled gives other images in each.
     """
 
     endless = True
     concurrent = False
 
-    def __init__(self, items: Iterable[Any], labels: Labels = None) -> None:
-        self._items, self._labels = items, labels
+    def __init__(self, items: Iterable[Any], labels: Labels = None, number: int = 1) -> None:
+        self._items, self._labels, self._number = items, labels, number
         self._reader = ItemReader(items, None if labels is None else _labels_of(labels))
         self.class_names: tuple[str, ...] = self._reader.class_names
         self.described: str = f"a stream ({type(items).__name__})"
@@ -62,11 +65,13 @@ class Stream(Source):
         )
         self._lock = threading.RLock()
         self._iterator: Iterator[Any] | None = None
-        self._used = False
+        self._passes = 0
         self._ahead: list[Any] = []
         self._next = 0
         self._recent: dict[int, Item] = {}
         self._kept: dict[int, str | Pages] = {}
+        # Crops that were shown a moment ago may be looked at once more.
+        self._fading: deque[dict[int, str | Pages]] = deque([{} for _ in range(_FADING)])
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -82,8 +87,8 @@ class Stream(Source):
         return identity if identity in self._kept or identity in self._recent else None
 
     def name(self, index: int) -> str:
-        """Return "image 17", its place in the stream."""
-        return f"image {index}"
+        """Return "image 17", its place in the stream; "image 17 of pass 2" in a later pass."""
+        return f"image {index}{f' of pass {self._number}' if self._number > 1 else ''}"
 
     def for_pass(self) -> Source:
         """Return the stream from its beginning, for another pass.
@@ -91,14 +96,14 @@ class Stream(Source):
         Raises:
             DatasetError: if it is an iterator that another pass has used up.
         """
-        if hasattr(self._items, "__next__") and self._used:
+        if hasattr(self._items, "__next__") and self._passes:
             raise DatasetError(
                 f"The dataset is a {type(self._items).__name__}, which another pass has read, and it can't be read "
                 "from its beginning again: give an object whose iter() begins anew (a torch IterableDataset), a list, "
                 "or all layers in one call."
             )
-        self._used = True
-        return Stream(self._items, self._labels)
+        self._passes += 1
+        return Stream(self._items, self._labels, self._passes)
 
     def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Any]:
         """Load the next image, or one that was kept; see :class:`Source`."""
@@ -110,8 +115,9 @@ class Stream(Source):
         with self._lock:
             if index in self._recent:
                 return self._recent[index]
-            if index in self._kept:
-                return Item(_read(self._kept[index]))
+            for files in (self._kept, *self._fading):
+                if index in files:
+                    return Item(_read(files[index]))
             if index < self._next:
                 raise UnreadableError("it has gone by in the stream and was not kept")
             while self._next < index:  # processed by an earlier pass
@@ -144,8 +150,9 @@ class Stream(Source):
                 if index in kept:
                     self._kept[index] = self._written(index, self._recent[index].image)
                 del self._recent[index]
-            for index in [index for index in self._kept if index <= upto and index not in kept]:
-                gone = self._kept.pop(index)
+            fading = [index for index in self._kept if index <= upto and index not in kept]
+            self._fading.append({index: self._kept.pop(index) for index in fading})
+            for gone in self._fading.popleft().values():
                 if isinstance(gone, str):
                     Path(gone).unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from peek_widget.errors import DatasetError
-from peek_widget.evidence.files import is_other
+from peek_widget.evidence.files import is_image
 from peek_widget.evidence.items import IMAGE_KEYS, LABEL_KEYS, Items
 from peek_widget.evidence.labels import Labels, class_names_of, read_label
 
@@ -115,8 +115,7 @@ def _holds_image(value: Any) -> bool:
     if isinstance(value, Mapping):
         return bool(value) and set(value) <= {"bytes", "path"}
     if isinstance(value, (str, os.PathLike)):
-        name = os.fspath(value)
-        return bool(os.path.splitext(name)[1]) and not is_other(name) and " " not in os.path.splitext(name)[1]
+        return is_image(os.fspath(value))
     return isinstance(value, (Image.Image, bytes)) or len(getattr(value, "shape", ())) >= 2
 
 

@@ -508,3 +508,39 @@ def test_evidence_on_other_weights_is_refused_in_the_panel(explore, images):
     eventually(lambda: "its weights have changed" in explorer.evidence_status.get("problem", ""))
     assert explorer.crops is None
     eventually(lambda: explorer.step > 2)  # and it draws
+
+
+class Streamed(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(Images(12, size=32)[index] for index in range(12))
+
+
+def test_a_stream_is_read_anew_for_each_layer_and_its_crops_are_shown(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=Streamed())
+    until_pass_done(explorer)
+    assert "All 12 images processed. The dataset is a stream" in explorer.evidence_status["text"]
+    assert (explorer.evidence_status["images"], explorer.evidence_status["total"]) == (12, 12)
+    rows = crop_set(explorer, 3)["crops"]
+    assert [row["problem"] for row in rows if row["problem"]] == []
+    assert explorer.crops.top[0].image.size[0] > 0
+    explorer.layer = "conv1"
+    eventually(lambda: explorer.evidence_status["layer"] == "conv1")
+    until_pass_done(explorer)
+    assert len(explorer.crops.top) == 9
+
+
+def test_an_iterator_serves_one_layer_and_says_so_for_the_next(explore):
+    explorer = explore(layer="conv2", unit=3, dataset=iter(Streamed()))
+    until_pass_done(explorer)
+    explorer.layer = "conv1"
+    eventually(lambda: "another pass has read" in explorer.evidence_status["problem"])
+    explorer.layer = "conv2"
+    until_pass_done(explorer)
+    assert len(explorer.crops.top) == 9
+
+
+def test_labels_that_are_no_classes_are_counted_on_the_page(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=[(images[i][0], {"boxes": [i]}) for i in range(COUNT)])
+    until_pass_done(explorer)
+    eventually(lambda: explorer.evidence_status["images"] == COUNT)
+    assert "24 of 24 images have no class as their label but a dict" in explorer.evidence_status["text"]

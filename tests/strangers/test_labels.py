@@ -136,7 +136,7 @@ NO_CLASS = [
     ({"boxes": torch.zeros(2, 4), "labels": torch.tensor([1, 2])}, "a dict"),
     ([{"bbox": [1, 2, 3, 4], "category_id": 1}], "a list"),
     (["A man riding a wave.", "A surfer."], "a list"),
-    (colors().convert("L"), "a Image"),
+    (colors().convert("L"), "an Image"),
     (torch.zeros(16, 16, dtype=torch.long), "a Tensor"),
     (np.zeros((16, 16), np.uint8), "a ndarray"),
     (torch.tensor([0.0, 1.0, 0.0]), "a Tensor"),
@@ -149,7 +149,7 @@ NO_CLASS = [
     ("A man riding a wave on top of a surfboard.", "a caption"),
     ("a dog runs along the beach", "a caption"),
     ({1, 2}, "a set"),
-    (object(), "a object"),
+    (object(), "an object"),
 ]
 
 
