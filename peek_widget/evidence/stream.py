@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import threading
 from collections import deque
@@ -54,7 +55,7 @@ class Stream(Source):
     concurrent = False
 
     def __init__(self, items: Iterable[Any], labels: Labels = None, number: int = 1) -> None:
-        self._items, self._labels, self._number = items, labels, number
+        self._items, self._number = items, number
         self._reader = ItemReader(items, None if labels is None else _labels_of(labels))
         self.class_names: tuple[str, ...] = self._reader.class_names
         self.described: str = f"a stream ({type(items).__name__})"
@@ -103,7 +104,9 @@ class Stream(Source):
                 "or all layers in one call."
             )
         self._passes += 1
-        return Stream(self._items, self._labels, self._passes)
+        stream = Stream(self._items, number=self._passes)
+        stream._reader = self._reader
+        return stream
 
     def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Any]:
         """Load the next image, or one that was kept; see :class:`Source`."""
@@ -231,5 +234,10 @@ def _labels_of(labels: Any) -> LabelFunction:
                 return None, f"an error, as labels raised {type(error).__name__}: {error}"
 
         return call
-    values = list(labels)
-    return lambda index: read_label(values[index]) if index < len(values) else (None, "nothing, as labels has ended")
+    rest, values = iter(labels), []
+
+    def in_order(index: int) -> tuple[Label, str]:
+        values.extend(itertools.islice(rest, max(0, index + 1 - len(values))))  # labels may be endless, too
+        return read_label(values[index]) if index < len(values) else (None, "nothing, as labels has ended")
+
+    return in_order

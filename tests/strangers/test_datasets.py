@@ -28,8 +28,11 @@ RED = [Image.new("RGB", (SIDE, SIDE), (50 * number, 0, 0)) for number in range(1
 """The higher its number, the more an image excites unit 0 of ``Planted``."""
 
 
+MODEL = Planted()
+
+
 def found(dataset, **given):
-    return top_crops(Planted(), "conv", dataset, 2, input_size=SIDE, progress=False, **given)
+    return top_crops(MODEL, "conv", dataset, 2, input_size=SIDE, progress=False, **given)
 
 
 def labels_of(dataset, labels=None) -> list:
@@ -561,6 +564,9 @@ def test_an_iterator_is_used_up_by_the_first_pass_and_an_iterable_dataset_is_not
 
 def test_labels_of_a_stream():
     assert found(iter(RED), labels=[5, 6, 7, 8, 9])[0].top[0].label == 9
+    assert found(iter(RED), labels=itertools.count(5))[0].top[0].label == 9
+    twice = read_source(Endless(), iter(range(5)))
+    assert [found(twice)[0].top[0].label for _ in range(2)] == [4, 4]
     assert found(iter(RED), labels=lambda place: place * 2)[0].top[0].label == 8
     assert found(iter(RED), labels={4: "last"})[0].top[0].label == "last"
     with pytest.warns(
