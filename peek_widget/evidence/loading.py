@@ -222,5 +222,9 @@ def _by_processes(
     source: Source, preparer: Preparer, chunks: Sequence[Sequence[int]], processes: int
 ) -> Iterator[Batch]:
     yield from torch.utils.data.DataLoader(
-        _Chunks(source, preparer, chunks), batch_size=None, num_workers=processes, prefetch_factor=2
+        _Chunks(source, preparer, chunks),
+        batch_size=None,
+        num_workers=processes,
+        prefetch_factor=2,
+        generator=torch.Generator(),  # the seeds of its workers would be drawn from the caller's random state
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import nn
 
@@ -30,7 +31,8 @@ def find_model(model: nn.Module | str | None) -> nn.Module:
     # only where it is asked for: a model of one's own needs neither weights nor torchvision
     from peek_widget import zoo
 
-    return zoo.bundled() if model is None else zoo.by_name(model)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn at first, and then loaded
+        return zoo.bundled() if model is None else zoo.by_name(model)
 
 
 class ModelSource:

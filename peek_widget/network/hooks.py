@@ -172,6 +172,11 @@ class Hooks:
         """Whether there is a hook in the copy of which it is not known yet what it does."""
         return any(tried.known.acts is None for *_, tried, _ in self._in_place)
 
+    @property
+    def looking(self) -> bool:
+        """Whether a hook has been called and did nothing but look."""
+        return any(tried.known.acts is False for *_, tried, _ in self._in_place)
+
     def leave_out_failed(self) -> bool:
         """Take out the hooks that raised an exception, and return whether there were any."""
         failed = [entry for entry in self._in_place if entry[3].error is not None]
@@ -377,8 +382,9 @@ class _Copier:
             return
         seen.add(id(value))
         if isinstance(value, Tensor):
-            made = value.detach().clone()
-            self._memo[id(value)] = nn.Parameter(made, requires_grad=False) if _is_parameter(value) else made
+            # Weights of another model that a hook runs are shared, as those of the model itself are.
+            weight = isinstance(value, nn.Parameter)
+            self._memo[id(value)] = nn.Parameter(value.data, requires_grad=False) if weight else value.detach().clone()
             self._keep.append(value)
         elif isinstance(value, dict):
             for one in list(value.values()):
@@ -390,10 +396,6 @@ class _Copier:
             value, (types.ModuleType, type, types.FunctionType, types.MethodType)
         ):
             self._prepare(vars(value), seen)
-
-
-def _is_parameter(tensor: Tensor) -> bool:
-    return isinstance(tensor, nn.Parameter)
 
 
 def _global_names(code: types.CodeType) -> Iterable[str]:

@@ -143,7 +143,7 @@ def find_layers(
     image = _prepared(image, preprocess).to(model_copy.dtype).detach().requires_grad_().clone()
     run = DryRun(image, model_copy.original, seen)
     outputs, padded = _run_forward(model_copy, image, run)
-    if model_copy.settle():  # without the hooks that only look, whose functions the run has seen
+    if model_copy.settle(image):  # without the hooks that only look, whose functions the run has seen
         run = DryRun(image, model_copy.original, seen)
         outputs, padded = _run_forward(model_copy, image, run)
     final = outputs[-1] if outputs and outputs[-1].name == OUTPUT else None

@@ -135,8 +135,11 @@ class ModelCopy:
         """Whether a hook writes into the model's parameters; those are then copies too."""
         return any(one.table == "_parameters" for one in self._written)
 
-    def settle(self) -> bool:
+    def settle(self, image: Tensor) -> bool:
         """Keep what the first whole forward has shown: which hooks act, and what is written into the modules.
+
+        Args:
+            image: the network's input of that forward.
 
         Returns:
             whether hooks were taken out that only look.
@@ -144,6 +147,13 @@ class ModelCopy:
         if self._settled:
             return False
         self._settled = True
+        if self.hooks.looking:
+            # Some act on certain images only, or on several.
+            draws = torch.Generator().manual_seed(0)
+            noise = torch.randn(3, *image.shape[1:], generator=draws, dtype=torch.float32, device="cpu")
+            for images in (noise[: len(image)], noise):
+                with contextlib.suppress(Exception), torch.no_grad():
+                    self.whole(images)
         changed = changed_parameters(self._pairs)
         self._written = [*find_written(self._pairs, self._marks), *changed]
         return self.hooks.settle([one.ours for one in changed])

@@ -35,7 +35,7 @@ from peek_widget.network.preprocess import Preprocess
 from peek_widget.network.receptive_field.effective import noise
 from peek_widget.network.receptive_field.field_map import field_map, share_inside
 
-__all__ = ["enabled", "probe"]
+__all__ = ["enabled", "probe", "probe_anew"]
 
 _SIDE = 128  # pixels of the images that are given alone and in a batch, where the model takes that size
 _SAMPLE = 4096  # values of each module's output that are compared for an image
@@ -62,7 +62,7 @@ def probe(network: Network) -> Findings:
     if known is not None and known[0] == key:
         return known[1]
     version = network.model_copy.version()
-    findings = _probe(network)
+    findings = probe_anew(network)
     if network.model_copy.version() != version:
         # A training step in another thread: nothing can be compared, and nothing is remembered.
         return Findings()
@@ -81,7 +81,8 @@ def _key(network: Network) -> Any:
     return plain, model_copy.signature, network.input_size, network.preprocess, str(model_copy.device)
 
 
-def _probe(network: Network) -> Findings:
+def probe_anew(network: Network) -> Findings:
+    """Probe a model, whatever is known of it."""
     found = [*_preprocessing(network)]
     several, one_at_a_time = _repeats(network)
     found += several

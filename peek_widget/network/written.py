@@ -34,14 +34,12 @@ class Written:
         ours: its copy.
         name: name of the attribute.
         table: ``"_buffers"``, ``"_parameters"``, or ``""`` for a plain attribute.
-        in_place: whether the tensor itself is written to, and not replaced by another.
     """
 
     theirs: nn.Module
     ours: nn.Module
     name: str
     table: str = ""
-    in_place: bool = True
 
     def put_back(self) -> None:
         """Give our module the value that the user's has now."""
@@ -55,7 +53,7 @@ class Written:
             value = value.detach()
             if isinstance(mine, Tensor):
                 value = value.to(mine.device)
-            value = value.clone() if self.in_place else value
+            value = value.clone()  # the forward may write into it
             if self.table == "_parameters" and mine is not None:
                 mine.data = value
                 return
@@ -89,8 +87,7 @@ def find_written(pairs: Pairs, before: dict[tuple[int, str, str], _Mark]) -> lis
         if was is not None and new is not None and _equal(was, new) and key not in differing:
             continue
         theirs, ours = pairs[number]
-        replaced = was is None or new is None or was[0] is not new[0]
-        found.append(Written(theirs, ours, name, table, in_place=table == "_buffers" or not replaced))
+        found.append(Written(theirs, ours, name, table))
     return found
 
 

@@ -207,6 +207,42 @@ def test_a_hook_that_changes_what_goes_in_or_comes_out(hook: Callable[[nn.Module
     assert render(model, Neuron("2", 1), SHORT, size=32, input_size=32).history.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    "when",
+    [
+        lambda inputs: bool(inputs[0].std() > 0.2),
+        lambda inputs: not torch.is_grad_enabled(),
+    ],
+)
+def test_a_hook_that_changes_something_at_times(when: Callable[[tuple[Tensor]], bool]) -> None:
+    model = plain()
+    model[0].register_forward_hook(lambda _m, inputs, output: output * 2.0 if when(inputs) else None)
+    for given in (images(1), images(3), torch.full((1, 3, 32, 32), 0.5)):
+        expected = own(model, given, ("0",))["0"]
+        with torch.no_grad():
+            assert torch.allclose(read(model, 32, "none").run(given, ["0"])["0"], expected, atol=1e-5)
+
+
+def test_a_hook_that_changes_batches_only_is_found_as_what_depends_on_the_batch() -> None:
+    model = plain()
+    model[0].register_forward_hook(lambda _m, _i, output: output * 2.0 if len(output) > 1 else None)
+    with pytest.warns(BatchWarning, match=r"from '0' \(Conv2d\)"):
+        network = read(model, 32, "none")
+    alone = torch.cat([own(model, one, ("0",))["0"] for one in images(3).split(1)])
+    assert torch.allclose(network.run(images(3), ["0"])["0"], alone, atol=1e-5)
+
+
+def test_a_hook_that_runs_another_model() -> None:
+    model, teacher = plain(), nn.Conv2d(3, 6, 3, padding=1)
+    model[0].register_forward_hook(lambda _m, inputs, output: output + teacher(inputs[0]))
+    network = read(model, 32, "none")
+    for _ in range(2):
+        assert torch.allclose(network.run(images(1), ["0"])["0"], own(model, images(1), ("0",))["0"], atol=1e-5)
+        with torch.no_grad():
+            teacher.weight.mul_(0.5)  # as it is now
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in teacher.parameters())
+
+
 def test_hooks_around_a_wrapper_and_several_in_their_order() -> None:
     inner = plain()
     inner[0].register_forward_hook(lambda _m, _i, output: output + 1.0)

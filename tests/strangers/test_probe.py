@@ -260,8 +260,8 @@ def test_a_preprocess_that_depends_on_the_batch() -> None:
 
 def forwards(model: nn.Module, monkeypatch) -> list[int]:
     counted = []
-    real = probe._probe
-    monkeypatch.setattr(probe, "_probe", lambda network: counted.append(1) or real(network))
+    real = probe.probe_anew
+    monkeypatch.setattr(probe, "probe_anew", lambda network: counted.append(1) or real(network))
     return counted
 
 

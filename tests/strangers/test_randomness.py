@@ -12,8 +12,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from peek_widget import Neuron, RandomWarning, Recipe, UnitExplorer, activations, contact_sheet, read, render
+from peek_widget import (
+    EvidencePass,
+    LoaderOptions,
+    Neuron,
+    RandomWarning,
+    Recipe,
+    UnitExplorer,
+    activations,
+    contact_sheet,
+    read,
+    render,
+)
 from peek_widget.ascent import Ascent
 from peek_widget.network.draws import OwnDraws, mixed_seed
 from tests.networks import tiny
@@ -69,6 +81,10 @@ def stochastic_depth(x: Tensor) -> Tensor:
     return x if random.random() < 0.5 else x * 0.1
 
 
+def dropped(x: Tensor) -> Tensor:
+    return F.dropout(x, 0.3, training=True) ** 2
+
+
 RANDOM: dict[str, Callable[[], nn.Module]] = {
     "mc dropout": Noisy,
     "dropout of channels": lambda: Noisy(lambda x: F.dropout2d(x, 0.4, training=True)),
@@ -82,6 +98,8 @@ RANDOM: dict[str, Callable[[], nn.Module]] = {
     "numpy": lambda: Noisy(masked),
     "python": lambda: Noisy(stochastic_depth),
     "own generators": OwnGenerators,
+    "checkpointed": lambda: Noisy(lambda x: checkpoint(dropped, x, use_reentrant=False)),
+    "checkpointed, reentrant": lambda: Noisy(lambda x: checkpoint(dropped, x, use_reentrant=True)),
 }
 
 
@@ -200,6 +218,17 @@ def test_a_random_preprocess_draws_from_a_state_of_its_own() -> None:
         found.append(render(model, Neuron("forms", 1), SHORT, **options).images)
         assert states() == before
     assert torch.equal(*found)
+
+
+def test_the_bundled_network_and_processes_that_load_leave_the_callers_state() -> None:
+    before = states()
+    explorer = UnitExplorer(playing=False)
+    assert states() == before
+    explorer.close()
+    model, loader = tiny(), LoaderOptions(batch_size=2, processes=1)
+    before = states()
+    EvidencePass(model, "forms", [image()] * 3, k=1, input_size=32, preprocess="none", loader=loader).run()
+    assert states() == before
 
 
 @pytest.mark.filterwarnings("error::peek_widget.PeekWarning")
