@@ -375,7 +375,7 @@ def read_again(
         model, input_size, preprocess, device: see :func:`read`.
     """
     model_copy = ModelCopy(model, device, known)
-    network = _read(model_copy, input_size, preprocess)
+    network = _read(model_copy, input_size, preprocess, check=False)
     same = model_copy.structure == known.structure
     return _with_findings(network, known.findings if same else None)
 
@@ -408,14 +408,15 @@ def _read(
     model_copy: ModelCopy,
     input_size: int | None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None,
+    check: bool = True,
 ) -> Network:
     """Find the layers of a model, without the hooks that fail in its copy."""
     try:
-        found = find_images(model_copy, input_size, preprocess)
+        found = find_images(model_copy, input_size, preprocess, check)
     except ModelError:
         if not model_copy.hooks.leave_out_failed():
             raise
-        found = find_images(model_copy, input_size, preprocess)
+        found = find_images(model_copy, input_size, preprocess, check)
     return Network(model_copy, found.layers, found.channels, found.input_size, found.preprocess, found.paddings)
 
 

@@ -63,6 +63,7 @@ def find_images(
     model_copy: ModelCopy,
     input_size: int | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+    check: bool = True,
 ) -> Found:
     """Read a model with the first size and number of channels that its forward runs with.
 
@@ -73,6 +74,7 @@ def find_images(
     Args:
         model_copy: the model.
         input_size, preprocess: see :func:`~peek_widget.network.read`.
+        check: whether to check a preprocess function; not where that was done before, perhaps in another thread.
 
     Raises:
         ModelError: if there is none, with the reason.
@@ -95,7 +97,7 @@ def find_images(
         found = _try_sizes(model_copy, channels, sizes, chosen)
         if isinstance(found, Found):
             found = _smaller(model_copy, found) if stated is None and found.input_size == _SIZES[0] else found
-            if chosen.function is not None:
+            if check and chosen.function is not None:
                 check_pixelwise(chosen.function, channels, found.input_size, model_copy.device)
             return found
         failures.append(found)
