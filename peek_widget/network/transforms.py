@@ -8,6 +8,7 @@ libraries is imported.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,7 +102,9 @@ def recognized(given: Any) -> Steps | None:
         ModelError: if it has a step that can't be done here, with the reason.
     """
     if _is_weights(given):
-        given = given.transforms()
+        given = given.transforms
+    if isinstance(given, functools.partial) and isinstance(given.func, type):
+        given = given()  # weights.transforms, not called
     steps = Steps()
     if hasattr(given, "image_mean") and hasattr(given, "do_normalize"):
         _read_processor(given, steps)
@@ -152,6 +155,8 @@ def _read(step: Any, steps: Steps) -> None:
                 "one: leave max_size out, or give Preprocess(mean, std)."
             )
         _resize(step.size, getattr(step, "interpolation", "bilinear"), steps)
+    elif name == "ResizeKeepRatio" and not getattr(step, "longest", 1):  # timm's
+        _resize(step.size[0], getattr(step, "interpolation", "bilinear"), steps)
     elif name in _CROPS:
         steps.crop = _pair(step.size)
     elif name in _SCALED or name in _WHOLE_NUMBERS:

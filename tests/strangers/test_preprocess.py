@@ -168,7 +168,7 @@ def test_what_was_recognized_is_said() -> None:
 def test_the_weights_themselves_and_their_transforms() -> None:
     weights = torchvision.models.EfficientNet_B1_Weights.IMAGENET1K_V2
     one, other = (find_preprocess(model(), 3, given) for given in (weights, weights.transforms()))
-    assert one == other
+    assert one == other == find_preprocess(model(), 3, weights.transforms)
     assert (one.resize, one.crop, one.interpolation) == (255, 240, "bilinear")
     segmentation = torchvision.models.segmentation.FCN_ResNet50_Weights.DEFAULT.transforms()
     found = find_preprocess(model(), 3, segmentation)

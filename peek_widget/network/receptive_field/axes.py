@@ -83,6 +83,8 @@ def reshaped(axes: Axes, shape: Sequence[int]) -> Axes | None:
         axes: the axes before it.
         shape: the shape after it.
     """
+    if 0 in shape:
+        return None
     pieces: list[_Factor | Axis] = []
     for axis in axes:
         pieces.extend([axis] if axis.before or axis.after else axis.factors)

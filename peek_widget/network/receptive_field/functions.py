@@ -36,11 +36,13 @@ __all__ = [
     "writes",
 ]
 
-CONVOLUTIONS = {torch.conv2d, F.conv2d}
-DEPTH_CONVOLUTIONS = {torch.conv3d, F.conv3d}
-TRANSPOSED = {torch.conv_transpose2d, F.conv_transpose2d}
-POOLS = {torch.max_pool2d, F.max_pool2d, F.max_pool2d_with_indices, F.avg_pool2d, F.lp_pool2d}
-ADAPTIVE = {F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.adaptive_max_pool2d_with_indices}
+Functions = set[Callable[..., Any]]
+
+CONVOLUTIONS: Functions = {torch.conv2d, F.conv2d}
+DEPTH_CONVOLUTIONS: Functions = {torch.conv3d, F.conv3d}
+TRANSPOSED: Functions = {torch.conv_transpose2d, F.conv_transpose2d}
+POOLS: Functions = {torch.max_pool2d, F.max_pool2d, F.max_pool2d_with_indices, F.avg_pool2d, F.lp_pool2d}
+ADAPTIVE: Functions = {F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.adaptive_max_pool2d_with_indices}
 
 
 def _names(words: str) -> frozenset[str]:
@@ -77,8 +79,8 @@ POINTWISE = _names(
     ior ixor invert not isnan isinf isfinite isclose equal logical_and logical_or logical_not logical_xor
     bitwise_and bitwise_or bitwise_xor bitwise_not less less_equal greater greater_equal not_equal masked_fill
     fill zero clone contiguous detach alias to type type_as float half double bfloat16 int long short bool cpu
-    cuda data requires_grad retain_grad copy expand expand_as broadcast_to repeat tile positive nominal
-    view_as_real_copy fake_quantize_per_tensor_affine fake_quantize_per_channel_affine
+    cuda data requires_grad retain_grad copy expand expand_as broadcast_to repeat tile
+    fake_quantize_per_tensor_affine fake_quantize_per_channel_affine
     fused_moving_avg_obs_fake_quant
     """
 )

@@ -108,13 +108,18 @@ class Span:
             None if the function gives something else.
         """
         count = len(self)
-        with torch.no_grad(), torch.inference_mode(False):
-            # Two columns: of images of one column torch 2.14 resizes rows wrongly with antialias=True.
-            rows = torch.eye(count, dtype=torch.float32, device="cpu").view(count, 1, count, 1)
-            made = function(rows.expand(count, 1, count, 2).contiguous())
-        if made.ndim != 4 or (made.shape[0], made.shape[1], made.shape[3]) != (count, 1, 2):
-            return None
-        reached = made[:, 0, :, 0].numpy() != 0.0
+        reached: npt.NDArray[np.bool_] | None = None
+        # In both types: whether a weight at the edge is zero or just above differs between them.
+        for dtype in (torch.float32, torch.float64):
+            with torch.no_grad(), torch.inference_mode(False):
+                # Two columns: of images of one column torch 2.14 resizes rows wrongly with antialias=True.
+                rows = torch.eye(count, dtype=dtype, device="cpu").view(count, 1, count, 1)
+                made = function(rows.expand(count, 1, count, 2).contiguous())
+            if made.ndim != 4 or (made.shape[0], made.shape[1], made.shape[3]) != (count, 1, 2):
+                return None
+            found = made[:, 0, :, 0].numpy() != 0.0
+            reached = found if reached is None else reached | found
+        assert reached is not None
         if not reached.any():
             return None
         # A row that nothing reaches (a gap of a transposed convolution) gets the field of the one before it.
