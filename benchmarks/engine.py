@@ -1,7 +1,7 @@
 """Speed of the engine, compared with torch-lucent 0.1.8 and with a loop written by hand.
 
     pip install -e ".[bench]"
-    python benchmarks/engine.py [--quick] [--rows a,b,c,d,e,f] [--rounds 9] [--threads 1] [--device cpu]
+    python benchmarks/engine.py [--quick] [--rows a,b,c,d,e,f,g] [--rounds 9] [--threads 1] [--device cpu]
 
 SqueezeNet 1.0 with its ImageNet weights (PEEK_SHARED or ../shared), VGG-16 and GoogLeNet with random ones, each at an
 early, a middle and a late layer. Except in d and e all have the same objective: the mean of unit 5 over its feature
@@ -26,6 +26,8 @@ e  A ``Neuron`` computed from its receptive field alone (the default), compared 
    ``peek`` the crops around the field, for ``oygard-2016`` the center of the whole views.
 f  Peak memory beyond the loaded model over three steps, each in a process of its own: the peak of the resident set
    minus its size before (VmHWM, reset before; ru_maxrss elsewhere than on Linux).
+g  A step of ``peek`` with ``precision="bf16"``, compared with float32: a class and a unit of a middle layer, on
+   SqueezeNet, EfficientNet-Lite0 and, with random weights, VGG-16, GoogLeNet and ResNet-18.
 
 Times are medians of pairs: a step of one directly followed by a step of the other, whose ratio is taken first. On one
 CPU thread the clock is the CPU time of the process, which other programs disturb little; otherwise the wall time.
@@ -55,13 +57,15 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.by_hand import RECIPE, ByHand, stopped
-from peek_widget import Channel, Logit, Neuron, Recipe
+from peek_widget import Channel, Logit, Neuron, Recipe, zoo
 from peek_widget.ascent import Ascent
 from peek_widget.evidence.measures import robust_activation
 from peek_widget.network import Network, read
+from peek_widget.network.precision import has_bf16
 from tests.networks import squeezenet
 
 UNIT = 5
+MORE = ("resnet18", "efficientnet_lite0")  # in row g
 DEPTHS = ("early", "middle", "late")
 LAYERS = {
     "squeezenet1_0": ("features.3", "features.7", "features.12"),
@@ -76,6 +80,8 @@ LUCENT_SIDE = 224  # side to which Lucent enlarges a smaller canvas
 def network(name: str, device: str = "cpu") -> nn.Module:
     if name == "squeezenet1_0":
         model = squeezenet()
+    elif name == "efficientnet_lite0":
+        model = zoo.efficientnet_lite0()
     else:
         import torchvision
 
@@ -371,6 +377,32 @@ def row_f(options: argparse.Namespace, _clock: Clock) -> None:
                 )
 
 
+def row_g(options: argparse.Namespace, clock: Clock) -> None:
+    device = torch.device(options.device)
+    if not has_bf16(device):
+        print("\n(g) is left out: there are no bf16 units here")
+        return
+    table(
+        "(g) a step of peek in float32, and with the network in bf16",
+        f"{'network':20} {'':24} {'float32':>10} {'bf16':>10} {'ratio':>6}",
+    )
+    middle = {name: layers[1] for name, layers in LAYERS.items()}
+    for name, layer in {**middle, "resnet18": "layer3", "efficientnet_lite0": "blocks.7.expand"}.items():
+        if options.networks and name not in options.networks:
+            continue
+        read_model = read(network(name, options.device))
+        for one in (Neuron(layer, UNIT), Logit(UNIT)):
+            runs = {kind: Ascent(read_model, one, "peek", precision=kind) for kind in ("float32", "bf16")}
+            for run in runs.values():
+                run.extend(10**6)
+            pairs = in_turns({kind: run.step for kind, run in runs.items()}, options.rounds, clock)
+            print(
+                f"{name:20} {one.describe():24} {1e3 * pairs.median('float32'):7.1f} ms "
+                f"{1e3 * pairs.median('bf16'):7.1f} ms {pairs.ratio('float32', 'bf16'):5.2f}x",
+                flush=True,
+            )
+
+
 def alone(who: str, name: str, layer: str, canvas: int) -> float:
     """Return the megabytes that three steps take beyond what was resident before them."""
     objectives = optvis()[0]  # imported in both processes, before the baseline is measured
@@ -402,13 +434,13 @@ def _status(field: str) -> float:
     raise OSError(f"no {field} in /proc/self/status")
 
 
-ROWS = {"a": row_a, "b": rows_b_c, "c": rows_b_c, "d": row_d, "e": row_e, "f": row_f}
+ROWS = {"a": row_a, "b": rows_b_c, "c": rows_b_c, "d": row_d, "e": row_e, "f": row_f, "g": row_g}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default="a,b,c,d,e,f", help="rows to run, e.g. a,d")
-    parser.add_argument("--networks", type=lambda text: text.split(","), help="some of " + ", ".join(LAYERS))
+    parser.add_argument("--rows", default="a,b,c,d,e,f,g", help="rows to run, e.g. a,d")
+    parser.add_argument("--networks", type=lambda text: text.split(","), help="some of " + ", ".join((*LAYERS, *MORE)))
     parser.add_argument("--rounds", type=int, default=9, help="number of pairs of steps for a median")
     parser.add_argument("--units", type=int, default=4, help="number of classes, channels and neurons of row d")
     parser.add_argument("--threads", type=int, default=1)
@@ -428,8 +460,8 @@ def main() -> None:
     if unknown:
         parser.error(f"no row {', '.join(unknown)}: there are {', '.join(ROWS)}")
     for name in options.networks or ():
-        if name not in LAYERS:
-            parser.error(f"no network {name}: there are {', '.join(LAYERS)}")
+        if name not in (*LAYERS, *MORE):
+            parser.error(f"no network {name}: there are {', '.join((*LAYERS, *MORE))}")
     if options.quick:
         options.rounds, options.units = min(options.rounds, 2), 1
     clock = Clock(options.device, options.threads)

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ from peek_widget.ascent import Objective, ascend, still, to_pil
 from peek_widget.errors import PeekError
 from peek_widget.evidence import measures, naturalness
 from peek_widget.network import OUTPUT, Network, read
+from peek_widget.network.precision import Precision
 from tests.networks import shared, squeezenet
 
 
@@ -92,13 +93,14 @@ def chosen(network: Network, layers: Sequence[str], units: int, classes: int) ->
     return found
 
 
-def probe(network: Network, layer: str, recipe: Recipe) -> list[float]:
+def probe(network: Network, layer: str, recipe: Recipe, precision: Any) -> list[float]:
     """Run a recipe for a few steps through all its octaves, and return numbers that identify the engine's result."""
     steps = max(4, len(recipe.octaves))
     values: list[float] = []
     for one in (Neuron(layer, 0), Logit(0)):
         last = None
-        for last in ascend(network, one, recipe.replace(steps=steps), seed=0, size=min(recipe.size or 224, 224)):
+        how = {"seed": 0, "size": min(recipe.size or 224, 224), "precision": precision}
+        for last in ascend(network, one, recipe.replace(steps=steps), **how):
             values.append(last.activation)
         assert last is not None
         values += [float(last.images.mean()), float(last.images.std())]
@@ -157,17 +159,27 @@ class Record:
         }
 
 
-def draw(network: Network, recipe: Recipe, layer: str, units: list[int], seed: int, today: list[float], record: Record):
+def draw(
+    network: Network,
+    recipe: Recipe,
+    layer: str,
+    units: list[int],
+    seed: int,
+    today: list[float],
+    record: Record,
+    precision: Any,
+) -> None:
     """Draw units of a layer together and record each; one by one if that fails, to find the one that fails."""
     start = time.perf_counter()
     pictures, error = None, ""
     try:
-        for step in ascend(network, [objective(layer, unit) for unit in units], recipe, seed=seed):
+        objectives = [objective(layer, unit) for unit in units]
+        for step in ascend(network, objectives, recipe, seed=seed, precision=precision):
             pictures = step.images
     except PeekError as raised:
         if len(units) > 1:
             for unit in units:
-                draw(network, recipe, layer, [unit], seed, today, record)
+                draw(network, recipe, layer, [unit], seed, today, record, precision)
             return
         pictures, error = None, str(raised)
     seconds = (time.perf_counter() - start) / len(units)
@@ -504,6 +516,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=SUBJECTS, default="squeezenet", help="whose units are drawn")
     parser.add_argument("--out", type=Path, help="folder of pictures, sheets and table; default: quality/NETWORK")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="of the network that draws")
     parser.add_argument(
         "--recipes", default=",".join(Recipe.presets()), help="names, separated by commas; default: all"
     )
@@ -519,12 +532,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = [name.strip() for name in options.recipes.split(",")]
-    options.out = options.out or Path("quality") / options.network
+    folder = options.network if options.precision == "float32" else f"{options.network}-{options.precision}"
+    options.out = options.out or Path("quality") / folder
     subject = SUBJECTS[options.network]
     network = read(subject.model())
     choice = chosen(network, subject.layers, max(options.units, options.others), max(options.classes, options.others))
     record = Record(options.out, options.fresh)
-    probes = {name: probe(network, subject.layers[0], Recipe.preset(name)) for name in names}
+    probes = {name: probe(network, subject.layers[0], Recipe.preset(name), options.precision) for name in names}
     for recipe, layer, units in wanted(names, choice, options.others):
         if options.table:
             break
@@ -532,7 +546,7 @@ def main() -> None:
         missing = [unit for unit in units if (layer, unit, options.seed) not in have]
         if missing:
             start = time.perf_counter()
-            draw(network, recipe, layer, missing, options.seed, probes[recipe.name], record)
+            draw(network, recipe, layer, missing, options.seed, probes[recipe.name], record, options.precision)
             print(f"{recipe.name} {layer or 'classes'} {missing}: {time.perf_counter() - start:.0f} s", flush=True)
     if not options.draw_only:
         text = report(network, choice, probes, options, record)

@@ -47,6 +47,7 @@ from peek_widget.live.model_source import ModelSource
 from peek_widget.live.routes import make_router
 from peek_widget.live.static import read_static
 from peek_widget.network import Preprocess
+from peek_widget.network.precision import Precision
 from peek_widget.sheet import ContactSheet, Tags
 from peek_widget.traits import (
     CLOSED,
@@ -99,6 +100,8 @@ class UnitExplorer(anywidget.AnyWidget):
         device: where to compute, `"cpu"`, `"cuda"` or `"mps"`; left out, where the model is.
         threads: number of CPU threads of the worker; left out, `PEEK_THREADS`, or one less than there are cores.
         playing: whether to begin at once.
+        precision: what the network computes in while it draws: `"float32"`, or `"bf16"` where the CPU or GPU has units
+            for it; see `peek_widget.ascent.AscentOptions`. A comparison is drawn in float32.
         blur, jitter, decay, total_variation, step_size: knobs that override the recipe's values; ranges and units are
             in `peek_widget.ascent.KNOBS`. None leaves the recipe's value in force.
         tags: the first tags of units, in the form of the `tags` trait, or `Tags`.
@@ -203,6 +206,7 @@ class UnitExplorer(anywidget.AnyWidget):
         threads: int | None = None,
         playing: bool = True,
         probe: bool = True,
+        precision: Precision = "float32",
         blur: float | None = None,
         jitter: float | None = None,
         decay: float | None = None,
@@ -222,8 +226,9 @@ class UnitExplorer(anywidget.AnyWidget):
             "preprocess": preprocess,
             "device": device,
             "dataset": dataset,
+            "precision": None if precision == "float32" else precision,
         }
-        source = ModelSource(model, input_size, preprocess, device, probe)
+        source = ModelSource(model, input_size, preprocess, device, probe, precision)
         choices = Choices(source.current, recipes)
         controls = initial_controls(given, state, _DEFAULTS, choices)
         streams = {name: trait.default_value for name, trait in self.traits().items() if isinstance(trait, StreamTrait)}

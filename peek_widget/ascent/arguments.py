@@ -14,6 +14,7 @@ from peek_widget.ascent.objective import Objective, unit_objective
 from peek_widget.ascent.pictures import Picture
 from peek_widget.errors import PeekError
 from peek_widget.network import Network, Preprocess
+from peek_widget.network.precision import Precision
 from peek_widget.network.preprocess import PreprocessFunction
 
 __all__ = ["AscentOptions", "Objectives", "as_objectives", "as_seeds", "named_unit", "with_options"]
@@ -44,6 +45,11 @@ class AscentOptions(TypedDict, total=False):
     input_size: int | None
     """Side of the image that the model was made for; found by trial when left out."""
 
+    precision: Precision
+    """What the network computes in: ``"float32"``, its own, or ``"bf16"``, where the CPU or GPU has units for bfloat16:
+    its convolutions and matrix products alone, while picture, spectrum, optimizer and measured activations remain in
+    float32. PeekError where there are none."""
+
     start: Picture | None
     """A picture to begin from in place of the recipe's ``init``: a PIL image, an array ``[H, W, C]``, a tensor
     ``[C, H, W]`` or ``[N, C, H, W]`` in [0, 1]; its center square is taken."""
@@ -53,7 +59,7 @@ class AscentOptions(TypedDict, total=False):
     photographs, or a power law for pictures of one channel."""
 
 
-_DEFAULTS: AscentOptions = {"seed": 0}  # None for all others
+_DEFAULTS: AscentOptions = {"seed": 0, "precision": "float32"}  # None for all others
 
 
 def with_options(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:

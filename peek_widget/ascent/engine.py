@@ -33,6 +33,7 @@ from peek_widget.ascent.update import Updater
 from peek_widget.errors import AscentError, PeekError, RecipeError
 from peek_widget.network import ModelCopy, Network, Preprocess, read
 from peek_widget.network.context import full_precision, undisturbed
+from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.preprocess import PreprocessFunction
 
 __all__ = ["Ascent"]
@@ -56,7 +57,7 @@ class Ascent(Iterator[Step]):
     steps. Elsewhere rounding makes the two diverge later.
 
     The keyword arguments are those of :class:`~peek_widget.ascent.AscentOptions`: ``seed``, ``size``, ``preprocess``,
-    ``device``, ``input_size``, ``start`` and ``spectrum``.
+    ``device``, ``input_size``, ``precision``, ``start`` and ``spectrum``.
 
     Args:
         model: a model, a :class:`ModelCopy`, or a :class:`Network`; the model itself is neither run nor changed.
@@ -96,7 +97,8 @@ class Ascent(Iterator[Step]):
         self._overrides: dict[str, float] = {}
         self._geometry = Geometry(self.network, self.recipe, self._asked_size)
         self.size: int = self._geometry.sides[0]
-        self._evaluator = Evaluator(self.network, self.objectives, self.recipe, self._geometry)
+        self._kind = check_precision(options["precision"], self.device)
+        self._evaluator = Evaluator(self.network, self.objectives, self.recipe, self._geometry, self._kind)
         self._generators = [Generator().manual_seed(seed) for seed in self.seeds]
         with undisturbed(self.device):
             self._image = self._begin(options["start"])
@@ -325,7 +327,7 @@ class Ascent(Iterator[Step]):
         # Shallow copies leave the old objects unchanged if this fails, since only their tensors are replaced.
         self._image, self._record = copy.copy(self._image), copy.copy(self._record)
         self._geometry = Geometry(self.network, new, self._asked_size)
-        self._evaluator = Evaluator(self.network, objectives, new, self._geometry)
+        self._evaluator = Evaluator(self.network, objectives, new, self._geometry, self._kind)
         side = self._geometry.sides[new.octave(min(self.index, new.steps - 1))[0]]
         if new.param == "maco" and side != self.size:
             raise RecipeError(
@@ -370,6 +372,7 @@ class Ascent(Iterator[Step]):
         preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
         device: str | torch.device | None = None,
         input_size: int | None = None,
+        precision: Precision = "float32",
     ) -> Ascent:
         """Continue a run from its state, with the same steps as without the interruption.
 
@@ -380,6 +383,7 @@ class Ascent(Iterator[Step]):
             preprocess: the preprocessing of the run, as it was given to it.
             device: where to run.
             input_size: side of the image that the model was made for.
+            precision: what the network computes in, see :class:`~peek_widget.ascent.AscentOptions`.
 
         Raises:
             PeekError: if the state does not fit the model.
@@ -402,6 +406,7 @@ class Ascent(Iterator[Step]):
             preprocess=preprocess,
             device=device,
             input_size=input_size,
+            precision=precision,
             spectrum=spectrum,
         )
         ascent._load(state)

@@ -72,6 +72,7 @@ class Evaluator:
         objectives: one for each picture.
         recipe: tells how views are taken.
         geometry: the sizes of the pictures and of what the network gets.
+        kind: type that the network computes in; None for its own.
 
     Attributes:
         groups: pictures that may go through the network together.
@@ -80,10 +81,18 @@ class Evaluator:
         LayerError, UnitError, SizeError: if the network does not have what an objective needs.
     """
 
-    def __init__(self, network: Network, objectives: Sequence[Objective], recipe: Recipe, geometry: Geometry) -> None:
+    def __init__(
+        self,
+        network: Network,
+        objectives: Sequence[Objective],
+        recipe: Recipe,
+        geometry: Geometry,
+        kind: torch.dtype | None = None,
+    ) -> None:
         for one in objectives:
             one.check(network)
         self._network, self._objectives, self._recipe, self._geometry = network, objectives, recipe, geometry
+        self._kind = kind
         self._bound = [one.bind(network) for one in objectives]
         self._device = network.model_copy.device
         members: dict[tuple[ViewGeometry, tuple[str, ...]], list[int]] = {}
@@ -141,7 +150,8 @@ class Evaluator:
                 seeds = [
                     mixed_seed(generators[m].initial_seed(), step, view) for m in members for view in range(views_each)
                 ]
-                outputs = self._network.run(self._network.preprocess(shown), group.layers, seeds)
+                with self._network.model_copy.computing_in(self._kind):
+                    outputs = self._network.run(self._network.preprocess(shown), group.layers, seeds)
                 total = leaf.new_zeros(())
                 for index, member in enumerate(members):
                     value, terms[member] = objective_value(self._bound[member], outputs, group.view.count, index)

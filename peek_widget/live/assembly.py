@@ -131,6 +131,7 @@ class Assembly:
             evidence=self.examples.complete_evidence if self.examples is not None else lambda _: None,
             store=None if sheet_store is None else str(sheet_store),
             at_once=allowed_threads(threads),
+            precision=source.precision,
         )
         self.tags.stored = self.sheets.save_tags
 

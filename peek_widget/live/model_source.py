@@ -20,6 +20,7 @@ from peek_widget.live.examples.thumbnails import start_picture
 from peek_widget.live.snapshot import Snapshot, Start, Target
 from peek_widget.network import Network, read
 from peek_widget.network.network import read_again
+from peek_widget.network.precision import Precision, check_precision
 
 __all__ = ["ModelSource", "find_model"]
 
@@ -44,6 +45,7 @@ class ModelSource:
         preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
         device: where to compute; None: where the model is.
         probe: whether to probe the model; see `peek_widget.network.read`.
+        precision: what the network computes in while it draws; see `peek_widget.ascent.AscentOptions`.
 
     Raises:
         PeekError: one of its kinds, if the model can't be read.
@@ -56,11 +58,14 @@ class ModelSource:
         preprocess: Any = None,
         device: Any = None,
         probe: bool = True,
+        precision: Precision = "float32",
     ) -> None:
         self.model: nn.Module = find_model(model)
         self._input_size, self._preprocess = input_size, preprocess
         self.device: str | None = None if device is None else named_device(device)
         self.network: Network = read(self.model, input_size, preprocess, self.device, probe)
+        check_precision(precision, self.network.model_copy.device)
+        self.precision: Precision = precision
         self._still: tuple[Network, Target, Recipe, StillActivation] | None = None
 
     def current(self) -> Network:
@@ -94,11 +99,12 @@ class ModelSource:
             seed=target.seed,
             size=target.size,
             start=None if target.start is None else target.start.picture(),
+            precision=self.precision,
         )
 
     def resume_ascent(self, target: Target, state: State) -> Ascent:
         """Go on from an earlier state of an ascent."""
-        return Ascent.resume(self.fresh(), state)
+        return Ascent.resume(self.fresh(), state, precision=self.precision)
 
     def measurement(self, snapshot: Snapshot) -> Callable[[], float]:
         """Prepare to measure the still activation of a run's picture; with a negative objective it is the unit's own.

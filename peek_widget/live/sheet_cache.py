@@ -21,6 +21,7 @@ from peek_widget.live.examples.thumbnails import THUMBNAIL, THUMBNAIL_QUALITY
 from peek_widget.live.replica import Replica
 from peek_widget.network import Network
 from peek_widget.network.fingerprint import fingerprint
+from peek_widget.network.precision import Precision
 from peek_widget.sheet import ContactSheet, Tags
 from peek_widget.sheet.batches import Kind, plan
 from peek_widget.sheet.local import Replicas
@@ -167,6 +168,7 @@ class SheetCache:
         tags: the user's tags, shared by all sheets.
         store: where sheets are saved, each in a folder of its own; None to keep them in memory only.
         at_once: returns how many batches may be drawn at once at present.
+        precision: what the network computes in; see `peek_widget.ascent.AscentOptions`.
         clock: returns seconds, monotonic.
     """
 
@@ -175,11 +177,13 @@ class SheetCache:
         network: Callable[[], Network],
         tags: Tags,
         store: str | None = None,
+        *,
         at_once: Callable[[], int] = lambda: 1,
+        precision: Precision = "float32",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._network, self._tags, self._store, self._clock = network, tags, store, clock
-        self._at_once = at_once
+        self._at_once, self._precision = at_once, precision
         self._networks = Replicas(self.network)
         self._replica = Replica(network)
         self._lock = threading.RLock()
@@ -237,6 +241,7 @@ class SheetCache:
         recipe = as_recipe(key.recipe)
         store = None if self._store is None else f"{self._store.rstrip('/')}/{key.folder(recipe, weights)}"
         options: dict[str, Any] = {"seed": key.seed, "size": key.size, "objective": key.kind}
+        options["precision"] = self._precision
         sheet = ExplorerSheet(network, key.layer, recipe, store=store, tags=self._tags, **options)
         drafts = plan(network, key.layer, recipe, draft=True, **options)
         detail = recipe.steps / (drafts[0].steps or recipe.steps)

@@ -24,6 +24,7 @@ from peek_widget.live.sheet_cache import CachedSheet, SheetCache, SheetKey
 from peek_widget.live.sheet_thumbnails import ThumbnailFeed
 from peek_widget.live.threads import set_threads
 from peek_widget.network import Network
+from peek_widget.network.precision import Precision
 from peek_widget.sheet import ContactSheet, Tags
 from peek_widget.sheet.schedule import POLL
 
@@ -89,6 +90,7 @@ class SheetService(Service[_Requests]):
         evidence: returns the complete evidence on a layer, None before it is complete.
         store: where sheets are saved, each in a folder of its own: a folder, or any fsspec address. None: in memory.
         at_once: number of batches that are drawn at once, each on a thread, while the main run stands still.
+        precision: what the network computes in; see `peek_widget.ascent.AscentOptions`.
         clock: returns seconds, monotonic.
     """
 
@@ -104,13 +106,19 @@ class SheetService(Service[_Requests]):
         evidence: Callable[[str], LayerEvidence | None] = lambda _: None,
         store: str | None = None,
         at_once: int = 1,
+        precision: Precision = "float32",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("peek_widget.sheet", _Requests, clock=clock)
         self._front_end, self._watched, self._main_run_draws = front_end, watched, drawing
         self._evidence, self._store = evidence, store
         self._cache = SheetCache(
-            network, Tags() if tags is None else tags, store, lambda: 1 if drawing() else at_once, clock
+            network,
+            Tags() if tags is None else tags,
+            store,
+            at_once=lambda: 1 if drawing() else at_once,
+            precision=precision,
+            clock=clock,
         )
         self._key = key
 

@@ -57,6 +57,9 @@ def conv2d(
         and _pair(dilation) == (1, 1)
         and groups == 1
     ):
+        if torch.is_autocast_enabled("cpu"):
+            kind = torch.get_autocast_dtype("cpu")
+            input, weight, bias = input.to(kind), weight.to(kind), None if bias is None else bias.to(kind)
         return _SubPixel.apply(input, weight, bias, strides[0], paddings)
     return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
 

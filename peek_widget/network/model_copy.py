@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -93,6 +93,7 @@ class ModelCopy:
         self.dtype: torch.dtype = _dtype(self.module)
         # Convolutions on a CPU are a third faster in this format; a forward that takes views of its maps may fail.
         self._memory_format = torch.channels_last
+        self._kind: torch.dtype | None = None
         for module in (self.module, *hidden):
             module.eval()
         first = {module: name for name, module in self.module.named_modules()}
@@ -157,6 +158,19 @@ class ModelCopy:
         changed = changed_parameters(self._pairs)
         self._written = [*find_written(self._pairs, self._marks), *changed]
         return self.hooks.settle([one.ours for one in changed])
+
+    @contextlib.contextmanager
+    def computing_in(self, kind: torch.dtype | None) -> Iterator[None]:
+        """Compute the convolutions and matrix products of :meth:`run` in another type, by ``torch.autocast``.
+
+        Args:
+            kind: the type; None for that of the parameters.
+        """
+        before, self._kind = self._kind, kind
+        try:
+            yield
+        finally:
+            self._kind = before
 
     def forward(self, images: Tensor, seed: int = 0, mode: contextlib.AbstractContextManager[Any] | None = None) -> Any:
         """Run the whole forward, and return what the model returns.
@@ -339,7 +353,8 @@ class ModelCopy:
         try:
             for module, names in calls.items():
                 handles.append(self._by_name[module].register_forward_hook(keep(names)))
-            with full_precision(self.device):
+            cast = contextlib.nullcontext() if self._kind is None else torch.autocast(self.device.type, self._kind)
+            with full_precision(self.device), cast:
                 self.forward(images, seed, mode)
         except _Stop:
             pass

@@ -27,6 +27,7 @@ from peek_widget.ascent.still import resized, still_activation
 from peek_widget.ascent.views import ViewGeometry
 from peek_widget.errors import AscentError, PeekError, SizeError, UnitError
 from peek_widget.network import Network
+from peek_widget.network.precision import Precision, check_precision
 from peek_widget.sheet.seeds import unit_seed
 from peek_widget.sheet.unit import SheetUnit, to_png
 
@@ -74,6 +75,7 @@ class Batch:
         objective: ``"neuron"`` or ``"channel"``; a class is its ``Logit`` either way.
         draft: whether it is the quick preview.
         steps: number of the recipe's steps that are made; None for all of them.
+        precision: what the network computes in, see :class:`~peek_widget.ascent.AscentOptions`.
         together: whether the units go through the network together, so that rounding ties each picture to the others
             of its batch. Large views on a CPU don't: a picture is then the same in any batch, to the last bit.
         wanted: units whose pictures are asked for; all, unless some are there already.
@@ -88,6 +90,7 @@ class Batch:
     objective: Kind = "neuron"
     draft: bool = False
     steps: int | None = None
+    precision: Precision = "float32"
     together: bool = True
     wanted: tuple[int, ...] = ()
 
@@ -138,6 +141,7 @@ def plan(
     objective: Kind = "neuron",
     draft: bool = False,
     batch: int | None = None,
+    precision: Precision = "float32",
 ) -> list[Batch]:
     """Divide the units of a layer into batches.
 
@@ -151,6 +155,7 @@ def plan(
         objective: ``"neuron"`` (the center of the map) or ``"channel"`` (the mean over it).
         draft: plan the quick preview instead, see :func:`draft_of`.
         batch: number of units in a batch; left out, by the size of their views. On a CPU at most 16.
+        precision: what the network computes in, see :class:`~peek_widget.ascent.AscentOptions`.
 
     Raises:
         PeekError: what was asked for is not possible (LayerError, UnitError, SizeError, RecipeError).
@@ -160,6 +165,7 @@ def plan(
         raise PeekError(f"objective={objective!r}: possible are 'neuron' (the center of the map) and 'channel'.")
     if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or not 0 <= int(seed) < 2**63:
         raise PeekError(f"seed={seed!r}: give a whole number from 0 to {2**63 - 1}.")
+    check_precision(precision, network.model_copy.device)
     name = network.layer(layer).name
     chosen = check_units(network, name, units)
     steps = None
@@ -171,7 +177,7 @@ def plan(
     length = _length(device, side, recipe.n_views, together) if batch is None else _check_batch(batch, device)
     parts = [chosen[start : start + length] for start in range(0, len(chosen), length)]
     return [
-        Batch(number, name, part, recipe, int(seed), size, objective, draft, steps, together)
+        Batch(number, name, part, recipe, int(seed), size, objective, draft, steps, precision, together)
         for number, part in enumerate(parts)
     ]
 
@@ -296,7 +302,7 @@ def _draw_units(
 ) -> Iterator[Progress]:
     objectives = [unit_objective(network, batch.layer, unit, batch.objective) for unit in units]
     seeds = [unit_seed(batch.seed, batch.layer, unit) for unit in units]
-    run = Ascent(network, objectives, batch.recipe, seed=seeds, size=batch.size)
+    run = Ascent(network, objectives, batch.recipe, seed=seeds, size=batch.size, precision=batch.precision)
     steps = run.steps if batch.steps is None else batch.steps
     while True:
         run.step()
@@ -307,6 +313,7 @@ def _draw_units(
     how = {
         "device": network.model_copy.device.type,
         "threads": torch.get_num_threads(),
+        "precision": batch.precision,
         "torch": torch.__version__,
     }
     # A preview is of another size, and measured at the scale of the finished picture.

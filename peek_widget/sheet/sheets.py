@@ -22,6 +22,7 @@ from peek_widget.ascent.recipe import as_recipe
 from peek_widget.errors import NotDrawnError, PeekError, SheetStoreError
 from peek_widget.evidence import Evidence, LayerEvidence
 from peek_widget.network import ModelCopy, Network, read
+from peek_widget.network.precision import Precision
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction
 from peek_widget.sheet import table
 from peek_widget.sheet.archive import Archive
@@ -61,6 +62,7 @@ def contact_sheet(
     device: str | torch.device | None = None,
     batch: int | None = None,
     threads: int | None = None,
+    precision: Precision = "float32",
     tags: Tags | None = None,
 ) -> ContactSheet:
     """Make a contact sheet: every unit of a layer, drawn as in the explorer.
@@ -85,7 +87,7 @@ def contact_sheet(
         objective: ``"neuron"``, or ``"channel"``: the mean over all positions of the unit's map.
         drafts: draw a quick preview of every unit first. Previews are not saved in the store.
         evidence: dataset examples of the layer (of :func:`~peek_widget.top_crops`), for the gauge.
-        preprocess, input_size, device: see :func:`~peek_widget.ascend`.
+        preprocess, input_size, device, precision: see :func:`~peek_widget.ascend`.
         batch: number of units drawn together; left out, by the size of what the network sees of each. On a CPU at most
             16.
         threads: CPU threads that a batch is drawn with; left out, torch's own number here, and 1 in an executor's
@@ -113,6 +115,7 @@ def contact_sheet(
         evidence=evidence,
         batch=batch,
         threads=threads,
+        precision=precision,
         tags=tags,
     )
 
@@ -155,6 +158,7 @@ class ContactSheet:
         evidence: LayerEvidence | Evidence | None = None,
         batch: int | None = None,
         threads: int | None = None,
+        precision: Precision = "float32",
         tags: Tags | None = None,
     ) -> None:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
@@ -170,8 +174,8 @@ class ContactSheet:
             self._evidence.check_model(network)
 
         def make_plan(draft: bool) -> tuple[Batch, ...]:
-            options: dict[str, Any] = {"seed": seed, "size": size, "objective": objective, "batch": batch}
-            return tuple(plan(network, name, recipe, self.units, draft=draft, **options))
+            how: dict[str, Any] = {"seed": seed, "size": size, "objective": objective, "precision": precision}
+            return tuple(plan(network, name, recipe, self.units, draft=draft, batch=batch, **how))
 
         self.batches: tuple[Batch, ...] = make_plan(False)
         self._drafts_plan = make_plan(True) if drafts else ()
@@ -218,8 +222,6 @@ class ContactSheet:
             f"ContactSheet(layer {self.layer!r} of a {self.model_name}: {len(self.archive.done)} of {len(self)} units "
             f"drawn{where})"
         )
-
-    # What it is of
 
     @property
     def network(self) -> Network:
