@@ -233,7 +233,8 @@ _CUT_GRADIENT = (
 
 _ZERO_GRADIENT = (
     "At the start nothing that can be changed in the picture changes {objective!r}: its gradient is zero everywhere. "
-    "Try another seed; if it stays so, the unit is dead or does not look at the image."
+    "Try another seed; if it stays so, the unit is dead or does not look at the image. (If its layer ends in a ReLU "
+    "written by hand in a way that is not recognized, write it as torch.relu: units are drawn before that.)"
 )
 
 

@@ -108,7 +108,7 @@ class Neuron(Objective):
 
 @dataclass(frozen=True)
 class Logit(Objective):
-    """A class: the model's output before any softmax, and before a last ReLU (SqueezeNet has one).
+    """A class: the model's output before any softmax or sigmoid, and before a last ReLU (SqueezeNet has one).
 
     Args:
         unit: number of the class, from 0.

@@ -61,8 +61,8 @@ class DryRun(Calls):
     def __init__(self, image: Tensor, original: nn.Module, seen: Seen) -> None:
         super().__init__()
         self.fields = FieldTracer(image)
-        self.activations = ActivationTracker()
         self.gradients = GradientTracker(image)
+        self.activations = ActivationTracker(lambda tensor: self.gradients.of(tensor)[0])
         self._seen = seen
         self._kind = type(original).__name__
         self._theirs = {id(one): name for name, one in (*original.named_parameters(), *original.named_buffers())}
@@ -76,6 +76,7 @@ class DryRun(Calls):
         for tensor in given:
             if id(tensor) in self._theirs:
                 raise RefusalError(_TIED.format(kind=self._kind, name=self._theirs[id(tensor)]))
+        begun = self.activations.begin(func, args, kwargs)
         if "conv" in name:
             output = self._convolve(func, args, kwargs)
         else:
@@ -85,7 +86,7 @@ class DryRun(Calls):
             depending = any(self.fields.of(tensor) is not None for tensor in given)
             depending = depending and (not writes or given[0].requires_grad)
             output = (call_with_graph if depending else _call)(func, args, kwargs)
-        self.activations.called(func, args, kwargs, output)
+        self.activations.called(func, args, kwargs, output, begun)
         self.fields.called(func, args, kwargs, output)
         self.gradients.called(func, args, kwargs, output)
         return output

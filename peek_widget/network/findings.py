@@ -20,12 +20,14 @@ class Finding:
         warning: the sentences of a warning; "" where the answers are those that one expects.
         kind: the kind of the warning.
         of_hook: whether it is about a hook of the model.
+        of_forward: whether it was found in the dry run, which is made anew whenever the model is read.
     """
 
     text: str
     warning: str = ""
     kind: type[PeekWarning] = PeekWarning
     of_hook: bool = False
+    of_forward: bool = False
 
     def at(self, where: str) -> Finding:
         """Return the same with the place filled in."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from peek_widget.network.dry_run import BadPreprocessError, DryRun, NothingRetur
 from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
 from peek_widget.network.nested import map_tensors, tensors_in
 from peek_widget.network.padding import only_pads
-from peek_widget.network.preactivation import PreActivation
+from peek_widget.network.preactivation import ActivationTracker, PreActivation
 from peek_widget.network.preprocess import Preprocess
 from peek_widget.network.receptive_field.field import Field
 from peek_widget.network.receptive_field.layout import Layout, layouts
@@ -56,6 +56,9 @@ class Layer:
         differentiable: whether a gradient reaches the image from it. Where none does, its units can't be drawn.
         cuts: what in the forward cuts gradients between the image and some part of the layer, e.g.
             ``"torch.no_grad()"``, ``"detach()"``.
+        squashed: names of the functions that saturate, or a softmax, that the module's output has gone through, e.g.
+            ``"sigmoid"``; units are drawn and measured before them (the logits of a class). But for softmaxes, only of
+            what the model returns.
         output: name of the module output that the layer is, or is a part of (``name`` without the token).
         layout: how that output is brought to ``[N, C, H, W]``.
         preactivation: which ReLU calls of the forward that output comes from.
@@ -80,6 +83,7 @@ class Layer:
     traced: Field | None = field(default=None, repr=False, compare=False)
     differentiable: bool = True
     cuts: tuple[str, ...] = ()
+    squashed: tuple[str, ...] = ()
 
     @property
     def spatial(self) -> bool:
@@ -152,7 +156,7 @@ def find_layers(
     if final.shape[:1] != (images,):
         made = f"a batch of {final.shape[0]}" if final.shape else "a single number"
         raise ModelError(f"of {_counted(images)} of {size} px it made {made}, so that is not its size")
-    found = _list_layers(outputs, final, size, run.activations.rectifiers)
+    found = _list_layers(outputs, final, size, run.activations)
     listed = {layer.name for layer in found}
     if OUTPUT not in listed:
         raise ModelError(f"its output has shape {final.shape}, in which units can't be told from positions")
@@ -200,6 +204,8 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
         except LayerError:
             return  # it returns no tensor, so it has no units and is not listed
         source = only_pads(module, name, inputs, value) if name != OUTPUT else None
+        if name == OUTPUT:
+            run.activations.returned = frozenset().union(*(run.activations.of(one).last for one in tensors_in(output)))
         if source is not None:
             padded[full_name] = made.get(source.grad_fn)
             made.setdefault(value.grad_fn, padded[full_name])
@@ -239,7 +245,7 @@ def _forget_graph(module: nn.Module) -> None:
             vars(module)[name] = map_tensors(value, Tensor.detach)
 
 
-def _list_layers(outputs: list[_Output], final: _Output, size: int, rectifiers: set[int]) -> list[Layer]:
+def _list_layers(outputs: list[_Output], final: _Output, size: int, activations: ActivationTracker) -> list[Layer]:
     layers: list[Layer] = []
     # Of each autograd node that made a primary layer's output: the number of that layer if its module is a bare
     # activation or the like, so that the block around it can replace it; None if not.
@@ -260,14 +266,16 @@ def _list_layers(outputs: list[_Output], final: _Output, size: int, rectifiers: 
             layers[activation] = replace(layers[activation], primary=False)
             new = True
         else:
-            new = one is final or not (one.made_by is final.made_by or _repeats(one.made_by, primary))
+            new = one is final or not (
+                one.made_by is final.made_by or _repeats(one.made_by, primary, activations.same_units)
+            )
             if new and one is not final and _kind(one.made_by) in _NORMS:
                 new = False  # it normalizes a sum or a concatenation of primary layers
                 primary[one.made_by] = None
         if new:
             primary[one.made_by] = None if one.composite else len(layers)
         for part, layout in parts.items():
-            layer = _layer(one, part, layout, size, primary=new, index=len(layers), rectifiers=rectifiers)
+            layer = _layer(one, part, layout, size, primary=new, index=len(layers), activations=activations)
             layers.append(layer)
             if layout.token is None and layer.spatial:
                 last_grid = layer.size
@@ -275,8 +283,9 @@ def _list_layers(outputs: list[_Output], final: _Output, size: int, rectifiers: 
 
 
 def _layer(
-    output: _Output, part: str, layout: Layout, size: int, *, primary: bool, index: int, rectifiers: set[int]
+    output: _Output, part: str, layout: Layout, size: int, *, primary: bool, index: int, activations: ActivationTracker
 ) -> Layer:
+    before = activations.read_before(output.preactivation)
     assert output.field is not None
     field = output.field
     channels, *positions = ([1] if layout.single else []) + [output.shape[dim] for dim in layout.order[1:]]
@@ -294,7 +303,7 @@ def _layer(
         (height, width),
         receptive_field,
         (_plain(stride[0]), _plain(stride[1])),
-        rectified=bool(output.preactivation.last & rectifiers),
+        rectified=bool(before.last & activations.rectifiers),
         primary=primary,
         index=index,
         start=field.start,
@@ -302,10 +311,11 @@ def _layer(
         call=output.call,
         output=output.name,
         layout=layout,
-        preactivation=output.preactivation,
+        preactivation=before,
         traced=field if mapped else None,
         differentiable=output.differentiable,
         cuts=output.cuts,
+        squashed=tuple(sorted({activations.squashes[number] for number in before.last & activations.squashes.keys()})),
     )
 
 
@@ -314,12 +324,13 @@ def _plain(number: float) -> float:
     return int(number) if number == int(number) else number
 
 
-def _repeats(made_by: Any, primary: Container[Any]) -> bool:
+def _repeats(made_by: Any, primary: Container[Any], same_units: Mapping[Any, Any]) -> bool:
     """Tell whether a tensor is a primary layer's output that was only rescaled, gated, cut, pooled or the like.
 
     Args:
         made_by: the autograd node that made the tensor.
         primary: the nodes that made the primary layers' outputs.
+        same_units: of some nodes, another whose units they have.
     """
     todo, visited = [made_by], set()
     while todo:
@@ -329,6 +340,9 @@ def _repeats(made_by: Any, primary: Container[Any]) -> bool:
         if node is None or node in visited:
             continue
         visited.add(node)
+        if node in same_units:
+            todo.append(same_units[node])
+            continue
         kind = _kind(node)
         inputs = [n for n, _ in node.next_functions if n is not None]
         # A product (squeeze-and-excitation) scales the units that are there, and makes no new ones.

@@ -338,7 +338,7 @@ class ModelCopy:
                     if preactivations is not None and preactivations[name].calls != mode.calls:
                         raise _OtherPath
                     owned = mode.owned(value)
-                    value = mode.before(value)
+                    value = mode.before(value, name == OUTPUT)
                     if preactivations is not None:
                         mode.taken(preactivations[name])
                 value = value.abs().float() if value.is_complex() else value.float()

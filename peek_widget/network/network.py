@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError, PeekError, UnitError
-from peek_widget.network.findings import Findings, Known, hook_findings
+from peek_widget.network.findings import Finding, Findings, Known, hook_findings
 from peek_widget.network.layers import Layer
 from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction
@@ -389,11 +389,28 @@ def _with_findings(network: Network, known: Findings | None) -> Network:
     network.model_copy.draws.settle()
     findings = findings or Findings()
     of_hooks = hook_findings(network.model_copy.hooks)
-    others = [one for one in findings.all if not one.of_hook]
-    findings = replace(findings, all=(*of_hooks, *others))
+    others = [one for one in findings.all if not (one.of_hook or one.of_forward)]
+    findings = replace(findings, all=(*of_hooks, *_of_forward(network), *others))
     first = next((layer.index for layer in network.layers if layer.name == findings.measured_from), len(network.layers))
     layers = [_measured(one, network.input_size) if one.index >= first else one for one in network.layers]
     return replace(network, findings=findings, layers=tuple(layers))
+
+
+def _of_forward(network: Network) -> list[Finding]:
+    """Return what the dry run has shown that the user should know."""
+    found = []
+    squashed = network.layers[-1].squashed
+    if squashed:
+        found.append(Finding(f"classes are read before the {' and the '.join(squashed)}", of_forward=True))
+    if network.model_copy.least_images > 1:
+        found.append(Finding("two images at a time, since its forward squeezes away a single one", of_forward=True))
+    cuts = sorted({cut for layer in network.layers for cut in layer.cuts})
+    without = [layer.name for layer in network.layers if not layer.differentiable]
+    if without:
+        where = without[0] or "the output"
+        text = f"no gradient in {len(without)} layers ({where}...), because of {' and '.join(cuts)}"
+        found.append(Finding(text, of_forward=True))
+    return found
 
 
 def _measured(layer: Layer, side: int) -> Layer:

@@ -1,29 +1,19 @@
-"""Which ReLU and softmax calls of a forward a tensor comes from: what :class:`~peek_widget.network.forward.ForwardMode`
-has to know to give the activations before them."""
+"""Which squashing calls of a forward (ReLUs, softmaxes, sigmoids) a tensor comes from: what
+:class:`~peek_widget.network.forward.ForwardMode` has to know to give the activations before them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from peek_widget.network.nested import tensors_in
+from peek_widget.network.rectifiers import Derived, Role, is_affine, sources_of, writes, zeroes_negatives
 
-__all__ = ["ActivationTracker", "PreActivation", "is_carrier", "is_rectifier", "is_squashing", "storage_of"]
-
-_RELUS = {F.relu, F.relu_, F.relu6, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
-_SOFTMAXES = {
-    F.softmax,
-    F.log_softmax,
-    torch.softmax,
-    torch.log_softmax,
-    Tensor.softmax,
-    Tensor.log_softmax,
-}
+__all__ = ["ActivationTracker", "Begun", "PreActivation", "is_carrier", "storage_of"]
 
 # Functions that pass values on unchanged, select some of them or average them: a ReLU before them still decides whether
 # a unit has a gradient. Listed by name, because each has several spellings (torch.cat and torch.concat, torch.mean and
@@ -102,18 +92,6 @@ _CARRIERS = frozenset(
 _TRANSPOSES = {Tensor.T.__get__, Tensor.mT.__get__}
 
 
-def is_rectifier(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a call sets negative values to zero: ReLU or ReLU6 in any of torch's spellings."""
-    if function in (F.hardtanh, F.hardtanh_):
-        return float(kwargs.get("min_val", args[1] if len(args) > 1 else -1.0)) == 0.0
-    return function in _RELUS
-
-
-def is_squashing(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a call is one that units are read before: a ReLU, or a softmax."""
-    return function in _SOFTMAXES or is_rectifier(function, args, kwargs)
-
-
 def is_carrier(function: Callable[..., Any]) -> bool:
     """Tell whether a function only rearranges, selects, joins or pools values (``cat``, ``view``, ``max_pool2d``)."""
     return getattr(function, "__name__", "") in _CARRIERS or function in _TRANSPOSES
@@ -126,31 +104,49 @@ def storage_of(tensor: Tensor) -> int:
 
 @dataclass(frozen=True)
 class PreActivation:
-    """How a tensor depends on the ReLU and softmax calls of the forward, which are numbered from 0 in call order.
+    """How a tensor depends on the squashing calls of the forward, which are numbered from 0 in call order.
 
     Attributes:
         last: numbers of the calls that the tensor comes from with only carriers (:func:`is_carrier`) in between. A
             layer with such calls is read before them, at their inputs.
         real: numbers of the calls on whose actual output the tensor depends, through other functions.
         calls: number of calls before the tensor was made.
+        sources: of calls among ``last``, which of their tensors it is that they squash, where it is not the first:
+            pairs of numbers, see :func:`~peek_widget.network.rectifiers.sources_of`.
     """
 
     last: frozenset[int] = frozenset()
     real: frozenset[int] = frozenset()
     calls: int = 0
+    sources: frozenset[tuple[int, int]] = frozenset()
 
 
 class ActivationTracker:
     """Finds the :class:`PreActivation` of every tensor of a forward, whose calls are reported to it one by one.
 
     Attributes:
-        calls: number of ReLU and softmax calls until now.
+        calls: number of squashing calls until now.
         rectifiers: numbers of those that are ReLUs.
+        squashes: names of those that are softmaxes, or saturate, by their numbers.
+        returned: numbers of the calls that what the model returns comes from, with only carriers in between.
+        same_units: of the autograd node of a ReLU written by hand, that of what it sets to zero.
+
+    Args:
+        has_gradient: tells whether a tensor has a gradient in the model's own forward.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_gradient: Callable[[Tensor], bool] = lambda _: True) -> None:
         self.calls: int = 0
+        self.same_units: dict[Any, Any] = {}
+        self._has_gradient = has_gradient
         self.rectifiers: set[int] = set()
+        self.squashes: dict[int, str] = {}
+        self.returned: frozenset[int] = frozenset()
+        self._softmaxes: set[int] = set()
+        # Of a call right behind others, those: a layer that is read before it is read before them as well.
+        self._beneath: dict[int, frozenset[int]] = {}
+        self._sources: dict[int, int] = {}
+        self._derived = Derived()
         # By the tensor's id. The tensor is kept as well, since the id of a collected one would be given to another.
         self._known: dict[int, tuple[Tensor, PreActivation]] = {}
         self._sharing: dict[int, list[Tensor]] = {}
@@ -158,13 +154,37 @@ class ActivationTracker:
     def of(self, tensor: Tensor) -> PreActivation:
         """Return what the tensor depends on, as it is now (a later write into it changes that)."""
         known = self._of(tensor)
-        return PreActivation(known.last, known.real, self.calls)
+        sources = frozenset((number, self._sources[number]) for number in known.last & self._sources.keys())
+        return PreActivation(known.last, known.real, self.calls, sources)
+
+    def read_before(self, known: PreActivation) -> PreActivation:
+        """Return the same without the calls that no unit is read before: sigmoids, but for the model's result."""
+        allowed = self.rectifiers | self._softmaxes | self.returned
+        dropped, todo = set(), list(known.last - allowed)
+        while todo:
+            number = todo.pop()
+            dropped.add(number)
+            todo.extend(self._beneath.get(number, frozenset()) - dropped)
+        return replace(known, last=known.last - dropped, real=known.real | (known.last & dropped))
 
     def _of(self, tensor: Tensor) -> PreActivation:
         entry = self._known.get(id(tensor))
         return PreActivation() if entry is None else entry[1]
 
-    def called(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def begin(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Begun:
+        """Report a call before it is made; what is returned is given to :meth:`called`."""
+        role = self._derived.role(func, args, kwargs)
+        if role is not Role.CANDIDATE:
+            return Begun(role)
+        sources = sources_of(args, kwargs, self._derived.origins(args, kwargs))
+        if not writes(func, args, kwargs):
+            return Begun(role, sources)
+        # It writes into its first argument, whose values are then gone.
+        return Begun(role, [sources[0].detach().clone(), *sources[1:]])
+
+    def called(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, begun: Begun
+    ) -> None:
         """Report one call of a torch function and the ``output`` that it returned."""
         given = list(tensors_in([args, kwargs]))
         if func is Tensor.__setitem__:
@@ -172,12 +192,10 @@ class ActivationTracker:
         known = [self._of(tensor) for tensor in given]
         last = frozenset().union(*(one.last for one in known))
         real = frozenset().union(*(one.real for one in known))
-        if is_squashing(func, args, kwargs):
-            made = PreActivation(frozenset({self.calls}), real | last)
-            if is_rectifier(func, args, kwargs):
-                self.rectifiers.add(self.calls)
-            self.calls += 1
-        elif is_carrier(func):
+        made = None if begun.role is None else self._squashed(func, begun, given, output, last, real)
+        if made is not None:
+            pass
+        elif is_carrier(func) or (is_affine(func, args, kwargs) and self._saturates(last)):
             made = PreActivation(last, real)
         else:
             made = PreActivation(frozenset(), real | last)
@@ -187,6 +205,51 @@ class ActivationTracker:
             if not is_carrier(func) and any(tensor is one for one in given):
                 self._invalidate_views(tensor, made)
             self._record(tensor, made)
+        self._derived.called(func, args, kwargs, output, begun.role)
+
+    def _squashed(
+        self,
+        func: Callable[..., Any],
+        begun: Begun,
+        given: list[Tensor],
+        output: Any,
+        last: frozenset[int],
+        real: frozenset[int],
+    ) -> PreActivation | None:
+        """Return what the output of a call depends on that squashes; None if this one does not."""
+        number = self.calls
+        self.calls += 1
+        role, source = begun.role, 0
+        if role is Role.CANDIDATE:
+            tensors = [*given, *begun.sources[len(given) :]]
+            found = None
+            if isinstance(output, Tensor):
+                found = zeroes_negatives(begun.sources, output, lambda one: self._has_gradient(tensors[one]))
+            if found is None:
+                return None
+            role, source = Role.RECTIFIER, found
+            if tensors[found] is not output:
+                self.same_units[output.grad_fn] = tensors[found].grad_fn
+        beneath = self._of(given[source] if source < len(given) else begun.sources[source]).last
+        if role is Role.FOLLOWER and not self._saturates(beneath):
+            return None
+        if role is Role.RECTIFIER:
+            self.rectifiers.add(number)
+        elif role is not Role.FOLLOWER:
+            self.squashes[number] = func.__name__.strip("_")
+            self._softmaxes |= {number} if role is Role.SOFTMAX else set()
+        if source:
+            self._sources[number] = source
+        if role is Role.RECTIFIER and not self._saturates(beneath):
+            return PreActivation(frozenset({number}), real | last)
+        self._beneath[number] = beneath
+        return PreActivation(frozenset({number}) | beneath, real | (last - beneath))
+
+    def _saturates(self, last: frozenset[int]) -> bool:
+        """Tell whether a tensor comes from saturating calls alone, and what is right before those."""
+        beneath = frozenset().union(*(self._beneath.get(number, frozenset()) for number in last))
+        top = last - beneath
+        return bool(top) and all(number in self._beneath for number in top)
 
     def _record(self, tensor: Tensor, known: PreActivation) -> None:
         if id(tensor) not in self._known:
@@ -198,3 +261,16 @@ class ActivationTracker:
         for other in self._sharing.get(storage_of(tensor), ()):
             before = self._of(other)
             self._record(other, PreActivation(frozenset(), before.last | before.real | made.last | made.real))
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A call that is about to be made.
+
+    Attributes:
+        role: what it does.
+        sources: of a candidate, what it may have set to zero where that is negative, as it is before the call.
+    """
+
+    role: Role | None
+    sources: list[Tensor] = field(default_factory=list)

@@ -47,6 +47,9 @@ def copy_structure(model: nn.Module, memo: dict[int, Any]) -> tuple[nn.Module, l
     keep: list[Any] = []  # the memo goes by id: nothing in it may be collected before the copy is made
     roots = (model, *hidden_modules(model))
     for module in [one for root in roots for one in root.modules()]:
+        for value in vars(module).values():
+            if isinstance(value, torch.jit.ScriptFunction):
+                memo[id(value)] = value  # it holds no state, and can't be copied
         for value in _own_tensors(module):
             # Views of a weight follow it; into anything else the forward may write.
             follows = storage_of(value) in weights
