@@ -2,8 +2,8 @@
 
 Every still activation is taken by one rule: before the layer's last ReLU (:meth:`Network.run`), at the position of the
 feature map where the unit is largest; a class is its score before any last ReLU, softmax or sigmoid. A unit with a
-negative weight, whose picture is to lower it, is taken where it is smallest. Of any other objective (a sum, a direction,
-a function) the value is taken.
+negative weight, whose picture is to lower it, is taken where it is smallest. Of any other objective (a sum, a
+direction, a function) the value is taken.
 
 A real image is given to the network at its input size. A drawn picture is given to it as it was drawn, but still:
 
