@@ -241,8 +241,12 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
 def _forget_graph(module: nn.Module) -> None:
     """Detach what a module has kept of a forward in its attributes, which the next one may go on with."""
     for name, value in list(vars(module).items()):
-        if any(tensor.grad_fn is not None for tensor in tensors_in(value)):
+        kept = [tensor for tensor in tensors_in(value) if tensor.grad_fn is not None]
+        if any(tensor._is_view() for tensor in kept):
             vars(module)[name] = map_tensors(value, Tensor.detach)
+            continue
+        for tensor in kept:
+            tensor.detach_()  # the same tensor, by which it is known what the forward writes into
 
 
 def _list_layers(outputs: list[_Output], final: _Output, size: int, activations: ActivationTracker) -> list[Layer]:
