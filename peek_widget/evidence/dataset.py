@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, ValuesView
 from typing import Any
 
 import torch
@@ -58,6 +58,8 @@ def read_source(dataset: DatasetLike, labels: Labels = None) -> Source:
         DatasetError: if it is none of these, is empty, or the labels do not fit.
     """
     if isinstance(dataset, Source):
+        if labels is not None:
+            raise DatasetError("labels= belongs where the dataset is read: read_source(images, labels).")
         return dataset
     if isinstance(dataset, (str, os.PathLike)):
         if not os.fspath(dataset):
@@ -75,6 +77,8 @@ def read_source(dataset: DatasetLike, labels: Labels = None) -> Source:
             f"The dataset is a {kind}, which gives batches: give the images themselves, a folder, a list or a torch "
             "Dataset (of a DataLoader, its .dataset)."
         )
+    if isinstance(dataset, ValuesView):  # of a dict
+        dataset = list(dataset)
     columns = columns_of(dataset)
     if columns is not None:
         return read_table(dataset, columns, labels)

@@ -90,7 +90,7 @@ class ExampleIndex:
         reasons: why, by name, for the first :data:`MAX_REASONS` of these.
         label_counts: number of images of each label taken in.
         odd_labels: number of images of each thing that is there in place of a label.
-        ignored: number of images by what of them was not used.
+        assumed: number of images by how they were taken that may be taken otherwise.
         details: what is kept of each image that has a crop, by its number.
         focuses: effective fields of crops that were asked for, and the model that gives them.
     """
@@ -119,7 +119,7 @@ class ExampleIndex:
         self.reasons: dict[str, str] = {}
         self.label_counts: Counter[Label] = Counter()
         self.odd_labels: Counter[str] = Counter()
-        self.ignored: Counter[str] = Counter()
+        self.assumed: Counter[str] = Counter()
         self.details: dict[int, Detail] = {}
         self.focuses: Focuses = Focuses()
         self._prune_above = 0
@@ -150,8 +150,8 @@ class ExampleIndex:
                 self.label_counts[item.label] += 1
                 if item.odd:
                     self.odd_labels[item.odd] += 1
-                if item.ignored:
-                    self.ignored[item.ignored] += 1
+                if item.assumed:
+                    self.assumed[item.assumed] += 1
                 if has_crop:
                     self.details[identity] = Detail(item.name, item.label, item.size)
             self.count += len(items)
@@ -169,7 +169,7 @@ class ExampleIndex:
         with self.lock:
             said = list(() if self.source is None else self.source.remarks)
             said += self.preparer.ranges.remarks
-            said += [f"{count:,} images {what}." for what, count in self.ignored.items()]
+            said += [f"{count:,} images {what}." for what, count in self.assumed.items()]
             if self.odd_labels:
                 count = self.odd_labels.total()
                 named = ", ".join(what for what, _ in self.odd_labels.most_common(3))

@@ -40,6 +40,15 @@ _OTHERS = {
 }  # fmt: skip
 
 
+_HINTS = {
+    ".dcm": "it is a DICOM file, which Pillow can't read: give a torch Dataset that reads it (pydicom's pixel_array)",
+    ".svg": "it is a drawing in vectors: save it as a PNG",
+    **dict.fromkeys(
+        (".heic", ".heif"), "it is a HEIF file: pip install pillow-heif, and pillow_heif.register_heif_opener()"
+    ),
+}
+
+
 class Pages:
     """An image file of several pages: a TIFF stack.
 
@@ -163,7 +172,7 @@ def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
     """Read a TIFF that Pillow can't, with tifffile where it is installed; NoImageError for any other file."""
     kind = _tiff_kind(path)
     if kind is None:
-        raise NoImageError("it is not an image that can be read")
+        raise NoImageError(_HINTS.get(_ending(path), "it is not an image that can be read"))
     try:
         tifffile = importlib.import_module("tifffile")
     except ImportError:
@@ -175,6 +184,10 @@ def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
             return np.asarray(tifffile.imread(file))
     except Exception as error:
         raise UnreadableError(f"it is a TIFF of {kind}, and tifffile raised {type(error).__name__}: {error}") from error
+
+
+def _ending(path: Any) -> str:
+    return os.path.splitext(path)[1].lower() if isinstance(path, (str, os.PathLike)) else ""
 
 
 def _tiff_kind(path: Any) -> str | None:
@@ -235,5 +248,5 @@ def is_image(name: str) -> bool:
 
 def is_other(name: str) -> bool:
     """Tell from a file's name that it is no image: a table, a text, an archive. An unknown ending may be one."""
-    ending = os.path.splitext(name)[1].lower()
+    ending = _ending(name)
     return bool(ending) and _is_other_ending(ending)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +15,21 @@ from torch import Tensor
 from peek_widget import _pillow
 from peek_widget.errors import DatasetError
 from peek_widget.evidence.files import open_image
-from peek_widget.evidence.labels import LabelFunction, Labels, class_names_of, label_function, read_label
+from peek_widget.evidence.labels import (
+    DECIMALS,
+    LabelFunction,
+    Labels,
+    class_names_of,
+    has_decimals,
+    is_floating,
+    label_function,
+    read_label,
+)
 from peek_widget.evidence.source import Item, NoImageError, Source, UnreadableError
 
 __all__ = ["IndexedImages", "ItemReader", "Items"]
+
+_SAMPLE = 16  # items that are looked at to see what their labels are
 
 IMAGE_KEYS = (
     "image", "img", "pixel_values", "images", "picture", "photo", "input", "inputs", "x", "jpg", "jpeg", "png", "webp",
@@ -51,9 +63,17 @@ class ItemReader:
     Args:
         dataset: what the items are from; the columns of a Hugging Face dataset are found by their types.
         labels: gives the label of an image by its index; None for the items' own.
+        sample: gives a few of the items.
     """
 
-    def __init__(self, dataset: Any, labels: LabelFunction | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        labels: LabelFunction | None = None,
+        sample: Callable[[], Iterable[Any]] = tuple,
+    ) -> None:
+        self._sample, self._has_decimals = sample, False
+        self._looked = False
         self._image_key, self._label_key = _typed_columns(dataset)
         self._labels = labels
         self.class_names: tuple[str, ...] = class_names_of(dataset, self._label_key)
@@ -70,10 +90,24 @@ class ItemReader:
         if self._labels is not None:
             label, odd = self._labels(index)
         else:
-            label, odd = read_label(raw)
+            label, odd = (None, DECIMALS) if is_floating(raw) and self._measured() else read_label(raw)
             label = None if label == self._unknown else label
         image, size = _opened(image, needed)
         return Item(image, size, label, odd)
+
+    def _measured(self) -> bool:
+        """Return whether the items' floating-point labels are measurements, so that a whole one is no class either."""
+        if not self._looked:
+            self._looked = True
+            self._has_decimals = has_decimals(label for _, label in self._parts_of(self._sample()))
+        return self._has_decimals
+
+    def _parts_of(self, items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        for item in items:
+            try:
+                yield self._parts(item)
+            except UnreadableError:
+                continue
 
     def _parts(self, item: Any) -> tuple[Any, Any]:
         """Return the image of an item as it is there, and its label."""
@@ -221,8 +255,13 @@ class Items(Source):
             if isinstance(labels, Mapping) and any(isinstance(key, str) for key in labels):
                 names, what = [self.name(index) for index in range(count)], "name"
             function, self.remarks = label_function(labels, names, what)
-        self._reader = ItemReader(items, function)
+        self._reader = ItemReader(items, function, self._few)
         self.class_names: tuple[str, ...] = self._reader.class_names
+
+    def _few(self) -> Iterator[Any]:
+        for index in range(0, self._count, -(-self._count // _SAMPLE)):
+            with contextlib.suppress(Exception):  # it will be said of the item itself
+                yield self._at(index)
 
     def __len__(self) -> int:
         return self._count

@@ -15,7 +15,17 @@ from torch import Tensor
 
 from peek_widget.errors import DatasetError
 
-__all__ = ["Label", "LabelFunction", "Labels", "class_names_of", "label_function", "read_label"]
+__all__ = [
+    "DECIMALS",
+    "Label",
+    "LabelFunction",
+    "Labels",
+    "class_names_of",
+    "has_decimals",
+    "is_floating",
+    "label_function",
+    "read_label",
+]
 
 Label = int | str | None
 """Label of an image: the number of a class, a text, or None."""
@@ -27,7 +37,12 @@ list); or the name of a table's column; or None for the dataset's own."""
 LabelFunction = Callable[[int], tuple[Label, str]]
 """A function from an image's index to its label, and to what is there in its place (see :func:`read_label`)."""
 
+DECIMALS = "a number with decimals"
+"""What :func:`read_label` says of a measurement, the target of a regression."""
+
+_HUGE = 2**63
 _HOW = "give a list with one label for each image, a mapping or function from the {what}, or leave labels out"
+_LOOKED_AT = 1000  # labels, to see whether they are measurements
 _NAMED = 3  # keys that an error names
 _LONGEST = 120  # characters of a class's name: the longest of ImageNet has 121 with its synonyms, most below 60
 _SENTENCE = 4  # words from which on a text that begins with an article, or ends with a full stop, is a caption
@@ -51,13 +66,13 @@ def read_label(value: Any) -> tuple[Label, str]:
         text = value.decode("utf-8", "replace").strip()  # as webdataset has it in a .cls file
         return read_label(int(text) if text.isascii() and text.isdigit() else text)
     if isinstance(value, numbers.Integral):
-        return int(value), ""
+        return (int(value), "") if abs(int(value)) < _HUGE else (None, "a huge number")
     if isinstance(value, enum.Enum):
         return value.name, ""
     if isinstance(value, float):
         if math.isnan(value):
             return None, ""
-        return (int(value), "") if value.is_integer() else (None, "a number with decimals")
+        return read_label(int(value)) if value.is_integer() else (None, DECIMALS)
     single = _single(value)
     return read_label(single) if single is not None else (None, _a(type(value).__name__))
 
@@ -113,7 +128,24 @@ def label_function(labels: Any, names: Sequence[Any], what: str) -> tuple[LabelF
 
         return call, ()
     found = _in_order(labels, names, what)
-    return lambda index: read_label(found[index]), ()
+    return _measurements_apart(lambda index: found[index], found), ()
+
+
+def _measurements_apart(label: Callable[[int], Any], sample: Iterable[Any]) -> LabelFunction:
+    """Return a function that reads labels; among measurements, a whole one is no class either."""
+    measured = has_decimals(itertools.islice(sample, _LOOKED_AT))
+    return lambda index: (None, DECIMALS) if measured and is_floating(label(index)) else read_label(label(index))
+
+
+def has_decimals(labels: Iterable[Any]) -> bool:
+    """Tell whether some of these labels are measurements, the targets of a regression."""
+    return any(read_label(label)[1] == DECIMALS for label in labels)
+
+
+def is_floating(label: Any) -> bool:
+    """Tell whether a label is one floating-point number."""
+    label = _single(label) if not isinstance(label, float) else label
+    return isinstance(label, float)
 
 
 def _from_mapping(labels: Mapping[Any, Any], names: Sequence[Any], what: str) -> tuple[LabelFunction, tuple[str, ...]]:
@@ -131,7 +163,7 @@ def _from_mapping(labels: Mapping[Any, Any], names: Sequence[Any], what: str) ->
     remarks = ()
     if without:
         remarks = (f"{len(without):,} of {len(names):,} images have no label in labels, such as {without[0]!r}.",)
-    return (lambda index: read_label(labels.get(names[index]))), remarks
+    return _measurements_apart(lambda index: labels.get(names[index]), labels.values()), remarks
 
 
 def _some(values: Sequence[Any], noun: str) -> str:

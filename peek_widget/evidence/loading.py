@@ -75,7 +75,7 @@ class Loaded:
         reason: why the image could not be loaded; "" where it was.
         foreign: whether it could not because it is no image that the network can take, and not because it was lost.
         odd: what the dataset has in place of a label; "" where the label is a label, or there is none.
-        ignored: what of the image was not used, as the end of a sentence; "" where all of it was.
+        assumed: how the image was taken that may be taken otherwise, as the end of a sentence; or "".
     """
 
     index: int
@@ -86,7 +86,7 @@ class Loaded:
     reason: str = ""
     foreign: bool = False
     odd: str = ""
-    ignored: str = ""
+    assumed: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def load_one(source: Source, preparer: Preparer, index: int) -> Loaded:
     try:
         item = source.item(index, preparer.needed)
         pixels, size = preparer(item.image)
-        ignored = preparer.ignored(item.image)
+        assumed = preparer.assumed(item.image)
     except UnreadableError as error:
         return Loaded(index, name, reason=str(error), foreign=isinstance(error, NoImageError))
     except EndOfStreamError:
@@ -130,7 +130,7 @@ def load_one(source: Source, preparer: Preparer, index: int) -> Loaded:
     # One image must not end the pass over all others, whatever a library makes of it.
     except Exception as error:
         return Loaded(index, name, reason=f"{type(error).__name__}: {error}")
-    return Loaded(index, name, pixels, item.size or size, item.label, "", False, item.odd, ignored)
+    return Loaded(index, name, pixels, item.size or size, item.label, "", False, item.odd, assumed)
 
 
 def _collect(loaded: Sequence[Loaded], ended: bool = False) -> Batch:
@@ -221,6 +221,7 @@ class _Chunks(torch.utils.data.Dataset):
 def _by_processes(
     source: Source, preparer: Preparer, chunks: Sequence[Sequence[int]], processes: int
 ) -> Iterator[Batch]:
+    preparer.ranges.choose()  # for all processes, and to be said
     yield from torch.utils.data.DataLoader(
         _Chunks(source, preparer, chunks),
         batch_size=None,

@@ -138,16 +138,25 @@ class Preparer:
             raise NoImageError(f"prepared=True needs tensors of shape {shape}; it is {_described(image)}")
         return image.detach().cpu().float(), (self.size, self.size)
 
-    def ignored(self, image: Any) -> str:
-        """Return what of an image is not used, as the end of a sentence on several images; "" if all of it is."""
-        if isinstance(image, Pages) and image.count != self.channels:
-            return "are files of several pages (TIFF stacks), of which the first was read"
-        return ""
+    def assumed(self, image: Any) -> str:
+        """Return how an image was taken that may be taken otherwise, as the end of a sentence on several; or ""."""
+        if not isinstance(image, Pages):
+            return ""
+        how = (
+            "whose pages were taken as the bands of one image"
+            if self._is_bands(image)
+            else "of which the first was read"
+        )
+        return f"are files of several pages (TIFF stacks), {how}"
+
+    def _is_bands(self, pages: Pages) -> bool:
+        gray = len(pages.first.getbands()) == 1 and pages.first.mode != "P"
+        return pages.count == self.channels != 1 and gray
 
     def _colored(self, image: Any) -> Image.Image | Tensor:
         """Convert an image to a PIL image with the network's number of channels, or to a tensor ``[C, H, W]``."""
         if isinstance(image, Pages):
-            image = image.bands() if image.count == self.channels != 1 and _is_gray(image.first) else image.first
+            image = image.bands() if self._is_bands(image) else image.first
         if isinstance(image, Image.Image):
             image = _pillow.unpacked(image)
         if isinstance(image, Image.Image):
@@ -203,10 +212,6 @@ class Preparer:
         return count in (1, self.channels) or (self.channels in (1, 3) and count in (3, 4))
 
 
-def _is_gray(image: Image.Image) -> bool:
-    return len(image.getbands()) == 1 and image.mode != "P"
-
-
 def _resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor:
     if interpolation == "nearest":
         return F.interpolate(image[None], size=(height, width), mode="nearest")[0]
@@ -259,7 +264,7 @@ def to_picture(image: Any, preparer: Preparer) -> Image.Image:
     Raises:
         UnreadableError: if it can't be shown.
     """
-    if isinstance(image, Pages) and preparer.ignored(image):
+    if isinstance(image, Pages) and not preparer._is_bands(image):
         image = image.first
     if isinstance(image, Image.Image):
         image = _pillow.unpacked(image)

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from peek_widget import _pillow
 from peek_widget.errors import DatasetError
 from peek_widget.evidence.files import Pages
 from peek_widget.evidence.items import ItemReader
-from peek_widget.evidence.labels import Label, LabelFunction, Labels, read_label
+from peek_widget.evidence.labels import Label, Labels, read_label
 from peek_widget.evidence.source import EndOfStreamError, Item, Source, UnreadableError
 
-__all__ = ["Stream", "is_stream"]
+__all__ = ["Stream", "StreamLabels", "is_stream"]
 
 _AHEAD = 16  # items that are read before the first is used, to see what their numbers mean
 _FADING = 16  # batches after which an image that has no crop any more is deleted
@@ -33,9 +34,9 @@ def is_stream(dataset: Any) -> bool:
     """Tell whether a dataset can be iterated, and has no items by number."""
     if isinstance(dataset, torch.utils.data.IterableDataset):
         return True
-    if not hasattr(dataset, "__iter__") or isinstance(dataset, (str, bytes, set, frozenset)):
+    if not hasattr(dataset, "__iter__") or isinstance(dataset, (str, bytes, AbstractSet)):
         return False
-    return not (hasattr(dataset, "__len__") or hasattr(dataset, "__getitem__"))
+    return not hasattr(dataset, "__getitem__")
 
 
 class Stream(Source):
@@ -54,9 +55,10 @@ class Stream(Source):
     endless = True
     concurrent = False
 
-    def __init__(self, items: Iterable[Any], labels: Labels = None, number: int = 1) -> None:
+    def __init__(self, items: Iterable[Any], labels: Labels | StreamLabels = None, number: int = 1) -> None:
         self._items, self._number = items, number
-        self._reader = ItemReader(items, None if labels is None else _labels_of(labels))
+        self._labels = labels if labels is None or isinstance(labels, StreamLabels) else StreamLabels(labels)
+        self._reader = ItemReader(items, self._labels, self._few)
         self.class_names: tuple[str, ...] = self._reader.class_names
         self.described: str = f"a stream ({type(items).__name__})"
         self.remarks: tuple[str, ...] = (
@@ -104,9 +106,7 @@ class Stream(Source):
                 "or all layers in one call."
             )
         self._passes += 1
-        stream = Stream(self._items, number=self._passes)
-        stream._reader = self._reader
-        return stream
+        return Stream(self._items, self._labels, self._passes)
 
     def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Any]:
         """Load the next image, or one that was kept; see :class:`Source`."""
@@ -133,11 +133,7 @@ class Stream(Source):
     def sample(self) -> Iterator[Any]:
         """Read at most 16 images ahead, to see what their numbers mean."""
         with self._lock:
-            while len(self._ahead) < _AHEAD:
-                try:
-                    self._ahead.append(self._drawn())
-                except EndOfStreamError:
-                    break
+            self._few()
             items = [item.image for item in self._recent.values()]
             for raw in self._ahead:
                 try:
@@ -158,6 +154,15 @@ class Stream(Source):
             for gone in self._fading.popleft().values():
                 if isinstance(gone, str):
                     Path(gone).unlink(missing_ok=True)
+
+    def _few(self) -> list[Any]:
+        """Read at most 16 items ahead, and return them."""
+        while len(self._ahead) < _AHEAD:
+            try:
+                self._ahead.append(self._drawn())
+            except EndOfStreamError:
+                break
+        return self._ahead
 
     def _draw(self) -> Any:
         """Return the next item as the stream gives it."""
@@ -218,26 +223,36 @@ def _smaller(image: Any, needed: int | None) -> Any:
     return plain.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
 
 
-def _labels_of(labels: Any) -> LabelFunction:
-    """Return labels by the place in a stream whose length is not known."""
-    if isinstance(labels, (str, bytes, set, frozenset)):
-        raise DatasetError(
-            f"labels is a {type(labels).__name__}: for a stream give a function of the place in it, or a list in order."
-        )
-    if callable(labels) or isinstance(labels, Mapping):
-        function = labels.get if isinstance(labels, Mapping) else labels
+class StreamLabels:
+    """Labels by the place in a stream whose length is not known.
 
-        def call(index: int) -> tuple[Label, str]:
-            try:
-                return read_label(function(index))
-            except Exception as error:
-                return None, f"an error, as labels raised {type(error).__name__}: {error}"
+    Args:
+        labels: a function or mapping of the place, or labels in order.
 
-        return call
-    rest, values = iter(labels), []
+    Raises:
+        DatasetError: if they are neither.
+    """
 
-    def in_order(index: int) -> tuple[Label, str]:
-        values.extend(itertools.islice(rest, max(0, index + 1 - len(values))))  # labels may be endless, too
-        return read_label(values[index]) if index < len(values) else (None, "nothing, as labels has ended")
+    def __init__(self, labels: Any) -> None:
+        if isinstance(labels, (str, bytes, set, frozenset)) or not (callable(labels) or hasattr(labels, "__iter__")):
+            raise DatasetError(
+                f"labels is a {type(labels).__name__}: for a stream give a function of the place in it, or a list in "
+                "order."
+            )
+        self._function = labels.get if isinstance(labels, Mapping) else labels if callable(labels) else self._in_order
+        self._rest: Iterator[Any] = iter(()) if callable(labels) else iter(labels)
+        self._values: list[Any] = []
 
-    return in_order
+    def __call__(self, index: int) -> tuple[Label, str]:
+        """Return the label at this place, and what is there in its place."""
+        try:
+            return read_label(self._function(index))
+        except IndexError:
+            return None, "nothing, as labels has ended"
+        except Exception as error:
+            return None, f"an error, as labels raised {type(error).__name__}: {error}"
+
+    def _in_order(self, index: int) -> Any:
+        # They may be endless, too.
+        self._values.extend(itertools.islice(self._rest, max(0, index + 1 - len(self._values))))
+        return self._values[index]

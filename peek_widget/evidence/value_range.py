@@ -103,6 +103,14 @@ class ValueRanges:
             array = (array - low) / (high - low)
         return torch.from_numpy(np.clip(array, 0.0, 1.0).astype(np.float32, copy=False))
 
+    def choose(self) -> None:
+        """Choose the ranges of all kinds of numbers in the sample now."""
+        with self._lock:
+            self._look()
+            for numbers in self._sampled or ():
+                if numbers.kind not in self.chosen:
+                    self.chosen[numbers.kind] = self._choose(numbers)
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """A sentence on each range that was assumed."""
@@ -128,11 +136,14 @@ class ValueRanges:
                 self.chosen[numbers.kind] = self._choose(numbers)
             return self.chosen[numbers.kind]
 
-    def _choose(self, numbers: _Numbers) -> Range:
+    def _look(self) -> None:
         if self._sampled is None:
             images = () if self._sample is None else self._sample()
             self._sampled = [found for image in images if (found := _numbers_of(image)) is not None]
-        alike = [one for one in self._sampled if one.kind == numbers.kind] or [numbers]
+
+    def _choose(self, numbers: _Numbers) -> Range:
+        self._look()
+        alike = [one for one in self._sampled or () if one.kind == numbers.kind] or [numbers]
         return _of_floats(alike) if numbers.kind == _FLOAT else _of_whole_numbers(numbers.kind, alike)
 
     def _beyond(self, numbers: _Numbers, low: float, high: float) -> str:

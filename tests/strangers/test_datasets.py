@@ -440,6 +440,22 @@ def test_labels_of_sub_folders_are_the_classes_and_not_the_parts(names, labels, 
     assert labels_of(tmp_path) == labels
 
 
+def test_the_values_of_a_dict_are_a_list():
+    images = {f"{number}.png": image for number, image in enumerate(RED)}
+    assert found(images.values(), labels=range(5))[0].top[0].label == 4
+    with pytest.raises(DatasetError, match=r"dataset=list\(images.values\(\)\)"):
+        read_source(images)
+
+
+def test_files_that_need_another_library_are_named_with_it(tmp_path):
+    fill(tmp_path, ["a.dcm", "b.heic", "c.svg", "d.png"])
+    with pytest.warns(DatasetWarning, match="3 of 4 images were skipped"):
+        crops = found(tmp_path)
+    assert [crops.skipped[name].split(",")[0].split(":")[0] for name in ("a.dcm", "b.heic", "c.svg")] == [
+        "it is a DICOM file", "it is a HEIF file", "it is a drawing in vectors"
+    ]  # fmt: skip
+
+
 # -- streams
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from peek_widget import DatasetWarning, top_crops
+from peek_widget import DatasetWarning, load_evidence, top_crops
 from peek_widget.errors import DatasetError
 from peek_widget.evidence.dataset import read_label, read_source
 from tests.networks import Planted
@@ -199,3 +199,39 @@ def test_a_function_that_fails_for_an_image_does_not_cost_it():
     with pytest.warns(DatasetWarning, match=r"5 of 5 images have no class .* labels raised KeyError: 0"):
         crops = found(RED, labels={}.__getitem__)
     assert crops.images == 5
+
+
+MEASURED = [0.0, 0.25, 0.5, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labels"),
+    [
+        (list(zip(RED, MEASURED, strict=True)), None),
+        (list(zip(RED, torch.tensor(MEASURED), strict=True)), None),
+        ([{"image": image, "label": np.float32(value)} for image, value in zip(RED, MEASURED, strict=True)], None),
+        (RED, MEASURED),
+        (RED, pd.Series(MEASURED)),
+        (RED, torch.tensor(MEASURED)),
+        (RED, dict(enumerate(MEASURED))),
+        (pd.DataFrame({"image": RED, "label": MEASURED}), None),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_whole_number_among_measurements_is_no_class_either(dataset, labels):
+    assert labels_of(dataset, labels) == [None] * 5
+    assert {read_source(dataset, labels).item(index).odd for index in range(5)} == {"a number with decimals"}
+
+
+def test_whole_numbers_that_pandas_has_made_floating_are_classes():
+    assert labels_of(RED, pd.Series([1, None, 3, 2, 2])) == [1, None, 3, 2, 2]
+    assert labels_of([(image, 2.0) for image in RED]) == [2] * 5
+    stream = read_source((image, value) for image, value in zip(RED, MEASURED, strict=True))
+    assert [stream.load(index)[2] for index in range(5)] == [None] * 5
+
+
+def test_a_number_too_large_for_a_class_is_none(tmp_path):
+    with pytest.warns(DatasetWarning, match="2 of 5 images have no class as their label but a huge number"):
+        crops = found(RED, labels=[1e25, 2**70, 3, 4, 2**62])
+    crops.save(tmp_path / "e.safetensors")
+    assert load_evidence(tmp_path / "e.safetensors")["conv"].label_counts == {None: 2, 3: 1, 4: 1, 2**62: 1}
