@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -75,7 +77,7 @@ class Stream(Source):
         self._kept: dict[int, str | Pages] = {}
         # Crops that were shown a moment ago may be looked at once more.
         self._fading: deque[dict[int, str | Pages]] = deque([{} for _ in range(_FADING)])
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     def __len__(self) -> int:
         """Return how many images have been read so far."""
@@ -183,8 +185,9 @@ class Stream(Source):
         if isinstance(image, Pages):
             return image
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="peek-stream-")
-        path = str(Path(self._folder.name, str(index)))
+            self._folder = Path(tempfile.mkdtemp(prefix="peek-stream-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        path = str(self._folder / str(index))
         image = _pillow.unpacked(image) if isinstance(image, Image.Image) else image
         if isinstance(image, Image.Image):
             image = image if image.mode in ("1", "L", "LA", "RGB", "RGBA") else _pillow.converted(image, "RGB")

@@ -26,6 +26,7 @@ Range = tuple[float, float]
 _OVERSHOOT = 0.15  # share of the range by which a sharp resizing (bicubic, Lanczos) may overshoot; clipped
 _FLOAT = "Floating-point"
 _BYTE, _WORD = 255.0, 65535.0
+_DEPTHS = (_BYTE, 1023.0, 4095.0, _WORD)  # of cameras and scanners; 14 bits are taken for 16, and are dark, not black
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class ValueRanges:
     Bytes are 0 to 255, and floating-point numbers from 0 to 1 are what they are. For other types one range is chosen
     for the whole dataset, from a sample of its images:
 
-    - whole numbers: 0 to 255, or if one is larger 0 to 65535, or if one is larger still, 0 to the largest; with
-      negative ones, the lowest to the largest (of 8 bits: -128 to 127);
-    - floating-point numbers that are not from 0 to 1: 0 to 255 or 65535 where they are whole or reach half of it, else
-      0 to the largest. Negative ones are most likely normalized, and refused.
+    - whole numbers: as many bits as hold them, of 8, 10, 12 (0 to 4095) and 16 (0 to 65535, the range of their type);
+      if one is larger still, 0 to the largest; with negative ones, the lowest to the largest (of 8 bits: -128 to 127);
+    - floating-point numbers that are not from 0 to 1: the same where they are whole; 0 to 255 or 65535 where they reach
+      half of it, else 0 to the largest. Negative ones are most likely normalized, and refused.
 
     Numbers beyond the range by up to 15 % of it are clipped; an image with others is refused.
 
@@ -178,7 +179,7 @@ def _of_whole_numbers(kind: str, found: list[_Numbers]) -> Range:
         return (-128.0, 127.0) if kind == "int8" else (low, max(high, low + 1.0))
     if high == 1 and kind != "uint8":  # a mask, a drawing
         return 0.0, 1.0
-    return 0.0, next((most for most in (_BYTE, _WORD) if high <= most), high)
+    return 0.0, next((most for most in _DEPTHS if high <= most), high)
 
 
 def _of_floats(found: list[_Numbers]) -> Range:
@@ -198,10 +199,8 @@ def _float_range(numbers: _Numbers) -> Range:
     low, high = numbers.low, numbers.high
     if low < 0.0 or high <= 1.0 + _OVERSHOOT:
         return 0.0, 1.0  # negative ones are refused by it
-    for most in (_BYTE, _WORD):
-        if high <= most + 0.5 and (numbers.whole or high > most / 2.0):
-            return 0.0, most
-    return _OTHER
+    found = [most for most in (_DEPTHS if numbers.whole else (_BYTE, _WORD)) if high <= most + 0.5]
+    return (0.0, found[0]) if found and (numbers.whole or high > found[0] / 2.0) else _OTHER
 
 
 def _numbers_of(image: Any) -> _Numbers | None:

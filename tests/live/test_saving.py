@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from peek_widget import Neuron, Recipe, load_recipe, render
+from peek_widget import Neuron, Preprocess, Recipe, load_recipe, render
 from peek_widget.errors import FileError, PeekError, RecipeError, UnitError
 from peek_widget.explorer import UnitExplorer
 from peek_widget.live.controls import CONTROL_NAMES, Controls, read_state
@@ -357,3 +357,18 @@ def test_no_animation_before_the_first_step_nor_of_another_kind(explore, tmp_pat
     with pytest.raises(FileError, match=r"\.gif, \.webp or \.mp4"):
         explorer.animation(tmp_path / "x.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bands_that_are_shown_are_those_of_the_preprocessing(explore, tmp_path):  # noqa: F811
+    model, bands = tiny(channels=13), [3, 2, 1]
+    explorer = explore(model, preprocess=Preprocess(channels=13, show=bands), layer="conv1", unit=2, input_size=32)
+    assert explorer.wait(60) == "done"
+    snapshot = explorer._parts.exporter.snapshot
+    want = np.rint(torch.as_tensor(snapshot.image)[bands].numpy() * 255).transpose(1, 2, 0).astype(np.uint8)
+    eventually(lambda: np.array_equal(pixels(io.BytesIO(explorer.frame)), want))
+    explorer.save(tmp_path / "a.png")
+    assert np.array_equal(pixels(tmp_path / "a.png"), want)
+    explorer.animation(tmp_path / "a.webp")
+    with Image.open(tmp_path / "a.webp") as film:
+        film.seek(film.n_frames - 1)
+        assert np.abs(pixels(film.convert("RGB")).astype(int) - want).mean() < 10

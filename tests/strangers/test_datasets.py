@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
 import itertools
 from collections import namedtuple
@@ -532,6 +533,15 @@ def test_only_the_images_with_crops_are_kept():
     gone = next(index for index in range(50) if index not in kept)
     with pytest.raises(Exception, match="has gone by in the stream"):
         source.load(gone)
+
+
+def test_the_kept_images_of_a_stream_go_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    crops = found(Endless(5))
+    assert len(list(tmp_path.glob("peek-stream-*/*.png"))) >= 1
+    del crops
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_large_image_of_a_stream_is_kept_smaller_and_its_boxes_fit():

@@ -43,8 +43,13 @@ def sixteen(mode: str) -> Image.Image:
         Image.fromarray(ramp(0, 1, np.float32)),
         Image.fromarray(ramp(0, 255, np.float32)),
         Image.fromarray(ramp(0, 65535, np.float32)),
+        Image.fromarray(ramp(0, 4095, np.uint16)),
+        Image.fromarray(ramp(0, 1023, np.int32)),
         ramp(0, 255, np.uint8),
         ramp(0, 65535, np.uint16),
+        ramp(0, 4095, np.uint16),
+        ramp(0, 4095, np.int16),
+        np.rint(ramp(0, 4095, np.float64)),
         ramp(0, 65535, ">u2"),
         ramp(0, 65535, np.int32),
         ramp(0, 65535, np.uint32),
@@ -92,9 +97,10 @@ def test_one_range_holds_for_the_whole_dataset_and_is_said_once():
 
 
 def test_the_user_may_say_the_range():
-    x_ray = ramp(0, 4095, np.uint16)
-    assert (pixels([x_ray], value_range=(0, 4095))[0] - TRUTH).abs().max() < 1e-3
-    assert (pixels([Image.fromarray(x_ray)], value_range=(0, 4095))[0] - TRUTH).abs().max() < 1e-3
+    x_ray = ramp(0, 10000, np.uint16)
+    assert (pixels([x_ray])[0] - TRUTH * 10000 / 65535).abs().max() < 1e-3
+    assert (pixels([x_ray], value_range=(0, 10000))[0] - TRUTH).abs().max() < 1e-3
+    assert (pixels([Image.fromarray(x_ray)], value_range=(0, 10000))[0] - TRUTH).abs().max() < 1e-3
     window = pixels([ramp(-1000, 3000, np.int16)], value_range=(-1000, 1000))[0]
     assert torch.allclose(window, (TRUTH * 2).clamp(0, 1), atol=1e-3)
     assert (pixels([torch.from_numpy(ramp(-1, 1, np.float32))], value_range=(-1, 1))[0] - TRUTH).abs().max() < 1e-3
@@ -434,3 +440,11 @@ def test_an_array_that_may_be_one_image_is_not_taken_for_many():
     assert pixels(np.stack([ramp(0, 1, np.float32)] * 20), index=19).shape == (1, SIDE, SIDE)
     assert pixels(np.stack([image] * 2), 3, index=1).shape == (3, SIDE, SIDE)
     assert pixels(np.stack([image] * 2).transpose(0, 3, 1, 2), 3, index=1).shape == (3, SIDE, SIDE)
+
+
+def test_images_loaded_in_processes_get_the_same_range_and_it_is_said():
+    images = [ramp(0, most, np.uint16) for most in (200, 60000, 3000)]
+    with pytest.warns(DatasetWarning, match="uint16 images were taken to go from 0, black, to 65535"):
+        crops = top_crops(tiny(channels=1), "edges", images, 1, input_size=SIDE, processes=1, progress=False)
+    other = top_crops(tiny(channels=1), "edges", images, 1, input_size=SIDE, progress=False)
+    assert [crops[0].top[0].activation] == [other[0].top[0].activation]
