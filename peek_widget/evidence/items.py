@@ -254,7 +254,8 @@ class Items(Source):
             what = "index"
             if isinstance(labels, Mapping) and any(isinstance(key, str) for key in labels):
                 names, what = [self.name(index) for index in range(count)], "name"
-            function, self.remarks = label_function(labels, names, what)
+            function, remarks = label_function(labels, names, what)
+            self.remarks: tuple[str, ...] = remarks
         self._reader = ItemReader(items, function, self._few)
         self.class_names: tuple[str, ...] = self._reader.class_names
 
