@@ -242,3 +242,42 @@ def test_a_preprocess_of_something_else_than_tensors(given, words: str) -> None:
     assert layers(tiny(), 32, "none")
     assert layers(tiny(), 32, transforms.Compose([transforms.Normalize([0.5] * 3, [0.5] * 3)]))
     assert layers(tiny(), 32, Preprocess([0.5] * 3, [0.5] * 3))
+
+
+class Detr(nn.Module):
+    """Learned queries look at a map: what they find is nowhere in the image."""
+
+    def __init__(self, attention: str, queries: int = 16) -> None:
+        super().__init__()
+        self.backbone = nn.Conv2d(3, 8, 8, stride=8)
+        self.queries = nn.Embedding(queries, 8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.classes = nn.Linear(8, 5)
+        self.how = attention
+
+    def forward(self, x):
+        tokens = self.backbone(x).flatten(2).transpose(1, 2)
+        queries = self.queries.weight.expand(len(x), -1, -1)
+        if self.how == "module":
+            found, _ = self.attention(queries, tokens, tokens, need_weights=False)
+        elif self.how == "function":
+            found = F.scaled_dot_product_attention(queries, tokens, tokens)
+        else:
+            found = (queries @ tokens.transpose(1, 2) / 8**0.5).softmax(-1) @ tokens
+        return self.classes(F.layer_norm(found + queries, (8,)))
+
+
+@pytest.mark.parametrize("attention", ["module", "function", "by hand"])
+@pytest.mark.parametrize("queries", [16, 15, 100])
+def test_queries_are_no_map_of_the_image(attention: str, queries: int) -> None:
+    model = Detr(attention, queries).eval()
+    network = read(model, 64)
+    layer = network.layer("")
+    assert (layer.channels, layer.size, layer.global_field) == (5, (1, queries), True)
+    assert network.layer("backbone").size == (8, 8)
+    image = torch.rand(2, 3, 64, 64)
+    expected = model(image).transpose(1, 2)[:, :, None]
+    assert torch.allclose(network.run(image, [""])[""], expected, atol=1e-5)
+    wide = torch.rand(1, 3, 64, 128)
+    assert network.run(wide, [""])[""].shape == (1, 5, 1, queries)
+    assert drawn(model)
