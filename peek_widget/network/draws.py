@@ -56,7 +56,7 @@ class OwnDraws(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if torch.Tag.nondeterministic_seeded not in func.tags:
+        if torch.Tag.nondeterministic_seeded not in func.tags or not _draws(func, args, kwargs):
             return func(*args, **kwargs)
         device = kwargs.get("device")
         if device is None:
@@ -86,6 +86,17 @@ class OwnDraws(TorchDispatchMode):
         if key not in self._generators:
             self._generators[key] = torch.Generator(device).manual_seed(self._seed)
         return self._generators[key]
+
+
+def _draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether a call of an operator that may draw random numbers does: not attention without dropout, say."""
+    for place, argument in enumerate(func._schema.arguments):
+        given = args[place] if place < len(args) else kwargs.get(argument.name, argument.default_value)
+        if argument.name in ("dropout_p", "dropout") and given == 0.0:
+            return False
+        if argument.name in ("training", "train") and given is False:
+            return False
+    return True
 
 
 def _native_dropout(generator: torch.Generator, values: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,8 @@ _OPTIONS = ("_forward_pre_hooks_with_kwargs", "_forward_hooks_with_kwargs", "_fo
 
 # Each try of a hook compares the tensors of the whole model before and after, where there are no more hooks than this.
 _FEW = 32
+# A tensor in a hook with more numbers than these is shared: a dataset, say, into which no hook writes.
+_LARGE = 2**24
 
 
 def is_torchs(hook: Any) -> bool:
@@ -383,8 +385,10 @@ class _Copier:
         seen.add(id(value))
         if isinstance(value, Tensor):
             # Weights of another model that a hook runs are shared, as those of the model itself are.
-            weight = isinstance(value, nn.Parameter)
-            self._memo[id(value)] = nn.Parameter(value.data, requires_grad=False) if weight else value.detach().clone()
+            if isinstance(value, nn.Parameter):
+                self._memo[id(value)] = nn.Parameter(value.data, requires_grad=False)
+            else:
+                self._memo[id(value)] = value.detach() if value.numel() > _LARGE else value.detach().clone()
             self._keep.append(value)
         elif isinstance(value, dict):
             for one in list(value.values()):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError
+from peek_widget.network.checkpointing import no_checkpoints
 from peek_widget.network.context import full_precision
 from peek_widget.network.draws import Draws
 from peek_widget.network.findings import Known
@@ -184,7 +185,7 @@ class ModelCopy:
             with torch.inference_mode(False):  # what is put back may be needed for a gradient later
                 for one in self._written:
                     one.put_back()
-        with self.draws.seeded(seed), mode or contextlib.nullcontext():
+        with self.draws.seeded(seed), mode or no_checkpoints():
             return self.module(images)
 
     def name_of(self, module: nn.Module) -> str | None:

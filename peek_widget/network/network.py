@@ -57,7 +57,7 @@ class Network:
     @property
     def one_at_a_time(self) -> bool:
         """Whether images are given to the model one at a time, since it is random or depends on the batch."""
-        return self.findings.one_at_a_time or self.model_copy.draws.random
+        return self.findings.one_at_a_time or (self.model_copy.draws.random and not self.findings.probed)
 
     @property
     def known(self) -> Known:

@@ -113,7 +113,8 @@ def _repeats(network: Network) -> tuple[list[Finding], bool]:
             return [Finding(*_NOT_REPEATED, RandomWarning).at(where)], False
         if model_copy.draws.random:
             where = _difference(network, alone, _outputs(model_copy, prepare(single), seed=1))
-            return ([Finding(*_RANDOM, RandomWarning).at(where)] if where is not None else []), True
+            if where is not None:
+                return [Finding(*_RANDOM, RandomWarning).at(where)], True
         try:
             together = _outputs(model_copy, prepare(batch))
         except Exception as error:

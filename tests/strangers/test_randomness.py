@@ -231,10 +231,25 @@ def test_the_bundled_network_and_processes_that_load_leave_the_callers_state() -
     assert states() == before
 
 
+class Attending(nn.Module):
+    """Operators that may draw random numbers, and do not: attention, and layers that are random in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edges, self.attention = nn.Conv2d(3, 8, 4, 4), nn.MultiheadAttention(8, 2, 0.4, batch_first=True)
+        self.leaky, self.drop, self.forms = nn.RReLU(), nn.Dropout(0.5), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.leaky(self.edges(x))
+        tokens = maps.flatten(2).transpose(1, 2)
+        mixed = self.attention(tokens, tokens, tokens)[0] + F.scaled_dot_product_attention(tokens, tokens, tokens)
+        return self.forms(self.drop(mixed.transpose(1, 2).view_as(maps)))
+
+
 @pytest.mark.filterwarnings("error::peek_widget.PeekWarning")
-def test_what_is_random_in_training_only_is_not_random() -> None:
-    model = tiny().train()  # it has a dropout
-    network = read(model, 32)
+@pytest.mark.parametrize("model", [tiny(), Attending()])
+def test_what_is_random_in_training_only_is_not_random(model: nn.Module) -> None:
+    network = read(model.train(), 32)
     assert not network.model_copy.draws.random
     assert not network.one_at_a_time
     assert network.findings.all == ()
