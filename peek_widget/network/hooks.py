@@ -2,7 +2,8 @@
 
 An equalized learning rate sets ``weight`` in a pre-hook, quantization-aware training rounds in a hook, an ablation sets
 units to zero in one. Other hooks only look: they collect activations, count, print. Which is which is found by trying
-each on the copy: a hook acts if it returns something, or writes into its arguments or into a tensor of the model.
+each on the copy: a hook acts if it returns something, or writes into its arguments or into a tensor of the model; and
+if the forward gives something else, or fails, without those that seem only to look (a decoder reads what one has kept).
 
 Nothing of the user's is touched by that. A hook is tried as a copy: the objects that it holds, in its closure, as its
 ``self`` and by global names, are copies too, in which the user's modules are replaced by ours; and it prints nothing.
@@ -104,7 +105,10 @@ class Hooks:
         names: dict[nn.Module, str],
         known: Iterable[UserHook] = (),
     ) -> None:
-        self._memo = memo = _pairs(original, memo)
+        self._original = original
+        # What modules hold is in it too, so that a hook's copy and a module's attribute stay one object.
+        self._memo = memo = {**memo, **_pairs(original, memo)}
+        self._removed: list[tuple[nn.Module, str, int, _Tried, Any]] = []
         self._in_place: list[tuple[nn.Module, str, int, _Tried, Any]] = []
         self.backward: list[str] = [
             repr(names.get(module, "")) if names.get(module) else "the model"
@@ -137,12 +141,15 @@ class Hooks:
             tried = _Tried(one, mine, module_copy if len(found) <= _FEW else None, table == "_forward_hooks")
             target = memo[id(module)]
             self._in_place.append((target, table, key, tried, hook))
-        for target, table in {(target, table): None for target, table, *_ in self._in_place}:
-            self._insert(original, target, table)
+        self._insert_all()
 
-    def _insert(self, original: nn.Module, target: nn.Module, table: str) -> None:
+    def _insert_all(self) -> None:
+        for target, table in {(target, table): None for target, table, *_ in self._in_place}:
+            self._insert(target, table)
+
+    def _insert(self, target: nn.Module, table: str) -> None:
         """Put the hooks of a table of one of our modules in the user's order, those of wrappers around it outermost."""
-        theirs = [module for module in original.modules() if self._memo.get(id(module)) is target]
+        theirs = [module for module in self._original.modules() if self._memo.get(id(module)) is target]
         if table == "_forward_hooks":
             theirs.reverse()
         mine = {key: tried for where, which, key, tried, _ in self._in_place if (where, which) == (target, table)}
@@ -203,10 +210,18 @@ class Hooks:
             tried.error = None
             if tried.known.acts is False:
                 vars(target)[table].pop(key, None)
+        self._removed = [entry for entry in self._in_place if entry[3].known.acts is False]
         self._in_place = [entry for entry in self._in_place if entry[3].known.acts is not False]
         for *_, tried, _ in self._in_place:
             tried.settled = tried.known.acts is True
         return len(self._in_place) < count
+
+    def bring_back(self) -> None:
+        """Put back the hooks that :meth:`settle` has taken out: the forward needs what they keep."""
+        for *_, tried, _ in self._removed:
+            tried.known.acts = tried.settled = True
+        self._in_place, self._removed = [*self._in_place, *self._removed], []
+        self._insert_all()
 
     def refresh(self) -> None:
         """Copy anew what the hooks hold (a mask, a switch), as it is now."""

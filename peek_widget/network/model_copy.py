@@ -16,6 +16,7 @@ from peek_widget.network.draws import Draws
 from peek_widget.network.findings import Known
 from peek_widget.network.forward import ForwardMode
 from peek_widget.network.hooks import Hooks, hook_ids
+from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import PreActivation
 from peek_widget.network.structure import copy_structure
 from peek_widget.network.wrappers import inside, names_without, unwrapped
@@ -149,16 +150,28 @@ class ModelCopy:
         if self._settled:
             return False
         self._settled = True
-        if self.hooks.looking:
-            # Some act on certain images only, or on several.
-            draws = torch.Generator().manual_seed(0)
-            noise = torch.randn(3, *image.shape[1:], generator=draws, dtype=torch.float32, device="cpu")
-            for images in (noise[: len(image)], noise):
-                with contextlib.suppress(Exception), torch.no_grad():
-                    self.whole(images)
+        draws = torch.Generator().manual_seed(0)
+        noise = torch.randn(3, *image.shape[1:], generator=draws, dtype=torch.float32, device="cpu")
+        looking = self.hooks.looking
+        before = self._result(noise[: len(image)]) if looking else None
+        if looking:
+            # Some act on several images only. And what they keep is then that of other images.
+            self._result(noise.flip(0))
         changed = changed_parameters(self._pairs)
         self._written = [*find_written(self._pairs, self._marks), *changed]
-        return self.hooks.settle([one.ours for one in changed])
+        removed = self.hooks.settle([one.ours for one in changed])
+        if removed and before is not None and not _close(before, self._result(noise[: len(image)])):
+            self.hooks.bring_back()
+            return False
+        return removed
+
+    def _result(self, images: Tensor) -> list[Tensor] | None:
+        """Return what the whole forward gives; None where it raises."""
+        try:
+            with torch.no_grad():
+                return [one.clone() for one in tensors_in(self.whole(images))]
+        except Exception:
+            return None
 
     @contextlib.contextmanager
     def computing_in(self, kind: torch.dtype | None) -> Iterator[None]:
@@ -229,10 +242,13 @@ class ModelCopy:
         They are on another device, and of those that were made in inference mode.
         """
         self.hooks.refresh()
-        pairs = zip(self.module.buffers(), self.original.buffers(), strict=True)
         with torch.no_grad():
-            for mine, theirs in pairs:
-                mine.copy_(theirs)
+            for theirs, ours in self._pairs:
+                for name, buffer in theirs._buffers.items():
+                    mine = ours._buffers.get(name)
+                    # One that a forward has replaced is put back before the next.
+                    if buffer is not None and mine is not None and not mine.is_inference():
+                        mine.copy_(buffer)
             for mine, theirs in zip(self.module.parameters(), self.original.parameters(), strict=True):
                 if theirs.is_inference() and not torch.equal(mine, theirs.to(mine.device)):
                     self._changes += 1
@@ -436,6 +452,13 @@ def _refuse(model: Any) -> None:
                 f"The layer {name!r} is quantized and has no gradients to follow; give the float model that it was "
                 "made from."
             )
+
+
+def _close(one: list[Tensor], other: list[Tensor] | None) -> bool:
+    return other is not None and all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
+        for a, b in zip(one, other, strict=False)
+    )
 
 
 _TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import types
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -20,9 +21,27 @@ from peek_widget.network.wrappers import inside, unwrapped
 __all__ = ["copy_structure"]
 
 
+_DEEPEST = 3  # levels of objects in objects
+
+
 def _own_tensors(module: nn.Module) -> Iterable[Tensor]:
-    """Return the tensors that a module has as plain attributes (old weight_norm), besides parameters and buffers."""
-    return tensors_in({k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")})
+    """Iterate over a module's tensors that are plain attributes (old weight_norm), or in them and have a graph."""
+    own = {k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers", "_modules")}
+    yield from tensors_in(own)
+    for value in own.values():
+        yield from _in_objects(value, _DEEPEST)
+
+
+def _in_objects(value: Any, depth: int) -> Iterable[Tensor]:
+    """Iterate over the tensors with a graph that plain objects hold, which ``copy.deepcopy`` refuses."""
+    if isinstance(value, Tensor):
+        if value.grad_fn is not None:
+            yield value
+    elif depth > 0 and not isinstance(value, (nn.Module, type, types.ModuleType, types.FunctionType)):
+        held = vars(value) if hasattr(value, "__dict__") else value
+        parts = held.values() if isinstance(held, dict) else held if isinstance(held, (list, tuple)) else ()
+        for part in list(parts):
+            yield from _in_objects(part, depth - 1)
 
 
 def _normal(tensor: Tensor) -> Tensor:

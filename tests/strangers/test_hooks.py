@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget import BatchWarning, HookWarning, Neuron, PeekWarning, Recipe, activations, read, render
+from peek_widget.evidence.activations import run_batch
 from peek_widget.sheet.serialize import deserialize, serialize
 from tests.networks import assert_same, portrait
 
@@ -132,6 +133,7 @@ def test_a_weight_that_a_hook_sets(apply: Callable[[nn.Module], None]) -> None:
     same_as_its_own(model)  # before its first forward, too
     state = {name: value * 1.7 for name, value in model.state_dict().items()}
     network = read(model, 32, "none")
+    assert run_batch(network, images(), ["2"])["2"].is_inference()  # as a pass over a dataset runs it
     model.load_state_dict(state)
     network.model_copy.refresh()
     image = images(1)
@@ -359,6 +361,58 @@ def test_hooks_that_look_see_nothing_of_ours(capsys) -> None:
     assert network.findings.all == ()
     handles = [handle for module in network.model_copy.module.modules() for handle in module._forward_hooks]
     assert handles == []
+
+
+class Kept:
+    """As fastai's hooks keep the output of a module, for a later one to read."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.stored: Tensor | None = None
+        module.register_forward_hook(self.keep)
+
+    def keep(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        self.stored = output
+
+
+class Joined(nn.Module):
+    def __init__(self, kept: Kept) -> None:
+        super().__init__()
+        self.kept = kept
+        self.conv = nn.Conv2d(14, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(torch.cat([x, self.kept.stored], 1))
+
+
+@pytest.mark.parametrize("ran", [False, True])
+def test_a_decoder_reads_what_a_hook_has_kept(ran: bool) -> None:
+    model = plain()[:3]
+    model.append(Joined(Kept(model[0])))
+    if ran:
+        model(images())
+    same_as_its_own(model, ("2", "3", ""))
+    stored = model[3].kept.stored
+    render(model, Neuron("3", 1), SHORT, size=32, input_size=32)
+    assert model[3].kept.stored is stored
+
+
+def test_a_hook_keeps_something_in_the_model_for_its_forward() -> None:
+    class Skipping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+            self.first.register_forward_hook(lambda _m, _i, output: setattr(self, "skipped", output))
+            self.second.register_forward_hook(self.scale)
+            self.alpha = nn.Parameter(torch.tensor(0.7))
+
+        def scale(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            return output * self.alpha
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(self.first(x).relu()) + self.skipped
+
+    torch.manual_seed(0)
+    same_as_its_own(Skipping().eval(), ("first", "second", ""))
 
 
 # -- hooks of which it can't be known
