@@ -135,7 +135,8 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
         raise UnreadableError(_missing(path, error)) from error
     # Pillow's decoders raise nearly any exception on a broken file.
     except Exception as error:
-        raise UnreadableError(f"{type(error).__name__}: {error}") from error
+        lost = isinstance(error, OSError) and error.errno is not None  # what the system says; Pillow says no number
+        raise (UnreadableError if lost else NoImageError)(f"{type(error).__name__}: {error}") from error
 
 
 def _missing(path: Any, error: FileNotFoundError) -> str:

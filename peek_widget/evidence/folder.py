@@ -26,12 +26,13 @@ _IMAGES = {
     "data", "rgb",
 }  # fmt: skip
 # Names of sub-folders that, beside one of images, hold their annotations as images.
-_BESIDE = {"image", "images", "img", "imgs", "jpegimages", "leftimg8bit", "rgb"}
-_ANNOTATIONS = {
-    "mask", "masks", "label", "labels", "annotation", "annotations", "annots", "segmentation", "segmentations",
-    "segmentationclass", "segmentationobject", "segmentationclassaug", "gt", "gtfine", "gtcoarse", "groundtruth",
-    "ground_truth", "trimaps", "seg", "segs", "depth",
-}  # fmt: skip
+_BESIDE = re.compile(r"(images?|imgs?|jpegimages|leftimg8bit|rgb|photos?|pictures?)([-_].*|\d*)")
+_ANNOTATIONS = re.compile(
+    r"(masks?|labels?|annots?|annotations?|seg|segs|segmentations?|segmentation(class|object)\w*|gt|gtfine|gtcoarse|"
+    r"ground[-_ ]?truths?|trimaps?|depths?|semantic|instances?|panoptic)([-_].*|\d*)"
+)
+# `train` and `trainannot`, `train_masks`
+_PAIRED = re.compile(r"(.+?)[-_ ]?(annot|annotations?|labels?|masks?|gt|seg)")
 _NAMED = 4
 
 
@@ -138,8 +139,13 @@ def _annotated(files: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
     """Return the sub-folders of images that have annotations beside them, and the sub-folders of these annotations."""
     images, annotations = set(), set()
     for path, names in _folders(files).items():
-        beside = {name for name in names if name.lower() in _BESIDE}
-        with_them = {name for name in names if name.lower() in _ANNOTATIONS}
+        beside = {name for name in names if _BESIDE.fullmatch(name.lower())}
+        with_them = {name for name in names if _ANNOTATIONS.fullmatch(name.lower())} - beside
+        for name in names:
+            paired = _PAIRED.fullmatch(name)
+            if paired and paired[1] in names and _SPLITS.fullmatch(paired[1].lower()):
+                beside.add(paired[1])
+                with_them.add(name)
         if beside and with_them:
             images.update(f"{path}/{name}".lstrip("/") for name in beside)
             annotations.update(f"{path}/{name}".lstrip("/") for name in with_them)

@@ -95,6 +95,16 @@ class ItemReader:
         image, size = _opened(image, needed)
         return Item(image, size, label, odd)
 
+    def name(self, item: Any) -> str:
+        """Return the name that an item gives its image: that of a file, or webdataset's key; "" for none."""
+        if isinstance(item, Mapping) and "__key__" in item:
+            return str(item["__key__"])
+        try:
+            image, _ = self._parts(item)
+        except UnreadableError:
+            return ""
+        return os.fspath(image) if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "") or ""
+
     def _measured(self) -> bool:
         """Return whether the items' floating-point labels are measurements, so that a whole one is no class either."""
         if not self._looked:
@@ -252,7 +262,7 @@ class Items(Source):
         if labels is not None:
             names: Sequence[Any] = range(count)
             what = "index"
-            if isinstance(labels, Mapping) and any(isinstance(key, str) for key in labels):
+            if isinstance(labels, Mapping) and any(isinstance(key, (str, os.PathLike)) for key in labels):
                 names, what = [self.name(index) for index in range(count)], "name"
             function, remarks = label_function(labels, names, what)
             self.remarks: tuple[str, ...] = remarks

@@ -6,6 +6,7 @@ import enum
 import itertools
 import math
 import numbers
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -149,6 +150,8 @@ def is_floating(label: Any) -> bool:
 
 
 def _from_mapping(labels: Mapping[Any, Any], names: Sequence[Any], what: str) -> tuple[LabelFunction, tuple[str, ...]]:
+    if any(isinstance(key, os.PathLike) for key in labels):
+        labels = {os.fspath(key) if isinstance(key, os.PathLike) else key: label for key, label in labels.items()}
     without = [name for name in names if name not in labels]
     if without and not hasattr(labels, "__missing__"):
         known = set(names)

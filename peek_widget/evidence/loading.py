@@ -118,19 +118,18 @@ def load_one(source: Source, preparer: Preparer, index: int) -> Loaded:
     Raises:
         EndOfStreamError: if a stream ends before it.
     """
-    name = source.name(index)
     try:
         item = source.item(index, preparer.needed)
         pixels, size = preparer(item.image)
         assumed = preparer.assumed(item.image)
     except UnreadableError as error:
-        return Loaded(index, name, reason=str(error), foreign=isinstance(error, NoImageError))
+        return Loaded(index, source.name(index), reason=str(error), foreign=isinstance(error, NoImageError))
     except EndOfStreamError:
         raise
     # One image must not end the pass over all others, whatever a library makes of it.
     except Exception as error:
-        return Loaded(index, name, reason=f"{type(error).__name__}: {error}")
-    return Loaded(index, name, pixels, item.size or size, item.label, "", False, item.odd, assumed)
+        return Loaded(index, source.name(index), reason=f"{type(error).__name__}: {error}")
+    return Loaded(index, source.name(index), pixels, item.size or size, item.label, "", False, item.odd, assumed)
 
 
 def _collect(loaded: Sequence[Loaded], ended: bool = False) -> Batch:

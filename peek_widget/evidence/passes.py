@@ -180,7 +180,8 @@ class EvidencePass:
         """Return what prepares the images; PeekError for an impossible ``resize``."""
         side, resize = self.network.input_size, resize_of(self.network, self._loader.resize)
         ranges = ValueRanges(self._loader.value_range, self.source.sample)
-        return Preparer(self.network.channels, side, resize, self._loader.prepared, self.network.preprocess, ranges)
+        preprocess = self.network.preprocess
+        return Preparer(self.network.channels, side, resize, self._loader.prepared, preprocess, ranges, preprocess.show)
 
     def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
         """Make an empty index of the examples of all layers."""

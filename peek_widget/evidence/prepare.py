@@ -60,8 +60,9 @@ class Preparer:
             the largest square of the image is used. Or (height, width) that an image is resized to whatever its shape.
         prepared: whether the dataset's tensors already are the network's input (normalized); only their shape is
             checked then.
-        preprocess: the model's preprocessing, which is inverted to show such a tensor, and says which bands are shown.
+        preprocess: the model's preprocessing, which is inverted to show such a tensor.
         ranges: what the numbers of images mean that are neither bytes nor in [0, 1].
+        show: the channels that are shown, see :class:`~peek_widget.Preprocess`.
     """
 
     channels: int
@@ -70,6 +71,7 @@ class Preparer:
     prepared: bool = False
     preprocess: Preprocess | None = None
     ranges: ValueRanges = field(default_factory=ValueRanges, compare=False, repr=False)
+    show: tuple[int, ...] = ()
 
     @property
     def _interpolation(self) -> str:
@@ -276,8 +278,7 @@ def to_picture(image: Any, preparer: Preparer) -> Image.Image:
     else:
         tensor = preparer._colored(image)
     array = tensor if tensor.dtype == torch.uint8 else tensor.mul(255).round().to(torch.uint8)
-    show = () if preparer.preprocess is None else preparer.preprocess.show
-    array = array[list(show)] if show else array[:3] if len(array) >= 3 else array[:1]
+    array = array[list(preparer.show)] if preparer.show else array[:3] if len(array) >= 3 else array[:1]
     array = array.permute(1, 2, 0).numpy()
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else np.ascontiguousarray(array))
 

@@ -8,8 +8,9 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     fingerprint   fingerprint of the model, or null
     channels, input_size, resize, prepared      how images became the network's input
     count, passed_over                          number of images taken in, number that could not be read
-    value_range   [black, white] where the user said it    (this and the next only where they are needed)
+    value_range   [black, white] where the user said it    (this and the next two only where needed)
     ranges        {kind of number: [black, white]}, see value_range.ValueRanges
+    show          [channel, ...] that are shown
     reasons       {name: reason} of the first hundred of the latter
     class_names   [name, ...]
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
@@ -110,6 +111,7 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
     return {
         **({"value_range": ranges.given} if ranges.given else {}),
         **({"ranges": ranges.chosen} if ranges.chosen else {}),
+        **({"show": preparer.show} if preparer.show else {}),
         "format": FORMAT,
         "described": example_index.described,
         "fingerprint": example_index.fingerprint,
@@ -228,6 +230,7 @@ _HEADER = {
     "prepared": schema.switch,
     "value_range": _RANGE,
     "ranges": schema.mapping(_RANGE, 100),
+    "show": schema.sequence(schema.whole(4095), 3, 1),
     "count": schema.whole(_MANY),
     "passed_over": schema.whole(_MANY),
     "reasons": schema.mapping(_text, 10**6),
@@ -242,7 +245,7 @@ _HEADER = {
 def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     # The format first: a later one may have other fields.
     _HEADER["format"]("Its format", written.get("format"))
-    header = schema.read_fields(written, _HEADER, "Its header", optional=("value_range", "ranges"))
+    header = schema.read_fields(written, _HEADER, "Its header", optional=("value_range", "ranges", "show"))
     side = header["input_size"]
     if min(header["resize"] if isinstance(header["resize"], tuple) else (header["resize"],)) < side:
         raise FileError(f"resize is {header['resize']}, which is less than the input size, {side}.")
@@ -252,6 +255,9 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     ranges = ValueRanges(header.get("value_range"), chosen=header.get("ranges"))
     if any(low >= high for low, high in (*ranges.chosen.values(), ranges.given or (0.0, 1.0))):
         raise FileError("A range of its values has no extent")
+    show = header.get("show", ())
+    if len(show) == 2 or any(number >= header["channels"] for number in show):
+        raise FileError(f"It shows the channels {show} of {header['channels']}")
     layers, fields = {}, {}
     for number, layer in enumerate(header["layers"]):
         layers[layer["name"]] = _read_layer(number, layer, tensors)
@@ -262,7 +268,7 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     example_index = ExampleIndex(
         layers,
         fields,
-        Preparer(header["channels"], side, header["resize"], header["prepared"], ranges=ranges),
+        Preparer(header["channels"], side, header["resize"], header["prepared"], ranges=ranges, show=show),
         header["described"],
         header["fingerprint"],
         header["class_names"],

@@ -74,6 +74,7 @@ class Stream(Source):
         self._ahead: list[Any] = []
         self._next = 0
         self._recent: dict[int, Item] = {}
+        self._names: dict[int, str] = {}  # of the recent ones; who keeps one knows its name
         self._kept: dict[int, str | Pages] = {}
         # Crops that were shown a moment ago may be looked at once more.
         self._fading: deque[dict[int, str | Pages]] = deque([{} for _ in range(_FADING)])
@@ -92,8 +93,9 @@ class Stream(Source):
         return identity if identity in self._kept or identity in self._recent else None
 
     def name(self, index: int) -> str:
-        """Return "image 17", its place in the stream; "image 17 of pass 2" in a later pass."""
-        return f"image {index}{f' of pass {self._number}' if self._number > 1 else ''}"
+        """Return "image 17", its place in the stream, with the name of its file; of a later pass, with that."""
+        own = self._names.get(index)
+        return f"image {index}{f' of pass {self._number}' if self._number > 1 else ''}{f' ({own})' if own else ''}"
 
     def for_pass(self) -> Source:
         """Return the stream from its beginning, for another pass.
@@ -127,7 +129,9 @@ class Stream(Source):
                 raise UnreadableError("it has gone by in the stream and was not kept")
             while self._next < index:  # processed by an earlier pass
                 self._draw()
-            item = self._reader.read(self._draw(), index, needed)
+            raw = self._draw()
+            self._names[index] = self._reader.name(raw)
+            item = self._reader.read(raw, index, needed)
             item = Item(_smaller(item.image, needed), None, item.label, item.odd)
             self._recent[index] = item
             return item
@@ -151,6 +155,8 @@ class Stream(Source):
                 if index in kept:
                     self._kept[index] = self._written(index, self._recent[index].image)
                 del self._recent[index]
+            for index in [index for index in self._names if index <= upto]:
+                del self._names[index]
             fading = [index for index in self._kept if index <= upto and index not in kept]
             self._fading.append({index: self._kept.pop(index) for index in fading})
             for gone in self._fading.popleft().values():

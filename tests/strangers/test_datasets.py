@@ -361,6 +361,9 @@ def test_a_table_file_is_refused_with_the_way_out(tmp_path):
 # -- folders
 
 
+MASKS = ("mask", "Segmentation", "annotations/", "gtFine", "annot/", "semantic")
+
+
 def test_the_other_files_of_a_folder_never_end_a_pass(tmp_path):
     others = [f"notes/{number}.txt" for number in range(60)] + [
         "README.md",
@@ -383,6 +386,14 @@ def test_the_other_files_of_a_folder_never_end_a_pass(tmp_path):
     assert labels_of(tmp_path / "b", [3, 4]) == [3, 4]
 
 
+def test_damaged_files_do_not_end_it_either(tmp_path):
+    whole = png(colors(side=64))
+    for number in range(80):
+        (tmp_path / f"{number:03d}.png").write_bytes(whole if number in (0, 79) else whole[: len(whole) // 2])
+    crops = found(tmp_path, batch_size=5)
+    assert (crops.images, crops.skipped_count) == (2, 78)
+
+
 def test_lost_files_do_end_it(tmp_path):
     fill(tmp_path, [f"{number:03d}.png" for number in range(80)])
     for number in range(10, 80):
@@ -403,14 +414,18 @@ def test_lost_files_do_end_it(tmp_path):
         ["images/training/{}.jpg", "annotations/training/{}.png", "images/validation/v{}.jpg"],
         ["train2017/{}.jpg", "val2017/v{}.jpg", "annotations/instances_val2017.json"],
         ["leftImg8bit/train/{}.png", "gtFine/train/{}.png", "leftImg8bit/val/v{}.png"],
+        ["train/{}.png", "trainannot/{}.png", "val/v{}.png", "valannot/{}.png"],
+        ["data/train/{}.jpg", "data/train_masks/{}_mask.png", "data/train/v{}.jpg"],
+        ["image_2/{}.png", "semantic/{}.png", "semantic_rgb/{}.png", "image_2/v{}.png"],
+        ["JPEGImages/{}.jpg", "SegmentationClassPNG/{}.png", "JPEGImages/v{}.jpg"],
     ],
-    ids=["yolo", "roboflow", "voc", "masks", "ade20k", "coco", "cityscapes"],
+    ids=["yolo", "roboflow", "voc", "masks", "ade20k", "coco", "cityscapes", "camvid", "carvana", "kitti", "labelme"],
 )  # fmt: skip
 def test_annotated_folders(names, tmp_path):
     every = [name.format(number) for name in names for number in range(5)]
     fill(tmp_path, every)
     for name in every:  # a mask is the brightest of all, and is no image
-        if any(part in name for part in ("mask", "Segmentation", "annotations/", "gtFine")) and name.endswith(".png"):
+        if any(part in name for part in MASKS) and name.endswith(".png"):
             Image.new("RGB", (SIDE, SIDE), "red").save(tmp_path / name)
     source = read_source(tmp_path)
     assert len(source) == 10
@@ -419,7 +434,7 @@ def test_annotated_folders(names, tmp_path):
     assert source.remarks or "coco" in str(tmp_path)
     crops = found(tmp_path)
     assert (crops.images, crops.skipped_count) == (10, 0)
-    assert not any(part in crops[0].top[0].name for part in ("mask", "Segmentation", "annotations", "gtFine"))
+    assert not any(part in crops[0].top[0].name for part in MASKS)
 
 
 @pytest.mark.parametrize(
@@ -499,7 +514,7 @@ def test_a_stream_is_read_once_and_its_crops_can_be_seen(kind, workers):
         crops = found(STREAMS[kind](), batch_size=2, workers=workers)
     assert len(said) == 1
     assert (crops.images, crops.skipped_count) == (5, 0)
-    assert [(crop.index, crop.label, crop.name) for crop in crops[0].top] == [(4, 4, "image 4"), (3, 3, "image 3")]
+    assert [(crop.index, crop.label, crop.name[:7]) for crop in crops[0].top] == [(4, 4, "image 4"), (3, 3, "image 3")]
     for crop in crops[0].top:
         assert np.array_equal(np.asarray(crop.whole()), np.asarray(RED[crop.index]))
         assert crop.input().shape == (3, SIDE, SIDE)
@@ -520,6 +535,17 @@ def test_webdataset_of_the_library(tmp_path):
         assert np.array_equal(np.asarray(crops[0].top[0].whole()), np.asarray(RED[4]))
     with pytest.raises(DatasetError, match="a batch or a stack of images"):
         found(webdataset(tmp_path).decode("torchrgb").to_tuple("png", "cls").batched(5))
+
+
+def test_a_stream_of_file_names_and_of_keys_has_them_in_its_names(tmp_path):
+    fill(tmp_path, [f"{number}.png" for number in range(5)])
+    names = sorted(tmp_path.glob("*.png"))
+    assert found(tmp_path.glob("[4]*.png"))[0].top[0].name == f"image 0 ({names[4]})"
+    keyed = ({"__key__": f"key-{number}", "png": png(image), "cls": 1} for number, image in enumerate(RED))
+    crops = found(keyed)
+    assert [crop.name for crop in crops[0].top] == ["image 4 (key-4)", "image 3 (key-3)"]
+    with pytest.warns(DatasetWarning, match=r"image 0 \(nowhere.png\): FileNotFoundError"):
+        found(iter(["nowhere.png", names[0]]))
 
 
 def test_only_the_images_with_crops_are_kept():

@@ -260,6 +260,15 @@ def test_exif_is_obeyed_wherever_an_image_comes_from(orientation, tmp_path):
     assert torch.equal(as_picture(image), as_picture(want))
 
 
+def test_a_large_photo_is_decoded_small_and_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (400, 800), "red").save(tmp_path / "a.jpg", exif=exif)
+    image, size = opened(tmp_path, 3)[0].load(0, SIDE)[:2]
+    assert size == (800, 400)
+    assert image.size[0] == 2 * image.size[1] < 800
+
+
 @pytest.mark.parametrize("kind", [np.uint16, np.float32, np.uint8])
 def test_a_tiff_is_upright_and_has_its_true_size(kind, tmp_path):
     image = Image.fromarray(np.repeat(ramp(0, 1 if kind == np.float32 else 200, kind), 2, axis=1))
@@ -393,7 +402,7 @@ def sentinel() -> tuple[torch.nn.Module, np.ndarray]:
 
 
 @pytest.mark.parametrize("show", [(3, 2, 1), (12, 0, 5), 7, (7,), ()])
-def test_the_bands_that_are_shown_are_those_that_were_asked_for(show):
+def test_the_bands_that_are_shown_are_those_that_were_asked_for(show, tmp_path):
     model, bands = sentinel()
     asked = (show,) if isinstance(show, int) else show or (0, 1, 2)
     preprocess = Preprocess(channels=13, show=show)
@@ -401,6 +410,9 @@ def test_the_bands_that_are_shown_are_those_that_were_asked_for(show):
     want = np.rint(bands[list(asked)] * 255).astype(np.uint8)
     got = np.asarray(crops[0].top[0].whole())
     assert np.array_equal(got if got.ndim == 2 else got.transpose(2, 0, 1), want[0] if len(asked) == 1 else want)
+    crops.save(tmp_path / "e.safetensors")
+    again = load_evidence(tmp_path / "e.safetensors", [bands])["edges"]
+    assert np.array_equal(np.asarray(again[0].top[0].whole()), got)
 
 
 def test_drawn_pictures_show_the_same_bands(tmp_path):

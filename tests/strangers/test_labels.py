@@ -123,6 +123,7 @@ def test_a_mapping_may_know_more_images_or_fewer(tmp_path):
     with pytest.raises(DatasetError, match="1 key \\(17\\) that matches no image, and 4 images"):
         read_source(RED, {0: "a", 17: "b"})
     assert labels_of([str(tmp_path / "0.png")], {str(tmp_path / "0.png"): 5}) == [5]
+    assert labels_of([tmp_path / "0.png"], {tmp_path / "0.png": 5}) == [5]
 
 
 # -- what is no class
