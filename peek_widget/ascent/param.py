@@ -106,7 +106,7 @@ class Fourier(Image):
         count, channels, side = pictures.shape[:3]
         zeros = torch.zeros(count, channels, side, side // 2 + 1, 2, device=pictures.device, dtype=torch.float32)
         image = cls(zeros, side, power, highest_frequencies)
-        values = 4.0 * decorrelated_logits(pictures)
+        values = decorrelated_logits(pictures)
         spectrum = torch.fft.rfft2(values, norm="ortho") / image._scale.clamp(min=1e-12) * (image._scale > 0)
         image.parameter = torch.view_as_real(spectrum).contiguous().requires_grad_()
         image.initial_energies = image._bands().energies(image._spectrum())
@@ -146,7 +146,7 @@ class Fourier(Image):
 
     def _spectrum(self) -> Tensor:
         """Return the spectrum of the values before the color matrix and the sigmoid."""
-        return torch.view_as_complex(self.parameter.detach()) * self._scale / 4.0
+        return torch.view_as_complex(self.parameter.detach()) * self._scale
 
     def _bands(self) -> Bands:
         if self._known_bands is None:
@@ -172,7 +172,8 @@ class Fourier(Image):
         scale = side / (side * frequency).clamp(min=1.0) ** self._power
         # The lowest frequencies are always allowed: without them only pictures of one color would be possible.
         allowed = side * frequency <= self._highest.double().clamp(min=1.5).view(-1, 1, 1, 1)
-        scale = scale * allowed
+        # Lucid divides the values by 4. A power of two: here or there, the bits are the same.
+        scale = scale * allowed / 4.0
         self.frequency: Tensor = frequency.float().to(spectrum.device)
         self._scale = scale.float().to(spectrum.device)
         self._color = _COLOR_CORRELATION.to(spectrum.device) if spectrum.shape[1] == 3 else None
@@ -180,7 +181,7 @@ class Fourier(Image):
 
     def _render(self, chosen: slice) -> Tensor:
         spectrum = torch.view_as_complex(self.parameter[chosen]) * self._scale[chosen]
-        return self._shown(torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho") / 4.0)
+        return self._shown(torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho"))
 
     def _shown(self, values: Tensor) -> Tensor:
         """Return the pictures of values before the color matrix and the sigmoid."""

@@ -176,7 +176,7 @@ def affine_views(
     coarser = int(low * side / geometry.side)
     if coarser > 1:
         pictures = F.adaptive_avg_pool2d(pictures, max(1, side // coarser))
-    grid = F.affine_grid(theta, [len(theta), pictures.shape[1], geometry.side, geometry.side], align_corners=False)
+    grid = _grid(theta, geometry.side)
     # A picture's views are sampled as one tall view: a copy of the picture for each would take hundreds of megabytes.
     grid = grid.view(len(pictures), count * geometry.side, geometry.side, 2)
     if parameters.padding_mode == "constant":
@@ -184,6 +184,21 @@ def affine_views(
     else:
         views = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return views.unflatten(2, (count, geometry.side)).transpose(1, 2).flatten(0, 1)
+
+
+def _grid(theta: Tensor, side: int) -> Tensor:
+    """Compute ``F.affine_grid`` (with ``align_corners=False``) in half the time.
+
+    Args:
+        theta: ``[M, 2, 3]``.
+        side: side of the views in pixels.
+
+    Returns:
+        ``[M, side, side, 2]``; on x86 to the last bit as torch computes it by a product of matrices.
+    """
+    points = torch.linspace(-1.0, 1.0, side, dtype=theta.dtype, device=theta.device) * (side - 1) / side
+    across, down = theta[:, :, :1] * points, theta[:, :, 1:2] * points
+    return torch.stack(list((across[:, :, None] + down[..., None] + theta[:, :, 2:, None]).unbind(1)), dim=-1)
 
 
 def _choose(values: tuple[float, ...], count: int, generator: Generator) -> Tensor:

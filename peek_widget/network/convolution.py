@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import torch
@@ -81,6 +83,26 @@ def _plain(tensor: Tensor) -> bool:
     )
 
 
+@functools.cache
+@torch.inference_mode(False)
+def _taps(shape: tuple[int, int, int, int], s: int) -> Tensor:
+    """Return where the taps of the groups' filters stand in the flat weights, from 1; 0 where there is none.
+
+    Args:
+        shape: of the weights ``[N, C, K, L]``.
+        s: stride.
+
+    Returns:
+        ``[C * s * s, N, K / s, L / s]``, rounded up.
+    """
+    count, channels, down, across = shape
+    rows, columns = -(-down // s), -(-across // s)
+    places = torch.arange(1, 1 + math.prod(shape), device="cpu").view(shape)
+    places = F.pad(places, (0, columns * s - across, 0, rows * s - down))
+    places = places.view(count, channels, rows, s, columns, s).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
+    return places.reshape(channels * s * s, count, rows, columns)
+
+
 class _SubPixel(torch.autograd.Function):
     """A convolution of stride ``s``, whose backward consists of differentiable functions and supports ``vmap``."""
 
@@ -106,12 +128,16 @@ class _SubPixel(torch.autograd.Function):
     def _gradient(ctx: Any, gradient: Tensor) -> Tensor:
         image, weight = ctx.saved_tensors
         s, (top, left), (height, width) = ctx.stride, ctx.padding, image.shape[2:]
-        count, channels, down, across = weight.shape
-        rows, columns = -(-down // s), -(-across // s)  # taps for the pixels of one group
-        taps = F.pad(weight, (0, columns * s - across, 0, rows * s - down))
-        taps = taps.view(count, channels, rows, s, columns, s).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
-        taps = taps.reshape(channels * s * s, count, rows, columns)
-        padded = F.pixel_shuffle(torch.conv2d(gradient, taps, padding=(rows - 1, columns - 1)), s)
+        channels = weight.shape[1]
+        order = _taps(tuple(weight.shape), s)
+        rows, columns = order.shape[2:]  # taps for the pixels of one group
+        # One zero in front, for the taps that a group has less than another.
+        taps = F.pad(weight.flatten(), (1, 0)).index_select(0, order.flatten()).view(order.shape)
+        groups = torch.conv2d(gradient, taps, padding=(rows - 1, columns - 1))
+        # As F.pixel_shuffle, which is slow to read channels_last.
+        high, wide = groups.shape[2:]
+        groups = groups.permute(0, 2, 3, 1).reshape(-1, high, wide, channels, s, s)
+        padded = groups.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, high * s, wide * s)
         # The convolution's own padding is cut off; pixels at the end that no filter reaches get a gradient of zero.
         ends = width + left - padded.shape[3], height + top - padded.shape[2]
         return F.pad(padded, (-left, ends[0], -top, ends[1]))

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from peek_widget.ascent import views
 from peek_widget.ascent.views import ViewGeometry, ViewParameters, add_noise, affine_views, shift, window
 
 
@@ -266,3 +268,10 @@ def test_gradients_reach_only_the_visible_part() -> None:
     assert float(inside.min()) > 0.5
     assert float(picture.grad.sum()) == pytest.approx(256.0, rel=1e-3)
     assert float(picture.grad[0, 0, :22].abs().max()) == 0.0
+
+
+@pytest.mark.parametrize("side", [1, 7, 32, 112])
+def test_the_grid_of_a_view_is_torchs(side: int) -> None:
+    theta = torch.rand(3, 2, 3, generator=torch.Generator().manual_seed(side)) * 2.0 - 1.0
+    expected = F.affine_grid(theta, [3, 1, side, side], align_corners=False)
+    torch.testing.assert_close(views._grid(theta, side), expected, rtol=0.0, atol=2e-7)
