@@ -113,6 +113,14 @@ class Crop:
         return (left + x) * across, (top + y) * down, (right + x) * across, (bottom + y) * down
 
     @property
+    def in_place(self) -> bool:
+        """Whether positions look where they are on the map, so that the map can be laid over the image (``map_box``).
+
+        It does wherever the field follows from the layers; behind a flip, say, it does not.
+        """
+        return self._example_index.fields[self.layer].in_place
+
+    @property
     def focus(self) -> tuple[int, int, int, int]:
         """The part of the image that has influence: (left, top, right, bottom) in its pixels, as ``box``.
 

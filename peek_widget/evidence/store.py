@@ -18,7 +18,7 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     details       [[name, label, width, height], ...] of the images with the numbers in the tensor "details"
     layers        [{name, units, size, k, per_image, field: {kind, size, stride, start}}, ...]; of a field that is no
                   even grid also rows and columns, [[first edge, last edge], ...]; by_position if it is measured on
-                  each image
+                  each image; in_place, if it is false that positions look where they are on the map
 
 An image's number is its index in a list or Dataset; in a folder, a hash of its name (so that files may be
 added). For the layer at position ``i`` of ``layers`` the tensors are::
@@ -144,7 +144,8 @@ def _described_field(field_map: FieldMap) -> dict[str, Any]:
     described = {"kind": field_map.kind, "size": field_map.size, "stride": field_map.stride, "start": field_map.start}
     if field_map.rows is not None:
         described |= {"rows": field_map.rows, "columns": field_map.columns}
-    return described | ({"by_position": True} if field_map.by_position else {})
+    flags = {"by_position": field_map.by_position, "in_place": field_map.in_place}
+    return described | {name: value for name, value in flags.items() if value != (name == "in_place")}
 
 
 def read_index(path: str | Path) -> ExampleIndex:
@@ -215,8 +216,9 @@ _LAYER = {
             "rows": schema.sequence(_PIXELS, _SIDE),
             "columns": schema.sequence(_PIXELS, _SIDE),
             "by_position": schema.switch,
+            "in_place": schema.switch,
         },
-        optional=("rows", "columns", "by_position"),
+        optional=("rows", "columns", "by_position", "in_place"),
     ),
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.data import Dataset
 
 from peek_widget import Recipe
@@ -164,6 +165,30 @@ def test_an_opened_crop_comes_with_its_activation_map(explore, images):
     place = explorer.crops.top[0].position
     assert np.frombuffer(levels, np.uint8).reshape(height, width)[place] == 255
     assert content["activation"] == row["activation"]
+
+
+class Flip(nn.Module):
+    def forward(self, x):
+        return x.flip(3)
+
+
+def test_behind_a_flip_crops_are_measured_on_their_images_and_no_map_lies_over_them(explore, images):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), Flip(), nn.Conv2d(8, 16, 3))
+    explorer = explore(model, layer="2", unit=3, dataset=images, input_size=32)
+    until_pass_done(explorer)
+    crop_set(explorer, 3, view="focus")
+    eventually(lambda: all(crop.known_focus for crop in explorer.crops.top))
+    assert not any(crop.box_known for crop in explorer.crops.top), "sending waits for no measurement"
+    post(explorer, "open_crop", id=crop_set(explorer, 3)["crops"][0]["id"])
+    eventually(lambda: sent_messages(explorer, "large"))
+    content, buffers = sent_messages(explorer, "large")[-1]
+    assert (content["map"], content["area"], len(buffers), content["problem"]) == ([], [], 1, "")
+    post(explorer, "crop_view", bottom=False, view="field")
+    rows = crop_set(explorer, 3, view="field")["crops"]
+    for row, crop in zip(rows, explorer.crops.top, strict=True):
+        assert row["box"] == shares(crop.box, (32, 32))
+        assert crop.box[0] <= 31 - (crop.position[1] + 2) <= crop.box[2], "at the mirror image of its place"
 
 
 def test_crop_view_shows_bottom_images_cut_to_the_receptive_field(explore, images):

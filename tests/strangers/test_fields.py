@@ -352,6 +352,10 @@ BETWEEN: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+# They may look elsewhere or not, by the image.
+FAR = ("deformable", "spatial transformer")
+
+
 def photos(count: int = 4, side: int = 48) -> tuple[list[Tensor], list[tuple[int, int]]]:
     """Gray pictures with a red square of 4 px each, and the squares' left upper corners (x, y)."""
     draws = torch.Generator().manual_seed(1)
@@ -379,6 +383,7 @@ def test_crops_contain_the_thing(name: str) -> None:
         assert left <= middle[0] <= right, (crop.box, middle, crop.field)
         assert top_edge <= middle[1] <= bottom, (crop.box, middle, crop.field)
         assert (right - left) * (bottom - top_edge) < 0.2 * 48 * 48, "a small part of the image"
+        assert crop.in_place == (name not in ("flip", "rot90", "own autograd function")) or name in FAR
 
 
 def test_measured_fields_of_a_file_need_the_model(tmp_path: Any) -> None:

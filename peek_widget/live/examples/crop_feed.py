@@ -140,7 +140,7 @@ class CropFeed:
         try:
             buffers.append(thumbnails.enlarged(crop))
             activations = activation_map(network(), crop)
-            if activations.numel() > 1:
+            if activations.numel() > 1 and crop.in_place:
                 levels, message["map"] = thumbnails.map_levels(activations)
                 message["area"] = thumbnails.map_box(crop)
                 buffers.append(levels)

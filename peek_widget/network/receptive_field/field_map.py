@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -80,6 +80,7 @@ class FieldMap:
         rows, columns: edges of the field of each row and each column, where size, stride and start do not say them (the
             map was enlarged, or pooled to a given size); None where they do.
         by_position: whether nothing is known of a position before it is measured there.
+        in_place: whether positions look where they are on the map, and not at its mirror image, say; tried at one.
         measure: measures the field of a position, by its number; None where no model is at hand.
     """
 
@@ -92,6 +93,7 @@ class FieldMap:
     rows: Edges | None = field(default=None, repr=False)
     columns: Edges | None = field(default=None, repr=False)
     by_position: bool = False
+    in_place: bool = True
     measure: Callable[[int], FieldBox] | None = field(default=None, repr=False, compare=False)
 
     def field_box(self, position: int) -> FieldBox:
@@ -180,7 +182,7 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
         left, top, right, bottom = measured_field(network, layer, central, threshold=_THRESHOLD).box
     size = (bottom - top, right - left)
     if min(size) >= side:
-        return whole
+        return replace(whole, in_place=not by_position or _is_in_place(network, layer))
     stride = (side / height, side / width) if spans is None else (spans[0].step, spans[1].step)
     center = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     start = tuple(c - number * s for c, number, s in zip(center, central, stride, strict=True))
@@ -197,6 +199,7 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
         layer.size,
         side,
         by_position=by_position,
+        in_place=not by_position or _is_in_place(network, layer),
         measure=at if by_position else None,
     )
 
@@ -210,6 +213,18 @@ def _measured(network: Network, layer: Layer, position: tuple[int, int]) -> Fiel
     support = gradient_support(network, layer, position)
     side = float(network.input_size)
     return FieldBox(*(_around(support) or (0.0, 0.0, side, side)), False)
+
+
+def _is_in_place(network: Network, layer: Layer) -> bool:
+    """Tell whether a position beside the center depends on the part of the image where it is on the map."""
+    (height, width), side = layer.size, network.input_size
+    row, column = height // 5, width // 3  # where no mirror image and no turned one would be
+    found = _around(gradient_support(network, layer, (row, column), 1))
+    if found is None:
+        return True
+    x, y = (column + 0.5) / width * side, (row + 0.5) / height * side
+    left, top, right, bottom = found
+    return left <= x <= right and top <= y <= bottom
 
 
 def _around(support: Tensor) -> tuple[float, float, float, float] | None:
