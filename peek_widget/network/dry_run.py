@@ -38,7 +38,7 @@ class Seen:
         convolutions: number of convolutions that were computed.
         dimensions: of the last convolution that was begun, the number of dimensions that it slides over.
         lacking: of a convolution that raised, the number of channels that it takes and the number that it was given.
-        squeezed: whether ``squeeze()`` without a dimension has removed the one of a single image.
+        squeezed: whether ``squeeze()`` has removed the dimension of a single image.
         key: what the forward has looked up in a tensor as if that were a dict.
     """
 
@@ -114,10 +114,12 @@ class DryRun(Calls):
 
     def _look(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note what explains a failure of the forward, before the call ``name`` is made."""
-        if name in ("squeeze", "squeeze_") and len(args) + len(kwargs) == 1:
-            tensor = next(tensors_in([args, kwargs]), None)
-            if tensor is not None and tensor.ndim and tensor.shape[0] == 1 and self.fields.of(tensor) is not None:
-                self._seen.squeezed = True
+        if name in ("squeeze", "squeeze_"):
+            tensor = next(tensors_in([args, kwargs]))
+            given = kwargs.get("dim", args[1] if len(args) == 2 else args[1:] or None)
+            dims = range(tensor.ndim) if given is None else given if isinstance(given, (tuple, list)) else (given,)
+            of_image = self.fields.of(tensor) is not None and tensor.ndim and tensor.shape[0] == 1
+            self._seen.squeezed |= bool(of_image and any(dim in (0, -tensor.ndim) for dim in dims))
         elif name in ("__getitem__", "__contains__") and len(args) > 1 and isinstance(args[1], str):
             self._seen.key = args[1]
             if name == "__getitem__":  # torch would say the same, and warn that it will say something else one day

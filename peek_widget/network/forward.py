@@ -161,7 +161,7 @@ class ForwardMode(Calls):
     def _carry(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Apply a carrier to the bypassed values of its inputs too; after another function, forget what it wrote."""
         given = list(tensors_in([args, kwargs]))
-        if not (is_carrier(func) or (is_affine(func, args, kwargs) and self._saturates(given[0]))):
+        if not (is_carrier(func) or (is_affine(func, args, kwargs) and any(map(self._saturates, given)))):
             given = []
         sources = [self._bypassed[id(tensor)] for tensor in given if id(tensor) in self._bypassed]
         if not sources:

@@ -154,7 +154,12 @@ def find_layers(
     if final is None or final.field is None:
         raise NothingReturnedError("its forward returns no tensor that depends on the image")
     if final.shape[:1] != (images,):
-        made = f"a batch of {final.shape[0]}" if final.shape else "a single number"
+        if len(final.shape) < 2:
+            raise ModelError(
+                f"of {_counted(images)} it made a result of shape {list(final.shape)}, without a dimension for the "
+                "images (by x[0], flatten() or squeeze() in its forward?), where [images, units] is needed"
+            )
+        made = f"a batch of {final.shape[0]}"
         raise ModelError(f"of {_counted(images)} of {size} px it made {made}, so that is not its size")
     found = _list_layers(outputs, final, size, run.activations)
     listed = {layer.name for layer in found}

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from peek_widget.network.nested import tensors_in
-from peek_widget.network.rectifiers import Derived, Role, is_affine, sources_of, writes, zeroes_negatives
+from peek_widget.network.rectifiers import (
+    Derived,
+    Role,
+    is_affine,
+    name_of,
+    only_caps,
+    sources_of,
+    writes,
+    zeroes_negatives,
+)
 
 __all__ = ["ActivationTracker", "Begun", "PreActivation", "is_carrier", "storage_of"]
 
@@ -94,7 +103,7 @@ _TRANSPOSES = {Tensor.T.__get__, Tensor.mT.__get__}
 
 def is_carrier(function: Callable[..., Any]) -> bool:
     """Tell whether a function only rearranges, selects, joins or pools values (``cat``, ``view``, ``max_pool2d``)."""
-    return getattr(function, "__name__", "") in _CARRIERS or function in _TRANSPOSES
+    return name_of(function) in _CARRIERS or function in _TRANSPOSES
 
 
 def storage_of(tensor: Tensor) -> int:
@@ -143,6 +152,7 @@ class ActivationTracker:
         self.squashes: dict[int, str] = {}
         self.returned: frozenset[int] = frozenset()
         self._softmaxes: set[int] = set()
+        self._saturating: set[int] = set()
         # Of a call right behind others, those: a layer that is read before it is read before them as well.
         self._beneath: dict[int, frozenset[int]] = {}
         self._sources: dict[int, int] = {}
@@ -192,7 +202,11 @@ class ActivationTracker:
         known = [self._of(tensor) for tensor in given]
         last = frozenset().union(*(one.last for one in known))
         real = frozenset().union(*(one.real for one in known))
-        made = None if begun.role is None else self._squashed(func, begun, given, output, last, real)
+        made = (
+            None
+            if begun.role is None
+            else self._squashed(func, begun, given, output, last, real, only_caps(func, args, kwargs))
+        )
         if made is not None:
             pass
         elif is_carrier(func) or (is_affine(func, args, kwargs) and self._saturates(last)):
@@ -215,6 +229,7 @@ class ActivationTracker:
         output: Any,
         last: frozenset[int],
         real: frozenset[int],
+        capped: bool,
     ) -> PreActivation | None:
         """Return what the output of a call depends on that squashes; None if this one does not."""
         number = self.calls
@@ -231,17 +246,22 @@ class ActivationTracker:
             if tensors[found] is not output:
                 self.same_units[output.grad_fn] = tensors[found].grad_fn
         beneath = self._of(given[source] if source < len(given) else begun.sources[source]).last
-        if role is Role.FOLLOWER and not self._saturates(beneath):
-            return None
+        saturates = self._saturates(beneath) or role in (Role.SOFTMAX, Role.SQUASH)
+        if role is Role.FOLLOWER and not saturates:
+            if not (capped and beneath):
+                return None
+            role = Role.RECTIFIER  # a ReLU that is capped is one still
+        elif role is Role.RECTIFIER and not saturates:
+            beneath = frozenset()
         if role is Role.RECTIFIER:
             self.rectifiers.add(number)
         elif role is not Role.FOLLOWER:
-            self.squashes[number] = func.__name__.strip("_")
+            self.squashes[number] = name_of(func).strip("_")
             self._softmaxes |= {number} if role is Role.SOFTMAX else set()
         if source:
             self._sources[number] = source
-        if role is Role.RECTIFIER and not self._saturates(beneath):
-            return PreActivation(frozenset({number}), real | last)
+        if saturates:
+            self._saturating.add(number)
         self._beneath[number] = beneath
         return PreActivation(frozenset({number}) | beneath, real | (last - beneath))
 
@@ -249,7 +269,7 @@ class ActivationTracker:
         """Tell whether a tensor comes from saturating calls alone, and what is right before those."""
         beneath = frozenset().union(*(self._beneath.get(number, frozenset()) for number in last))
         top = last - beneath
-        return bool(top) and all(number in self._beneath for number in top)
+        return bool(top) and top <= self._saturating
 
     def _record(self, tensor: Tensor, known: PreActivation) -> None:
         if id(tensor) not in self._known:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from peek_widget.network.nested import tensors_in
 
-__all__ = ["Derived", "Role", "is_affine", "sources_of", "writes", "zeroes_negatives"]
+__all__ = ["Derived", "Role", "is_affine", "name_of", "only_caps", "sources_of", "writes", "zeroes_negatives"]
 
 
 class Role(enum.Enum):
@@ -88,7 +88,9 @@ _GOING_ON = (
     )
     | frozenset(("logical_not", "bitwise_not", "__invert__", "expand_as", "contiguous", "clamp", "mul_", "where"))
 )
-_COMBINING = _AFFINE | frozenset(("mul_", "where", "masked_fill", "masked_fill_", "__setitem__"))
+_COMBINING = _AFFINE | frozenset(
+    ("mul_", "where", "masked_fill", "masked_fill_", "__setitem__", "index_put", "index_put_")
+)
 # Every name that one of the above has, since most functions of a forward are none of them.
 _LOOKED_AT = (
     _RELUS
@@ -99,7 +101,7 @@ _LOOKED_AT = (
     | _FOLLOWERS
     | _LARGER
     | _COMBINING
-    | {"leaky_relu", "leaky_relu_"}
+    | {"leaky_relu", "leaky_relu_", "prelu"}
 )
 _FOLLOWED = _STARTERS | _GOING_ON | {"min", "clip"}
 _DEEPEST = 4  # calls from the first function of a ReLU written by hand to its last
@@ -115,7 +117,7 @@ class Derived:
 
     def role(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Role | None:
         """Return what a call does; None for one that units are not read before. It is not made yet."""
-        name = func.__name__
+        name = name_of(func)
         if name not in _LOOKED_AT:
             return None
         if name in _RELUS or name in _THRESHOLDS:
@@ -130,6 +132,8 @@ class Derived:
                 return Role.CANDIDATE
             return Role.RECTIFIER if least == 0 else Role.FOLLOWER
         if name in _LARGER and sum(isinstance(one, Tensor) for one in (*args, *kwargs.values())) > 1:
+            return Role.CANDIDATE
+        if name == "prelu":
             return Role.CANDIDATE
         if name in _SOFTMAXES:
             return Role.SOFTMAX
@@ -150,10 +154,11 @@ class Derived:
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, role: Role | None
     ) -> None:
         """Report one call of a torch function, the ``output`` that it returned, and what it does."""
-        name = func.__name__
-        if name not in _FOLLOWED or role in (Role.RECTIFIER, Role.SOFTMAX, Role.SQUASH):
+        name = name_of(func)
+        if name not in _FOLLOWED or role in (Role.SOFTMAX, Role.SQUASH):
             return
         starts = name in _STARTERS or (name in ("min", "clamp", "clip") and isinstance(output, Tensor))
+        starts = starts and role is not Role.RECTIFIER
         if not isinstance(output, Tensor) or not (starts or (self._known and name in _GOING_ON)):
             return
         given = list(tensors_in([args, kwargs]))
@@ -164,6 +169,18 @@ class Derived:
         origins = [one for _, _, origins in entries for one in origins]
         origins += [one for one in given if starts and one.is_floating_point() and one.ndim > 0]
         self._known[id(output)] = output, depth, tuple({id(one): one for one in origins}.values())
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    """Return the name of a torch function; ``torch.ops.aten``'s without the overload."""
+    name = func.__name__
+    return name.partition(".")[0] if "." in name else name
+
+
+def only_caps(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether a call makes large values smaller, and nothing else."""
+    name = name_of(func)
+    return name == "clamp_max" or (name in ("clamp", "clip") and _number(args, kwargs, 1, "min", None) is None)
 
 
 def _number(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any) -> Any:
@@ -199,11 +216,12 @@ def zeroes_negatives(
 
 def writes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Tell whether a squashing call writes into its first argument."""
-    name = func.__name__
+    name = name_of(func)
     inplace = bool(kwargs.get("inplace")) or (name in ("relu", "relu6", "_threshold", "hardtanh") and args[-1] is True)
     return inplace or name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
 
 
 def is_affine(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a call adds a number to one tensor, multiplies it with one, or changes its sign."""
-    return func.__name__ in _AFFINE and sum(1 for _ in tensors_in([args, kwargs])) == 1
+    """Tell whether a call adds a number or a weight to one tensor, multiplies it with one, or changes its sign."""
+    given = (one for one in tensors_in([args, kwargs]) if not isinstance(one, nn.Parameter))
+    return name_of(func) in _AFFINE and sum(1 for _ in given) == 1

@@ -108,6 +108,12 @@ def unreadable(
             "something else than images [N, C, H, W] (a dict, say): wrap it in a Module whose forward takes images and "
             f"makes of them what {kind} takes{_or_part(model, readable)}."
         )
+    if isinstance(error, TypeError) and "tuple of Tensors" in str(error):
+        return (
+            f"The forward of {kind} takes a list of images and not one tensor [N, C, H, W]: wrap it in a Module whose "
+            "forward(images) returns self.model(list(images)), or self.model([images]) where the list is one of "
+            f"batches{_or_part(model, readable)}."
+        )
     if lacking is not None and instead is not None:
         return (
             f"preprocess says {channels} channels, but the model's first convolution takes {lacking[0]} and was given "

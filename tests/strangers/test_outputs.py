@@ -113,6 +113,22 @@ def test_behind_a_change_of_scale(name: str) -> None:
     assert network.layer("").squashed
 
 
+def test_behind_a_learned_scale() -> None:
+    class Scaled(Classes):
+        def __init__(self) -> None:
+            super().__init__(None)
+            self.scale = nn.Parameter(torch.tensor([3.0]))
+
+        def forward(self, x):
+            return torch.sigmoid(self.logits(x)) * self.scale
+
+    model = Scaled().eval()
+    image = torch.rand(2, 3, 32, 32)
+    network = read(model, 32)
+    for names in ([""], ["head", ""]):
+        assert torch.allclose(network.run(image, names)[""], model.logits(image) * 3, rtol=1e-5)
+
+
 class Several(Classes):
     """A map and classes, both squashed; a gate within that is not the result (squeeze-and-excitation)."""
 

@@ -106,6 +106,12 @@ RELUS = {
     "heaviside": lambda x: x * torch.heaviside(x.detach(), torch.zeros(())),
     "leaky with no leak": lambda x: F.leaky_relu(x, 0.0),
     "relu in place by position": lambda x: F.relu(x, True),
+    "sign": lambda x: x * x.sign().clamp(min=0),
+    "halves": lambda x: 0.5 * x + 0.5 * x.abs(),
+    "index_put": lambda x: (x * 1).index_put_((x < 0,), torch.zeros(())),
+    "PReLU of zeros": lambda x: F.prelu(x, torch.zeros(1)),
+    "aten": lambda x: torch.ops.aten.relu(x),
+    "an overload of aten": lambda x: torch.ops.aten.clamp_min.default(x, 0),
     "own function": Own.apply,
     "own function with a mask": OwnMask.apply,
     "own function in place": lambda x: OwnInPlace.apply(x * 1),
@@ -184,6 +190,21 @@ def test_every_unit_can_be_drawn() -> None:
         assert bool((history[-1] > history[0]).all()), name
 
 
+@pytest.mark.parametrize(
+    "capped", [lambda x: F.relu(x).clamp(max=6), lambda x: torch.clamp_max(x.clamp(min=0), 6), lambda x: x.clamp(0, 6)]
+)
+def test_a_capped_relu_is_read_before_both(capped) -> None:
+    model = Model(capped).eval()
+    image = torch.randn(2, 3, 32, 32) * 5
+    network = read(model, 32)
+    expected = model.conv(image)
+    assert torch.allclose(network.run(image, ["act"])["act"], expected, atol=1e-5)
+    found = network.run(image, ["act", "join", ""])
+    assert torch.allclose(found["act"], expected, atol=1e-5)
+    assert torch.allclose(found[""], model(image), atol=1e-5)
+    assert network.layer("act").rectified
+
+
 # What is no ReLU stays what it is.
 OTHERS = {
     "leaky where": lambda x: torch.where(x > 0, x, 0.1 * x),
@@ -194,6 +215,8 @@ OTHERS = {
     "larger of two": lambda x: torch.maximum(x, x.flip(1)),
     "masked": lambda x: x.masked_fill(x > 9.0, 0),
     "squared": lambda x: x * x.abs(),
+    "PReLU": lambda x: F.prelu(x, torch.full((1,), 0.2)),
+    "capped alone": lambda x: x.clamp(max=0.1),
     "from a floor": lambda x: torch.maximum(x, torch.full_like(x, -1.0)),
 }
 

@@ -207,9 +207,15 @@ class OfDictTested(Tiny):
         return super().forward(batch["x"] if "x" in batch else batch["y"])
 
 
+class OfList(Tiny):
+    def forward(self, images):
+        return super().forward(torch.stack(images))
+
+
 @pytest.mark.parametrize(
     ("kind", "words", "call"),
     [
+        (OfList, r"takes a list of images.*self\.model\(list\(images\)\)", lambda m, images: m(list(images))),
         (OfDict, r"looks up 'image'.*self\.model\(\{'image': images\}\)", lambda m, images: m({"image": images})),
         (OfDictTested, r"looks up 'x'.*self\.model\(\{'x': images\}\)", lambda m, images: m({"x": images})),
         (OfDictGet, r"asks what it is given for \.get", lambda m, images: m({"pixel_values": images})),

@@ -62,7 +62,17 @@ class Batches(Base):
         return self.fc(F.normalize(self.pooled(x).squeeze(), dim=1))
 
 
-SQUEEZING = [PersonReID, ReXNet, AfterConvolution, InPlace, Batches]
+class OfDimension0(Base):
+    def forward(self, x):
+        return self.fc(self.norm(self.pooled(x).flatten(1).squeeze(0)))
+
+
+class OfSomeDimensions(Base):
+    def forward(self, x):
+        return self.fc(self.norm(self.pooled(x).squeeze((0, -1, -2))))
+
+
+SQUEEZING = [OfDimension0, OfSomeDimensions, PersonReID, ReXNet, AfterConvolution, InPlace, Batches]
 
 
 @pytest.mark.parametrize("kind", SQUEEZING)
@@ -120,6 +130,22 @@ def test_where_two_images_do_not_help_the_sentence_names_the_squeeze_and_its_way
             return self.fc(self.pooled(x).flatten(1))
 
     assert layers(Written(), 32)[-1].channels == 5
+
+
+@pytest.mark.parametrize("drop", [lambda x: x[0], torch.flatten, lambda x: x.reshape(-1)])
+def test_a_forward_of_one_image_alone_is_refused_by_its_shape_and_the_way_out_works(drop) -> None:
+    class OfOne(Base):
+        def forward(self, x):
+            return self.fc(drop(self.pooled(x)[:, :, 0, 0]))
+
+    with pytest.raises(ModelError, match=r"result of shape \[5\], without a dimension for the images.*flatten\(\)"):
+        layers(OfOne(), 32)
+
+    class Way(OfOne):
+        def forward(self, x):
+            return super().forward(x)[None]
+
+    assert layers(Way(), 32)[-1].channels == 5
 
 
 class Score(Base):
