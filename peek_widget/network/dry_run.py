@@ -86,6 +86,8 @@ class DryRun(Calls):
             depending = any(self.fields.of(tensor) is not None for tensor in given)
             depending = depending and (not writes or given[0].requires_grad)
             output = (call_with_graph if depending else _call)(func, args, kwargs)
+            if depending and not any(self.gradients.of(tensor)[0] for tensor in given):
+                output = _without_graph(output)
         self.activations.called(func, args, kwargs, output, begun)
         self.fields.called(func, args, kwargs, output)
         self.gradients.called(func, args, kwargs, output)
@@ -128,6 +130,16 @@ class DryRun(Calls):
 
 def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return call(func, args, kwargs, inference=False)
+
+
+def _without_graph(output: Any) -> Any:
+    """Detach single numbers that have no gradient in the model's own forward: torch takes those for plain numbers."""
+    if isinstance(output, Tensor):
+        return output.detach() if output.ndim == 0 and output.grad_fn is not None else output
+    if isinstance(output, tuple):
+        made = tuple(map(_without_graph, output))
+        return made if type(output) is tuple else type(output)(made)
+    return output
 
 
 _TIED = (

@@ -117,6 +117,8 @@ class ModelCopy:
         self._pairs = [(module, memo[id(module)]) for module in model.modules() if inside(module) is None]
         self._written: list[Written] = []
         self._settled = False
+        # Whether hooks go on from forward to forward with what they hold, so that each forward needs them as they were.
+        self._renewed = False
         if self.hooks.unknown or (known is not None and known.writes_parameters):
             # A hook may write into the weights, which are the user's.
             for parameter in self.module.parameters():
@@ -162,7 +164,10 @@ class ModelCopy:
         removed = self.hooks.settle([one.ours for one in changed])
         if removed and before is not None and not _close(before, self._result(noise[: len(image)])):
             self.hooks.bring_back()
-            return False
+            removed = False
+        if self.hooks.kept:
+            twice = [self._result(noise[: len(image)]) for _ in range(2)]
+            self._renewed = twice[0] is not None and not _close(twice[0], twice[1])
         return removed
 
     def _result(self, images: Tensor) -> list[Tensor] | None:
@@ -194,6 +199,8 @@ class ModelCopy:
             seed: seed of the random numbers that are drawn in it.
             mode: a context to run it in.
         """
+        if self._renewed:
+            self.hooks.refresh()
         if self._written:
             with torch.inference_mode(False):  # what is put back may be needed for a gradient later
                 for one in self._written:

@@ -259,7 +259,7 @@ def test_hooks_around_a_wrapper_and_several_in_their_order() -> None:
         assert torch.allclose(ours[name], value, atol=1e-5)
 
 
-@pytest.mark.parametrize("prepared", ["prepare_qat", "own_observer"])
+@pytest.mark.parametrize("prepared", ["prepare_qat", "prepare", "own_observer"])
 def test_quantization_aware_training(prepared: str) -> None:
     class Rounded(nn.Module):
         """An observer by hand: the range that it has seen until now, widened in every forward."""
@@ -274,21 +274,33 @@ def test_quantization_aware_training(prepared: str) -> None:
             return x + ((x / step).round() * step - x).detach()
 
     model = plain()
-    if prepared == "prepare_qat":
+    if prepared != "own_observer":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.qconfig = torch.ao.quantization.get_default_qat_qconfig("x86")
-            model = torch.ao.quantization.prepare_qat(model.train())
+            quantization = torch.ao.quantization
+            if prepared == "prepare_qat":
+                model.qconfig = quantization.get_default_qat_qconfig("x86")
+                model = quantization.prepare_qat(model.train())
+            else:
+                model.qconfig = quantization.get_default_qconfig("x86")
+                model = quantization.prepare(
+                    model
+                )  # observers that only look, by hooks that return what they are given
             model(images(8))
     else:
         for number in (0, 2):
             model[number].observer = Rounded()
             model[number].register_forward_hook(lambda module, _i, output: module.observer(output))
     before = portrait(model.eval())
-    with pytest.warns(BatchWarning, match="from '0.(activation_post_process|observer)'"):  # the range is the batch's
-        network = read(model, 32, "none")
+    with warnings.catch_warnings():
+        if prepared == "prepare":
+            network = read(model, 32, "none")
+        else:
+            with pytest.warns(BatchWarning, match="from '0.(activation_post_process|observer)'"):  # a batch's range
+                network = read(model, 32, "none")
+    assert_same(before, portrait(model))
     for image in images(3).split(1):
-        state = copy.deepcopy(model.state_dict())
+        state, before = copy.deepcopy(model.state_dict()), portrait(model)
         network.model_copy.refresh()
         ours = network.run(image, ["0", "2"])
         assert_same(before, portrait(model))
@@ -310,6 +322,29 @@ def test_what_a_hook_holds_is_as_it_is_now() -> None:
     mask[2] = 0.0
     network.model_copy.refresh()
     assert float(network.run(images(1), ["0"])["0"][:, 2].abs().max()) == 0.0
+
+
+class Centered:
+    """Keeps a running mean, and goes on with it from forward to forward."""
+
+    def __init__(self) -> None:
+        self.mean = torch.zeros(6)
+
+    def __call__(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        self.mean = 0.5 * self.mean + 0.5 * output.detach().mean((0, 2, 3))
+        return output - self.mean[:, None, None]
+
+
+def test_each_forward_begins_with_what_a_hook_holds_now() -> None:
+    model, hook = plain(), Centered()
+    model[0].register_forward_hook(hook)
+    with pytest.warns(BatchWarning):  # the mean is the batch's
+        network = read(model, 32, "none")
+    for _ in range(2):
+        ours = [network.run(images(1), ["0"])["0"] for _ in range(2)]
+        theirs = own(model, images(1), ("0",))["0"]
+        assert torch.equal(*ours)
+        assert torch.allclose(ours[0], theirs, atol=1e-6)
 
 
 def test_a_hook_that_comes_later_makes_the_copy_stale() -> None:
