@@ -156,7 +156,7 @@ class Evaluator:
                 for index, member in enumerate(members):
                     value, terms[member] = objective_value(self._bound[member], outputs, group.view.count, index)
                     activations[member] = value.detach()
-                    total = total + value
+                    total = total + value + self._log_probability(member, outputs, group.view.count, index)
                 if not total.requires_grad:
                     raise self._zero_gradient(members[0])
                 total.backward()
@@ -164,6 +164,15 @@ class Evaluator:
             raise self._zero_gradient(0)
         self._check(leaf.grad, activations, step)
         return Evaluation(leaf.detach(), leaf.grad, activations, tuple(terms), windows)
+
+    def _log_probability(self, member: int, outputs: Mapping[str, Tensor], n_views: int, index: int) -> Tensor | float:
+        """Return the recipe's share of the log-probability of one picture's class, mean over its views; else 0."""
+        weight = self._recipe.log_probability
+        if weight == 0.0:
+            return 0.0
+        own = slice(index * n_views, (index + 1) * n_views)
+        found = self._bound[member].log_probability({name: values[own] for name, values in outputs.items()})
+        return 0.0 if found is None else weight * found.mean()
 
     def _views(
         self,

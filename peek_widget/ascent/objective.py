@@ -130,6 +130,11 @@ class Logit(Objective):
         values = activations[OUTPUT][:, self.unit]
         return values.flatten(1).mean(1) if values.ndim > 1 else values
 
+    def log_probability(self, activations: Activations) -> Tensor | None:
+        """Return the log-probability of the class by a softmax over all, ``[M]``; None where the output is a map."""
+        values = activations[OUTPUT]
+        return values.log_softmax(1)[:, self.unit] if values.ndim == 2 else None
+
     def describe(self) -> str:
         """Describe the objective, e.g. ``class 207``."""
         return f"class {self.unit}"

@@ -112,6 +112,14 @@ class Objective:
         own = slice(index * count, (index + 1) * count)
         return self({name: values[own] for name, values in activations.items()})
 
+    def log_probability(self, activations: Activations) -> Tensor | None:
+        """Return the log-probability of what is drawn among its alternatives, ``[M]``; None where it has none.
+
+        Args:
+            activations: as for a call.
+        """
+        return None
+
     def terms(self) -> tuple[Term, ...]:
         """Return ``(description, weight, objective)`` for each term of a sum, or for the objective itself."""
         return ((self.describe(), 1.0, self),)

@@ -103,6 +103,11 @@ class Recipe:
 
     # What the network sees
 
+    log_probability: float = 0.0
+    """Weight of a class's log-probability, which is added to its logit: the picture then also lacks what speaks for
+    other classes. It is part of what is climbed, not of the activation that is shown; for a class of a model whose
+    output is a vector, drawn alone."""
+
     sampling: Literal["crop", "normal-crop", "whole", "window"] = "crop"
     """How a view is taken from the picture: ``"crop"`` (random resized crops), ``"normal-crop"`` (MACO's crops, with
     normally distributed side and center), ``"whole"`` (the padded picture, as in Lucid) or ``"window"`` (one square of

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from peek_widget import Recipe, ascend, render
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.diversity import Diversity, gram
+from peek_widget.ascent.evaluate import Evaluator
+from peek_widget.ascent.geometry import Geometry
+from peek_widget.ascent.knobs import NUMBERS
 from peek_widget.ascent.objective import Channel, Logit, Neuron, interpolate
 from peek_widget.ascent.objective_base import Objective, Sum
 from peek_widget.ascent.serialization import MOST_TERMS, objective_from_dict
@@ -39,6 +42,38 @@ def seen(network: Network, pictures: Tensor, objective: Objective) -> dict[str, 
 
 def pictures(count: int, side: int = 32, seed: int = 0) -> Tensor:
     return torch.rand((count, 3, side, side), generator=torch.Generator().manual_seed(seed))
+
+
+# The log-probability of a class
+
+
+def gradient_of(network: Network, objective: Objective, picture: Tensor, **fields: float) -> tuple[Tensor, float]:
+    """The evaluation's gradient and activation of one picture, which is shown as it is."""
+    recipe = Recipe(param="pixels", sampling="window", **fields)
+    evaluator = Evaluator(network, [objective], recipe, Geometry(network, recipe, None))
+    numbers = {name: recipe.at(name, 0) for name in NUMBERS}
+    found = evaluator.evaluate(picture, 0, numbers, [torch.Generator()])
+    return found.gradient, float(found.activations)
+
+
+def test_the_log_probability_of_a_class_is_climbed_and_not_counted(network: Network) -> None:
+    picture = pictures(1).requires_grad_()
+    scores = network.run(network.preprocess(picture), [""])[""]
+    (expected,) = torch.autograd.grad(scores[0, 3] + 2.5 * scores[0].log_softmax(0)[3], picture)
+    gradient, activation = gradient_of(network, Logit(3), picture.detach(), log_probability=2.5)
+    assert torch.allclose(gradient, expected, atol=1e-7)
+    assert activation == pytest.approx(float(scores[0, 3]))
+
+
+@pytest.mark.parametrize("one", [Neuron("forms", 1), Channel("forms", 1), Logit(1) + Logit(2)], ids=repr)
+def test_what_is_no_class_alone_has_no_log_probability(network: Network, one: Objective) -> None:
+    with_it, _ = gradient_of(network, one, pictures(1), log_probability=2.5)
+    without, _ = gradient_of(network, one, pictures(1))
+    assert torch.equal(with_it, without)
+
+
+def test_a_class_that_is_a_map_has_no_log_probability() -> None:
+    assert Logit(1).log_probability({"": torch.zeros(2, 3, 4, 4)}) is None
 
 
 # Sums
