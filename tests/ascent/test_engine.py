@@ -360,6 +360,7 @@ def test_the_random_recipes_cover_every_field() -> None:
 NETWORK = read(tiny(), 32)
 
 
+@pytest.mark.slow
 def test_squeezenet_recognizes_the_picture_of_a_class() -> None:
     model = squeezenet()
     with torch.no_grad():
@@ -398,6 +399,7 @@ def test_recipes_with_absolute_rates_draw_the_same_whatever_the_scale_of_the_net
     assert not torch.equal(render(model, Logit(3), own, size=32).images, expected)
 
 
+@pytest.mark.slow
 def test_inactive_units_of_fire8_are_drawn() -> None:
     model = squeezenet()
     units = list(range(0, 512, 64))

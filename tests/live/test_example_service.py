@@ -203,6 +203,7 @@ def test_crop_view_shows_bottom_images_cut_to_the_receptive_field(explore, image
     )
 
 
+@pytest.mark.slow
 def test_a_wide_field_is_shown_cut_to_its_focus_unless_asked_otherwise(explore, images):
     explorer = explore(layer="head", unit=2, dataset=images)
     until_pass_done(explorer)
@@ -237,6 +238,7 @@ def test_a_wide_field_is_shown_cut_to_its_focus_unless_asked_otherwise(explore, 
     assert [crop.known_focus for crop in explorer.crops.bottom] == known
 
 
+@pytest.mark.slow
 def test_a_narrow_field_is_outlined_itself_and_its_focus_is_found_only_when_asked_for(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
     until_pass_done(explorer)

@@ -538,6 +538,7 @@ def test_repr_says_what_it_draws(explore):
         assert word in text
 
 
+@pytest.mark.slow
 def test_a_script_can_end_while_it_draws():
     program = """
 import torch

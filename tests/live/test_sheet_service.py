@@ -326,6 +326,7 @@ def test_all_sheets_share_one_copy_of_the_model(explore, page):
     assert copies(model) == 2, "that of the main run and that of the sheets"
 
 
+@pytest.mark.slow
 def test_a_sheet_drawn_from_a_cell_while_the_service_draws_is_the_scripts(explore, page):
     model = tiny()
     explorer = explore(model, layer="conv2", recipe=SHORT, playing=False)

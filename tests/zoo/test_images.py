@@ -63,6 +63,7 @@ def test_there_are_three_kinds_and_enough_of_each():
         assert SUBJECTS[named].kind == "composed"
 
 
+@pytest.mark.slow
 def test_color_and_contrast_do_not_tell_the_class(split):
     x, y, test_x, test_y = split
     assert probe(color(x), y, color(test_x), test_y, 1e-4) < 2 * CHANCE
@@ -71,11 +72,13 @@ def test_color_and_contrast_do_not_tell_the_class(split):
     assert probe(color(x + tint[y]), y, color(test_x + tint[test_y]), test_y, 1e-4) > 5 * CHANCE
 
 
+@pytest.mark.slow
 def test_raw_pixels_do_not_tell_the_class(split):
     x, y, test_x, test_y = split
     assert probe(x.flatten(1), y, test_x.flatten(1), test_y, 1e-2) < 0.4
 
 
+@pytest.mark.slow
 def test_raw_pixels_do_tell_what_stands_still(split):
     x, y, test_x, test_y = split
     # The same probe, where each class has a picture of its own that stays in its place.

@@ -31,6 +31,7 @@ def test_the_reference_network_sees_no_class_in_noise():
     assert sum(answer == CLASS_NAMES[i % 28] for i, answer in enumerate(seen)) <= 6
 
 
+@pytest.mark.slow
 def test_pictures_of_an_untrained_network_are_not_recognized():
     torch.manual_seed(0)
     blank = SmallNet(8, CLASS_NAMES).eval()
