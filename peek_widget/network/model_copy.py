@@ -18,7 +18,7 @@ from peek_widget.network.forward import ForwardMode
 from peek_widget.network.hooks import Hooks, hook_ids
 from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import PreActivation
-from peek_widget.network.structure import copy_structure
+from peek_widget.network.structure import NO_WEIGHTS, copy_structure, refuse
 from peek_widget.network.wrappers import inside, names_without, unwrapped
 from peek_widget.network.written import Written, changed_parameters, find_written, marks_of
 
@@ -71,7 +71,7 @@ class ModelCopy:
     def __init__(self, model: nn.Module, device: str | torch.device | None = None, known: Known | None = None) -> None:
         names, modules = names_without(model) if isinstance(model, nn.Module) else ({}, {})
         given, model = model, unwrapped(model)
-        _refuse(model)
+        refuse(model)
         self.original = model
         memo: dict[int, Any] = {}
         self.module: nn.Module
@@ -83,7 +83,7 @@ class ModelCopy:
         try:
             self.device: torch.device = own if device is None else torch.device(device)
             if self.device.type == "meta":
-                raise ModelError(_META.format(what=f"device={str(device)!r}"))
+                raise ModelError(NO_WEIGHTS.format(what=f"device={str(device)!r}"))
             self._moved = self.device != own
             if self._moved:
                 for module in (self.module, *hidden):
@@ -423,42 +423,6 @@ def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
         f"The layer {name!r} returns a {type(output).__name__} without a tensor in it, so it has no units: choose "
         "a layer that layers(model) lists."
     )
-
-
-_META = "With {what} there are no weights to look into: give a model with its weights on the CPU or a GPU."
-
-
-def _refuse(model: Any) -> None:
-    if isinstance(model, type) and issubclass(model, nn.Module):
-        raise ModelError(f"{model.__name__} is a class, not a model: make one first, {model.__name__}(...).")
-    if not isinstance(model, nn.Module):
-        raise ModelError(
-            f"A {type(model).__name__} was given where a PyTorch model (torch.nn.Module) is needed, e.g. "
-            "torchvision.models.squeezenet1_0()."
-        )
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ModelError(
-            "The model is a TorchScript module, which can't be copied and hooked: give the Python module "
-            "that it was scripted from."
-        )
-    for name, parameter in model.named_parameters():
-        if nn.parameter.is_lazy(parameter):
-            raise ModelError(
-                f"The parameter {name!r} is lazy and has no shape yet: run the model once on an image, then try again."
-            )
-        if parameter.is_meta:
-            raise ModelError(_META.format(what=f"the parameter {name!r} on the device 'meta'"))
-        if parameter.is_quantized:
-            raise ModelError(
-                f"The parameter {name!r} is {parameter.dtype}: a quantized model has no gradients to follow; "
-                "give the float model that it was made from."
-            )
-    for name, module in model.named_modules():
-        if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
-            raise ModelError(
-                f"The layer {name!r} is quantized and has no gradients to follow; give the float model that it was "
-                "made from."
-            )
 
 
 def _close(one: list[Tensor], other: list[Tensor] | None) -> bool:

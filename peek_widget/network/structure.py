@@ -18,7 +18,43 @@ from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import storage_of
 from peek_widget.network.wrappers import inside, unwrapped
 
-__all__ = ["copy_structure"]
+__all__ = ["NO_WEIGHTS", "copy_structure", "refuse"]
+
+NO_WEIGHTS: str = "With {what} there are no weights to look into: give a model with its weights on the CPU or a GPU."
+
+
+def refuse(model: Any) -> None:
+    """Raise ModelError for what can't be copied and run: no module; one that is scripted, lazy or quantized."""
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise ModelError(f"{model.__name__} is a class, not a model: make one first, {model.__name__}(...).")
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"A {type(model).__name__} was given where a PyTorch model (torch.nn.Module) is needed, e.g. "
+            "torchvision.models.squeezenet1_0()."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            "The model is a TorchScript module, which can't be copied and hooked: give the Python module "
+            "that it was scripted from."
+        )
+    for name, parameter in model.named_parameters():
+        if nn.parameter.is_lazy(parameter):
+            raise ModelError(
+                f"The parameter {name!r} is lazy and has no shape yet: run the model once on an image, then try again."
+            )
+        if parameter.is_meta:
+            raise ModelError(NO_WEIGHTS.format(what=f"the parameter {name!r} on the device 'meta'"))
+        if parameter.is_quantized:
+            raise ModelError(
+                f"The parameter {name!r} is {parameter.dtype}: a quantized model has no gradients to follow; "
+                "give the float model that it was made from."
+            )
+    for name, module in model.named_modules():
+        if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
+            raise ModelError(
+                f"The layer {name!r} is quantized and has no gradients to follow; give the float model that it was "
+                "made from."
+            )
 
 
 _DEEPEST = 3  # levels of objects in objects
