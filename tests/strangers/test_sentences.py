@@ -113,7 +113,10 @@ def test_a_network_without_any_convolution_is_still_refused() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None),
+        pytest.param(
+            lambda: torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None),
+            marks=pytest.mark.slow,
+        ),
         lambda: Detector(),
         lambda: nn.ModuleDict({"model": Detector()})["model"],
     ],
