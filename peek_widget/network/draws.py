@@ -52,6 +52,11 @@ class OwnDraws(TorchDispatchMode):
         self._generators: dict[str, torch.Generator] = {}
         self.used: bool = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # By default torch imports its compiler at the first call: 1.3 s before the first picture, for nothing.
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

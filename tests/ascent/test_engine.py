@@ -306,6 +306,7 @@ anything = {
     "max_rate": st.floats(1e-6, 1e12),
     "mean_grad_norm": st.none() | st.floats(1e-6, 1e6),
     "stretch": st.floats(1e-3, 1e3),
+    "log_probability": st.floats(0.0, 100.0),
     "alpha": st.booleans(),
     "optimizer": st.sampled_from(["adam", "nadam", "plain"]),
     "grad_norm": st.sampled_from(["first", "rms", "mean", "none", "progress"]),

@@ -222,7 +222,7 @@ def test_a_model_that_breaks_midway_loses_nothing():
             self.calls = 0
 
         def forward(self, x):
-            self.calls += len(x) > 1
+            self.calls += len(x) == 8  # what the probe gives it is of fewer
             if self.calls > 2:
                 raise MemoryError("no more")
             return self.conv(x)

@@ -1,6 +1,7 @@
 """The comparison in an explorer: which of it and the main run draws, and what is sent to the page."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from peek_widget.errors import PeekError, RecipeError, UnitError
 from peek_widget.evidence import measures
 from peek_widget.live.comparison_service import ComparisonService
 from peek_widget.live.protocol import KNOB_NAMES
-from peek_widget.network import read
+from peek_widget.network import Preprocess, read
 
 from .fakes import FakeFrontEnd
 from .test_explorer import LONG, SHORT, eventually, explore, recording, tiny  # noqa: F401
@@ -219,6 +220,7 @@ class Still:
 
     done = property(lambda self: self.index >= self.total)
     steps = property(lambda self: (self.index, self.index))
+    network = SimpleNamespace(preprocess=Preprocess())
     images = property(lambda self: (torch.zeros(3, 8, 8),) * 2)
 
     def step(self):
