@@ -60,9 +60,9 @@ class DryRun(Calls):
 
     def __init__(self, image: Tensor, original: nn.Module, seen: Seen) -> None:
         super().__init__()
-        self.fields = FieldTracer(image)
-        self.gradients = GradientTracker(image)
-        self.activations = ActivationTracker(lambda tensor: self.gradients.of(tensor)[0])
+        self.fields: FieldTracer = FieldTracer(image)
+        self.gradients: GradientTracker = GradientTracker(image)
+        self.activations: ActivationTracker = ActivationTracker(lambda tensor: self.gradients.of(tensor)[0])
         self._seen = seen
         self._kind = type(original).__name__
         self._theirs = {id(one): name for name, one in (*original.named_parameters(), *original.named_buffers())}
