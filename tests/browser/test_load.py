@@ -138,7 +138,8 @@ def test_a_thousand_changes_in_a_minute(notebook, capsys):
     show = "explorer = UnitExplorer(model, layer='conv2', recipe='peek-fast', threads=1, size=96)\nexplorer"
     book = notebook([MODEL + LONG, "import threading\nbefore = threading.active_count()", show])
     book.run_all()
-    book.until("d.drawn > 3")
+    # on a quiet machine the whole run may be over in three frames
+    book.until("d.drawn > 0")
     book.page.evaluate(MONKEY, [1, CHANGES // 5, 55])
     kernel, own, page = resident(book), held(book), page_memory(book.page)
     kinds = book.page.evaluate(MONKEY, [2, CHANGES - CHANGES // 5, 55])
