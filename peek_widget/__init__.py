@@ -42,6 +42,7 @@ from peek_widget.errors import (
     NotDrawnError,
     PeekError,
     PeekWarning,
+    PhotoError,
     PreprocessWarning,
     RandomWarning,
     RecipeError,
@@ -66,6 +67,7 @@ from peek_widget.evidence import (
     top_crops,
 )
 from peek_widget.network import Layer, Network, Preprocess, layers, read
+from peek_widget.photo import Firing, Look, Prediction, Predictions, UnitMap, WhatIf, look_at
 
 if TYPE_CHECKING:
     from peek_widget.explorer import UnitExplorer
@@ -104,6 +106,7 @@ __all__ = [
     "EvidenceStoreError",
     "FieldWarning",
     "FileError",
+    "Firing",
     "GuessingGame",
     "HistoryPoint",
     "HookWarning",
@@ -113,6 +116,7 @@ __all__ = [
     "LiveComparison",
     "LoaderOptions",
     "Logit",
+    "Look",
     "ModelError",
     "Network",
     "Neuron",
@@ -120,6 +124,9 @@ __all__ = [
     "Objective",
     "PeekError",
     "PeekWarning",
+    "PhotoError",
+    "Prediction",
+    "Predictions",
     "Preprocess",
     "PreprocessWarning",
     "RandomWarning",
@@ -140,6 +147,8 @@ __all__ = [
     "UnitError",
     "UnitEvidence",
     "UnitExplorer",
+    "UnitMap",
+    "WhatIf",
     "__version__",
     "activations",
     "agreement",
@@ -152,6 +161,7 @@ __all__ = [
     "layers",
     "load_evidence",
     "load_recipe",
+    "look_at",
     "measure_spectrum",
     "read",
     "render",

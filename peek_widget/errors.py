@@ -23,6 +23,7 @@ __all__ = [
     "NotDrawnError",
     "PeekError",
     "PeekWarning",
+    "PhotoError",
     "PreprocessWarning",
     "RandomWarning",
     "RecipeError",
@@ -73,6 +74,10 @@ class TagError(PeekError):
 
 class DatasetError(PeekError):
     """The dataset can't be read: no images, labels of another length, a kind of image that is not known."""
+
+
+class PhotoError(PeekError):
+    """The photo can't be looked at: no image, or none that the network can take; or no such place or part of it."""
 
 
 class NotDrawnError(PeekError, KeyError):

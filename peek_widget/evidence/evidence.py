@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import SupportsIndex, overload
+from typing import Literal, SupportsIndex, overload
 
 import torch
 from torch import Tensor, nn
@@ -223,6 +223,24 @@ class LayerEvidence(Sequence[UnitEvidence]):
         mean = count @ center / total
         deviation = (count @ center.square() / total - mean.square()).clamp(min=0.0).sqrt()
         return DatasetStatistics(images, best, mean.float(), deviation.float())
+
+    def shares_below(self, activations: Tensor, of: Literal["places", "images"] = "places") -> Tensor:
+        """Return for each unit the share of places, or of images, with a lower activation than a given one.
+
+        Args:
+            activations: one for each unit, ``[units]``, before the ReLU.
+            of: ``"places"`` compares with the activations at all positions of all images, ``"images"`` with the highest
+                activation of each image.
+
+        Returns:
+            ``[units]`` float64 from 0 to 1, on the CPU; NaN without an image.
+        """
+        with self._example_index.lock:
+            index = self._index
+            high = index.top.value[:, 0]
+            if of == "images":
+                return index.best.shares_below(activations, None, high)
+            return index.positions.shares_below(activations, index.bottom.value[:, 0], high)
 
     def top_labels(self) -> list[list[Label]]:
         """Return for each unit the labels of the images of its top crops, each image once, highest first."""

@@ -49,6 +49,9 @@ _HINTS = {
 }
 
 
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # what a phone's file begins with
+
+
 class Pages:
     """An image file of several pages: a TIFF stack.
 
@@ -173,7 +176,7 @@ def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
     """Read a TIFF that Pillow can't, with tifffile where it is installed; NoImageError for any other file."""
     kind = _tiff_kind(path)
     if kind is None:
-        raise NoImageError(_HINTS.get(_ending(path), "it is not an image that can be read"))
+        raise NoImageError(_hint(path))
     try:
         tifffile = importlib.import_module("tifffile")
     except ImportError:
@@ -185,6 +188,17 @@ def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
             return np.asarray(tifffile.imread(file))
     except Exception as error:
         raise UnreadableError(f"it is a TIFF of {kind}, and tifffile raised {type(error).__name__}: {error}") from error
+
+
+def _hint(path: Any) -> str:
+    """Say what a file is that can't be read as an image, by its first bytes, else by its name."""
+    with _opened(path) as file:
+        head = file.read(12)
+    if not head:
+        return "it is empty: 0 bytes"
+    if head[4:8] == b"ftyp" and head[8:] in _HEIF:
+        return _HINTS[".heic"]
+    return _HINTS.get(_ending(path), "it is not an image that can be read")
 
 
 def _ending(path: Any) -> str:

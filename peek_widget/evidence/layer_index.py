@@ -213,6 +213,28 @@ class Histogram:
         inside = ((activation - edges[:-1]) / (edges[1:] - edges[:-1]).clamp(min=1e-300)).clamp(0.0, 1.0)
         return float((count * inside).sum() / count.sum())
 
+    def shares_below(self, activations: Tensor, low: Tensor | None, high: Tensor) -> Tensor:
+        """Return for each unit the share of its values (0 to 1) below an activation, as :meth:`share_below` does.
+
+        Args:
+            activations: one for each unit, ``[units]``.
+            low: the exact smallest values, ``[units]``; None where they are not known.
+            high: the exact largest values, ``[units]``.
+
+        Returns:
+            ``[units]`` float64, on the CPU; NaN where nothing has been counted yet.
+        """
+        count, edges = self.count.cpu().double(), self.edges().double()
+        value, high = activations.cpu().double(), high.cpu().double()
+        low = torch.full_like(high, -torch.inf) if low is None else low.cpu().double()
+        at = (torch.searchsorted(edges, value, right=True) - 1).clamp(0, self.BINS - 1)
+        left, right = (torch.minimum(torch.maximum(one, low), high) for one in (edges[at], edges[at + 1]))
+        inside = ((value - left) / (right - left).clamp(min=1e-300)).clamp(0.0, 1.0)
+        here = count.gather(1, at[:, None])[:, 0]
+        below = count.cumsum(1).gather(1, at[:, None])[:, 0] - here + inside * here
+        share = torch.where(value <= low, 0.0, torch.where(value > high, 1.0, below / count.sum(1)))
+        return torch.where((count.sum(1) > 0) & value.isfinite(), share, torch.nan)
+
 
 _CODES = 1 << (1 + 8 + Histogram.MANTISSA)
 
