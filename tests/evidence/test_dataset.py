@@ -207,7 +207,7 @@ def test_broken_files_are_named_counted_and_skipped(tmp_path):
     assert crops.skipped_count == 3
     assert set(crops.skipped) == {"cut.jpg", "empty.png", "gone.jpg"}
     assert "truncated" in crops.skipped["cut.jpg"].lower()
-    assert crops.skipped["empty.png"] == "it is not an image that can be read"
+    assert crops.skipped["empty.png"] == "it is empty: 0 bytes"
 
 
 def test_a_folder_without_an_image_is_an_error_not_an_empty_answer(tmp_path):
