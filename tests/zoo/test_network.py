@@ -57,7 +57,7 @@ def test_it_says_what_it_expects(network):
 
 
 def test_it_knows_images_it_has_not_seen_as_the_card_says(network, unseen):
-    """The first tenth of the card's 14,000 images, whose number of right answers is known: all of them take a minute."""
+    """By the first tenth of its 14,000 images, whose number of right answers is known: all of them take a minute."""
     share, said = accuracy(network, *unseen)
     assert abs(share * len(unseen[1]) - 1390) <= 1  # one may lie so near the border that rounding moves it
     figure, _, images = network.facts["held_out"].split()
