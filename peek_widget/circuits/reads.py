@@ -1,0 +1,244 @@
+"""Which layers a layer reads, found from the graph that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from peek_widget.circuits.calls import IMAGE, Call, Wiring, wiring_of
+from peek_widget.errors import LayerError, ModelError
+from peek_widget.network import OUTPUT, Layer, Network
+
+__all__ = ["Read", "activation_value", "check_layer", "readers_of", "reads_of"]
+
+# Functions by which one set of units is made of another. Everything else passes units on: it adds, joins, pools,
+# normalizes, rectifies or scales them.
+_MAKING = frozenset(
+    """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear bilinear matmul rmatmul mm bmm
+    addmm addbmm baddbmm einsum tensordot convolution conv_depthwise2d scaled_dot_product_attention
+    multi_head_attention_forward deform_conv2d""".split()
+)
+# Functions after which a unit is still the same unit, at as many positions: what is read of it is read behind them.
+_NONLINEAR = frozenset(
+    """relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign hardtanh hardswish hardsigmoid threshold
+    prelu rrelu sigmoid tanh logsigmoid clamp clip clamp_min hardshrink softshrink tanhshrink""".split()
+)
+_SAME_UNITS = _NONLINEAR | frozenset(
+    """max_pool2d max_pool2d_with_indices avg_pool2d lp_pool2d adaptive_avg_pool2d adaptive_max_pool2d
+    adaptive_max_pool2d_with_indices batch_norm instance_norm group_norm layer_norm rms_norm dropout dropout1d
+    dropout2d alpha_dropout feature_dropout contiguous clone to float half double bfloat16 type pad interpolate
+    flatten squeeze unsqueeze view reshape mean amax mul imul div add sub identity local_response_norm blur_pool
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A layer that another one reads, and where.
+
+    Attributes:
+        layer: name of the layer whose units are read; None for the image, whose channels are colors.
+        value: the value that is read of it: its units behind their ReLU, or whatever follows them.
+    """
+
+    layer: str | None
+    value: int
+
+
+def check_layer(network: Network, name: str) -> Layer:
+    """Return a layer whose units have a circuit.
+
+    Raises:
+        LayerError: if there is no such layer, or it is one of tokens.
+        ModelError: if what it reads can't be followed.
+    """
+    layer = network.layer(name)
+    if layer.layout.grid is not None or layer.layout.token is not None or layer.layout.single:
+        raise LayerError(
+            f"The layer {name!r} is one of tokens (a transformer's), which attention mixes by what they are: which "
+            "units such a layer reads changes with every image, so that a table of its inputs would be wrong. Circuits "
+            "are of convolutional and linear layers."
+        )
+    return layer
+
+
+def reads_of(network: Network, name: str, below: Iterable[str] | None = None) -> list[Read]:
+    """Return the layers that a layer reads: the nearest ones before it that have units of their own.
+
+    What only passes units on is looked through: concatenations, sums, poolings, normalizations, activations. A
+    bypass (the shortcut of a residual block) leads to the layer that it comes from.
+
+    Args:
+        network: the model.
+        name: the layer.
+        below: names of earlier layers to look back to instead, however far they are.
+
+    Returns:
+        One for each layer, in call order; the image last.
+
+    Raises:
+        LayerError: if there is no such layer, or it does not depend on one of ``below``.
+        ModelError: if something in the forward can't be followed.
+    """
+    wiring = wiring_of(network)
+    layer = check_layer(network, name)
+    owners = _owners(network, wiring)
+    found: dict[str | None, list[int]] = {}
+    if below is None:
+        _walk(network, wiring, owners, layer, found)
+    else:
+        for one in below:
+            lower = check_layer(network, one)
+            if lower.index >= layer.index or not _depends(wiring, _value(wiring, layer), _value(wiring, lower)):
+                raise LayerError(
+                    f"The layer {name!r} does not read {one!r}, directly or through others: name one before it."
+                )
+            found[lower.name] = [_last(wiring, owners, _value(wiring, lower), _value(wiring, layer))]
+    reads = [
+        Read(owner, values[0] if len(set(values)) == 1 or owner is None else _value(wiring, network.layer(owner)))
+        for owner, values in found.items()
+    ]
+    return sorted(reads, key=lambda read: read.value if read.layer is not None else 10**12)
+
+
+def readers_of(network: Network, name: str) -> list[tuple[str, int]]:
+    """Return the layers that read a layer, in call order, each with the value that it reads of it.
+
+    Raises:
+        LayerError: if it is the model's output, or nothing reads it.
+    """
+    wiring = wiring_of(network)
+    layer = check_layer(network, name)
+    if layer.name == OUTPUT:
+        raise LayerError("The model's output is its last layer: no layer is above it that could read its classes.")
+    own = {layer.name, _owners(network, wiring).get(_value(wiring, layer))}
+    found = []
+    for other in network.layers:
+        usable = other.primary and other.layout.grid is None and other.layout.token is None and not other.layout.single
+        if other.index <= layer.index or not usable:
+            continue
+        if other.output not in wiring.outputs:
+            continue
+        found += [(other.name, read.value) for read in reads_of(network, other.name) if read.layer in own]
+    if not found:
+        raise LayerError(f"No layer reads {name!r}: nothing that the model's forward runs after it depends on it.")
+    return found
+
+
+def activation_value(network: Network, name: str) -> int:
+    """Return the value that a layer's module returned."""
+    return _value(wiring_of(network), network.layer(name))
+
+
+def _value(wiring: Wiring, layer: Layer) -> int:
+    value = wiring.outputs.get(layer.output)
+    if value is None or value == IMAGE:
+        raise ModelError(
+            f"Which units {layer.name!r} reads can't be followed: what it returns is made by a function that torch "
+            "does not report."
+        )
+    return value
+
+
+def _owners(network: Network, wiring: Wiring) -> dict[int, str]:
+    """Return for each value whose units are a layer's the name of that layer: its own output and what follows it."""
+    owners = {
+        wiring.outputs[layer.output]: layer.name
+        for layer in network.layers
+        if layer.primary and layer.output in wiring.outputs
+    }
+    for value, one in wiring.calls.items():
+        if value not in owners:
+            main = _main(one)
+            if main is not None and main in owners and one.name in _SAME_UNITS:
+                owners[value] = owners[main]
+    return owners
+
+
+def _main(one: Call) -> int | None:
+    """Return the one value that a call passes on, its other inputs being weights or gates; None if there are several.
+
+    A gate is a factor without positions (of squeeze-and-excitation), which scales the units that are there.
+    """
+    values = dict.fromkeys(one.needed)
+    if len(values) == 1:
+        return next(iter(values))
+    if one.name in ("mul", "imul") and len(one.inputs) == 2:
+        sizes = [_positions(shape) for shape in one.shapes]
+        if sizes[0] != sizes[1]:
+            return one.inputs[0] if sizes[0] > sizes[1] else one.inputs[1]
+    return None
+
+
+def _positions(shape: tuple[int, ...]) -> int:
+    count = 1
+    for side in shape[2:]:
+        count *= side
+    return count
+
+
+def _walk(
+    network: Network, wiring: Wiring, owners: dict[int, str], layer: Layer, found: dict[str | None, list[int]]
+) -> None:
+    start = _value(wiring, layer)
+    own = {layer.name, owners.get(start, layer.name)}
+    todo, seen = [(start, False)], set()
+    while todo:
+        value, crossed = todo.pop()
+        if (value, crossed) in seen:
+            continue
+        seen.add((value, crossed))
+        if value == IMAGE:
+            found.setdefault(None, []).append(IMAGE)
+            continue
+        owner = owners.get(value)
+        if owner is not None and owner not in own and (crossed or not _inside(owner, layer.name)):
+            found.setdefault(owner, []).append(_behind_activation(wiring, owners, value))
+            continue
+        one = wiring.calls[value]
+        main = _main(one)
+        needed = one.needed if main is None else (main,)
+        todo.extend((before, crossed or one.name in _MAKING) for before in needed)
+
+
+def _inside(name: str, container: str) -> bool:
+    return container == OUTPUT or name.startswith(f"{container}.")
+
+
+def _behind_activation(wiring: Wiring, owners: dict[int, str], value: int) -> int:
+    """Return the value behind the last activation function on the way to one that has the same units."""
+    owner, at = owners[value], value
+    while True:
+        one = wiring.calls[at]
+        if one.name in _NONLINEAR:
+            return at
+        main = _main(one)
+        if main is None or owners.get(main) != owner or one.name not in _SAME_UNITS:
+            return at
+        at = main
+
+
+def _last(wiring: Wiring, owners: dict[int, str], value: int, before: int) -> int:
+    """Return a layer's value behind its activation function, where all that depends on it reads that."""
+    at = value
+    while True:
+        readers = [one for other, one in wiring.calls.items() if at in one.needed and other <= before]
+        if len({one.number for one in readers}) != 1:
+            return at
+        one = readers[0]
+        if one.name not in _NONLINEAR or _main(one) != at:
+            return at
+        at = one.number * 1000
+
+
+def _depends(wiring: Wiring, value: int, on: int) -> bool:
+    todo, seen = [value], set()
+    while todo:
+        one = todo.pop()
+        if one == on:
+            return True
+        if one in seen or one == IMAGE or one < on:
+            continue
+        seen.add(one)
+        todo.extend(wiring.calls[one].needed)
+    return False

@@ -1,0 +1,203 @@
+"""What a circuit is computed on: the unit's top crops, one image, or the drawn picture; and real images at large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from peek_widget.ascent import Result, render, unit_objective
+from peek_widget.ascent.recipe import as_recipe
+from peek_widget.ascent.still import STILL_VIEW, StillActivation
+from peek_widget.errors import DatasetError, PeekError
+from peek_widget.evidence import Crop, Evidence, LayerEvidence, UnitEvidence, top_crops
+from peek_widget.evidence.dataset import read_source
+from peek_widget.evidence.loading import load_batches
+from peek_widget.evidence.prepare import Preparer, resize_of
+from peek_widget.evidence.source import Source, UnreadableError
+from peek_widget.evidence.value_range import ValueRanges
+from peek_widget.network import Network
+from peek_widget.network.context import undisturbed
+
+__all__ = ["Examples", "Photos", "Shown", "drawn", "examples_of", "image_of"]
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Real images, as a network gets them: what the median and the spread of a unit are taken over.
+
+    Attributes:
+        source: the dataset.
+        preparer: how an image becomes the network's input.
+        count: number of images that are taken, evenly spread over the dataset.
+    """
+
+    source: Source
+    preparer: Preparer
+    count: int = 64
+
+    def batches(self, network: Network) -> Iterator[Tensor]:
+        """Load the images, preprocessed, on the network's device, ``[N, C, H, W]``; unreadable ones are left out."""
+        total = len(self.source)
+        indices = sorted({number * total // self.count for number in range(min(self.count, total))})
+        for batch in load_batches(self.source, self.preparer, indices, _BATCH):
+            if batch.images is not None and len(batch.images):
+                yield prepared(network, batch.images, self.preparer.prepared)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images on which a circuit is computed.
+
+    Attributes:
+        inputs: the network's input, preprocessed, ``[N, C, H, W]`` on its device.
+        positions: for each the (row, column) on the unit's map; None where the unit is taken at its highest.
+        crops: the dataset examples that they are; empty for others.
+        kind: what they are, as part of a sentence.
+    """
+
+    inputs: Tensor
+    positions: tuple[tuple[int, int] | None, ...]
+    crops: tuple[Crop, ...] = ()
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Dataset examples of some layers, and the dataset that they are from.
+
+    Attributes:
+        layers: evidence of each layer, by name.
+        photos: the images at large; None where they are not at hand.
+    """
+
+    layers: dict[str, LayerEvidence] = field(default_factory=dict)
+    photos: Photos | None = None
+
+    def of(self, network: Network, layer: str, unit: int, k: int) -> Shown | None:
+        """Return a unit's top crops, highest first, as the network gets them; None where there are none."""
+        evidence = self.layers.get(layer)
+        crops = evidence[unit].top[:k] if evidence is not None else ()
+        if not crops:
+            return None
+        given = torch.stack([crop.input() for crop in crops])
+        done = crops[0]._example_index.preparer.prepared
+        spatial = network.layer(layer).spatial
+        positions = tuple(crop.position if spatial else None for crop in crops)
+        kind = "its top crop" if len(crops) == 1 else f"its {len(crops)} top crops"
+        return Shown(prepared(network, given, done), positions, crops, kind)
+
+    def with_layers(self, network: Network, layers: list[str], k: int, progress: bool | None) -> Examples:
+        """Return the same with evidence of more layers, by one pass over the dataset for those that it lacks."""
+        missing = [name for name in layers if name not in self.layers]
+        if not missing or self.photos is None:
+            return self
+        found = top_crops(
+            network, missing, self.photos.source, k, prepared=self.photos.preparer.prepared, progress=progress
+        )
+        assert isinstance(found, Evidence)
+        return replace(self, layers={**self.layers, **found})
+
+
+def examples_of(
+    network: Network, layer: str, given: Any, k: int, progress: bool | None, images: int = 64
+) -> Examples | None:
+    """Read what was given as ``examples``: evidence of a pass, or a dataset, over which a pass is then made.
+
+    Args:
+        network: the model.
+        layer: the layer whose crops are needed.
+        given: :class:`LayerEvidence`, :class:`Evidence`, :class:`UnitEvidence`, a dataset, or None.
+        k: number of crops.
+        progress: see :func:`~peek_widget.top_crops`.
+        images: number of images that medians and spreads are taken over.
+
+    Raises:
+        DatasetError, EvidenceStoreError: if the images can't be read, or the evidence is another model's.
+    """
+    if given is None or isinstance(given, Examples):
+        return given
+    if isinstance(given, UnitEvidence):
+        if not given.top:
+            raise PeekError("examples= is the evidence of a unit without a single crop: make a pass with top_crops.")
+        given = Evidence(given.top[0]._example_index)
+    if isinstance(given, (Evidence, LayerEvidence)):
+        evidence = given if isinstance(given, Evidence) else given.evidence
+        for one in list(evidence.values())[:1]:
+            one.check_model(network)
+        source, index = evidence.source, evidence.example_index
+        photos = None if source is None or source.endless else Photos(source, index.preparer, images)
+        return Examples(dict(evidence), photos).with_layers(network, [layer], k, progress)
+    source = read_source(given)
+    if source.endless:
+        raise DatasetError(
+            "examples= is a stream, whose images can be read only once: make a pass with top_crops, and give what it "
+            "returns; or give a folder or a list."
+        )
+    ranges = ValueRanges(None, source.sample)
+    preparer = Preparer(network.channels, network.input_size, resize_of(network), False, network.preprocess, ranges)
+    return Examples({}, Photos(source, preparer, images)).with_layers(network, [layer], k, progress)
+
+
+def image_of(network: Network, layer: str, unit: int, given: Any) -> Shown:
+    """Return one image as the network gets it.
+
+    Args:
+        network, layer, unit: what it is shown to.
+        given: a photo of any kind (PIL, array, tensor ``[C, H, W]`` in [0, 1], a file's name), whose central square
+            is taken; a :class:`Crop`, at its position; a drawn picture (a :class:`~peek_widget.Result`), still.
+
+    Raises:
+        DatasetError: if it is no image that the network can take.
+    """
+    if isinstance(given, Crop):
+        done = given._example_index.preparer.prepared
+        at = given.position if given.layer == layer and network.layer(layer).spatial else None
+        return Shown(prepared(network, given.input()[None], done), (at,), (given,), "one crop")
+    if isinstance(given, Result):
+        recipe = None if given.origin is None else given.origin.recipe
+        return _still(network, layer, unit, given.tensor, recipe)
+    if isinstance(given, (str, Path, Image.Image, Tensor, np.ndarray)):
+        source = read_source([given])
+        ranges = ValueRanges(None, source.sample)
+        preparer = Preparer(network.channels, network.input_size, resize_of(network), False, network.preprocess, ranges)
+        try:
+            pixels, _ = preparer(source.load(0, preparer.needed)[0])
+        except UnreadableError as error:
+            raise DatasetError(f"The image can't be read: {error}.") from error
+        return Shown(prepared(network, pixels[None], False), (None,), (), "this image")
+    raise DatasetError(
+        f"image= is a {type(given).__name__}: give a PIL image, an array, a tensor [C, H, W] in [0, 1], a file's name, "
+        "a crop or what render returned."
+    )
+
+
+def drawn(network: Network, layer: str, unit: int, recipe: Any, progress: bool | None) -> tuple[Shown, Result]:
+    """Draw a unit's picture, and return it as the network is shown it, and as it was drawn."""
+    how = as_recipe(recipe)
+    result = render(network, unit_objective(network, layer, unit), how, progress=progress)
+    return _still(network, layer, unit, result.tensor, how), result
+
+
+def _still(network: Network, layer: str, unit: int, picture: Tensor, recipe: Any) -> Shown:
+    view = StillActivation(network, unit_objective(network, layer, unit), recipe).shown(picture)
+    return Shown(prepared(network, view(STILL_VIEW), False), (None,), (), "its drawn picture")
+
+
+def prepared(network: Network, images: Tensor, done: bool) -> Tensor:
+    """Return the network's input for images ``[N, C, H, W]``, bytes or in [0, 1]; as they are where it is ``done``."""
+    device = network.model_copy.device
+    images = images.to(device)
+    images = images.float().div(255.0) if images.dtype == torch.uint8 else images.float()
+    with undisturbed(device), torch.no_grad():
+        return images if done else network.preprocess(images)
+
+
