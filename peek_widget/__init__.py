@@ -70,6 +70,7 @@ from peek_widget.network import Layer, Network, Preprocess, layers, read
 from peek_widget.photo import Firing, Look, Prediction, Predictions, UnitMap, WhatIf, look_at
 
 if TYPE_CHECKING:
+    from peek_widget.circuits import Circuit, circuit
     from peek_widget.explorer import UnitExplorer
     from peek_widget.game.page import GuessingGame
     from peek_widget.live.comparison_service import LiveComparison
@@ -92,6 +93,7 @@ __all__ = [
     "AscentError",
     "BatchWarning",
     "Channel",
+    "Circuit",
     "Comparison",
     "ContactSheet",
     "Count",
@@ -153,6 +155,7 @@ __all__ = [
     "activations",
     "agreement",
     "ascend",
+    "circuit",
     "compare",
     "contact_sheet",
     "fingerprint",
@@ -185,6 +188,9 @@ _OF_SHEET = (
 )
 
 
+_OF_CIRCUITS = ("Circuit", "circuit")
+
+
 def __getattr__(name: str) -> Any:
     # Only when asked for: the engine runs in plain scripts that have no Jupyter, and starts quickly.
     if name == "UnitExplorer":
@@ -203,6 +209,10 @@ def __getattr__(name: str) -> Any:
         from peek_widget.live.history import HistoryPoint
 
         return HistoryPoint
+    if name in _OF_CIRCUITS:
+        from peek_widget import circuits
+
+        return getattr(circuits, name)
     if name in _OF_SHEET:
         from peek_widget import sheet
 

@@ -23,7 +23,7 @@ _OPENED = frozenset(
     """relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign hardtanh hardswish hardsigmoid threshold
     prelu rrelu sigmoid tanh logsigmoid clamp clip clamp_min hardshrink softshrink tanhshrink dropout""".split()
 )
-_SATURATING = frozenset(("sigmoid", "hardsigmoid", "tanh", "softmax"))
+_RESHAPING = frozenset(("view", "view_as", "reshape", "expand", "expand_as", "unsqueeze", "contiguous"))
 
 
 _REAL = -1
@@ -44,6 +44,8 @@ class Part:
         kept: the values of the forward that it begins with.
         steps: the calls, in the order in which they are made.
         numbers: their numbers.
+        gates: numbers of activation functions whose result scales another value (squeeze-and-excitation, ``x *
+            sigmoid(x)``): they stay as they are where nonlinearities are opened.
     """
 
     def __init__(self, network: Network, values: Iterable[int], layers: Iterable[str]) -> None:
@@ -59,6 +61,7 @@ class Part:
             self._need(self.wiring.outputs[layer.output], number) for number, layer in enumerate(self.layers)
         ]
         self.numbers: frozenset[int] = frozenset(one.number for one in self.steps.values())
+        self.gates: frozenset[int] = _gates(self.steps.values(), self.wiring)
 
     def _depends(self, value: int) -> bool:
         """Tell whether a value depends on one of those that are read; computed in call order, without recursion."""
@@ -176,7 +179,8 @@ class Tape:
             if one.writes:  # into what another computation reads again
                 args = (args[0].clone(), *args[1:]) if args else args
                 kwargs = kwargs if args else map_tensors(kwargs, Tensor.clone)
-            output = _opened(one, args, kwargs) if opened else one.function(*args, **kwargs)
+            gate = one.number in self.part.gates
+            output = _opened(one, args, kwargs, gate) if opened else one.function(*args, **kwargs)
             output = args[0] if one.function is Tensor.__setitem__ else output
             for part, tensor in enumerate(tensors_in(output)):
                 made[one.number * 1000 + part, before] = tensor
@@ -186,11 +190,28 @@ class Tape:
         ]
 
 
-def _opened(one: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Make a call with its nonlinearity open."""
+def _gates(calls: Iterable[Call], wiring: Wiring) -> frozenset[int]:
+    """Return the numbers of the activation functions whose result multiplies another value of the forward."""
+    found = set()
+    for one in calls:
+        if one.name not in ("mul", "imul") or len(one.needed) < 2:
+            continue
+        for value in one.needed:
+            before = value
+            while before in wiring.calls and wiring.calls[before].name in _RESHAPING:
+                before = wiring.calls[before].needed[0]
+            if before in wiring.calls and wiring.calls[before].name in _OPENED:
+                found.add(wiring.calls[before].number)
+                break
+    return frozenset(found)
+
+
+def _opened(one: Call, args: tuple[Any, ...], kwargs: dict[str, Any], gate: bool) -> Any:
+    """Make a call with its nonlinearity open; a gate keeps its value, and passes no gradient on."""
+    if gate:
+        return one.function(*args, **kwargs).detach()
     if one.name in _OPENED:
-        source = args[0] if args else kwargs["input"]
-        return source.detach() if one.name in _SATURATING else source
+        return args[0] if args else kwargs["input"]
     if one.name in _MAX_POOLS:
         names = ("input", "kernel_size", "stride", "padding")
         known = dict(zip(names, args, strict=False)) | {name: kwargs[name] for name in names if name in kwargs}

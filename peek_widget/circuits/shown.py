@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from peek_widget.ascent.still import STILL_VIEW, StillActivation
 from peek_widget.errors import DatasetError, PeekError
 from peek_widget.evidence import Crop, Evidence, LayerEvidence, UnitEvidence, top_crops
 from peek_widget.evidence.dataset import read_source
+from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.loading import load_batches
 from peek_widget.evidence.prepare import Preparer, resize_of
 from peek_widget.evidence.source import Source, UnreadableError
@@ -28,6 +30,7 @@ from peek_widget.network.context import undisturbed
 __all__ = ["Examples", "Photos", "Shown", "drawn", "examples_of", "image_of"]
 
 _BATCH = 16
+_STATISTICS: weakref.WeakKeyDictionary[ExampleIndex, dict[Any, tuple[Tensor, Tensor]]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,12 @@ class Examples:
     Attributes:
         layers: evidence of each layer, by name.
         photos: the images at large; None where they are not at hand.
+        statistics: medians and spreads that were taken over them.
     """
 
     layers: dict[str, LayerEvidence] = field(default_factory=dict)
     photos: Photos | None = None
+    statistics: dict[Any, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, network: Network, layer: str, unit: int, k: int) -> Shown | None:
         """Return a unit's top crops, highest first, as the network gets them; None where there are none."""
@@ -135,7 +140,8 @@ def examples_of(
             one.check_model(network)
         source, index = evidence.source, evidence.example_index
         photos = None if source is None or source.endless else Photos(source, index.preparer, images)
-        return Examples(dict(evidence), photos).with_layers(network, [layer], k, progress)
+        statistics = _STATISTICS.setdefault(index, {})
+        return Examples(dict(evidence), photos, statistics).with_layers(network, [layer], k, progress)
     source = read_source(given)
     if source.endless:
         raise DatasetError(
@@ -199,5 +205,3 @@ def prepared(network: Network, images: Tensor, done: bool) -> Tensor:
     images = images.float().div(255.0) if images.dtype == torch.uint8 else images.float()
     with undisturbed(device), torch.no_grad():
         return images if done else network.preprocess(images)
-
-

@@ -1,0 +1,252 @@
+"""What a unit is made of: the units of the layer below that it reads, with what each of them does for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from peek_widget._optional import optional_import
+from peek_widget.circuits.measure import Inputs, rank_correlation, statistics_of
+from peek_widget.circuits.reads import Read, check_layer, reads_of
+from peek_widget.circuits.shown import Examples, Shown, drawn, examples_of, image_of
+from peek_widget.errors import PeekError
+from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LOW", "Circuit", "circuit", "one_circuit"]
+
+LOW = 0.8
+"""Rank correlation between contribution and effect below which contributions are said to mislead."""
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """The units that one unit reads, and what each does for it.
+
+    Attributes:
+        layer, unit: the unit.
+        table: a row for each unit that it reads, from the highest contribution to the lowest, with the columns
+            ``layer`` and ``unit``; ``weight``: the L2 norm of the kernel between the two, with the sign of its sum,
+            times the standard deviation of the lower unit over places of real images; ``contribution``: on the images
+            shown, the sum over places of the lower unit's activation less its median times the gradient of the unit,
+            mean over images; ``effect``: measured: the unit's activation less its activation with the lower unit held
+            at its median, mean over images, NaN where it was not measured.
+        activation: activation of the unit on the images shown, before its ReLU, mean.
+        correlation: Spearman's rank correlation of contribution and effect, of the units whose effect was measured;
+            NaN where there are fewer than two.
+        shown: the images that it was computed on.
+        remarks: what there is to say about it, as sentences.
+        kernels: by layer that is read, the expanded weights ``[C, h, w]``: the gradient of the unit with the
+            nonlinearities open.
+    """
+
+    layer: str
+    unit: int
+    table: pd.DataFrame = field(compare=False)
+    activation: float
+    correlation: float
+    shown: Shown = field(repr=False, compare=False)
+    remarks: tuple[str, ...] = ()
+    kernels: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def excites(self, count: int = 8) -> pd.DataFrame:
+        """Return the rows of the units that excite it most, by measured effect, strongest first."""
+        measured = self.table[self.table.effect > 0]
+        return measured.sort_values("effect", ascending=False, kind="stable").head(count)
+
+    def inhibits(self, count: int = 8) -> pd.DataFrame:
+        """Return the rows of the units that inhibit it most, by measured effect, strongest first."""
+        measured = self.table[self.table.effect < 0]
+        return measured.sort_values("effect", kind="stable").head(count)
+
+    def strongest(self, count: int = 4) -> pd.DataFrame:
+        """Return the rows with the largest measured effect either way, strongest first."""
+        order = self.table.effect.abs().sort_values(ascending=False, kind="stable").index
+        measured = self.table.loc[order]
+        return measured[measured.effect.abs() > 0].head(count)
+
+    def __str__(self) -> str:
+        where = f"Unit {self.unit} of {self.layer or 'the output'}"
+        lines = [f"{where}: activation {self.activation:.4g} on {self.shown.kind}; it reads {len(self.table)} units."]
+        if math.isfinite(self.correlation):
+            lines.append(f"Rank correlation of contribution and effect: {self.correlation:.2f}.")
+        for title, rows in (("excited by", self.excites()), ("inhibited by", self.inhibits())):
+            if len(rows):
+                parts = [f"{row.layer}:{row.unit} ({row.effect:+.3g})" for row in rows.itertuples()]
+                lines.append(f"  {title} {', '.join(parts)}")
+        return "\n".join([*lines, *self.remarks])
+
+
+def circuit(
+    model: nn.Module | ModelCopy | Network,
+    layer: str | nn.Module,
+    unit: int,
+    examples: Any = None,
+    *,
+    image: Any = None,
+    below: str | Iterable[str] | None = None,
+    k: int = 9,
+    effects: int | None = 12,
+    points: int = 1,
+    recipe: Any = None,
+    progress: bool | None = None,
+    input_size: int | None = None,
+    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
+    device: str | torch.device | None = None,
+) -> Circuit:
+    """Find what a unit is made of: every unit of the layer below that it reads, with three numbers for each.
+
+    What it reads is found from the graph that runs, through concatenations, sums, poolings and normalizations, and of
+    a depthwise or grouped convolution only the channels of its group. A lower unit is taken as it is read: behind its
+    ReLU. A bypass counts as one more layer that is read, and each layer's units act there directly: the others stay as
+    they are.
+
+    The *weight* is what the network could do, the *contribution* (Rajaram et al. 2024, arXiv 2404.14349, with the
+    median as a baseline) what it did on these images by the gradient, and the *effect* what changes when the unit is
+    held at its median. Through linear parts contribution and effect are the same number; where they differ, the effect
+    is right.
+
+    >>> crops = top_crops(model, "layer3.1", "photos")
+    >>> circuit(model, "layer3.1", 17, crops).table
+
+    Args:
+        model: any Module; a copy of its structure is run.
+        layer: a layer by name or as a module of the model.
+        unit: number of the unit.
+        examples: what :func:`~peek_widget.top_crops` returned, or a dataset, over which a pass is then made. The unit's
+            top crops are what the circuit is computed on; medians and spreads are those of 64 of its images.
+        image: one image to compute it on instead of the crops: a photo, a crop, or what :func:`~peek_widget.render`
+            returned. With neither, the unit's picture is drawn, and the circuit is that of the picture alone.
+        below: a layer further down to look at instead of the ones right below, or several.
+        k: number of crops.
+        effects: for how many of the strongest contributions either way the effect is measured; None for all.
+        points: number of points that the gradient is averaged over on the way from the medians to the image
+            (integrated gradients): 1 is enough one step down, more are better several blocks down.
+        recipe: how the picture is drawn, if it is.
+        progress: see :func:`~peek_widget.top_crops`.
+        input_size, preprocess, device: see :func:`~peek_widget.network.read`.
+
+    Raises:
+        LayerError, UnitError: if there is no such layer or unit, or it is one of tokens.
+        ModelError: if what the layer reads can't be followed in the model's forward.
+        DatasetError: if the images can't be read.
+        EvidenceStoreError: if the examples are another model's.
+        PeekError: if an option is not possible, or pandas is not installed.
+    """
+    network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
+    name = network.layer(layer).name
+    network.check_unit(name, unit)
+    _check_number("k", k)
+    _check_number("points", points)
+    if effects is not None:
+        _check_number("effects", effects, 0)
+    check_layer(network, name)
+    lower = (
+        None if below is None else [network.layer(one).name for one in ([below] if isinstance(below, str) else below)]
+    )
+    given = examples_of(network, name, examples, k, progress)
+    remarks = []
+    if image is not None:
+        shown = image_of(network, name, unit, image)
+    else:
+        crops = None if given is None else given.of(network, name, unit, k)
+        if crops is None:
+            remarks.append(
+                "There are no examples: it is computed on its drawn picture alone, which is a picture of what excites "
+                "it and no photo; give examples= for its top crops."
+            )
+            crops, _ = drawn(network, name, unit, recipe, progress)
+        shown = crops
+    return one_circuit(network, name, unit, given, shown, lower, effects, points, remarks)
+
+
+def one_circuit(
+    network: Network,
+    layer: str,
+    unit: int,
+    examples: Examples | None,
+    shown: Shown,
+    below: list[str] | None = None,
+    effects: int | None = 12,
+    points: int = 1,
+    remarks: Iterable[str] = (),
+) -> Circuit:
+    """Compute the circuit of a unit on the images shown; see :func:`circuit`."""
+    pandas = optional_import("pandas")
+    said = list(remarks)
+    every = reads_of(network, layer, below)
+    reads = [one for one in every if one.layer is not None]
+    if len(reads) < len(every):
+        also = "also " if reads else ""
+        said.append(
+            f"{layer!r} {also}reads the image itself, whose channels are colors and no units: filters(model, {layer!r}) "
+            "shows its filters."
+        )
+    if examples is None or examples.photos is None:
+        said.append("Medians and spreads are those of the places of what is shown, since there are no other images.")
+    columns = ["layer", "unit", "weight", "contribution", "effect"]
+    if not reads:
+        value = network.run(shown.inputs, [layer])[layer][:, unit]
+        mean = float(value.flatten(1).amax(1).mean() if value.ndim > 1 else value.mean())
+        return Circuit(layer, unit, pandas.DataFrame(columns=columns), mean, math.nan, shown, tuple(said))
+    statistics = statistics_of(network, reads, examples, shown)
+    inputs = Inputs(network, layer, unit, reads, shown, {value: one[0] for value, one in statistics.items()})
+    kernels = inputs.kernels()
+    contributions = [one.mean(0) for one in inputs.contributions(points)]
+    rows = []
+    for number, (one, kernel, contribution) in enumerate(zip(reads, kernels, contributions, strict=True)):
+        spread = statistics[one.value][1]
+        weights = kernel.flatten(1).norm(dim=1) * kernel.flatten(1).sum(1).sign() * spread
+        # What it may depend on: by its weights, or (through a gate, a normalization) by its gradient.
+        used = kernel.flatten(1).ne(0).any(1) | contribution.ne(0)
+        for lower in used.nonzero().flatten().tolist():
+            rows.append((number, one.layer, lower, float(weights[lower]), float(contribution[lower])))
+    rows.sort(key=lambda row: -row[4])
+    chosen = range(len(rows))
+    if effects is not None and len(rows) > 2 * effects:
+        chosen = [*range(effects), *range(len(rows) - effects, len(rows))]
+    measured = [math.nan] * len(rows)
+    for at in chosen:
+        measured[at] = float(inputs.effect(rows[at][0], rows[at][2]).mean())
+    table = pandas.DataFrame([(*row[1:], effect) for row, effect in zip(rows, measured, strict=True)], columns=columns)
+    known = table[table.effect.notna()]
+    correlation = rank_correlation(torch.tensor(known.contribution.tolist()), torch.tensor(known.effect.tolist()))
+    said += _remarks(layer, unit, reads, rows, inputs, correlation)
+    named = {str(one.layer): kernel.cpu() for one, kernel in zip(reads, kernels, strict=True)}
+    mean = float(inputs.activations.mean())
+    return Circuit(layer, unit, table, mean, correlation, shown, tuple(said), named)
+
+
+def _remarks(
+    layer: str, unit: int, reads: list[Read], rows: list[Any], inputs: Inputs, correlation: float
+) -> list[str]:
+    said = []
+    if len(reads) > 1:
+        names = ", ".join(str(one.layer) for one in reads[:6]) + (", ..." if len(reads) > 6 else "")
+        said.append(f"It reads {len(reads)} layers ({names}): each unit's effect is the direct one, past the others.")
+    if not rows:
+        said.append(f"Unit {unit} of {layer!r} reads nothing: all its weights are zero, so that it is constant.")
+    elif layer and float(inputs.activations.max()) <= 0.0:
+        said.append(
+            f"Unit {unit} of {layer!r} is not active on any of these images (its activation is at most "
+            f"{float(inputs.activations.max()):.3g}): if a ReLU follows, it is dead on them, and what it reads matters "
+            "to no other unit."
+        )
+    if math.isfinite(correlation) and correlation < LOW:
+        said.append(
+            f"Contribution and effect agree poorly here (rank correlation {correlation:.2f}): between the layers there "
+            "is more than the gradient at these images shows. Go by the effect, which is measured."
+        )
+    return said
+
+
+def _check_number(name: str, value: Any, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise PeekError(f"{name}={value!r}: give a whole number from {least}.")

@@ -1,0 +1,249 @@
+"""The three numbers of a circuit: weights, contributions and measured effects of the units that a unit reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from peek_widget.circuits.program import Part, Tape, values_on
+from peek_widget.circuits.reads import Read
+from peek_widget.circuits.shown import Examples, Shown
+from peek_widget.network import Network
+from peek_widget.network.context import undisturbed
+
+__all__ = ["Inputs", "rank_correlation", "statistics_of", "units_first"]
+
+_PLACES = 64  # of each image, that a median is taken over
+
+
+def units_first(network: Network, read: Read, values: Tensor) -> Tensor:
+    """Return the values of a layer that is read with its units as the second dimension; a view."""
+    dim = 1 if read.layer is None else network.layer(read.layer).layout.order[1]
+    return values.movedim(dim, 1)
+
+
+def statistics_of(
+    network: Network, reads: Sequence[Read], examples: Examples | None, shown: Shown
+) -> dict[int, tuple[Tensor, Tensor]]:
+    """Compute the median and the standard deviation of every unit that is read, over places of real images.
+
+    Args:
+        network: the model.
+        reads: the layers that are read.
+        examples: what the real images are of, and where the result is kept; None, or without images, for those shown.
+        shown: the images that a circuit is computed on.
+
+    Returns:
+        by value, ``[C]`` and ``[C]``, on the network's device.
+    """
+    kept = {} if examples is None or examples.photos is None else examples.statistics
+    which = network.model_copy.signature, network.model_copy.version()
+    missing = [read for read in reads if (read.value, which) not in kept]
+    if missing:
+        photos = None if examples is None else examples.photos
+        batches: Iterable[Tensor] = [shown.inputs] if photos is None else photos.batches(network)
+        found = _statistics(network, missing, batches)
+        kept.update({(value, which): one for value, one in found.items()})
+    return {read.value: kept[read.value, which] for read in reads}
+
+
+def _statistics(network: Network, reads: Sequence[Read], batches: Iterable[Tensor]) -> dict[int, tuple[Tensor, Tensor]]:
+    samples: dict[int, list[Tensor]] = {read.value: [] for read in reads}
+    sums: dict[int, list[Tensor]] = {}
+    counts = dict.fromkeys(samples, 0)
+    for batch in batches:
+        for part in batch.split(1) if network.one_at_a_time else (batch,):
+            found = values_on(network, part, list(samples))
+            for read in reads:
+                values = units_first(network, read, found[read.value]).float()
+                flat = values.reshape(*values.shape[:2], -1)
+                step = -(-flat.shape[2] // _PLACES)
+                # Another first place in each image, so that no column of the map is looked at alone.
+                first = len(samples[read.value]) * 7 % step
+                samples[read.value].append(flat[:, :, first::step].transpose(0, 1).flatten(1))
+                total = [flat.double().sum((0, 2)), flat.double().square().sum((0, 2))]
+                known = sums.get(read.value)
+                sums[read.value] = total if known is None else [a + b for a, b in zip(known, total, strict=True)]
+                counts[read.value] += flat.shape[0] * flat.shape[2]
+    result = {}
+    for value, parts in samples.items():
+        mean = sums[value][0] / counts[value]
+        spread = (sums[value][1] / counts[value] - mean.square()).clamp(min=0.0).sqrt()
+        result[value] = torch.cat(parts, 1).median(dim=1).values, spread.float()
+    return result
+
+
+@dataclass
+class Inputs:
+    """The units that one unit reads, on the images shown.
+
+    Args:
+        network: the model.
+        layer, unit: the unit.
+        reads: the layers that it reads.
+        shown: the images.
+        medians: by value, the median of each unit ``[C]`` that is read.
+    """
+
+    network: Network
+    layer: str
+    unit: int
+    reads: Sequence[Read]
+    shown: Shown
+    medians: dict[int, Tensor]
+
+    def __post_init__(self) -> None:
+        self.part: Part = Part(self.network, [read.value for read in self.reads], [self.layer])
+        alone = self.network.one_at_a_time
+        pieces = self.shown.inputs.split(1) if alone else (self.shown.inputs,)
+        self.tapes: list[Tape] = [self.part.tape(piece) for piece in pieces]
+        self.positions: list[Tensor | None] = []
+        first = 0
+        activations = []
+        with self._plain(), torch.no_grad():
+            for tape, piece in zip(self.tapes, pieces, strict=True):
+                values = tape({})[0][:, self.unit]
+                if values.ndim == 1:
+                    self.positions.append(None)
+                    activations.append(values)
+                else:
+                    width = values.shape[2]
+                    highest = values.flatten(1).argmax(1).tolist()
+                    given = self.shown.positions[first : first + len(piece)]
+                    places = [
+                        best if at is None else at[0] * width + at[1] for at, best in zip(given, highest, strict=True)
+                    ]
+                    self.positions.append(torch.tensor(places, device=values.device))
+                    activations.append(self._at(values, self.positions[-1]))
+                first += len(piece)
+        self.activations: Tensor = torch.cat(activations)
+        """The unit's activation on each image, at the place where it is looked at, ``[N]``."""
+
+    def _plain(self) -> undisturbed:
+        return undisturbed(self.network.model_copy.device)
+
+    def _at(self, values: Tensor, places: Tensor | None) -> Tensor:
+        """Return the unit's activation ``[N]`` of its map ``[N, H, W]``, or of ``[N]``."""
+        return values if places is None else values.flatten(1).gather(1, places[:, None])[:, 0]
+
+    def kernels(self) -> list[Tensor]:
+        """Compute the expanded weights: the unit's gradient with the nonlinearities open, at the center of its map.
+
+        For a convolution of the units themselves it is its kernel, the scale of a normalization included.
+
+        Returns:
+            for each layer that is read ``[C, h, w]`` (``[C, 1, 1]`` for a vector), cut to where it is not zero.
+        """
+        tape = self.tapes[0]
+        with self._plain(), torch.enable_grad():
+            leaves = {value: tape.kept[value].detach().clone().requires_grad_() for value in self.part.values}
+            out = tape(leaves, opened=True)[0][0, self.unit]
+            height, width = out.shape if out.ndim == 2 else (1, 1)
+            center = out if out.ndim == 0 else out[(height - 1) // 2, (width - 1) // 2]
+            gradients = self._gradients(center, leaves)
+        found = []
+        for read in self.reads:
+            one = units_first(self.network, read, gradients[read.value])[0].float()
+            one = one[..., None, None] if one.ndim == 1 else one.flatten(2) if one.ndim > 3 else one
+            found.append(_cut(one if one.ndim == 3 else one[..., None]))
+        return found
+
+    @staticmethod
+    def _gradients(value: Tensor, leaves: dict[int, Tensor]) -> dict[int, Tensor]:
+        if not value.requires_grad:
+            return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+        found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+        return {
+            name: torch.zeros_like(leaf) if one is None else one
+            for (name, leaf), one in zip(leaves.items(), found, strict=True)
+        }
+
+    def contributions(self, points: int = 1) -> list[Tensor]:
+        """Compute the contribution of every unit that is read: activation less median, times gradient, over all places.
+
+        One backward for each batch of images, for all units at once.
+
+        Args:
+            points: with more than one, the gradient is averaged over that many points on the straight way from the
+                medians to the image (integrated gradients, Sundararajan et al. 2017).
+
+        Returns:
+            for each layer that is read ``[N, C]``, of N images.
+        """
+        found: list[list[Tensor]] = [[] for _ in self.reads]
+        for tape, places in zip(self.tapes, self.positions, strict=True):
+            gradients: dict[int, Tensor] = {}
+            for number in range(points):
+                share = 1.0 if points == 1 else (number + 0.5) / points
+                with self._plain(), torch.enable_grad():
+                    leaves = {}
+                    for read in self.reads:
+                        kept = tape.kept[read.value]
+                        between = kept if points == 1 else kept - (1.0 - share) * self._above(read, kept)
+                        leaves[read.value] = between.detach().clone().requires_grad_()
+                    value = self._at(tape(leaves)[0][:, self.unit], places).sum()
+                    for name, one in self._gradients(value, leaves).items():
+                        gradients[name] = one / points + gradients.get(name, 0.0)
+            for parts, read in zip(found, self.reads, strict=True):
+                above = self._above(read, tape.kept[read.value])
+                product = units_first(self.network, read, above * gradients[read.value]).float()
+                product = product[: len(self.shown.inputs)]
+                parts.append(product.reshape(*product.shape[:2], -1).sum(2))
+        return [torch.cat(parts) for parts in found]
+
+    def _above(self, read: Read, values: Tensor) -> Tensor:
+        """Return how far the units are above their medians."""
+        moved = units_first(self.network, read, values)
+        median = self.medians[read.value].to(moved).view(1, -1, *[1] * (moved.ndim - 2))
+        dim = 1 if read.layer is None else self.network.layer(read.layer).layout.order[1]
+        return (moved - median).movedim(1, dim)
+
+    def effect(self, number: int, unit: int) -> Tensor:
+        """Measure the effect of a unit: the activation less the one with that unit held at its median, ``[N]``.
+
+        Args:
+            number: number of the layer among those that are read.
+            unit: the unit of that layer.
+        """
+        read = self.reads[number]
+        found = []
+        for tape, places in zip(self.tapes, self.positions, strict=True):
+            with self._plain(), torch.no_grad():
+                held = hold(self.network, read, tape.kept[read.value], unit, self.medians[read.value])
+                found.append(self._at(tape({read.value: held})[0][:, self.unit], places))
+        return self.activations - torch.cat(found)
+
+
+def hold(network: Network, read: Read, values: Tensor, unit: int, medians: Tensor) -> Tensor:
+    """Return the values of a layer with one unit at its median everywhere; the others as they were."""
+    held = values.clone()
+    units_first(network, read, held)[:, unit] = medians[unit].to(held.dtype)
+    return held
+
+
+def _cut(kernel: Tensor) -> Tensor:
+    """Return a kernel ``[C, H, W]`` cut to the rows and columns where some unit's is not zero."""
+    rows = kernel.ne(0).any(dim=2).any(dim=0).nonzero().flatten()
+    columns = kernel.ne(0).any(dim=1).any(dim=0).nonzero().flatten()
+    if not len(rows):
+        return kernel[:, :1, :1]
+    return kernel[:, int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
+
+
+def rank_correlation(one: Tensor, other: Tensor) -> float:
+    """Compute Spearman's rank correlation of two vectors, ties at their mean rank; NaN where one is constant."""
+    if len(one) < 2:
+        return float("nan")
+    a, b = _ranks(one), _ranks(other)
+    a, b = a - a.mean(), b - b.mean()
+    scale = a.norm() * b.norm()
+    return float((a * b).sum() / scale) if float(scale) > 0.0 else float("nan")
+
+
+def _ranks(values: Tensor) -> Tensor:
+    _, inverse, counts = values.double().unique(return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    return (last - (counts.double() - 1.0) / 2.0)[inverse]
