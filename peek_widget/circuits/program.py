@@ -20,8 +20,35 @@ __all__ = ["Part", "Tape", "values_on"]
 
 _MAX_POOLS = frozenset(("max_pool2d", "max_pool2d_with_indices"))
 _OPENED = frozenset(
-    """relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign hardtanh hardswish hardsigmoid threshold
-    prelu rrelu sigmoid tanh logsigmoid clamp clip clamp_min hardshrink softshrink tanhshrink dropout""".split()
+    [
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "mish",
+        "softplus",
+        "softsign",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "threshold",
+        "prelu",
+        "rrelu",
+        "sigmoid",
+        "tanh",
+        "logsigmoid",
+        "clamp",
+        "clip",
+        "clamp_min",
+        "hardshrink",
+        "softshrink",
+        "tanhshrink",
+        "dropout",
+    ]
 )
 _RESHAPING = frozenset(("view", "view_as", "reshape", "expand", "expand_as", "unsqueeze", "contiguous"))
 

@@ -14,21 +14,107 @@ __all__ = ["Read", "activation_value", "check_layer", "readers_of", "reads_of"]
 # Functions by which one set of units is made of another. Everything else passes units on: it adds, joins, pools,
 # normalizes, rectifies or scales them.
 _MAKING = frozenset(
-    """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear bilinear matmul rmatmul mm bmm
-    addmm addbmm baddbmm einsum tensordot convolution conv_depthwise2d scaled_dot_product_attention
-    multi_head_attention_forward deform_conv2d""".split()
+    [
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "linear",
+        "bilinear",
+        "matmul",
+        "rmatmul",
+        "mm",
+        "bmm",
+        "addmm",
+        "addbmm",
+        "baddbmm",
+        "einsum",
+        "tensordot",
+        "convolution",
+        "conv_depthwise2d",
+        "scaled_dot_product_attention",
+        "multi_head_attention_forward",
+        "deform_conv2d",
+    ]
 )
 # Functions after which a unit is still the same unit, at as many positions: what is read of it is read behind them.
 _NONLINEAR = frozenset(
-    """relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign hardtanh hardswish hardsigmoid threshold
-    prelu rrelu sigmoid tanh logsigmoid clamp clip clamp_min hardshrink softshrink tanhshrink""".split()
+    [
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "mish",
+        "softplus",
+        "softsign",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "threshold",
+        "prelu",
+        "rrelu",
+        "sigmoid",
+        "tanh",
+        "logsigmoid",
+        "clamp",
+        "clip",
+        "clamp_min",
+        "hardshrink",
+        "softshrink",
+        "tanhshrink",
+    ]
 )
 _SAME_UNITS = _NONLINEAR | frozenset(
-    """max_pool2d max_pool2d_with_indices avg_pool2d lp_pool2d adaptive_avg_pool2d adaptive_max_pool2d
-    adaptive_max_pool2d_with_indices batch_norm instance_norm group_norm layer_norm rms_norm dropout dropout1d
-    dropout2d alpha_dropout feature_dropout contiguous clone to float half double bfloat16 type pad interpolate
-    flatten squeeze unsqueeze view reshape mean amax mul imul div add sub identity local_response_norm blur_pool
-    """.split()
+    [
+        "max_pool2d",
+        "max_pool2d_with_indices",
+        "avg_pool2d",
+        "lp_pool2d",
+        "adaptive_avg_pool2d",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool2d_with_indices",
+        "batch_norm",
+        "instance_norm",
+        "group_norm",
+        "layer_norm",
+        "rms_norm",
+        "dropout",
+        "dropout1d",
+        "dropout2d",
+        "alpha_dropout",
+        "feature_dropout",
+        "contiguous",
+        "clone",
+        "to",
+        "float",
+        "half",
+        "double",
+        "bfloat16",
+        "type",
+        "pad",
+        "interpolate",
+        "flatten",
+        "squeeze",
+        "unsqueeze",
+        "view",
+        "reshape",
+        "mean",
+        "amax",
+        "mul",
+        "imul",
+        "div",
+        "add",
+        "sub",
+        "identity",
+        "local_response_norm",
+        "blur_pool",
+    ]
 )
 
 
