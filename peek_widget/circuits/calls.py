@@ -20,10 +20,24 @@ from peek_widget.network.preactivation import storage_of
 from peek_widget.network.receptive_field.functions import name_of, writes
 from peek_widget.network.rectifiers import Derived
 
-__all__ = ["IMAGE", "Call", "Numbered", "Stopped", "Wiring", "run_forward", "wiring_of"]
+__all__ = ["IMAGE", "NONLINEAR", "Call", "Numbered", "Stopped", "Wiring", "names", "run_forward", "wiring_of"]
 
 IMAGE = -1
 """Number of the value that is the network's input."""
+
+
+def names(words: str) -> frozenset[str]:
+    """Return the words of a text as a set: names of functions, each of which has several spellings in torch."""
+    return frozenset(words.split())
+
+
+NONLINEAR = names(
+    """
+        relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign hardtanh hardswish hardsigmoid
+        threshold prelu rrelu sigmoid tanh logsigmoid clamp clip clamp_min hardshrink softshrink tanhshrink
+        """
+)
+"""Activation functions: behind one a unit is still the same unit, at as many positions."""
 
 
 @dataclass(frozen=True)

@@ -186,8 +186,8 @@ def one_circuit(
     if len(reads) < len(every):
         also = "also " if reads else ""
         said.append(
-            f"{layer!r} {also}reads the image itself, whose channels are colors and no units: filters(model, {layer!r}) "
-            "shows its filters."
+            f"{layer!r} {also}reads the image itself, whose channels are colors and no units: "
+            f"filters(model, {layer!r}) shows its filters."
         )
     if examples is None or examples.photos is None:
         said.append("Medians and spreads are those of the places of what is shown, since there are no other images.")

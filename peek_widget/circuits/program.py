@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peek_widget.circuits.calls import IMAGE, Call, Numbered, Stopped, Wiring, run_forward, wiring_of
+from peek_widget.circuits.calls import IMAGE, NONLINEAR, Call, Numbered, Stopped, Wiring, run_forward, wiring_of
 from peek_widget.errors import ModelError
 from peek_widget.network import Layer, Network
 from peek_widget.network.context import call, undisturbed
@@ -19,37 +19,6 @@ from peek_widget.network.preactivation import is_carrier
 __all__ = ["Part", "Tape", "values_on"]
 
 _MAX_POOLS = frozenset(("max_pool2d", "max_pool2d_with_indices"))
-_OPENED = frozenset(
-    [
-        "relu",
-        "relu6",
-        "leaky_relu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "mish",
-        "softplus",
-        "softsign",
-        "hardtanh",
-        "hardswish",
-        "hardsigmoid",
-        "threshold",
-        "prelu",
-        "rrelu",
-        "sigmoid",
-        "tanh",
-        "logsigmoid",
-        "clamp",
-        "clip",
-        "clamp_min",
-        "hardshrink",
-        "softshrink",
-        "tanhshrink",
-        "dropout",
-    ]
-)
 _RESHAPING = frozenset(("view", "view_as", "reshape", "expand", "expand_as", "unsqueeze", "contiguous"))
 
 
@@ -227,7 +196,7 @@ def _gates(calls: Iterable[Call], wiring: Wiring) -> frozenset[int]:
             before = value
             while before in wiring.calls and wiring.calls[before].name in _RESHAPING:
                 before = wiring.calls[before].needed[0]
-            if before in wiring.calls and wiring.calls[before].name in _OPENED:
+            if before in wiring.calls and wiring.calls[before].name in NONLINEAR:
                 found.add(wiring.calls[before].number)
                 break
     return frozenset(found)
@@ -237,7 +206,7 @@ def _opened(one: Call, args: tuple[Any, ...], kwargs: dict[str, Any], gate: bool
     """Make a call with its nonlinearity open; a gate keeps its value, and passes no gradient on."""
     if gate:
         return one.function(*args, **kwargs).detach()
-    if one.name in _OPENED:
+    if one.name in NONLINEAR:
         return args[0] if args else kwargs["input"]
     if one.name in _MAX_POOLS:
         names = ("input", "kernel_size", "stride", "padding")

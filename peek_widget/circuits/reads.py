@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from peek_widget.circuits.calls import IMAGE, Call, Wiring, wiring_of
+from peek_widget.circuits.calls import IMAGE, NONLINEAR, Call, Wiring, names, wiring_of
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network import OUTPUT, Layer, Network
 
@@ -13,108 +13,22 @@ __all__ = ["Read", "activation_value", "check_layer", "readers_of", "reads_of"]
 
 # Functions by which one set of units is made of another. Everything else passes units on: it adds, joins, pools,
 # normalizes, rectifies or scales them.
-_MAKING = frozenset(
-    [
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "linear",
-        "bilinear",
-        "matmul",
-        "rmatmul",
-        "mm",
-        "bmm",
-        "addmm",
-        "addbmm",
-        "baddbmm",
-        "einsum",
-        "tensordot",
-        "convolution",
-        "conv_depthwise2d",
-        "scaled_dot_product_attention",
-        "multi_head_attention_forward",
-        "deform_conv2d",
-    ]
+_MAKING = names(
+    """
+        conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear bilinear matmul rmatmul
+        mm bmm addmm addbmm baddbmm einsum tensordot convolution conv_depthwise2d scaled_dot_product_attention
+        multi_head_attention_forward deform_conv2d
+        """
 )
-# Functions after which a unit is still the same unit, at as many positions: what is read of it is read behind them.
-_NONLINEAR = frozenset(
-    [
-        "relu",
-        "relu6",
-        "leaky_relu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "mish",
-        "softplus",
-        "softsign",
-        "hardtanh",
-        "hardswish",
-        "hardsigmoid",
-        "threshold",
-        "prelu",
-        "rrelu",
-        "sigmoid",
-        "tanh",
-        "logsigmoid",
-        "clamp",
-        "clip",
-        "clamp_min",
-        "hardshrink",
-        "softshrink",
-        "tanhshrink",
-    ]
-)
-_SAME_UNITS = _NONLINEAR | frozenset(
-    [
-        "max_pool2d",
-        "max_pool2d_with_indices",
-        "avg_pool2d",
-        "lp_pool2d",
-        "adaptive_avg_pool2d",
-        "adaptive_max_pool2d",
-        "adaptive_max_pool2d_with_indices",
-        "batch_norm",
-        "instance_norm",
-        "group_norm",
-        "layer_norm",
-        "rms_norm",
-        "dropout",
-        "dropout1d",
-        "dropout2d",
-        "alpha_dropout",
-        "feature_dropout",
-        "contiguous",
-        "clone",
-        "to",
-        "float",
-        "half",
-        "double",
-        "bfloat16",
-        "type",
-        "pad",
-        "interpolate",
-        "flatten",
-        "squeeze",
-        "unsqueeze",
-        "view",
-        "reshape",
-        "mean",
-        "amax",
-        "mul",
-        "imul",
-        "div",
-        "add",
-        "sub",
-        "identity",
-        "local_response_norm",
-        "blur_pool",
-    ]
+# Functions whose result has the same units as what they are given.
+_SAME_UNITS = NONLINEAR | names(
+    """
+        max_pool2d max_pool2d_with_indices avg_pool2d lp_pool2d adaptive_avg_pool2d adaptive_max_pool2d
+        adaptive_max_pool2d_with_indices batch_norm instance_norm group_norm layer_norm rms_norm dropout
+        dropout1d dropout2d alpha_dropout feature_dropout contiguous clone to float half double bfloat16 type
+        pad interpolate flatten squeeze unsqueeze view reshape mean amax mul imul div add sub identity
+        local_response_norm blur_pool
+        """
 )
 
 
@@ -296,7 +210,7 @@ def _behind_activation(wiring: Wiring, owners: dict[int, str], value: int) -> in
     owner, at = owners[value], value
     while True:
         one = wiring.calls[at]
-        if one.name in _NONLINEAR:
+        if one.name in NONLINEAR:
             return at
         main = _main(one)
         if main is None or owners.get(main) != owner or one.name not in _SAME_UNITS:
@@ -312,7 +226,7 @@ def _last(wiring: Wiring, owners: dict[int, str], value: int, before: int) -> in
         if len({one.number for one in readers}) != 1:
             return at
         one = readers[0]
-        if one.name not in _NONLINEAR or _main(one) != at:
+        if one.name not in NONLINEAR or _main(one) != at:
             return at
         at = one.number * 1000
 
