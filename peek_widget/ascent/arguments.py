@@ -50,6 +50,10 @@ class AscentOptions(TypedDict, total=False):
     its convolutions and matrix products alone, while picture, spectrum, optimizer and measured activations remain in
     float32. PeekError where there are none."""
 
+    threads: int | None
+    """Number of CPU threads that torch computes on; left out, ``PEEK_THREADS`` in the environment, or one less than
+    there are cores: on cores that others keep busy, threads that wait for each other are many times slower than one."""
+
     start: Picture | None
     """A picture to begin from in place of the recipe's ``init``: a PIL image, an array ``[H, W, C]``, a tensor
     ``[C, H, W]`` or ``[N, C, H, W]`` in [0, 1]; its center square is taken."""

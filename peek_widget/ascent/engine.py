@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from peek_widget._progress import progress_bar
+from peek_widget._threads import computing_on, thread_count
 from peek_widget.ascent.arguments import AscentOptions, Objectives, as_objectives, as_seeds, with_options
 from peek_widget.ascent.evaluate import Evaluator
 from peek_widget.ascent.geometry import Geometry
@@ -57,7 +58,7 @@ class Ascent(Iterator[Step]):
     steps. Elsewhere rounding makes the two diverge later.
 
     The keyword arguments are those of :class:`~peek_widget.ascent.AscentOptions`: ``seed``, ``size``, ``preprocess``,
-    ``device``, ``input_size``, ``precision``, ``start`` and ``spectrum``.
+    ``device``, ``input_size``, ``precision``, ``threads``, ``start`` and ``spectrum``.
 
     Args:
         model: a model, a :class:`ModelCopy`, or a :class:`Network`; the model itself is neither run nor changed.
@@ -78,6 +79,8 @@ class Ascent(Iterator[Step]):
         recipe: Recipe | str | None = None,
         **options: Unpack[AscentOptions],
     ) -> None:
+        self._threads = options["threads"]
+        thread_count(self._threads)  # refuses what is no number of threads
         given = (options["input_size"], options["preprocess"], options["device"])
         self.network: Network = model if isinstance(model, Network) else read(model, *given)
         self.recipe: Recipe = as_recipe(recipe)
@@ -124,7 +127,7 @@ class Ascent(Iterator[Step]):
             ModelError: if the model's forward raises; the cause is chained.
         """
         # The caller may have disabled gradients.
-        with undisturbed(self.device), torch.enable_grad():
+        with computing_on(self._threads), undisturbed(self.device), torch.enable_grad():
             return self._step()
 
     def _step(self) -> Step:

@@ -7,6 +7,7 @@ from typing import Unpack
 
 from torch import nn
 
+from peek_widget._threads import computing_on
 from peek_widget.ascent.arguments import AscentOptions, Objectives, with_options
 from peek_widget.ascent.engine import Ascent
 from peek_widget.ascent.recipe import Recipe
@@ -30,7 +31,8 @@ def ascend(
     Example:
         ``for step in ascend(model, Neuron("features.12", 10)): print(step.index, step.activation)``
     """
-    return Ascent(model, objective, recipe, **options)
+    with computing_on(options["threads"]):
+        return Ascent(model, objective, recipe, **options)
 
 
 @with_options
@@ -55,4 +57,5 @@ def render(
     Example:
         ``render(model, Logit(207)).save("golden.png")``
     """
-    return Ascent(model, objective, recipe, **options).run(callback, progress)
+    with computing_on(options["threads"]):
+        return Ascent(model, objective, recipe, **options).run(callback, progress)

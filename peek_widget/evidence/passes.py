@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from peek_widget._progress import duration
+from peek_widget._threads import computing_on
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence.activations import layer_names, own_network, run_batch
 from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_source
@@ -95,7 +96,7 @@ class EvidencePass:
         labels: labels of the images; see :func:`~peek_widget.evidence.dataset.read_source`.
         per_image: keep one position of an image at most.
         loader: how images are resized, batched and loaded.
-        threads: number of CPU threads to compute on; left out, torch's own.
+        threads: number of CPU threads to compute on; left out, one less than there are cores, or ``PEEK_THREADS``.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
         store: a file to resume from if it exists, which is written every minute and at the end. Images of a folder are
             identified by their file names, those of a list or Dataset by their index: give the same one, or a longer
@@ -285,10 +286,7 @@ class EvidencePass:
             source, example_index.preparer, indices, loader.batch_size, loader.workers, loader.processes
         )
         failed_in_a_row, saved = 0, time.monotonic()
-        threads = torch.get_num_threads()
         try:
-            if self._threads is not None:
-                torch.set_num_threads(self._threads)
             while not self._stop.is_set():
                 began = time.perf_counter()
                 try:
@@ -316,7 +314,6 @@ class EvidencePass:
                     self._stop.wait((time.perf_counter() - began) * (1.0 / self._duty - 1.0))
         finally:
             batches.close()
-            torch.set_num_threads(threads)
         if not example_index.count and self._stream_ended and not example_index.skipped:
             raise DatasetError(f"The dataset is {source.described}, which gave no image at all: is it used up?")
         if not example_index.count and example_index.skipped and not self._stop.is_set():
@@ -365,7 +362,8 @@ class EvidencePass:
     def _work(self, on_progress: Callable[[Progress], None] | None) -> None:
         try:
             try:
-                self._run(on_progress)
+                with computing_on(self._threads):
+                    self._run(on_progress)
             finally:
                 if self._store is not None and self.example_index.count:
                     self.evidence.save(self._store)

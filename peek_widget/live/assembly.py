@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from peek_widget._threads import allowed_threads, thread_setter
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Evidence
 from peek_widget.evidence.dataset import DatasetLike, Labels
@@ -25,7 +26,6 @@ from peek_widget.live.run_service import RunService
 from peek_widget.live.sheet_service import SheetKey, SheetService
 from peek_widget.live.snapshot import Start, Target
 from peek_widget.live.tag_service import TagService
-from peek_widget.live.threads import allowed_threads, thread_setter
 
 __all__ = ["Assembly"]
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from peek_widget._progress import duration
+from peek_widget._threads import set_threads
 from peek_widget.errors import PeekError
 from peek_widget.evidence import LayerEvidence, survey
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.service import Service
 from peek_widget.live.sheet_cache import CachedSheet, SheetCache, SheetKey
 from peek_widget.live.sheet_thumbnails import ThumbnailFeed
-from peek_widget.live.threads import set_threads
 from peek_widget.network import Network
 from peek_widget.network.precision import Precision
 from peek_widget.sheet import ContactSheet, Tags

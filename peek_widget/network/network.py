@@ -12,6 +12,7 @@ from typing import Literal, SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from peek_widget._threads import computing_on
 from peek_widget.errors import LayerError, ModelError, PeekError, UnitError
 from peek_widget.network.findings import Finding, Findings, Known, hook_findings
 from peek_widget.network.layers import Layer
@@ -113,6 +114,10 @@ class Network:
             ModelError: if the model's forward raised; the cause is chained.
         """
         found = {name: self.layer(name) for name in names}
+        with computing_on():
+            return self._run_all(images, found, seeds)
+
+    def _run_all(self, images: Tensor, found: Mapping[str, Layer], seeds: Sequence[int] | None) -> dict[str, Tensor]:
         if self.one_at_a_time and len(images) > 1:
             seeds = [0] * len(images) if seeds is None else seeds
             each = [self._run(one[None], found, seed) for one, seed in zip(images, seeds, strict=True)]
@@ -353,7 +358,7 @@ def read(
     """
     # A tensor made in inference mode can never take part in an ascent: neither the copy's buffers nor the dry run's
     # graph.
-    with torch.inference_mode(False):
+    with computing_on(), torch.inference_mode(False):
         model_copy = model if isinstance(model, ModelCopy) else ModelCopy(model, device)
         network = _with_findings(_read(model_copy, input_size, preprocess), None if probe else Findings())
     network.findings.warn()

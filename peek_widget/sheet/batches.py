@@ -6,7 +6,6 @@ draws it, so that a batch means the same on every worker.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import logging
@@ -282,19 +281,6 @@ def finish(run: Iterable[Progress]) -> tuple[list[SheetUnit], dict[int, str]]:
         finished += progress.finished
         failed |= progress.failed
     return finished, failed
-
-
-@contextlib.contextmanager
-def threads(count: int | None) -> Generator[None]:
-    """Compute on so many CPU threads, and on as many as before afterwards."""
-    before = torch.get_num_threads()
-    if count is not None and count != before:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
 
 
 def _draw_units(

@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-
+from peek_widget._threads import computing_on, thread_count
 from peek_widget.network import Network
-from peek_widget.sheet.batches import Batch, Progress, draw, threads
+from peek_widget.sheet.batches import Batch, Progress, draw
 from peek_widget.sheet.unit import SheetUnit
 
 __all__ = ["BatchResult", "LocalRunner", "ParallelRunner", "Replicas", "Runner"]
@@ -69,7 +68,7 @@ class LocalRunner:
         network: gives the network to draw; called at the start of each batch.
         fingerprint: fingerprint of the model.
         best: highest activation of a real image by unit.
-        count: CPU threads to draw with; None for torch's own number.
+        count: CPU threads to draw with; None for the usual number.
     """
 
     transfers: list[tuple[str, int]] = []  # noqa: RUF012  # nothing is ever sent
@@ -98,7 +97,7 @@ class LocalRunner:
         assert self._run is not None
         assert self._batch is not None
         until = time.monotonic() + seconds
-        with threads(self._threads):
+        with computing_on(self._threads):
             for progress in self._run:
                 self.progress = progress.step / max(1, progress.steps)
                 if progress.finished or progress.failed:
@@ -156,7 +155,7 @@ class ParallelRunner:
         networks: the networks of the threads.
         fingerprint: fingerprint of the model.
         best: highest activation of a real image by unit.
-        count: CPU threads to draw a finished picture with; None for torch's own number in the calling thread.
+        count: CPU threads to draw a finished picture with; None for the usual number.
         at_once: returns how many batches may be drawn at once at present; on other devices than a CPU it is one.
     """
 
@@ -181,7 +180,7 @@ class ParallelRunner:
         """Whether it takes another batch."""
         if not self._running:
             return True
-        one_thread = (torch.get_num_threads() if self._threads is None else self._threads) == 1
+        one_thread = thread_count(self._threads) == 1
         alone = any(not batch.draft and not one_thread for batch, _ in self._running.values())
         return not alone and len(self._running) < self._at_once()
 

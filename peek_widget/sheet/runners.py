@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from peek_widget._threads import computing_on, thread_count
 from peek_widget._version import __version__
 from peek_widget.errors import PeekError
 from peek_widget.network import Network
-from peek_widget.sheet.batches import Batch, draw, finish, threads
+from peek_widget.sheet.batches import Batch, draw, finish
 from peek_widget.sheet.local import BatchResult, ParallelRunner, Replicas, Runner
 from peek_widget.sheet.serialize import deserialize, serialize
 from peek_widget.sheet.unit import SheetUnit
@@ -54,13 +53,13 @@ def make_runner(
         network: network to draw.
         fingerprint: fingerprint of the model.
         best: highest activation of a real image by unit, see :func:`~peek_widget.sheet.batches.draw`.
-        count: CPU threads of each batch; None for torch's own number here, and for one in an executor's worker.
+        count: CPU threads of each batch; None for the usual number here, and for one in an executor's worker.
 
     Raises:
         PeekError: if ``executor`` is none.
     """
     if executor is None:
-        at_once = torch.get_num_threads() if count is None else count
+        at_once = thread_count(count)
         return ParallelRunner(Replicas(lambda: network), fingerprint, best, count, lambda: at_once)
     if not callable(getattr(executor, "submit", None)):
         hint = " (of a Dask client: client.get_executor())" if hasattr(executor, "get_executor") else ""
@@ -131,7 +130,7 @@ def work(job: Job, source: Any) -> Reply:
     network, loaded = deserialize(job.key, source)
     if network is None:
         return Reply(_worker_name())
-    with threads(job.threads):
+    with computing_on(job.threads):
         finished, failed = finish(draw(network, job.batch, fingerprint=job.fingerprint, best=job.best))
     return Reply(_worker_name(), loaded, finished, failed)
 

@@ -90,8 +90,8 @@ def contact_sheet(
         preprocess, input_size, device, precision: see :func:`~peek_widget.ascend`.
         batch: number of units drawn together; left out, by the size of what the network sees of each. On a CPU at most
             16.
-        threads: CPU threads that a batch is drawn with; left out, torch's own number here, and 1 in an executor's
-            worker. On CPUs of one kind equal numbers give equal pixels.
+        threads: CPU threads that a batch is drawn with; left out, one less than there are cores here, and 1 in an
+            executor's worker. On CPUs of one kind equal numbers give equal pixels.
         tags: the user's tags, shared with the caller: those in the store are added to them. Left out, those in the
             store.
 

@@ -48,7 +48,7 @@ def drawn(one: ParallelRunner, batches: list[Batch]) -> dict[int, bytes]:
 def test_batches_drawn_at_once_are_those_drawn_one_after_the_other(network, draft):
     batches = planned(network, draft)
     expected = {}
-    with local.threads(1):
+    with local.computing_on(1):
         for batch in batches:
             finished, _ = finish(draw(network, batch, fingerprint="0" * 16))
             expected |= {unit.unit: unit.png for unit in finished}

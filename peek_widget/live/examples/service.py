@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from peek_widget._threads import set_threads
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Crop, LayerEvidence, UnitEvidence
 from peek_widget.live.examples.crop_feed import CropFeed
@@ -23,7 +24,6 @@ from peek_widget.live.protocol.examples import CropView
 from peek_widget.live.replica import Replica
 from peek_widget.live.service import JOIN_TIMEOUT, Service
 from peek_widget.live.snapshot import Snapshot
-from peek_widget.live.threads import set_threads
 from peek_widget.network import Network
 
 __all__ = ["ExampleService"]
