@@ -93,6 +93,40 @@ def test_the_field_behind_a_squeeze_and_excitation_is_measured():
     assert field_map(network, layer, measure=False).kind == "whole"
 
 
+class _Gated(nn.Module):
+    """Strided convolutions that pad as TensorFlow's "same" does, at the lower right; a gate over the whole image."""
+
+    def __init__(self, depth: int):
+        super().__init__()
+        self.pad = nn.ZeroPad2d((0, 1, 0, 1))
+        self.convs = nn.ModuleList(nn.Conv2d(3 if n == 0 else 4, 4, 3, 2) for n in range(depth))
+        for conv in self.convs:
+            nn.init.constant_(conv.weight, 1 / 27)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for conv in self.convs:
+            x = conv(self.pad(x))
+        return x * x.mean((2, 3), keepdim=True).sigmoid()
+
+
+@pytest.mark.parametrize("depth", [3, 5])  # with 3 the field lies within the image, with 5 it passes the border
+def test_a_map_is_laid_where_its_units_look_also_where_the_field_passes_the_border(depth: int):
+    network = read(_Gated(depth), 96, "none", probe=False)
+    name = network.layers[-1].name
+    left, top, right, bottom = field_map(network, network.layers[-1]).covered
+    for planted in ((32, 32), (64, 32), (32, 64)):
+        image = torch.zeros(1, 3, 96, 96)
+        image[:, :, planted[0] - 2 : planted[0] + 2, planted[1] - 2 : planted[1] + 2] = 1.0
+        found = network.run(image, [name])[name][0, 0] - network.run(image * 0, [name])[name][0, 0]
+        weights = found * (found > 0.5 * found.max())
+        rows, columns = (
+            (torch.arange(96 / 2**depth) + 0.5) / (96 / 2**depth) * (end - begin) + begin
+            for begin, end in ((top, bottom), (left, right))
+        )
+        place = [float((weights.sum(axis) * at).sum() / weights.sum()) for axis, at in ((1, rows), (0, columns))]
+        assert place == pytest.approx(planted, abs=0.03 * 96)
+
+
 def test_a_measured_field_equals_the_propagated_one():
     network = read(averaging(built("resnet18")), 128, "none")
     assert (

@@ -73,7 +73,8 @@ class FieldMap:
         kind: ``"exact"`` (propagated through the functions of the forward), ``"measured"`` (where propagation gives no
             bound: the box in which the gradient is at least 4.55 % of its largest) or ``"whole"`` (the whole image).
         size: (height, width) of the receptive field in input pixels; at the center, where it is not one everywhere.
-        stride: input pixels from one position to the next, (down, across); below 1 where the map is larger.
+        stride: input pixels from one position to the next, (down, across); below 1 where the map is larger, 0
+            where it is not known.
         start: center (y, x) of the first position's receptive field, in input pixels.
         map: (height, width) of the feature map.
         input_size: side of the input in pixels.
@@ -137,7 +138,7 @@ class FieldMap:
     @property
     def covered(self) -> tuple[float, float, float, float]:
         """Part of the input (left, top, right, bottom) that the map covers, each position one stride of it."""
-        if self.kind == "whole":
+        if min(self.stride) <= 0.0:  # nothing is known of where positions look
             return 0.0, 0.0, float(self.input_size), float(self.input_size)
         top, left = (start - stride / 2 + 0.5 for start, stride in zip(self.start, self.stride, strict=True))
         return left, top, left + self.map[1] * self.stride[1], top + self.map[0] * self.stride[0]
@@ -171,18 +172,21 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
             side,
             *(None if rows.even and columns.even else _edges(span) for span in spans),
         )
+    if spans is not None and not traced.moved and min(spans[0].step, spans[1].step) > 0:
+        # How far a unit looks does not follow from the layers, but where it looks does: of a measured field that the
+        # image's border cuts, the center is elsewhere.
+        known = replace(
+            whole, stride=(spans[0].step, spans[1].step), start=(float(spans[0].start), float(spans[1].start))
+        )
+        return _measured_around(network, layer, known) if measure else known
     if not measure:
         return whole
     height, width = layer.size
     central = ((height - 1) // 2, (width - 1) // 2)
-    by_position = spans is None or bool(traced.moved)
-    if by_position:
-        left, top, right, bottom = _measured(network, layer, central).box
-    else:
-        left, top, right, bottom = measured_field(network, layer, central, threshold=_THRESHOLD).box
+    left, top, right, bottom = _measured(network, layer, central).box
     size = (bottom - top, right - left)
     if min(size) >= side:
-        return replace(whole, in_place=not by_position or _is_in_place(network, layer))
+        return replace(whole, in_place=_is_in_place(network, layer))
     stride = (side / height, side / width) if spans is None else (spans[0].step, spans[1].step)
     center = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     start = tuple(c - number * s for c, number, s in zip(center, central, stride, strict=True))
@@ -198,10 +202,28 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
         (start[0], start[1]),
         layer.size,
         side,
-        by_position=by_position,
-        in_place=not by_position or _is_in_place(network, layer),
-        measure=at if by_position else None,
+        by_position=True,
+        in_place=_is_in_place(network, layer),
+        measure=at,
     )
+
+
+def _measured_around(network: Network, layer: Layer, known: FieldMap) -> FieldMap:
+    """Return a layer's fields with their size measured at the center of the map.
+
+    Args:
+        known: the fields as the whole image, with the centers that follow from the layers.
+    """
+    central = (layer.size[0] - 1) // 2, (layer.size[1] - 1) // 2
+    left, top, right, bottom = measured_field(network, layer, central, threshold=_THRESHOLD).box
+    if min(bottom - top, right - left) >= known.input_size:
+        return known
+    middle = [start + n * step + 0.5 for start, n, step in zip(known.start, central, known.stride, strict=True)]
+    # The farther of the two edges: the image's border may have cut the other.
+    height, width = (
+        2 * max(at - low, high - at) for at, low, high in zip(middle, (top, left), (bottom, right), strict=True)
+    )
+    return replace(known, kind="measured", size=(height, width))
 
 
 def _edges(span: Span) -> Edges:
