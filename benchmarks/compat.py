@@ -9,8 +9,8 @@ two images the crop is found that excites the unit of the middle layer most, and
 number must be finite, no picture flat, and the model unchanged, bit for bit.
 
 The convolution's crop is held against torch alone: the user's own model with a plain hook gives the activation at the
-crop's position, and the gradient of it by the image; the first must be the crop's, and 99.9 % of the second's energy
-(its square) must lie in the crop's box.
+crop's position, and the gradient of it by the image; the first must be the crop's, and the second's energy (its square)
+must lie in the crop's box: all of it where the receptive field is exact, 95 % where it is measured.
 
 Of torchvision all classification models are examined, of the others the lists below. Each adds one line of JSON to
 ``--out``; architectures that are already there are not examined again. ``--table`` prints the lines as docs/compat.md
@@ -45,7 +45,8 @@ from peek_widget.network.receptive_field.effective import gradient_energy
 
 MEMORY = 16 * 2**30
 STEPS = 2
-INSIDE = 0.999
+# Share of the gradient's energy that must lie in the box, by how the field was found (docs/evidence.md).
+INSIDE = {"exact": 0.99999, "measured": 0.95, "whole": 1.0}
 VALUE = 1e-3
 
 LIBRARIES = ("torchvision", "timm", "transformers", "segmentation_models_pytorch")
@@ -58,7 +59,15 @@ TIMM = (
     *("edgenext_xx_small", "gcvit_xxtiny", "maxvit_pico_rw_256", "eva02_tiny_patch14_224"),
     *("repvgg_a0", "ghostnet_100", "rexnet_100", "resnest14d", "mobileone_s0", "fastvit_t8", "efficientformer_l1"),
     *("inception_next_atto", "resmlp_12_224", "tnt_s_patch16_224", "twins_pcpvt_small", "visformer_tiny"),
-    *("tresnet_m", "starnet_s1", "hgnetv2_b0", "mambaout_femto", "focalnet_tiny_srf", "volo_d1_224", "res2net50_26w_4s"),
+    *(
+        "tresnet_m",
+        "starnet_s1",
+        "hgnetv2_b0",
+        "mambaout_femto",
+        "focalnet_tiny_srf",
+        "volo_d1_224",
+        "res2net50_26w_4s",
+    ),
     *("selecsls42b", "vovnet39a", "cspresnet50", "sequencer2d_s", "crossvit_tiny_240"),
 )
 
@@ -231,7 +240,7 @@ def examine(name: str) -> dict[str, Any]:
     crop = crops[middle.name][unit].top[0]
     energy, _ = gradient_energy(network, middle.name, unit, crop.input(), crop.position)
     found |= {"layer": middle.name, "box": crop.box, "field": crop.field, "inside": inside(energy, crop)}
-    assert found["inside"] > INSIDE, f"{middle.name}: {found['inside']:.4f} of the gradient in the crop's box"
+    check_inside(found["inside"], crop)
     if convolution:
         crop = crops[convolution][network.layer(convolution).channels // 2].top[0]
         value, energy = with_torch_alone(model, network, crop)
@@ -239,8 +248,7 @@ def examine(name: str) -> dict[str, Any]:
         found |= {"convolution": convolution, "inside_by_torch": inside(energy, crop)}
         found["value_by_torch"] = abs(value - crop.activation) / scale
         assert found["value_by_torch"] < VALUE, f"{convolution}: {crop.activation} instead of {value}"
-        share = found["inside_by_torch"]
-        assert share > INSIDE, f"{convolution}: {share:.4f} of the gradient by torch in the crop's box"
+        check_inside(found["inside_by_torch"], crop)
     return found
 
 
@@ -259,6 +267,14 @@ def inside(energy: Tensor, crop: Crop) -> float:
     columns = slice(max(0, math.floor(left)), math.ceil(right))
     total = float(energy.sum())
     return float(energy[rows, columns].sum()) / total if total > 0.0 else 1.0
+
+
+def check_inside(share: float, crop: Crop) -> None:
+    """Raise AssertionError if too small a share of a gradient lies in a crop's box."""
+    if share < INSIDE[crop.field] - 1e-9:
+        raise AssertionError(
+            f"{crop.layer}: {share:.4f} of the gradient in the crop's box, whose field is {crop.field}"
+        )
 
 
 def with_torch_alone(model: nn.Module, network: Network, crop: Crop) -> tuple[float, Tensor]:

@@ -120,7 +120,7 @@ class FieldWarning(PeekWarning):
 
 
 class PreprocessWarning(PeekWarning):
-    """The preprocessing moves or mixes pixels."""
+    """The preprocessing mixes pixels a little, or draws random numbers."""
 
 
 class DatasetWarning(PeekWarning):

@@ -83,6 +83,8 @@ class UnitExplorer(anywidget.AnyWidget):
             `peek_widget.top_crops` takes it; or evidence already gathered (what `top_crops` returned, or a file of it).
         class_names: names of the output's units, for the class list; left out, `model.class_names`.
         labels: a label for each image of `dataset`, as `top_crops` takes them; left out, the dataset's own.
+        value_range: numbers that are black and white in images of more than 8 bits, as `top_crops` takes them: `(0, 4095)`
+            or `(-1, 1)`; left out, it is found from the images and said.
         recipe: the name of a preset or a `Recipe`.
         recipes: names of the presets that can be chosen, the first being the default; left out, all.
         seed: seed of the random numbers, 0 to 2**53 - 1 (the front end counts in doubles).
@@ -217,16 +219,13 @@ class UnitExplorer(anywidget.AnyWidget):
         tag_keys: Mapping[str, str] | None = None,
         sheet_store: str | Path | None = None,
         recipes: Iterable[str] | None = None,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name in CONTROL_NAMES and name != "device"}
+        arguments = {name: value for name, value in locals().items() if name in _DEFAULTS and name != "self"}
+        given = {name: value for name, value in arguments.items() if name in CONTROL_NAMES and name != "device"}
         self._closed = False
         self._given = {
-            "model": model,
-            "input_size": input_size,
-            "preprocess": preprocess,
-            "device": device,
-            "dataset": dataset,
-            "precision": None if precision == "float32" else precision,
+            name: value for name, value in arguments.items() if name not in CONTROL_NAMES or name == "device"
         }
         source = ModelSource(model, input_size, preprocess, device, probe, precision)
         choices = Choices(source.current, recipes)
@@ -240,6 +239,7 @@ class UnitExplorer(anywidget.AnyWidget):
             class_names=class_names,
             dataset=dataset,
             labels=labels,
+            value_range=value_range,
             threads=threads,
             sheet_store=sheet_store,
         )
@@ -327,7 +327,7 @@ class UnitExplorer(anywidget.AnyWidget):
         The run itself stays where it is, and `play()` goes on from there.
 
         Raises:
-            PeekError: if it is no step, or no step has been made yet.
+            PeekError: if it is no step that the run has made.
         """
         step = self._checked_step(step)
         self._parts.run.seek(step)
@@ -340,7 +340,7 @@ class UnitExplorer(anywidget.AnyWidget):
         before, the picture becomes the same again, bit for bit on the CPU.
 
         Raises:
-            PeekError: if it is no step, or no step has been made yet.
+            PeekError: if it is no step that the run has made.
         """
         step = self._checked_step(step)
         self._parts.run.resume_from(step)
@@ -353,7 +353,7 @@ class UnitExplorer(anywidget.AnyWidget):
         layer does not.
 
         Args:
-            picture: a `Crop`, a PIL image, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1], cropped to its
+            picture: a `Crop` (its focus where its receptive field is wide and the focus is known), a PIL image, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1], cropped to its
                 middle square. None: the recipe's own start again.
 
         Raises:
@@ -493,10 +493,15 @@ class UnitExplorer(anywidget.AnyWidget):
     def code(self) -> str:
         """Return a line of Python that makes this explorer again: `UnitExplorer(model, layer="layer3", unit=7)`.
 
-        It needs `UnitExplorer` and `Recipe` from peek_widget. A model, dataset, preprocess or objective that was given
-        as an object is the variable `model`, `dataset`, `preprocess` or `objective` there.
+        It needs `UnitExplorer` and `Recipe` from peek_widget. What was given as an object is a variable with the name of
+        its argument there: `model`, `dataset`, `labels`, `class_names`, `preprocess`, `objective`.
         """
-        given = {name: value for name, value in self._given.items() if name != "model"}
+        given = {
+            name: value
+            for name, value in self._given.items()
+            if name not in ("model", "state")
+            and not (value is None or (isinstance(value, str | bool) and value == _DEFAULTS[name]))
+        }
         default = self._parts.usual_objective(self.layer)
         return code(self._given["model"], self._sync.controls(), given, default)
 
@@ -583,8 +588,14 @@ class UnitExplorer(anywidget.AnyWidget):
         self._check_open()
         if not is_whole(step) or int(step) < 0:
             raise PeekError(f"A step is a whole number from 0; {step!r} was given.")
-        if not self.checkpoint_steps:
+        steps = self.checkpoint_steps
+        if not steps:
             raise PeekError("There is no step to look at yet: the run has not made its first one.")
+        if int(step) > steps[-1]:
+            raise PeekError(
+                f"The run has made {steps[-1]} steps, and step {int(step)} was asked for: give one up to {steps[-1]}, or "
+                "let it go on with play()."
+            )
         return int(step)
 
 

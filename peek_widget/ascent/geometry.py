@@ -6,11 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
+
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, check_size
 from peek_widget.ascent.views import ViewGeometry, ViewParameters
-from peek_widget.errors import RecipeError, SizeError
+from peek_widget.errors import ModelError, PeekError, RecipeError, SizeError
 from peek_widget.network import OUTPUT, Layer, Network
 from peek_widget.network.receptive_field.effective import effective_side
 
@@ -190,16 +192,32 @@ class Geometry:
         return 1.0 + 2.0 * recipe.padding - 2.0 * min(recipe.at("jitter", step), recipe.padding)
 
     def _checked(self, objective: Objective, view: ViewGeometry) -> ViewGeometry:
-        """Return the view; SizeError with the smallest size if the objective's layers can't be computed from it."""
+        """Return the view; an error if the objective's layers can't be computed from it, with the true cause.
+
+        Raises:
+            SizeError: if it is too small, with the smallest size that would do, or of a size that they don't take.
+            ModelError: if the model's forward raises whatever the size, with what it raised.
+        """
+        network = self._network
         for name in objective.layers:
-            if self._network.runs_at(name, view.side):
+            if network.runs_at(name, view.side):
                 continue
-            least = self._network.minimum(name)
             what = f"layer {name!r}" if name else "the model's output"
-            size = -(-least * self.sides[-1] // self.window)
+            least = network.minimum(name)
+            if view.side < least and network.runs_at(name, least):
+                size = -(-least * self.sides[-1] // self.window)
+                raise SizeError(
+                    f"A picture of {self.sides[-1]} px is too small: {what} can't be computed from the {view.side} px "
+                    f"that the network would get, it needs at least {least}. Give size={size} or more."
+                )
+            cause = _why_not(network, name, view.side)
+            if cause is None:
+                continue  # it was the memory, and there is enough now
+            if not network.runs_at(name, network.input_size):
+                raise ModelError(f"{what[:1].upper()}{what[1:]} can't be computed. {cause}")
             raise SizeError(
-                f"A picture of {self.sides[-1]} px is too small: {what} can't be computed from the {view.side} px "
-                f"that the network would get, it needs at least {least}. Give size={size} or more."
+                f"For a picture of {self.sides[-1]} px the network would get {view.side} px, from which {what} can't be "
+                f"computed. {cause} It was read with images of {network.input_size} px: give size={network.input_size}."
             )
         return view
 
@@ -208,3 +226,15 @@ class Geometry:
         center = objective.centered_on
         self._checked(objective, view)
         return view if center is None else replace(view, part=self._network.middle_part(center, view.side))
+
+
+def _why_not(network: Network, layer: str, side: int) -> str | None:
+    """Return what a layer's computation from a square image of that side raises, as a sentence; None if nothing."""
+    image = torch.zeros(1, network.channels, side, side, device=network.model_copy.device, dtype=torch.float32)
+    try:
+        with torch.no_grad():
+            network.run(network.preprocess(image), [layer])
+    except (PeekError, RuntimeError, ValueError) as error:
+        said = str(error) if isinstance(error, PeekError) else f"{type(error).__name__}: {error}"
+        return f"{said.rstrip('.')}."
+    return None

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from peek_widget.ascent import provenance
 from peek_widget.ascent.pictures import to_pil
+from peek_widget.ascent.position import is_whole
 from peek_widget.ascent.provenance import Origin
 from peek_widget.ascent.still import still_activation
 from peek_widget.errors import PeekError
@@ -119,16 +120,29 @@ class Result:
         image = self.images[index]
         return image if self.origin is None else self.origin.network.preprocess.visible(image)
 
-    def save(self, path: str | Path, index: int = 0) -> None:
-        """Write one of the pictures; the ending of the name determines the format.
+    def save(self, path: str | Path, index: int | None = None) -> None:
+        """Write a picture; the ending of the name determines the format.
 
         A PNG contains its objective, recipe, seed, size and the fingerprint of the model, which
         :func:`~peek_widget.load_recipe` reads; other formats contain only the picture. An initial image or a
         spectrum is not saved, nor are changes during the run: the recipe is the last one.
 
+        Args:
+            path: path of the file.
+            index: number of the picture; left out, there must be one only.
+
         Raises:
-            PeekError: if it is not known what the result was drawn from.
+            PeekError: if it is not known what the result was drawn from, or which picture is meant.
             FileError: if the ending stands for no format that can be written.
         """
+        count = len(self.images)
+        if index is None and count > 1:
+            raise PeekError(
+                f"This result has {count} pictures, and a file holds one: say which, save({str(path)!r}, index=0), or "
+                "write each to a file of its own: for i in range(len(result.images)): result.save(f'{i}.png', i)."
+            )
+        index = 0 if index is None else index
+        if not is_whole(index) or not 0 <= index < count:
+            raise PeekError(f"index={index!r}: give the number of a picture, from 0 to {count - 1}.")
         drawing = self._known_origin("save(...)").drawing(index, self.images.shape[-1])
         provenance.save(path, self._visible(index), drawing, None if self.alpha is None else self.alpha[index])

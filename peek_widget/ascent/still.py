@@ -163,6 +163,8 @@ class StillActivation:
         if view.kind == "normal-crop":
             share = (recipe.at("crop_mean", 0) + recipe.at("crop_mean", recipe.steps - 1)) / 2.0
             return _Place(round(view.side / share), view.side)
+        if own != network.input_size and any(network.fixed(name) for name in objective.layers):
+            return _Place(network.input_size, network.input_size)
         if objective.centered_on is None:
             return _Place(own, own)
         layer = network.layer(objective.centered_on)

@@ -119,7 +119,14 @@ def activations(
     source = read_source(images).for_pass()
     options = LoaderOptions(batch_size=batch_size, value_range=value_range)
     ranges = ValueRanges(options.value_range, source.sample)
-    preparer = Preparer(network.channels, network.input_size, resize_of(network), False, network.preprocess, ranges)
+    preparer = Preparer(
+        network.channels,
+        network.input_size,
+        resize_of(network),
+        preprocess=network.preprocess,
+        ranges=ranges,
+        interpolation=network.preprocess.interpolation,
+    )
     found: dict[str, Tensor] = {}
     parts: dict[str, list[Tensor]] = {name: [] for name in names}  # of a stream, whose length is not known
     done = 0

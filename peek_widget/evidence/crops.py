@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
+from peek_widget.errors import DatasetError, EvidenceStoreError, FieldWarning, PeekError, warn
 from peek_widget.evidence.dataset import Label, UnreadableError
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.prepare import to_picture
@@ -87,10 +86,10 @@ class Crop:
         try:
             return self._example_index.focuses.box(self._key, lambda network: _measure(network, self))
         except PeekError as error:
-            warnings.warn(
+            warn(
                 f"The receptive field of {self.layer!r} has to be measured on each image, which was not possible on "
                 f"{self.name!r}: crop.box is the whole of what the network sees of it. {error}",
-                stacklevel=4,
+                FieldWarning,
             )
         side = float(self._example_index.fields[self.layer].input_size)
         return FieldBox(0.0, 0.0, side, side, False)
@@ -138,10 +137,10 @@ class Crop:
         field = self._example_index.focuses.compute(self._key, lambda network: _find_focus(network, self))
         found = self.focus_of(field)
         if found is None:
-            warnings.warn(
+            warn(
                 f"Unit {self.unit} of {self.layer!r} has no gradient at this position of {self.name!r}: crop.focus is "
                 "the whole receptive field.",
-                stacklevel=2,
+                FieldWarning,
             )
         return found or self.box
 

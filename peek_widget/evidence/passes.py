@@ -182,7 +182,16 @@ class EvidencePass:
         side, resize = self.network.input_size, resize_of(self.network, self._loader.resize)
         ranges = ValueRanges(self._loader.value_range, self.source.sample)
         preprocess = self.network.preprocess
-        return Preparer(self.network.channels, side, resize, self._loader.prepared, preprocess, ranges, preprocess.show)
+        return Preparer(
+            self.network.channels,
+            side,
+            resize,
+            self._loader.prepared,
+            preprocess,
+            ranges,
+            preprocess.show,
+            preprocess.interpolation,
+        )
 
     def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
         """Make an empty index of the examples of all layers."""
@@ -215,9 +224,9 @@ class EvidencePass:
             if index.k != k or index.per_image != per_image:
                 raise differs("k and per_image", (index.k, index.per_image), (k, per_image))
         was = earlier.preparer
-        mine, theirs = ((p.channels, p.size, p.resize, p.prepared) for p in (preparer, was))
+        mine, theirs = ((p.channels, p.size, p.resize, p.interpolation, p.prepared) for p in (preparer, was))
         if mine != theirs:
-            raise differs("(channels, input size, resize, prepared)", theirs, mine)
+            raise differs("(channels, input size, resize, interpolation, prepared)", theirs, mine)
         ours, given = preparer.ranges, was.ranges.given
         if ours.given != given:
             raise differs("value_range", given, ours.given)

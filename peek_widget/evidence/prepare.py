@@ -63,6 +63,7 @@ class Preparer:
         preprocess: the model's preprocessing, which is inverted to show such a tensor.
         ranges: what the numbers of images mean that are neither bytes nor in [0, 1].
         show: the channels that are shown, see :class:`~peek_widget.Preprocess`.
+        interpolation: how images are resized, see :class:`~peek_widget.Preprocess`.
     """
 
     channels: int
@@ -72,10 +73,7 @@ class Preparer:
     preprocess: Preprocess | None = None
     ranges: ValueRanges = field(default_factory=ValueRanges, compare=False, repr=False)
     show: tuple[int, ...] = ()
-
-    @property
-    def _interpolation(self) -> str:
-        return "bilinear" if self.preprocess is None else self.preprocess.interpolation
+    interpolation: str = "bilinear"
 
     @property
     def needed(self) -> int:
@@ -118,7 +116,7 @@ class Preparer:
             _check_size(*size)
             target = self.resized(size)
             if size != target:
-                image = image.resize(target, Image.Resampling[self._interpolation.upper()])
+                image = image.resize(target, Image.Resampling[self.interpolation.upper()])
             placement = self.placement(size)
             image = image.crop((placement.left, placement.top, placement.left + self.size, placement.top + self.size))
             array = np.array(image)  # a copy, since PIL's own memory is read-only
@@ -128,7 +126,7 @@ class Preparer:
         _check_size(*size)
         width, height = self.resized(size)
         if size != (width, height):
-            image = _resize(image, height, width, self._interpolation)
+            image = _resize(image, height, width, self.interpolation)
         placement = self.placement(size)
         return image[:, placement.top : placement.top + self.size, placement.left : placement.left + self.size], size
 

@@ -8,9 +8,10 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     fingerprint   fingerprint of the model, or null
     channels, input_size, resize, prepared      how images became the network's input
     count, passed_over                          number of images taken in, number that could not be read
-    value_range   [black, white] where the user said it    (this and the next two only where needed)
+    value_range   [black, white] where the user said it    (this and the next three only where needed)
     ranges        {kind of number: [black, white]}, see value_range.ValueRanges
     show          [channel, ...] that are shown
+    interpolation how images were resized, where not bilinear
     reasons       {name: reason} of the first hundred of the latter
     class_names   [name, ...]
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
@@ -50,6 +51,7 @@ from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import Extremes, Histogram, LayerIndex
 from peek_widget.evidence.prepare import Preparer
 from peek_widget.evidence.value_range import ValueRanges
+from peek_widget.network.preprocess import INTERPOLATIONS
 from peek_widget.network.receptive_field.field_map import FieldMap
 
 __all__ = ["FORMAT", "KEY", "read_index", "write_index"]
@@ -112,6 +114,7 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
         **({"value_range": ranges.given} if ranges.given else {}),
         **({"ranges": ranges.chosen} if ranges.chosen else {}),
         **({"show": preparer.show} if preparer.show else {}),
+        **({"interpolation": preparer.interpolation} if preparer.interpolation != "bilinear" else {}),
         "format": FORMAT,
         "described": example_index.described,
         "fingerprint": example_index.fingerprint,
@@ -233,6 +236,7 @@ _HEADER = {
     "value_range": _RANGE,
     "ranges": schema.mapping(_RANGE, 100),
     "show": schema.sequence(schema.whole(4095), 3, 1),
+    "interpolation": schema.choice(INTERPOLATIONS),
     "count": schema.whole(_MANY),
     "passed_over": schema.whole(_MANY),
     "reasons": schema.mapping(_text, 10**6),
@@ -247,7 +251,9 @@ _HEADER = {
 def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     # The format first: a later one may have other fields.
     _HEADER["format"]("Its format", written.get("format"))
-    header = schema.read_fields(written, _HEADER, "Its header", optional=("value_range", "ranges", "show"))
+    header = schema.read_fields(
+        written, _HEADER, "Its header", optional=("value_range", "ranges", "show", "interpolation")
+    )
     side = header["input_size"]
     if min(header["resize"] if isinstance(header["resize"], tuple) else (header["resize"],)) < side:
         raise FileError(f"resize is {header['resize']}, which is less than the input size, {side}.")
@@ -270,7 +276,15 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     example_index = ExampleIndex(
         layers,
         fields,
-        Preparer(header["channels"], side, header["resize"], header["prepared"], ranges=ranges, show=show),
+        Preparer(
+            header["channels"],
+            side,
+            header["resize"],
+            header["prepared"],
+            ranges=ranges,
+            show=show,
+            interpolation=header.get("interpolation", "bilinear"),
+        ),
         header["described"],
         header["fingerprint"],
         header["class_names"],

@@ -73,6 +73,7 @@ class Assembly:
         class_names: Iterable[str] | None,
         dataset: DatasetLike | Evidence | None,
         labels: Labels,
+        value_range: tuple[float, float] | None,
         threads: int | None,
         sheet_store: str | Path | None,
     ) -> None:
@@ -110,10 +111,13 @@ class Assembly:
                 "labels= are those of the dataset's images, and no dataset= was given. Names of the output's units are "
                 "class_names=."
             )
+        if dataset is None and value_range is not None:
+            raise PeekError("value_range= is that of the dataset's images, and no dataset= was given.")
         if dataset is not None:
             self.examples = publisher.examples = ExampleService(
                 dataset,
                 labels,
+                value_range=value_range,
                 front_end=self.front_end,
                 network=source.current,
                 watched=run.watched,

@@ -177,6 +177,8 @@ def code(model: Any, controls: Controls, given: Mapping[str, Any], default_objec
 def _literal(name: str, value: Any) -> str:
     if isinstance(value, Recipe):
         return recipe_code(value)
+    if isinstance(value, Path):
+        return repr(str(value))
     return repr(value) if isinstance(value, str | int | float | tuple) else name
 
 

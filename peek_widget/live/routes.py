@@ -103,8 +103,18 @@ def route_run(router: Router, explorer: Actions, run: RunService, front_end: Fro
         front_end.resend(LIVE_TRAITS)
 
     router.on(protocol.Play, handler=lambda _: explorer.play())
-    router.on(protocol.Seek, handler=lambda m: explorer.seek(m.step) if explorer.checkpoint_steps else None)
-    router.on(protocol.Resume, handler=lambda m: explorer.resume_from(m.step) if explorer.checkpoint_steps else None)
+
+    def at_step(go: Callable[[int], None]) -> Callable[[Any], None]:
+        # the slider may still be that of a longer run which is over
+        def handle(message: Any) -> None:
+            steps = explorer.checkpoint_steps
+            if steps:
+                go(min(message.step, steps[-1]))
+
+        return handle
+
+    router.on(protocol.Seek, handler=at_step(explorer.seek))
+    router.on(protocol.Resume, handler=at_step(explorer.resume_from))
     router.on(protocol.Ping, handler=answer)
     for message in (
         protocol.Hello,

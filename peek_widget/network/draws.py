@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Draws", "OwnDraws", "mixed_seed"]
+__all__ = ["Draws", "OwnDraws", "mixed_seed", "own_draws"]
 
 _LARGEST_SEED = 2**63 - 1
 # The variants of operators that take a generator, of those that take none.
@@ -144,6 +144,19 @@ def _by_default_state(func: Any, generator: torch.Generator, args: tuple[Any, ..
         finally:
             generator.set_state(default.get_state())
             default.set_state(before)
+
+
+@contextlib.contextmanager
+def own_draws(seed: int) -> Iterator[None]:
+    """Run what may draw random numbers by any means: they follow from the seed, and no other state changes."""
+    with _global_state:
+        before = _states()
+        _seed_states(seed)
+        try:
+            with OwnDraws(seed):
+                yield
+        finally:
+            _put_back(before)
 
 
 class Draws:

@@ -212,13 +212,17 @@ class Network:
     # -- sizes that a layer can be computed at, found by trial
 
     def fixed(self, name: str) -> bool:
-        """Tell whether the layer can only be computed from images of ``input_size``; tried at another size."""
+        """Tell whether the layer can't be computed from images of any size, but only of ``input_size``.
+
+        Tried at another size, which is one pixel less than a multiple of 32: decoders that join maps of several sizes
+        often take multiples only, and get images of ``input_size``, too.
+        """
         index = self.layer(name).index
         # Where a layer runs at another size, all before it do; where it does not, none behind it does.
         for tried, is_fixed in self._fixed.items():
             if tried <= index if is_fixed else tried >= index:
                 return is_fixed
-        self._fixed[index] = not self.runs_at(name, self.input_size + 32)
+        self._fixed[index] = not self.runs_at(name, self.input_size + 31)
         return self._fixed[index]
 
     @functools.cached_property
@@ -333,8 +337,8 @@ def read(
     """Read a model: copy its structure, find its layers in one dry run of the copy, and probe it.
 
     The probe, some forwards on noise, tries what the rest of the package relies on: an image alone gives the same as in
-    a batch, and the same twice; the gradient of a position lies in its receptive field; ``preprocess`` leaves pixels in
-    their places. What it finds is in ``repr`` of the network, and where it changes answers, it is warned of.
+    a batch, and the same twice; the gradient of a position lies in its receptive field; ``preprocess`` changes each
+    pixel by itself. What it finds is in ``repr`` of the network, and where it changes answers, it is warned of.
 
     Args:
         model: the user's model, which is neither run nor changed; or a copy of it, which is then run.
@@ -354,7 +358,7 @@ def read(
         BatchWarning: if results depend on the other images of a batch.
         RandomWarning: if results differ from one forward to the next.
         FieldWarning: if receptive fields are not where the layers say.
-        PreprocessWarning: if ``preprocess`` moves or mixes pixels.
+        PreprocessWarning: if ``preprocess`` mixes pixels a little, or draws random numbers.
     """
     # A tensor made in inference mode can never take part in an ascent: neither the copy's buffers nor the dry run's
     # graph.

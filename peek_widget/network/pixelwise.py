@@ -1,10 +1,11 @@
-"""Check that a preprocess function goes pixel by pixel, so that the pixels of its output are those of the image."""
+"""Find out by trial whether a preprocess function goes pixel by pixel, and whether it draws random numbers."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,31 +13,71 @@ from torch import Tensor
 
 from peek_widget.errors import ModelError
 
-__all__ = ["check_pixelwise", "own_random_state"]
+__all__ = ["Pixels", "check_pixelwise", "own_random_state", "try_pixels"]
 
 _SIDES = (16, 8, 32)  # pixels by which the images differ from the network's input that are tried besides
 _SEEDS = 6
-# A pixel that changes by less than this share of what the changed pixel does was touched by a mean over the image.
+# A pixel that changes by less than this share of what the changed pixel does has little of it in it ...
 _LITTLE = 0.05
+# ... and by less than this nothing but rounding.
+_ROUNDING = 1e-4
 _MOST = 96
 
 
-def check_pixelwise(function: Callable[[Tensor], Tensor], channels: int, size: int, device: torch.device) -> None:
-    """Raise ModelError if a preprocess function resizes, crops, moves or blends pixels.
+@dataclass(frozen=True)
+class Pixels:
+    """What a preprocess function does to pixels.
+
+    Attributes:
+        moves: how it moves or blends pixels, so that it can't be used, as the end of a sentence; "" if it does not.
+        mixes: whether a little of the pixels around comes into a pixel.
+        random: whether it draws random numbers.
+        together: whether it makes something else of an image in a batch than of one alone, without being random.
+    """
+
+    moves: str = ""
+    mixes: bool = False
+    random: bool = False
+    together: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether it has to be given one image at a time, so that an image gives the same in every batch."""
+        return self.random or self.together
+
+
+def check_pixelwise(function: Callable[[Tensor], Tensor], channels: int, size: int, device: torch.device) -> Pixels:
+    """Return what a preprocess function does to pixels, see :func:`try_pixels`.
+
+    Raises:
+        ModelError: if it resizes, crops, moves or blends them, with what it does and what to give instead.
+    """
+    found = try_pixels(function, channels, size, device)
+    if found.moves:
+        raise ModelError(
+            f"preprocess {found.moves}. Here it has to go pixel by pixel, or it would not be known which part of a photograph "
+            "a unit sees: images are resized, and their centers cut out, when they are loaded. Give what only changes "
+            "pixels (a normalization), with Preprocess(..., resize=256) for how images are resized; or torchvision's "
+            "own steps (Compose([Resize(256), CenterCrop(224), ToTensor(), Normalize(mean, std)]), "
+            "weights.transforms()), which are recognized."
+        )
+    return found
+
+
+def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: int, device: torch.device) -> Pixels:
+    """Find out what a preprocess function does to pixels.
 
     It is called on noise of some sizes: what it returns must have the same height and width; where one pixel of the
-    noise is changed, that pixel of what it returns must change, and no other by more than a twentieth as much (a
-    standardization by the image's own mean and deviation changes all a little). A function that draws random numbers is
-    tried with several seeds; the caller's random states stay as they were.
+    noise is changed, that pixel of what it returns must change, and no other by more than a twentieth as much. (A
+    standardization by the image's own mean and deviation changes all a little, which is no mixing of those around.) A
+    function that draws random numbers is tried with several seeds; the caller's random states stay as they were. What
+    it makes of an image in a batch must be what it makes of the image alone.
 
     Args:
         function: a function of images ``[N, C, H, W]`` in [0, 1].
         channels: number of channels of the images.
         size: side of the network's input in pixels.
         device: where the images are.
-
-    Raises:
-        ModelError: if it does, with what it does and what to give instead.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -44,12 +85,13 @@ def check_pixelwise(function: Callable[[Tensor], Tensor], channels: int, size: i
         images = torch.rand(1, channels, height, width, generator=generator, dtype=torch.float32, device="cpu")
         return images.mul(0.5).add(0.25).to(device)
 
+    mixes = draws = False
     with own_random_state(device), torch.no_grad():
         for more in (0, *_SIDES):
             images = noise(size + more, size + more)
             made = _run(function, images, 0)
             if made is not None and made.shape[-2:] != images.shape[-2:]:
-                raise _refusal(
+                return Pixels(
                     f"made {made.shape[-2]} x {made.shape[-1]} px of an image of {images.shape[-2]} x "
                     f"{images.shape[-1]}: it resizes or crops"
                 )
@@ -60,9 +102,10 @@ def check_pixelwise(function: Callable[[Tensor], Tensor], channels: int, size: i
         for seed in range(_SEEDS):
             before = _run(function, images, seed)
             if before is None:
-                return
+                break
             if first is not None and torch.equal(before, first):
                 break  # it draws nothing
+            draws = first is not None
             first = before
             for row, column in spots:
                 changed = images.clone()
@@ -70,15 +113,22 @@ def check_pixelwise(function: Callable[[Tensor], Tensor], channels: int, size: i
                 changed[..., row, column] = torch.where(changed[..., row, column] < 0.5, 0.7, 0.3)
                 after = _run(function, changed, seed)
                 if after is None:
-                    return
+                    return Pixels()
                 moved = (after.float() - before.float()).abs().flatten(0, 1).amax(0)
                 here = float(moved[row, column])
                 moved[row, column] = 0.0
                 if float(moved.max()) > _LITTLE * here:
-                    raise _refusal(
+                    return Pixels(
                         "changed other pixels than the one of the image that was changed: it moves pixels (crops, "
                         "flips, pads) or blends them (blurs, sharpens)"
                     )
+                touched = int((moved > _ROUNDING * here).sum())
+                mixes = mixes or 0 < touched < moved.numel() // 2
+        if first is None or draws:
+            return Pixels("", mixes, draws)
+        both = _run(function, torch.cat([images, noise(side, side).sub(0.25).mul(2.0)]), 0)
+        together = both is None or not torch.allclose(both[:1], first, rtol=1e-4, atol=1e-5)
+    return Pixels("", mixes, draws, together)
 
 
 def _run(function: Callable[[Tensor], Tensor], images: Tensor, seed: int) -> Tensor | None:
@@ -91,16 +141,6 @@ def _run(function: Callable[[Tensor], Tensor], images: Tensor, seed: int) -> Ten
     except Exception:
         return None
     return made if isinstance(made, Tensor) and made.ndim == 4 else None
-
-
-def _refusal(what: str) -> ModelError:
-    return ModelError(
-        f"preprocess {what}. Here it has to go pixel by pixel, or it would not be known which part of a photograph a "
-        "unit sees: images are resized, and their centers cut out, when they are loaded. Give what only changes pixels "
-        "(a normalization), with Preprocess(..., resize=256) for how images are resized; or torchvision's own steps "
-        "(Compose([Resize(256), CenterCrop(224), ToTensor(), Normalize(mean, std)]), weights.transforms()), which are "
-        "recognized."
-    )
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from peek_widget.errors import ModelError
-from peek_widget.network.draws import OwnDraws
+from peek_widget.network.draws import OwnDraws, own_draws
 from peek_widget.network.transforms import INTERPOLATIONS, Size, Steps, recognized
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "PreprocessFunction", "find_preprocess", "stated_images"]
@@ -45,6 +45,8 @@ class Preprocess:
         show: numbers (from 0) of the channels that are shown as red, green and blue, or of the one that is shown in
             gray; empty for the first three. ``(3, 2, 1)`` are the true colors of Sentinel-2's 13 bands. What the
             network gets does not depend on it.
+        alone: whether a function is called with one image at a time, since what it makes of one is random or depends on
+            the others of its batch; found by trial when a model is read.
 
     Raises:
         ModelError: if mean, std, channels and show disagree, or a number is not possible.
@@ -60,6 +62,7 @@ class Preprocess:
     resize: Size | None = None
     crop: int | None = None
     interpolation: str = "bilinear"
+    alone: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         counted = isinstance(self.channels, int) and not isinstance(self.channels, bool) and self.channels > 0
@@ -105,8 +108,14 @@ class Preprocess:
     def __call__(self, images: Tensor) -> Tensor:
         """Convert images ``[N, C, H, W]`` in [0, 1] to the network's input, of the same shape."""
         if self.function is not None:
-            with OwnDraws(0):  # one that adds noise adds the same again, and leaves the caller's random state alone
-                return self.function(images)
+            if not self.alone:
+                with OwnDraws(0):  # it leaves the caller's random state alone, whatever it does later
+                    return self.function(images)
+            made = []
+            for image in images.split(1):
+                with own_draws(0):  # one that adds noise adds the same again
+                    made.append(self.function(image))
+            return torch.cat(made)
         if self.channels == "BGR":
             images = images.flip(1)
         if self.scale != 1.0:

@@ -5,7 +5,7 @@
 - The same image gives the same twice.
 - The gradient of one position lies in the receptive field that follows from the layers. Where it does not, fields are
   measured from that layer on.
-- A function that preprocesses images leaves each pixel in its place.
+- A function that preprocesses images changes each pixel by itself, and draws no random numbers.
 
 Results are compared module by module, so that it can be said where a difference begins.
 """
@@ -31,7 +31,7 @@ from peek_widget.errors import (
 from peek_widget.network.findings import Finding, Findings
 from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
 from peek_widget.network.network import Layer, Network
-from peek_widget.network.preprocess import Preprocess
+from peek_widget.network.pixelwise import try_pixels
 from peek_widget.network.receptive_field.effective import noise
 from peek_widget.network.receptive_field.field_map import field_map, share_inside
 
@@ -246,37 +246,36 @@ def _inside(network: Network, layer: Layer) -> bool:
 
 
 def _preprocessing(network: Network) -> list[Finding]:
-    """Try whether a function that preprocesses images leaves each pixel in its place.
+    """Say what a function that preprocesses images does besides changing each pixel by itself.
 
-    It does if it gives, of an image with its pixels in another order, the same in that order.
+    What moves pixels was refused when the model was read.
     """
-    prepare: Preprocess = network.preprocess
-    if prepare.function is None:
+    if network.preprocess.function is None:
         return []
-    side = network.input_size
-    draws = torch.Generator().manual_seed(0)
-    image = torch.rand(1, network.channels, side, side, generator=draws, dtype=torch.float32, device="cpu")
-    order = torch.randperm(side * side, generator=draws, device="cpu")
-    image, order = image.to(network.model_copy.device), order.to(network.model_copy.device)
-
-    def shuffled(images: Tensor) -> Tensor:
-        return images.flatten(2)[:, :, order].reshape(images.shape)
-
-    try:
-        with torch.no_grad():
-            plain, moved = prepare(image), prepare(shuffled(image))
-    except Exception:
-        return []
-    if plain.shape[-2:] == image.shape[-2:]:
-        difference = float((shuffled(plain) - moved).norm())
-        if difference <= 1e-3 * float(moved.norm()):
-            return []
-    return [Finding(*_PREPROCESS, PreprocessWarning)]
+    found = try_pixels(network.preprocess.function, network.channels, network.input_size, network.model_copy.device)
+    return [
+        *[Finding(*_MIXED, PreprocessWarning)] * found.mixes,
+        *[Finding(*_NOISY, PreprocessWarning)] * found.random,
+        *[Finding(*_TOGETHER, PreprocessWarning)] * found.together,
+    ]
 
 
-_PREPROCESS = (
-    "preprocessing that moves or mixes pixels",
-    "preprocess= moves or mixes pixels: given an image whose pixels are in another order, it does not give the same in "
-    "that order. Boxes and crops are those of its result, which are beside the thing in the image. Give a function "
-    "that converts each pixel by itself (a Preprocess(mean, std)), and what resizes or crops to the dataset.",
+_MIXED = (
+    "preprocessing that mixes a little of the pixels around into each",
+    "preprocess= mixes a little of the pixels around into each pixel (a normalization by what is around it, say): a "
+    "unit is influenced by pixels just outside of its crop and its box. Where that matters, give a function that "
+    "converts each pixel by itself, such as Preprocess(mean, std).",
+)
+_NOISY = (
+    "preprocessing draws random numbers, the same ones each time",
+    "preprocess= draws random numbers (it adds noise, say). Here it draws the same ones each time, from a seeded random "
+    "state of its own, so that pictures and activations can be repeated; they are those of one draw. Give the "
+    "preprocessing of evaluation, without them.",
+)
+_TOGETHER = (
+    "preprocessing is given one image at a time, since it depends on the batch",
+    "preprocess= makes something else of an image in a batch than of the image alone (it divides by the largest value "
+    "of the whole batch, say). Here it is given one image at a time, so that activations are those of an image alone; "
+    "those of your own batches differ. Take such numbers over the dimensions of one image, e.g. amax((1, 2, 3), "
+    "keepdim=True).",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
@@ -98,7 +98,8 @@ def find_images(
         if isinstance(found, Found):
             found = _smaller(model_copy, found) if stated is None and found.input_size == _SIZES[0] else found
             if check and chosen.function is not None:
-                check_pixelwise(chosen.function, channels, found.input_size, model_copy.device)
+                pixels = check_pixelwise(chosen.function, channels, found.input_size, model_copy.device)
+                found = replace(found, preprocess=replace(found.preprocess, alone=pixels.alone))
             return found
         failures.append(found)
         if found.final:

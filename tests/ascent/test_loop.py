@@ -464,3 +464,15 @@ def test_a_picture_is_drawn_again_from_its_file(name: str, tmp_path: Path) -> No
     assert (drawing.seed, drawing.size) == (9, 24)
     again = render(NET, drawing.objective, drawing.recipe, seed=drawing.seed, size=drawing.size)
     assert torch.allclose(again.history[:3, 0], result.history[:3, 1], atol=1e-4)
+
+
+def test_of_several_pictures_it_is_said_which_is_saved(tmp_path: Path) -> None:
+    result = render(NET, [Logit(1), Logit(2)], brief("peek", 2), size=24)
+    with pytest.raises(PeekError, match=r"has 2 pictures, and a file holds one.*index=0"):
+        result.save(tmp_path / "x.png")
+    for wrong in (2, -1, True, "1"):
+        with pytest.raises(PeekError, match="from 0 to 1"):
+            result.save(tmp_path / "x.png", wrong)
+    for i in range(len(result.images)):
+        result.save(tmp_path / f"{i}.png", i)
+    assert [load_recipe(tmp_path / f"{i}.png").objective for i in range(2)] == [Logit(1), Logit(2)]

@@ -12,12 +12,12 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
 
-from peek_widget import Recipe
+from peek_widget import Recipe, UnitExplorer
 from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
 from peek_widget.live import protocol
 from peek_widget.live.examples.pass_runner import SerialSource
-from peek_widget.live.examples.thumbnails import shares
+from peek_widget.live.examples.thumbnails import shares, start_picture
 from peek_widget.network import ModelCopy
 from peek_widget.zoo.images import Images
 
@@ -573,3 +573,46 @@ def test_labels_that_are_no_classes_are_counted_on_the_page(explore, images):
     until_pass_done(explorer)
     eventually(lambda: explorer.evidence_status["images"] == COUNT)
     assert "24 of 24 images have no class as their label but a dict" in explorer.evidence_status["text"]
+
+
+def test_a_problem_is_over_with_the_next_unit(explore, images):
+    explorer = explore(layer="conv2", unit=3, dataset=images)
+    until_pass_done(explorer)
+    explorer._parts.examples.fail(PeekError("The disk was gone for a moment."))
+    eventually(lambda: explorer.evidence_status["problem"])
+    explorer.unit = 4
+    eventually(lambda: (explorer.evidence_status["unit"], explorer.evidence_status["problem"]) == (4, ""))
+
+
+def test_a_dataset_that_cannot_be_opened_stays_a_problem(explore):
+    explorer = explore(layer="conv2", unit=3, dataset=[])
+    eventually(lambda: explorer.evidence_status["problem"])
+    explorer.unit = 4
+    eventually(lambda: explorer.evidence_status["unit"] == 4)
+    assert "is empty" in explorer.evidence_status["problem"]
+
+
+def test_the_range_of_values_is_that_of_top_crops(explore):
+    model = tiny()
+    arrays = [np.random.default_rng(seed).integers(0, 4096, (32, 32, 3)).astype(np.uint16) for seed in range(4)]
+    explorer = explore(model, layer="conv2", unit=3, dataset=arrays, value_range=(0, 4095))
+    until_pass_done(explorer)
+    expected = top_crops(model, "conv2", arrays, value_range=(0, 4095), progress=False)[3]
+    assert [c.activation for c in explorer.crops.top] == pytest.approx([c.activation for c in expected.top], abs=1e-4)
+
+
+def test_an_impossible_range_of_values_is_refused():
+    with pytest.raises(PeekError, match="numbers that are black and white"):
+        UnitExplorer(tiny(), dataset=[np.zeros((8, 8, 3), np.uint16)], value_range=(5, 1), playing=False)
+    with pytest.raises(PeekError, match="no dataset= was given"):
+        UnitExplorer(tiny(), value_range=(0, 1), playing=False)
+
+
+def test_a_run_starts_from_the_focus_where_the_receptive_field_is_wide(images):
+    evidence = top_crops(tiny(), "", images, k=1, progress=False)
+    crop = evidence[3].top[0]
+    assert crop.wide
+    assert start_picture(crop, 3).size == crop.image.size  # it is not known yet
+    left, top, right, bottom = crop.focus
+    assert start_picture(crop, 3).size == (right - left, bottom - top)
+    assert np.array_equal(start_picture(crop, 3), crop.whole().convert("RGB").crop(crop.focus))

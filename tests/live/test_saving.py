@@ -310,7 +310,35 @@ def test_the_line_for_the_bundled_network_and_for_names(monkeypatch):
 
 def test_an_object_is_a_variable_in_the_line(explore):  # noqa: F811
     explorer = explore(dataset=[Image.new("RGB", (8, 8))], input_size=32, playing=False)
-    assert "input_size=32, dataset=dataset" in explorer.code()
+    assert "dataset=dataset, input_size=32" in explorer.code()
+
+
+def test_nothing_that_was_given_is_left_out_of_the_line(explore, tmp_path):  # noqa: F811
+    model, names = tiny(), [str(number) for number in range(5)]
+    given = {
+        "dataset": [np.zeros((8, 8, 3), np.uint16)] * 2,
+        "labels": ["cat", "dog"],
+        "class_names": names,
+        "value_range": (0, 4095),
+        "sheet_store": tmp_path,
+        "threads": 1,
+        "probe": False,
+        "tag_keys": {"d": "dog"},
+    }
+    line = explore(model, playing=False, **given).code()
+    for words in (
+        "dataset=dataset",
+        "labels=labels",
+        "class_names=class_names",
+        "value_range=(0, 4095)",
+        f"sheet_store={str(tmp_path)!r}",
+        "threads=1",
+        "probe=False",
+        "tag_keys=tag_keys",
+    ):
+        assert words in line
+    made_again(line, model=model, **given).close()
+    assert explore(model, layer="conv2", playing=False).code() == "UnitExplorer(model, layer='conv2')"
 
 
 def test_a_failing_job_is_logged(caplog):

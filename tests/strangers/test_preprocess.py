@@ -357,3 +357,16 @@ def test_sizes_that_do_not_fit_the_network() -> None:
         read(model(), preprocess=_compose(v1.Resize((48, 64))))
     with pytest.raises(PeekError, match=r"resize=40 of the preprocessing.*input size \(48\)"):
         top_crops(model(), "0", [PHOTOS[0][0]], input_size=48, preprocess=Preprocess(resize=40, crop=48))
+
+
+def test_how_images_are_resized_is_kept_with_the_evidence(tmp_path: Any) -> None:
+    images, path = [image for image, _ in PHOTOS], tmp_path / "e.safetensors"
+    cubic = Preprocess(MEAN, STD, resize=64, crop=48, interpolation="bicubic")
+    found = top_crops(model(), "0", images, k=2, preprocess=cubic, workers=0, progress=False)
+    found.save(path)
+    again = load_evidence(path, images)["0"]
+    assert torch.equal(again[0].top[0].input(), found[0].top[0].input())
+    options = {"k": 2, "store": path, "workers": 0, "progress": False}
+    assert len(top_crops(model(), "0", images, preprocess=cubic, **options)[0].top) == 2
+    with pytest.raises(PeekError, match=r"interpolation, prepared\) .*bicubic.*now.*bilinear"):
+        top_crops(model(), "0", images, preprocess=Preprocess(MEAN, STD, resize=64, crop=48), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import warnings
 from dataclasses import replace
@@ -225,13 +226,18 @@ def whitened(images: Tensor) -> Tensor:
     return images - F.avg_pool2d(images, 9, 1, 4)
 
 
+def standardized_around(images: Tensor) -> Tensor:
+    mean = F.avg_pool2d(images, 11, 1, 5)
+    return (images - mean) / (F.avg_pool2d((images - mean).square(), 11, 1, 5) + 1).sqrt()
+
+
 # What moves pixels, or blends neighbors, is refused: test_preprocess.py.
-@pytest.mark.parametrize("function", [whitened])
+@pytest.mark.parametrize("function", [whitened, standardized_around, lambda x: x + 0.01 * F.avg_pool2d(x, 5, 1, 2)])
 def test_preprocessing_that_mixes_a_little_of_other_pixels_in(function) -> None:
-    with pytest.warns(PreprocessWarning, match="moves or mixes pixels") as found:
+    with pytest.warns(PreprocessWarning, match="mixes a little of the pixels around") as found:
         network = read(tiny(), 32, function)
     assert len(found) == 1
-    assert "preprocessing that moves or mixes pixels" in repr(network)
+    assert "preprocessing that mixes a little of the pixels around into each" in repr(network)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +247,10 @@ def test_preprocessing_that_mixes_a_little_of_other_pixels_in(function) -> None:
         lambda x: x.flip(1) * 255.0,
         lambda x: x.pow(2.2),
         lambda x: torch.einsum("ij,njhw->nihw", torch.eye(3).roll(1, 0) + 0.1, x),
+        lambda x: (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True),
+        lambda x: x * torch.linspace(0.5, 1.0, x.shape[-1]),
+        lambda x: x + torch.linspace(0.0, 1.0, x.shape[-2])[:, None],
+        lambda x: (x * 255).round(),
         Preprocess(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2), channels="BGR"),
     ],
 )
@@ -250,9 +260,44 @@ def test_preprocessing_pixel_by_pixel(function) -> None:
         read(tiny(), 32, function)
 
 
-def test_a_preprocess_that_depends_on_the_batch() -> None:
-    with pytest.warns(BatchWarning, match="depends on the other images"):
-        assert read(tiny(), 32, lambda x: x / x.max()).one_at_a_time
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + 0.1 * torch.randn_like(x),
+        lambda x: x * torch.empty(3, 1, 1).uniform_(0.9, 1.1),
+        lambda x: x + 0.1 * random.random(),
+        lambda x: F.dropout(x, 0.2),
+    ],
+)
+def test_preprocessing_that_draws_random_numbers(function) -> None:
+    with pytest.warns(PreprocessWarning, match="draws random numbers") as found:
+        network = read(tiny(), 32, function)
+    assert len(found) == 1
+    assert "mixes" not in str(found[0].message)
+    image = torch.rand(2, 3, 32, 32)
+    assert torch.equal(network.preprocess(image), network.preprocess(image))
+    assert torch.equal(network.preprocess(image)[1:], network.preprocess(image[1:]))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x / x.max(),
+        lambda x: (x - x.mean((0, 2, 3), keepdim=True)) / x.std((0, 2, 3), keepdim=True),
+        lambda x: F.batch_norm(x, None, None, training=True),
+        lambda x: x.squeeze(0)[None] * 2.0 - 1.0,
+    ],
+)
+def test_a_preprocess_that_depends_on_the_batch(function) -> None:
+    with pytest.warns(PreprocessWarning, match="in a batch than of the image alone") as found:
+        network = read(tiny(), 32, function)
+    assert len(found) == 1
+    images = torch.rand(3, 3, 32, 32) * torch.tensor([0.2, 0.6, 1.0])[:, None, None, None]
+    assert torch.allclose(network.preprocess(images)[:1], function(images[:1]))
+    # what the sentence advises
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PeekWarning)
+        read(tiny(), 32, lambda x: x / x.amax((1, 2, 3), keepdim=True))
 
 
 # -- when it is made

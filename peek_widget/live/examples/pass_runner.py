@@ -136,7 +136,7 @@ class PassRunner:
     Args:
         dataset: images as `peek_widget.top_crops` takes them, or evidence already gathered: an `Evidence`, a
             `LayerEvidence`, or the name of a file of it.
-        labels: a label for each image; see `peek_widget.top_crops`.
+        labels, value_range: see `peek_widget.top_crops`.
         network: returns the network as it is now read.
         drawing: returns whether the main run draws; the pass then takes a small share of the time.
         k: number of examples that are kept for each unit.
@@ -145,6 +145,10 @@ class PassRunner:
     Attributes:
         layers: passes by layer.
         enabled: whether passes may run; the Stop button of the page turns this off.
+        problem: why the dataset can't be opened, as a sentence; "" where it can.
+
+    Raises:
+        PeekError: if ``value_range`` is not possible.
     """
 
     def __init__(
@@ -152,6 +156,7 @@ class PassRunner:
         dataset: Any,
         labels: Any,
         *,
+        value_range: tuple[float, float] | None = None,
         network: Callable[[], Network],
         drawing: Callable[[], bool],
         k: int,
@@ -159,12 +164,14 @@ class PassRunner:
     ) -> None:
         self._dataset, self._labels = dataset, labels
         self._network, self._drawing = network, drawing
+        self._loader = LoaderOptions(batch_size=BATCH, workers=1, value_range=value_range)
         self._k, self._clock = k, clock
         self._source: Source | None = None
         self._opened = False
         self._began = clock()
         self.layers: dict[str, LayerPass] = {}
         self.enabled: bool = True
+        self.problem: str = ""
 
     def open(self) -> None:
         """Find out, once, what the dataset is; a folder of a million files takes its time.
@@ -175,6 +182,13 @@ class PassRunner:
         if self._opened:
             return
         self._opened = True
+        try:
+            self._open()
+        except Exception as error:
+            self.problem = _explain(error)
+            raise
+
+    def _open(self) -> None:
         dataset = self._dataset
         if isinstance(dataset, str | Path) and Path(dataset).expanduser().is_file():
             dataset = load_evidence(Path(dataset).expanduser())
@@ -257,7 +271,7 @@ class PassRunner:
             layer,
             source,
             self._k,
-            loader=LoaderOptions(batch_size=BATCH, workers=1),
+            loader=self._loader,
             threads=1,
             yield_to=self._drawing,
             duty=DUTY_CYCLE,

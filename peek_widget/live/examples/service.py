@@ -64,7 +64,7 @@ class ExampleService(Service[_Requests]):
     Args:
         dataset: images as `peek_widget.top_crops` takes them; or evidence already gathered (an `Evidence`, a
             `LayerEvidence`, or the name of a file of it), which is shown at once.
-        labels: a label for each image; see `peek_widget.top_crops`.
+        labels, value_range: see `peek_widget.top_crops`.
         front_end: publishes the traits `evidence_status` and `gauge` and sends messages to the page, both from this
             thread.
         network: returns the explorer's network as it is now read; called in this thread.
@@ -79,6 +79,7 @@ class ExampleService(Service[_Requests]):
         dataset: Any,
         labels: Any,
         *,
+        value_range: tuple[float, float] | None = None,
         front_end: FrontEnd,
         network: Callable[[], Network],
         watched: Callable[[], bool],
@@ -89,7 +90,9 @@ class ExampleService(Service[_Requests]):
         super().__init__("peek_widget.examples", _Requests, clock=clock)
         self._front_end, self._watched, self._drawing, self._k = front_end, watched, drawing, k
         self._replica = Replica(network)
-        self._passes = PassRunner(dataset, labels, network=network, drawing=drawing, k=k, clock=clock)
+        self._passes = PassRunner(
+            dataset, labels, value_range=value_range, network=network, drawing=drawing, k=k, clock=clock
+        )
         self._feed = CropFeed(front_end, k, clock)
         self._gauge = GaugeMonitor(self._replica)
         self._focus = FocusMonitor(self._replica, drawing, clock)
@@ -209,6 +212,8 @@ class ExampleService(Service[_Requests]):
         self._publish()
 
     def _take(self, requests: _Requests) -> None:
+        if requests != _Requests(look=requests.look):
+            self._problem = self._passes.problem  # that of an earlier request is over
         if requests.resend:
             self._feed.forget_page()
             self._published = None

@@ -90,15 +90,22 @@ def map_box(crop: Crop) -> list[float]:
 
 
 def start_picture(crop: Crop, channels: int) -> Any:
-    """Return the receptive field of a crop as a picture to start from: an image, or a tensor `[C, H, W]` in [0, 1].
+    """Return a crop as a picture to start from: an image, or a tensor `[C, H, W]` in [0, 1].
+
+    It is the focus where the receptive field is wide and the focus is known, which is what the page shows; else the
+    receptive field.
 
     Args:
         crop: an example.
         channels: number of channels of the network's input.
     """
+    field = crop.known_focus if crop.wide else None
     if channels in (1, 3):
-        return crop.image.convert("L" if channels == 1 else "RGB")
-    left, top, right, bottom = (round(edge) for edge in crop.input_box)
+        box = None if field is None else crop.focus_of(field)
+        part = crop.image if box is None else crop.whole().crop(box)
+        return part.convert("L" if channels == 1 else "RGB")
+    edges = crop.input_box if field is None or field.box is None else field.box
+    left, top, right, bottom = (round(edge) for edge in edges)
     return crop.input()[:, top : max(bottom, top + 1), left : max(right, left + 1)].clamp(0.0, 1.0)
 
 
