@@ -1,6 +1,6 @@
 """Compatibility with the architectures of torchvision, timm, Hugging Face transformers and segmentation_models_pytorch.
 
-    python benchmarks/compat.py [--libraries torchvision timm] [--only torchvision/resnet18] [--out compat.jsonl] [--table]
+    python benchmarks/compat.py [--libraries timm] [--only torchvision/resnet18] [--out compat.jsonl] [--table]
 
 Weights are random, because the question is whether an architecture can be read and drawn, not what its units look for.
 Each is examined in a process of its own with at most 16 GB: its layers are read and all run in one forward pass; two

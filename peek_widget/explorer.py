@@ -83,8 +83,8 @@ class UnitExplorer(anywidget.AnyWidget):
             `peek_widget.top_crops` takes it; or evidence already gathered (what `top_crops` returned, or a file of it).
         class_names: names of the output's units, for the class list; left out, `model.class_names`.
         labels: a label for each image of `dataset`, as `top_crops` takes them; left out, the dataset's own.
-        value_range: numbers that are black and white in images of more than 8 bits, as `top_crops` takes them: `(0, 4095)`
-            or `(-1, 1)`; left out, it is found from the images and said.
+        value_range: numbers that are black and white in images of more than 8 bits, as `top_crops` takes them:
+            `(0, 4095)` or `(-1, 1)`; left out, it is found from the images and said.
         recipe: the name of a preset or a `Recipe`.
         recipes: names of the presets that can be chosen, the first being the default; left out, all.
         seed: seed of the random numbers, 0 to 2**53 - 1 (the front end counts in doubles).
@@ -353,8 +353,9 @@ class UnitExplorer(anywidget.AnyWidget):
         layer does not.
 
         Args:
-            picture: a `Crop` (its focus where its receptive field is wide and the focus is known), a PIL image, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1], cropped to its
-                middle square. None: the recipe's own start again.
+            picture: a `Crop` (its focus, where its receptive field is wide and the focus is known), a PIL image, an
+                array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1], cropped to its middle square. None: the recipe's
+                own start again.
 
         Raises:
             PeekError: if it is no image. A recipe that can't begin from a picture (`maco`) says so in `status`.
@@ -493,8 +494,8 @@ class UnitExplorer(anywidget.AnyWidget):
     def code(self) -> str:
         """Return a line of Python that makes this explorer again: `UnitExplorer(model, layer="layer3", unit=7)`.
 
-        It needs `UnitExplorer` and `Recipe` from peek_widget. What was given as an object is a variable with the name of
-        its argument there: `model`, `dataset`, `labels`, `class_names`, `preprocess`, `objective`.
+        It needs `UnitExplorer` and `Recipe` from peek_widget. What was given as an object is a variable there, with the
+        name of its argument: `model`, `dataset`, `labels`, `class_names`, `preprocess`, `objective`.
         """
         given = {
             name: value
@@ -593,7 +594,7 @@ class UnitExplorer(anywidget.AnyWidget):
             raise PeekError("There is no step to look at yet: the run has not made its first one.")
         if int(step) > steps[-1]:
             raise PeekError(
-                f"The run has made {steps[-1]} steps, and step {int(step)} was asked for: give one up to {steps[-1]}, or "
+                f"The run has made {steps[-1]} steps, and step {int(step)} was asked for: give one up to that, or "
                 "let it go on with play()."
             )
         return int(step)

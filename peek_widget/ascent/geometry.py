@@ -216,8 +216,9 @@ class Geometry:
             if not network.runs_at(name, network.input_size):
                 raise ModelError(f"{what[:1].upper()}{what[1:]} can't be computed. {cause}")
             raise SizeError(
-                f"For a picture of {self.sides[-1]} px the network would get {view.side} px, from which {what} can't be "
-                f"computed. {cause} It was read with images of {network.input_size} px: give size={network.input_size}."
+                f"For a picture of {self.sides[-1]} px the network would get {view.side} px, from which {what} can't "
+                f"be computed. {cause} It was read with images of {network.input_size} px: give "
+                f"size={network.input_size}."
             )
         return view
 

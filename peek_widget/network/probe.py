@@ -268,8 +268,8 @@ _MIXED = (
 )
 _NOISY = (
     "preprocessing draws random numbers, the same ones each time",
-    "preprocess= draws random numbers (it adds noise, say). Here it draws the same ones each time, from a seeded random "
-    "state of its own, so that pictures and activations can be repeated; they are those of one draw. Give the "
+    "preprocess= draws random numbers (it adds noise, say). Here it draws the same ones each time, from a seeded "
+    "random state of its own, so that pictures and activations can be repeated; they are those of one draw. Give the "
     "preprocessing of evaluation, without them.",
 )
 _TOGETHER = (

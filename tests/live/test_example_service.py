@@ -609,7 +609,8 @@ def test_an_impossible_range_of_values_is_refused():
 
 
 def test_a_run_starts_from_the_focus_where_the_receptive_field_is_wide(images):
-    evidence = top_crops(tiny(), "", images, k=1, progress=False)
+    model = tiny()
+    evidence = top_crops(model, "", images, k=1, progress=False)
     crop = evidence[3].top[0]
     assert crop.wide
     assert start_picture(crop, 3).size == crop.image.size  # it is not known yet

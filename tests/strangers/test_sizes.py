@@ -94,35 +94,34 @@ def test_a_crop_of_one_is_what_the_network_sees() -> None:
     crop = top_crops(model, "up", [colors(0, 70), colors(1, 90)], k=1, input_size=64, progress=False)[2].top[0]
     found = []
     handle = model.up.register_forward_hook(lambda _m, _i, output: found.append(output))
-    image = read(model, 64).preprocess(crop.input()[None].requires_grad_())
-    model(image)
+    with torch.no_grad():
+        model(read(model, 64).preprocess(crop.input()[None]))
     handle.remove()
     row, column = crop.position
     assert float(found[0][0, 2, row, column]) == pytest.approx(crop.activation, abs=1e-5)
 
 
-class Moody(nn.Module):
-    """Its forward raises once a switch of it is set."""
+TABLES = {"colors": 1.0}
+
+
+class Dependent(nn.Module):
+    """Its forward looks something up outside of it, which may be gone."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3)
-        self.missing = ""
 
     def forward(self, x):
-        if self.missing:
-            raise KeyError(self.missing)
-        return self.conv(x)
+        return self.conv(x * TABLES["colors"])
 
 
 @pytest.mark.parametrize("objective", [Neuron("conv", 1), Channel("conv", 1), Logit(1)])
-def test_a_forward_that_raises_is_not_a_matter_of_size(objective) -> None:
-    model = Moody()
-    network = read(model, 32)
-    model.missing = "the table of colors"
-    with pytest.raises(ModelError, match=r"can't be computed\..*raised KeyError.*the table of colors"):
+def test_a_forward_that_raises_is_not_a_matter_of_size(objective, monkeypatch) -> None:
+    network = read(Dependent(), 32)
+    monkeypatch.delitem(TABLES, "colors")
+    with pytest.raises(ModelError, match=r"can't be computed\..*raised KeyError.*'colors'"):
         render(network, objective, brief("peek"), size=48)
-    model.missing = ""
+    monkeypatch.undo()
     assert render(network, objective, brief("peek"), size=48).images.shape[-1] == 48
 
 
