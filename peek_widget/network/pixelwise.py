@@ -57,8 +57,8 @@ def check_pixelwise(function: Callable[[Tensor], Tensor], channels: int, size: i
         raise ModelError(
             f"preprocess {found.moves}. Here it has to go pixel by pixel, or it would not be known which part of a "
             "photograph a unit sees: images are resized, and their centers cut out, when they are loaded. Give what "
-            "only changes pixels (a normalization), with Preprocess(..., resize=256) for how images are resized; or torchvision's "
-            "own steps (Compose([Resize(256), CenterCrop(224), ToTensor(), Normalize(mean, std)]), "
+            "only changes pixels (a normalization), with Preprocess(..., resize=256) for how images are resized; or "
+            "torchvision's own steps (Compose([Resize(256), CenterCrop(224), ToTensor(), Normalize(mean, std)]), "
             "weights.transforms()), which are recognized."
         )
     return found
