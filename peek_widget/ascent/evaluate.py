@@ -166,9 +166,12 @@ class Evaluator:
         return Evaluation(leaf.detach(), leaf.grad, activations, tuple(terms), windows)
 
     def _log_probability(self, member: int, outputs: Mapping[str, Tensor], n_views: int, index: int) -> Tensor | float:
-        """Return the recipe's share of the log-probability of one picture's class, mean over its views; else 0."""
+        """Return the recipe's share of the log-probability of one picture's class, mean over its views; else 0.
+
+        It is 0 where classes have a sigmoid each: a dog need not be less of an animal.
+        """
         weight = self._recipe.log_probability
-        if weight == 0.0:
+        if weight == 0.0 or not self._network.layers[-1].exclusive:
             return 0.0
         own = slice(index * n_views, (index + 1) * n_views)
         found = self._bound[member].log_probability({name: values[own] for name, values in outputs.items()})

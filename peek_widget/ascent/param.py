@@ -112,6 +112,22 @@ class Fourier(Image):
         image.initial_energies = image._bands().energies(image._spectrum())
         return image
 
+    def raise_contrast(self, share: float) -> None:
+        """Scale up the spectra of pictures whose bands together have less than ``share`` of photographs' energy.
+
+        Given pictures are left as they are: they may be meant to be pale.
+        """
+        if self.initial_energies is None:
+            with torch.no_grad():
+                self.parameter.mul_(self._raise(self._spectrum(), share)[..., None])
+
+    def _raise(self, spectrum: Tensor, share: float) -> Tensor:
+        """Return the factor for each spectrum by which it has the share of photographs' energy, ``[N, 1, 1, 1]``."""
+        bands = self._bands()
+        found = bands.energies(spectrum)[..., :-1].sum(dim=(1, 2))
+        factor = (share * bands.natural[..., :-1].sum() / found.clamp(min=1e-12)).clamp(min=1.0).sqrt()
+        return factor.view(-1, 1, 1, 1)
+
     def cap_contrast(self, times: float) -> None:
         """Scale down the bands of frequencies that have more than ``times`` the energy of photographs.
 
@@ -138,9 +154,7 @@ class Fourier(Image):
         """
         with torch.no_grad():
             bands, spectrum = self._bands(), self._spectrum()
-            found = bands.energies(spectrum)[..., :-1].sum(dim=(1, 2))
-            factor = (share * bands.natural[..., :-1].sum() / found.clamp(min=1e-12)).clamp(min=1.0).sqrt()
-            spectrum = spectrum * factor.view(-1, 1, 1, 1)
+            spectrum = spectrum * self._raise(spectrum, share)
             spectrum = spectrum * bands.gain(spectrum, times * bands.natural)
             return self._shown(torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho"))
 

@@ -188,6 +188,10 @@ class Recipe:
     """Largest energy that each band of frequencies may have after a step, in multiples of the mean of photographs (see
     :mod:`~peek_widget.ascent.contrast`); 0 for no limit (Fourier only)."""
 
+    contrast_floor: Schedule = 0.0
+    """Smallest energy that all bands of frequencies together have after a step, as a share of the mean of photographs;
+    0 for no limit (Fourier only)."""
+
     total_variation: Schedule = 0.0
     """Weight of the total variation penalty, in units of the root mean square of the objective's gradient."""
 

@@ -62,8 +62,8 @@ COMBINATIONS = (
 USES = (
     Use(("bilateral", "clip_norm_percentile", "clip_contribution_percentile"), lambda r: r.param == "pixels",
          "{name} changes single pixels: it needs param='pixels', and not {recipe.param!r}."),
-    Use(("contrast_cap",), lambda r: r.param == "fourier",
-         "contrast_cap limits bands of a spectrum: it needs param='fourier', and not {recipe.param!r}."),
+    Use(("contrast_cap", "contrast_floor"), lambda r: r.param == "fourier",
+         "{name} limits bands of a spectrum: it needs param='fourier', and not {recipe.param!r}."),
     Use(("decay",), lambda r: r.param != "maco",
          "param='maco' has a fixed contrast, so nothing can decay: give decay=0."),
     Use(("rotation", "flip"), lambda r: r.sampling != "window",

@@ -90,6 +90,14 @@ class Layer:
         """Whether the feature map has more than one position."""
         return self.size != (1, 1)
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether at most one of the units is meant to be on, as far as the forward tells: no sigmoid on each by itself.
+
+        Several labels may also be trained on plain scores, which nobody can tell from the model.
+        """
+        return all("softmax" in name for name in self.squashed)
+
 
 @dataclass(frozen=True)
 class _Output:

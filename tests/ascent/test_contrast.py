@@ -1,4 +1,4 @@
-"""The cap on the contrast of bands of frequencies, and the views of a recipe that has one."""
+"""The cap and the floor of the contrast of bands of frequencies, and the views of a recipe that has them."""
 
 from __future__ import annotations
 
@@ -84,6 +84,46 @@ def test_the_cap_can_be_overridden_during_a_run() -> None:
     assert contrast[1] < 0.5 * contrast[0]
     with pytest.raises(RecipeError, match="contrast_cap limits bands of a spectrum"):
         Recipe(param="pixels", contrast_cap=1.0)
+
+
+@pytest.mark.parametrize(("side", "channels"), [(16, 1), (33, 3), (96, 3)])
+def test_a_raised_picture_has_the_share_of_photographs_energy_and_its_own_proportions(side: int, channels: int) -> None:
+    spectrum = torch.fft.rfft2(0.003 * noise(2, channels, side, side), norm="ortho")
+    image, bands = Fourier(torch.view_as_real(spectrum), side, 1.2), Bands(side, channels, CPU)
+    logits = [decorrelated_logits(image.render().detach(), 1e-6)]
+    image.raise_contrast(0.05)  # so that no pixel comes near black or white
+    logits.append(decorrelated_logits(image.render().detach(), 1e-6))
+    energies = [bands.energies(torch.fft.rfft2(each, norm="ortho"))[..., :-1].sum(dim=(1, 2)) for each in logits]
+    asked = 0.05 * float(bands.natural[..., :-1].sum())
+    assert bool((energies[0] < 0.1 * asked).all())
+    assert energies[1].tolist() == pytest.approx([asked, asked], rel=0.02)
+    factor = (energies[1] / energies[0]).sqrt().view(-1, 1, 1, 1)
+    assert torch.allclose(logits[1], factor * logits[0], atol=1e-2)
+
+
+def test_a_picture_above_the_floor_keeps_every_bit() -> None:
+    image = Fourier(30.0 * noise(1, 3, 32, 17, 2), 32, 1.2)
+    before = image.parameter.detach().clone()
+    image.raise_contrast(0.5)
+    assert torch.equal(image.parameter, before)
+
+
+def test_a_given_picture_may_be_pale() -> None:
+    given = 0.5 + 0.02 * noise(3, 32, 32).clamp(-1.0, 1.0)
+    ascent = Ascent(read(tiny(), 32), Logit(0), PEEK.replace(steps=4, step_size=0.001), size=32, start=given)
+    assert float((ascent.run(progress=False).images[0] - given).abs().mean()) < 0.01
+
+
+def test_the_floor_is_reached_in_a_run_whose_gradient_is_small() -> None:
+    recipe = PEEK.replace(steps=12, step_size=0.001, total_variation=0.0, contrast_floor=(0.0, 0.6))
+    free = recipe.replace(contrast_floor=0.0)
+    contrast = [
+        float(Ascent(read(tiny(), 32), Channel("forms", 1), each, size=32).run(progress=False).images.std())
+        for each in (recipe, free)
+    ]
+    assert contrast[0] > 0.1 > 5.0 * contrast[1]
+    with pytest.raises(RecipeError, match="contrast_floor limits bands of a spectrum"):
+        Recipe(param="pixels", contrast_floor=0.5)
 
 
 def test_a_network_of_one_size_gets_fewer_views() -> None:

@@ -72,6 +72,17 @@ def test_what_is_no_class_alone_has_no_log_probability(network: Network, one: Ob
     assert torch.equal(with_it, without)
 
 
+@pytest.mark.parametrize(("last", "exclusive"), [(nn.Softmax(1), True), (nn.LogSoftmax(1), True), (nn.Sigmoid(), False)], ids=repr)
+def test_the_log_probability_is_climbed_where_classes_exclude_each_other(last: nn.Module, exclusive: bool) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
+    network = read(model, input_size=16)
+    assert network.layers[-1].exclusive is exclusive
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with_it, _ = gradient_of(network, Logit(1), picture, log_probability=2.5)
+    without, _ = gradient_of(network, Logit(1), picture)
+    assert torch.equal(with_it, without) is not exclusive
+
+
 def test_a_class_that_is_a_map_has_no_log_probability() -> None:
     assert Logit(1).log_probability({"": torch.zeros(2, 3, 4, 4)}) is None
 

@@ -244,7 +244,7 @@ BOUNDS = {
 
 def _param_of(name: str) -> str:
     """Return a parametrization in which the number has an effect."""
-    return "fourier" if name == "contrast_cap" else "pixels"
+    return "fourier" if name.startswith("contrast_") else "pixels"
 
 
 @pytest.mark.parametrize("name", BOUNDS)
