@@ -79,7 +79,7 @@ NUMBERS: Mapping[str, Knob] = {
              "Smooths areas after every step and keeps their edges."),
         Knob("contrast_cap", "contrast cap", 0.0, 10.0, "linear", "of the energy in photographs",
              "Limits the contrast of every band of frequencies; without it large forms become black and white."),
-        Knob("contrast_floor", "contrast floor", 0.0, 1.0, "linear", "of the energy in photographs",
+        Knob("contrast_floor", "contrast floor", 0.0, 1.0, "linear", "of the contrast of photographs",
              "Raises the contrast of a pale picture after every step, all frequencies by one factor."),
         Knob("l1", "L1", 0.0, 1.0, "linear", "",
              "Shrinks every pixel toward mid-gray by the same amount."),

@@ -113,13 +113,15 @@ class Fourier(Image):
         return image
 
     def raise_contrast(self, share: float) -> None:
-        """Scale up the spectra of pictures whose bands together have less than ``share`` of photographs' energy.
+        """Scale up the spectra of pictures that have less than ``share`` of the contrast of photographs.
+
+        Contrast is the root of the energy of all bands together.
 
         Given pictures are left as they are: they may be meant to be pale.
         """
         if self.initial_energies is None:
             with torch.no_grad():
-                self.parameter.mul_(self._raise(self._spectrum(), share)[..., None])
+                self.parameter.mul_(self._raise(self._spectrum(), share**2)[..., None])
 
     def _raise(self, spectrum: Tensor, share: float) -> Tensor:
         """Return the factor for each spectrum by which it has the share of photographs' energy, ``[N, 1, 1, 1]``."""
