@@ -1,8 +1,9 @@
-"""A cap on the contrast of a picture: the energy of each band of its frequencies, in multiples of photographs'.
+"""The contrast of a picture: the energy of each band of its frequencies, in multiples of photographs'.
 
 An optimizer that may use any contrast drives the lowest frequencies into black and white before it draws anything. MACO
 (Fel et al. 2023) fixes the magnitude of every frequency; here only the energy of each octave or so has an upper limit,
-and within it the optimizer decides where and how much, so that plain areas remain possible.
+and within it the optimizer decides where and how much, so that plain areas remain possible. A unit that asks for little, on the other hand, leaves its picture pale: the whole
+spectrum is then scaled up to a lower limit, which changes no proportion within the picture.
 """
 
 from __future__ import annotations

@@ -151,7 +151,14 @@ def test_the_ends_of_an_interpolation_are_its_two_objectives() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"sampling": "window", "param": "pixels", "rotation": 0.0, "n_views": 1, "contrast_cap": 0.0, "contrast_floor": 0.0},
+        {
+            "sampling": "window",
+            "param": "pixels",
+            "rotation": 0.0,
+            "n_views": 1,
+            "contrast_cap": 0.0,
+            "contrast_floor": 0.0,
+        },
         {"sampling": "normal-crop"},
     ],
 )

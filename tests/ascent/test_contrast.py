@@ -87,7 +87,9 @@ def test_the_cap_can_be_overridden_during_a_run() -> None:
 
 
 @pytest.mark.parametrize(("side", "channels"), [(16, 1), (33, 3), (96, 3)])
-def test_a_raised_picture_has_the_share_of_photographs_contrast_and_its_own_proportions(side: int, channels: int) -> None:
+def test_a_raised_picture_has_the_share_of_photographs_contrast_and_its_own_proportions(
+    side: int, channels: int
+) -> None:
     spectrum = torch.fft.rfft2(0.003 * noise(2, channels, side, side), norm="ortho")
     image, bands = Fourier(torch.view_as_real(spectrum), side, 1.2), Bands(side, channels, CPU)
     logits = [decorrelated_logits(image.render().detach(), 1e-6)]

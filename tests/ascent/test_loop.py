@@ -363,7 +363,14 @@ VIEWS = [
     {"sampling": "crop"},
     {"sampling": "normal-crop", "n_views": 3},
     {"sampling": "whole", "padding": 0.2, "jitter": 0.1},
-    {"sampling": "window", "param": "pixels", "rotation": 0.0, "n_views": 1, "contrast_cap": 0.0, "contrast_floor": 0.0},
+    {
+        "sampling": "window",
+        "param": "pixels",
+        "rotation": 0.0,
+        "n_views": 1,
+        "contrast_cap": 0.0,
+        "contrast_floor": 0.0,
+    },
 ]
 
 

@@ -72,7 +72,9 @@ def test_what_is_no_class_alone_has_no_log_probability(network: Network, one: Ob
     assert torch.equal(with_it, without)
 
 
-@pytest.mark.parametrize(("last", "exclusive"), [(nn.Softmax(1), True), (nn.LogSoftmax(1), True), (nn.Sigmoid(), False)], ids=repr)
+@pytest.mark.parametrize(
+    ("last", "exclusive"), [(nn.Softmax(1), True), (nn.LogSoftmax(1), True), (nn.Sigmoid(), False)], ids=repr
+)
 def test_the_log_probability_is_climbed_where_classes_exclude_each_other(last: nn.Module, exclusive: bool) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
     network = read(model, input_size=16)
