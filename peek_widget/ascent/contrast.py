@@ -2,8 +2,9 @@
 
 An optimizer that may use any contrast drives the lowest frequencies into black and white before it draws anything. MACO
 (Fel et al. 2023) fixes the magnitude of every frequency; here only the energy of each octave or so has an upper limit,
-and within it the optimizer decides where and how much, so that plain areas remain possible. A unit that asks for little, on the other hand, leaves its picture pale: the whole
-spectrum is then scaled up to a lower limit, which changes no proportion within the picture.
+and within it the optimizer decides where and how much, so that plain areas remain possible. A unit that asks for little,
+on the other hand, leaves its picture pale: the whole spectrum is then scaled up to a lower limit, which changes no
+proportion within the picture.
 """
 
 from __future__ import annotations
