@@ -2,9 +2,8 @@
 
 An optimizer that may use any contrast drives the lowest frequencies into black and white before it draws anything. MACO
 (Fel et al. 2023) fixes the magnitude of every frequency; here only the energy of each octave or so has an upper limit,
-and within it the optimizer decides where and how much, so that plain areas remain possible. A unit that asks for little,
-on the other hand, leaves its picture pale: the whole spectrum is then scaled up to a lower limit, which changes no
-proportion within the picture.
+and within it the optimizer decides where and how much, so that plain areas remain possible. A unit that asks for little
+leaves its picture pale instead: the whole spectrum is then scaled up to a lower limit, which changes no proportion.
 """
 
 from __future__ import annotations
@@ -77,6 +76,24 @@ class Bands:
         """
         power = spectrum.real.square() + spectrum.imag.square()
         return torch.cat([power.flatten(2) @ self._counted, power[:, :, :1, 0] / self._side**2], dim=2)
+
+    def lift(self, spectrum: Tensor, share: float) -> Tensor:
+        """Return the factor for each spectrum by which it has at least a share of the contrast of photographs.
+
+        Contrast is the root of the energy of all bands of the luminance (the first of three decorrelated colors; of
+        other numbers of channels, of all): what is colorful, and gray in gray without its color, is pale to the eye.
+
+        Args:
+            spectrum: ``[N, C, S, S // 2 + 1]``.
+            share: from 0 to 1.
+
+        Returns:
+            ``[N, 1, 1, 1]``, at least 1.
+        """
+        channels = slice(1 if spectrum.shape[1] == 3 else None)
+        found = self.energies(spectrum)[:, channels, :-1].sum(dim=(1, 2))
+        asked = share**2 * self.natural[channels, :-1].sum()
+        return (asked / (found + _TINY)).clamp(min=1.0).sqrt().view(-1, 1, 1, 1)
 
     def gain(self, spectrum: Tensor, limits: Tensor) -> Tensor:
         """Return the factor for each coefficient by which no band has more energy than its limit.

@@ -41,10 +41,9 @@ __all__ = ["Ascent"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
-# Of the energy of photographs: what peek's finished pictures of eight units of EfficientNet-Lite0's head had (0.10 to
-# 0.28). After an eighth of the steps it is a quarter of that.
-_PREVIEW_ENERGY = 0.2
-_PREVIEW_CAP = 2.0  # as peek's contrast_cap, for recipes without one
+# As peek has them at its end, for recipes without: the contrast as a share of photographs', the energy of a band.
+_PREVIEW_CONTRAST = 0.5
+_PREVIEW_CAP = 2.0
 
 
 class Ascent(Iterator[Step]):
@@ -244,7 +243,8 @@ class Ascent(Iterator[Step]):
             return self.images
         with full_precision(self.device):
             times = self.recipe.at("contrast_cap", self.index) or _PREVIEW_CAP
-            return self._image.render_raised(_PREVIEW_ENERGY, times).float().cpu()
+            share = self.recipe.at("contrast_floor", self.steps - 1) or _PREVIEW_CONTRAST
+            return self._image.render_raised(share, times).float().cpu()
 
     @property
     def alpha(self) -> Tensor | None:

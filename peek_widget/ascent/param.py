@@ -115,20 +115,11 @@ class Fourier(Image):
     def raise_contrast(self, share: float) -> None:
         """Scale up the spectra of pictures that have less than ``share`` of the contrast of photographs.
 
-        Contrast is the root of the energy of all bands together.
-
         Given pictures are left as they are: they may be meant to be pale.
         """
         if self.initial_energies is None:
             with torch.no_grad():
-                self.parameter.mul_(self._raise(self._spectrum(), share**2)[..., None])
-
-    def _raise(self, spectrum: Tensor, share: float) -> Tensor:
-        """Return the factor for each spectrum by which it has the share of photographs' energy, ``[N, 1, 1, 1]``."""
-        bands = self._bands()
-        found = bands.energies(spectrum)[..., :-1].sum(dim=(1, 2))
-        factor = (share * bands.natural[..., :-1].sum() / found.clamp(min=1e-12)).clamp(min=1.0).sqrt()
-        return factor.view(-1, 1, 1, 1)
+                self.parameter.mul_(self._bands().lift(self._spectrum(), share)[..., None])
 
     def cap_contrast(self, times: float) -> None:
         """Scale down the bands of frequencies that have more than ``times`` the energy of photographs.
@@ -148,7 +139,7 @@ class Fourier(Image):
         """Render the pictures as they will be when they have more contrast, all frequencies raised by one factor.
 
         Args:
-            share: energy of all bands together in a picture with less, as a share of that of photographs.
+            share: contrast that a picture with less gets, as a share of that of photographs.
             times: largest energy of a band then, in multiples of photographs', see :meth:`cap_contrast`.
 
         Returns:
@@ -156,7 +147,7 @@ class Fourier(Image):
         """
         with torch.no_grad():
             bands, spectrum = self._bands(), self._spectrum()
-            spectrum = spectrum * self._raise(spectrum, share)
+            spectrum = spectrum * bands.lift(spectrum, share)
             spectrum = spectrum * bands.gain(spectrum, times * bands.natural)
             return self._shown(torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho"))
 

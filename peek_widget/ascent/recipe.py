@@ -189,8 +189,8 @@ class Recipe:
     :mod:`~peek_widget.ascent.contrast`); 0 for no limit (Fourier only)."""
 
     contrast_floor: Schedule = 0.0
-    """Smallest contrast that a picture has after a step, as a share of that of photographs (the root of the energy of
-    all bands of frequencies, before the sigmoid): a paler one is scaled up; 0 for no limit (Fourier only)."""
+    """Smallest contrast that a picture has after a step, as a share of that of photographs (see
+    :meth:`~peek_widget.ascent.contrast.Bands.lift`): a paler one is scaled up; 0 for no limit (Fourier only)."""
 
     total_variation: Schedule = 0.0
     """Weight of the total variation penalty, in units of the root mean square of the objective's gradient."""

@@ -92,7 +92,7 @@ class Layer:
 
     @property
     def exclusive(self) -> bool:
-        """Whether at most one unit is meant to be on, as far as the forward tells: there is no sigmoid on each by itself.
+        """Whether at most one unit is meant to be on, as far as the forward tells: there is no sigmoid on each of them.
 
         Several labels may also be trained on plain scores, which nobody can tell from the model.
         """
