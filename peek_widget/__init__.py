@@ -70,7 +70,7 @@ from peek_widget.network import Layer, Network, Preprocess, layers, read
 from peek_widget.photo import Firing, Look, Prediction, Predictions, UnitMap, WhatIf, look_at
 
 if TYPE_CHECKING:
-    from peek_widget.circuits import Circuit, circuit
+    from peek_widget.circuits import Circuit, circuit, filters
     from peek_widget.explorer import UnitExplorer
     from peek_widget.game.page import GuessingGame
     from peek_widget.live.comparison_service import LiveComparison
@@ -158,6 +158,7 @@ __all__ = [
     "circuit",
     "compare",
     "contact_sheet",
+    "filters",
     "fingerprint",
     "interpolate",
     "kappa",
@@ -188,7 +189,7 @@ _OF_SHEET = (
 )
 
 
-_OF_CIRCUITS = ("Circuit", "circuit")
+_OF_CIRCUITS = ("Circuit", "circuit", "filters")
 
 
 def __getattr__(name: str) -> Any:

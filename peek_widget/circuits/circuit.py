@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from peek_widget._optional import optional_import
+from peek_widget.circuits.feeding import feeds
+from peek_widget.circuits.kernels import Factors, factorize, signed_image
 from peek_widget.circuits.measure import Inputs, rank_correlation, statistics_of
 from peek_widget.circuits.reads import Read, check_layer, reads_of
 from peek_widget.circuits.shown import Examples, Shown, drawn, examples_of, image_of
-from peek_widget.errors import PeekError
+from peek_widget.errors import LayerError, PeekError, UnitError
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
 
 if TYPE_CHECKING:
@@ -55,6 +58,51 @@ class Circuit:
     shown: Shown = field(repr=False, compare=False)
     remarks: tuple[str, ...] = ()
     kernels: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _network: Any = field(default=None, repr=False, compare=False)
+    _examples: Examples | None = field(default=None, repr=False, compare=False)
+
+    def up(self, count: int = 12) -> pd.DataFrame:
+        """Measure whom this unit feeds: what the next layers and the classes lose when it is held at its median.
+
+        Args:
+            count: number of units of the next layers, and number of classes, that are listed.
+
+        Returns:
+            a DataFrame with the columns ``layer``, ``unit``, ``name`` (of a class, where the model has
+            ``class_names``), ``effect`` (the activation less the one with this unit held, mean over the images shown,
+            where that layer changes most) and ``guess`` (the same to first order); the next layers first.
+
+        Raises:
+            LayerError: if the layer is the model's output, or nothing reads it.
+        """
+        return feeds(self._network, self.layer, self.unit, self.shown, self._examples, count)
+
+    def kernel_image(self, layer: str, unit: int, size: int = 56) -> Image.Image:
+        """Show the weights from a lower unit as a map: red excites, blue inhibits, on one scale for all units.
+
+        Args:
+            layer, unit: the lower unit, as in the table.
+            size: side of the picture in pixels, at least.
+
+        Raises:
+            LayerError, UnitError: if the unit reads no such layer, or that layer has no such unit.
+        """
+        if layer not in self.kernels:
+            raise LayerError(
+                f"The unit does not read {layer!r}, but {', '.join(map(repr, self.kernels)) or 'nothing'}."
+            )
+        kernel = self.kernels[layer]
+        if not 0 <= unit < len(kernel):
+            raise UnitError(f"Layer {layer!r} has {len(kernel)} units, numbered 0 to {len(kernel) - 1}.")
+        scale = max(float(one.abs().max()) for one in self.kernels.values())
+        return signed_image(kernel[unit], scale, size)
+
+    def factors(self, layer: str) -> Factors | None:
+        """Factorize the weights to a lower layer; None where more than three components are needed for 90 % of them.
+
+        See :func:`peek_widget.circuits.kernels.factorize`.
+        """
+        return factorize(self.kernels[layer])
 
     def excites(self, count: int = 8) -> pd.DataFrame:
         """Return the rows of the units that excite it most, by measured effect, strongest first."""
@@ -195,7 +243,8 @@ def one_circuit(
     if not reads:
         value = network.run(shown.inputs, [layer])[layer][:, unit]
         mean = float(value.flatten(1).amax(1).mean() if value.ndim > 1 else value.mean())
-        return Circuit(layer, unit, pandas.DataFrame(columns=columns), mean, math.nan, shown, tuple(said))
+        empty = pandas.DataFrame(columns=columns)
+        return Circuit(layer, unit, empty, mean, math.nan, shown, tuple(said), {}, network, examples)
     statistics = statistics_of(network, reads, examples, shown)
     inputs = Inputs(network, layer, unit, reads, shown, {value: one[0] for value, one in statistics.items()})
     kernels = inputs.kernels()
@@ -221,7 +270,7 @@ def one_circuit(
     said += _remarks(layer, unit, reads, rows, inputs, correlation)
     named = {str(one.layer): kernel.cpu() for one, kernel in zip(reads, kernels, strict=True)}
     mean = float(inputs.activations.mean())
-    return Circuit(layer, unit, table, mean, correlation, shown, tuple(said), named)
+    return Circuit(layer, unit, table, mean, correlation, shown, tuple(said), named, network, examples)
 
 
 def _remarks(

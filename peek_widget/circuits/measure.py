@@ -14,7 +14,7 @@ from peek_widget.circuits.shown import Examples, Shown
 from peek_widget.network import Network
 from peek_widget.network.context import undisturbed
 
-__all__ = ["Inputs", "rank_correlation", "statistics_of", "units_first"]
+__all__ = ["Inputs", "cut", "hold", "rank_correlation", "statistics_of", "units_first"]
 
 _PLACES = 64  # of each image, that a median is taken over
 
@@ -148,7 +148,7 @@ class Inputs:
         for read in self.reads:
             one = units_first(self.network, read, gradients[read.value])[0].float()
             one = one[..., None, None] if one.ndim == 1 else one.flatten(2) if one.ndim > 3 else one
-            found.append(_cut(one if one.ndim == 3 else one[..., None]))
+            found.append(cut(one if one.ndim == 3 else one[..., None]))
         return found
 
     @staticmethod
@@ -224,7 +224,7 @@ def hold(network: Network, read: Read, values: Tensor, unit: int, medians: Tenso
     return held
 
 
-def _cut(kernel: Tensor) -> Tensor:
+def cut(kernel: Tensor) -> Tensor:
     """Return a kernel ``[C, H, W]`` cut to the rows and columns where some unit's is not zero."""
     rows = kernel.ne(0).any(dim=2).any(dim=0).nonzero().flatten()
     columns = kernel.ne(0).any(dim=1).any(dim=0).nonzero().flatten()

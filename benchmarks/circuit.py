@@ -1,0 +1,197 @@
+"""How well contributions foretell measured effects, on real networks; and what they cost.
+
+    python benchmarks/circuit.py [--units 100] [--crops 9] [--networks squeezenet lite0 bundled] [--out circuit.jsonl]
+    python benchmarks/circuit.py --speed
+
+For units by lot (the same ones with the same ``--seed``) the effect of *every* unit of a lower layer is measured by
+holding it at its median, and compared with the contributions, at three distances:
+
+- ``below``: the layer that is read directly;
+- ``further``: through a ReLU and a further convolution, to the layer that the layer below reads;
+- ``blocks``: three blocks down; with one gradient, and with the mean of eight on the way from the medians.
+
+Printed are Spearman's rank correlation over all units of the lower layer (median and lowest), and in how many of the
+units the input with the largest effect is among the three with the largest contribution. Each result is appended to
+``--out`` at once; the same call goes on where it was stopped. ``--speed``: the contributions of one unit on nine
+crops, divided by a forward and backward of the same crops up to the unit's layer, alternating within one run. Real
+networks and images: PEEK_SHARED or ../shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from peek_widget import LayerError, read, zoo
+from peek_widget.circuits.circuit import one_circuit
+from peek_widget.circuits.measure import Inputs, statistics_of
+from peek_widget.circuits.reads import reads_of
+from peek_widget.circuits.shown import Examples, examples_of
+from peek_widget.evidence import top_crops
+from peek_widget.network import Network
+from tests.networks import shared, squeezenet
+
+POINTS = 8
+
+
+def photos() -> list[Path]:
+    return sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))
+
+
+def generated() -> list[Any]:
+    images = zoo.Images(240, size=64, seed=1)
+    return [images[number][0] for number in range(len(images))]
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], list[Any]]]] = {
+    "squeezenet": (squeezenet, photos),
+    "lite0": (zoo.efficientnet_lite0, photos),
+    "bundled": (zoo.bundled, generated),
+}
+
+
+def lower(network: Network, layer: str) -> str | None:
+    """Return the nearest layer that a layer reads; None for the first."""
+    found = [one.layer for one in reads_of(network, layer) if one.layer is not None]
+    return found[-1] if found else None
+
+
+def blocks_down(network: Network, layer: str) -> str | None:
+    """Return the layer three blocks below: three modules of the same container, or of the same kind, earlier."""
+    names = [one.name for one in network.layers if one.primary]
+    block = {name: ".".join(name.split(".")[:2]) for name in names}
+    order = list(dict.fromkeys(block[name] for name in names if name))
+    at = order.index(block[layer]) if layer else len(order)
+    if at < 3:
+        return None
+    return [name for name in names if block[name] == order[at - 3]][-1]
+
+
+def distances(network: Network, layer: str) -> dict[str, str]:
+    """Return the lower layers that a layer is compared with, by distance."""
+    below = lower(network, layer)
+    found = {"below": below, "further": None if below is None else lower(network, below)}
+    found["blocks"] = blocks_down(network, layer)
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def lot(network: Network, count: int, seed: int) -> list[tuple[str, int]]:
+    """Draw units by lot: a layer that has three blocks below it, then a unit of it."""
+    layers = [one for one in network.layers if one.primary and one.name]
+    layers = [one for one in layers if "blocks" in distances(network, one.name)]
+    draws = random.Random(seed)
+    return [(one.name, draws.randrange(one.channels)) for one in (draws.choice(layers) for _ in range(count))]
+
+
+def compare(
+    network: Network, examples: Examples, layer: str, unit: int, below: str, crops: int, points: int
+) -> dict[str, Any] | None:
+    shown = examples.of(network, layer, unit, crops)
+    assert shown is not None
+    try:
+        got = one_circuit(network, layer, unit, examples, shown, [below], None, points)
+    except LayerError:
+        return None  # (a block that is read by no path)
+    table = got.table
+    if len(table) < 4 or not float(table.effect.abs().max()) > 0.0:
+        return None
+    best = int(table.effect.abs().idxmax())
+    first = table.contribution.abs().sort_values(ascending=False).index[:3]
+    return {"correlation": got.correlation, "top3": best in first, "inputs": len(table)}
+
+
+def accuracy(options: argparse.Namespace) -> None:
+    out = Path(options.out)
+    done = [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.is_file() else []
+    known = {tuple(one["key"]) for one in done}
+    for name in options.networks:
+        make, images = NETWORKS[name]
+        network = read(make())
+        units = lot(network, options.units, options.seed)
+        wanted = [unit for unit in units if (name, *unit, options.crops) not in known]
+        if wanted:
+            print(f"{name}: {len(wanted)} of {len(units)} units to measure", flush=True)
+            given = images()
+            names = list(dict.fromkeys(layer for layer, _ in wanted))
+            evidence = top_crops(network, names, given, options.crops, progress=False)
+            examples = examples_of(network, names[0], evidence, options.crops, False)
+            assert examples is not None
+            for layer, unit in wanted:
+                began = time.process_time()
+                row: dict[str, Any] = {"key": [name, layer, unit, options.crops]}
+                for distance, below in distances(network, layer).items():
+                    row[distance] = compare(network, examples, layer, unit, below, options.crops, 1)
+                    if distance == "blocks":
+                        row["averaged"] = compare(network, examples, layer, unit, below, options.crops, POINTS)
+                row["seconds"] = round(time.process_time() - began, 2)
+                with out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                done.append(row)
+        mine = [one for one in done if one["key"][0] == name and one["key"][3] == options.crops]
+        print(f"{name}, {len(mine)} units by lot, {options.crops} crops each")
+        for distance in ("below", "further", "blocks", "averaged"):
+            rows = [one[distance] for one in mine if one.get(distance)]
+            if rows:
+                found = [one["correlation"] for one in rows]
+                hits = sum(one["top3"] for one in rows)
+                print(
+                    f"  {distance:9s} rank correlation {statistics.median(found):.3f} in the median, lowest "
+                    f"{min(found):.3f}; top input among the three first in {hits} of {len(rows)}"
+                )
+
+
+def speed(options: argparse.Namespace) -> None:
+    print("contributions of one unit on nine crops / forward and backward of these crops, median of rounds")
+    for name in options.networks:
+        make, images = NETWORKS[name]
+        network = read(make())
+        middle = [one.name for one in network.layers if one.primary and one.spatial and one.name]
+        for layer in (middle[len(middle) // 2], middle[-1]):
+            evidence = top_crops(network, layer, images()[:32], 9, progress=False)
+            examples = examples_of(network, layer, evidence, 9, False)
+            assert examples is not None
+            shown = examples.of(network, layer, 5, 9)
+            assert shown is not None
+            reads = reads_of(network, layer)
+            medians = {value: one[0] for value, one in statistics_of(network, reads, examples, shown).items()}
+            ratios = []
+            for _ in range(options.rounds):
+                began = time.process_time()
+                given = shown.inputs.clone().requires_grad_()
+                values = network.run(given, [layer])[layer][:, 5]
+                torch.autograd.grad(values.flatten(1).amax(1).sum(), given)
+                between = time.process_time()
+                Inputs(network, layer, 5, reads, shown, medians).contributions()
+                ratios.append((time.process_time() - between) / (between - began))
+            print(f"  {name:10s} {layer:24s} {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--units", type=int, default=100, help="number of units by lot of each network")
+    parser.add_argument("--crops", type=int, default=9)
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--out", default="circuit.jsonl")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--speed", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    (speed if options.speed else accuracy)(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Whom a unit feeds: the units of the next layers and the classes that change when it is held at its median."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor
+
+from peek_widget._optional import optional_import
+from peek_widget.circuits.measure import hold, statistics_of
+from peek_widget.circuits.program import Part, Tape
+from peek_widget.circuits.reads import Read, activation_value, readers_of
+from peek_widget.circuits.shown import Examples, Shown
+from peek_widget.network import OUTPUT, Network
+from peek_widget.network.context import undisturbed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["feeds"]
+
+
+def feeds(
+    network: Network, layer: str, unit: int, shown: Shown, examples: Examples | None, count: int = 12
+) -> pd.DataFrame:
+    """Measure what changes in the layers that read a unit, and in the classes, when it is held at its median.
+
+    The change of a unit of another layer is taken, in each image, at the place of its map where that layer changes
+    most; all that lies between follows.
+
+    Args:
+        network: the model.
+        layer, unit: the unit that is held.
+        shown: the images.
+        examples: what its median is taken over.
+        count: number of units of the next layers, and number of classes, that are listed.
+
+    Returns:
+        a DataFrame with the columns ``layer``, ``unit``, ``name`` (of a class, where the model has ``class_names``),
+        ``effect`` (the activation less the one with the unit held, mean over images) and ``guess`` (the same to first
+        order: by the derivative in the direction of the change; NaN where torch can't compute it); the next layers
+        first, largest effect either way first.
+
+    Raises:
+        LayerError: if the layer is the model's output, or nothing reads it.
+    """
+    pandas = optional_import("pandas")
+    found = readers_of(network, layer)
+    values = {value for _, value in found}
+    read = Read(layer, values.pop() if len(values) == 1 else activation_value(network, layer))
+    names = list(dict.fromkeys([name for name, _ in found] + [OUTPUT]))
+    part = Part(network, [read.value], names)
+    medians = statistics_of(network, [read], examples, shown)[read.value][0]
+    alone = network.one_at_a_time
+    effects: list[list[Tensor]] = [[] for _ in names]
+    guesses: list[list[Tensor]] = [[] for _ in names]
+    for piece in shown.inputs.split(1) if alone else (shown.inputs,):
+        tape = part.tape(piece)
+        kept = tape.kept[read.value]
+        held = hold(network, read, kept, unit, medians)
+        with undisturbed(network.model_copy.device), torch.no_grad():
+            changes = [a - b for a, b in zip(tape({}), tape({read.value: held}), strict=True)]
+            slopes = _slopes(tape, read.value, kept, held - kept, changes)
+        for number, (change, slope) in enumerate(zip(changes, slopes, strict=True)):
+            effects[number].append(_where_most(change, change))
+            guesses[number].append(_where_most(slope, change))
+    rows = []
+    for number, name in enumerate(names):
+        effect, guess = torch.cat(effects[number]).mean(0), torch.cat(guesses[number]).mean(0)
+        order = effect.abs().argsort(descending=True, stable=True)[:count].tolist()
+        rows += [
+            (name, one, _class_name(network, name, one), float(effect[one]), float(guess[one]))
+            for one in order
+            if float(effect[one]) != 0.0
+        ]
+    upper = sorted((row for row in rows if row[0] != OUTPUT), key=lambda row: -abs(row[3]))[:count]
+    classes = [row for row in rows if row[0] == OUTPUT]
+    return pandas.DataFrame([*upper, *classes], columns=["layer", "unit", "name", "effect", "guess"])
+
+
+def _slopes(tape: Tape, value: int, kept: Tensor, step: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Compute the first-order change of each layer, taken away: the derivative in the direction of -step."""
+    try:
+        with forward_ad.dual_level():
+            out = tape({value: forward_ad.make_dual(kept, -step)})
+            parts = [forward_ad.unpack_dual(one).tangent for one in out]
+            return [torch.zeros_like(a) if one is None else one.clone() for one, a in zip(parts, like, strict=True)]
+    except (NotImplementedError, RuntimeError):  # (a function without a derivative in forward mode)
+        return [torch.full_like(one, math.nan) for one in like]
+
+
+def _where_most(values: Tensor, change: Tensor) -> Tensor:
+    """Return ``values [N, C, ...]`` at the place where all units together change most, ``[N, C]``."""
+    if values.ndim == 2:
+        return values
+    flat, moved = values.flatten(2), change.flatten(2)
+    place = moved.abs().sum(1).argmax(1)
+    return flat.gather(2, place[:, None, None].expand(-1, flat.shape[1], 1))[:, :, 0]
+
+
+def _class_name(network: Network, layer: str, unit: int) -> str:
+    names = getattr(network.model_copy.original, "class_names", None)
+    known = layer == OUTPUT and isinstance(names, (list, tuple)) and unit < len(names)
+    return str(names[unit]) if known and names is not None else ""
