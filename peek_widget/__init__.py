@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from peek_widget._version import __version__
 from peek_widget.ascent import (
+    Accentuate,
     Ascent,
     Channel,
     Direction,
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Accentuate",
     "Agreement",
     "Ascent",
     "AscentError",

@@ -1,5 +1,6 @@
 """Gradient ascent on images: pure torch, no notebook needed."""
 
+from peek_widget.ascent.accentuate import Accentuate
 from peek_widget.ascent.animation import save_animation
 from peek_widget.ascent.arguments import AscentOptions
 from peek_widget.ascent.direction import Direction
@@ -20,6 +21,7 @@ from peek_widget.ascent.style import Style
 __all__ = [
     "KNOBS",
     "NUMBERS",
+    "Accentuate",
     "Ascent",
     "AscentOptions",
     "Channel",

@@ -11,6 +11,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Literal, SupportsIndex, Unpack
 
 import torch
@@ -18,6 +19,7 @@ from torch import Generator, Tensor, nn
 
 from peek_widget._progress import progress_bar
 from peek_widget._threads import computing_on, thread_count
+from peek_widget.ascent.accentuate import Accentuate, fingerprint_of_photo
 from peek_widget.ascent.arguments import AscentOptions, Objectives, as_objectives, as_seeds, with_options
 from peek_widget.ascent.evaluate import Evaluator
 from peek_widget.ascent.geometry import Geometry
@@ -82,14 +84,14 @@ class Ascent(Iterator[Step]):
         thread_count(self._threads)  # refuses what is no number of threads
         given = (options["input_size"], options["preprocess"], options["device"])
         self.network: Network = model if isinstance(model, Network) else read(model, *given)
-        self.recipe: Recipe = as_recipe(recipe)
+        self.objectives: tuple[Objective, ...] = as_objectives(self.network, objective)
+        self.recipe: Recipe = as_recipe(self.objectives[0].default_recipe if recipe is None else recipe)
         self._spectrum = options["spectrum"]
         if self._spectrum is not None and self.recipe.param != "maco":
             raise RecipeError(
                 f"spectrum= is for param='maco', and this recipe has param={self.recipe.param!r}: leave it "
                 "out, or take the recipe 'maco-2023'."
             )
-        self.objectives: tuple[Objective, ...] = as_objectives(self.network, objective)
         self.seeds: tuple[int, ...] = as_seeds(options["seed"], len(self.objectives))
         self.preprocess: Preprocess = self.network.preprocess
         self.device: torch.device = self.network.model_copy.device
@@ -100,20 +102,43 @@ class Ascent(Iterator[Step]):
         self._geometry = Geometry(self.network, self.recipe, self._asked_size)
         self.size: int = self._geometry.sides[0]
         self._kind = check_precision(options["precision"], self.device)
-        self._evaluator = Evaluator(self.network, self.objectives, self.recipe, self._geometry, self._kind)
+        given = None if options["start"] is None else self._given(options["start"])
+        self._starts = self._take_starts(given)
+        self._evaluator = self._make_evaluator()
         self._generators = [Generator().manual_seed(seed) for seed in self.seeds]
         with undisturbed(self.device):
-            self._image = self._begin(options["start"])
+            self._image = self._begin(given)
             self._updater = Updater(self.recipe, self._image, self.preprocess)
         self._record = Record()
         self._rendered: Tensor | None = None  # the pictures after the last step, with their graph
 
-    def _begin(self, start: Picture | None) -> Image:
+    def _given(self, start: Picture) -> Tensor:
+        return given_pictures(start, self.recipe, self.network.channels, self.size, len(self.objectives))
+
+    def _take_starts(self, pictures: Tensor | None) -> Tensor | None:
+        """Return the given pictures where an objective is about them, and note in these which they are."""
+        if not any(one.needs_start for one in self.objectives):
+            return None
+        if pictures is None:
+            raise PeekError(
+                f"{self.objectives[0].describe()}: there is no photo to begin from. Give it as start=, e.g. "
+                "render(model, Accentuate(...), start=photo)."
+            )
+        self.objectives = tuple(
+            replace(one, photo=fingerprint_of_photo(picture)) if isinstance(one, Accentuate) else one
+            for one, picture in zip(self.objectives, pictures, strict=True)
+        )
+        return pictures
+
+    def _make_evaluator(self) -> Evaluator:
+        arguments = (self.network, self.objectives, self.recipe, self._geometry, self._kind, self._starts)
+        return Evaluator(*arguments)
+
+    def _begin(self, pictures: Tensor | None) -> Image:
         frequencies = self._evaluator.highest_frequencies()
-        if start is None:
+        if pictures is None:
             args = (self.network, self.size, self._generators, frequencies, self._spectrum)
             return initial_image(self.recipe, *args)
-        pictures = given_pictures(start, self.recipe, self.network.channels, self.size, len(self.objectives))
         return from_pictures(pictures.to(self.device), self.recipe, frequencies)
 
     # One step
@@ -330,7 +355,8 @@ class Ascent(Iterator[Step]):
         # Shallow copies leave the old objects unchanged if this fails, since only their tensors are replaced.
         self._image, self._record = copy.copy(self._image), copy.copy(self._record)
         self._geometry = Geometry(self.network, new, self._asked_size)
-        self._evaluator = Evaluator(self.network, objectives, new, self._geometry, self._kind)
+        self._starts = self._take_starts(self._starts)
+        self._evaluator = self._make_evaluator()
         side = self._geometry.sides[new.octave(min(self.index, new.steps - 1))[0]]
         if new.param == "maco" and side != self.size:
             raise RecipeError(
@@ -353,6 +379,8 @@ class Ascent(Iterator[Step]):
     def state(self) -> State:
         """Return everything but the model that :meth:`resume` needs to continue from here."""
         tensors = tensors_of(self._image, self._updater, self._record, self._generators, self._spectrum)
+        if self._starts is not None:
+            tensors["start"] = self._starts.clone()
         return State(
             self.objectives,
             self.recipe,
@@ -411,6 +439,7 @@ class Ascent(Iterator[Step]):
             input_size=input_size,
             precision=precision,
             spectrum=spectrum,
+            start=state.tensors.get("start"),
         )
         ascent._load(state)
         return ascent

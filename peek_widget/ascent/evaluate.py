@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from peek_widget.ascent import views
+from peek_widget.ascent.accentuate import of_start
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
@@ -73,6 +74,7 @@ class Evaluator:
         recipe: tells how views are taken.
         geometry: the sizes of the pictures and of what the network gets.
         kind: type that the network computes in; None for its own.
+        starts: the pictures that the ascent begins from, ``[N, C, S, S]``, where an objective is about them.
 
     Attributes:
         groups: pictures that may go through the network together.
@@ -88,12 +90,17 @@ class Evaluator:
         recipe: Recipe,
         geometry: Geometry,
         kind: torch.dtype | None = None,
+        starts: Tensor | None = None,
     ) -> None:
         for one in objectives:
             one.check(network)
         self._network, self._objectives, self._recipe, self._geometry = network, objectives, recipe, geometry
         self._kind = kind
-        self._bound = [one.bind(network) for one in objectives]
+        self._starts = starts
+        self._bound = [
+            one.bind(network) if starts is None else one.with_start(network, start)
+            for one, start in zip(objectives, [None] * len(objectives) if starts is None else starts, strict=True)
+        ]
         self._device = network.model_copy.device
         members: dict[tuple[ViewGeometry, tuple[str, ...]], list[int]] = {}
         for number, objective in enumerate(objectives):
@@ -142,9 +149,9 @@ class Evaluator:
             batches = [(m,) for m in group.members] if self._is_per_sample(group, step) else [group.members]
             for members in batches:
                 chosen = leaf if len(members) == count else leaf[list(members)]
-                shown = self._views(
-                    group.view, members, chosen, step, numbers, [generators[m] for m in members], windows
-                )
+                drawn = [generators[m] for m in members]
+                states = [one.get_state() for one in drawn]
+                shown = self._views(group.view, members, chosen, step, numbers, drawn, windows)
                 views_each = len(shown) // len(members)
                 # A random forward is another one in every step and view, and the same again with the same seed.
                 seeds = [
@@ -152,6 +159,12 @@ class Evaluator:
                 ]
                 with self._network.model_copy.computing_in(self._kind):
                     outputs = self._network.run(self._network.preprocess(shown), group.layers, seeds)
+                    if self._starts is not None:
+                        starts = self._starts_like(pictures, members)
+                        for one, state in zip(drawn, states, strict=True):
+                            one.set_state(state)  # the same views once more
+                        shown = self._views(group.view, members, starts, step, numbers, drawn, windows)
+                        outputs = {**outputs, **self._of_starts(shown, group.layers, seeds)}
                 total = leaf.new_zeros(())
                 for index, member in enumerate(members):
                     value, terms[member] = objective_value(self._bound[member], outputs, group.view.count, index)
@@ -164,6 +177,20 @@ class Evaluator:
             raise self._zero_gradient(0)
         self._check(leaf.grad, activations, step)
         return Evaluation(leaf.detach(), leaf.grad, activations, tuple(terms), windows)
+
+    def _starts_like(self, pictures: Tensor, members: Sequence[int]) -> Tensor:
+        """Return the pictures that the ascent began from, for some members, at the size of the present ones."""
+        assert self._starts is not None
+        starts = self._starts[list(members)].to(pictures)
+        if starts.shape[-1] == pictures.shape[-1]:
+            return starts
+        size = pictures.shape[-2:]
+        return F.interpolate(starts, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+    @torch.no_grad()
+    def _of_starts(self, shown: Tensor, layers: Sequence[str], seeds: Sequence[int]) -> dict[str, Tensor]:
+        found = self._network.run(self._network.preprocess(shown), layers, seeds)
+        return {of_start(name): values for name, values in found.items()}
 
     def _log_probability(self, member: int, outputs: Mapping[str, Tensor], n_views: int, index: int) -> Tensor | float:
         """Return the recipe's share of the log-probability of one picture's class, mean over its views; else 0.

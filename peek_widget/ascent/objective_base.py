@@ -6,12 +6,15 @@ import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
+
+if TYPE_CHECKING:
+    from peek_widget.ascent.recipe import Recipe
 
 __all__ = ["LONGEST_DESCRIPTION", "Activations", "Objective", "Sum", "Term", "describe_layer"]
 
@@ -72,6 +75,21 @@ class Objective:
         """Whether a picture's value depends on the other pictures of its batch, see :meth:`in_batch`."""
         return False
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether it is about the picture that an ascent begins from, which then must be given (:meth:`with_start`)."""
+        return False
+
+    @property
+    def default_recipe(self) -> Recipe | None:
+        """The recipe where none is given; None for the package's own default."""
+        return None
+
+    @property
+    def measured(self) -> Objective:
+        """The objective of which a still activation is measured: itself, but for one that only adds a penalty."""
+        return self
+
     def check(self, network: Network) -> None:
         """Raise LayerError or UnitError if the network does not have what the objective reads."""
         for name in self.layers:
@@ -95,6 +113,14 @@ class Objective:
         The returned objective is for that ascent only: it need not be described, compared or bound again.
         """
         return self
+
+    def with_start(self, network: Network, picture: Tensor) -> Objective:
+        """Return the objective bound to a network, and to the picture ``[C, S, S]`` that an ascent begins from.
+
+        Its values are then computed from activations that also hold those of the same views of that picture, under the
+        names that :func:`~peek_widget.ascent.accentuate.of_start` gives.
+        """
+        return self.bind(network)
 
     def __call__(self, activations: Activations) -> Tensor:
         """Return one value for each view of one picture, ``[M]``."""
@@ -199,6 +225,15 @@ class Sum(Objective):
     def depends_on_batch(self) -> bool:
         """Whether the value of any term depends on the batch."""
         return any(o.depends_on_batch for _, o in self.parts)
+
+    @property
+    def needs_start(self) -> bool:
+        """Whether any term is about the picture that an ascent begins from."""
+        return any(o.needs_start for _, o in self.parts)
+
+    def with_start(self, network: Network, picture: Tensor) -> Objective:
+        """Return the sum of the terms bound to a network and to a first picture."""
+        return Sum(tuple((weight, o.with_start(network, picture)) for weight, o in self.parts))
 
     def check(self, network: Network) -> None:
         """Raise LayerError or UnitError if the network does not have what a term reads."""

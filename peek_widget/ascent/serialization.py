@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from peek_widget._schema import Check, number, read_fields, sequence, short, text, whole
+from peek_widget._schema import Check, nullable, number, read_fields, sequence, short, text, whole
+from peek_widget.ascent.accentuate import Accentuate
 from peek_widget.ascent.direction import HIGHEST_POWER, Direction
 from peek_widget.ascent.diversity import Diversity
 from peek_widget.ascent.objective import Channel, Logit, Neuron
@@ -58,8 +59,8 @@ def _objective(described: object, in_sum: bool) -> Objective | None:
     kind = described.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise FileError(f"There is no objective of kind {short(kind)}; possible are {', '.join(_KINDS)}.")
-    if in_sum and kind == "sum":
-        raise FileError("A term of a sum can't be a sum itself; this one has such a term.")
+    if in_sum and kind in ("sum", "accentuate"):
+        raise FileError(f"A term of a sum can't be of kind {kind!r} itself; this one has such a term.")
     fields, make = _KINDS[kind]
     values = read_fields(described, {"kind": text(20), **fields}, f"An objective of kind {kind!r}")
     del values["kind"]
@@ -93,6 +94,10 @@ def _sum(terms: tuple[tuple[float, Objective | None], ...]) -> Objective | None:
     return Sum(known) if len(known) == len(terms) else None
 
 
+def _accentuate(unit: Objective | None, keep: str | None, strength: float, photo: str) -> Objective | None:
+    return None if unit is None else Accentuate(unit, keep, strength, photo)
+
+
 def _custom(words: str) -> None:
     return None
 
@@ -111,6 +116,15 @@ _KINDS: dict[str, tuple[dict[str, Check], Callable[..., Objective | None]]] = {
     ),
     "diversity": ({"layer": _LAYER}, Diversity),
     "sum": ({"terms": sequence(_term, MOST_TERMS, 1)}, _sum),
+    "accentuate": (
+        {
+            "unit": lambda _, one: _objective(one, in_sum=False),
+            "keep": nullable(_LAYER),
+            "strength": number(0.0),
+            "photo": text(16),
+        },
+        _accentuate,
+    ),
     "custom": ({"words": text(LONGEST_DESCRIPTION)}, _custom),
 }
 """For each kind of objective the checks of its fields, and the class or function that they are passed to."""

@@ -204,6 +204,8 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
         shapes["importance"] = (count, state.side, state.side)
     if "best_values" in found or "best_pictures" in found:
         shapes |= {"best_values": (count,), "best_pictures": (count, channels, state.side, state.side)}
+    if "start" in found:
+        shapes["start"] = (count, channels, *found["start"].shape[2:3] * 2)
     if "blurred" in found:
         shapes["blurred"] = ()
     if "initial_energies" in found:

@@ -113,6 +113,8 @@ class StillActivation:
     def __init__(
         self, network: Network, objective: Objective, recipe: Recipe | None = None, size: int | None = None
     ) -> None:
+        if objective.needs_start:  # a photo, changed: it is given to the network as one
+            objective, recipe = objective.measured, None
         objective.check(network)
         self._network, self._objective, self._recipe, self._size = network, objective, recipe, size
         self._weight, self._unit = _single_unit(objective)

@@ -626,7 +626,7 @@ for _ in range(5):
         ({"kind": "sum", "terms": [{"weight": 1}] * (MOST_TERMS + 1)}, "a list of 1 to"),
         ({"kind": "sum", "terms": [{"weight": math.inf, "objective": {"kind": "logit", "unit": 1}}]}, "finite"),
         ({"kind": "sum", "terms": [{"weight": "1", "objective": {"kind": "logit", "unit": 1}}]}, "finite"),
-        (DEEP, "can't be a sum itself"),
+        (DEEP, "can't be of kind .sum. itself"),
     ],
 )
 def test_a_hostile_dict_is_refused_in_a_sentence(hostile: object, words: str) -> None:
