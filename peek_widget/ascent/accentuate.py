@@ -44,8 +44,8 @@ class Accentuate(Objective):
     ``a(v(x)) - strength * s * |h(v(x)) - h(v(x0))| / |h(v(x0))|``, mean over the random views v: x0 is the photo that
     the ascent begins from, a the activation of ``unit``, h those of the layer ``keep`` (Euclidean norms over all
     positions and units), and s the standard deviation of the activations of the unit's layer on the photo, so that
-    ``strength`` means the same on every network. Hamblin et al. 2024, "Feature Accentuation" (arXiv 2402.10039), where the penalty
-    is weighted by a ratio of gradients instead.
+    ``strength`` means the same on every network. Hamblin et al. 2024, "Feature Accentuation" (arXiv 2402.10039), where
+    the penalty is weighted by a ratio of gradients instead.
 
     >>> more = render(model, Accentuate("features.12:33"), start=photo)
     >>> less = render(model, Accentuate(-Channel("features.12", 33)), start=photo)
