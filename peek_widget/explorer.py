@@ -48,6 +48,7 @@ from peek_widget.live.routes import make_router
 from peek_widget.live.static import read_static
 from peek_widget.network import Preprocess
 from peek_widget.network.precision import Precision
+from peek_widget.photo import Look
 from peek_widget.sheet import ContactSheet, Tags
 from peek_widget.traits import (
     CLOSED,
@@ -364,6 +365,22 @@ class UnitExplorer(anywidget.AnyWidget):
         self._sync.start = self._parts.source.start_from(picture)
         self._parts.run.set_target(self._sync.target())
         self.play()
+
+    def look_at_photo(self, image: Any) -> None:
+        """Look at a photo of your own: what the model takes it for, and which units fire on it.
+
+        It is never part of a saved notebook. `photo` has what is seen once it is.
+
+        Args:
+            image: a PIL image, a file's name or its bytes, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1].
+        """
+        self._check_open()
+        self._parts.photo.show(image)
+
+    @property
+    def photo(self) -> Look | None:
+        """What the model sees in the photo: `photo.table`, `photo.map(layer, unit)`; None before, and without one."""
+        return self._parts.photo.look
 
     # -- the picture
 

@@ -125,6 +125,24 @@ export interface CropInfo {
   problem: string;
 }
 
+/** One class: its probability on the photo as it is, and with a part of it changed (None where nothing is). */
+export interface PhotoClass {
+  name: string;
+  before: number;
+  after: number | null;
+}
+
+/** A unit that fires on the photo; the message's buffer of the same number is where: a gray PNG over the photo. */
+export interface PhotoUnit {
+  unit: number;
+  activation: number;
+  percentile: number;
+  words: string;
+  y: number;
+  x: number;
+  map: boolean;
+}
+
 /** One picture of a comparison; the message's buffer of the same number is its JPEG. */
 export interface ComparedPicture {
   caption: string;
@@ -159,6 +177,25 @@ export interface LargeCrop {
   map: readonly number[];
   area: Box;
   problem: string;
+}
+
+/** What the network sees in the photo. */
+export interface PhotoSeen {
+  kind: "photo";
+  n: number;
+  state: "" | "looking" | "done" | "error";
+  problem: string;
+  text: string;
+  width: number;
+  height: number;
+  shown: Box;
+  classes: readonly PhotoClass[];
+  note: string;
+  layer: string;
+  units: readonly PhotoUnit[];
+  place: boolean;
+  changed: boolean;
+  picture: boolean;
 }
 
 /** Progress of the sheet. */
@@ -285,6 +322,7 @@ export const CONTROL_LABELS = {"layer": "Layer", "unit": "Unit", "recipe": "Reci
 export type ToPage =
   | CropSet
   | LargeCrop
+  | PhotoSeen
   | SheetInfo
   | SheetThumbs
   | SheetOrder
@@ -301,6 +339,10 @@ export type ToKernel =
   | { kind: "open_crop"; id: number }
   | { kind: "start_from_crop"; id: number }
   | { kind: "run_pass"; on: boolean }
+  | { kind: "photo"; data: string }
+  | { kind: "photo_edit"; how: "gray" | "grayscale" | "blur" | "shuffle"; whole: boolean; strokes: readonly number[] }
+  | { kind: "photo_place"; y: number; x: number; on: boolean }
+  | { kind: "photo_close" }
   | { kind: "sheet"; on: boolean }
   | { kind: "draw"; on: boolean }
   | { kind: "view"; units: readonly number[] }

@@ -233,6 +233,7 @@ def _recipe() -> Recipe:
         jitter=0.0,
         rotation=0.0,
         total_variation=0.0,
+        contrast_floor=0.0,
         log_probability=0.0,
         step_size=(0.05, 0.02),
     )

@@ -21,6 +21,7 @@ from peek_widget.live.export import Exporter
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.jobs import JobQueue
 from peek_widget.live.model_source import ModelSource
+from peek_widget.live.photo_service import PhotoService
 from peek_widget.live.publisher import Publisher
 from peek_widget.live.run_service import RunService
 from peek_widget.live.sheet_service import SheetKey, SheetService
@@ -58,6 +59,7 @@ class Assembly:
         examples: the dataset examples; None without a dataset.
         tags: the tags.
         sheets: the contact sheet of the layer.
+        photo: a photo of the user's own.
 
     Raises:
         PeekError: one of its kinds, for anything that is not possible. No thread is left then.
@@ -138,11 +140,20 @@ class Assembly:
             precision=source.precision,
         )
         self.tags.stored = self.sheets.save_tags
+        self.photo: PhotoService = PhotoService(
+            self.front_end,
+            source.current,
+            self.examples.layer_evidence if self.examples is not None else lambda _: None,
+            lambda: self.front_end["tags"],
+            self.catalog.class_names,
+            controls.layer,
+            enter,
+        )
 
     @property
-    def services(self) -> list[RunService | ExampleService | SheetService]:
+    def services(self) -> list[RunService | ExampleService | SheetService | PhotoService]:
         """The services that have a thread, in the order in which they are closed."""
-        return [service for service in (self.run, self.examples, self.sheets) if service is not None]
+        return [one for one in (self.run, self.examples, self.sheets, self.photo) if one is not None]
 
     def usual_objective(self, layer: str) -> str:
         """Return the default objective of a layer's units."""

@@ -122,6 +122,7 @@ class ControlSync:
         parts.sheets.show_sheet(parts.sheet_key(now))
         if name == "layer":
             parts.tags.show_layer(now.layer)
+            parts.photo.show_layer(now.layer)
 
     def _follow_layer(self) -> None:
         """Replace what only the last layer had, a unit, an objective, a position, by what the new one has."""

@@ -12,6 +12,7 @@ from peek_widget.live.assembly import Assembly
 from peek_widget.live.comparison_service import ComparisonService
 from peek_widget.live.examples.service import ExampleService
 from peek_widget.live.front_end import FrontEnd
+from peek_widget.live.photo_service import PhotoService
 from peek_widget.live.protocol import LIVE_TRAITS
 from peek_widget.live.router import Router
 from peek_widget.live.run_service import RunService
@@ -25,6 +26,7 @@ __all__ = [
     "route_comparison",
     "route_downloads",
     "route_examples",
+    "route_photo",
     "route_run",
     "route_sheet",
 ]
@@ -72,6 +74,7 @@ def make_router(explorer: Actions, parts: Assembly, begin_comparison: Callable[[
     route_run(router, explorer, parts.run, parts.front_end)
     route_sheet(router, parts.sheets, parts.tags, parts.run)
     route_examples(router, explorer, parts.examples)
+    route_photo(router, parts.photo)
     parts.tags.register(router)
     return router
 
@@ -170,6 +173,16 @@ def route_examples(router: Router, explorer: Actions, examples: ExampleService |
     router.on(protocol.Hello, handler=lambda _: examples.resend())
     for other in (protocol.Visible, protocol.Ping, protocol.Restart, protocol.StepOnce):
         router.on(other, handler=lambda _: examples.wake())
+
+
+def route_photo(router: Router, photo: PhotoService) -> None:
+    """Have messages about a photo of the user's own handled."""
+    router.on(protocol.SetPhoto, handler=photo.show)
+    router.on(protocol.PhotoEdit, handler=photo.edit)
+    router.on(protocol.PhotoPlace, handler=photo.show_place)
+    router.on(protocol.PhotoClose, handler=lambda _: photo.forget())
+    for message in (protocol.Hello, protocol.LoadModule):
+        router.on(message, handler=lambda _: photo.resend())
 
 
 def route_sheet(router: Router, sheets: SheetService, tags: TagService, run: RunService) -> None:

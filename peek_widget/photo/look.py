@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -52,6 +51,7 @@ class Look:
     _reader: PhotoReader = field(repr=False, compare=False)
     _values: Mapping[str, Tensor] = field(repr=False, compare=False)
     _placement: InputPlacement = field(repr=False, compare=False)
+    _unusual: dict[str, Unusual] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def shown(self) -> tuple[float, float, float, float]:
@@ -78,7 +78,7 @@ class Look:
         """
         if layer is not None:
             name = self._name(layer)
-            found = self._unusual[name]
+            found = self._found(name)
             return [self._firing(name, unit, found) for unit in found.order[:k].tolist()]
         every = [one for name in self.layers for one in self.unusual(name, k)]
         return _sorted(every)[:k]
@@ -91,7 +91,7 @@ class Look:
         """
         name = self._name(layer)
         self._reader.network.check_unit(name, unit)
-        return self._firing(name, int(unit), self._unusual[name])
+        return self._firing(name, int(unit), self._found(name))
 
     def at(self, layer: str | nn.Module, y: float, x: float, k: int | None = K) -> list[Firing]:
         """Return the units that fire most unusually at a place of the photo, the most unusual first.
@@ -158,13 +158,13 @@ class Look:
 
     def highest(self, layer: str | nn.Module) -> Tensor:
         """Return the highest activation of each unit of a layer on the photo, ``[units]``, before the ReLU."""
-        return self._unusual[self._name(layer)].activation
+        return self._found(self._name(layer)).activation
 
-    @functools.cached_property
-    def _unusual(self) -> dict[str, Unusual]:
-        return {
-            name: on_photo(values.cpu(), self._reader.layer_evidence(name)) for name, values in self._values.items()
-        }
+    def _found(self, name: str) -> Unusual:
+        """Return how unusual the units of a layer are, computed when it is first asked for."""
+        if name not in self._unusual:
+            self._unusual[name] = on_photo(self._values[name].cpu(), self._reader.layer_evidence(name))
+        return self._unusual[name]
 
     def _name(self, layer: str | nn.Module) -> str:
         name = self._reader.network.layer(layer).name
@@ -294,7 +294,7 @@ class WhatIf:
         """The nine units of each layer whose percentile changed most: before, after, and percentiles of both."""
         rows = []
         for name in self.before.layers:
-            was, now = (look._unusual[name] for look in (self.before, self.after))
+            was, now = (look._found(name) for look in (self.before, self.after))
             change = (now.percentile - was.percentile).abs().nan_to_num(-1.0)
             for unit in change.argsort(descending=True, stable=True)[:K].tolist():
                 one, other = (float(look.activation[unit]) for look in (was, now))

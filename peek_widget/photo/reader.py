@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ class PhotoReader:
     """Looks at photos: what is the same for all of them is found once.
 
     Args:
-        network: the model. It is run in the calling thread; a replica may be run in another.
+        network: the model. One thread at a time runs it; looks of one reader may be used in several.
         layers: names of the layers.
         evidence: what passes over real images have found, by layer; layers may be missing. A photo is prepared as
             their images were.
@@ -62,6 +63,7 @@ class PhotoReader:
         self.network: Network = network
         self.layers: tuple[str, ...] = tuple(layers)
         self._fields: dict[str, FieldMap] = {}
+        self._running = threading.Lock()
         self._evidence = dict(evidence or {})
         self._class_names = class_names_of(network, class_names)
         self._tags: Tagged = tags or {}
@@ -172,10 +174,11 @@ class PhotoReader:
         self, batch: Tensor, pixels: Tensor, picture: Image.Image, size: tuple[int, int], remarks: tuple[str, ...]
     ) -> Look:
         network = self.network
-        values = run_batch(network, batch, dict.fromkeys([*self.layers, OUTPUT]))
         images = batch.to(network.model_copy.device)
         images = images.float().div(255.0) if images.dtype == torch.uint8 else images
-        predictions = predict(network, network.preprocess(images), values[OUTPUT], self._class_names)
+        with self._running:
+            values = run_batch(network, batch, dict.fromkeys([*self.layers, OUTPUT]))
+            predictions = predict(network, network.preprocess(images), values[OUTPUT], self._class_names)
         kept = {name: values[name] for name in self.layers}
         placement = self.preparer.placement(size)
         return Look(picture, size, pixels, predictions, self.layers, remarks, self, kept, placement)

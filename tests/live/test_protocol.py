@@ -33,6 +33,13 @@ ACCEPTED = [
     ({"kind": "view", "units": [9, 0]}, protocol.SheetView((9, 0))),
     ({"kind": "sheetack", "n": 12}, protocol.SheetAck(12)),
     ({"kind": "similarity"}, protocol.SheetSimilarity()),
+    ({"kind": "photo", "data": "AA=="}, protocol.SetPhoto("AA==")),
+    (
+        {"kind": "photo_edit", "how": "blur", "whole": False, "strokes": [0.5, 1, 0]},
+        protocol.PhotoEdit("blur", False, (0.5, 1, 0)),
+    ),
+    ({"kind": "photo_place", "y": 0.25, "x": 1, "on": True}, protocol.PhotoPlace(0.25, 1, True)),
+    ({"kind": "photo_close"}, protocol.PhotoClose()),
     (
         {"kind": "tag", "layer": "a", "units": [1, 2], "words": ["dog"], "on": True},
         protocol.Tag("a", (1, 2), ("dog",), True),
@@ -100,6 +107,10 @@ def test_every_kind_is_covered():
         ({"kind": "save", "what": ["picture"]}, None, "possible are picture"),
         ({"kind": "seek", "step": -1}, None, "whole number"),
         ({"kind": "resume", "step": "1"}, None, "whole number"),
+        ({"kind": "photo", "data": "A" * 700_001}, None, "at most 700000 characters"),
+        ({"kind": "photo_edit", "how": "erase", "whole": True, "strokes": []}, None, "possible are gray"),
+        ({"kind": "photo_edit", "how": "gray", "whole": True, "strokes": [2]}, None, "from 0 to 1"),
+        ({"kind": "photo_place", "y": -0.1, "x": 0, "on": True}, None, "from 0 to 1"),
     ],
 )
 def test_what_is_refused_is_refused_in_a_short_sentence(content, buffers, word):

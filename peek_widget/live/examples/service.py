@@ -143,7 +143,7 @@ class ExampleService(Service[_Requests]):
 
     def crops(self, layer: str, unit: int) -> UnitEvidence | None:
         """Return what has been found for a unit so far; None before its layer's first image."""
-        evidence = self._layer_evidence(layer)
+        evidence = self.layer_evidence(layer)
         return evidence[unit] if evidence is not None and evidence.images else None
 
     def complete_evidence(self, layer: str) -> LayerEvidence | None:
@@ -186,7 +186,7 @@ class ExampleService(Service[_Requests]):
             running
             or self._pass_ran
             or self._passes.yields_to_first_picture(self._gauge.has_picture)
-            or self._gauge.score_due(self._evidence, self._layer_evidence(layer), pass_running=running)
+            or self._gauge.score_due(self._evidence, self.layer_evidence(layer), pass_running=running)
             or (self._seen and self._focus.has_work(self._feed.without_focus))
         )
         return INTERVAL if busy else None
@@ -225,7 +225,8 @@ class ExampleService(Service[_Requests]):
             self._unit = requests.unit
             self._evidence, self._evidence_key, self._feed.opened = None, None, 0
 
-    def _layer_evidence(self, layer: str | None) -> LayerEvidence | None:
+    def layer_evidence(self, layer: str | None) -> LayerEvidence | None:
+        """Return what has been found of a layer so far; None before its pass, or without a layer."""
         found = None if layer is None else self._passes.layers.get(layer)
         return None if found is None else found.evidence
 
@@ -233,7 +234,7 @@ class ExampleService(Service[_Requests]):
         """Read the evidence on the unit again where the pass has gone on."""
         assert self._unit is not None
         layer, unit = self._unit
-        evidence = self._layer_evidence(layer)
+        evidence = self.layer_evidence(layer)
         key = None if evidence is None else (layer, unit, evidence.images)
         if key != self._evidence_key:
             self._evidence_key = key
@@ -252,7 +253,7 @@ class ExampleService(Service[_Requests]):
     def _score(self) -> None:
         assert self._unit is not None
         layer = self._unit[0]
-        evidence, running = self._layer_evidence(layer), self._passes.running(layer)
+        evidence, running = self.layer_evidence(layer), self._passes.running(layer)
         if evidence is not None and self._gauge.score_due(self._evidence, evidence, pass_running=running):
             # the gauge first: scoring takes as long as some thirty forwards
             self._publish()

@@ -10,6 +10,7 @@ from peek_widget.live.controls import KNOB_NAMES
 
 from ._message import TO_KERNEL, TO_PAGE, ProtocolError, ToKernel, ToPage, parse
 from .examples import CropInfo, CropSet, LargeCrop, OpenCrop, RunPass, SetCropView, StartFromCrop
+from .photo import PHOTO_EDITS, PhotoClass, PhotoClose, PhotoEdit, PhotoPlace, PhotoSeen, PhotoUnit, SetPhoto
 from .sheet import (
     SHEET_STATES,
     SheetAck,
@@ -69,6 +70,7 @@ __all__ = [
     "KNOB_NAMES",
     "LIVE_TRAITS",
     "OUTBOUND_KINDS",
+    "PHOTO_EDITS",
     "SAVED",
     "SHEET_STATES",
     "STATES",
@@ -94,6 +96,12 @@ __all__ = [
     "Message",
     "Module",
     "OpenCrop",
+    "PhotoClass",
+    "PhotoClose",
+    "PhotoEdit",
+    "PhotoPlace",
+    "PhotoSeen",
+    "PhotoUnit",
     "Ping",
     "Play",
     "Pong",
@@ -106,6 +114,7 @@ __all__ = [
     "SavedFile",
     "Seek",
     "SetCropView",
+    "SetPhoto",
     "SheetAck",
     "SheetDraw",
     "SheetInfo",

@@ -1,0 +1,126 @@
+"""Messages about a photo of the user's own: the page sends it, and what is to be changed in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from peek_widget._schema import choice, number, sequence, text
+
+from ._message import Switch, Text, ToKernel, ToPage
+
+__all__ = [
+    "PHOTO_EDITS",
+    "PhotoClass",
+    "PhotoClose",
+    "PhotoEdit",
+    "PhotoPlace",
+    "PhotoSeen",
+    "PhotoUnit",
+    "SetPhoto",
+]
+
+LONGEST_PHOTO = 700_000
+"""Characters of a photo in base64: half a megabyte of JPEG, a bit more than the page's 300 kB."""
+
+PHOTO_EDITS = ("gray", "grayscale", "blur", "shuffle")
+EditName = Literal["gray", "grayscale", "blur", "shuffle"]
+assert get_args(EditName) == PHOTO_EDITS
+
+_MOST_NUMBERS = 3 * 2000
+_share = number(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class SetPhoto(ToKernel, kind="photo"):
+    """Look at a photo: `data` is the image file in base64; of several, the newest is looked at."""
+
+    data: Annotated[str, text(LONGEST_PHOTO)]
+
+
+@dataclass(frozen=True)
+class PhotoEdit(ToKernel, kind="photo_edit"):
+    """Look at the photo with a part of it changed.
+
+    `strokes` are the brush's circles, one after the other y, x and radius, as shares of the photo's height, width and
+    longer side; without any, nothing is changed, unless `whole` says that all of it is.
+    """
+
+    how: Annotated[EditName, choice(PHOTO_EDITS)]
+    whole: Switch
+    strokes: Annotated[tuple[float, ...], sequence(_share, _MOST_NUMBERS)]
+
+
+@dataclass(frozen=True)
+class PhotoPlace(ToKernel, kind="photo_place"):
+    """List the units that fire at a place, in shares of the photo (`on`), or those of the whole photo again."""
+
+    y: Annotated[float, _share]
+    x: Annotated[float, _share]
+    on: Switch
+
+
+@dataclass(frozen=True)
+class PhotoClose(ToKernel, kind="photo_close"):
+    """Forget the photo."""
+
+
+@dataclass(frozen=True)
+class PhotoClass:
+    """One class: its probability on the photo as it is, and with a part of it changed (None where nothing is)."""
+
+    name: str
+    before: float
+    after: float | None
+
+
+@dataclass(frozen=True)
+class PhotoUnit:
+    """A unit that fires on the photo; the message's buffer of the same number is where: a gray PNG over the photo."""
+
+    unit: int
+    activation: float
+    percentile: float
+    words: str
+    y: float
+    x: float
+    map: bool
+
+
+@dataclass(frozen=True)
+class PhotoSeen(ToPage, kind="photo"):
+    """What the network sees in the photo.
+
+    The first buffer is the photo as a JPEG where `picture` says so; then one for each unit with a `map`.
+
+    Attributes:
+        n: number of the photo, which counts from 1; 0 where there is none.
+        state: state of the work.
+        problem: why the photo can't be looked at, or "".
+        text: what the percentiles are of, in a sentence.
+        width: width of the photo in pixels.
+        height: height of the photo in pixels.
+        shown: part of the photo that the network sees: left, top, right, bottom, as shares of it.
+        classes: the five classes with the highest scores.
+        note: what the model says in place of classes, or on their scores; or "".
+        layer: the layer of the units.
+        units: the most unusual units of the layer.
+        place: whether they are those of a place.
+        changed: whether a part of the photo is changed.
+        picture: whether the picture comes along.
+    """
+
+    n: int
+    state: Literal["", "looking", "done", "error"]
+    problem: str
+    text: str
+    width: int
+    height: int
+    shown: Annotated[list[float], "Box"]
+    classes: list[PhotoClass]
+    note: str
+    layer: Text
+    units: list[PhotoUnit]
+    place: bool
+    changed: bool
+    picture: bool
