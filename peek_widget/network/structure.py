@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import types
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -20,7 +21,37 @@ from peek_widget.network.wrappers import inside, unwrapped
 
 __all__ = ["NO_WEIGHTS", "copy_structure", "refuse"]
 
-NO_WEIGHTS: str = "With {what} there are no weights to look into: give a model with its weights on the CPU or a GPU."
+NO_WEIGHTS: str = (
+    "With {what} there are no weights to look into: give a model with its weights on the CPU or a GPU "
+    "(model.to_empty(device='cpu'), then model.load_state_dict(...))."
+)
+
+
+# Where people's checkpoints have the weights, or the model.
+_CHECKPOINT_KEYS = ("model", "net", "state_dict", "model_state_dict", "model_ema")
+
+
+def _no_module(model: Any) -> str:
+    """Say what was given in place of a module, and how to come by one."""
+    kind = type(model).__name__
+    if isinstance(model, Mapping):
+        key = next((key for key in _CHECKPOINT_KEYS if isinstance(model.get(key), (nn.Module, Mapping))), None)
+        if isinstance(model.get(key), nn.Module):
+            return f"A {kind} was given that holds a model: give the model itself, checkpoint[{key!r}]."
+        weights = "weights" if key is None else f"checkpoint[{key!r}]"
+        return (
+            f"A {kind} was given, which holds weights and not the network that they belong to: make the network, load "
+            f"them with model.load_state_dict({weights}), and give the model."
+        )
+    if isinstance(model, (str, os.PathLike)):
+        return (
+            f"The name {os.fspath(model)!r} was given where a PyTorch model (torch.nn.Module) is needed: make the model "
+            "and load its weights, or take one of torchvision's with peek_widget.zoo.by_name('resnet18')."
+        )
+    return (
+        f"A {kind} was given where a PyTorch model (torch.nn.Module) is needed, e.g. "
+        "torchvision.models.squeezenet1_0()."
+    )
 
 
 def refuse(model: Any) -> None:
@@ -28,10 +59,7 @@ def refuse(model: Any) -> None:
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise ModelError(f"{model.__name__} is a class, not a model: make one first, {model.__name__}(...).")
     if not isinstance(model, nn.Module):
-        raise ModelError(
-            f"A {type(model).__name__} was given where a PyTorch model (torch.nn.Module) is needed, e.g. "
-            "torchvision.models.squeezenet1_0()."
-        )
+        raise ModelError(_no_module(model))
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError(
             "The model is a TorchScript module, which can't be copied and hooked: give the Python module "

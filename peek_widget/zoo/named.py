@@ -16,6 +16,10 @@ __all__ = ["by_name"]
 _OURS: dict[str, Callable[[], nn.Module]] = {"efficientnet_lite0": efficientnet_lite0}
 
 
+# How files of weights end.
+_WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tar", ".pkl")
+
+
 def by_name(name: str) -> nn.Module:
     """Load a network with its weights, in eval mode: ``"efficientnet_lite0"``, or any of torchvision's classifiers.
 
@@ -36,6 +40,10 @@ def by_name(name: str) -> nn.Module:
         like = str(name).lower().replace("-", "_")
         near = difflib.get_close_matches(like, [*_OURS, *known], n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+        if "/" in str(name) or str(name).endswith(_WEIGHT_FILES):
+            hint = (
+                "A file holds weights: make the model, load them with model.load_state_dict(...), and give the model. "
+            )
         raise ModelError(
             f"There is no network named {name!r}. {hint}Possible are {', '.join(map(repr, _OURS))} and torchvision's "
             "classification models (torchvision.models.list_models() lists their names); without any name the bundled "
