@@ -40,7 +40,8 @@ def layer_names(network: Network, layers: str | nn.Module | Iterable[str | nn.Mo
         LayerError: if there is no such layer.
         PeekError: if there is none at all.
     """
-    given = [layers] if isinstance(layers, (str, nn.Module)) else list(layers)
+    # what is no name at all is refused by the network
+    given = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, (str, nn.Module)) else [layers]
     if not given:
         raise PeekError("layers is empty: name at least one that layers(model) lists.")
     found = [(one, network.layer(one).name) for one in given]
@@ -75,6 +76,7 @@ def activations(
     device: str | torch.device | None = None,
     batch_size: int = 32,
     value_range: tuple[float, float] | None = None,
+    prepared: bool = False,
     progress: bool | None = None,
 ) -> dict[str, Tensor]:
     """Compute the activations of layers on images, before each layer's last ReLU.
@@ -98,7 +100,8 @@ def activations(
             model's output.
         preprocess, input_size, device: see :func:`~peek_widget.network.read`.
         batch_size: number of images in a forward.
-        value_range: the numbers that are black and white, see :class:`~peek_widget.evidence.loading.LoaderOptions`.
+        value_range, prepared: the numbers that are black and white, and whether the images already are what the network
+            takes; see :class:`~peek_widget.evidence.loading.LoaderOptions`.
         progress: None shows a progress bar for what takes more than two seconds, True at once, False never.
 
     Returns:
@@ -123,6 +126,7 @@ def activations(
         network.channels,
         network.input_size,
         resize_of(network),
+        prepared,
         preprocess=network.preprocess,
         ranges=ranges,
         interpolation=network.preprocess.interpolation,
@@ -139,7 +143,7 @@ def activations(
                 raise DatasetError(f"The image {item.name!r} can't be read: {item.reason}.")
             if batch.images is None:
                 break
-            for name, values in run_batch(network, batch.images, names).items():
+            for name, values in run_batch(network, batch.images, names, prepared=prepared).items():
                 if total is None:
                     parts[name].append(values.cpu())
                     continue

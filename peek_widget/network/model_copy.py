@@ -89,8 +89,9 @@ class ModelCopy:
                 for module in (self.module, *hidden):
                     module.to(self.device)
         except (RuntimeError, AssertionError) as error:
+            raised = str(error).rstrip(".")
             raise ModelError(
-                f"The model can't be moved to device {str(device)!r}: {error} Leave device out to use {own}."
+                f"The model can't be moved to device {str(device)!r}: {raised}. Leave device out to use {own}."
             ) from error
         self.dtype: torch.dtype = _dtype(self.module)
         # Convolutions on a CPU are a third faster in this format; a forward that takes views of its maps may fail.

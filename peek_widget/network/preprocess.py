@@ -82,6 +82,16 @@ class Preprocess:
         object.__setattr__(self, "show", _shown(self.show, self.count))
         if any(not s > 0 for s in self.std) or not (isinstance(self.scale, numbers.Real) and self.scale > 0):
             raise ModelError(f"preprocess std={self.std}, scale={self.scale}: each must be above 0.")
+        if max(self.mean, default=0.0) > self.scale:
+            raise ModelError(
+                f"preprocess mean={self.mean} is above scale={self.scale:g}, the largest value of the network's input: "
+                "give scale=255 where mean and std are those of gray levels from 0 to 255."
+            )
+        if self.scale >= 100.0 and self.mean and self.std and max(*self.mean, *self.std) < 1.0:
+            raise ModelError(
+                f"preprocess mean={self.mean}, std={self.std} are those of values from 0 to 1, and with scale="
+                f"{self.scale:g} the network's input goes to {self.scale:g}: leave scale out, or give them for it."
+            )
         self._check_sizes()
 
     def _check_sizes(self) -> None:

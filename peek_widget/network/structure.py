@@ -40,13 +40,13 @@ def _no_module(model: Any) -> str:
             return f"A {kind} was given that holds a model: give the model itself, checkpoint[{key!r}]."
         weights = "weights" if key is None else f"checkpoint[{key!r}]"
         return (
-            f"A {kind} was given, which holds weights and not the network that they belong to: make the network, load "
-            f"them with model.load_state_dict({weights}), and give the model."
+            f"A {kind} was given, which holds weights and not the network that they belong to: make the network, "
+            f"load them with model.load_state_dict({weights}), and give the model."
         )
     if isinstance(model, (str, os.PathLike)):
         return (
-            f"The name {os.fspath(model)!r} was given where a PyTorch model (torch.nn.Module) is needed: make the model "
-            "and load its weights, or take one of torchvision's with peek_widget.zoo.by_name('resnet18')."
+            f"The name {os.fspath(model)!r} was given where a PyTorch model (torch.nn.Module) is needed: make the "
+            "model and load its weights, or take one of torchvision's with peek_widget.zoo.by_name('resnet18')."
         )
     return (
         f"A {kind} was given where a PyTorch model (torch.nn.Module) is needed, e.g. "

@@ -43,6 +43,7 @@ from tests.strangers.images import colors
 MODEL = tiny()
 IMAGES = [colors(seed, 32) for seed in range(4)]
 SHORT = Recipe.preset("peek").replace(steps=len(Recipe.preset("peek").octaves))
+NORMALIZED = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
@@ -88,6 +89,29 @@ class Lazy(nn.Module):
 
     def forward(self, x):
         return self.conv(x)
+
+
+class Patches(nn.Module):
+    """The beginning of a vision transformer, by a Linear or by a convolution."""
+
+    def __init__(self, embed: nn.Module) -> None:
+        super().__init__()
+        self.embed, self.head = embed, nn.Linear(16, 5)
+
+    def forward(self, x):
+        if isinstance(self.embed, nn.Conv2d):
+            tokens = self.embed(x).flatten(2).transpose(1, 2)
+        else:
+            tokens = self.embed(nn.functional.unfold(x, 4, stride=4).transpose(1, 2))
+        return self.head(tokens.mean(1))
+
+
+def same_patches(linear: nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    conv, image = nn.Conv2d(3, 16, 4, stride=4), torch.rand(1, 3, 32, 32)
+    conv.weight.data, conv.bias.data = linear.weight.data.view(16, 3, 4, 4), linear.bias.data
+    before, after = Patches(linear), Patches(conv)
+    after.head = before.head
+    return read(after, 32, "none").run(image, [""])[""], before(image)
 
 
 def run_once(model: nn.Module) -> nn.Module:
@@ -197,6 +221,12 @@ REFUSALS: dict[str, Refusal] = {
         r"first convolution takes 3 and was given 1: give Preprocess\(.*channels=3\)",
         lambda _: layers(MODEL, 32, Preprocess(mean=MEAN, std=STD, channels=3)),
     ),
+    "patches through a Linear": Refusal(
+        lambda _: layers(Patches(nn.Linear(48, 16)), 32),
+        r"no convolution.*conv\.weight = linear\.weight\.view",
+        lambda _: same_patches(nn.Linear(48, 16)),
+        lambda found: torch.allclose(*found, atol=1e-5),
+    ),
     "no fingerprint": Refusal(lambda _: fingerprint(3), "give a PyTorch model", lambda _: fingerprint(MODEL)),
     # layers and units
     "no such layer": Refusal(
@@ -216,6 +246,9 @@ REFUSALS: dict[str, Refusal] = {
         lambda _: crops(layer=[3]),
         "named by a string.*int was given",
         lambda _: crops(layer=[layers(MODEL, 32)[1].name]),
+    ),
+    "one layer by number": Refusal(
+        lambda _: crops(layer=1), "named by a string.*int was given", lambda _: crops(layer=layers(MODEL, 32)[1].name)
     ),
     "no layer at all": Refusal(
         lambda _: crops(layer=[]), r"layers is empty.*layers\(model\)", lambda _: crops(layer=["forms"])
@@ -252,6 +285,17 @@ REFUSALS: dict[str, Refusal] = {
         lambda _: layers(MODEL, None, v2.Compose([v2.CenterCrop(32), v2.Normalize(MEAN, STD)])),
         "put a Resize before it",
         lambda _: layers(MODEL, None, v2.Compose([v2.Resize(40), v2.CenterCrop(32), v2.Normalize(MEAN, STD)])),
+    ),
+    "gray levels without their scale": Refusal(
+        lambda _: Preprocess(mean=[124, 116, 104], std=[58, 57, 57]),
+        "mean.*is above scale=1.*give scale=255",
+        lambda _: Preprocess(mean=[124, 116, 104], std=[58, 57, 57], scale=255),
+        lambda found: abs(float(found(torch.full((1, 3, 2, 2), 124 / 255))[0, 0, 0, 0])) < 1e-4,
+    ),
+    "a scale without its gray levels": Refusal(
+        lambda _: Preprocess(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225], scale=255),
+        "are those of values from 0 to 1.*leave scale out",
+        lambda _: Preprocess(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
     ),
     # recipes, sizes and results
     "no such recipe": Refusal(lambda _: drawn(recipe="peak"), "peek", lambda _: Recipe.preset("peek")),
@@ -327,6 +371,18 @@ REFUSALS: dict[str, Refusal] = {
         lambda _: activations(MODEL, torch.rand(3, 32, 32), "forms"),
         r"image\[None\]",
         lambda _: activations(MODEL, torch.rand(3, 32, 32)[None], "forms"),
+    ),
+    "normalized images": Refusal(
+        lambda _: activations(MODEL, NORMALIZED, "forms", input_size=32),
+        "say prepared=True",
+        lambda _: (
+            activations(MODEL, NORMALIZED, "forms", input_size=32, prepared=True)["forms"],
+            read(MODEL, 32).run(NORMALIZED, ["forms"])["forms"],
+        ),
+        lambda found: torch.allclose(*found, atol=1e-5),
+    ),
+    "normalized images of a pass": Refusal(
+        lambda _: crops(NORMALIZED), "say prepared=True", lambda _: crops(NORMALIZED, prepared=True)
     ),
     # evidence
     "a unit past the last": Refusal(lambda _: crops()[8], "numbered 0 to 7", lambda _: crops()[7]),
