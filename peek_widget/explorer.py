@@ -103,6 +103,8 @@ class UnitExplorer(anywidget.AnyWidget):
         device: where to compute, `"cpu"`, `"cuda"` or `"mps"`; left out, where the model is.
         threads: number of CPU threads of the worker; left out, `PEEK_THREADS`, or one less than there are cores.
         playing: whether to begin at once.
+        redraw: whether a finished picture is drawn again by itself when the model's weights have changed: to watch a
+            training. Without it `status` says that they have.
         precision: what the network computes in while it draws: `"float32"`, or `"bf16"` where the CPU or GPU has units
             for it; see `peek_widget.ascent.AscentOptions`. A comparison is drawn in float32.
         blur, jitter, decay, total_variation, step_size: knobs that override the recipe's values; ranges and units are
@@ -112,6 +114,7 @@ class UnitExplorer(anywidget.AnyWidget):
         sheet_store: where contact sheets and tags are saved and found again: a folder (each sheet has its own in it),
             or any fsspec address; left out, they are in memory and gone with the explorer.
         state: all controls at once, as the `state` of another explorer, in place of the single ones.
+        layout: an ipywidgets `Layout`, or a dict of its values, as for every widget: `{"width": "900px"}`.
 
     Every control is a trait: `explorer.unit = 12` moves the slider and begins to draw unit 12. `frame` (JPEG or PNG
     bytes), `activation`, `step` and `status` can be read, observed and linked; they are written by the worker, and
@@ -169,6 +172,7 @@ class UnitExplorer(anywidget.AnyWidget):
     negative: SwitchTrait = SwitchTrait("negative")
     device: TextTrait = TextTrait("device")
     playing: SwitchTrait = SwitchTrait("playing")
+    redraw: SwitchTrait = SwitchTrait("redraw")
 
     # descriptions: written by the explorer
     class_names: ListTrait[str] = ListTrait(traitlets.Unicode()).tag(sync=True)
@@ -208,6 +212,7 @@ class UnitExplorer(anywidget.AnyWidget):
         device: str | torch.device | None = None,
         threads: int | None = None,
         playing: bool = True,
+        redraw: bool = False,
         probe: bool = True,
         precision: Precision = "float32",
         blur: float | None = None,
@@ -220,6 +225,7 @@ class UnitExplorer(anywidget.AnyWidget):
         tag_keys: Mapping[str, str] | None = None,
         sheet_store: str | Path | None = None,
         recipes: Iterable[str] | None = None,
+        layout: object = None,
         value_range: tuple[float, float] | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _DEFAULTS and name != "self"}
@@ -255,6 +261,7 @@ class UnitExplorer(anywidget.AnyWidget):
             _knobs=parts.catalog.knobs(),
             class_names=parts.catalog.class_names,
             _about=parts.catalog.about(),
+            **({} if layout is None else {"layout": layout}),
         )
         parts.front_end.attach(self)
         self._router = make_router(self, parts, self._begin_comparison)
@@ -285,6 +292,7 @@ class UnitExplorer(anywidget.AnyWidget):
         """Begin again with the same unit and seed."""
         self._check_open()
         self._parts.run.restart()
+        self._sync.stop_looking_back()
 
     def step_once(self) -> None:
         """Make one step while paused; while an earlier step is viewed, show the next checkpoint."""
@@ -332,7 +340,7 @@ class UnitExplorer(anywidget.AnyWidget):
         """
         step = self._checked_step(step)
         self._parts.run.seek(step)
-        self._sync.follow(playing=False)
+        self._sync.look_back()
 
     def resume_from(self, step: int) -> None:
         """Go on drawing from the checkpoint nearest to a step; `status` says which that is.

@@ -14,6 +14,7 @@ export function readStatus(raw: Partial<Status> | null | undefined): Status {
     step: 0,
     total: 0,
     viewing: false,
+    weights_changed: false,
     unit: 0,
     layer: "",
     size: 0,

@@ -8,7 +8,7 @@ export type Box = readonly [number, number, number, number];
 export const LARGEST_SEED = 9007199254740991;
 export const [SMALLEST_SIZE, LARGEST_SIZE] = [8, 2048] as const;
 
-export const TRAIT_NAMES = ["layer", "unit", "recipe", "blur", "jitter", "decay", "total_variation", "step_size", "seed", "size", "objective", "at", "negative", "device", "playing", "_layer_list", "_recipe_list", "_knobs", "class_names", "_about", "frame", "activation", "step", "_history", "status", "evidence_status", "gauge", "tags", "tag_keys"] as const;
+export const TRAIT_NAMES = ["layer", "unit", "recipe", "blur", "jitter", "decay", "total_variation", "step_size", "seed", "size", "objective", "at", "negative", "device", "playing", "redraw", "_layer_list", "_recipe_list", "_knobs", "class_names", "_about", "frame", "activation", "step", "_history", "status", "evidence_status", "gauge", "tags", "tag_keys"] as const;
 export const LIVE_TRAITS = ["frame", "activation", "step", "_history", "status"] as const;
 export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
 export type ObjectiveKind = "neuron" | "channel" | "class" | "custom";
@@ -66,6 +66,7 @@ export interface Status {
   total: number;
   checkpoints: readonly number[];
   viewing: boolean;
+  weights_changed: boolean;
   unit: number;
   layer: string;
   size: number;
@@ -296,6 +297,7 @@ export interface Traits {
   negative: boolean;
   device: string;
   playing: boolean;
+  redraw: boolean;
   _layer_list: readonly LayerInfo[];
   _recipe_list: readonly RecipeInfo[];
   _knobs: readonly KnobInfo[];
@@ -313,10 +315,10 @@ export interface Traits {
 }
 
 export type TraitName = keyof Traits;
-export type ControlValues = Partial<Pick<Traits, "layer" | "unit" | "recipe" | "blur" | "jitter" | "decay" | "total_variation" | "step_size" | "seed" | "size" | "objective" | "at" | "negative" | "device" | "playing">>;
-export const CONTROL_DEFAULTS: Required<ControlValues> = {"layer": "", "unit": 0, "recipe": "peek", "blur": null, "jitter": null, "decay": null, "total_variation": null, "step_size": null, "seed": 0, "size": null, "objective": "neuron", "at": null, "negative": false, "device": "cpu", "playing": true};
+export type ControlValues = Partial<Pick<Traits, "layer" | "unit" | "recipe" | "blur" | "jitter" | "decay" | "total_variation" | "step_size" | "seed" | "size" | "objective" | "at" | "negative" | "device" | "playing" | "redraw">>;
+export const CONTROL_DEFAULTS: Required<ControlValues> = {"layer": "", "unit": 0, "recipe": "peek", "blur": null, "jitter": null, "decay": null, "total_variation": null, "step_size": null, "seed": 0, "size": null, "objective": "neuron", "at": null, "negative": false, "device": "cpu", "playing": true, "redraw": false};
 
-export const CONTROL_LABELS = {"layer": "Layer", "unit": "Unit", "recipe": "Recipe", "seed": "Seed", "size": "Size", "objective": "Objective", "negative": "minimize"} as const;
+export const CONTROL_LABELS = {"layer": "Layer", "unit": "Unit", "recipe": "Recipe", "seed": "Seed", "size": "Size", "objective": "Objective", "negative": "minimize", "redraw": "Redraw while it trains"} as const;
 
 /** What the kernel sends. */
 export type ToPage =

@@ -42,6 +42,7 @@ class ControlSync:
         self.describing: bool = True
         self.start: Start | None = None
         self._following = False
+        self._looking_back = False
 
     def observe(self) -> None:
         """Begin to observe the controls, and apply the first values of those that a service takes at once."""
@@ -70,6 +71,18 @@ class ControlSync:
                     setattr(self._explorer, name, value)
             finally:
                 self._following = False
+
+    def look_back(self) -> None:
+        """Pause to view an earlier step."""
+        self._looking_back |= self.controls().playing
+        self.follow(playing=False)
+
+    def stop_looking_back(self) -> None:
+        """Go on with a run that was only paused to view an earlier step."""
+        if self._looking_back:
+            self._looking_back = False
+            self.follow(playing=True)
+            self._parts.run.set_playing(True)
 
     def accept(self, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return what the page may set, of what it asks for.
@@ -119,6 +132,7 @@ class ControlSync:
         if name in ("layer", "unit") and parts.examples is not None:
             parts.examples.show_unit(now.layer, now.unit)
         parts.run.set_target(self.target())
+        self.stop_looking_back()
         parts.sheets.show_sheet(parts.sheet_key(now))
         if name == "layer":
             parts.tags.show_layer(now.layer)
@@ -150,6 +164,8 @@ class ControlSync:
         getattr(self._parts.run, CONTROLS[change.name].apply)(change.new)
 
     def _play_or_pause(self, change: Bunch) -> None:
+        if change.new:
+            self._looking_back = False
         if not self._following:
             self._parts.run.set_playing(change.new)
 

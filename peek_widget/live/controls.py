@@ -167,6 +167,7 @@ class Controls:
         negative: whether to minimize the objective.
         device: where to compute.
         playing: whether the run goes on.
+        redraw: whether a finished run begins again by itself when the model's weights have changed.
     """
 
     layer: Annotated[str, Control(_check_layer, text(1000), "string", label="Layer")] = OUTPUT
@@ -194,6 +195,10 @@ class Controls:
     negative: Annotated[bool, Control(_check_switch, switch, "boolean", label="minimize")] = False
     device: Annotated[str, Control(check_device, text(100), "string", stored=False)] = "cpu"
     playing: Annotated[bool, Control(_check_switch, switch, "boolean", new_run=False, in_code=False)] = True
+    redraw: Annotated[
+        bool,
+        Control(_check_switch, switch, "boolean", new_run=False, apply="set_redraw", label="Redraw while it trains"),
+    ] = False
 
     @classmethod
     def of(cls, source: Any) -> Controls:

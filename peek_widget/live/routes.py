@@ -47,6 +47,9 @@ class Actions(Protocol):
     def play(self) -> None:
         """Go on drawing."""
 
+    def restart(self) -> None:
+        """Begin again."""
+
     def seek(self, step: int) -> None:
         """Show an earlier step."""
 
@@ -118,13 +121,13 @@ def route_run(router: Router, explorer: Actions, run: RunService, front_end: Fro
 
     router.on(protocol.Seek, handler=at_step(explorer.seek))
     router.on(protocol.Resume, handler=at_step(explorer.resume_from))
+    router.on(protocol.Restart, handler=lambda _: explorer.restart())
     router.on(protocol.Ping, handler=answer)
     for message in (
         protocol.Hello,
         protocol.Ack,
         protocol.Visible,
         protocol.Ping,
-        protocol.Restart,
         protocol.StepOnce,
     ):
         router.on(message, handler=run.receive)

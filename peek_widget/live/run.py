@@ -12,7 +12,9 @@ from peek_widget.live.history import History
 from peek_widget.live.snapshot import RunningAscent, Snapshot, Target
 from peek_widget.live.speed import Speed
 
-__all__ = ["Run"]
+__all__ = ["WEIGHTS_CHANGED", "Run"]
+
+WEIGHTS_CHANGED = "The weights have changed since this run began; restart it to draw with the current ones."
 
 
 @dataclass(eq=False)
@@ -23,6 +25,7 @@ class Run:
         number: number of the run, from 1; 0 before the first.
         ascent: the ascent; None while it is made, and after one of its steps has failed.
         weights_version: version of the model's weights that the run was last known to use.
+        weights_changed: whether the model's weights have changed since the run began.
         note: a sentence on the run for the reader, "" for none.
         edited: whether an override was changed since the first step.
         refused: for each overridden knob that the recipe refuses, why; the recipe's own value is used for it.
@@ -36,6 +39,7 @@ class Run:
     number: int = 0
     ascent: RunningAscent | None = None
     weights_version: int = 0
+    weights_changed: bool = False
     note: str = ""
     edited: bool = False
     refused: dict[str, str] = field(default_factory=dict)
@@ -172,7 +176,9 @@ class Run:
     def notes(self) -> str:
         """All sentences on the run for the reader."""
         refused = [f"{name} keeps the recipe's own value: {why}" for name, why in self.refused.items()]
-        return " ".join(filter(None, [self.note, *refused, self.unmeasured]))
+        return " ".join(
+            filter(None, [self.note, *refused, self.unmeasured, WEIGHTS_CHANGED if self.weights_changed else ""])
+        )
 
     def facts(self) -> Mapping[str, Any]:
         """Return the numbers of the ascent; while there is none, those of the last one.

@@ -19,6 +19,9 @@ from peek_widget.live.worker import Requests, RunWorker
 
 __all__ = ["RunService"]
 
+WEIGHTS_INTERVAL = 0.5
+"""Seconds between two looks at the model's weights while the run stands still."""
+
 
 class RunService(Service[Requests]):
     """The worker: one thread, one run at a time.
@@ -38,7 +41,8 @@ class RunService(Service[Requests]):
         resume_ascent: makes the ascent of a target that goes on from an earlier `state()` of such an ascent; called in
             the worker. Left out, a run has no checkpoints.
         weights: returns a number that changes with the model's weights. While it changes, somebody trains the model:
-            the worker rests between steps, and says that the picture is of earlier weights.
+            the worker rests between steps, and says that the picture is of earlier weights. Where the run stands still
+            it looks at it twice a second.
     """
 
     def __init__(
@@ -115,6 +119,12 @@ class RunService(Service[Requests]):
     def resume_from(self, step: int) -> None:
         """Go on drawing from the checkpoint nearest to a step; what came after it is forgotten."""
         self._request(resume=step, seek=None, playing=True)
+
+    def set_redraw(self, on: bool) -> None:
+        """Let a finished run begin again by itself when the weights have changed, or not."""
+        # not a request: it must not start a worker, nor count as a reason to try again
+        self._worker.redraw = on
+        super().wake()
 
     def wake(self) -> None:
         """Let the worker look whether there is background work."""
@@ -224,7 +234,9 @@ class RunService(Service[Requests]):
         elif self._busy:
             self._busy = False
             self._changed.notify_all()
-        return 0.0 if any(task.ready(watched) for task in self._background) else None
+        if any(task.ready(watched) for task in self._background):
+            return 0.0
+        return WEIGHTS_INTERVAL if worker.watches_weights() else None
 
     def handle(self, requests: Requests) -> None:
         """Take the requests, and do one piece of work."""

@@ -9,7 +9,7 @@ from peek_widget.live.playback import Playback
 from peek_widget.live.run import Run
 from peek_widget.live.snapshot import Target
 
-__all__ = ["HELP", "MADE_SMALLER", "SIZE_NEEDED", "WEIGHTS_CHANGED", "describe_state", "describe_viewing", "status_of"]
+__all__ = ["HELP", "MADE_SMALLER", "SIZE_NEEDED", "describe_state", "describe_viewing", "status_of"]
 
 HELP = {
     "layer": "A layer is one stage of the network. Early ones see a few pixels and respond to edges and colors; late "
@@ -29,8 +29,6 @@ HELP = {
     "focus, the box with 95 % of the gradient's energy.",
 }
 """What a control is, and what it does to the picture, for the question marks of the page; the knobs have their own."""
-
-WEIGHTS_CHANGED = "The weights have changed since this run began; restart it to draw with the current ones."
 
 SIZE_NEEDED = "This machine is slow at {size} px, and the layer needs that size."
 
@@ -80,6 +78,7 @@ def status_of(
         "step": run.step if viewing is None else viewing.step,
         "checkpoints": run.checkpoint_steps,
         "viewing": viewing is not None,
+        "weights_changed": run.weights_changed,
         "unit": target.unit,
         "layer": target.layer,
         "start": "" if target.start is None else target.start.name,

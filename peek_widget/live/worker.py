@@ -15,7 +15,7 @@ from peek_widget.live.playback import Playback
 from peek_widget.live.run import Run
 from peek_widget.live.snapshot import BackgroundTask, Publish, RunningAscent, Snapshot, Target, Update
 from peek_widget.live.speed import MIN_RATE, MIN_SIZE, smaller
-from peek_widget.live.status import MADE_SMALLER, SIZE_NEEDED, WEIGHTS_CHANGED, status_of
+from peek_widget.live.status import MADE_SMALLER, SIZE_NEEDED, status_of
 from peek_widget.live.still_meter import StillMeter
 
 __all__ = ["Requests", "RunWorker"]
@@ -74,6 +74,7 @@ class RunWorker:
         playback: which checkpoint of it is viewed.
         outbox: the newest picture, and whether it was published.
         state: one of the protocol's states.
+        redraw: whether a finished run begins again by itself when the weights have changed.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class RunWorker:
         self.playback: Playback = Playback()
         self.outbox: Outbox = Outbox()
         self.state: str = "starting" if playing else "paused"
+        self.redraw: bool = False
         self._knobs: dict[str, float | None] = {**dict.fromkeys(protocol.KNOB_NAMES), **knobs}
         self._playing = playing
         self._reduced_size: int | None = None
@@ -110,6 +112,7 @@ class RunWorker:
     def handle(self, requests: Requests) -> None:
         """Take the requests, make a step, publish what is new, and do a piece of background work."""
         self._apply(requests)
+        self._follow_training()
         if self._wants_step():
             self._step()
         self._settle()
@@ -143,6 +146,12 @@ class RunWorker:
     def computing(self) -> bool:
         """Return whether there is a step to make, if somebody watches and nothing blocks the run."""
         return self._playing and self._error is None and not self.run.done
+
+    def watches_weights(self) -> bool:
+        """Return whether the run stands still, and somebody may look at a picture of weights that change."""
+        if self._weights is None or self.run.ascent is None or self.blocked() or self._error is not None:
+            return False
+        return not self.computing() and self._audience.watched()
 
     def blocked(self) -> bool:
         """Return whether the run stands still until background work is done."""
@@ -319,10 +328,25 @@ class RunWorker:
         run, version = self.run, self._weights_version()
         if version == run.weights_version:
             return
-        run.weights_version, run.note = version, WEIGHTS_CHANGED
-        self.outbox.status_changed = True
+        self._note_change(version)
         self._rest(min(TRAINING_REST * seconds, MAX_TRAINING_REST))
         run.speed.pause()
+
+    def _note_change(self, version: int) -> None:
+        """Note that the weights have changed since the run began."""
+        self.run.weights_version, self.run.weights_changed = version, True
+        self.outbox.status_changed = True
+
+    def _follow_training(self) -> None:
+        """Note changed weights also where the run stands still; begin it again where that is wanted."""
+        run = self.run
+        if not self.watches_weights():
+            return
+        version = self._weights_version()
+        if version != run.weights_version:
+            self._note_change(version)
+        if self.redraw and self._playing and run.weights_changed and run.done:
+            self._begin()
 
     # -- what is published
 

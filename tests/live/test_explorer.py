@@ -663,3 +663,20 @@ def test_a_comparison_of_a_closed_explorer_does_not_wait_for_ever(explore):
     assert comparison.state == "closed"
     with pytest.raises(PeekError, match="closed"):
         explorer.compare(seeds=[0, 1])
+
+
+def test_a_layout_is_taken_as_by_every_widget(explore):
+    assert explore(layout={"width": "700px"}).layout.width == "700px"
+
+
+def test_a_training_after_the_end_of_the_run_is_seen(explore):
+    model = tiny()
+    explorer = explore(model, recipe=SHORT, redraw=True)
+    assert explorer.redraw
+    explorer.comm.receive({"method": "custom", "content": {"kind": "visible", "on": True}})
+    explorer.wait(30)
+    first = explorer.status["run"]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.1)
+    eventually(lambda: explorer.status["run"] > first and explorer.status["state"] == "done")

@@ -212,3 +212,23 @@ def test_the_checkpoints_of_a_real_run_are_bounded(explore):
     one = kept.nearest(100)
     parts = [one.snapshot.image, *one.state.tensors.values()]
     assert one.bytes == sum(part.numel() * part.element_size() for part in parts if torch.is_tensor(part))
+
+
+def test_another_unit_is_drawn_on_after_a_look_back(explore):
+    explorer = explore(recipe=LONG)
+    eventually(lambda: explorer.step > 10)
+    explorer.comm.receive({"method": "custom", "content": {"kind": "seek", "step": 4}})
+    eventually(lambda: explorer.status["viewing"])
+    explorer.unit += 1
+    assert explorer.playing is True
+    eventually(lambda: explorer.status["unit"] == explorer.unit and explorer.step > 2)
+
+
+def test_a_run_that_was_paused_stays_so_after_a_look_back(explore):
+    explorer = explore(recipe=LONG)
+    eventually(lambda: explorer.step > 10)
+    explorer.pause()
+    explorer.seek(4)
+    explorer.unit += 1
+    assert explorer.playing is False
+    assert explorer.wait(30) == "paused"

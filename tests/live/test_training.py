@@ -2,7 +2,7 @@
 
 import itertools
 
-from peek_widget.live import status, worker
+from peek_widget.live import protocol, run, worker
 from peek_widget.live.run_service import RunService
 from peek_widget.live.snapshot import Target
 
@@ -33,7 +33,7 @@ def test_the_worker_does_not_rest_while_the_weights_stay(monkeypatch):
     bench = Trained(lambda: 7, steps=10)
     assert bench.session.wait(10) == "done"
     assert made == []
-    assert status.WEIGHTS_CHANGED not in bench.last.status["text"]
+    assert run.WEIGHTS_CHANGED not in bench.last.status["text"]
     bench.session.close()
 
 
@@ -44,7 +44,7 @@ def test_the_worker_rests_while_the_weights_change_and_says_so(monkeypatch):
     assert bench.session.wait(10) == "done"
     assert len(made) == 10
     assert all(0 < seconds <= worker.MAX_TRAINING_REST for seconds in made)
-    assert status.WEIGHTS_CHANGED in bench.last.status["text"]
+    assert run.WEIGHTS_CHANGED in bench.last.status["text"]
     bench.session.close()
 
 
@@ -56,5 +56,37 @@ def test_a_new_run_has_no_note_on_changed_weights(monkeypatch):
     weights[0] = 2
     bench.session.restart()
     assert bench.session.wait(10) == "done"
-    assert status.WEIGHTS_CHANGED not in bench.last.status["text"]
+    assert run.WEIGHTS_CHANGED not in bench.last.status["text"]
+    bench.session.close()
+
+
+def test_weights_that_change_after_the_end_are_said(monkeypatch):
+    weights = [1]
+    bench = Trained(lambda: weights[0], steps=3)
+    bench.session.receive(protocol.Visible(on=True))
+    assert bench.session.wait(10) == "done"
+    assert not bench.last.status["weights_changed"]
+    weights[0] = 2
+    changed = bench.until(lambda update: update.status["weights_changed"])
+    assert changed.status["state"] == "done"
+    assert run.WEIGHTS_CHANGED in changed.status["text"]
+    assert len(bench.made) == 1, "nobody asked for another picture"
+    bench.session.close()
+
+
+def test_a_finished_run_begins_again_while_the_model_is_trained(monkeypatch):
+    rests(monkeypatch)
+    weights = [1]
+    bench = Trained(lambda: weights[0], steps=3)
+    bench.session.receive(protocol.Visible(on=True))
+    bench.session.set_redraw(True)
+    assert bench.session.wait(10) == "done"
+    first = bench.last.status["run"]
+    weights[0] = 2
+    again = bench.until(lambda update: update.status["state"] == "done" and update.status["run"] > first)
+    assert not again.status["weights_changed"]
+    bench.session.set_redraw(False)
+    weights[0] = 3
+    bench.until(lambda update: update.status["weights_changed"])
+    assert len(bench.made) == 2
     bench.session.close()

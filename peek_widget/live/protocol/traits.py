@@ -132,6 +132,7 @@ class Status:
         total: number of steps of the whole run.
         checkpoints: steps that can be sought; the last is the run's newest.
         viewing: whether the picture shown is an earlier checkpoint, and not the run's newest.
+        weights_changed: whether the model's weights have changed since the run began.
         unit: number of the unit.
         layer: name of the layer.
         size: side of the picture in pixels.
@@ -151,6 +152,7 @@ class Status:
     total: int
     checkpoints: list[int]
     viewing: bool
+    weights_changed: bool
     unit: int
     layer: str
     size: int
