@@ -318,7 +318,7 @@ export type TraitName = keyof Traits;
 export type ControlValues = Partial<Pick<Traits, "layer" | "unit" | "recipe" | "blur" | "jitter" | "decay" | "total_variation" | "step_size" | "seed" | "size" | "objective" | "at" | "negative" | "device" | "playing" | "redraw">>;
 export const CONTROL_DEFAULTS: Required<ControlValues> = {"layer": "", "unit": 0, "recipe": "peek", "blur": null, "jitter": null, "decay": null, "total_variation": null, "step_size": null, "seed": 0, "size": null, "objective": "neuron", "at": null, "negative": false, "device": "cpu", "playing": true, "redraw": false};
 
-export const CONTROL_LABELS = {"layer": "Layer", "unit": "Unit", "recipe": "Recipe", "seed": "Seed", "size": "Size", "objective": "Objective", "negative": "minimize", "redraw": "Redraw while it trains"} as const;
+export const CONTROL_LABELS = {"layer": "Layer", "unit": "Unit", "recipe": "Recipe", "seed": "Seed", "size": "Size", "objective": "Objective", "negative": "minimize"} as const;
 
 /** What the kernel sends. */
 export type ToPage =

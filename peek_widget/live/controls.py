@@ -197,7 +197,7 @@ class Controls:
     playing: Annotated[bool, Control(_check_switch, switch, "boolean", new_run=False, in_code=False)] = True
     redraw: Annotated[
         bool,
-        Control(_check_switch, switch, "boolean", new_run=False, apply="set_redraw", label="Redraw while it trains"),
+        Control(_check_switch, switch, "boolean", new_run=False, apply="set_redraw"),
     ] = False
 
     @classmethod
