@@ -25,7 +25,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from peek_widget import LayerError, read, zoo
-from peek_widget.circuits.circuit import one_circuit
-from peek_widget.circuits.measure import Inputs, statistics_of
+from peek_widget.circuits.measure import Inputs, rank_correlation, statistics_of
 from peek_widget.circuits.reads import reads_of
 from peek_widget.circuits.shown import Examples, examples_of
 from peek_widget.evidence import top_crops
@@ -96,20 +95,31 @@ def lot(network: Network, count: int, seed: int) -> list[tuple[str, int]]:
 
 
 def compare(
-    network: Network, examples: Examples, layer: str, unit: int, below: str, crops: int, points: int
-) -> dict[str, Any] | None:
+    network: Network, examples: Examples, layer: str, unit: int, below: str, crops: int, points: Sequence[int]
+) -> list[dict[str, Any] | None]:
+    """Measure the effects of all units of a lower layer once, and compare contributions by so many gradients."""
     shown = examples.of(network, layer, unit, crops)
     assert shown is not None
     try:
-        got = one_circuit(network, layer, unit, examples, shown, [below], None, points)
+        reads = reads_of(network, layer, [below])
     except LayerError:
-        return None  # (a block that is read by no path)
-    table = got.table
-    if len(table) < 4 or not float(table.effect.abs().max()) > 0.0:
-        return None
-    best = int(table.effect.abs().idxmax())
-    first = table.contribution.abs().sort_values(ascending=False).index[:3]
-    return {"correlation": got.correlation, "top3": best in first, "inputs": len(table)}
+        return [None] * len(points)  # (a block that is read by no path)
+    medians = {value: one[0] for value, one in statistics_of(network, reads, examples, shown).items()}
+    inputs = Inputs(network, layer, unit, reads, shown, medians)
+    contributions = [inputs.contributions(count)[0].mean(0) for count in points]
+    used = inputs.kernels()[0].flatten(1).ne(0).any(1).nonzero().flatten().tolist()
+    effects = torch.stack([inputs.effect(0, one).mean() for one in used]) if used else torch.zeros(0)
+    if len(used) < 4 or not float(effects.abs().max()) > 0.0:
+        return [None] * len(points)
+    best = int(effects.abs().argmax())
+    return [
+        {
+            "correlation": rank_correlation(one[used], effects),
+            "top3": best in one[used].abs().topk(3).indices.tolist(),
+            "inputs": len(used),
+        }
+        for one in contributions
+    ]
 
 
 def accuracy(options: argparse.Namespace) -> None:
@@ -126,15 +136,15 @@ def accuracy(options: argparse.Namespace) -> None:
             given = images()
             names = list(dict.fromkeys(layer for layer, _ in wanted))
             evidence = top_crops(network, names, given, options.crops, progress=False)
-            examples = examples_of(network, names[0], evidence, options.crops, False)
+            examples = examples_of(network, evidence)
             assert examples is not None
             for layer, unit in wanted:
                 began = time.process_time()
                 row: dict[str, Any] = {"key": [name, layer, unit, options.crops]}
                 for distance, below in distances(network, layer).items():
-                    row[distance] = compare(network, examples, layer, unit, below, options.crops, 1)
-                    if distance == "blocks":
-                        row["averaged"] = compare(network, examples, layer, unit, below, options.crops, POINTS)
+                    points = (1, POINTS) if distance == "blocks" else (1,)
+                    found = compare(network, examples, layer, unit, below, options.crops, points)
+                    row |= dict(zip((distance, "averaged"), found, strict=False))
                 row["seconds"] = round(time.process_time() - began, 2)
                 with out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
@@ -160,7 +170,7 @@ def speed(options: argparse.Namespace) -> None:
         middle = [one.name for one in network.layers if one.primary and one.spatial and one.name]
         for layer in (middle[len(middle) // 2], middle[-1]):
             evidence = top_crops(network, layer, images()[:32], 9, progress=False)
-            examples = examples_of(network, layer, evidence, 9, False)
+            examples = examples_of(network, evidence)
             assert examples is not None
             shown = examples.of(network, layer, 5, 9)
             assert shown is not None

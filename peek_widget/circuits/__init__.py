@@ -1,6 +1,7 @@
 """What feeds a unit and whom it feeds, found from the graph that runs and checked by doing."""
 
-from peek_widget.circuits.circuit import Circuit, circuit
+from peek_widget.circuits.graph import CircuitEdge, CircuitGraph, CircuitNode
 from peek_widget.circuits.kernels import Factors, filters
+from peek_widget.circuits.unit_circuit import Circuit, circuit
 
-__all__ = ["Circuit", "Factors", "circuit", "filters"]
+__all__ = ["Circuit", "CircuitEdge", "CircuitGraph", "CircuitNode", "Factors", "circuit", "filters"]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 
 from peek_widget._optional import optional_import
@@ -85,11 +84,17 @@ def feeds(
 def _slopes(tape: Tape, value: int, kept: Tensor, step: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """Compute the first-order change of each layer, taken away: the derivative in the direction of -step."""
     try:
-        with forward_ad.dual_level():
-            out = tape({value: forward_ad.make_dual(kept, -step)})
-            parts = [forward_ad.unpack_dual(one).tangent for one in out]
-            return [torch.zeros_like(a) if one is None else one.clone() for one, a in zip(parts, like, strict=True)]
-    except (NotImplementedError, RuntimeError):  # (a function without a derivative in forward mode)
+        with torch.enable_grad():
+            given = kept.detach().clone().requires_grad_()
+            out = tape({value: given})
+            # The gradient is linear in what it is a gradient of: its own gradient by that is the derivative wanted.
+            weights = [torch.zeros_like(one, requires_grad=True) for one in out]
+            used = [number for number, one in enumerate(out) if one.requires_grad]
+            parts = [out[number] for number in used], [weights[number] for number in used]
+            (backward,) = torch.autograd.grad(parts[0], given, parts[1], create_graph=True)
+            found = torch.autograd.grad(backward, weights, -step, allow_unused=True)
+        return [torch.zeros_like(a) if one is None else one for one, a in zip(found, like, strict=True)]
+    except RuntimeError:  # (a function whose gradient has none itself)
         return [torch.full_like(one, math.nan) for one in like]
 
 

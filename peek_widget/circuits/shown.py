@@ -112,17 +112,12 @@ class Examples:
         return replace(self, layers={**self.layers, **found})
 
 
-def examples_of(
-    network: Network, layer: str, given: Any, k: int, progress: bool | None, images: int = 64
-) -> Examples | None:
-    """Read what was given as ``examples``: evidence of a pass, or a dataset, over which a pass is then made.
+def examples_of(network: Network, given: Any, images: int = 64) -> Examples | None:
+    """Read what was given as ``examples``: evidence of a pass, or a dataset, over which no pass is made yet.
 
     Args:
         network: the model.
-        layer: the layer whose crops are needed.
         given: :class:`LayerEvidence`, :class:`Evidence`, :class:`UnitEvidence`, a dataset, or None.
-        k: number of crops.
-        progress: see :func:`~peek_widget.top_crops`.
         images: number of images that medians and spreads are taken over.
 
     Raises:
@@ -140,8 +135,7 @@ def examples_of(
             one.check_model(network)
         source, index = evidence.source, evidence.example_index
         photos = None if source is None or source.endless else Photos(source, index.preparer, images)
-        statistics = _STATISTICS.setdefault(index, {})
-        return Examples(dict(evidence), photos, statistics).with_layers(network, [layer], k, progress)
+        return Examples(dict(evidence), photos, _STATISTICS.setdefault(index, {}))
     source = read_source(given)
     if source.endless:
         raise DatasetError(
@@ -150,7 +144,7 @@ def examples_of(
         )
     ranges = ValueRanges(None, source.sample)
     preparer = Preparer(network.channels, network.input_size, resize_of(network), False, network.preprocess, ranges)
-    return Examples({}, Photos(source, preparer, images)).with_layers(network, [layer], k, progress)
+    return Examples({}, Photos(source, preparer, images))
 
 
 def image_of(network: Network, layer: str, unit: int, given: Any) -> Shown:

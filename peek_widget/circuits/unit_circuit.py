@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -13,10 +15,12 @@ from torch import Tensor, nn
 
 from peek_widget._optional import optional_import
 from peek_widget.circuits.feeding import feeds
+from peek_widget.circuits.graph import CircuitGraph
 from peek_widget.circuits.kernels import Factors, factorize, signed_image
 from peek_widget.circuits.measure import Inputs, rank_correlation, statistics_of
 from peek_widget.circuits.reads import Read, check_layer, reads_of
 from peek_widget.circuits.shown import Examples, Shown, drawn, examples_of, image_of
+from peek_widget.circuits.tree import Plan, cost_of, grow, layers_in
 from peek_widget.errors import LayerError, PeekError, UnitError
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
 
@@ -48,6 +52,7 @@ class Circuit:
         remarks: what there is to say about it, as sentences.
         kernels: by layer that is read, the expanded weights ``[C, h, w]``: the gradient of the unit with the
             nonlinearities open.
+        graph: the tree of its strongest inputs, where a depth above 1 was asked for.
     """
 
     layer: str
@@ -58,6 +63,7 @@ class Circuit:
     shown: Shown = field(repr=False, compare=False)
     remarks: tuple[str, ...] = ()
     kernels: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    graph: CircuitGraph | None = field(default=None, repr=False, compare=False)
     _network: Any = field(default=None, repr=False, compare=False)
     _examples: Examples | None = field(default=None, repr=False, compare=False)
 
@@ -143,6 +149,10 @@ def circuit(
     k: int = 9,
     effects: int | None = 12,
     points: int = 1,
+    depth: int = 1,
+    width: int = 4,
+    pictures: bool = True,
+    store: str | Path | None = None,
     recipe: Any = None,
     progress: bool | None = None,
     input_size: int | None = None,
@@ -177,7 +187,14 @@ def circuit(
         effects: for how many of the strongest contributions either way the effect is measured; None for all.
         points: number of points that the gradient is averaged over on the way from the medians to the image
             (integrated gradients): 1 is enough one step down, more are better several blocks down.
-        recipe: how the picture is drawn, if it is.
+        depth: number of levels of the tree of strongest inputs, the unit's own among them: with 3, ``.graph`` has its
+            inputs and theirs, each with a picture and its best crop. What that costs is printed before it starts
+            (unless ``progress=False``).
+        width: number of inputs of each unit in the tree, those with the largest measured effect.
+        pictures: whether the units of the tree are drawn.
+        store: where the tree's pictures and circuits are kept as they are finished: a folder, or any fsspec address.
+            The same call goes on from there. The pictures of each layer are the store of a contact sheet.
+        recipe: how pictures are drawn; left out, by ``"peek"``.
         progress: see :func:`~peek_widget.top_crops`.
         input_size, preprocess, device: see :func:`~peek_widget.network.read`.
 
@@ -191,19 +208,28 @@ def circuit(
     network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
     name = network.layer(layer).name
     network.check_unit(name, unit)
-    _check_number("k", k)
-    _check_number("points", points)
+    for option, value in (("k", k), ("points", points), ("depth", depth), ("width", width)):
+        _check_number(option, value)
+    if depth > 1 and below is not None:
+        raise PeekError("A tree goes down layer by layer: leave below= out, or depth=.")
     if effects is not None:
         _check_number("effects", effects, 0)
     check_layer(network, name)
     lower = (
         None if below is None else [network.layer(one).name for one in ([below] if isinstance(below, str) else below)]
     )
-    given = examples_of(network, name, examples, k, progress)
+    given = examples_of(network, examples)
+    plan = Plan(depth, width, k, effects, recipe, pictures, store, progress)
     remarks = []
     if image is not None:
         shown = image_of(network, name, unit, image)
-    else:
+        digest = hashlib.sha256(shown.inputs.cpu().numpy().tobytes()).hexdigest()
+        plan = replace(plan, on=digest)  # the same one for all units, so that no pass is made
+    if depth > 1 and progress is not False:
+        print(cost_of(network, name, given, plan))
+    if image is None:
+        if given is not None:
+            given = given.with_layers(network, layers_in(network, name, plan), k, progress)
         crops = None if given is None else given.of(network, name, unit, k)
         if crops is None:
             remarks.append(
@@ -212,7 +238,20 @@ def circuit(
             )
             crops, _ = drawn(network, name, unit, recipe, progress)
         shown = crops
-    return one_circuit(network, name, unit, given, shown, lower, effects, points, remarks)
+    root = one_circuit(network, name, unit, given, shown, lower, effects, points, remarks)
+    if depth == 1:
+        return root
+
+    def other(layer: str, unit: int) -> Shown:
+        """Return what a unit without crops is shown: the same image at its own highest place, or its own picture."""
+        if image is None:
+            return drawn(network, layer, unit, recipe, progress)[0]
+        return replace(shown, positions=(None,) * len(shown.positions))
+
+    def compute(layer: str, unit: int, examples: Examples | None, shown: Shown) -> Circuit:
+        return one_circuit(network, layer, unit, examples, shown, None, effects, points)
+
+    return replace(root, graph=grow(network, root, given, other, compute, plan))
 
 
 def one_circuit(
@@ -244,7 +283,7 @@ def one_circuit(
         value = network.run(shown.inputs, [layer])[layer][:, unit]
         mean = float(value.flatten(1).amax(1).mean() if value.ndim > 1 else value.mean())
         empty = pandas.DataFrame(columns=columns)
-        return Circuit(layer, unit, empty, mean, math.nan, shown, tuple(said), {}, network, examples)
+        return Circuit(layer, unit, empty, mean, math.nan, shown, tuple(said), {}, None, network, examples)
     statistics = statistics_of(network, reads, examples, shown)
     inputs = Inputs(network, layer, unit, reads, shown, {value: one[0] for value, one in statistics.items()})
     kernels = inputs.kernels()
@@ -270,7 +309,7 @@ def one_circuit(
     said += _remarks(layer, unit, reads, rows, inputs, correlation)
     named = {str(one.layer): kernel.cpu() for one, kernel in zip(reads, kernels, strict=True)}
     mean = float(inputs.activations.mean())
-    return Circuit(layer, unit, table, mean, correlation, shown, tuple(said), named, network, examples)
+    return Circuit(layer, unit, table, mean, correlation, shown, tuple(said), named, None, network, examples)
 
 
 def _remarks(

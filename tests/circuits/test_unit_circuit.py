@@ -9,7 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from peek_widget import DatasetError, LayerError, ModelError, PeekError, UnitError, layers, read, render, top_crops
+from peek_widget import (
+    DatasetError,
+    LayerError,
+    ModelError,
+    PeekError,
+    Recipe,
+    UnitError,
+    layers,
+    read,
+    render,
+    top_crops,
+)
 from peek_widget.circuits import circuit
 from peek_widget.circuits.program import Part
 from peek_widget.circuits.reads import reads_of
@@ -29,6 +40,8 @@ from tests.circuits.networks import (
     picture,
 )
 from tests.networks import assert_same, portrait, tiny
+
+FAST = Recipe.preset("peek-fast").replace(steps=3)
 
 
 def found(table):
@@ -199,14 +212,14 @@ def test_any_image_will_do_a_crop_and_a_picture_too():
     by_photo = circuit(model, "2", 0, crops, image=crop.whole())
     assert by_photo.activation == pytest.approx(crop.activation, abs=0.02)
     assert by_photo.correlation == pytest.approx(1.0)
-    picture = render(model, "2:0", "peek-fast", progress=False)
+    picture = render(model, "2:0", FAST, progress=False)
     drawn = circuit(model, "2", 0, image=picture)
     assert drawn.activation == pytest.approx(picture.activation, rel=1e-4)
     assert "drawn picture" in str(drawn)
 
 
 def test_without_examples_it_is_the_drawn_picture_and_says_so():
-    got = circuit(Stack(lines(), by_hand({0: {ACROSS: 1.0}}, 1, 3)), "1", 0, recipe="peek-fast", progress=False)
+    got = circuit(Stack(lines(), by_hand({0: {ACROSS: 1.0}}, 1, 3)), "1", 0, recipe=FAST, progress=False)
     assert "no examples" in got.remarks[0]
     assert got.table.unit.tolist() == [ACROSS]
 
