@@ -141,7 +141,7 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1280, "height": 1100})
             page.on("pageerror", lambda error: print(error, file=sys.stderr))
             page.goto(f"http://127.0.0.1:{server.server_address[1]}/index.html")
-            page.locator("summary", has_text="All units of this layer").click()
+            page.get_by_role("tab", name="Whole layer").click()
             page.wait_for_function(
                 f"() => document.querySelector('.peek-sheet-grid')?.dataset.drawn === '{options.units}'"
             )

@@ -138,7 +138,7 @@ words = {"eye": [12, 23, 33], "spiral": [2, 24, 59], "tip": [5, 7, 20, 41]}
 tags = {"conv5": {str(unit): [word] for word, units in words.items() for unit in units}}
 explorer = UnitExplorer(layer="conv5", unit=33, recipe=quick, tags=tags, tag_keys={word[0]: word for word in words})
 explorer""",
-        click=("summary:has-text('All units of this layer')",),
+        click=("[role=tab]:has-text('Whole layer')", ".peek-tool-widen"),
         until="document.querySelector('.peek-sheet-grid')?.dataset.state === 'done'",
     ),
 }

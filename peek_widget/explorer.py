@@ -139,7 +139,7 @@ class UnitExplorer(anywidget.AnyWidget):
       above zero); `text`; and, once the run has ended, `score` (`rank` of the unit in its layer on its own picture,
       `units`, `robustness`, `activation_ratio`, `text`). {} before the first image.
 
-    The panel "All units of this layer" draws every unit, those in view first, and yields to the main run; `sheet` is
+    The tab "Whole layer" draws every unit, those in view first, and yields to the main run; `sheet` is
     what is drawn so far. Its tags are the trait `tags`, `{layer: {unit as text: [words]}}`, an empty list for a unit
     that was reviewed and not tagged: read it, set it, observe it, link it. Pages edit it too, so that its observers
     may run in another thread than the notebook's; `explorer.sheet.tags` counts, exports and compares (see
@@ -454,7 +454,7 @@ class UnitExplorer(anywidget.AnyWidget):
     def sheet(self) -> ContactSheet:
         """The contact sheet of the layer, as far as it is drawn: `explorer.sheet[17].image`.
 
-        The panel "All units of this layer" draws it; where that was never opened nothing is drawn yet, and
+        The tab "Whole layer" draws it; where that was never opened nothing is drawn yet, and
         `explorer.sheet.draw()` draws it in the calling thread. Another layer, recipe, seed or size has another sheet;
         its `tags` are the explorer's. `explorer.sheet.to_html("layer.html")` writes it as a page.
 

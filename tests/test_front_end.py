@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 from hatch_build import node_tools
 
-MOST_BYTES = 60 * 1024
+MOST_BYTES = 1024 * int(re.findall(r"^const LIMIT = (\d+) \* 1024;", (ROOT / "js" / "build.mjs").read_text(), re.M)[0])
 """Every saved widget carries both files."""
 
 

@@ -5,6 +5,8 @@ await esbuild.build({
   entryPoints: [
     { in: "dev/fake.ts", out: "fake" },
     { in: "src/widget.css", out: "widget" },
+    { in: "src/lazy/index.ts", out: "lazy" },
+    { in: "src/lazy/lazy.css", out: "lazy" },
   ],
   outdir: "dev/build",
   bundle: true,

@@ -141,6 +141,7 @@ const model = {
   send(message: { kind: string }) {
     if (query.has("gone") && n > 20) throw new Error("Cannot send");
     if (message.kind === "restart") restart();
+    if (message.kind === "load_module") void sendModule();
     if (query.has("images") && message.kind === "hello") void sendExamples();
   },
 };
@@ -155,6 +156,18 @@ const canvas = document.createElement("canvas");
 canvas.width = canvas.height = 224;
 const pen = canvas.getContext("2d")!;
 
+/** The lazily loaded script and style sheet, as the kernel sends them. */
+async function sendModule(): Promise<void> {
+  const files = await Promise.all(
+    ["lazy.js", "lazy.css"].map(async (name) => (await fetch(`build/${name}`)).arrayBuffer()),
+  );
+  emit(
+    "msg:custom",
+    { kind: "module" },
+    files.map((file) => new DataView(file)),
+  );
+}
+
 /** Nine dataset examples: patches of color, each with an outline where the unit looks. */
 async function sendExamples(): Promise<void> {
   state.evidence_status = {
@@ -167,6 +180,20 @@ async function sendExamples(): Promise<void> {
     total: 250,
   };
   emit("change:evidence_status");
+  state.gauge = {
+    layer: state.layer,
+    unit: state.unit,
+    images: 250,
+    lowest: -4,
+    median: 1.2,
+    high: 14,
+    best: 24,
+    activation: 36,
+    activation_ratio: 1.5,
+    text: "1.50 times the activation of the top real image (of 250).",
+    score: null,
+  };
+  emit("change:gauge");
   const patch = document.createElement("canvas");
   patch.width = patch.height = 96;
   const context = patch.getContext("2d")!;
@@ -189,7 +216,7 @@ async function sendExamples(): Promise<void> {
     image: at,
     problem: "",
   }));
-  const set = { kind: "crops", layer: state.layer, unit: state.unit, bottom: false, cut: false, crops };
+  const set = { kind: "crops", layer: state.layer, unit: state.unit, bottom: false, view: "whole", crops };
   emit("msg:custom", set, images);
 }
 

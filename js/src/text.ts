@@ -1,7 +1,7 @@
 // All texts of the front end in one place, ready to be translated. The kernel sends its own texts (status lines, knob
 // labels and help, recipe summaries).
 
-import { CONTROL_LABELS } from "./protocol.gen";
+import { CONTROL_LABELS, type LayerInfo } from "./protocol.gen";
 
 export const text = {
   title: "peek_widget: feature visualization",
@@ -49,6 +49,16 @@ export const text = {
   /** named_modules() calls the model itself "". */
   layerName: (name: string) => name || "output",
   layerSpoken: (name: string, index: number, count: number) => `${name}, layer ${index} of ${count}`,
+  /** The facts in a row of the list of layers: units, map and field. */
+  layerFacts: ({ channels, size, receptive_field }: LayerInfo) =>
+    [
+      String(channels),
+      (size[0] ?? 1) * (size[1] ?? 1) > 1 ? `${size[0]}\u00a0×\u00a0${size[1]}` : "",
+      receptive_field ? `${receptive_field[0]}\u00a0px` : "",
+    ].join("\t"),
+  unknownName: (typed: string, what: string) => `No ${what.toLowerCase()} is called “${typed}”.`,
+  nearest: (name: string) => `Did you mean ${name}?`,
+  openList: (what: string) => `All: ${what}`,
   unitTitle: (unit: number) => `unit ${unit}`,
   channels: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
   mapSize: (size: readonly number[]) =>
@@ -128,7 +138,12 @@ export const text = {
   copyCode: "This browser blocks copying here; select the code:",
 
   compare: "Compare",
-  sheet: "All units of this layer",
+  sheet: "Whole layer",
+  realImages: "Real images",
+  details: "Details",
+  tabs: "Beside the picture",
+  widen: "Wider tab, without the sliders",
+  lecture: "Lecture mode: larger type and picture",
   loading: "Loading…",
   gauge: "Activation: optimized image vs. real images",
 

@@ -228,11 +228,10 @@ export function installLazyModule(after: Promise<void> = Promise.resolve()): voi
   vi.spyOn(LazyModule.prototype, "fetch").mockImplementation(() => after.then(() => ({ script: lazy, style: "" })));
 }
 
-/** Opens a section as a click on its title does. */
-export async function openSection(host: HTMLElement, title: string): Promise<HTMLDetailsElement> {
-  const panel = [...host.querySelectorAll("details")].find((one) => one.firstElementChild?.textContent === title)!;
-  panel.open = true;
-  panel.dispatchEvent(new Event("toggle"));
+/** Opens a tab as a click on its title does; gives its panel. */
+export async function openTab(host: HTMLElement, title: string): Promise<HTMLElement> {
+  const tab = [...host.querySelectorAll<HTMLElement>("[role=tab]")].find((one) => one.textContent === title)!;
+  tab.click();
   await settle();
-  return panel;
+  return host.querySelector<HTMLElement>(`[id="${tab.getAttribute("aria-controls")}"]`)!;
 }

@@ -40,7 +40,7 @@ def pictures(book):
 
 def test_compare_draws_in_step_and_a_click_shows_one_above(shown):
     book = shown(SHOW.replace("recipe=short", "recipe=long"), "d.drawn > 3 && d.state === 'running'")
-    book.root.get_by_text("Compare", exact=True).click()
+    book.root.get_by_role("tab", name="Compare").click()
     book.root.get_by_role("combobox", name="What to compare").select_option("units")
     book.root.get_by_role("button", name="Draw 3 units").click()
     # as long as the recipe is long: they are seen on the way, and the run above rests
@@ -86,7 +86,7 @@ def test_what_is_not_possible_is_said_in_the_panel(shown):
     book = shown()
     book.ask("explorer._begin_comparison({'units': [1, 999]}) and 0")
     book.until("d.compare === 'error'")
-    expect(book.root.locator(".peek-section .peek-error").first).to_contain_text("999")
+    expect(book.root.locator(".peek-tab-compare .peek-error").first).to_contain_text("999")
 
 
 def test_save_downloads_the_exact_picture_and_its_recipe_draws_it_again(shown):

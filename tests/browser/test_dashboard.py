@@ -182,9 +182,9 @@ def test_a_visitor_can_run_no_code_and_fetch_no_file(visitor):
 def test_nothing_on_the_page_takes_a_file_or_a_path(visitor):
     visitor.until("d.state === 'done'", timeout=180)
     visitor.root.locator(".peek-recipe-button").click()
-    for each in visitor.root.locator("summary").all():
-        if each.is_visible():
-            each.click()
+    for each in visitor.root.get_by_role("tab").all():
+        each.click()
+    visitor.root.get_by_role("tab", name="Whole layer").click()
     visitor.root.get_by_role("searchbox").wait_for(timeout=30_000)  # of the whole layer, which comes last
     fields = visitor.page.locator("input, textarea, [contenteditable=true]").evaluate_all(
         "all => all.map(one => [one.type ?? one.localName, one.getAttribute('aria-label') ?? ''])"

@@ -176,6 +176,10 @@ def test_axe_finds_nothing_serious(everything):
         book.root.locator(".peek-recipe-button").click()
         assert violations(book.page) == [], f"{name}, everything open"
         book.page.keyboard.press("Escape")
+        book.root.get_by_role("tab", name="Details").click()
+        book.root.get_by_role("combobox", name="Layer", exact=True).click()
+        assert violations(book.page) == [], f"{name}, the details and the list of layers"
+        book.root.get_by_role("tab", name="Real images").click()
         book.root.locator(".peek-crop").first.click()
         book.until("d.large > 0")
         assert violations(book.page) == [], f"{name}, a crop large"
@@ -299,7 +303,7 @@ MOUNT = """async ([source, state, buffers]) => {
       const end = widget.initialize({ model });
       const leave = widget.render({ model, el: host });
       await new Promise(done => setTimeout(done, 20));
-      for (const control of host.querySelectorAll('.peek-help-button, summary, .peek-recipe-button')) control.click();
+      for (const control of host.querySelectorAll('.peek-help-button, [role=tab], .peek-recipe-button')) control.click();
       model.set('unit', i % 5);
       await new Promise(done => setTimeout(done, 5));
       leave();

@@ -1,4 +1,4 @@
-"""The whole layer below the bench, all the way through: a real kernel, JupyterLab and Chromium, the bundled network."""
+"""The whole layer beside the picture, all the way through: a real kernel, JupyterLab and Chromium, the bundled network."""
 
 import pytest
 from playwright.sync_api import expect
@@ -20,7 +20,7 @@ def sheet(notebook):
         book.run_cell(1)
         book.until("d.drawn >= 1")
         assert book.root.locator(".peek-sheet-grid").count() == 0, "nothing before it is opened"
-        book.root.locator("summary", has_text="All units of this layer").click()
+        book.root.get_by_role("tab", name="Whole layer").click()
         book.page.locator(".peek-sheet-grid").wait_for()
         return book
 
@@ -139,12 +139,12 @@ def test_a_page_that_is_loaded_again_shows_every_picture_again(sheet):
 def test_put_away_it_draws_nothing(sheet):
     book = sheet()
     until(book, "Number(s.drafts) > 0")
-    book.root.locator("summary", has_text="All units of this layer").click()
+    book.root.get_by_role("tab", name="Details").click()
     book.page.wait_for_timeout(1000)
     drawn = book.ask("len(explorer.sheet.done) + len(explorer.sheet.drafts)")
     book.page.wait_for_timeout(1500)
     assert book.ask("len(explorer.sheet.done) + len(explorer.sheet.drafts)") == drawn
-    book.root.locator("summary", has_text="All units of this layer").click()
+    book.root.get_by_role("tab", name="Whole layer").click()
     until(book, f"Number(s.drafts) > {drawn}")
 
 

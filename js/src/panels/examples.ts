@@ -4,12 +4,25 @@ import type { Box, CropInfo } from "../protocol.gen";
 import type { CropView, OpenedCrop } from "../stores/crops";
 import { text } from "../text";
 import { el, iconButton, setText, textButton } from "../ui/dom";
+import type { Tab } from "../ui/tabs";
 import { type View, watch } from "../ui/view";
 
 const TILES = 9;
 
+/** The dataset examples; absent without a dataset. */
+export function examplesTab(view: View): Tab {
+  return {
+    id: "examples",
+    title: text.realImages,
+    content: examplesPanel(view),
+    topics: ["evidence_status"],
+    available: () => view.client.hasDataset,
+    initial: true,
+  };
+}
+
 /** The dataset examples of the unit, as a grid or with one of them large. */
-export function examplesPanel(view: View): HTMLElement {
+function examplesPanel(view: View): HTMLElement {
   const { client, signal } = view;
   const { crops } = client;
   const line = el("span", { class: "peek-pass" });

@@ -1,17 +1,17 @@
 import type { WidgetClient } from "../client";
 import { isolateKeys } from "../host/shortcuts";
 import { text } from "../text";
-import { el } from "../ui/dom";
+import { el, type IconName, iconButton } from "../ui/dom";
 import { keepFocus } from "../ui/focus";
 import { explainLabels } from "../ui/help";
+import { type Tab, tabPanel } from "../ui/tabs";
 import { type View, watch } from "../ui/view";
 import { curvePanel } from "./curve";
-import { examplesPanel } from "./examples";
-import { footerPanel } from "./footer";
+import { detailsTab } from "./details";
+import { examplesTab } from "./examples";
 import { knobsPanel } from "./knobs";
-import { comparePanel, gaugePanel, sheetPanel } from "./lazy";
-import { objectivePanel } from "./objective";
-import { headingPanel, pickerPanel } from "./picker";
+import { compareTab, gaugePanel, sheetTab } from "./lazy";
+import { pickerPanel, slidersPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { recipePanel } from "./recipe";
 import { savePanel } from "./save";
@@ -21,16 +21,19 @@ import { transportPanel } from "./transport";
 type Panel = (view: View) => HTMLElement;
 
 /**
+ * The tabs beside the picture, in order. A new tab is a function in a file of its own (after details.ts, or as a tab of
+ * lazy.ts, if its script is to be loaded when it is opened), and named here.
+ */
+const TABS: readonly ((view: View) => Tab)[] = [examplesTab, sheetTab, compareTab, detailsTab];
+
+/**
  * The slots of the explorer in reading order, and the panels in each. A new panel is named here and has a style sheet
- * beside it; explorer.css says where the slots lie at which width. A panel that is loaded when it is opened is a section
- * of lazy.ts and belongs in `below`.
+ * beside it; explorer.css says where the slots lie at which width.
  */
 const SLOTS: Record<string, readonly Panel[]> = {
-  picture: [picturePanel, transportPanel, savePanel, gaugePanel],
-  images: [examplesPanel],
-  unit: [headingPanel, pickerPanel, objectivePanel, curvePanel, statusPanel],
-  recipe: [recipePanel, knobsPanel],
-  below: [sheetPanel, comparePanel],
+  bar: [pickerPanel, recipePanel, savePanel, statusPanel],
+  picture: [picturePanel, transportPanel],
+  rail: [slidersPanel, knobsPanel, gaugePanel, curvePanel],
 };
 
 /** Puts a view of the client into `host` and removes all of it once `signal` aborts. */
@@ -43,7 +46,17 @@ export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: A
     box.style.gridArea = slot;
     main.append(box);
   }
-  const root = el("section", { class: "peek-root", "aria-label": text.title }, main, footerPanel(view));
+  const root = el("section", { class: "peek-root", "aria-label": text.title }, main);
+  const tools = [
+    toggle("widen", text.widen, main, "peek-wide", signal),
+    toggle("lecture", text.lecture, root, "peek-lecture", signal),
+  ];
+  const tabs = TABS.map((tab) => tab(view));
+  const beside = el("div", { class: "peek-slot peek-at-tabs" }, tabPanel(view, text.tabs, tabs, ...tools));
+  beside.style.gridArea = "tabs";
+  main.append(beside);
+  // In a frame as high as its content the window's height says nothing.
+  if (window !== window.top) root.classList.add("peek-framed");
 
   isolateKeys(root, signal);
 
@@ -104,4 +117,17 @@ export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: A
     },
     { once: true },
   );
+}
+
+/** Makes a button that turns a class of an element on and off. */
+function toggle(name: IconName, label: string, of: HTMLElement, kind: string, signal: AbortSignal): HTMLElement {
+  const button = iconButton(
+    name,
+    label,
+    () => button.setAttribute("aria-pressed", String(of.classList.toggle(kind))),
+    signal,
+  );
+  button.classList.add(`peek-tool-${name}`);
+  button.setAttribute("aria-pressed", "false");
+  return button;
 }

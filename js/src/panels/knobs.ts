@@ -105,6 +105,7 @@ function knobRow(view: View, knob: KnobInfo): HTMLElement {
     const shown = value === undefined ? "–" : formatKnob(knob, value);
     const recipeValue = planned === undefined ? null : formatKnob(knob, planned);
     row.classList.toggle("peek-overridden", overridden);
+    row.classList.toggle("peek-unused", unused);
     setText(badge, overridden ? text.overridden : unused ? text.unusedKnob : "");
     setText(number, shown);
     reset.disabled = !overridden;

@@ -2,7 +2,7 @@ import type { LoadedModule } from "../stores/lazy";
 import { text } from "../text";
 import type { LazyTopic } from "../topics";
 import { el, setText } from "../ui/dom";
-import { section } from "../ui/section";
+import type { Tab } from "../ui/tabs";
 import { type View, watch } from "../ui/view";
 
 type Panels = typeof import("../lazy/index");
@@ -25,40 +25,42 @@ async function fill(view: View, note: HTMLElement, content: (loaded: LoadedModul
   }
 }
 
-interface Section {
+interface LazyTab {
+  id: string;
   title: string;
   topic: LazyTopic;
   content(loaded: LoadedModule): HTMLElement[];
-  /** Whether Python, say, has started it: then the section opens by itself. */
+  /** Whether Python, say, has started it: then the tab opens by itself. */
   started?(loaded: LoadedModule): boolean;
-  /** Called whenever the section is opened or closed. */
+  /** Called whenever the tab is opened or closed. */
   toggled?(loaded: LoadedModule, panel: HTMLElement, open: boolean): void;
 }
 
-/** Makes a section that stays empty until it is opened. */
-function lazySection(view: View, { title, topic, content, started, toggled }: Section): HTMLElement {
-  const { client, signal } = view;
-  const { lazy } = client;
+/** Makes a tab that stays empty until it is opened. */
+function lazyTab(view: View, { id, title, topic, content, started, toggled }: LazyTab): Tab {
+  const { lazy } = view.client;
   const note = el("p", { class: "peek-help" });
-  const panel = section(title, note);
-  const onToggle = async (): Promise<void> => {
-    if (panel.open) await fill(view, note, content);
-    if (lazy.loaded && !signal.aborted) toggled?.(lazy.loaded, panel, panel.open);
+  const panel = el("div", { class: "peek-lazy-content" }, note);
+  let open = false;
+  return {
+    id,
+    title,
+    content: panel,
+    topics: [topic],
+    wanted: () => lazy.requested.has(topic) || Boolean(lazy.loaded && started?.(lazy.loaded)),
+    async toggled(now) {
+      open = now;
+      if (now) await fill(view, note, content);
+      // It may have been closed while it was loaded.
+      if (lazy.loaded && now === open) toggled?.(lazy.loaded, panel, now && !view.signal.aborted);
+    },
   };
-  panel.addEventListener("toggle", () => void onToggle(), { signal });
-  signal.addEventListener("abort", () => lazy.loaded && toggled?.(lazy.loaded, panel, false), { once: true });
-  let before = false;
-  watch(view, [topic], () => {
-    const now = lazy.requested.has(topic) || Boolean(lazy.loaded && started?.(lazy.loaded));
-    if (now && !before) panel.open = true;
-    before = now;
-  });
-  return panel;
 }
 
 /** The contact sheet of the layer: nothing in the page or the kernel until it is opened. */
-export function sheetPanel(view: View): HTMLElement {
-  return lazySection(view, {
+export function sheetTab(view: View): Tab {
+  return lazyTab(view, {
+    id: "sheet",
     title: text.sheet,
     topic: "sheet",
     content: (loaded) => panelsOf(loaded).sheetContents(view, loaded.sheet),
@@ -67,8 +69,9 @@ export function sheetPanel(view: View): HTMLElement {
 }
 
 /** Pictures side by side. */
-export function comparePanel(view: View): HTMLElement {
-  return lazySection(view, {
+export function compareTab(view: View): Tab {
+  return lazyTab(view, {
+    id: "compare",
     title: text.compare,
     topic: "compared",
     content: (loaded) => panelsOf(loaded).compareContents(view, loaded.comparison),

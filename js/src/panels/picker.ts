@@ -9,7 +9,8 @@ import {
 } from "../layers";
 import type { LayerInfo } from "../protocol.gen";
 import { text } from "../text";
-import { numberBox, searchBox, slider } from "../ui/controls";
+import { combobox, type Entry } from "../ui/combobox";
+import { numberBox, slider } from "../ui/controls";
 import { el, iconButton, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
 
@@ -29,45 +30,46 @@ export function headingPanel(view: View): HTMLElement {
     name.hidden = !name.textContent;
     caption.replaceChildren(...describeLayer(currentLayer(client)).map((part) => el("span", {}, part)));
   });
-  return el("header", { class: "peek-heading" }, el("h3", {}, layer, unit, name), caption);
+  const row = (label: string, ...content: HTMLElement[]): HTMLElement =>
+    el("div", { class: "peek-row" }, el("span", { class: "peek-label" }, label), ...content);
+  return el(
+    "header",
+    { class: "peek-heading" },
+    row(text.unit, el("h3", {}, unit, name)),
+    row(text.layer, layer, caption),
+  );
 }
 
-/** The controls that select layer and unit. */
+/** The controls that select layer and unit, in the bar. */
 export function pickerPanel(view: View): HTMLElement {
-  return el("div", { class: "peek-group peek-picker" }, layerRow(view), unitRow(view));
+  return el("div", { class: "peek-picker" }, layerBox(view), ...unitBoxes(view));
 }
 
-function layerRow(view: View): HTMLElement {
+const layersOf = ({ client }: View): readonly LayerInfo[] => client.wire.get("_layer_list") ?? [];
+
+function layerBox(view: View): HTMLElement {
   const { client, signal } = view;
-  const layers = (): readonly LayerInfo[] => client.wire.get("_layer_list") ?? [];
-
-  const list = searchBox(text.layer, (at) => chooseLayer(client, layers()[at]), signal);
-  let names: string[] = [];
-  const depth = slider(text.layerSlider, (at) => chooseLayer(client, layers()[at]), signal);
-
+  const list = combobox(text.layer, (at) => chooseLayer(client, layersOf(view)[at]), signal);
+  let entries: Entry[] = [];
   watch(view, ["_layer_list"], () => {
-    names = layers().map((layer) => text.layerName(layer.name));
+    entries = layersOf(view).map((layer) => ({ name: text.layerName(layer.name), detail: text.layerFacts(layer) }));
   });
   watch(view, ["layer", "_layer_list"], () => {
     const name = client.wire.get("layer");
-    const at = layers().findIndex((layer) => layer.name === name);
-    list.show(names, at);
-    depth.show({
-      maximum: layers().length - 1,
-      value: Math.max(0, at),
-      spoken: text.layerSpoken(text.layerName(name), at + 1, layers().length),
-    });
+    list.show(
+      entries,
+      layersOf(view).findIndex((layer) => layer.name === name),
+    );
   });
-  return el("div", { class: "peek-row" }, el("span", { class: "peek-label" }, text.layer), list.box, depth.input);
+  list.box.classList.add("peek-layer-box");
+  return list.box;
 }
 
-function unitRow(view: View): HTMLElement {
+function unitBoxes(view: View): HTMLElement[] {
   const { client, signal } = view;
   const unit = (): number => client.wire.get("unit");
   const box = numberBox(text.unitNumber, (value) => chooseUnit(client, value), signal);
-  const range = slider(text.unitSlider, (value) => chooseUnit(client, value), signal);
   const count = el("span", { class: "peek-of" });
-
   const previous = iconButton("left", text.previousUnit, () => chooseUnit(client, unit() - 1), signal);
   const next = iconButton("right", text.nextUnit, () => chooseUnit(client, unit() + 1), signal);
   const random = iconButton(
@@ -76,32 +78,46 @@ function unitRow(view: View): HTMLElement {
     () => chooseUnit(client, randomOther(currentLayer(client)?.channels ?? 1, unit())),
     signal,
   );
-
-  const classes = searchBox(text.className, (at) => chooseUnit(client, at), signal);
-  let names: string[] = [];
+  const classes = combobox(text.className, (at) => chooseUnit(client, at), signal);
+  classes.box.classList.add("peek-class-box");
+  let names: Entry[] = [];
   watch(view, ["class_names"], () => {
     // Two classes of ImageNet are called "crane".
     const given = client.wire.get("class_names") ?? [];
-    names = given.map((name, at) => (given.indexOf(name) < at ? `${name} (${at})` : name));
+    names = given.map((name, at) => ({ name: given.indexOf(name) < at ? `${name} (${at})` : name, detail: "" }));
   });
-
   watch(view, ["unit", "layer", "_layer_list", "class_names"], () => {
     const channels = currentLayer(client)?.channels ?? 0;
     classes.box.hidden = currentClass(client) === null;
     classes.show(names, unit());
     box.show(unit(), channels - 1);
-    range.show({ maximum: channels - 1, value: unit(), spoken: describeUnit(client) });
     setText(count, text.unitOf(channels));
     previous.disabled = unit() <= 0;
     next.disabled = unit() >= channels - 1;
     random.disabled = channels < 2;
   });
-  return el(
-    "div",
-    { class: "peek-row" },
-    el("span", { class: "peek-label" }, text.unit),
-    el("div", { class: "peek-inline" }, box.input, count, el("span", { class: "peek-spring" }), previous, next, random),
-    classes.box,
-    range.input,
-  );
+  return [el("div", { class: "peek-inline peek-unit-box" }, previous, box.input, count, next, random), classes.box];
+}
+
+/** The sliders through the layers and through the units of one, in the rail. */
+export function slidersPanel(view: View): HTMLElement {
+  const { client, signal } = view;
+  const depth = slider(text.layerSlider, (at) => chooseLayer(client, layersOf(view)[at]), signal);
+  const range = slider(text.unitSlider, (value) => chooseUnit(client, value), signal);
+  watch(view, ["layer", "_layer_list"], () => {
+    const name = client.wire.get("layer");
+    const at = layersOf(view).findIndex((layer) => layer.name === name);
+    depth.show({
+      maximum: layersOf(view).length - 1,
+      value: Math.max(0, at),
+      spoken: text.layerSpoken(text.layerName(name), at + 1, layersOf(view).length),
+    });
+  });
+  watch(view, ["unit", "layer", "_layer_list", "class_names"], () => {
+    const channels = currentLayer(client)?.channels ?? 0;
+    range.show({ maximum: channels - 1, value: client.wire.get("unit"), spoken: describeUnit(client) });
+  });
+  const row = (label: string, input: HTMLElement): HTMLElement =>
+    el("div", { class: "peek-slider-row" }, el("span", { class: "peek-name" }, label), input);
+  return el("div", { class: "peek-sliders" }, row(text.layer, depth.input), row(text.unit, range.input));
 }

@@ -2,13 +2,14 @@ import { describeUnit } from "../layers";
 import { text } from "../text";
 import { el, setProperty, setText } from "../ui/dom";
 import { type View, watch, watchThrottled } from "../ui/view";
+import { messagesPanel } from "./status";
 
 /** The picture, in a square that has its size before the first frame arrives. */
 export function picturePanel(view: View): HTMLElement {
   const { client, signal } = view;
   const canvas = el("canvas", { class: "peek-canvas", role: "img" });
   const note = el("p", { class: "peek-stage-note" });
-  const stage = el("div", { class: "peek-stage" }, canvas, note);
+  const stage = el("div", { class: "peek-stage" }, canvas, note, messagesPanel(view));
 
   const detach = client.frames.attach((picture) => {
     const [width, height] =

@@ -3,7 +3,7 @@ import { text } from "../text";
 import { el, icon, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
 
-/** The current recipe with its summary, and a list that opens to choose another. */
+/** The current recipe, and a list that opens to choose another. */
 export function recipePanel(view: View): HTMLElement {
   const { client, signal } = view;
   const { wire } = client;
@@ -16,8 +16,6 @@ export function recipePanel(view: View): HTMLElement {
     icon("down"),
   );
   const list = el("div", { class: "peek-recipe-list", role: "radiogroup", "aria-label": text.recipe, hidden: true });
-  const summary = el("p", { class: "peek-recipe-summary" });
-  const source = el("p", { class: "peek-help" });
   const choice = el("div", { class: "peek-recipe" }, button, list);
 
   /** The radio buttons by recipe. Their group has a random name, since one page may show several widgets. */
@@ -91,17 +89,22 @@ export function recipePanel(view: View): HTMLElement {
     for (const [each, radio] of radios) radio.checked = each === now;
     const chosen = rows.find((row) => row.name === now);
     setText(name, now);
+    button.title = [text.recipeNow + now, chosen?.summary].filter(Boolean).join("\n");
+  });
+  return choice;
+}
+
+/** What the current recipe does, and who published it. */
+export function recipeSummary(view: View): HTMLElement {
+  const { wire } = view.client;
+  const summary = el("p", { class: "peek-recipe-summary" });
+  const source = el("p", { class: "peek-help" });
+  watch(view, ["_recipe_list", "recipe"], () => {
+    const chosen = (wire.get("_recipe_list") ?? []).find((row) => row.name === wire.get("recipe"));
     setText(summary, chosen?.summary ?? "");
     setText(source, chosen?.source ? text.recipeSource(chosen.source) : "");
   });
-  return el(
-    "div",
-    { class: "peek-group peek-recipe-group" },
-    el("span", { class: "peek-label" }, text.recipe),
-    choice,
-    summary,
-    source,
-  );
+  return el("div", { class: "peek-row" }, el("span", { class: "peek-label" }, text.recipe), summary, source);
 }
 
 function option(row: RecipeInfo, group: string, radios: Map<string, HTMLInputElement>): HTMLElement {

@@ -1,6 +1,6 @@
 import type { SavedFile } from "../protocol.gen";
 import { text } from "../text";
-import { el, setText, textButton } from "../ui/dom";
+import { el, type IconName, iconButton, setText } from "../ui/dom";
 import { download } from "../ui/download";
 import type { View } from "../ui/view";
 
@@ -21,12 +21,19 @@ export function savePanel(view: View): HTMLElement {
       report((await request).problem || refused, (await request).text);
     }
   };
+  const button = (name: IconName, label: string, act: () => void, help: string): HTMLElement => {
+    const made = iconButton(name, label, act, signal);
+    made.title = `${label}: ${help}`;
+    return made;
+  };
+  // What is said lies on the picture, until the next press elsewhere; the code may be selected there.
+  document.addEventListener("pointerdown", (event) => event.composedPath().includes(note) || report(), { signal });
   return el(
     "div",
     { class: "peek-save", role: "group", "aria-label": text.saveGroup },
-    textButton(text.save, () => void save(), signal, text.saveHelp),
-    textButton(text.copy, () => void copy("picture", "image/png", text.copyRefused), signal, text.copyHelp),
-    textButton(text.code, () => void copy("code", "text/plain", text.copyCode), signal, text.codeHelp),
+    button("save", text.save, () => void save(), text.saveHelp),
+    button("copy", text.copy, () => void copy("picture", "image/png", text.copyRefused), text.copyHelp),
+    button("code", text.code, () => void copy("code", "text/plain", text.copyCode), text.codeHelp),
     note,
   );
 }

@@ -6,13 +6,12 @@ import { throttled, type View, watch, watchThrottled } from "../ui/view";
 /** The shortest time between announcements: a screen reader would otherwise never finish one. */
 const ANNOUNCE_MS = 4000;
 
-/** The status line, and a box for errors. */
+/** The status in one line, with a color for the state. */
 export function statusPanel(view: View): HTMLElement {
   const { client, signal } = view;
   const line = el("p", { class: "peek-status" });
+  const pill = el("div", { class: "peek-pill" }, line);
   const spoken = el("p", { class: "peek-visually-hidden", "aria-live": "polite" });
-  const alert = el("p", { class: "peek-error", role: "alert" });
-  alert.hidden = true;
 
   const message = (): string => {
     const { health } = client.connection;
@@ -20,13 +19,12 @@ export function statusPanel(view: View): HTMLElement {
     if (health === "silent") return text.silent;
     return client.status.text;
   };
-  watchThrottled(view, ["status", "health"], 100, () => setText(line, message()));
-
-  watch(view, ["status"], () => {
-    const { error } = client.status;
-    // Setting the same text again would make a screen reader repeat it.
-    if (error) setText(alert, error);
-    setProperty(alert, "hidden", !error);
+  watchThrottled(view, ["status", "health"], 100, () => {
+    setText(line, message());
+    setProperty(pill, "title", message());
+    const { health } = client.connection;
+    const state = health === "ok" ? client.status.state : health;
+    if (pill.dataset.state !== state) pill.dataset.state = state;
   });
 
   // Announced when the state, run or unit changes, and not at every step.
@@ -39,10 +37,37 @@ export function statusPanel(view: View): HTMLElement {
     announce();
   });
 
-  watch(view, ["health"], () => line.classList.toggle("peek-warning", client.connection.health !== "ok"));
+  pill.append(spoken);
+  return pill;
+}
+
+/** What must not be overlooked, on the picture: errors, a kernel that is gone, an earlier step, a run begun from an image. */
+export function messagesPanel(view: View): HTMLElement {
+  const { client, signal } = view;
+  const { wire, connection, frames } = client;
+  const alert = el("p", { class: "peek-error", role: "alert", hidden: true });
+  const warning = el("p", { class: "peek-warning", hidden: true });
+  const resume = textButton(
+    text.resume,
+    () => {
+      frames.hurry();
+      if (wire.send({ kind: "resume", step: client.status.step })) connection.expectReply();
+    },
+    signal,
+  );
   const startFromNoise = textButton(text.startFromNoise, () => client.crops.startFrom(0), signal);
   watch(view, ["status"], () => {
-    setProperty(startFromNoise, "hidden", !client.status.start);
+    const { error, viewing, start } = client.status;
+    // Setting the same text again would make a screen reader repeat it.
+    if (error) setText(alert, error);
+    setProperty(alert, "hidden", !error);
+    setProperty(resume, "hidden", !viewing);
+    setProperty(startFromNoise, "hidden", !start);
   });
-  return el("div", { class: "peek-messages" }, line, startFromNoise, alert, spoken);
+  watch(view, ["health"], () => {
+    const { health } = connection;
+    setText(warning, health === "gone" ? text.gone : text.silent);
+    setProperty(warning, "hidden", health === "ok");
+  });
+  return el("div", { class: "peek-messages" }, warning, alert, resume, startFromNoise);
 }

@@ -3,7 +3,7 @@ import { formatFixed } from "../numbers";
 import { LARGEST_SEED, type ToKernel } from "../protocol.gen";
 import { text } from "../text";
 import { numberBox, slider } from "../ui/controls";
-import { el, iconButton, setIcon, setProperty, setText, textButton } from "../ui/dom";
+import { el, iconButton, setIcon, setProperty, setText } from "../ui/dom";
 import { throttled, type View, watch, watchThrottled } from "../ui/view";
 
 /** The checkpoint to show when a slider moves between steps: a key moves by one step, and not every step has one. */
@@ -74,7 +74,6 @@ export function transportPanel(view: View): HTMLElement {
     signal,
   );
   scrubber.input.classList.add("peek-scrubber");
-  const resume = textButton(text.resume, () => send({ kind: "resume", step: client.status.step }), signal);
   const count = el("span", { class: "peek-count" });
   const rate = el("span", { class: "peek-rate" });
   watchThrottled(view, ["status"], 100, () => {
@@ -88,11 +87,8 @@ export function transportPanel(view: View): HTMLElement {
       // The step that the run has reached.
       ...(viewing ? { mark: end } : {}),
     });
-    // Hidden it keeps its space, so that nothing beside it jumps.
-    resume.style.visibility = viewing ? "" : "hidden";
-    setProperty(rate, "hidden", viewing);
     setText(count, total > 0 ? text.stepOf(done, total) : "");
-    setText(rate, speed > 0 ? text.rate(formatFixed(speed, speed < 100 ? 1 : 0)) : "");
+    setText(rate, speed > 0 && !viewing ? text.rate(formatFixed(speed, speed < 100 ? 1 : 0)) : "");
   });
 
   return el(
@@ -105,7 +101,7 @@ export function transportPanel(view: View): HTMLElement {
       play,
       step,
       restart,
-      el("span", { class: "peek-readout" }, count, el("span", { class: "peek-rate-slot" }, rate, resume)),
+      el("span", { class: "peek-readout" }, count, rate),
       el("label", { class: "peek-seed" }, el("span", { class: "peek-label" }, text.seed), seed.input),
       dice,
     ),

@@ -66,57 +66,6 @@ export function slider(label: string, onInput: (value: number) => void, signal: 
   };
 }
 
-export interface SearchBox {
-  box: HTMLElement;
-  show(names: readonly string[], at: number): void;
-}
-
-/** Makes a list that is searched by typing: part of a name selects the first match; no match changes nothing. */
-export function searchBox(label: string, onChoose: (at: number) => void, signal: AbortSignal): SearchBox {
-  const id = `peek-${Math.random()}`;
-  const list = el("datalist", { id });
-  const input = el("input", { class: "peek-select", list: id, autocomplete: "off", "aria-label": label });
-  let names: readonly string[] = [];
-  let shown = "";
-
-  const restore = (): void => {
-    input.value = shown;
-    input.placeholder = "";
-  };
-  // Emptied on focus: with a name in the box a browser would offer only that name.
-  input.addEventListener(
-    "focus",
-    () => {
-      input.placeholder = shown;
-      input.value = "";
-    },
-    { signal },
-  );
-  input.addEventListener("blur", restore, { signal });
-  const commit = (): void => {
-    const typed = input.value.trim().toLowerCase();
-    const plain = names.map((name) => name.toLowerCase());
-    const exact = plain.indexOf(typed);
-    const at = exact < 0 && typed ? plain.findIndex((name) => name.includes(typed)) : exact;
-    input.value = "";
-    if (at >= 0) onChoose(at);
-  };
-  input.addEventListener("change", commit, { signal });
-  // While the list is open, Enter goes to the list and no change event follows.
-  input.addEventListener("keydown", (event) => event.key === "Enter" && commit(), { signal });
-
-  return {
-    box: el("div", { class: "peek-search" }, input, list),
-    show(known, at) {
-      if (known !== names) list.replaceChildren(...known.map((name) => el("option", { value: name })));
-      names = known;
-      shown = names[at] ?? "";
-      if (input.placeholder) input.placeholder = shown;
-      else input.value = shown;
-    },
-  };
-}
-
 export interface NumberBox {
   input: HTMLInputElement;
   show(value: number, maximum: number): void;

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
 import type { ComparisonSet, SavedFile } from "../../src/protocol.gen";
-import { FakeModel, frame, installLazyModule, installScreen, openSection, type Screen, settle, traits } from "../fakes";
+import { FakeModel, frame, installLazyModule, installScreen, openTab, type Screen, settle, traits } from "../fakes";
 
 let screen: Screen;
 let host: HTMLElement;
@@ -39,12 +39,14 @@ async function open(): Promise<{ model: FakeModel; find: <E extends HTMLElement>
   widget.initialize({ model: model.asModel, signal: view.signal } as never);
   widget.render({ model: model.asModel, el: host, signal: view.signal } as never);
   screen.show(true);
-  await openSection(host, "Compare");
+  await openTab(host, "Compare");
   return { model, find: (what) => [...host.querySelectorAll<never>(what)], end: () => view.abort() };
 }
 
 const named = (name: string): HTMLButtonElement =>
-  [...host.querySelectorAll("button")].find((one) => one.textContent === name)!;
+  [...host.querySelectorAll("button")].find((one) =>
+    [one.textContent, one.ariaLabel ?? one.getAttribute("aria-label")].includes(name),
+  )!;
 const kind = (): HTMLSelectElement => host.querySelector(".peek-choices > select")!;
 const choose = (what: string): void => {
   kind().value = what;
@@ -86,7 +88,7 @@ test("the pictures are shown in step and acknowledged rarely", async () => {
     "seed 1 <b>",
     "seed 2 <b>",
   ]);
-  expect(find<HTMLDetailsElement>("details").at(-1)?.open).toBe(true);
+  expect(find("[role=tab][aria-selected=true]")[0]?.textContent).toBe("Compare");
   vi.advanceTimersByTime(300);
   expect(asked(model)).toEqual([{ kind: "compare_ack", n: 5 }]);
   expect(screen.bitmapsOpen).toBe(3);
@@ -127,7 +129,7 @@ test("closing it removes everything", async () => {
 test("a problem is shown as text", async () => {
   const { model, find } = await open();
   await model.tell(set(1, 0, { state: "error", problem: "No <b>recipe</b>." }), []);
-  const [box] = find<HTMLElement>(".peek-section .peek-error");
+  const [box] = find<HTMLElement>(".peek-tab-compare .peek-error");
   expect(box?.hidden).toBe(false);
   expect(box?.textContent).toBe("No <b>recipe</b>.");
 });
@@ -207,8 +209,8 @@ test("a comparison started in Python opens the panel, and no message is lost whi
   screen.show(true);
   await settle();
   await model.tell(set(1, 0, { state: "starting", title: "" }), []);
-  const panel = [...host.querySelectorAll("details")].at(-1)!;
-  expect(panel.open).toBe(true);
+  const panel = host.querySelector<HTMLElement>("[role=tabpanel].peek-tab-compare")!;
+  expect(panel.hidden).toBe(false);
   vi.advanceTimersByTime(0);
   await settle();
   await model.tell(set(2, 0, { state: "error", problem: "No such unit." }), []);

@@ -48,11 +48,11 @@ test("the step slider goes to the next checkpoint in the direction of the drag",
 
 test("dragging back seeks that step, and the run can be resumed from it", async () => {
   const resume = [...host.querySelectorAll("button")].find((one) => one.textContent === "Resume from here")!;
-  expect(resume.style.visibility).toBe("hidden");
+  expect(resume.hidden).toBe(true);
   slide(11);
   expect(model.sent.at(-1)).toEqual({ kind: "seek", step: 10 });
   await model.receive({ status: status({ checkpoints: [1, 4, 7, 10, 12], step: 10, viewing: true, state: "paused" }) });
-  await vi.waitFor(() => expect(resume.style.visibility).toBe(""));
+  await vi.waitFor(() => expect(resume.hidden).toBe(false));
   expect(named("Step (drag").getAttribute("aria-valuetext")).toBe("step 10 of 150");
   resume.click();
   expect(model.sent.at(-1)).toEqual({ kind: "resume", step: 10 });
@@ -93,24 +93,27 @@ test("the objectives are those of the layer, and the map is shown for a neuron o
 
 test("a layer is found by part of its name, and resets objective and position", async () => {
   const search = named("Layer");
-  const type = (typed: string): void => {
-    fire(search, "focus");
-    search.value = typed;
-    fire(search, "change");
+  const enter = (): boolean => search.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+  const type = (into: HTMLInputElement, typed: string): void => {
+    into.focus();
+    into.value = typed;
+    fire(into, "input");
   };
-  type("no such layer");
+  type(search, "fd");
+  enter();
   expect(model.state.layer).toBe("conv2");
-  expect(search.placeholder).toBe("conv2");
-  fire(search, "blur");
-  expect(search.value).toBe("conv2");
+  expect(search.getAttribute("aria-invalid")).toBe("true");
+  expect(search.parentElement!.textContent).toBe("No layer is called “fd”. Did you mean fc?");
+  search.blur();
+  expect([search.value, search.getAttribute("aria-expanded")]).toEqual(["conv2", "false"]);
   model.state.at = [1, 1];
-  type("FC");
+  type(search, "FC");
+  enter();
   await settle();
   expect(model.state).toMatchObject({ layer: "fc", objective: "class", at: null });
   const classes = named("Class");
-  fire(classes, "focus");
-  classes.value = "ss 7";
-  fire(classes, "change");
+  type(classes, "ss 7");
+  classes.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
   expect(model.state.unit).toBe(7);
 });
 
