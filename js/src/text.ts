@@ -59,6 +59,7 @@ export const text = {
   unknownName: (typed: string, what: string) => `No ${what.toLowerCase()} is called “${typed}”.`,
   nearest: (name: string) => `Did you mean ${name}?`,
   openList: (what: string) => `All: ${what}`,
+  unitPicker: "Units by their pictures",
   unitTitle: (unit: number) => `unit ${unit}`,
   channels: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
   mapSize: (size: readonly number[]) =>

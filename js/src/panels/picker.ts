@@ -13,6 +13,7 @@ import { combobox, type Entry } from "../ui/combobox";
 import { numberBox, slider } from "../ui/controls";
 import { el, iconButton, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
+import { unitPicker } from "./unit-picker";
 
 /** The heading: layer, unit and class name, with the facts about the layer below. */
 export function headingPanel(view: View): HTMLElement {
@@ -96,7 +97,10 @@ function unitBoxes(view: View): HTMLElement[] {
     next.disabled = unit() >= channels - 1;
     random.disabled = channels < 2;
   });
-  return [el("div", { class: "peek-inline peek-unit-box" }, previous, box.input, count, next, random), classes.box];
+  return [
+    el("div", { class: "peek-inline peek-unit-box" }, previous, box.input, count, next, random, unitPicker(view)),
+    classes.box,
+  ];
 }
 
 /** The sliders through the layers and through the units of one, in the rail. */
