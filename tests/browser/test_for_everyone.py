@@ -303,7 +303,8 @@ MOUNT = """async ([source, state, buffers]) => {
       const end = widget.initialize({ model });
       const leave = widget.render({ model, el: host });
       await new Promise(done => setTimeout(done, 20));
-      for (const control of host.querySelectorAll('.peek-help-button, [role=tab], .peek-recipe-button')) control.click();
+      const openers = '.peek-help-button, [role=tab], .peek-recipe-button';
+      for (const control of host.querySelectorAll(openers)) control.click();
       model.set('unit', i % 5);
       await new Promise(done => setTimeout(done, 5));
       leave();

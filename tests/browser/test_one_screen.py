@@ -15,7 +15,8 @@ MEASURE = """root => {
   const knobs = [...root.querySelectorAll('.peek-knobs input[type=range]')];
   const named = label => root.querySelector(`[aria-label="${label}"]`);
   const parts = {
-    picture: root.querySelector('.peek-stage'), layer: named('Layer'), unit: named('Unit'), number: named('Unit number'),
+    picture: root.querySelector('.peek-stage'), layer: named('Layer'),
+    unit: named('Unit'), number: named('Unit number'),
     recipe: root.querySelector('.peek-recipe-button'), play: root.querySelector('.peek-primary'),
     step: named('Single step'), restart: named('Restart with the same seed'), seed: named('Seed'),
     scrubber: root.querySelector('.peek-scrubber'), activation: root.querySelector('.peek-activation'),

@@ -1,4 +1,4 @@
-"""The whole layer beside the picture, all the way through: a real kernel, JupyterLab and Chromium, the bundled network."""
+"""The whole layer beside the picture: a real kernel, JupyterLab and Chromium, the bundled network."""
 
 import pytest
 from playwright.sync_api import expect
