@@ -170,7 +170,7 @@ def draw(
     precision: Any,
 ) -> None:
     """Draw units of a layer together and record each; one by one if that fails, to find the one that fails."""
-    start = time.perf_counter()
+    start = time.process_time()
     pictures, error = None, ""
     try:
         objectives = [objective(layer, unit) for unit in units]
@@ -182,7 +182,7 @@ def draw(
                 draw(network, recipe, layer, [unit], seed, today, record, precision)
             return
         pictures, error = None, str(raised)
-    seconds = (time.perf_counter() - start) / len(units)
+    seconds = (time.process_time() - start) / len(units)
     folder = f"{recipe.name}-{hashlib.sha256(recipe.to_json().encode()).hexdigest()[:8]}"
     (record.out / folder).mkdir(exist_ok=True)
     for index, unit in enumerate(units):
@@ -390,7 +390,7 @@ on its own picture. named, in five: the other network's first answer to the pict
 five, is that class. sane: mean luminance and RMS contrast inside the range of 19 in 20 photographs. beats 250: more
 activation than any real image. sound: not gray, NaN, clipped flat or failed (see flaws). robust: robust activation
 divided by the plain one, median; a picture that excites its unit little has little to lose, so compare robust over
-best. slope ... fine: inside the naturalness band; all six: inside every one. s: seconds per picture on this machine."""
+best. slope ... fine: inside the naturalness band; all six: inside every one. s: processor seconds per picture on this machine."""
 
 Table = dict[str, Pictures]
 
