@@ -44,7 +44,7 @@ __all__ = ["Ascent"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 # As peek has them at its end, for recipes without: the contrast as a share of photographs', the energy of a band.
-_PREVIEW_CONTRAST = 0.5
+_PREVIEW_CONTRAST = 0.55
 _PREVIEW_CAP = 2.0
 
 

@@ -23,7 +23,7 @@ def _register_peek() -> None:
     classes of SqueezeNet and of EfficientNet-Lite0 forms became larger and clearer, since what the network likes in one
     view alone averages out. No band of frequencies may have more than twice the energy that it has in photographs
     (:mod:`~peek_widget.ascent.contrast`), or modern networks drive the picture into black and white fog. In the end
-    a picture has at least half of photographs' contrast: without that a third of EfficientNet-Lite0's hidden units were
+    a picture has at least .55 of photographs' contrast: without that a third of EfficientNet-Lite0's hidden units were
     paler than 19 in 20 photographs. The step falls to a sixth, so that the end is clean. To the logit of a class its
     log-probability is added, or much in the picture speaks for other classes as well; on 40 classes of SqueezeNet two
     other networks then named 11 and 13 where they had named 8 and 6.
@@ -32,7 +32,7 @@ def _register_peek() -> None:
     """
     peek = Recipe(
         name="peek", octaves=((64, 1.0),), param="fourier", optimizer="adam", grad_norm="rms", sampling="crop",
-        init_std=0.01, spectrum_power=1.2, contrast_cap=2.0, contrast_floor=(0.0, 0.5), step_size=(0.12, 0.02),
+        init_std=0.01, spectrum_power=1.2, contrast_cap=2.0, contrast_floor=(0.0, 0.55), step_size=(0.12, 0.02),
         n_views=4, view_size=112, jitter=0.05, total_variation=0.14, crop=(0.45, 1.2), field_crop=(0.9, 1.2),
         effective_field=True, rotation=10.0, log_probability=1.0, size=192,
     )  # fmt: skip
