@@ -390,7 +390,8 @@ on its own picture. named, in five: the other network's first answer to the pict
 five, is that class. sane: mean luminance and RMS contrast inside the range of 19 in 20 photographs. beats 250: more
 activation than any real image. sound: not gray, NaN, clipped flat or failed (see flaws). robust: robust activation
 divided by the plain one, median; a picture that excites its unit little has little to lose, so compare robust over
-best. slope ... fine: inside the naturalness band; all six: inside every one. s: processor seconds per picture on this machine."""
+best. slope ... fine: inside the naturalness band; all six: inside every one. s: processor
+seconds per picture."""
 
 Table = dict[str, Pictures]
 
