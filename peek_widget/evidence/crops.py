@@ -14,6 +14,7 @@ from peek_widget.errors import DatasetError, EvidenceStoreError, FieldWarning, P
 from peek_widget.evidence.dataset import Label, UnreadableError
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.prepare import to_picture
+from peek_widget.evidence.synsets import synset_name
 from peek_widget.network import Network
 from peek_widget.network.receptive_field.effective import EffectiveField, effective_field
 from peek_widget.network.receptive_field.field_map import FieldBox, field_map, field_on
@@ -96,11 +97,14 @@ class Crop:
 
     @property
     def label_name(self) -> str | None:
-        """Name of the label, where the dataset says what its numbers mean; else the label as text."""
+        """Name of the label, where the dataset says what its numbers mean; else the label as text.
+
+        One of ImageNet's WordNet numbers (``n02102318``) is the name of its class.
+        """
         names = self._example_index.class_names
         if isinstance(self.label, int) and 0 <= self.label < len(names):
             return names[self.label]
-        return None if self.label is None else str(self.label)
+        return None if self.label is None else synset_name(str(self.label))
 
     @property
     def map_box(self) -> tuple[float, float, float, float]:

@@ -50,6 +50,13 @@ class ImageSet:
             self.others.add(identity)
             self._advance()
 
+    def discard(self, identity: int) -> None:
+        """Take an image out of the set."""
+        if identity < self.upto:
+            self.others.update(range(identity + 1, self.upto))
+            self.upto = identity
+        self.others.discard(identity)
+
     def _advance(self) -> None:
         while self.upto in self.others:
             self.others.remove(self.upto)
@@ -131,6 +138,15 @@ class ExampleIndex:
             self.skipped += 1
             if len(self.reasons) < MAX_REASONS:
                 self.reasons[item.name] = item.reason
+
+    def forget_skipped(self, items: Iterable[Loaded], identities: Iterable[int]) -> None:
+        """Leave images that could not be read to a later pass, since the dataset itself was gone."""
+        with self.lock:
+            for item, identity in zip(items, identities, strict=True):
+                if identity in self.processed:
+                    self.processed.discard(identity)
+                    self.skipped -= 1
+                    self.reasons.pop(item.name, None)
 
     def add(self, values: Mapping[str, Tensor], items: Sequence[Loaded], identities: Sequence[int]) -> None:
         """Take in a batch of N images.

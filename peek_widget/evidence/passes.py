@@ -26,7 +26,7 @@ from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_sourc
 from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence, UnitEvidence, load_evidence
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.layer_index import LayerIndex
-from peek_widget.evidence.loading import Batch, LoaderOptions, load_batches
+from peek_widget.evidence.loading import Batch, Loaded, LoaderOptions, load_batches
 from peek_widget.evidence.prepare import Preparer, resize_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
@@ -295,6 +295,7 @@ class EvidencePass:
             source, example_index.preparer, indices, loader.batch_size, loader.workers, loader.processes
         )
         failed_in_a_row, saved = 0, time.monotonic()
+        row: list[Loaded] = []  # what failed in a row
         try:
             while not self._stop.is_set():
                 began = time.perf_counter()
@@ -308,8 +309,12 @@ class EvidencePass:
                     raise self._broken(error) from error
                 lost = sum(not one.foreign for one in batch.skipped)
                 failed_in_a_row = 0 if batch.items else failed_in_a_row + lost
+                row = [*([] if batch.items else row), *(one for one in batch.skipped if not one.foreign)]
                 if lost and failed_in_a_row >= _MAX_FAILURES and example_index.count:
-                    reason = next(one for one in reversed(batch.skipped) if not one.foreign)
+                    reason = row[-1]
+                    if not source.endless:
+                        # It is the dataset that is gone, and they may be there when the pass goes on.
+                        example_index.forget_skipped(row, [source.identity(one.index) for one in row])
                     raise self._broken(
                         f"{failed_in_a_row} images in a row could not be read, the last "
                         f"({reason.name}) because {reason.reason}"

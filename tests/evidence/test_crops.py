@@ -10,6 +10,7 @@ from torch import nn
 
 from peek_widget.errors import DatasetError
 from peek_widget.evidence import load_evidence, top_crops
+from peek_widget.evidence.synsets import synset_in
 from peek_widget.network import Preprocess
 from peek_widget.zoo import Images, bundled
 from tests.networks import Planted
@@ -167,3 +168,19 @@ def test_the_share_below_an_activation_goes_with_the_quantiles():
         assert list(one.quantiles.values()) == sorted(one.quantiles.values())
         assert one.image_quantiles[0.5] > one.quantiles[0.5]
         assert one.image_quantiles[1.0] == one.quantiles[1.0] == one.top[0].activation
+
+
+def test_wordnet_numbers_are_shown_as_the_names_of_their_classes(tmp_path):
+    pytest.importorskip("torchvision")
+    for folder in ("n02102318", "n99999999"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (40, 40), "red").save(tmp_path / folder / "1.png")
+    crops = top_crops(RedSquare(), "conv", tmp_path, k=2, input_size=32, preprocess="none", progress=False)[0].top
+    assert {crop.label: crop.label_name for crop in crops} == {
+        "n02102318": "cocker spaniel",
+        "n99999999": "n99999999",  # of no class of ImageNet's
+    }
+    assert synset_in("val/0000_n01440764_tench.jpg") == "tench"
+    assert synset_in("n01440764_10026.JPEG") == "tench"
+    assert synset_in("IMG_20210102318.jpg") is None
+    assert synset_in("plan02102318.jpg") is None

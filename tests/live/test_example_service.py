@@ -16,9 +16,9 @@ from peek_widget import Recipe, UnitExplorer
 from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
 from peek_widget.live import protocol
-from peek_widget.live.examples.pass_runner import SerialSource
+from peek_widget.live.examples.pass_runner import PassRunner, SerialSource
 from peek_widget.live.examples.thumbnails import shares, start_picture
-from peek_widget.network import ModelCopy
+from peek_widget.network import ModelCopy, read
 from peek_widget.zoo.images import Images
 
 from .test_explorer import LONG, eventually, explore, left_over, recording, tiny
@@ -617,3 +617,35 @@ def test_a_run_starts_from_the_focus_where_the_receptive_field_is_wide(images):
     left, top, right, bottom = crop.focus
     assert start_picture(crop, 3).size == (right - left, bottom - top)
     assert np.array_equal(start_picture(crop, 3), crop.whole().convert("RGB").crop(crop.focus))
+
+
+@pytest.mark.parametrize("count", [90, 30])  # with 90 the pass is ended, with 30 it comes to the end before
+def test_the_counts_of_a_dataset_that_vanishes_midway_agree(tmp_path, count):
+    folder, gone = tmp_path / "photos", tmp_path / "disk.png"
+    folder.mkdir()
+    for number in range(count):
+        file = folder / f"{number:02}.png"
+        if number < 10:
+            Image.new("RGB", (40, 40), (number, 0, 0)).save(file)
+        else:
+            file.symlink_to(gone)
+    network = read(tiny(), 32)
+    runner = PassRunner(str(folder), None, network=lambda: network, drawing=lambda: False, k=3)
+    runner.open()
+
+    def describe():
+        runner.advance("conv2", watched=True, has_picture=True)
+        return runner.describe("conv2", "")
+
+    eventually(lambda: describe()["state"] in ("error", "done"), 30)
+    found = describe()
+    assert found["images"] == 10
+    if count == 30:
+        assert found["text"].startswith("10 of 30 images processed. 20 could not be read (10.png: ")
+        return
+    assert found["text"].startswith("Ended by an error after 10 of 90 images.")
+    assert "ended after 10 of 90 images" in found["problem"]
+    Image.new("RGB", (40, 40)).save(gone)
+    runner.set_enabled(True, "conv2")
+    eventually(lambda: describe()["state"] == "done", 30)
+    assert describe()["text"] == "All 90 images processed."

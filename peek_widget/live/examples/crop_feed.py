@@ -10,6 +10,7 @@ from typing import Any
 
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Crop, UnitEvidence, activation_map, find_focus
+from peek_widget.evidence.synsets import synset_in
 from peek_widget.live.examples import thumbnails
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.protocol.examples import CropView
@@ -127,7 +128,7 @@ class CropFeed:
             "layer": crop.layer,
             "unit": crop.unit,
             "name": crop.name,
-            "label": crop.label_name or "",
+            "label": crop.label_name or synset_in(crop.name) or "",
             "activation": crop.activation,
             "clipped": crop.clipped,
             "box": thumbnails.shares(_box_if_known(crop), crop.size),
@@ -160,7 +161,7 @@ class CropFeed:
             "key": f"{crop.name}|{cut or ''}",
             "activation": crop.activation,
             "name": crop.name,
-            "label": crop.label_name or "",
+            "label": crop.label_name or synset_in(crop.name) or "",
             "clipped": crop.clipped,
             "box": thumbnails.shares(box or _box_if_known(crop), crop.size),
             "size": [right - left, bottom - top],

@@ -310,7 +310,7 @@ class PassRunner:
             return {"state": state, "text": text, "problem": problem, "images": 0, "total": 0}
         images, work = found.evidence.images, found.work
         if work is None and found.total is not None:
-            state, text, total = "done", f"All {found.total:,} images processed.", found.total
+            state, text, total = "done", _describe_end(images, found.total), found.total
         elif work is None:
             state, text, total = "given", f"From {images:,} images.", images
         else:
@@ -343,7 +343,7 @@ class PassRunner:
             left = None if rest is None else found.rate.time_left(rest, at_least=1.0)
             return "running", f"Scanning the dataset: {of}{'' if left is None else f', {duration(left)} left'}."
         if _is_complete(progress):
-            return "done", f"All {progress.total:,} images processed."
+            return "done", _describe_end(found.evidence.images, progress.total or progress.done)
         if found.problem:
             return "error", f"Ended by an error after {of}."
         if not self.enabled:
@@ -354,6 +354,11 @@ class PassRunner:
 
 def _is_complete(progress: Progress) -> bool:
     return progress.total is not None and progress.done >= progress.total
+
+
+def _describe_end(images: int, total: int) -> str:
+    """Say how many images a pass has processed that is at its end."""
+    return f"All {total:,} images processed." if images == total else f"{images:,} of {total:,} images processed."
 
 
 def _describe_skipped(evidence: LayerEvidence) -> str:
