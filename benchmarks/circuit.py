@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
 import sys
@@ -154,11 +155,15 @@ def accuracy(options: argparse.Namespace) -> None:
         for distance in ("below", "further", "blocks", "averaged"):
             rows = [one[distance] for one in mine if one.get(distance)]
             if rows:
-                found = [one["correlation"] for one in rows]
+                known = [one["correlation"] for one in rows]
+                # Where no gradient comes through (a closed ReLU), contributions say nothing: counted as zero.
+                closed = sum(math.isnan(one) for one in known)
+                found = [0.0 if math.isnan(one) else one for one in known]
                 hits = sum(one["top3"] for one in rows)
                 print(
                     f"  {distance:9s} rank correlation {statistics.median(found):.3f} in the median, lowest "
                     f"{min(found):.3f}; top input among the three first in {hits} of {len(rows)}"
+                    + (f"; no gradient in {closed}" if closed else "")
                 )
 
 

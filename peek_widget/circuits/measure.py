@@ -161,14 +161,17 @@ class Inputs:
             for (name, leaf), one in zip(leaves.items(), found, strict=True)
         }
 
-    def contributions(self, points: int = 1) -> list[Tensor]:
+    def contributions(self, points: int = 1, opened: bool = False) -> list[Tensor]:
         """Compute the contribution of every unit that is read: activation less median, times gradient, over all places.
 
         One backward for each batch of images, for all units at once.
 
         Args:
             points: with more than one, the gradient is averaged over that many points on the straight way from the
-                medians to the image (integrated gradients, Sundararajan et al. 2017).
+                medians to the image (integrated gradients, Sundararajan et al. 2017). Worse than one several blocks
+                down, see ``benchmarks/circuit.py``, which alone asks for it.
+            opened: by the gradient with the nonlinearities open, as for the kernels: what would count if no activation
+                function were closed.
 
         Returns:
             for each layer that is read ``[N, C]``, of N images.
@@ -184,7 +187,7 @@ class Inputs:
                         kept = tape.kept[read.value]
                         between = kept if points == 1 else kept - (1.0 - share) * self._above(read, kept)
                         leaves[read.value] = between.detach().clone().requires_grad_()
-                    value = self._at(tape(leaves)[0][:, self.unit], places).sum()
+                    value = self._at(tape(leaves, opened)[0][:, self.unit], places).sum()
                     for name, one in self._gradients(value, leaves).items():
                         gradients[name] = one / points + gradients.get(name, 0.0)
             for parts, read in zip(found, self.reads, strict=True):

@@ -148,7 +148,6 @@ def circuit(
     below: str | Iterable[str] | None = None,
     k: int = 9,
     effects: int | None = 12,
-    points: int = 1,
     depth: int = 1,
     width: int = 4,
     pictures: bool = True,
@@ -185,8 +184,6 @@ def circuit(
         below: a layer further down to look at instead of the ones right below, or several.
         k: number of crops.
         effects: for how many of the strongest contributions either way the effect is measured; None for all.
-        points: number of points that the gradient is averaged over on the way from the medians to the image
-            (integrated gradients): 1 is enough one step down, more are better several blocks down.
         depth: number of levels of the tree of strongest inputs, the unit's own among them: with 3, ``.graph`` has its
             inputs and theirs, each with a picture and its best crop. What that costs is printed before it starts
             (unless ``progress=False``).
@@ -208,7 +205,7 @@ def circuit(
     network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
     name = network.layer(layer).name
     network.check_unit(name, unit)
-    for option, value in (("k", k), ("points", points), ("depth", depth), ("width", width)):
+    for option, value in (("k", k), ("depth", depth), ("width", width)):
         _check_number(option, value)
     if depth > 1 and below is not None:
         raise PeekError("A tree goes down layer by layer: leave below= out, or depth=.")
@@ -238,7 +235,7 @@ def circuit(
             )
             crops, _ = drawn(network, name, unit, recipe, progress)
         shown = crops
-    root = one_circuit(network, name, unit, given, shown, lower, effects, points, remarks)
+    root = one_circuit(network, name, unit, given, shown, lower, effects, remarks)
     if depth == 1:
         return root
 
@@ -249,7 +246,7 @@ def circuit(
         return replace(shown, positions=(None,) * len(shown.positions))
 
     def compute(layer: str, unit: int, examples: Examples | None, shown: Shown) -> Circuit:
-        return one_circuit(network, layer, unit, examples, shown, None, effects, points)
+        return one_circuit(network, layer, unit, examples, shown, None, effects)
 
     return replace(root, graph=grow(network, root, given, other, compute, plan))
 
@@ -262,7 +259,6 @@ def one_circuit(
     shown: Shown,
     below: list[str] | None = None,
     effects: int | None = 12,
-    points: int = 1,
     remarks: Iterable[str] = (),
 ) -> Circuit:
     """Compute the circuit of a unit on the images shown; see :func:`circuit`."""
@@ -287,23 +283,31 @@ def one_circuit(
     statistics = statistics_of(network, reads, examples, shown)
     inputs = Inputs(network, layer, unit, reads, shown, {value: one[0] for value, one in statistics.items()})
     kernels = inputs.kernels()
-    contributions = [one.mean(0) for one in inputs.contributions(points)]
+    contributions = [one.mean(0) for one in inputs.contributions()]
+    order = contributions
+    if not any(bool(one.any()) for one in contributions) and any(bool(one.any()) for one in kernels):
+        order = [one.mean(0) for one in inputs.contributions(opened=True)]
+        said.append(
+            "No gradient comes through: an activation function in between is closed or saturated on these images, so "
+            "that all contributions are zero. Effects are measured where the weights alone would do most."
+        )
     rows = []
-    for number, (one, kernel, contribution) in enumerate(zip(reads, kernels, contributions, strict=True)):
-        spread = statistics[one.value][1]
+    for number, (one, kernel) in enumerate(zip(reads, kernels, strict=True)):
+        spread, contribution = statistics[one.value][1], contributions[number]
         weights = kernel.flatten(1).norm(dim=1) * kernel.flatten(1).sum(1).sign() * spread
         # What it may depend on: by its weights, or (through a gate, a normalization) by its gradient.
         used = kernel.flatten(1).ne(0).any(1) | contribution.ne(0)
         for lower in used.nonzero().flatten().tolist():
-            rows.append((number, one.layer, lower, float(weights[lower]), float(contribution[lower])))
-    rows.sort(key=lambda row: -row[4])
+            numbers = float(weights[lower]), float(contribution[lower]), float(order[number][lower])
+            rows.append((number, one.layer, lower, *numbers))
+    rows.sort(key=lambda row: -row[5])
     chosen = range(len(rows))
     if effects is not None and len(rows) > 2 * effects:
         chosen = [*range(effects), *range(len(rows) - effects, len(rows))]
     measured = [math.nan] * len(rows)
     for at in chosen:
         measured[at] = float(inputs.effect(rows[at][0], rows[at][2]).mean())
-    table = pandas.DataFrame([(*row[1:], effect) for row, effect in zip(rows, measured, strict=True)], columns=columns)
+    table = pandas.DataFrame([(*row[1:5], effect) for row, effect in zip(rows, measured, strict=True)], columns=columns)
     known = table[table.effect.notna()]
     correlation = rank_correlation(torch.tensor(known.contribution.tolist()), torch.tensor(known.effect.tolist()))
     said += _remarks(layer, unit, reads, rows, inputs, correlation)

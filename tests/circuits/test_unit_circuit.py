@@ -293,3 +293,14 @@ def test_effects_are_measured_for_the_strongest_either_way():
     measured = got.table.effect.notna().tolist()
     assert measured == [True, True, *[False] * (len(measured) - 4), True, True]
     assert math.isfinite(got.correlation)
+
+
+def test_where_no_gradient_comes_through_effects_are_measured_by_the_weights():
+    """The unit is highest where what it is inhibited by is silent, so that its ReLU passes no gradient."""
+    closed = by_hand({0: {ACROSS: -2.0, DOWN: 1.0}}, 1, 3, bias=-0.5)
+    model = Stack(lines(), nn.ReLU(), closed, nn.ReLU(), by_hand({0: {0: -1.0}}, 1, 1, bias=1.0))
+    got = circuit(model, "4", 0, image=picture("across"), below="0")
+    assert "No gradient comes through" in " ".join(got.remarks)
+    assert (got.table.contribution == 0).all()
+    assert got.table.effect.notna().all()
+    assert math.isnan(got.correlation)
