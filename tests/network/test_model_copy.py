@@ -155,7 +155,7 @@ class _Uncopyable(Tiny):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: "squeeze", "str was given where a PyTorch model"),
+        (lambda: "squeeze", "The name 'squeeze' was given where a PyTorch model"),
         (lambda: Tiny, "is a class, not a model"),
         (lambda: torch.jit.script(nn.Sequential(nn.Conv2d(3, 2, 1))), "TorchScript"),
         (lambda: nn.Sequential(nn.LazyConv2d(2, 1)), "lazy"),
