@@ -13,6 +13,8 @@ from tests.networks import assert_same, portrait, squeezenet
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
+# as peek, by half of its views
+FEW = Recipe.preset("peek").replace(n_views=2)
 NAMES = ["vgg16", "googlenet", "resnet18", "mobilenet_v3_small", "squeezenet1_0", "densenet121", "inception_v3"]
 
 
@@ -30,7 +32,7 @@ def test_two_steps_at_every_depth(name: str) -> None:
         Neuron(primary[-1].name, 5),
         Logit(7),
     ):
-        ascent = Ascent(network, objective, "peek")
+        ascent = Ascent(network, objective, FEW)
         for _ in range(2):
             step = ascent.step()
         assert bool(torch.isfinite(step.images).all())
@@ -43,7 +45,7 @@ def test_the_explorer_draws(name: str) -> None:
     torch.manual_seed(0)
     model = torchvision.models.get_model(name, weights=None)
     before = portrait(model)
-    explorer = UnitExplorer(model, recipe=Recipe.preset("peek").replace(steps=6))
+    explorer = UnitExplorer(model, recipe=FEW.replace(steps=3))
     try:
         assert explorer.wait(300) == "done", explorer.status
         assert explorer.image is not None

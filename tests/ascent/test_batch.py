@@ -82,9 +82,10 @@ def test_on_a_real_network(name: str) -> None:
 def test_a_batch_reaches_the_activations_that_each_picture_reaches_alone() -> None:
     network = read(squeezenet())
     objectives = [Neuron("features.3", 10), Neuron("features.7", 100), Neuron("features.12", 10), Logit(130)]
-    together = render(network, objectives, "peek", size=128)
+    recipe = Recipe.preset("peek").replace(steps=32)
+    together = render(network, objectives, recipe, size=128)
     for number, one in enumerate(objectives):
-        alone = render(network, one, "peek", size=128)
+        alone = render(network, one, recipe, size=128)
         share = together.history[-10:, number].mean() / alone.history[-10:].mean()
         assert float(share) == pytest.approx(1.0, abs=0.02)
         if number >= 2:  # whose views are large, so that on a CPU each goes through the network by itself

@@ -114,6 +114,10 @@ class Server(Served):
         self.settings = folder / "settings"
         self.set("@jupyterlab/apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False})
         self.save_state(True)
+        # it would start Node at each page that is loaded, to see whether the page should be built anew
+        self.configure("labconfig/page_config", {"buildCheck": False, "buildAvailable": False})
+        # it would ask npm where the language servers are that it never starts
+        self.configure("jupyter_server_config", {"ServerApp": {"jpserver_extensions": {"jupyter_lsp": False}}})
         command = [
             sys.executable,
             "-m",
@@ -156,6 +160,12 @@ class Server(Served):
         except OSError:
             return False
         return True
+
+    def configure(self, name, values):
+        """A file of configuration, for the server as it starts."""
+        path = self.folder / "config" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
 
     def set(self, plugin, values):
         """Settings of JupyterLab, for pages opened from now on."""
@@ -202,7 +212,7 @@ def server(tmp_path_factory):
     server.stop()
 
 
-MOST_LEFT, MOST_USES = 2, 12
+MOST_LEFT, MOST_USES = 2, 20
 """Pages of JupyterLab that wait for the next test, and the tests that have one before it is closed."""
 
 

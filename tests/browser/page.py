@@ -1,5 +1,7 @@
 """A page with an explorer in it, whatever the host."""
 
+import base64
+
 ROOT = ".peek-root"
 
 # marimo puts each output into a shadow root, where no selector from outside looks.
@@ -15,6 +17,20 @@ FIND = """selector => {
   };
   return within(document);
 }"""
+
+# What a canvas shows, in one string: of a list Playwright would look at each of its 150,000 numbers on their way.
+PIXELS = """canvas => {
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  let text = '';
+  for (let at = 0; at < data.length; at += 8192) text += String.fromCharCode(...data.subarray(at, at + 8192));
+  return btoa(text);
+}"""
+
+
+def pixels_of(canvas):
+    """The picture on a canvas (a locator of one), as one number for each pixel and channel."""
+    return list(base64.b64decode(canvas.evaluate(PIXELS)))
 
 
 class Page:
@@ -121,14 +137,6 @@ class Page:
 
     def pixels(self, view=0):
         """The picture on the canvas, as one number for each pixel and channel."""
-        return (
-            self.page.locator(ROOT)
-            .nth(view)
-            .locator("canvas.peek-canvas, .peek-picture canvas, canvas")
-            .first.evaluate(
-                """canvas => {
-                  const context = canvas.getContext('2d', { willReadFrequently: true });
-                  return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
-                }"""
-            )
+        return pixels_of(
+            self.page.locator(ROOT).nth(view).locator("canvas.peek-canvas, .peek-picture canvas, canvas").first
         )

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from peek_widget import load_recipe
 
+from .page import pixels_of
 from .test_explorer import LONG, MODEL
 
 SHORT = "short = long.replace(steps=40, size=64)\nother = short.replace(name='other', steps=90, blur=1.0)"
@@ -33,9 +34,7 @@ def shown(notebook):
 
 def pictures(book):
     """Of a comparison, each as one number for each pixel and channel."""
-    return book.root.locator(".peek-tile canvas").evaluate_all(
-        "all => all.map(c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data])"
-    )
+    return [pixels_of(canvas) for canvas in book.root.locator(".peek-tile canvas").all()]
 
 
 def test_compare_draws_in_step_and_a_click_shows_one_above(shown):
@@ -46,7 +45,7 @@ def test_compare_draws_in_step_and_a_click_shows_one_above(shown):
     # as long as the recipe is long: they are seen on the way, and the run above rests
     book.until("d.compared === 3 && d.state === 'idle'")
     book.page.wait_for_function(
-        "() => document.querySelector('.peek-tile .peek-help').textContent !== 'step 1 of 20000'"
+        "() => document.querySelector('.peek-tile .peek-help').textContent !== 'step 1 of 100000'"
     )
     steps = book.root.locator(".peek-tile .peek-help").all_text_contents()
     assert len(set(steps)) == 1

@@ -20,7 +20,10 @@ model.add_module("relu2", nn.ReLU())
 model.add_module("conv3", nn.Conv2d(16, 32, 3))
 """
 SHOW = "explorer = UnitExplorer(model, layer='conv2', recipe=long)\nexplorer"
-LONG = "from peek_widget import Recipe\nlong = Recipe.preset('peek').replace(steps=20000)"
+# It draws as long as anybody looks at it; small, since what is looked at is not the picture.
+LONG = """
+from peek_widget import Recipe
+long = Recipe.preset('peek').replace(steps=100_000, size=96, n_views=2, view_size=64)"""
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ The images are the bundled generator's, drawn when asked for: nothing is downloa
 import pytest
 from playwright.sync_api import expect
 
+from .page import pixels_of
 from .test_explorer import LONG, MODEL
 
 DATASET = """
@@ -40,11 +41,7 @@ def beside(notebook):
 
 def tile_pixels(book, number=0):
     """The picture of a tile, as one number for each pixel and channel."""
-    return (
-        book.root.locator(".peek-crop canvas.peek-shot-picture")
-        .nth(number)
-        .evaluate("c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]")
-    )
+    return pixels_of(book.root.locator(".peek-crop canvas.peek-shot-picture").nth(number))
 
 
 def test_crops_appear_while_it_draws_and_while_the_pass_goes_on(beside):

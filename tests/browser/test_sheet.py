@@ -6,8 +6,10 @@ from playwright.sync_api import expect
 MODEL = """
 from peek_widget import Recipe, UnitExplorer
 quick = Recipe.preset("peek").replace(steps=12)
+quicker = quick.replace(steps=6, n_views=1, view_size=64)
 """
 SHOW = "explorer = UnitExplorer(recipe=quick, size=64, threads=1)\nexplorer"
+WHOLE = SHOW.replace("quick", "quicker")  # where every unit is waited for
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def tile(book, unit):
 
 
 def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet):
-    book = sheet()
+    book = sheet(WHOLE)
     total = book.ask("next(row['channels'] for row in explorer._layer_list if row['name'] == explorer.layer)")
     until(book, f"s.drawn === '{total}' && s.state === 'done'", 600)
     assert book.ask("len(explorer.sheet.done)") == total
@@ -122,7 +124,7 @@ def test_another_layer_is_another_sheet_and_the_first_is_kept(sheet):
 
 
 def test_a_page_that_is_loaded_again_shows_every_picture_again(sheet):
-    book = sheet("explorer = UnitExplorer(layer='conv1', recipe=quick, size=64, threads=1)\nexplorer")
+    book = sheet(WHOLE.replace("recipe=", "layer='conv1', recipe="))
     total = book.ask("len(explorer.sheet)")
     until(book, f"s.drawn === '{total}' && s.state === 'done'", 600)
     book.save()

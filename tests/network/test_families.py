@@ -7,7 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
-from peek_widget import Logit, Neuron, ascend
+from peek_widget import Logit, Neuron, Recipe, ascend
 from peek_widget.errors import LayerError
 from peek_widget.network import read
 from tests.networks import assert_same, portrait
@@ -75,7 +75,7 @@ def test_a_family(name: str) -> None:
     spatial = [layer for layer in primary if layer.spatial]
     chosen = [spatial[0], spatial[len(spatial) // 2], spatial[-1]]
     for objective in (*(Neuron(layer.name, layer.channels // 2) for layer in chosen), Logit(7)):
-        steps = ascend(network, objective, "peek")
+        steps = ascend(network, objective, Recipe.preset("peek").replace(n_views=2))
         for _ in range(2):
             step = next(steps)
         assert bool(torch.isfinite(step.images).all())

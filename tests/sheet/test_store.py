@@ -169,7 +169,7 @@ def test_kill_9_at_random_moments(tmp_path):
     whole = pngs(sheet(recipe=QUICK.replace(steps=steps)).draw())
     kept: dict[str, int] = {}
     killed = 0
-    for _ in range(10):
+    for _ in range(6):
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.sheet.helpers", str(tmp_path), str(steps)],
             cwd=ROOT,
