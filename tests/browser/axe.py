@@ -21,12 +21,13 @@ def violations(page, selector=".peek-root"):
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(axe_source())
     # Where the page's own boxes cut off what overflows, axe takes most text for hidden and looks at no color.
-    page.evaluate(
-        "() => document.querySelectorAll('body, .jp-LabShell').forEach(each => { each.style.overflow = 'visible' })"
-    )
     return page.evaluate(
         """async selector => {
+          const boxes = [...document.querySelectorAll('body, .jp-LabShell')];
+          const before = boxes.map(each => each.style.overflow);
+          for (const each of boxes) each.style.overflow = 'visible';
           const found = await axe.run(selector, { resultTypes: ['violations'] });
+          boxes.forEach((each, at) => { each.style.overflow = before[at] });
           return found.violations
             .filter(({ impact }) => impact === 'serious' || impact === 'critical')
             .flatMap(({ id, impact, nodes }) =>
