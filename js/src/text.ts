@@ -139,6 +139,7 @@ export const text = {
   copyCode: "This browser blocks copying here; select the code:",
 
   compare: "Compare",
+  photo: "Your photo",
   sheet: "Whole layer",
   realImages: "Real images",
   details: "Details",

@@ -2,6 +2,8 @@
 
 export { sheetContents } from "../sheet/panel";
 export { ComparisonStore } from "../stores/comparison";
+export { PhotoStore } from "../stores/photo";
 export { SheetStore } from "../stores/sheet";
 export { compareContents } from "./compare";
 export { gaugeContents } from "./gauge";
+export { photoContents } from "./photo";

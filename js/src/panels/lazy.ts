@@ -79,6 +79,17 @@ export function compareTab(view: View): Tab {
   });
 }
 
+/** A photo of the user's own. */
+export function photoTab(view: View): Tab {
+  return lazyTab(view, {
+    id: "photo",
+    title: text.photo,
+    topic: "photo",
+    content: (loaded) => panelsOf(loaded).photoContents(view, loaded.photo),
+    started: (loaded) => Boolean(loaded.photo.seen?.state),
+  });
+}
+
 /** The picture and the dataset examples on one scale; hidden where there is no dataset. */
 export function gaugePanel(view: View): HTMLElement {
   const note = el("p", { class: "peek-help" });

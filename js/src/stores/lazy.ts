@@ -2,12 +2,14 @@ import { bytesOf } from "../decode";
 import type { Binary, ToKernel } from "../protocol.gen";
 import type { LazyTopic } from "../topics";
 import type { ComparisonStore } from "./comparison";
+import type { PhotoStore } from "./photo";
 import type { SheetStore } from "./sheet";
 
 /** What the stores need of the lazily loaded script (../lazy/index.ts); panels/lazy.ts takes the panels from it. */
 export interface LazyScript {
   SheetStore: typeof SheetStore;
   ComparisonStore: typeof ComparisonStore;
+  PhotoStore: typeof PhotoStore;
 }
 
 /** The lazily loaded script and style sheet, with the stores that this model has in it. */
@@ -16,6 +18,7 @@ export interface LoadedModule {
   style: string;
   sheet: SheetStore;
   comparison: ComparisonStore;
+  photo: PhotoStore;
 }
 
 /**
@@ -43,7 +46,8 @@ export class LazyModule {
       .then(({ script, style }) => {
         const sheet = new script.SheetStore(this.send, this.onChange);
         const comparison = new script.ComparisonStore(this.send, () => this.onChange("compared"));
-        this.loaded = { script, style, sheet, comparison };
+        const photo = new script.PhotoStore(this.send, () => this.onChange("photo"));
+        this.loaded = { script, style, sheet, comparison, photo };
         this.requested.clear();
         for (const each of this.backlog) this.receive(...each);
         this.backlog = [];
@@ -73,11 +77,13 @@ export class LazyModule {
     const message = content as { kind?: string; open?: boolean; state?: string } | null;
     if (message?.kind === "module") this.onArrival(buffers);
     else if (this.loaded) {
-      for (const store of [this.loaded.sheet, this.loaded.comparison]) store.receive(content, buffers);
+      for (const store of [this.loaded.sheet, this.loaded.comparison, this.loaded.photo])
+        store.receive(content, buffers);
     } else {
       if (this.loading) this.backlog.push([content, buffers]);
       if (message?.kind === "sheet" && message.open) this.request("sheet");
       if (message?.kind === "compare" && message.state) this.request("compared");
+      if (message?.kind === "photo" && message.state) this.request("photo");
     }
   }
 
@@ -85,6 +91,7 @@ export class LazyModule {
     this.disposed = true;
     this.loaded?.sheet.dispose();
     this.loaded?.comparison.dispose();
+    this.loaded?.photo.dispose();
   }
 
   private request(topic: LazyTopic): void {

@@ -1,0 +1,113 @@
+import { bytesOf } from "../decode";
+import type { Binary, PhotoSeen, ToKernel, ToPage } from "../protocol.gen";
+import { decodeImage } from "./images";
+
+export type PhotoEditName = "gray" | "grayscale" | "blur" | "shuffle";
+
+/** Longest side in pixels and size in bytes of what is sent: hosts drop a message of 10 MB without a word. */
+const SIDE = 1024;
+const MOST_BYTES = 300_000;
+
+/** The photo that the kernel looks at, and what it sees in it; only the newest answer is kept. */
+export class PhotoStore {
+  seen: PhotoSeen | null = null;
+  picture: ImageBitmap | null = null;
+  /** Where each unit of `seen` fires, over the photo. */
+  maps: (ImageBitmap | null)[] = [];
+  /** What went wrong here, before anything was sent. */
+  problem = "";
+  private newest = 0;
+  private disposed = false;
+
+  constructor(
+    private readonly send: (message: ToKernel) => void,
+    private readonly onChange: () => void,
+  ) {}
+
+  /** Shrinks a file that was dropped, pasted or chosen, upright, and sends it. */
+  async give(file: Blob): Promise<void> {
+    this.problem = "";
+    try {
+      this.send({ kind: "photo", data: await shrunk(file) });
+    } catch {
+      // What this browser can't read the kernel may (a TIFF), or says what it is (HEIC).
+      if (file.size > MOST_BYTES) this.problem = `This browser can't read ${(file as File).name ?? "it"} as an image.`;
+      else this.send({ kind: "photo", data: await base64(file) });
+    }
+    this.onChange();
+  }
+
+  edit(how: PhotoEditName, whole: boolean, strokes: readonly number[]): void {
+    this.send({ kind: "photo_edit", how, whole, strokes });
+  }
+
+  place(y: number, x: number, on: boolean): void {
+    this.send({ kind: "photo_place", y, x, on });
+  }
+
+  close(): void {
+    this.send({ kind: "photo_close" });
+  }
+
+  receive(content: unknown, buffers: readonly Binary[]): void {
+    const message = content as ToPage | null;
+    if (message?.kind === "photo") void this.take(message, buffers);
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    this.picture?.close();
+    for (const map of this.maps) map?.close();
+  }
+
+  private async take(message: PhotoSeen, buffers: readonly Binary[]): Promise<void> {
+    this.newest += 1;
+    const mine = this.newest;
+    const decoded = await Promise.all(buffers.map((one) => decodeImage(one)));
+    const first = message.picture ? decoded.shift() : undefined;
+    const stale = this.disposed || (mine !== this.newest && !message.picture);
+    for (const old of stale ? decoded : this.maps) old?.close();
+    if (first) {
+      this.picture?.close();
+      this.picture = first;
+    }
+    if (stale) return;
+    const maps = [...decoded];
+    this.maps = message.units.map((unit) => (unit.map ? (maps.shift() ?? null) : null));
+    this.seen = message;
+    this.onChange();
+  }
+}
+
+/** A photo as JPEG in base64: upright, its longer side at most 1,024 px, at most 300 kB. */
+async function shrunk(file: Blob): Promise<string> {
+  const image = await createImageBitmap(file, { imageOrientation: "from-image" });
+  try {
+    for (let side = SIDE; ; side = Math.round(side * 0.75)) {
+      const scale = Math.min(1, side / Math.max(image.width, image.height));
+      const canvas = document.createElement("canvas");
+      canvas.width = Math.max(1, Math.round(image.width * scale));
+      canvas.height = Math.max(1, Math.round(image.height * scale));
+      const context = canvas.getContext("2d");
+      if (!context) throw new Error("no canvas");
+      context.fillStyle = "white"; // behind what is transparent
+      context.fillRect(0, 0, canvas.width, canvas.height);
+      context.drawImage(image, 0, 0, canvas.width, canvas.height);
+      for (const quality of [0.92, 0.8]) {
+        const made = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
+        if (!made) throw new Error("no JPEG");
+        if (made.size <= MOST_BYTES) return await base64(made);
+      }
+    }
+  } finally {
+    image.close();
+  }
+}
+
+async function base64(file: Blob): Promise<string> {
+  const bytes = bytesOf(await file.arrayBuffer()) ?? new Uint8Array();
+  let text = "";
+  // In pieces, since a call takes only so many arguments.
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return btoa(text);
+}
