@@ -29,6 +29,7 @@ from PIL import Image
 from torch import nn
 from traitlets import Bunch, TraitError
 
+from peek_widget._size import SizeLike
 from peek_widget.ascent import Objective, Recipe, save_animation
 from peek_widget.ascent.position import is_whole
 from peek_widget.errors import PeekError
@@ -60,6 +61,7 @@ from peek_widget.traits import (
     ObjectiveTrait,
     PositionTrait,
     RecipeTrait,
+    SizeTrait,
     StreamTrait,
     SwitchTrait,
     TagTrait,
@@ -89,9 +91,11 @@ class UnitExplorer(anywidget.AnyWidget):
         recipe: the name of a preset or a `Recipe`.
         recipes: names of the presets that can be chosen, the first being the default; left out, all.
         seed: seed of the random numbers, 0 to 2**53 - 1 (the front end counts in doubles).
-        size: side of the picture in pixels; left out, the recipe's or the model's.
+        size: size of the picture in pixels: the side of a square, or (height, width); left out, the recipe's or the
+            model's.
         preprocess: preprocessing of the model's input; see `peek_widget.network.find_preprocess`.
-        input_size: side in pixels of the image that the model was made for; found by trial if left out.
+        input_size: size of the image that the model was made for: the side of a square in pixels, or (height, width);
+            found by trial if left out.
         probe: whether to probe the model when it is read, see `peek_widget.network.read`; what is found is in the
             footer.
         objective: what is maximized: `"neuron"`, the activation at one position of the feature map (the default);
@@ -166,7 +170,7 @@ class UnitExplorer(anywidget.AnyWidget):
     total_variation: KnobTrait = KnobTrait("total_variation")
     step_size: KnobTrait = KnobTrait("step_size")
     seed: IntTrait[int] = IntTrait("seed")
-    size: IntTrait[int | None] = IntTrait("size")
+    size: SizeTrait = SizeTrait("size")
     objective: ObjectiveTrait = ObjectiveTrait("objective")
     at: PositionTrait = PositionTrait("at")
     negative: SwitchTrait = SwitchTrait("negative")
@@ -203,9 +207,9 @@ class UnitExplorer(anywidget.AnyWidget):
         labels: Labels = None,
         recipe: Recipe | str | None = None,
         seed: int = 0,
-        size: int | None = None,
+        size: SizeLike | None = None,
         preprocess: Preprocess | Callable[[torch.Tensor], torch.Tensor] | Literal["none"] | None = None,
-        input_size: int | None = None,
+        input_size: SizeLike | None = None,
         objective: Objective | str | None = None,
         at: tuple[int, int] | None = None,
         negative: bool = False,

@@ -13,7 +13,9 @@ import traitlets
 from torch import nn
 from traitlets import TraitError
 
+from peek_widget._size import SizeLike
 from peek_widget.ascent import KNOBS, Objective, Recipe
+from peek_widget.ascent.recipe import check_size
 from peek_widget.errors import PeekError
 from peek_widget.live.controls import CONTROLS, Controls
 
@@ -29,6 +31,7 @@ __all__ = [
     "PositionTrait",
     "ReadOnlyTrait",
     "RecipeTrait",
+    "SizeTrait",
     "StreamTrait",
     "SwitchTrait",
     "TagTrait",
@@ -144,6 +147,17 @@ class IntTrait(ControlTrait[_Got, _Got], traitlets.Int[_Got, _Got]):
             # here and not later: to traitlets False is an equal of 0, and so no change that would be looked at
             raise TraitError(f"{self.name} is a whole number; {value!r} was given.")
         return super().validate(obj, value)
+
+
+class SizeTrait(ControlTrait[SizeLike | None, Sequence[int] | int | None]):
+    """A size: the side of a square, (height, width), or None for the recipe's; a number or a list in the front end."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """Return the size, if it is one."""
+        try:
+            return check_size(value, self.name or "size")
+        except PeekError as error:
+            raise TraitError(str(error)) from error
 
 
 class PositionTrait(ControlTrait[tuple[int, int] | None, Sequence[int] | None]):

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from peek_widget._size import Size
 from peek_widget.ascent.contrast import Bands
 from peek_widget.ascent.param import decorrelated_logits
-from peek_widget.ascent.pictures import as_picture, center_square
+from peek_widget.ascent.pictures import as_picture, center_cut
 
 SIDE, EDGE = 256, 0.02
 
@@ -27,7 +28,7 @@ def main() -> None:
         bands = Bands(SIDE, channels, torch.device("cpu"))
         found, means = [], []
         for path in paths:
-            picture = center_square(as_picture(Image.open(path).convert(mode)), SIDE)[None]
+            picture = center_cut(as_picture(Image.open(path).convert(mode)), Size(SIDE, SIDE))[None]
             values = decorrelated_logits(picture, EDGE)
             found.append(bands.energies(torch.fft.rfft2(values, norm="ortho"))[0, :, :-1])
             means.append(values.mean(dim=(2, 3))[0])

@@ -23,7 +23,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from peek_widget.ascent.pictures import as_picture, center_square
+from peek_widget._size import Size
+from peek_widget.ascent.pictures import as_picture, center_cut
 from peek_widget.ascent.spectrum import NATURAL, decorrelate, log_polar
 
 __all__ = ["fit", "main", "mean_magnitude", "periodic"]
@@ -58,7 +59,7 @@ def mean_magnitude(paths: list[Path], side: int = SIDE) -> Tensor:
     total = torch.zeros(3, side, side // 2 + 1, dtype=torch.float64)
     for path in paths:
         with Image.open(path) as image:
-            picture = center_square(as_picture(image.convert("RGB")), side)
+            picture = center_cut(as_picture(image.convert("RGB")), Size(side, side))
         total += periodic(decorrelate(picture[None]).double()).abs()[0]
     return total / len(paths)
 

@@ -11,6 +11,15 @@ export function readWhole(typed: string, minimum: number, maximum: number): numb
   return Number.isFinite(value) ? clamp(Math.round(value), minimum, maximum) : null;
 }
 
+/** A size in pixels as it is typed: `192`, or height and width, `256 x 128`; null where it is neither. */
+export function readSize(typed: string, minimum: number, maximum: number): [number, number] | null {
+  const [height, width = height, more] = typed.split(/[x×,]/).map((side) => readWhole(side, minimum, maximum));
+  return height && width && more === undefined ? [height, width] : null;
+}
+
+/** Writes a size as it is typed. */
+export const formatSize = (size: number | readonly number[] | null): string => (size ? [size].flat().join(" × ") : "");
+
 /** Formats with about three significant digits and a true minus sign; an exponent only outside the controls' ranges. */
 export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return "–";

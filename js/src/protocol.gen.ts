@@ -69,7 +69,7 @@ export interface Status {
   weights_changed: boolean;
   unit: number;
   layer: string;
-  size: number;
+  size: number | readonly [number, number];
   start: string;
   values: Partial<Record<KnobName, number>>;
   recipe_values: Partial<Record<KnobName, number>>;
@@ -291,7 +291,7 @@ export interface Traits {
   total_variation: number | null;
   step_size: number | null;
   seed: number;
-  size: number | null;
+  size: number | readonly [number, number] | null;
   objective: ObjectiveKind;
   at: readonly [number, number] | null;
   negative: boolean;

@@ -41,8 +41,8 @@ def save_animation(
 ) -> None:
     """Write the pictures of a run as an animation, a .gif, .webp or .mp4 file.
 
-    Pictures of different sizes are shown at the size of the largest. Of more than `most` pictures every second, every
-    fourth, ... is shown, and always the first and the last.
+    Pictures of different sizes are shown at the size of the largest; those of another shape within it, on gray. Of
+    more than `most` pictures every second, every fourth, ... is shown, and always the first and the last.
 
     Args:
         steps: steps of `ascend` or `compare`, or pictures (PIL images, or tensors ``[C, H, W]`` in [0, 1]).
@@ -88,8 +88,8 @@ def animation(pictures: list[PILImage.Image], kind: str, *, rate: float = 20.0, 
         raise PeekError("There are no pictures to animate: draw some steps first.")
     if not 0.0 <= hold <= 60.0:
         raise PeekError(f"hold={hold!r}: give a number of seconds from 0 to 60.")
-    side = max(picture.size for picture in pictures)
-    frames = [_resize(picture.convert("RGB"), side) for picture in pictures]
+    largest = max((picture.size for picture in pictures), key=lambda size: (size[0] * size[1], size))
+    frames = [_fitted(picture.convert("RGB"), largest) for picture in pictures]
     if kind == "mp4":
         return _mp4(frames, rate, hold)
     times = [round(1000.0 / rate)] * (len(frames) - 1) + [max(round(1000.0 * hold), round(1000.0 / rate))]
@@ -164,6 +164,17 @@ def _thin_out(pictures: Iterator[PILImage.Image], most: int) -> list[PILImage.Im
     if last is not None and number % stride:
         kept.append(last)
     return kept
+
+
+def _fitted(picture: PILImage.Image, size: tuple[int, int]) -> PILImage.Image:
+    """Return a picture enlarged to a size; one of another shape as large as fits, on gray."""
+    scale = min(size[0] / picture.width, size[1] / picture.height)
+    own = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
+    if max(abs(own[0] - size[0]), abs(own[1] - size[1])) <= 1:  # the same shape, but for rounding
+        return _resize(picture, size)
+    ground = PILImage.new("RGB", size, (128, 128, 128))
+    ground.paste(_resize(picture, own), ((size[0] - own[0]) // 2, (size[1] - own[1]) // 2))
+    return ground
 
 
 def _resize(picture: PILImage.Image, size: tuple[int, int]) -> PILImage.Image:

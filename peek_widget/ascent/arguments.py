@@ -10,6 +10,7 @@ from typing import Any, Literal, ParamSpec, SupportsIndex, TypedDict, TypeVar, g
 import torch
 from torch import Tensor
 
+from peek_widget._size import SizeLike
 from peek_widget.ascent.objective import Objective, unit_objective
 from peek_widget.ascent.pictures import Picture
 from peek_widget.errors import PeekError
@@ -32,8 +33,9 @@ class AscentOptions(TypedDict, total=False):
     seed: int | Sequence[int]
     """Seed of the initial noise and of the views; a list gives one to each picture."""
 
-    size: int | None
-    """Side of the pictures in pixels; left out, the recipe's, else the model's input size."""
+    size: SizeLike | None
+    """Size of the pictures in pixels: the side of a square, or (height, width). Left out, the recipe's, else the
+    model's input size, both in the shape of what the pictures stand for (see ``peek_widget.ascent.geometry``)."""
 
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None
     """What turns an image in [0, 1] into the network's input; left out, the model's own, see
@@ -42,8 +44,9 @@ class AscentOptions(TypedDict, total=False):
     device: str | torch.device | None
     """Where to run; left out, the model's own device."""
 
-    input_size: int | None
-    """Side of the image that the model was made for; found by trial when left out."""
+    input_size: SizeLike | None
+    """Size of the image that the model was made for: the side of a square in pixels, or (height, width); found by trial
+    when left out."""
 
     precision: Precision
     """What the network computes in: ``"float32"``, its own, or ``"bf16"``, where the CPU or GPU has units for bfloat16:
@@ -56,7 +59,7 @@ class AscentOptions(TypedDict, total=False):
 
     start: Picture | None
     """A picture to begin from in place of the recipe's ``init``: a PIL image, an array ``[H, W, C]``, a tensor
-    ``[C, H, W]`` or ``[N, C, H, W]`` in [0, 1]; its center square is taken."""
+    ``[C, H, W]`` or ``[N, C, H, W]`` in [0, 1]; the largest part of its center in the pictures' shape is taken."""
 
     spectrum: Tensor | None
     """Magnitudes ``[C, T, T // 2 + 1]`` for ``param="maco"``, as ``measure_spectrum`` gives them; left out, that of

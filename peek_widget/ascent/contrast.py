@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.ascent.spectrum import frequencies
 
 __all__ = ["BANDS", "Bands"]
@@ -50,32 +51,33 @@ class Bands:
     """The bands of frequencies of pictures held as spectra in decorrelated color.
 
     Args:
-        side: side S of the pictures in pixels.
+        size: (height, width) of the pictures in pixels, or the side of square ones.
         channels: number of channels C.
         device: where the spectra are.
     """
 
-    def __init__(self, side: int, channels: int, device: torch.device) -> None:
-        self._side = side
-        self._weights = _band_weights(side).to(device)
+    def __init__(self, size: SizeLike, channels: int, device: torch.device) -> None:
+        size = Size.of(size)
+        self._pixels = size.height * size.width
+        self._weights = _band_weights(size).to(device)
         # Of each pair of conjugate coefficients a half spectrum has one.
-        counts = torch.full((side // 2 + 1,), 2.0, dtype=torch.float32, device="cpu")
+        counts = torch.full((size.width // 2 + 1,), 2.0, dtype=torch.float32, device="cpu")
         counts[0] = 1.0
-        if side % 2 == 0:
+        if size.width % 2 == 0:
             counts[-1] = 1.0
-        self._counted = (self._weights * counts.to(device) / side**2).flatten(1).t().contiguous()
+        self._counted = (self._weights * counts.to(device) / self._pixels).flatten(1).t().contiguous()
         self.natural: Tensor = _natural(channels).to(device)
         """``[C, BANDS + 1]``, the photographs' energies as :meth:`energies` measures them."""
 
     def energies(self, spectrum: Tensor) -> Tensor:
-        """Measure complex spectra ``[N, C, S, S // 2 + 1]`` (``norm="ortho"``).
+        """Measure complex spectra ``[N, C, H, W // 2 + 1]`` (``norm="ortho"``).
 
         Returns:
             ``[N, C, BANDS + 1]``: the variance that each band contributes to the values of a picture before the
             sigmoid, and last the square of their mean.
         """
         power = spectrum.real.square() + spectrum.imag.square()
-        return torch.cat([power.flatten(2) @ self._counted, power[:, :, :1, 0] / self._side**2], dim=2)
+        return torch.cat([power.flatten(2) @ self._counted, power[:, :, :1, 0] / self._pixels], dim=2)
 
     def lift(self, spectrum: Tensor, share: float) -> Tensor:
         """Return the factor for each spectrum by which it has at least a share of the contrast of photographs.
@@ -99,11 +101,11 @@ class Bands:
         """Return the factor for each coefficient by which no band has more energy than its limit.
 
         Args:
-            spectrum: ``[N, C, S, S // 2 + 1]``.
+            spectrum: ``[N, C, H, W // 2 + 1]``.
             limits: ``[N, C, BANDS + 1]``, or a shape that broadcasts to it.
 
         Returns:
-            ``[N, C, S, S // 2 + 1]``, from 0 to 1; 1 where a band is within its limit.
+            ``[N, C, H, W // 2 + 1]``, from 0 to 1; 1 where a band is within its limit.
         """
         factors = (limits / (self.energies(spectrum) + _TINY)).clamp(max=1.0).sqrt()
         gain = (factors[..., :-1] @ self._weights.flatten(1)).unflatten(2, self._weights.shape[1:])
@@ -122,9 +124,9 @@ def _natural(channels: int) -> Tensor:
     return torch.tensor(rows, dtype=torch.float32, device="cpu")
 
 
-def _band_weights(side: int) -> Tensor:
-    """Return each band's weight of each coefficient, ``[BANDS, S, S // 2 + 1]``; frequency 0 is in no band."""
-    position = torch.log((side * frequencies(side)).clamp(min=1.0)) / (0.5 * math.log(3.0))
+def _band_weights(size: Size) -> Tensor:
+    """Return each band's weight of each coefficient, ``[BANDS, H, W // 2 + 1]``; frequency 0 is in no band."""
+    position = torch.log((size.side * frequencies(size)).clamp(min=1.0)) / (0.5 * math.log(3.0))
     weights = torch.stack([(1.0 - (position - band).abs()).clamp(min=0.0) for band in range(BANDS)])
     weights[:, 0, 0] = 0.0
     return weights.float()

@@ -18,6 +18,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from peek_widget._progress import progress_bar
+from peek_widget._size import Size, SizeLike
 from peek_widget._threads import computing_on, thread_count
 from peek_widget.ascent.accentuate import Accentuate, fingerprint_of_photo
 from peek_widget.ascent.arguments import AscentOptions, Objectives, as_objectives, as_seeds, with_options
@@ -99,8 +100,8 @@ class Ascent(Iterator[Step]):
         self.steps: int = self.recipe.steps
         self._asked_size = options["size"]
         self._overrides: dict[str, float] = {}
-        self._geometry = Geometry(self.network, self.recipe, self._asked_size)
-        self.size: int = self._geometry.sides[0]
+        self._geometry = Geometry(self.network, self.recipe, self._asked_size, self.objectives)
+        self._size = self._geometry.sizes[0]
         self._kind = check_precision(options["precision"], self.device)
         given = None if options["start"] is None else self._given(options["start"])
         self._starts = self._take_starts(given)
@@ -113,7 +114,7 @@ class Ascent(Iterator[Step]):
         self._rendered: Tensor | None = None  # the pictures after the last step, with their graph
 
     def _given(self, start: Picture) -> Tensor:
-        return given_pictures(start, self.recipe, self.network.channels, self.size, len(self.objectives))
+        return given_pictures(start, self.recipe, self.network.channels, self._size, len(self.objectives))
 
     def _take_starts(self, pictures: Tensor | None) -> Tensor | None:
         """Return the given pictures where an objective is about them, and note in these which they are."""
@@ -137,7 +138,7 @@ class Ascent(Iterator[Step]):
     def _begin(self, pictures: Tensor | None) -> Image:
         frequencies = self._evaluator.highest_frequencies()
         if pictures is None:
-            args = (self.network, self.size, self._generators, frequencies, self._spectrum)
+            args = (self.network, self._size, self._generators, frequencies, self._spectrum)
             return initial_image(self.recipe, *args)
         return from_pictures(pictures.to(self.device), self.recipe, frequencies)
 
@@ -182,22 +183,22 @@ class Ascent(Iterator[Step]):
         return self.recipe.at(name, min(self.index, self.recipe.steps - 1))
 
     def _render(self) -> Tensor:
-        """Render the pictures, ``[N, C, S, S]``, one by one in the steps that evaluate them one by one."""
+        """Render the pictures, ``[N, C, H, W]``, one by one in the steps that evaluate them one by one."""
         return self._image.render(one_by_one=self._evaluator.per_sample(self.index))
 
     def _enter_octave(self) -> None:
         octave, done, _ = self.recipe.octave(min(self.index, self.recipe.steps - 1))
-        side = self._geometry.sides[octave]
-        if done == 0 and self.index < self.recipe.steps and side != self.size:
-            self._take_size(side)
+        size = self._geometry.sizes[octave]
+        if done == 0 and self.index < self.recipe.steps and size != self._size:
+            self._take_size(size)
             self._updater.restart()
 
-    def _take_size(self, side: int) -> None:
-        if side != self.size:
-            self.size = side
-            self._image.resize(side)
+    def _take_size(self, size: Size) -> None:
+        if size != self._size:
+            self._size = size
+            self._image.resize(size)
             self._rendered = None
-            self._record.resize(side)
+            self._record.resize(size)
 
     # All steps
 
@@ -246,8 +247,13 @@ class Ascent(Iterator[Step]):
     # Its pictures and numbers
 
     @property
+    def size(self) -> SizeLike:
+        """Size of the present pictures in pixels: the side of a square, else (height, width)."""
+        return self._size.plain
+
+    @property
     def images(self) -> Tensor:
-        """The present pictures, a copy: float32 ``[N, C, S, S]`` in [0, 1] on the CPU."""
+        """The present pictures, a copy: float32 ``[N, C, H, W]`` in [0, 1] on the CPU."""
         with torch.no_grad(), full_precision(self.device):
             pictures = self._render() if self._rendered is None else self._rendered.detach()
             return pictures.clamp(0.0, 1.0).float().cpu()  # clamp makes the copy
@@ -273,7 +279,7 @@ class Ascent(Iterator[Step]):
 
     @property
     def alpha(self) -> Tensor | None:
-        """Opacity ``[N, 1, S, S]`` in [0, 1], if the recipe has ``alpha``; else None.
+        """Opacity ``[N, 1, H, W]`` in [0, 1], if the recipe has ``alpha``; else None.
 
         It is the sum of the absolute gradients of all steps, divided by its 80th percentile and clipped (Fel et al.
         2023; Horama).
@@ -354,13 +360,14 @@ class Ascent(Iterator[Step]):
         self.objectives, self.recipe = objectives, new
         # Shallow copies leave the old objects unchanged if this fails, since only their tensors are replaced.
         self._image, self._record = copy.copy(self._image), copy.copy(self._record)
-        self._geometry = Geometry(self.network, new, self._asked_size)
+        # A picture that is there keeps its shape, also for a unit whose own pictures would have another.
+        self._geometry = Geometry(self.network, new, self._asked_size, objectives, self._geometry.shape)
         self._starts = self._take_starts(self._starts)
         self._evaluator = self._make_evaluator()
-        side = self._geometry.sides[new.octave(min(self.index, new.steps - 1))[0]]
-        if new.param == "maco" and side != self.size:
+        size = self._geometry.sizes[new.octave(min(self.index, new.steps - 1))[0]]
+        if new.param == "maco" and size != self._size:
             raise RecipeError(
-                f"param='maco' has one size, the spectrum's, and it is {self.size} px in this run: give "
+                f"param='maco' has one size, the spectrum's, and it is {self._size} px in this run: give "
                 f"size={self.size} or start a new run."
             )
         frequencies = self._evaluator.highest_frequencies()
@@ -370,7 +377,7 @@ class Ascent(Iterator[Step]):
             self._image.set_highest_frequencies(frequencies)
         self._rendered = None
         self._record.forget_best()
-        self._take_size(side)
+        self._take_size(size)
         # A new updater also forgets the first gradient, since gradients of units differ by orders of magnitude.
         self._updater = Updater(new, self._image, self.preprocess)
 
@@ -402,7 +409,7 @@ class Ascent(Iterator[Step]):
         objective: Objectives | None = None,
         preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
         device: str | torch.device | None = None,
-        input_size: int | None = None,
+        input_size: SizeLike | None = None,
         precision: Precision = "float32",
     ) -> Ascent:
         """Continue a run from its state, with the same steps as without the interruption.
@@ -413,7 +420,7 @@ class Ascent(Iterator[Step]):
             objective: the objective, needed only where a file could not contain it (a function, a style).
             preprocess: the preprocessing of the run, as it was given to it.
             device: where to run.
-            input_size: side of the image that the model was made for.
+            input_size: size of the image that the model was made for, see :func:`~peek_widget.network.read`.
             precision: what the network computes in, see :class:`~peek_widget.ascent.AscentOptions`.
 
         Raises:
@@ -445,13 +452,23 @@ class Ascent(Iterator[Step]):
         return ascent
 
     def _load(self, state: State) -> None:
-        if state.side not in self._geometry.sides:
+        size = Size.of(state.side)
+        if size not in self._geometry.sizes:  # a run whose objective was changed has the shape of its first one
+            for shape in () if self.network.size.square else (self.network.size, size):
+                shaped = Geometry(self.network, self.recipe, self._asked_size, self.objectives, shape)
+                if size in shaped.sizes:
+                    self._geometry = shaped
+                    self._evaluator = self._make_evaluator()
+                    if isinstance(self._image, Fourier):
+                        self._image.set_highest_frequencies(self._evaluator.highest_frequencies())
+                    break
+        if size not in self._geometry.sizes:
             raise PeekError(
-                f"The state's pictures have {state.side} px, and this model's run has {self._geometry.sides}: resume "
-                "it with the model of that run."
+                f"The state's pictures have {size} px, and this model's run has "
+                f"{', '.join(map(str, self._geometry.sizes))}: resume it with the model of that run."
             )
         with undisturbed(self.device):
             self.override(**state.overrides)
             self.index, self.steps = state.index, state.steps
-            self._take_size(state.side)
+            self._take_size(size)
             load_tensors(state, self._image, self._updater, self._record, self._generators)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from peek_widget._size import Size
 from peek_widget.ascent import views
 from peek_widget.ascent.accentuate import of_start
 from peek_widget.ascent.geometry import Geometry
@@ -27,8 +28,9 @@ __all__ = ["LARGE", "Evaluation", "Evaluator", "Group", "objective_value"]
 # full of ties that a rounding decides: the first steps go through the network one picture at a time.
 _PER_SAMPLE_STEPS = 3
 LARGE = 96
-"""Side in pixels of views that a CPU never takes together: it would be quicker by a twentieth (by a third for small
-views), and rounding, magnified over a run, can change the activation that a class's picture reaches by a fifth."""
+"""Side in pixels (of the square with their area) of views that a CPU never takes together: it would be quicker by a
+twentieth (by a third for small views), and rounding, magnified over a run, can change the activation that a class's
+picture reaches by a fifth."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ class Evaluation:
     """What one forward and backward pass has found."""
 
     pictures: Tensor
-    """The pictures that were evaluated, ``[N, C, S, S]`` in [0, 1], without a graph."""
+    """The pictures that were evaluated, ``[N, C, H, W]`` in [0, 1], without a graph."""
 
     gradient: Tensor
-    """Gradient of the objectives by the pictures, ``[N, C, S, S]``."""
+    """Gradient of the objectives by the pictures, ``[N, C, H, W]``."""
 
     activations: Tensor
     """Value of each objective, ``[N]`` on the CPU: before the ReLU, mean over views."""
@@ -131,7 +133,7 @@ class Evaluator:
         """Show views of the pictures to the network, and take the gradient.
 
         Args:
-            pictures: ``[N, C, S, S]`` in [0, 1].
+            pictures: ``[N, C, H, W]`` in [0, 1].
             step: number of the step, from 0.
             numbers: the recipe's NUMBERS as this step uses them.
             generators: one for each picture.
@@ -216,24 +218,27 @@ class Evaluator:
     ) -> Tensor:
         """Return what the network gets to see of some pictures of a group; ``windows`` gets what is shown of each."""
         if view.kind == "window":
+            # Of a network of a fixed size, whose shape may be another, the largest part of that shape is resized.
+            size = view.size.filling(self._geometry.window)
             shown = torch.cat(
                 [
-                    self._window(picture, numbers["jitter"], member, generator, windows)
+                    self._window(picture, size, numbers["jitter"], member, generator, windows)
                     for member, picture, generator in zip(members, pictures, generators, strict=True)
                 ]
             )
-            if shown.shape[-1] != view.side:
-                size = (view.side, view.side)
-                shown = F.interpolate(shown, size=size, mode="bilinear", antialias=True, align_corners=False)
+            if shown.shape[-2:] != view.size:
+                shown = F.interpolate(
+                    shown, size=tuple(view.size), mode="bilinear", antialias=True, align_corners=False
+                )
         else:
             planned = min(step, self._recipe.steps - 1)
             shown = views.affine_views(pictures, view, self._geometry.parameters(view, planned, numbers), generators)
         return view.needed(views.add_noise(shown, numbers["noise"], generators))
 
     def _window(
-        self, picture: Tensor, jitter: float, member: int, generator: Generator, windows: list[Window]
+        self, picture: Tensor, size: Size, jitter: float, member: int, generator: Generator, windows: list[Window]
     ) -> Tensor:
-        rows, columns = windows[member] = views.window(picture.shape[-1], self._geometry.window, generator)
+        rows, columns = windows[member] = views.window(Size(*picture.shape[1:]), size, generator)
         return views.shift(picture[None, :, rows, columns], jitter, generator)
 
     def _check(self, gradient: Tensor, activations: Tensor, step: int) -> None:

@@ -1,13 +1,22 @@
-"""The size of the pictures in each octave, and the view of them that the network gets for an objective."""
+"""The size of the pictures in each octave, and the view of them that the network gets for an objective.
+
+Pictures have the shape of what they stand for, a part of the network's input: all of it; or for a unit with a receptive
+field, where views follow that (``sampling="crop"``), the square around the field, as far as the input reaches. So a
+network of 256 x 128 px has pictures of 2 : 1 for its classes, and square ones for units whose fields are narrower than
+128 px. A size that a recipe says as one number is that of square pictures: others have the same area. A size that is
+asked for as (height, width), or as one number for a square, is taken as it is: nothing is stretched to it, the part
+that the picture stands for lies within it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, check_size
@@ -17,6 +26,11 @@ from peek_widget.network import OUTPUT, Layer, Network
 from peek_widget.network.receptive_field.effective import effective_side
 
 __all__ = ["Geometry"]
+
+
+def _side(size: Size) -> float:
+    return size.side
+
 
 # A receptive field of up to so many pixels is shown whole: a part of it would be a picture of few pixels.
 _SMALL_FIELD = 48
@@ -31,37 +45,83 @@ class Geometry:
     Args:
         network: the network.
         recipe: the recipe, with its octaves, size and sampling.
-        size: side of the finished picture in pixels; None leaves it to the recipe and the model.
+        size: size of the finished picture in pixels; None leaves it to the recipe and the model.
+        objectives: what is drawn, by which the pictures' shape is found where ``size`` leaves it open; pictures that
+            are drawn together have one shape, that of the network's input if theirs differ.
+        shape: a size of the shape that the pictures have instead.
 
     Attributes:
-        sides: side of the picture in each octave, in pixels.
-        window: side of the picture in the first octave, of which a ``"window"`` or ``"whole"`` view shows the pixels.
+        shape: a size of the shape that the pictures have where ``size`` leaves it open.
+        sizes: size of the picture in each octave, in pixels.
+        window: size of the picture in the first octave, of which a ``"window"`` or ``"whole"`` view shows the pixels.
 
     Raises:
         RecipeError: if the last octave is larger than the largest possible size.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, size: int | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        size: SizeLike | None,
+        objectives: Sequence[Objective] = (),
+        shape: Size | None = None,
+    ) -> None:
         self._network, self._recipe = network, recipe
         scales = [scale for _, scale in recipe.octaves]
         grown = 1.0
         for scale in scales:
             grown *= scale
-        size = size if size is not None else recipe.size
+        self.shape: Size = self._shape(objectives) if shape is None else shape
+        last = self._last(size)
         # Without a size given, a recipe with octaves begins at the model's input size, as published.
-        side = network.input_size if size is None else check_size(size) / grown
-        self.sides: list[int] = []
+        first = last or self.shape.of_side(network.size.side)
+        height, width = first if last is None else (first.height / grown, first.width / grown)
+        self.sizes: list[Size] = []
         for scale in scales:
-            side *= scale
-            self.sides.append(max(1, round(side)))
-        if size is not None:
-            self.sides[-1] = size
-        if self.sides[-1] > MAXIMUM_SIZE:
+            height, width = height * scale, width * scale
+            self.sizes.append(Size(max(1, round(height)), max(1, round(width))))
+        if last is not None:
+            self.sizes[-1] = last
+        if max(self.sizes[-1]) > MAXIMUM_SIZE:
             raise RecipeError(
-                f"From the model's {network.input_size} px the octaves grow {grown:g} times, to {self.sides[-1]} px; "
+                f"From the model's {network.size} px the octaves grow {grown:g} times, to {self.sizes[-1]} px; "
                 f"at most {MAXIMUM_SIZE} are possible: give size=, or octaves of smaller scales."
             )
-        self.window: int = self.sides[0]
+        self.window: Size = self.sizes[0]
+
+    def _last(self, size: SizeLike | None) -> Size | None:
+        """Return the size of the finished picture; None where neither the caller nor the recipe says it."""
+        if size is not None:
+            return Size.of(check_size(size))
+        of_recipe = self._recipe.size
+        if not isinstance(of_recipe, int):
+            return None if of_recipe is None else Size.of(of_recipe)
+        return self.shape.of_side(of_recipe).within(Size(MAXIMUM_SIZE, MAXIMUM_SIZE))
+
+    def _shape(self, objectives: Sequence[Objective]) -> Size:
+        """Return a size of the shape that the pictures have where nobody says it."""
+        whole = self._network.size
+        if whole.square or self._recipe.sampling != "crop":
+            return whole
+        found = {self._stands_for(one) for one in objectives}
+        return found.pop() if len(found) == 1 else whole
+
+    def _stands_for(self, objective: Objective) -> Size:
+        """Return the size of the part of the network's input that a picture stands for."""
+        layer = self._field_layer(objective)
+        return self._network.size if layer is None else self._around(self._shown_field(layer))
+
+    def _around(self, side: int) -> Size:
+        """Return the size of a square, as far as it lies within the network's input."""
+        whole = self._network.size
+        return Size(min(side, whole.height), min(side, whole.width))
+
+    def _field_layer(self, objective: Objective) -> Layer | None:
+        """Return the layer whose receptive field a picture of the objective follows; None where it follows none."""
+        center = objective.centered_on
+        layer = None if center is None else self._network.layer(center)
+        return None if layer is None or layer.global_field or not layer.spatial else layer
 
     def view(self, objective: Objective) -> ViewGeometry:
         """Return how the network's input is taken from the picture for an objective.
@@ -72,56 +132,69 @@ class Geometry:
         view = self._view(objective)
         return replace(view, count=self._count(view.side))
 
-    def _count(self, side: int) -> int:
+    def _count(self, side: float) -> int:
         """Return the number of views of that side in a step: fewer of views larger than the recipe's, not more work."""
         recipe = self._recipe
-        if recipe.view_size is None or side <= recipe.view_size:
+        if recipe.view_size is None:
             return recipe.n_views
-        return max(1, round(recipe.n_views * (recipe.view_size / side) ** 2))
+        few = max(1, round(recipe.n_views * (recipe.view_size / side) ** 2))
+        return few if side > recipe.view_size else recipe.n_views
 
-    def _largest(self, objective: Objective) -> int:
-        """Return the largest side of a crop that the network gets, if it takes any size."""
+    def _at_most(self, objective: Objective, shape: Size) -> Size:
+        """Return what the network gets of a picture, if it takes any size.
+
+        It has the shape of ``shape``, at most its size and the picture's, and the area of the recipe's ``view_size``,
+        or as much more as the objective's layers need.
+        """
         network, size = self._network, self._recipe.view_size
-        limit = min(self.window, network.input_size)
-        if size is None or size >= limit:
+        limit = shape.within(self.window)
+        if size is None or size >= limit.side:
             return limit
-        needed = [network.minimum(name) for name in objective.layers if not network.runs_at(name, size)]
-        return min(limit, max([size, *needed]))
+        wanted, largest = limit.of_side(size), shape.filling(network.size)
+        needed = [network.minimum(name, largest) for name in objective.layers if not network.runs_at(name, wanted)]
+        return min([limit, max([wanted, *needed], key=_side)], key=_side)
 
     def _view(self, objective: Objective) -> ViewGeometry:
         network, recipe = self._network, self._recipe
         fixed = any(network.fixed(name) for name in objective.layers)
         if recipe.sampling == "window":
-            return self._with_part(objective, ViewGeometry(network.input_size if fixed else self.window, "window"))
+            return self._with_part(objective, ViewGeometry(network.size if fixed else self.window, "window"))
         if recipe.sampling == "whole":
-            shown = max(1, round(self.window * (self._whole_share(0) - 2.0 * recipe.jitter2)))
-            return self._with_part(objective, ViewGeometry(network.input_size if fixed else shown, "whole"))
+            share = self._whole_share(0) - 2.0 * recipe.jitter2
+            shown = Size(*(max(1, round(side * share)) for side in self.window))
+            return self._with_part(objective, ViewGeometry(network.size if fixed else shown, "whole"))
         if recipe.sampling == "normal-crop":
-            side = network.input_size if fixed else min(self.window, network.input_size)
-            return self._with_part(objective, ViewGeometry(side, "normal-crop"))
-        center = objective.centered_on
-        layer = network.layer(center) if center is not None else None
-        limit = self._largest(objective)
-        if layer is None or layer.global_field or not layer.spatial:
-            side = network.input_size if fixed else limit
-            kind = "crop" if layer is not None or OUTPUT in objective.layers else "widest"
-            return self._checked(objective, ViewGeometry(side, kind))
+            size = network.size if fixed else network.size.within(self.window)
+            return self._with_part(objective, ViewGeometry(size, "normal-crop"))
+        layer = self._field_layer(objective)
+        if layer is None:
+            size = network.size if fixed else self._at_most(objective, network.size)
+            kind = "crop" if objective.centered_on is not None or OUTPUT in objective.layers else "widest"
+            return self._checked(objective, ViewGeometry(size, kind))
         # The receptive field, and a margin about it, so that no zero padding comes into it.
         field, margin = max(layer.receptive_field), math.ceil(2 * max(layer.stride))
         shown = self._shown_field(layer)
         around = field if shown == field else min(field, math.ceil(_AROUND * shown))
-        side = network.input_size if fixed else min(limit, around + margin)
-        self._checked(objective, ViewGeometry(side, "field"))
+        size = network.size if fixed else self._at_most(objective, self._around(around + margin))
+        view = self._checked(objective, ViewGeometry(size, "field"))
         middle = []
-        found = network.map_size(layer.name, side)
+        found = network.map_size(layer.name, size)
         assert found is not None
         for axis, positions in enumerate(found):
             pixel = layer.start[axis] + (positions - 1) // 2 * layer.stride[axis]
-            middle.append((2.0 * pixel + 1.0) / side - 1.0)
-        return ViewGeometry(side, "field", side / min(shown, side), (middle[0], middle[1]))
+            middle.append((2.0 * pixel + 1.0) / size[axis] - 1.0)
+        return replace(view, field_ratio=self._field_ratio(view, shown), center=(middle[0], middle[1]))
+
+    def _field_ratio(self, view: ViewGeometry, shown: int) -> float:
+        """Return the size of what the network gets by that of its part that the picture stands for, in its shape."""
+        part = Size(min(shown, view.size.height), min(shown, view.size.width))
+        # The picture's pixels for one of the network's: the part lies within the picture.
+        room, fitted, axis = replace(view, size=part).magnified(self.window)
+        whole, seen, other = view.magnified(self.window)
+        return seen / fitted if axis == other else (room / fitted) / (whole / seen)
 
     def _shown_field(self, layer: Layer) -> int:
-        """Return the side of the square that the picture stands for: the receptive field, or the effective one."""
+        """Return the side of the square around what a picture stands for: the receptive field, or the effective one."""
         field = max(layer.receptive_field)
         if not self._recipe.effective_field or field <= _SMALL_FIELD:
             return field
@@ -159,7 +232,8 @@ class Geometry:
             ends += [done, done + length - 1]
             done += length
         smallest = min(self._smallest_share(view, step) for step in ends)
-        return 0.5 * view.side / smallest
+        whole, seen, _ = view.magnified(self.window)
+        return 0.5 * (self.window.side / whole) * seen / smallest
 
     def _shares(self, view: ViewGeometry, step: int) -> tuple[float, float]:
         recipe = self._recipe
@@ -200,24 +274,24 @@ class Geometry:
         """
         network = self._network
         for name in objective.layers:
-            if network.runs_at(name, view.side):
+            if network.runs_at(name, view.size):
                 continue
             what = f"layer {name!r}" if name else "the model's output"
             least = network.minimum(name)
-            if view.side < least and network.runs_at(name, least):
-                size = -(-least * self.sides[-1] // self.window)
+            if view.side < least.side and network.runs_at(name, least):
+                enough = Size(*(-(-a * b // c) for a, b, c in zip(least, self.sizes[-1], self.window, strict=True)))
                 raise SizeError(
-                    f"A picture of {self.sides[-1]} px is too small: {what} can't be computed from the {view.side} px "
-                    f"that the network would get, it needs at least {least}. Give size={size} or more."
+                    f"A picture of {self.sizes[-1]} px is too small: {what} can't be computed from the {view.size} px "
+                    f"that the network would get, it needs at least {least}. Give size={enough.plain} or more."
                 )
-            cause = _why_not(network, name, view.side)
+            cause = _why_not(network, name, view.size)
             if cause is None:
                 continue  # it was the memory, and there is enough now
-            if not network.runs_at(name, network.input_size):
+            if not network.runs_at(name, network.size):
                 raise ModelError(f"{what[:1].upper()}{what[1:]} can't be computed. {cause}")
             raise SizeError(
-                f"For a picture of {self.sides[-1]} px the network would get {view.side} px, from which {what} can't "
-                f"be computed. {cause} It was read with images of {network.input_size} px: give "
+                f"For a picture of {self.sizes[-1]} px the network would get {view.size} px, from which {what} can't "
+                f"be computed. {cause} It was read with images of {network.size} px: give "
                 f"size={network.input_size}."
             )
         return view
@@ -226,12 +300,12 @@ class Geometry:
         """Return the view with the part of it that the network needs; SizeError as :meth:`_checked`."""
         center = objective.centered_on
         self._checked(objective, view)
-        return view if center is None else replace(view, part=self._network.middle_part(center, view.side))
+        return view if center is None else replace(view, part=self._network.middle_part(center, view.size))
 
 
-def _why_not(network: Network, layer: str, side: int) -> str | None:
-    """Return what a layer's computation from a square image of that side raises, as a sentence; None if nothing."""
-    image = torch.zeros(1, network.channels, side, side, device=network.model_copy.device, dtype=torch.float32)
+def _why_not(network: Network, layer: str, size: Size) -> str | None:
+    """Return what a layer's computation from an image of that size raises, as a sentence; None if nothing."""
+    image = torch.zeros(1, network.channels, *size, device=network.model_copy.device, dtype=torch.float32)
     try:
         with torch.no_grad():
             network.run(network.preprocess(image), [layer])

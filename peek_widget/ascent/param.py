@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.ascent.contrast import Bands
 from peek_widget.ascent.spectrum import frequencies, recorrelate, resample_spectrum
 
@@ -22,7 +23,7 @@ _EDGE = 0.5 / 255.0
 
 
 class Image:
-    """Base class of the parametrizations: a batch of N square pictures under optimization.
+    """Base class of the parametrizations: a batch of N pictures of one size under optimization.
 
     Attributes:
         parameter: the tensor that the optimizer updates; its first dimension is N.
@@ -31,7 +32,7 @@ class Image:
     parameter: Tensor
 
     def render(self, one_by_one: bool = False) -> Tensor:
-        """Render the pictures ``[N, C, S, S]`` in [0, 1], differentiable with respect to ``parameter``.
+        """Render the pictures ``[N, C, H, W]`` in [0, 1], differentiable with respect to ``parameter``.
 
         Args:
             one_by_one: render each picture by itself, so that its pixels are bit-equal to those of a batch of one;
@@ -45,8 +46,8 @@ class Image:
         """Render the pictures of a slice of the batch."""
         raise NotImplementedError
 
-    def resize(self, side: int) -> None:
-        """Resize the pictures to ``side`` pixels; ``parameter`` is a new tensor afterwards."""
+    def resize(self, size: SizeLike) -> None:
+        """Resize the pictures to another size in pixels; ``parameter`` is a new tensor afterwards."""
         raise NotImplementedError
 
 
@@ -54,7 +55,7 @@ class Pixels(Image):
     """Plain pixels, in gray levels from 0 to 255: the unit in which Øygard and Yosinski published their step sizes.
 
     Args:
-        start: the initial pictures, ``[N, C, S, S]`` in gray levels.
+        start: the initial pictures, ``[N, C, H, W]`` in gray levels.
     """
 
     def __init__(self, start: Tensor) -> None:
@@ -62,16 +63,16 @@ class Pixels(Image):
 
     @classmethod
     def from_pictures(cls, pictures: Tensor) -> Pixels:
-        """Begin from given pictures ``[N, C, S, S]`` in [0, 1]."""
+        """Begin from given pictures ``[N, C, H, W]`` in [0, 1]."""
         return cls(255.0 * pictures)
 
     def _render(self, chosen: slice) -> Tensor:
         return self.parameter[chosen] / 255.0
 
-    def resize(self, side: int) -> None:
+    def resize(self, size: SizeLike) -> None:
         """Resize the pictures by bicubic interpolation."""
         with torch.no_grad():
-            larger = F.interpolate(self.parameter, size=(side, side), mode="bicubic", align_corners=False)
+            larger = F.interpolate(self.parameter, size=tuple(Size.of(size)), mode="bicubic", align_corners=False)
         self.parameter = larger.clamp_(0.0, 255.0).requires_grad_()
 
 
@@ -79,11 +80,12 @@ class Fourier(Image):
     """Fourier spectrum with decorrelated color, through a sigmoid (Olah et al. 2017, "Feature Visualization"; Lucid).
 
     Every frequency f is scaled by ``1 / f ** power``, as in natural images, so that a step changes coarse forms more
-    than fine detail. Colors are decorrelated for pictures of 3 channels only.
+    than fine detail. Of a picture that is not square, frequencies are counted over the side of the square of its area.
+    Colors are decorrelated for pictures of 3 channels only.
 
     Args:
-        noise: the initial unscaled spectrum, real and imaginary parts: ``[N, C, S, S // 2 + 1, 2]``.
-        side: side S of the pictures in pixels.
+        noise: the initial unscaled spectrum, real and imaginary parts: ``[N, C, H, W // 2 + 1, 2]``.
+        size: (height, width) of the pictures in pixels, or the side of square ones.
         power: exponent of the frequency; 1 in Lucid.
         highest_frequencies: ``[N]``, the highest frequency that each picture may contain, in cycles per picture; None
             for no limit.
@@ -93,19 +95,20 @@ class Fourier(Image):
             :meth:`cap_contrast` leaves them; None for pictures that begin as noise.
     """
 
-    def __init__(self, noise: Tensor, side: int, power: float, highest_frequencies: Tensor | None = None) -> None:
+    def __init__(self, noise: Tensor, size: SizeLike, power: float, highest_frequencies: Tensor | None = None) -> None:
         self._power = power
         self.initial_energies: Tensor | None = None
-        unlimited = torch.full((len(noise),), float(side), dtype=torch.float32, device="cpu")
+        size = Size.of(size)
+        unlimited = torch.full((len(noise),), float(max(size)), dtype=torch.float32, device="cpu")
         self._highest = unlimited if highest_frequencies is None else highest_frequencies
-        self._set(noise, side)
+        self._set(noise, size)
 
     @classmethod
     def from_pictures(cls, pictures: Tensor, power: float, highest_frequencies: Tensor | None = None) -> Fourier:
-        """Begin from given pictures ``[N, C, S, S]`` in [0, 1]; frequencies above the highest allowed are removed."""
-        count, channels, side = pictures.shape[:3]
-        zeros = torch.zeros(count, channels, side, side // 2 + 1, 2, device=pictures.device, dtype=torch.float32)
-        image = cls(zeros, side, power, highest_frequencies)
+        """Begin from given pictures ``[N, C, H, W]`` in [0, 1]; frequencies above the highest allowed are removed."""
+        count, channels, height, width = pictures.shape
+        zeros = torch.zeros(count, channels, height, width // 2 + 1, 2, device=pictures.device, dtype=torch.float32)
+        image = cls(zeros, (height, width), power, highest_frequencies)
         values = decorrelated_logits(pictures)
         spectrum = torch.fft.rfft2(values, norm="ortho") / image._scale.clamp(min=1e-12) * (image._scale > 0)
         image.parameter = torch.view_as_real(spectrum).contiguous().requires_grad_()
@@ -143,13 +146,13 @@ class Fourier(Image):
             times: largest energy of a band then, in multiples of photographs', see :meth:`cap_contrast`.
 
         Returns:
-            ``[N, C, S, S]`` in [0, 1], without a graph.
+            ``[N, C, H, W]`` in [0, 1], without a graph.
         """
         with torch.no_grad():
             bands, spectrum = self._bands(), self._spectrum()
             spectrum = spectrum * bands.lift(spectrum, share)
             spectrum = spectrum * bands.gain(spectrum, times * bands.natural)
-            return self._shown(torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho"))
+            return self._shown(torch.fft.irfft2(spectrum, s=self._size, norm="ortho"))
 
     def _spectrum(self) -> Tensor:
         """Return the spectrum of the values before the color matrix and the sigmoid."""
@@ -157,7 +160,7 @@ class Fourier(Image):
 
     def _bands(self) -> Bands:
         if self._known_bands is None:
-            self._known_bands = Bands(self._side, self.parameter.shape[1], self.parameter.device)
+            self._known_bands = Bands(self._size, self.parameter.shape[1], self.parameter.device)
         return self._known_bands
 
     @property
@@ -168,13 +171,13 @@ class Fourier(Image):
     def set_highest_frequencies(self, frequencies: Tensor) -> None:
         """Change the highest frequency of each picture, ``[N]`` in cycles per picture."""
         self._highest = frequencies
-        self._set(self.parameter.detach(), self._side)
+        self._set(self.parameter.detach(), self._size)
 
-    def _set(self, spectrum: Tensor, side: int) -> None:
-        self._side = side
+    def _set(self, spectrum: Tensor, size: Size) -> None:
+        self._size, side = size, size.side
         self.parameter: Tensor = spectrum.requires_grad_()
         # Computed in double precision and then rounded, so that the table is the same on every machine.
-        frequency = frequencies(side)
+        frequency = frequencies(size)
         # Lucid's factor at the lowest frequency. In cycles per picture: a recipe has the same effect at any size.
         scale = side / (side * frequency).clamp(min=1.0) ** self._power
         # The lowest frequencies are always allowed: without them only pictures of one color would be possible.
@@ -188,7 +191,7 @@ class Fourier(Image):
 
     def _render(self, chosen: slice) -> Tensor:
         spectrum = torch.view_as_complex(self.parameter[chosen]) * self._scale[chosen]
-        return self._shown(torch.fft.irfft2(spectrum, s=(self._side, self._side), norm="ortho"))
+        return self._shown(torch.fft.irfft2(spectrum, s=self._size, norm="ortho"))
 
     def _shown(self, values: Tensor) -> Tensor:
         """Return the pictures of values before the color matrix and the sigmoid."""
@@ -196,23 +199,24 @@ class Fourier(Image):
             values = torch.einsum("nchw,dc->ndhw", values, self._color)
         return torch.sigmoid(values)
 
-    def resize(self, side: int) -> None:
+    def resize(self, size: SizeLike) -> None:
         """Resize the pictures: common frequencies are kept, new ones are zero."""
         old = torch.view_as_complex(self.parameter.detach())
         count, channels = old.shape[:2]
-        new = torch.zeros(count, channels, side, side // 2 + 1, dtype=old.dtype, device=old.device)
+        size = Size.of(size)
+        new = torch.zeros(count, channels, size.height, size.width // 2 + 1, dtype=old.dtype, device=old.device)
         # Frequencies 0 .. positive - 1 and -1 .. -negative; the Nyquist frequency of an even side has no sign and is
         # left out.
-        positive = (min(self._side, side) + 1) // 2
+        positive, across = ((min(one, other) + 1) // 2 for one, other in zip(self._size, size, strict=True))
         negative = positive - 1
-        new[:, :, :positive, :positive] = old[:, :, :positive, :positive]
+        new[:, :, :positive, :across] = old[:, :, :positive, :across]
         if negative:
-            new[:, :, -negative:, :positive] = old[:, :, -negative:, :positive]
-        self._set(torch.view_as_real(new).contiguous(), side)
+            new[:, :, -negative:, :across] = old[:, :, -negative:, :across]
+        self._set(torch.view_as_real(new).contiguous(), size)
 
 
 def decorrelated_logits(pictures: Tensor, edge: float = _EDGE) -> Tensor:
-    """Return pictures ``[N, C, S, S]`` in [0, 1] as :class:`Fourier` holds them: before the sigmoid and the colors.
+    """Return pictures ``[N, C, H, W]`` in [0, 1] as :class:`Fourier` holds them: before the sigmoid and the colors.
 
     Args:
         pictures: the pictures; those of 3 channels are decorrelated.
@@ -232,18 +236,19 @@ class Maco(Image):
     values, recorrelate the colors, apply a sigmoid.
 
     Args:
-        phases: the initial phases in radians, ``[N, C, S, S // 2 + 1]``.
+        phases: the initial phases in radians, ``[N, C, H, W // 2 + 1]``.
         magnitude: the magnitudes, ``[C, T, T // 2 + 1]`` for any side T, see :mod:`~peek_widget.ascent.spectrum`.
-        side: side S of the pictures in pixels.
+        size: (height, width) of the pictures in pixels, or the side of square ones.
 
     Attributes:
         blurred: standard deviation in pixels of the blur that the magnitudes have at present.
     """
 
-    def __init__(self, phases: Tensor, magnitude: Tensor, side: int) -> None:
-        self._side = side
-        self._magnitude = resample_spectrum(magnitude, side).to(phases.device)
-        self.frequency: Tensor = frequencies(side).float().to(phases.device)
+    def __init__(self, phases: Tensor, magnitude: Tensor, size: SizeLike) -> None:
+        self._size = Size.of(size)
+        measured = tuple(magnitude.shape[1:]) == (self._size.height, self._size.width // 2 + 1)
+        self._magnitude = (magnitude if measured else resample_spectrum(magnitude, size)).to(phases.device)
+        self.frequency: Tensor = frequencies(size).float().to(phases.device)
         self._transfer: Tensor | None = None
         self.blurred: float = 0.0
         self.parameter: Tensor = phases.requires_grad_()
@@ -257,10 +262,10 @@ class Maco(Image):
         phases = _standardize(self.parameter[chosen])
         magnitude = self._magnitude if self._transfer is None else self._magnitude * self._transfer
         spectrum = torch.complex(magnitude * torch.cos(phases), magnitude * torch.sin(phases))
-        values = _standardize(torch.fft.irfft2(spectrum, s=(self._side, self._side)))
+        values = _standardize(torch.fft.irfft2(spectrum, s=self._size))
         return torch.sigmoid(recorrelate(values))
 
-    def resize(self, side: int) -> None:
+    def resize(self, size: SizeLike) -> None:
         """Raise: new frequencies would have no phases, so a recipe with this parametrization has one size."""
         raise AssertionError("Recipe refuses octaves of several sizes for param='maco'")
 

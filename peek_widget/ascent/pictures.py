@@ -11,9 +11,10 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from peek_widget import _pillow
+from peek_widget._size import Size
 from peek_widget.errors import PeekError
 
-__all__ = ["Picture", "as_picture", "center_square", "match_channels", "to_pil"]
+__all__ = ["Picture", "as_picture", "center_cut", "match_channels", "to_pil"]
 
 Picture = PILImage.Image | np.ndarray[Any, Any] | Tensor
 """A PIL image, an array ``[H, W]`` or ``[H, W, C]`` (bytes, or numbers in [0, 1]), or a tensor ``[C, H, W]`` in
@@ -100,13 +101,15 @@ def match_channels(picture: Tensor, channels: int) -> Tensor:
     )
 
 
-def center_square(picture: Tensor, side: int) -> Tensor:
-    """Cut out the central square of a picture ``[C, H, W]`` and resize it to ``[C, side, side]``."""
-    height, width = picture.shape[-2:]
-    edge = min(height, width)
-    top, left = (height - edge) // 2, (width - edge) // 2
-    square = picture[:, top : top + edge, left : left + edge]
-    if edge == side:
-        return square
-    resized = F.interpolate(square[None], (side, side), mode="bilinear", antialias=True, align_corners=False)
+def center_cut(picture: Tensor, size: Size) -> Tensor:
+    """Cut the largest part of that shape out of the center of a picture ``[C, H, W]``, and resize it to that size."""
+    given = Size(*picture.shape[-2:])
+    # (as wide or as high as the picture, whichever is less)
+    scale = min(given.height / size.height, given.width / size.width)
+    height, width = (min(max(1, round(scale * of)), most) for of, most in zip(size, given, strict=True))
+    top, left = (given.height - height) // 2, (given.width - width) // 2
+    cut = picture[:, top : top + height, left : left + width]
+    if (height, width) == size:
+        return cut
+    resized = F.interpolate(cut[None], tuple(size), mode="bilinear", antialias=True, align_corners=False)
     return resized[0].clamp(0.0, 1.0)

@@ -15,7 +15,8 @@ from PIL import Image as PILImage
 from PIL import PngImagePlugin
 from torch import Tensor
 
-from peek_widget._schema import nullable, read_fields, read_json, text, whole
+from peek_widget._schema import nullable, pair, read_fields, read_json, text, whole
+from peek_widget._size import Size, SizeLike
 from peek_widget._version import __version__
 from peek_widget.ascent.objective_base import LONGEST_DESCRIPTION, Objective
 from peek_widget.ascent.pictures import as_picture, to_pil
@@ -44,7 +45,7 @@ class Drawing:
             user's, a style).
         recipe: the numbers of the ascent.
         seed: seed of the initial noise and of the views.
-        size: side of the picture in pixels.
+        size: size of the picture in pixels: the side of a square, else (height, width).
         fingerprint: hash of the model's weights, see :func:`fingerprint`.
         words: description of the objective, as part of a sentence; left out, the objective's own.
         version: version of peek_widget that wrote the file.
@@ -53,12 +54,13 @@ class Drawing:
     objective: Objective | None
     recipe: Recipe
     seed: int
-    size: int
+    size: SizeLike
     fingerprint: str
     words: str = field(default="", compare=False)
     version: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "size", Size.of(self.size).plain)
         if self.objective is not None:
             object.__setattr__(self, "words", self.objective.describe())  # frozen; this is its construction
 
@@ -85,8 +87,8 @@ class Origin:
         """Fingerprint of the model, computed at the first access."""
         return fingerprint(self.network)
 
-    def drawing(self, index: int, size: int) -> Drawing:
-        """Return what one of the pictures was drawn from; ``size`` is its side in pixels."""
+    def drawing(self, index: int, size: SizeLike) -> Drawing:
+        """Return what one of the pictures was drawn from; ``size`` is its own in pixels."""
         return Drawing(self.objectives[index], self.recipe, self.seeds[index], size, self.fingerprint)
 
 
@@ -197,7 +199,7 @@ def _info(drawing: Drawing) -> PngImagePlugin.PngInfo:
         "words": drawing.words[:LONGEST_DESCRIPTION],
         "recipe": json.loads(drawing.recipe.to_json()),
         "seed": operator.index(drawing.seed),
-        "size": operator.index(drawing.size),
+        "size": drawing.size,
         "fingerprint": drawing.fingerprint,
         "version": __version__,
     }
@@ -239,13 +241,18 @@ def _fingerprint(name: str, value: Any) -> str:
     return value
 
 
+def _size(name: str, value: Any) -> SizeLike:
+    side = whole(LARGEST_SIDE)
+    return pair(side)(name, value) if isinstance(value, list) else side(name, value)
+
+
 _FIELDS = {
     "format": _format,
     "objective": nullable(check_objective),
     "words": text(LONGEST_DESCRIPTION),
     "recipe": check_recipe,
     "seed": whole(2**63 - 1),
-    "size": whole(LARGEST_SIDE),
+    "size": _size,
     "fingerprint": _fingerprint,
     "version": text(100),
 }

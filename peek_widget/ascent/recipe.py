@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from peek_widget._size import SizeLike
 from peek_widget.ascent.knobs import NUMBERS, Knob
 from peek_widget.ascent.old_names import FIELDS, recipe_values
 from peek_widget.ascent.recipe_rules import COMBINATIONS, RANGES, USES, Range, check_number, check_range, check_size
@@ -45,8 +46,9 @@ class Recipe:
     octaves: tuple[tuple[int, float], ...] = ((150, 1.0),)
     """``((steps, scale), ...)``: an octave enlarges the picture by ``scale`` and then makes that many steps."""
 
-    size: int | None = None
-    """Side of the finished picture in pixels; None for the model's input size."""
+    size: SizeLike | None = None
+    """Size of the finished picture in pixels: the side of a square one, and others have the same area; or (height,
+    width), exactly. None for the model's input size."""
 
     return_best: bool = False
     """Whether the result is the picture with the highest activation (Yosinski et al. 2015) and not the last one."""
@@ -118,8 +120,8 @@ class Recipe:
     ``view_size``."""
 
     view_size: int | None = None
-    """Side in pixels of a ``"crop"`` view, as the network gets it; None for the picture's, or the model's input size if
-    that is smaller."""
+    """Side in pixels of a ``"crop"`` view, as the network gets it, and others than square ones have the same area; None
+    for the picture's, or the model's input size if that is smaller."""
 
     crop: Range = (0.25, 1.0)
     """Smallest and largest side of a crop as a share of the picture, for an objective that sees all of it."""
@@ -236,6 +238,10 @@ class Recipe:
         for name in ("size", "view_size"):
             if getattr(self, name) is not None:
                 self._set(name, check_size(getattr(self, name), name))
+        if not isinstance(self.view_size, int | None):
+            raise RecipeError(
+                f"view_size={self.view_size!r}: give the side of a square; views of another shape have its area."
+            )
         self._check_together()
 
     def _set(self, name: str, value: Any) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple
 
+from peek_widget._size import SizeLike, read_size
 from peek_widget.errors import RecipeError
 
 __all__ = ["COMBINATIONS", "MAXIMUM_SIZE", "RANGES", "USES", "check_number", "check_range", "check_size"]
@@ -94,13 +95,13 @@ RANGES = {
 MINIMUM_SIZE, MAXIMUM_SIZE = 8, 2048
 
 
-def check_size(size: object, name: str = "size") -> int:
-    """Return the side of a picture (or what ``name`` is) in pixels as an int; RecipeError if it is impossible."""
-    if isinstance(size, bool) or not isinstance(size, SupportsIndex) or not MINIMUM_SIZE <= int(size) <= MAXIMUM_SIZE:
-        raise RecipeError(
-            f"{name}={size!r}: give the side as a whole number of pixels from {MINIMUM_SIZE} to {MAXIMUM_SIZE}."
-        )
-    return int(size)
+def check_size(size: object, name: str = "size") -> SizeLike:
+    """Return the size of a picture (or what ``name`` is) in pixels: an int for a square, else (height, width).
+
+    Raises:
+        RecipeError: if it is impossible.
+    """
+    return read_size(size, name, lowest=MINIMUM_SIZE, highest=MAXIMUM_SIZE, error=RecipeError).plain
 
 
 def check_number(name: str, value: object, low: float, high: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
+from peek_widget._size import Size
 from peek_widget.ascent.evaluate import Evaluation
 from peek_widget.ascent.recipe import Recipe
 
@@ -20,9 +21,9 @@ class Record:
     """The best pictures of a run and the sum of its gradients, as far as the recipe asks for them.
 
     Attributes:
-        importance: mean absolute gradient of each pixel, summed over steps, ``[N, S, S]``; None where not asked for.
+        importance: mean absolute gradient of each pixel, summed over steps, ``[N, H, W]``; None where not asked for.
         best_values: highest activation of each picture so far, ``[N]`` on the CPU; None where not asked for.
-        best_pictures: the pictures that had them, ``[N, C, S, S]``.
+        best_pictures: the pictures that had them, ``[N, C, H, W]``.
     """
 
     def __init__(self) -> None:
@@ -48,14 +49,14 @@ class Record:
         """Forget the best pictures so far."""
         self.best_values = self.best_pictures = None
 
-    def resize(self, side: int) -> None:
+    def resize(self, size: Size) -> None:
         """Resize the summed gradients, and forget the best pictures, which have another size."""
         self.forget_best()
         if self.importance is not None:
-            self.importance = F.interpolate(self.importance[:, None], (side, side), mode="bilinear")[:, 0]
+            self.importance = F.interpolate(self.importance[:, None], tuple(size), mode="bilinear")[:, 0]
 
     def alpha(self) -> Tensor | None:
-        """Return the summed gradients as opacity, ``[N, 1, S, S]`` in [0, 1], on the CPU."""
+        """Return the summed gradients as opacity, ``[N, 1, H, W]`` in [0, 1], on the CPU."""
         if self.importance is None:
             return None
         flat = self.importance.flatten(1)

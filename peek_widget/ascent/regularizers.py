@@ -121,7 +121,7 @@ def clip_contribution(image: Pixels, gradient: Tensor, percentile: float, neutra
 
     Args:
         image: the pictures, changed in place.
-        gradient: gradient g of the objective with respect to the pictures, ``[N, C, S, S]``.
+        gradient: gradient g of the objective with respect to the pictures, ``[N, C, H, W]``.
         percentile: percentage of each picture's pixels that are cleared, in [0, 100).
         neutral: the color that the network sees as zero and that cleared pixels get, ``[C]`` in [0, 1].
     """
@@ -161,13 +161,13 @@ def bilateral(image: Pixels, sigma: float, color: float) -> None:
         return
     with torch.no_grad():
         pixels = image.parameter
-        reach = min(max(1, round(2.0 * sigma)), 5, pixels.shape[-1] - 1)
-        side = pixels.shape[-1]
+        reach = min(max(1, round(2.0 * sigma)), 5, min(pixels.shape[-2:]) - 1)
+        height, width = pixels.shape[-2:]
         padded = F.pad(pixels, [reach] * 4, mode="reflect")
         total, weights = torch.zeros_like(pixels), torch.zeros_like(pixels[:, :1])
         for y in range(2 * reach + 1):
             for x in range(2 * reach + 1):
-                near = padded[:, :, y : y + side, x : x + side]
+                near = padded[:, :, y : y + height, x : x + width]
                 distance = ((y - reach) ** 2 + (x - reach) ** 2) / (2.0 * sigma**2)
                 contrast = (near - pixels).square().mean(1, keepdim=True) / (2.0 * (255.0 * color) ** 2)
                 weight = torch.exp(-contrast - distance)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor
 
+from peek_widget._size import Size
 from peek_widget.ascent import provenance
 from peek_widget.ascent.pictures import to_pil
 from peek_widget.ascent.position import is_whole
@@ -27,7 +28,7 @@ class Step:
 
     Attributes:
         index: number of the step, from 0.
-        images: a copy of the pictures after the step, float32 ``[N, C, S, S]`` in [0, 1] on the CPU.
+        images: a copy of the pictures after the step, float32 ``[N, C, H, W]`` in [0, 1] on the CPU.
         activations: value of each objective, ``[N]``: before the ReLU, on what the network saw in this step (the
             pictures before it), mean over views.
         terms: for each objective, the value of each of its terms by its name, without its weight.
@@ -47,7 +48,7 @@ class Step:
 
     @property
     def tensor(self) -> Tensor:
-        """The first picture, ``[C, S, S]`` in [0, 1]."""
+        """The first picture, ``[C, H, W]`` in [0, 1]."""
         return self.images[0]
 
     @property
@@ -61,11 +62,11 @@ class Result:
     """The result of an ascent.
 
     Attributes:
-        images: float32 ``[N, C, S, S]`` in [0, 1]: the last pictures, or each one's best by the recipe's
+        images: float32 ``[N, C, H, W]`` in [0, 1]: the last pictures, or each one's best by the recipe's
             ``return_best``.
         history: every step's activations, ``[steps, N]``: means over its random views, see :class:`Step`. What the
             pictures themselves do is in :attr:`activations`.
-        alpha: ``[N, 1, S, S]`` in [0, 1], where the gradients were; None unless the recipe's ``alpha`` asks for it.
+        alpha: ``[N, 1, H, W]`` in [0, 1], where the gradients were; None unless the recipe's ``alpha`` asks for it.
         terms: those of the last :class:`Step`.
         interrupted: whether Ctrl-C ended the run before its last step.
         origin: what the pictures were drawn from; None where it is not known.
@@ -85,7 +86,7 @@ class Result:
 
     @property
     def tensor(self) -> Tensor:
-        """The first picture, ``[C, S, S]`` in [0, 1]."""
+        """The first picture, ``[C, H, W]`` in [0, 1]."""
         return self.images[0]
 
     @functools.cached_property
@@ -144,5 +145,5 @@ class Result:
         index = 0 if index is None else index
         if not is_whole(index) or not 0 <= index < count:
             raise PeekError(f"index={index!r}: give the number of a picture, from 0 to {count - 1}.")
-        drawing = self._known_origin("save(...)").drawing(index, self.images.shape[-1])
+        drawing = self._known_origin("save(...)").drawing(index, Size(*self.images.shape[-2:]).plain)
         provenance.save(path, self._visible(index), drawing, None if self.alpha is None else self.alpha[index])

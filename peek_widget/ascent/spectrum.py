@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peek_widget.ascent.pictures import Picture, as_picture, center_square
+from peek_widget._size import Size, SizeLike
+from peek_widget.ascent.pictures import Picture, as_picture, center_cut
 from peek_widget.errors import PeekError, RecipeError
 
 __all__ = [
@@ -54,7 +55,7 @@ def decorrelate(values: Tensor) -> Tensor:
     return torch.einsum("nchw,cd->ndhw", values, axes) if values.shape[1] == 3 else values
 
 
-def power_law_spectrum(channels: int, side: int = 128, power: float = POWER) -> Tensor:
+def power_law_spectrum(channels: int, size: SizeLike = 128, power: float = POWER) -> Tensor:
     """Compute the magnitudes of natural images by formula: ``1 / f ** power``, the same in each decorrelated channel.
 
     It stands in for a measured spectrum where there is none: :func:`natural_spectrum` is that of color photographs,
@@ -62,31 +63,34 @@ def power_law_spectrum(channels: int, side: int = 128, power: float = POWER) -> 
 
     Args:
         channels: number of channels C.
-        side: side S of the pictures in pixels.
+        size: (height, width) of the pictures in pixels, or the side of square ones.
         power: exponent of the frequency.
 
     Returns:
-        The magnitudes, float32 ``[C, S, S // 2 + 1]``; that of frequency 0 (the mean) is 0.
+        The magnitudes, float32 ``[C, H, W // 2 + 1]``; that of frequency 0 (the mean) is 0.
     """
-    frequency = side * frequencies(side)
+    frequency = Size.of(size).side * frequencies(size)
     magnitude = frequency.clamp(min=1.0) ** -power * (frequency > 0)
     return magnitude.float().expand(channels, -1, -1).clone()
 
 
-def natural_spectrum(side: int) -> Tensor:
+def natural_spectrum(size: SizeLike) -> Tensor:
     """Return the magnitudes of photographs, in decorrelated color, as 250 of ImageNet's have them on average.
+
+    Frequencies are in cycles a picture; of a picture that is not square, in cycles over the side of the square of its
+    area.
 
     The table in the package is smooth in frequency and orientation; between its knots the logarithm is linear, and
     above its highest frequency (90 cycles a picture) the magnitudes follow the power law.
 
     Args:
-        side: side S of the pictures in pixels.
+        size: (height, width) of the pictures in pixels, or the side of square ones.
 
     Returns:
-        The magnitudes, float32 ``[3, S, S // 2 + 1]``, at most 1; that of frequency 0 (the mean) is 0.
+        The magnitudes, float32 ``[3, H, W // 2 + 1]``, at most 1; that of frequency 0 (the mean) is 0.
     """
     octaves, orientations, table = _natural_table()
-    octave, degrees = log_polar(side)
+    octave, degrees = log_polar(size)
     inside = octave.clamp(0.0, octaves[-1])
     grid = torch.stack([2.0 * degrees / orientations[-1] - 1.0, 2.0 * inside / octaves[-1] - 1.0], dim=-1)
     values = F.grid_sample(table[None], grid[None], mode="bilinear", padding_mode="border", align_corners=True)[0]
@@ -106,28 +110,30 @@ def _natural_table() -> tuple[list[float], list[float], Tensor]:
     )
 
 
-def log_polar(side: int) -> tuple[Tensor, Tensor]:
-    """Return log2 of each frequency of ``rfft2`` in cycles a picture, and its orientation: ``[S, S // 2 + 1]`` each.
+def log_polar(size: SizeLike) -> tuple[Tensor, Tensor]:
+    """Return log2 of each frequency of ``rfft2`` in cycles a picture, and its orientation: ``[H, W // 2 + 1]`` each.
 
     Orientations are from 0 to 90 degrees, from horizontal to vertical frequencies, left and right taken together;
     frequency 0 is given as one cycle.
     """
-    rows = side * torch.fft.fftfreq(side, dtype=torch.float64, device="cpu").abs()
-    columns = side * torch.fft.rfftfreq(side, dtype=torch.float64, device="cpu")
-    octave = (side * frequencies(side)).clamp(min=1.0).log2()
+    (height, width), side = Size.of(size), Size.of(size).side
+    rows = side * torch.fft.fftfreq(height, dtype=torch.float64, device="cpu").abs()
+    columns = side * torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
+    octave = (side * frequencies(size)).clamp(min=1.0).log2()
     return octave, torch.rad2deg(torch.atan2(rows[:, None], columns[None, :]))
 
 
-def measure_spectrum(images: Iterable[Picture], size: int = 224) -> Tensor:
+def measure_spectrum(images: Iterable[Picture], size: SizeLike = 224) -> Tensor:
     """Measure the mean magnitude of every frequency over images, in decorrelated color, for ``param="maco"``.
 
     Args:
-        images: PIL images, arrays ``[H, W, C]`` or tensors ``[C, H, W]`` in [0, 1]; the central
-            square of each is resized to ``size``. All need the same number of channels.
-        size: side S of the squares in pixels.
+        images: PIL images, arrays ``[H, W, C]`` or tensors ``[C, H, W]`` in [0, 1]; the center of each, in the shape of
+            ``size``, is resized to that. All need the same number of channels.
+        size: side of a square in pixels, whose spectrum pictures of any size can have; or the (height, width) of the
+            pictures to draw.
 
     Returns:
-        The magnitudes, float32 ``[C, S, S // 2 + 1]``; pass them as ``spectrum=`` to ``ascend`` or ``render``.
+        The magnitudes, float32 ``[C, H, W // 2 + 1]``; pass them as ``spectrum=`` to ``ascend`` or ``render``.
 
     Raises:
         PeekError: if there is no image, or the images have different numbers of channels.
@@ -135,7 +141,7 @@ def measure_spectrum(images: Iterable[Picture], size: int = 224) -> Tensor:
     total: Tensor | None = None
     count = 0
     for image in images:
-        picture = center_square(as_picture(image), size)
+        picture = center_cut(as_picture(image), Size.of(size))
         magnitude = torch.fft.rfft2(decorrelate(picture[None])).abs()[0].double()
         if total is not None and total.shape != magnitude.shape:
             raise PeekError(
@@ -152,19 +158,28 @@ def measure_spectrum(images: Iterable[Picture], size: int = 224) -> Tensor:
     return (mean / mean.max().clamp(min=1e-12)).float()
 
 
-def check_spectrum(spectrum: Any, channels: int) -> Tensor:
+def check_spectrum(spectrum: Any, channels: int, size: SizeLike) -> Tensor:
     """Return a copy of a spectrum as float32 on the CPU.
 
     Args:
-        spectrum: the magnitudes, a tensor ``[C, T, T // 2 + 1]``.
+        spectrum: the magnitudes, a tensor ``[C, T, T // 2 + 1]`` for any T, or ``[C, H, W // 2 + 1]``.
         channels: number of channels C of the pictures.
+        size: size of the pictures.
 
     Raises:
         RecipeError: if it is anything else, or has a number that is negative or not finite.
     """
-    if not isinstance(spectrum, Tensor) or spectrum.ndim != 3 or spectrum.shape[2] != spectrum.shape[1] // 2 + 1:
+    height, width = Size.of(size)
+    tables = isinstance(spectrum, Tensor) and spectrum.ndim == 3
+    if not tables or spectrum.shape[2] not in (
+        spectrum.shape[1] // 2 + 1,
+        width // 2 + 1 if spectrum.shape[1] == height else 0,
+    ):
         got = tuple(spectrum.shape) if isinstance(spectrum, Tensor) else type(spectrum).__name__
-        raise RecipeError(f"spectrum is {got}: give a tensor [C, T, T // 2 + 1], as measure_spectrum(images) does.")
+        raise RecipeError(
+            f"spectrum is {got}: give a tensor [C, T, T // 2 + 1], as measure_spectrum(images) does, or for these "
+            f"pictures of {Size.of(size)} px [C, {height}, {width // 2 + 1}]."
+        )
     if len(spectrum) != channels:
         raise RecipeError(
             f"spectrum has {len(spectrum)} channels and the model's images {channels}: measure it from such images."
@@ -179,24 +194,27 @@ def check_spectrum(spectrum: Any, channels: int) -> Tensor:
     return magnitude
 
 
-def frequencies(side: int) -> Tensor:
-    """Return the frequency of each coefficient of ``rfft2``, in cycles per pixel: float64 ``[S, S // 2 + 1]``."""
-    rows = torch.fft.fftfreq(side, dtype=torch.float64, device="cpu")
-    columns = torch.fft.rfftfreq(side, dtype=torch.float64, device="cpu")
+def frequencies(size: SizeLike) -> Tensor:
+    """Return the frequency of each coefficient of ``rfft2``, in cycles per pixel: float64 ``[H, W // 2 + 1]``."""
+    height, width = Size.of(size)
+    rows = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")
+    columns = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
     return torch.sqrt(rows[:, None] ** 2 + columns[None, :] ** 2)
 
 
-def resample_spectrum(magnitude: Tensor, side: int) -> Tensor:
-    """Resample a spectrum ``[C, T, T // 2 + 1]`` for pictures of another side S: ``[C, S, S // 2 + 1]``.
+def resample_spectrum(magnitude: Tensor, size: SizeLike) -> Tensor:
+    """Resample the spectrum of a square, ``[C, T, T // 2 + 1]``, for pictures of another size: ``[C, H, W // 2 + 1]``.
 
-    Magnitudes are equal at equal cycles per picture; frequencies above the highest of the table follow the power law.
+    Magnitudes are equal at equal cycles per picture (over the side of the square of its area); frequencies above the
+    highest of the table follow the power law.
     """
     own = magnitude.shape[1]
-    if own == side:
+    (height, width), side = Size.of(size), Size.of(size).side
+    if own == height == width:
         return magnitude
     # In cycles per picture; a frequency beyond the table takes the value at its edge, lowered by the power law.
-    rows = side * torch.fft.fftfreq(side, dtype=torch.float32, device="cpu")
-    columns = side * torch.fft.rfftfreq(side, dtype=torch.float32, device="cpu")
+    rows = side * torch.fft.fftfreq(height, dtype=torch.float32, device="cpu")
+    columns = side * torch.fft.rfftfreq(width, dtype=torch.float32, device="cpu")
     end = (own - 1) // 2
     shifted = torch.fft.fftshift(magnitude, dim=1)  # row 0 is frequency -own // 2
     reach = torch.maximum(rows.abs()[:, None], columns.abs()[None, :]) / end

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Generator, Tensor
 
-from peek_widget._schema import nullable, read_fields, read_json, sequence, whole
+from peek_widget._schema import nullable, pair, read_fields, read_json, sequence, whole
+from peek_widget._size import Size, SizeLike
 from peek_widget.ascent.contrast import BANDS
 from peek_widget.ascent.knobs import NUMBERS
 from peek_widget.ascent.objective import Objective
@@ -42,7 +43,7 @@ class State:
         recipe: recipe of the run, with the last change.
         seeds: seed of each picture.
         asked_size: the ``size=`` that the run was given, in pixels, or None.
-        side: side of the pictures at present, in pixels.
+        side: size of the pictures at present, in pixels: the side of a square, else (height, width).
         index: number of the next step, from 0.
         steps: number of steps of the whole run.
         overrides: numbers that override the recipe's.
@@ -52,8 +53,8 @@ class State:
     objectives: tuple[Objective, ...] | None
     recipe: Recipe
     seeds: tuple[int, ...]
-    asked_size: int | None
-    side: int
+    asked_size: SizeLike | None
+    side: SizeLike
     index: int
     steps: int
     overrides: Mapping[str, float]
@@ -138,7 +139,7 @@ _FIELDS = {
     "recipe": check_recipe,
     "seeds": sequence(_COUNT, _MOST_PICTURES, 1),
     "asked_size": nullable(lambda _, value: check_size(value)),
-    "side": _COUNT,
+    "side": lambda name, value: pair(_COUNT)(name, value) if isinstance(value, list) else _COUNT(name, value),
     "index": _COUNT,
     "steps": _COUNT,
     "overrides": _overrides,
@@ -201,11 +202,11 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
     if "grad_rms_sum" in found or "grad_count" in found:
         shapes |= {"grad_rms_sum": (count, 1, 1, 1), "grad_count": ()}
     if "importance" in found:
-        shapes["importance"] = (count, state.side, state.side)
+        shapes["importance"] = (count, *Size.of(state.side))
     if "best_values" in found or "best_pictures" in found:
-        shapes |= {"best_values": (count,), "best_pictures": (count, channels, state.side, state.side)}
+        shapes |= {"best_values": (count,), "best_pictures": (count, channels, *Size.of(state.side))}
     if "start" in found:
-        shapes["start"] = (count, channels, *found["start"].shape[2:3] * 2)
+        shapes["start"] = (count, channels, *found["start"].shape[2:])
     if "blurred" in found:
         shapes["blurred"] = ()
     if "initial_energies" in found:

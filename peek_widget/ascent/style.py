@@ -10,7 +10,7 @@ from torch import Tensor
 
 from peek_widget.ascent.diversity import gram
 from peek_widget.ascent.objective_base import Activations, Objective, describe_layer
-from peek_widget.ascent.pictures import Picture, as_picture, center_square, match_channels
+from peek_widget.ascent.pictures import Picture, as_picture, center_cut, match_channels
 from peek_widget.errors import PeekError
 from peek_widget.network import Network
 from peek_widget.network.context import undisturbed
@@ -26,7 +26,8 @@ class Style(Objective):
     any activation has -1. Gatys, Ecker & Bethge 2015, "Texture Synthesis Using Convolutional Neural Networks", who
     have one weight for each layer instead; here activations are read before the last ReLU.
 
-    The whole picture counts; of the image the central square, resized to the model's input size. In a sum with a unit,
+    The whole picture counts; of the image the center in the shape of the model's input, resized to that. In a sum
+    with a unit,
     give it a weight of about the activation that the unit reaches. Two styles are equal if their layers and pixels
     are. JSON keeps only the description.
 
@@ -57,7 +58,7 @@ class Style(Objective):
         """
         # Outside the caller's inference mode, whose tensors autograd could not use.
         with undisturbed(network.model_copy.device), torch.no_grad():
-            image = center_square(match_channels(self._picture, network.channels), network.input_size)
+            image = center_cut(match_channels(self._picture, network.channels), network.size)
             picture = image[None].to(network.model_copy.device)
             found = network.run(network.preprocess(picture), self.layers)
             targets = {name: gram(values) for name, values in found.items()}

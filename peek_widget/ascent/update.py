@@ -64,8 +64,8 @@ class Updater:
         """Make one step of the optimizer along the gradient.
 
         Args:
-            pictures: ``[N, C, S, S]`` as the image rendered them, with their graph.
-            gradient: gradient with respect to these pictures, ``[N, C, S, S]``.
+            pictures: ``[N, C, H, W]`` as the image rendered them, with their graph.
+            gradient: gradient with respect to these pictures, ``[N, C, H, W]``.
             windows: rows and columns of each picture that a plain step on pixels changes.
             step_size: step size of the optimizer.
         """

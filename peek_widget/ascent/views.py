@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from peek_widget._size import Size, SizeLike
+
 __all__ = [
     "ViewGeometry",
     "ViewParameters",
@@ -34,10 +36,10 @@ _SMALLEST_NORMAL_CROP = 0.05
 
 @dataclass(frozen=True)
 class ViewGeometry:
-    """How the network's square input is taken from a picture, for one objective."""
+    """How the network's input is taken from a picture, for one objective."""
 
-    side: int
-    """Side of the square that the network gets, in pixels."""
+    size: Size
+    """What the network gets: (height, width) in pixels; given as one number, a square."""
 
     kind: Literal["crop", "widest", "field", "normal-crop", "whole", "window"]
     """What is taken from the picture: ``"crop"`` (a crop of any size, anywhere in it), ``"widest"`` (the largest
@@ -45,30 +47,57 @@ class ViewGeometry:
     square of its own pixels)."""
 
     field_ratio: float = 1.0
-    """Side of the square by the side of the receptive field, for ``"field"``: the margin about the field."""
+    """Size of what the network gets by that of the largest part of its shape within the picture, which stands for the
+    receptive field, for ``"field"``: the margin about the field."""
 
     center: tuple[float, float] | None = None
-    """Point (y, x) of the square, from -1 to 1, at which the picture's center lies; None for a crop that may be
+    """Point (y, x) of what the network gets, from -1 to 1, at which the picture's center lies; None for a crop that may
+    be
     anywhere in the picture."""
 
     count: int = 1
     """Views of each picture in a step."""
 
-    part: tuple[int, int, int] | None = None
-    """First row, first column and side of the part of the square that the network needs, where the objective reads one
-    unit at the center, which depends on no more; None for all of it."""
+    part: tuple[int, int, int, int] | None = None
+    """First row, first column, height and width of the part that the network needs, where the objective reads one unit
+    at the center, which depends on no more; None for all of it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", Size.of(self.size))  # frozen; this is its construction
+
+    @property
+    def side(self) -> float:
+        """Side of the square with the area of what the network gets; an int where that is a square."""
+        return self.size.side
+
+    def magnified(self, picture: SizeLike) -> tuple[float, float, int]:
+        """Return by how much the largest part of this shape within a picture is larger than what the network gets.
+
+        Args:
+            picture: size of the picture.
+
+        Returns:
+            side of the picture, side of what the network gets, whose ratio that is; and the axis that they are of.
+        """
+        room = Size.of(picture)
+        axis = 0 if room.height * self.size.width <= room.width * self.size.height else 1
+        return room[axis], self.size[axis], axis
 
     def needed(self, views: Tensor) -> Tensor:
-        """Return the part of views ``[M, C, side, side]`` that the network needs."""
+        """Return the part of views ``[M, C, H, W]`` that the network needs."""
         if self.part is None:
             return views
-        top, left, side = self.part
-        return views[:, :, top : top + side, left : left + side]
+        top, left, height, width = self.part
+        return views[:, :, top : top + height, left : left + width]
 
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """The numbers that one step's views are drawn by. Shares are of the picture's side."""
+    """The numbers that one step's views are drawn by.
+
+    Sizes are shares of the largest part of the view's shape within the picture (of all of a picture of that shape);
+    shifts down are shares of the picture's height, shifts across of its width.
+    """
 
     n_views: int
     """Views of each picture, V."""
@@ -118,15 +147,20 @@ def affine_views(
     """Take random resized, rotated, flipped and shifted crops, in one bilinear sampling.
 
     Args:
-        pictures: ``[N, C, S, S]``.
+        pictures: ``[N, C, H, W]``.
         geometry: what is taken.
         parameters: the numbers of the random draws.
         generators: one for each picture; draws are made on the CPU on every device.
 
     Returns:
-        ``[N * V, C, geometry.side, geometry.side]``, with the views of one picture next to each other.
+        ``[N * V, C, *geometry.size]``, with the views of one picture next to each other.
     """
-    side, count = pictures.shape[-1], parameters.n_views
+    count, (height, width) = parameters.n_views, geometry.size
+    picture = Size(*pictures.shape[-2:])
+    # Sides by the picture's of its largest part in the view's shape: 1 on both axes where it has that shape itself.
+    whole, fitted, axis = geometry.magnified(picture)
+    inner = [1.0 if n == axis else geometry.size[n] * whole / (fitted * picture[n]) for n in (0, 1)]
+    turned = picture.height / picture.width
     draws = torch.stack([uniform(count, 6, generator=g) for g in generators]).flatten(0, 1)
     low, high = parameters.shares
     if geometry.kind == "normal-crop":
@@ -157,47 +191,57 @@ def affine_views(
         across, down = cos * sign, sin * sign
     else:
         across, down = cos, sin
+    # Rotated in pixels: what is across in the view is partly down in the picture, whose height is another.
+    across, down, aside, cos = (
+        across * inner[1],
+        down * inner[1] / turned,
+        sin * inner[0] * turned,
+        cos * inner[0],
+    )
     if geometry.kind == "normal-crop":
-        room = (1.0 - share)[:, None]
+        room = torch.stack([1.0 - share * inner[1], 1.0 - share * inner[0]], dim=1)
         center = torch.minimum(torch.maximum(2.0 * parameters.center_std * bell[:, 1:], -room), room)
     elif geometry.kind == "whole":
         second = 2.0 * parameters.jitter2 * (2.0 * draws[:, 2:4] - 1.0)
         center = second if scale is None else second / scale[:, None]
     elif geometry.center is None:
-        room = (1.0 - share).clamp(min=0.0)[:, None]
+        room = torch.stack([1.0 - share * inner[1], 1.0 - share * inner[0]], dim=1).clamp(min=0.0)
         center = room * (2.0 * draws[:, 2:4] - 1.0)
     else:
         y, x = geometry.center
-        center = -torch.stack([across * x - sin * y, down * x + cos * y], dim=1)
+        center = -torch.stack([across * x - aside * y, down * x + cos * y], dim=1)
     center = center + move
-    theta = torch.stack([across, -sin, center[:, 0], down, cos, center[:, 1]], dim=1).view(-1, 2, 3).to(pictures.device)
+    theta = torch.stack([across, -aside, center[:, 0], down, cos, center[:, 1]], dim=1)
+    theta = theta.view(-1, 2, 3).to(pictures.device)
     # Bilinear sampling reads four pixels: a picture much finer than the view is averaged down first, or most of its
     # pixels would never be seen.
-    coarser = int(low * side / geometry.side)
+    coarser = int(low * picture[axis] / geometry.size[axis])
     if coarser > 1:
-        pictures = F.adaptive_avg_pool2d(pictures, max(1, side // coarser))
-    grid = _grid(theta, geometry.side)
+        pictures = F.adaptive_avg_pool2d(pictures, [max(1, side // coarser) for side in picture])
+    grid = _grid(theta, geometry.size)
     # A picture's views are sampled as one tall view: a copy of the picture for each would take hundreds of megabytes.
-    grid = grid.view(len(pictures), count * geometry.side, geometry.side, 2)
+    grid = grid.view(len(pictures), count * height, width, 2)
     if parameters.padding_mode == "constant":
         views = 0.5 + F.grid_sample(pictures - 0.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     else:
         views = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    return views.unflatten(2, (count, geometry.side)).transpose(1, 2).flatten(0, 1)
+    return views.unflatten(2, (count, height)).transpose(1, 2).flatten(0, 1)
 
 
-def _grid(theta: Tensor, side: int) -> Tensor:
+def _grid(theta: Tensor, size: Size) -> Tensor:
     """Compute ``F.affine_grid`` (with ``align_corners=False``) in half the time.
 
     Args:
         theta: ``[M, 2, 3]``.
-        side: side of the views in pixels.
+        size: size of the views in pixels.
 
     Returns:
-        ``[M, side, side, 2]``; on x86 to the last bit as torch computes it by a product of matrices.
+        ``[M, H, W, 2]``; on x86 to the last bit as torch computes it by a product of matrices.
     """
-    points = torch.linspace(-1.0, 1.0, side, dtype=theta.dtype, device=theta.device) * (side - 1) / side
-    across, down = theta[:, :, :1] * points, theta[:, :, 1:2] * points
+    rows, columns = (
+        torch.linspace(-1.0, 1.0, side, dtype=theta.dtype, device=theta.device) * (side - 1) / side for side in size
+    )
+    across, down = theta[:, :, :1] * columns, theta[:, :, 1:2] * rows
     return torch.stack(list((across[:, :, None] + down[..., None] + theta[:, :, 2:, None]).unbind(1)), dim=-1)
 
 
@@ -221,31 +265,37 @@ def add_noise(views: Tensor, noise: float, generators: list[Generator]) -> Tenso
     return views + torch.cat(draws).to(views.device)
 
 
-def window(side: int, window_side: int, generator: Generator) -> Window:
-    """Choose the rows and columns of a square near the center of a picture.
+def window(size: SizeLike, window_size: SizeLike, generator: Generator) -> Window:
+    """Choose the rows and columns of a part near the center of a picture.
 
-    The offset is normal about the center with standard deviation ``0.3 * (side - window_side)``, as in Øygard's
-    deepdraw.
+    The offset is normal about the center with standard deviation ``0.3 * (side - window_side)`` on each axis, as in
+    Øygard's deepdraw.
 
     Args:
-        side: side of the picture in pixels.
-        window_side: side of the square in pixels; where it is not smaller, all of the picture is taken.
+        size: size of the picture in pixels.
+        window_size: size of the part in pixels; where it is not smaller, all of the picture is taken.
         generator: source of the two draws.
     """
-    room = side - window_side
-    if room <= 0:
+    wanted = Size.of(window_size)
+    rooms = [max(0, side - part) for side, part in zip(Size.of(size), wanted, strict=True)]
+    if not any(rooms):
         return slice(None), slice(None)
-    offsets = room / 2 + 0.3 * room * normal(2, generator=generator)
-    y, x = (int(v) for v in offsets.round().clamp(0, room))
-    return slice(y, y + window_side), slice(x, x + window_side)
+    y, x = (
+        int((room / 2 + 0.3 * room * draw).round().clamp(0, room))
+        for room, draw in zip(rooms, normal(2, generator=generator), strict=True)
+    )
+    return slice(y, y + wanted.height), slice(x, x + wanted.width)
 
 
 def shift(pictures: Tensor, share: float, generator: Generator) -> Tensor:
-    """Shift pictures by up to ``share`` of their side (jitter), with the border reflected."""
-    reach = min(round(share * pictures.shape[-1]), pictures.shape[-1] - 1)
-    if reach <= 0:
-        return pictures
-    y, x = torch.randint(0, 2 * reach + 1, (2,), generator=generator, device="cpu").tolist()
-    padded = F.pad(pictures, [reach] * 4, mode="reflect")
+    """Shift pictures by up to ``share`` of their height and width (jitter), with the border reflected."""
     height, width = pictures.shape[-2:]
+    down, across = (min(round(share * side), side - 1) for side in (height, width))
+    if max(down, across) <= 0:
+        return pictures
+    if down == across:
+        y, x = torch.randint(0, 2 * down + 1, (2,), generator=generator, device="cpu").tolist()
+    else:
+        y, x = (int(torch.randint(0, 2 * n + 1, (), generator=generator, device="cpu")) for n in (down, across))
+    padded = F.pad(pictures, [across, across, down, down], mode="reflect")
     return padded[:, :, y : y + height, x : x + width]

@@ -109,8 +109,7 @@ def wiring_of(network: Network) -> Wiring:
     if known is None:
         device = network.model_copy.device
         with undisturbed(device), torch.no_grad():
-            side = network.input_size
-            gray = torch.full((1, network.channels, side, side), 0.5, device=device, dtype=torch.float32)
+            gray = torch.full((1, network.channels, *network.size), 0.5, device=device, dtype=torch.float32)
             known = _record(network, network.preprocess(gray))
         _KNOWN[network.model_copy] = known
     known.check()

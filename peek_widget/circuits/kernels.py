@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from peek_widget._size import SizeLike
 from peek_widget.circuits.calls import IMAGE
 from peek_widget.circuits.measure import cut
 from peek_widget.circuits.program import Part
@@ -30,7 +31,7 @@ def filters(
     layer: str | nn.Module,
     size: int = 56,
     *,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
 ) -> list[Image.Image]:
@@ -58,8 +59,7 @@ def filters(
             "circuit(model, layer, unit, ...).kernel_image(layer, unit) shows the weights to one of them."
         )
     part = Part(network, [IMAGE], [name])
-    side = network.input_size
-    pixels = torch.full((1, network.channels, side, side), 0.5, device=network.model_copy.device)
+    pixels = torch.full((1, network.channels, *network.size), 0.5, device=network.model_copy.device)
     with undisturbed(network.model_copy.device), torch.enable_grad():
         pixels.requires_grad_()
         given = network.preprocess(pixels)

@@ -143,7 +143,7 @@ def examples_of(network: Network, given: Any, images: int = 64) -> Examples | No
             "returns; or give a folder or a list."
         )
     ranges = ValueRanges(None, source.sample)
-    preparer = Preparer(network.channels, network.input_size, resize_of(network), False, network.preprocess, ranges)
+    preparer = Preparer(network.channels, network.size, resize_of(network), False, network.preprocess, ranges)
     return Examples({}, Photos(source, preparer, images))
 
 
@@ -168,7 +168,7 @@ def image_of(network: Network, layer: str, unit: int, given: Any) -> Shown:
     if isinstance(given, (str, Path, Image.Image, Tensor, np.ndarray)):
         source = read_source([given])
         ranges = ValueRanges(None, source.sample)
-        preparer = Preparer(network.channels, network.input_size, resize_of(network), False, network.preprocess, ranges)
+        preparer = Preparer(network.channels, network.size, resize_of(network), False, network.preprocess, ranges)
         try:
             pixels, _ = preparer(source.load(0, preparer.needed)[0])
         except UnreadableError as error:

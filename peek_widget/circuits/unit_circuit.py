@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from peek_widget._optional import optional_import
+from peek_widget._size import SizeLike
 from peek_widget.circuits.feeding import feeds
 from peek_widget.circuits.graph import CircuitGraph
 from peek_widget.circuits.kernels import Factors, factorize, signed_image
@@ -154,7 +155,7 @@ def circuit(
     store: str | Path | None = None,
     recipe: Any = None,
     progress: bool | None = None,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
 ) -> Circuit:

@@ -34,12 +34,12 @@ def figure(
     """Draw a labeled panel: each picture at the same size, and under it a caption, a bar, the activation and a note.
 
     Args:
-        pictures: square pictures, of any sides.
+        pictures: pictures of any sizes; each is shown as large as fits into the same square, in its own shape.
         captions: a caption for each; cut where it is too long.
         activations: a number for each, drawn as bars from zero on one scale; NaN is left out.
         notes: a small line for each, or none.
         title: heading of the panel, or "".
-        side: side of each picture on the panel in pixels.
+        side: longer side of each picture on the panel in pixels.
         dark: use light text on a dark ground.
 
     Returns:
@@ -55,7 +55,9 @@ def figure(
     under = round(0.5 * text) + line + bar + round(0.3 * text) + thin
     head = round(2.2 * text) if title else 0
     width = columns * side + (columns + 1) * gap
-    height = head + gap + rows * (side + under + gap)
+    shown = [_fitted(picture, side) for picture in pictures]
+    tall = max(picture.height for picture in shown)
+    height = head + gap + rows * (tall + under + gap)
     panel = Image.new("RGB", (width, height + thin), colors["paper"])
     draw = ImageDraw.Draw(panel)
     if title:
@@ -64,12 +66,11 @@ def figure(
     finite = [value for value in activations if math.isfinite(value)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
     span = (high - low) or 1.0
-    for number, (picture, caption, value) in enumerate(zip(pictures, captions, activations, strict=True)):
+    for number, (picture, caption, value) in enumerate(zip(shown, captions, activations, strict=True)):
         left = gap + number % columns * (side + gap)
-        top = head + gap + number // columns * (side + under + gap)
-        resampling = Image.Resampling.BICUBIC if picture.width < side else Image.Resampling.LANCZOS
-        panel.paste(picture.convert("RGB").resize((side, side), resampling), (left, top))
-        y = top + side + round(0.5 * text)
+        top = head + gap + number // columns * (tall + under + gap)
+        panel.paste(picture, (left + (side - picture.width) // 2, top + (tall - picture.height) // 2))
+        y = top + tall + round(0.5 * text)
         number_text = _number(value)
         used = _width(number_text, text)
         _write(draw, (left + side - used, y), number_text, text, colors["ink"], used + 1)
@@ -83,6 +84,14 @@ def figure(
         if notes:
             _write(draw, (left, y + bar + round(0.3 * text)), notes[number], small, colors["soft"], side)
     return panel
+
+
+def _fitted(picture: Image.Image, side: int) -> Image.Image:
+    """Return a picture with its longer side of so many pixels."""
+    scale = side / max(picture.size)
+    resampling = Image.Resampling.BICUBIC if scale > 1.0 else Image.Resampling.LANCZOS
+    size = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
+    return picture.convert("RGB").resize(size, resampling)
 
 
 def _number(value: float) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from peek_widget._encode import png_bytes
 from peek_widget._progress import progress_bar
+from peek_widget._size import Size, SizeLike
 from peek_widget.ascent import Ascent, Recipe, Result, to_pil
 from peek_widget.ascent.arguments import named_unit
 from peek_widget.ascent.geometry import Geometry
@@ -38,7 +39,7 @@ class ComparisonStep:
     Attributes:
         index: number of the step, from 0.
         share: fraction of each picture's run that is done, up to 1.
-        images: float32 `[C, S, S]` in [0, 1], one for each entry; S grows with octaves.
+        images: float32 `[C, H, W]` in [0, 1], one for each entry; S grows with octaves.
         steps: number of steps that each picture has had.
         activations: activation of each unit at its last step, before the ReLU, of what the network then saw (random
             views and all). For numbers that can be compared see `Comparison.measured`.
@@ -70,13 +71,15 @@ class Comparison(Iterator[ComparisonStep]):
         network: network to draw.
         entries: what to draw, see :func:`~peek_widget.comparison.entries.entries`.
         title: title of the figure.
-        size: side of the finished pictures in pixels; None leaves it to each recipe, else the model.
+        size: size of the finished pictures in pixels; None leaves it to each recipe, else the model.
 
     Raises:
         PeekError: what was asked for is not possible, in a sentence.
     """
 
-    def __init__(self, network: Network, entries: Sequence[Entry], title: str = "", *, size: int | None = None) -> None:
+    def __init__(
+        self, network: Network, entries: Sequence[Entry], title: str = "", *, size: SizeLike | None = None
+    ) -> None:
         self.network: Network = network
         self.entries: tuple[Entry, ...] = tuple(entries)
         self.title: str = title
@@ -97,12 +100,17 @@ class Comparison(Iterator[ComparisonStep]):
             )
             for (recipe, _), members in groups.items()
         ]
+        sizes = {
+            number: Geometry(network, ascent.recipe, size, ascent.objectives).sizes[-1].plain
+            for ascent, members in self._groups
+            for number in members
+        }
         self.index: int = 0
         self.total: int = max(ascent.steps for ascent, _ in self._groups)
         self.interrupted: bool = False
         self._meters = [
-            StillActivation(network, e.objective, e.recipe, Geometry(network, e.recipe, size).sides[-1])
-            for e in self.entries
+            StillActivation(network, entry.objective, entry.recipe, sizes[number])
+            for number, entry in enumerate(self.entries)
         ]
         self._activations = [math.nan] * len(self.entries)
         self._history: list[list[Tensor]] = [[] for _ in self._groups]
@@ -121,7 +129,7 @@ class Comparison(Iterator[ComparisonStep]):
 
     @property
     def images(self) -> tuple[Tensor, ...]:
-        """The pictures as they are now, float32 `[C, S, S]` in [0, 1]."""
+        """The pictures as they are now, float32 `[C, H, W]` in [0, 1]."""
         return self._gather(lambda ascent: ascent.images)
 
     @property
@@ -215,7 +223,7 @@ class Comparison(Iterator[ComparisonStep]):
         A comparison that was not begun is drawn to its end first; else the pictures are shown as they are.
 
         Args:
-            side: side of each picture on the panel in pixels.
+            side: longer side of each picture on the panel in pixels.
             dark: use light text on a dark ground, for slides.
         """
         if self.index == 0:
@@ -260,7 +268,7 @@ class Comparison(Iterator[ComparisonStep]):
 
     def _figure(self, images: Sequence[Tensor], steps: Sequence[int], side: int, dark: bool) -> PILImage.Image:
         notes = [
-            f"{count} step{'s' * (count != 1)}, {image.shape[-1]} px"
+            f"{count} step{'s' * (count != 1)}, {Size(*image.shape[1:])} px"
             for image, count in zip(images, steps, strict=True)
         ]
         pictures = [to_pil(self.network.preprocess.visible(image)) for image in images]
@@ -277,10 +285,10 @@ def compare(
     units: Iterable[int] | None = None,
     recipe: Recipe | str | None = None,
     seed: int = 0,
-    size: int | None = None,
+    size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
 ) -> Comparison:
     """Draw a unit under 2 to 6 recipes or seeds, or 2 to 6 units, side by side.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from peek_widget._progress import progress_bar
+from peek_widget._size import SizeLike
 from peek_widget.errors import DatasetError, DatasetWarning, PeekError, warn
 from peek_widget.evidence.dataset import DatasetLike, read_source
 from peek_widget.evidence.loading import LoaderOptions, load_batches
@@ -23,7 +24,7 @@ __all__ = ["activations", "layer_names", "own_network", "run_batch"]
 
 def own_network(
     model: nn.Module | ModelCopy | Network,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
 ) -> Network:
@@ -72,7 +73,7 @@ def activations(
     layers: str | nn.Module | Iterable[str | nn.Module],
     *,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     device: str | torch.device | None = None,
     batch_size: int = 32,
     value_range: tuple[float, float] | None = None,
@@ -95,7 +96,7 @@ def activations(
         model: any Module with a forward of one batch of images.
         images: a folder, a torch Dataset, a frame, a stream, a list of PIL images, arrays, tensors or file names, or a
             tensor ``[N, C, H, W]`` in [0, 1]; see :func:`~peek_widget.evidence.dataset.read_source`. Of each image
-            the shorter side is resized to the input size and the center is cut out, as in a pass (:func:`top_crops`).
+            what has the input's shape at the center is resized to the input size, as in a pass (:func:`top_crops`).
         layers: one layer or several, by name or as modules of the model; one forward computes them all. ``""`` is the
             model's output.
         preprocess, input_size, device: see :func:`~peek_widget.network.read`.
@@ -124,7 +125,7 @@ def activations(
     ranges = ValueRanges(options.value_range, source.sample)
     preparer = Preparer(
         network.channels,
-        network.input_size,
+        network.size,
         resize_of(network),
         prepared,
         preprocess=network.preprocess,

@@ -92,8 +92,7 @@ class Crop:
                 f"{self.name!r}: crop.box is the whole of what the network sees of it. {error}",
                 FieldWarning,
             )
-        side = float(self._example_index.fields[self.layer].input_size)
-        return FieldBox(0.0, 0.0, side, side, False)
+        return self._example_index.fields[self.layer].whole
 
     @property
     def label_name(self) -> str | None:

@@ -301,7 +301,7 @@ class Evidence(dict[str, LayerEvidence]):
         if model is not None:
             for layer in list(self.values())[:1]:
                 layer.check_model(model.original if isinstance(model, ModelCopy) else model)
-            network = model if isinstance(model, Network) else read(model, self.example_index.preparer.size)
+            network = model if isinstance(model, Network) else read(model, self.example_index.preparer.size.plain)
             self.example_index.focuses.use(network)
         return self
 

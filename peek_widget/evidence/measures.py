@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from peek_widget._size import Size
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.still import STILL_VIEW, StillActivation, run_still, still_activation
@@ -126,7 +127,7 @@ def dataset_statistics(
     count = 0
     for batch in _batches(images):
         count += len(batch)
-        for name, values in _run(network, _center_crop(batch, network.input_size), names).items():
+        for name, values in _run(network, _center_crop(batch, network.size), names).items():
             flat = values.flatten(2) if values.ndim > 2 else values[:, :, None]
             top = flat.amax(dim=(0, 2))
             best[name] = torch.maximum(best[name], top) if name in best else top
@@ -149,7 +150,7 @@ def measure(network: Network, objective: Objective, picture: Tensor, recipe: Rec
     Args:
         network: the model.
         objective: the objective that the picture was drawn for: a ``Neuron``, ``Channel`` or ``Logit``.
-        picture: ``[C, S, S]`` in [0, 1].
+        picture: ``[C, H, W]`` in [0, 1].
         recipe: the recipe that it was drawn by, which determines its scale and position in the network's input; None
             for a real image.
 
@@ -230,7 +231,7 @@ def score(
     Args:
         network: the model.
         objectives: the N objectives that the pictures were drawn for; see :func:`measure`.
-        pictures: ``[N, C, S, S]`` in [0, 1].
+        pictures: ``[N, C, H, W]`` in [0, 1].
         statistics: statistics of each layer, by name, from :func:`dataset_statistics`.
         recipe: the recipe that they were drawn by; None for real images.
         others: ``[N, C, T, T]``, pictures by the same recipe with another seed, for the agreement; left out, it is NaN.
@@ -331,16 +332,16 @@ def _leave_out(code: Tensor, unit: int) -> Tensor:
     return torch.cat([code[:unit], code[unit + 1 :]])
 
 
-def _center_crop(images: Tensor, side: int) -> Tensor:
-    """Resize images so that their shorter side is ``side``, and cut out the central square."""
+def _center_crop(images: Tensor, given: Size) -> Tensor:
+    """Resize images so that the input just lies within them, and cut it out of their center."""
     height, width = images.shape[-2:]
-    if min(height, width) != side:
-        scale = side / min(height, width)
-        size = (max(side, round(height * scale)), max(side, round(width * scale)))
+    scale = max(given.height / height, given.width / width)
+    if scale != 1.0:
+        size = (max(given.height, round(height * scale)), max(given.width, round(width * scale)))
         images = F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
         height, width = size
-    top, left = (height - side) // 2, (width - side) // 2
-    return images[:, :, top : top + side, left : left + side]
+    top, left = (height - given.height) // 2, (width - given.width) // 2
+    return images[:, :, top : top + given.height, left : left + given.width]
 
 
 def _batches(images: Iterable[Tensor]) -> Iterable[Tensor]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from peek_widget._size import Size
 from peek_widget.errors import PeekError
 
 __all__ = ["NATURAL_BAND", "Band", "degenerate", "in_band", "naturalness"]
@@ -61,28 +62,28 @@ def naturalness(picture: Tensor) -> dict[str, float]:
     - ``fine``: share of the power above a quarter of a cycle per pixel.
 
     Args:
-        picture: ``[C, S, S]`` in [0, 1], 8 px or more, at the scale at which the network gets it
+        picture: ``[C, H, W]`` in [0, 1], 8 px or more on each side, at the scale at which the network gets it
             (:func:`~peek_widget.evidence.measures.as_seen`): a picture may be drawn larger than the receptive field,
             and a photograph that was enlarged as much would be out of range.
 
     Raises:
         PeekError: if it is smaller.
     """
-    side = picture.shape[-1]
-    if picture.ndim != 3 or picture.shape[1] != side or side < _LEAST_SIDE:
+    if picture.ndim != 3 or min(picture.shape[1:]) < _LEAST_SIDE:
         raise PeekError(
-            f"A picture of {tuple(picture.shape)} has no spectrum to speak of: give [C, S, S] of 8 px or more."
+            f"A picture of {tuple(picture.shape)} has no spectrum to speak of: give [C, H, W] of 8 px or more."
         )
+    size = Size(*picture.shape[1:])
     shown = picture.float().clamp(0.0, 1.0)
     rgb = shown.shape[0] == 3
     light = (shown * shown.new_tensor(_LUMA)[:, None, None]).sum(0) if rgb else shown.mean(0)
-    window = torch.hann_window(side, periodic=False)
-    power = torch.fft.fft2((light - light.mean()) * window[:, None] * window).abs().square()
-    axis = torch.fft.fftfreq(side)
-    frequency = (axis[:, None].square() + axis.square()).sqrt()
+    down, across = (torch.hann_window(side, periodic=False) for side in size)
+    power = torch.fft.fft2((light - light.mean()) * down[:, None] * across).abs().square()
+    rows, columns = (torch.fft.fftfreq(side) for side in size)
+    frequency = (rows[:, None].square() + columns.square()).sqrt()
     top, low = shown.amax(0), shown.amin(0)
     return {
-        "slope": _slope(power, (frequency * side).round().long()),
+        "slope": _slope(power, (frequency * size.side).round().long(), int(size.side) // 2),
         "variation": float(shown.diff(dim=1).abs().mean() + shown.diff(dim=2).abs().mean()),
         "clipped": float(((shown <= _CLIPPED) | (shown >= 1.0 - _CLIPPED)).any(0).float().mean()),
         "saturation": float(((top - low) / top.clamp(min=1e-9)).mean()) if rgb else math.nan,
@@ -100,8 +101,7 @@ def in_band(statistics: Mapping[str, float]) -> dict[str, bool]:
     }
 
 
-def _slope(power: Tensor, ring: Tensor) -> float:
-    rings = len(power) // 2
+def _slope(power: Tensor, ring: Tensor, rings: int) -> float:
     flat = ring.flatten()
     inside = flat <= rings
     total = torch.zeros(rings + 1).index_add_(0, flat[inside], power.flatten()[inside])

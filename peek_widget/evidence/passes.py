@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from peek_widget._progress import duration
+from peek_widget._size import SizeLike
 from peek_widget._threads import computing_on
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence.activations import layer_names, own_network, run_batch
@@ -133,7 +134,7 @@ class EvidencePass:
         loader: LoaderOptions | None = None,
         threads: int | None = None,
         device: str | torch.device | None = None,
-        input_size: int | None = None,
+        input_size: SizeLike | None = None,
         preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
         store: str | Path | None = None,
         resume: Evidence | LayerEvidence | None = None,
@@ -179,12 +180,12 @@ class EvidencePass:
 
     def _preparer(self) -> Preparer:
         """Return what prepares the images; PeekError for an impossible ``resize``."""
-        side, resize = self.network.input_size, resize_of(self.network, self._loader.resize)
+        size, resize = self.network.size, resize_of(self.network, self._loader.resize)
         ranges = ValueRanges(self._loader.value_range, self.source.sample)
         preprocess = self.network.preprocess
         return Preparer(
             self.network.channels,
-            side,
+            size,
             resize,
             self._loader.prepared,
             preprocess,
@@ -224,7 +225,7 @@ class EvidencePass:
             if index.k != k or index.per_image != per_image:
                 raise differs("k and per_image", (index.k, index.per_image), (k, per_image))
         was = earlier.preparer
-        mine, theirs = ((p.channels, p.size, p.resize, p.interpolation, p.prepared) for p in (preparer, was))
+        mine, theirs = ((p.channels, p.size.plain, p.resize, p.interpolation, p.prepared) for p in (preparer, was))
         if mine != theirs:
             raise differs("(channels, input size, resize, interpolation, prepared)", theirs, mine)
         ours, given = preparer.ranges, was.ranges.given

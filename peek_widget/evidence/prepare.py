@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from peek_widget import _pillow
+from peek_widget._size import Size
 from peek_widget.errors import PeekError
 from peek_widget.evidence.files import MAX_PIXELS, Pages
 from peek_widget.evidence.source import NoImageError
@@ -55,9 +56,10 @@ class Preparer:
     Args:
         channels: number of channels of the network's input; color images are converted to gray for 1, gray ones to
             RGB for 3.
-        size: side in pixels of the network's input.
-        resize: length in pixels that the shorter side is resized to before the center is cut out; equal to ``size``,
-            the largest square of the image is used. Or (height, width) that an image is resized to whatever its shape.
+        size: size in pixels of the network's input; given as one number, a square.
+        resize: length in pixels that the shorter side is resized to before the center is cut out; equal to the side of
+            a square input, the largest square of the image is used. Or (height, width) that an image is resized to
+            whatever its shape. None if the largest part of the image in the input's shape is used.
         prepared: whether the dataset's tensors already are the network's input (normalized); only their shape is
             checked then.
         preprocess: the model's preprocessing, which is inverted to show such a tensor.
@@ -67,24 +69,32 @@ class Preparer:
     """
 
     channels: int
-    size: int
-    resize: int | tuple[int, int]
+    size: Size
+    resize: int | tuple[int, int] | None
     prepared: bool = False
     preprocess: Preprocess | None = None
     ranges: ValueRanges = field(default_factory=ValueRanges, compare=False, repr=False)
     show: tuple[int, ...] = ()
     interpolation: str = "bilinear"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", Size.of(self.size))  # frozen; this is its construction
+
     @property
     def needed(self) -> int:
         """Number of pixels that an image's shorter side must keep when it is decoded at a reduced size."""
-        return self.resize if isinstance(self.resize, int) else max(self.resize)
+        return self.resize if isinstance(self.resize, int) else max(self.resize or self.size)
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the (width, height) of an image after its shorter side was resized."""
+        """Return the (width, height) of an image after it was resized, before the center is cut out."""
         width, height = size
         if self.prepared:
             return size
+        if self.resize is None:
+            across, down = self.size.width, self.size.height
+            if width * down <= height * across:
+                return across, max(down, int(across * height / width))
+            return max(across, int(down * width / height)), down
         if not isinstance(self.resize, int):
             return self.resize[1], self.resize[0]
         if width <= height:
@@ -97,13 +107,13 @@ class Preparer:
         scale = (size[0] / width, size[1] / height)
         if self.prepared:
             return InputPlacement(scale, 0, 0)
-        return InputPlacement(scale, round((width - self.size) / 2.0), round((height - self.size) / 2.0))
+        return InputPlacement(scale, round((width - self.size.width) / 2.0), round((height - self.size.height) / 2.0))
 
     def __call__(self, image: Any) -> tuple[Tensor, tuple[int, int]]:
         """Convert an image to the network's input.
 
         Returns:
-            ``[C, size, size]`` (uint8, or float32 in [0, 1]), and the (width, height) of the image.
+            ``[C, *size]`` (uint8, or float32 in [0, 1]), and the (width, height) of the image.
 
         Raises:
             NoImageError: if it is no image, or has another number of channels.
@@ -117,8 +127,8 @@ class Preparer:
             target = self.resized(size)
             if size != target:
                 image = image.resize(target, Image.Resampling[self.interpolation.upper()])
-            placement = self.placement(size)
-            image = image.crop((placement.left, placement.top, placement.left + self.size, placement.top + self.size))
+            left, top = self.placement(size).left, self.placement(size).top
+            image = image.crop((left, top, left + self.size.width, top + self.size.height))
             array = np.array(image)  # a copy, since PIL's own memory is read-only
             pixels = torch.from_numpy(array[..., None] if array.ndim == 2 else array)
             return pixels.permute(2, 0, 1), size
@@ -127,16 +137,16 @@ class Preparer:
         width, height = self.resized(size)
         if size != (width, height):
             image = _resize(image, height, width, self.interpolation)
-        placement = self.placement(size)
-        return image[:, placement.top : placement.top + self.size, placement.left : placement.left + self.size], size
+        left, top = self.placement(size).left, self.placement(size).top
+        return image[:, top : top + self.size.height, left : left + self.size.width], size
 
     def _checked(self, image: Any) -> tuple[Tensor, tuple[int, int]]:
         if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 3:
             raise NoImageError(f"prepared=True needs float tensors [C, H, W]; it is {_described(image)}")
-        shape = (self.channels, self.size, self.size)
+        shape = (self.channels, *self.size)
         if tuple(image.shape) != shape:
             raise NoImageError(f"prepared=True needs tensors of shape {shape}; it is {_described(image)}")
-        return image.detach().cpu().float(), (self.size, self.size)
+        return image.detach().cpu().float(), (self.size.width, self.size.height)
 
     def assumed(self, image: Any) -> str:
         """Return how an image was taken that may be taken otherwise, as the end of a sentence on several; or ""."""
@@ -234,25 +244,28 @@ def _described(image: Any) -> str:
     return f"a {type(image).__name__}"
 
 
-def resize_of(network: Network, given: int | None = None) -> int | tuple[int, int]:
+def resize_of(network: Network, given: int | None = None) -> int | tuple[int, int] | None:
     """Return what images are resized to: what was given, else what the preprocessing says, else the input size.
+
+    Returns:
+        see :class:`Preparer`; None is for an input that is not square.
 
     Raises:
         PeekError: if that is less than the network's input, or much more.
     """
-    side, said = network.input_size, network.preprocess.resize
-    most = _LARGEST_RESIZE * side
+    size, said = network.size, network.preprocess.resize
     if given is None and said is None:
-        return side
+        return size.height if size.square else None
+    least = max(size)
+    most = _LARGEST_RESIZE * least
     resize = said if given is None else given
-    sides = resize if isinstance(resize, tuple) and given is None else (resize,)
+    pair = isinstance(resize, tuple) and given is None
+    sides = resize if pair else (resize, resize)
     whole = all(isinstance(one, int) and not isinstance(one, bool) for one in sides)
-    if not whole or not all(side <= one <= most for one in sides):
+    if not whole or not all(low <= one <= most for one, low in zip(sides, size if pair else (least,) * 2, strict=True)):
         where = "" if given is not None else " of the preprocessing"
-        raise PeekError(
-            f"resize={resize!r}{where}: give the shorter side in pixels, from the network's input size ({side}) to "
-            f"{most}."
-        )
+        what = f"network's input size ({size})" if size.square else f"longer side of the network's input ({size})"
+        raise PeekError(f"resize={resize!r}{where}: give the shorter side in pixels, from the {what} to {most}.")
     return resize
 
 

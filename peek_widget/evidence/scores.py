@@ -11,6 +11,7 @@ from torch import nn
 
 from peek_widget._optional import optional_import
 from peek_widget._progress import progress_bar
+from peek_widget._size import SizeLike
 from peek_widget.ascent import Recipe, render, unit_objective
 from peek_widget.errors import PeekError
 from peek_widget.evidence.evidence import LayerEvidence
@@ -32,9 +33,9 @@ def score_pictures(
     *,
     units: Iterable[int] | None = None,
     seeds: tuple[int, int] = (0, 1),
-    size: int | None = None,
+    size: SizeLike | None = None,
     progress: bool | Callable[[int, int], object] | None = None,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
 ) -> pd.DataFrame:

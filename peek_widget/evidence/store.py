@@ -6,7 +6,8 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     format        1
     described     a phrase that describes the dataset
     fingerprint   fingerprint of the model, or null
-    channels, input_size, resize, prepared      how images became the network's input
+    channels, input_size, resize, prepared      how images became the network's input; a size is the side of a square,
+                                                or [height, width]
     count, passed_over                          number of images taken in, number that could not be read
     value_range   [black, white] where the user said it    (this and the next three only where needed)
     ranges        {kind of number: [black, white]}, see value_range.ValueRanges
@@ -45,6 +46,7 @@ from torch import Tensor
 
 from peek_widget import _schema as schema
 from peek_widget._files import write_atomic
+from peek_widget._size import Size
 from peek_widget.errors import EvidenceStoreError, FileError
 from peek_widget.evidence.example_index import Detail, ExampleIndex, ImageSet
 from peek_widget.evidence.labels import Label
@@ -119,7 +121,7 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
         "described": example_index.described,
         "fingerprint": example_index.fingerprint,
         "channels": preparer.channels,
-        "input_size": preparer.size,
+        "input_size": preparer.size.plain,
         "resize": preparer.resize,
         "prepared": preparer.prepared,
         "count": example_index.count,
@@ -230,8 +232,8 @@ _HEADER = {
     "described": _text,
     "fingerprint": schema.nullable(_text),
     "channels": schema.whole(4096, 1),
-    "input_size": schema.whole(_SIDE, 1),
-    "resize": _size,
+    "input_size": _size,
+    "resize": schema.nullable(_size),
     "prepared": schema.switch,
     "value_range": _RANGE,
     "ranges": schema.mapping(_RANGE, 100),
@@ -254,9 +256,10 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     header = schema.read_fields(
         written, _HEADER, "Its header", optional=("value_range", "ranges", "show", "interpolation")
     )
-    side = header["input_size"]
-    if min(header["resize"] if isinstance(header["resize"], tuple) else (header["resize"],)) < side:
-        raise FileError(f"resize is {header['resize']}, which is less than the input size, {side}.")
+    size, resize = Size.of(header["input_size"]), header["resize"]
+    least = resize if isinstance(resize, tuple) else (resize or size.height, resize or size.width)
+    if any(one < side for one, side in zip(least, size, strict=True)):
+        raise FileError(f"resize is {resize}, which is less than the input size, {size}.")
     names = [layer["name"] for layer in header["layers"]]
     if len(set(names)) != len(names):
         raise FileError(f"A layer is in it twice: {names!r}")
@@ -272,14 +275,14 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
         for part, count in zip(("rows", "columns"), layer["size"], strict=True):
             if len(layer["field"].get(part) or range(count)) != count:
                 raise FileError(f"The field of layer {layer['name']!r} has another number of {part} than its map")
-        fields[layer["name"]] = FieldMap(**layer["field"], map=layer["size"], input_size=side)
+        fields[layer["name"]] = FieldMap(**layer["field"], map=layer["size"], input_size=size)
     example_index = ExampleIndex(
         layers,
         fields,
         Preparer(
             header["channels"],
-            side,
-            header["resize"],
+            size,
+            resize,
             header["prepared"],
             ranges=ranges,
             show=show,

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from peek_widget._progress import progress_bar
+from peek_widget._size import SizeLike
 from peek_widget.errors import DatasetWarning, warn
 from peek_widget.evidence.dataset import DatasetLike, Labels
 from peek_widget.evidence.evidence import Evidence, LayerEvidence
@@ -38,7 +39,7 @@ def top_crops(
     value_range: tuple[float, float] | None = None,
     threads: int | None = None,
     device: str | torch.device | None = None,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     store: str | Path | None = None,
     resume: Evidence | LayerEvidence | None = None,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
 from peek_widget._schema import Check, nullable, number, pair, short, switch, text, whole
+from peek_widget._size import SizeLike
 from peek_widget.ascent import KNOBS, Objective, Recipe
 from peek_widget.ascent.recipe import check_size
 from peek_widget.errors import FileError, PeekError
@@ -123,8 +124,17 @@ def _check_layer(value: Any, now: Controls, choices: Choices) -> str:
     return choices.network().layer(value).name
 
 
-def _check_size(value: Any, now: Controls, choices: Choices) -> int | None:
+def _check_size(value: Any, now: Controls, choices: Choices) -> SizeLike | None:
     return None if value is None else check_size(value)
+
+
+def _read_size(name: str, value: Any) -> SizeLike:
+    side = whole(_LARGEST_SIDE)
+    return pair(side)(name, value) if isinstance(value, list | tuple) else side(name, value)
+
+
+def _size_to_page(value: SizeLike | None) -> int | list[int] | None:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _check_switch(value: Any, now: Controls, choices: Choices) -> bool:
@@ -161,7 +171,8 @@ class Controls:
         total_variation: override of the recipe's weight of the total variation.
         step_size: override of the recipe's step size.
         seed: seed of the random numbers, 0 to 2**53 - 1.
-        size: side of the picture in pixels; None leaves it to the recipe and the model.
+        size: size of the picture in pixels: the side of a square, or (height, width); None leaves it to the recipe and
+            the model.
         objective: what is maximized: "neuron", "channel", "class" or an `Objective`.
         at: position (row, column) of the neuron on the layer's feature map; None is the center.
         negative: whether to minimize the objective.
@@ -181,9 +192,12 @@ class Controls:
     total_variation: Annotated[float | None, _knob("total_variation")] = None
     step_size: Annotated[float | None, _knob("step_size")] = None
     seed: Annotated[int, Control(_seed_rule, whole(LARGEST_SEED), "number", label="Seed")] = 0
-    size: Annotated[int | None, Control(_check_size, nullable(whole(_LARGEST_SIDE)), "number | null", label="Size")] = (
-        None
-    )
+    size: Annotated[
+        SizeLike | None,
+        Control(
+            _check_size, nullable(_read_size), "number | readonly [number, number] | null", _size_to_page, label="Size"
+        ),
+    ] = None
     objective: Annotated[
         Objective | str | None,
         Control(check_objective, nullable(text(20)), "ObjectiveKind", _objective_to_page, label="Objective"),

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from peek_widget._encode import png_bytes
+from peek_widget._size import Size
 from peek_widget.ascent import Drawing, Objective, Recipe, fingerprint
 from peek_widget.ascent.fold_overrides import fold_overrides
 from peek_widget.ascent.geometry import Geometry
@@ -67,10 +68,10 @@ class Exporter:
         if note:
             log.warning("%s", note)
         words = self.caption()
-        side = int(image.shape[-1])
+        height, width = map(int, image.shape[-2:])
         display(
             {"image/png": base64.b64encode(as_png(image, drawing)).decode(), "text/plain": words},
-            metadata={"image/png": {"alt": words, "width": side, "height": side}},
+            metadata={"image/png": {"alt": words, "width": width, "height": height}},
             raw=True,
         )
 
@@ -137,13 +138,13 @@ def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tu
         the drawing, and a sentence on what of the picture it can't give back, "" where it gives all of it.
     """
     target, recipe = snapshot.target, snapshot.recipe
-    sides = Geometry(network, recipe, target.size).sides
+    sides = [max(size) for size in Geometry(network, recipe, target.size, [objective]).sizes]
     written, lost = fold_overrides(recipe, snapshot.step, snapshot.overrides, sides)
     if snapshot.edited:
         lost.append("a setting was changed while it drew, and only the last values are kept")
     if target.start is not None:
         lost.append(f"it was begun from {target.start.name}, which is not kept")
-    drawing = Drawing(objective, written, target.seed, int(snapshot.image.shape[-1]), fingerprint(network))
+    drawing = Drawing(objective, written, target.seed, Size(*snapshot.image.shape[-2:]).plain, fingerprint(network))
     return drawing, f"Its recipe draws a somewhat different picture: {'; '.join(lost)}." if lost else ""
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from peek_widget import _pillow
+from peek_widget._size import SizeLike
 from peek_widget.ascent import Ascent, Objective, Recipe, State
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.pictures import as_picture, match_channels
@@ -41,7 +42,8 @@ class ModelSource:
 
     Args:
         model: see `find_model`.
-        input_size: side in pixels of the image that the model was made for; None finds it by trial.
+        input_size: size of the image that the model was made for, see `peek_widget.network.read`; None finds it by
+            trial.
         preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
         device: where to compute; None: where the model is.
         probe: whether to probe the model; see `peek_widget.network.read`.
@@ -54,7 +56,7 @@ class ModelSource:
     def __init__(
         self,
         model: nn.Module | str | None,
-        input_size: int | None = None,
+        input_size: SizeLike | None = None,
         preprocess: Any = None,
         device: Any = None,
         probe: bool = True,
@@ -116,8 +118,9 @@ class ModelSource:
         # what was found out about the pictures of a run holds for all of them
         still = self._still
         if still is None or still[0] is not network or still[1:3] != (target, recipe):
-            size = Geometry(network, recipe, target.size).sides[-1]
-            meter = StillActivation(network, self.objective(target), recipe, size)
+            objective = self.objective(target)
+            size = Geometry(network, recipe, target.size, [objective]).sizes[-1].plain
+            meter = StillActivation(network, objective, recipe, size)
             still = self._still = (network, target, recipe, meter)
         meter, sign = still[3], -1.0 if target.negative else 1.0
         meter.shown(snapshot.image)

@@ -191,7 +191,7 @@ class Run:
         if ascent is not None:
             self._facts = {
                 "total": int(ascent.steps),
-                "size": int(ascent.size),
+                "size": ascent.size,
                 "values": {name: float(value) for name, value in ascent.values().items()},
                 "recipe_values": {name: float(value) for name, value in ascent.recipe_values().items()},
             }

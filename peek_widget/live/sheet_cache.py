@@ -15,6 +15,7 @@ from PIL import Image
 
 from peek_widget._encode import jpeg_bytes
 from peek_widget._progress import Rate
+from peek_widget._size import SizeLike
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.recipe import as_recipe
 from peek_widget.live.examples.thumbnails import THUMBNAIL, THUMBNAIL_QUALITY
@@ -60,7 +61,7 @@ class SheetKey:
     layer: str
     recipe: Recipe | str
     seed: int = 0
-    size: int | None = None
+    size: SizeLike | None = None
     objective: str = "neuron"
 
     @property

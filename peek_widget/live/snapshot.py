@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from peek_widget._size import SizeLike
 from peek_widget.ascent import Objective, Recipe
 from peek_widget.ascent.position import describe_position
 
@@ -36,7 +37,8 @@ class Target:
         unit: number of the unit in that layer, from 0.
         recipe: a recipe or the name of a preset; handed through to the ascent.
         seed: seed of the random numbers, from 0.
-        size: side of the picture in pixels; None leaves it to the recipe and the model.
+        size: size of the picture in pixels: the side of a square, or (height, width); None leaves it to
+            the recipe and the model.
         start: a picture to begin from; None for the recipe's own initialization.
         objective: "neuron" (one position), "channel" (mean over the map) or "class", see `live.choices`; or an
             `Objective` of one's own.
@@ -50,7 +52,7 @@ class Target:
     unit: int
     recipe: Any = None
     seed: int = 0
-    size: int | None = None
+    size: SizeLike | None = None
     start: Start | None = None
     objective: Objective | str = "neuron"
     at: tuple[int, int] | None = None
@@ -143,7 +145,7 @@ class RunningAscent(Protocol):
     index: int
     steps: int
     done: bool
-    size: int
+    size: SizeLike
     recipe: Any
 
     def step(self) -> Any:

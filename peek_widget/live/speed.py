@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from peek_widget._size import Size, SizeLike
+
 __all__ = ["MIN_RATE", "MIN_SIZE", "Speed", "smaller"]
 
 MIN_RATE = 3.0
@@ -16,7 +18,7 @@ VERY_SLOW = 1.0
 """Steps a second below which the timed steps are not waited for, and the side is halved at once."""
 
 MIN_SIZE = 96
-"""The side, in pixels, below which a picture is never made smaller for speed."""
+"""The side (of the square with its area), in pixels, below which a picture is never made smaller for speed."""
 
 WARM_UP = 2
 """Steps that are not timed: the first ones pay for allocation and for choosing kernels."""
@@ -31,9 +33,10 @@ LONGEST = 64
 """Durations that are kept at most."""
 
 
-def smaller(size: int, rate: float) -> int:
-    """Return the side, in pixels, to try next where `size` makes only `rate` steps a second."""
-    return max(MIN_SIZE, round(size * (SHRINK if rate >= VERY_SLOW else 0.5)))
+def smaller(size: SizeLike, rate: float) -> SizeLike:
+    """Return the size, in pixels and of the same shape, to try next where `size` makes only `rate` steps a second."""
+    given = Size.of(size)
+    return given.of_side(max(MIN_SIZE, round(given.side * (SHRINK if rate >= VERY_SLOW else 0.5)))).plain
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.errors import SizeError
 from peek_widget.live import protocol
 from peek_widget.live.audience import Audience
@@ -106,7 +107,7 @@ class RunWorker:
         self.redraw: bool = False
         self._knobs: dict[str, float | None] = {**dict.fromkeys(protocol.KNOB_NAMES), **knobs}
         self._playing = playing
-        self._reduced_size: int | None = None
+        self._reduced_size: SizeLike | None = None
         self._error: BaseException | None = None
 
     def handle(self, requests: Requests) -> None:
@@ -306,19 +307,22 @@ class RunWorker:
     def _consider_size(self, ascent: RunningAscent) -> None:
         """Begin again with a smaller picture where this machine is too slow for this one."""
         rate = self.run.speed.starting_rate()
-        if self.target.size is not None or rate is None or rate >= MIN_RATE or ascent.size <= MIN_SIZE:
+        if self.target.size is not None or rate is None or rate >= MIN_RATE:
             return
-        size = smaller(ascent.size, rate)
+        now = Size.of(ascent.size)
+        if now.side <= MIN_SIZE:
+            return
+        size = smaller(now.plain, rate)
         try:
             made = self._make_ascent(replace(self.target, size=size))
         except SizeError:
-            self.run.note = SIZE_NEEDED.format(size=ascent.size)
+            self.run.note = SIZE_NEEDED.format(size=now)
             return
-        log.info("%.1f steps/s at %d px: beginning again at %d px", rate, ascent.size, size)
+        log.info("%.1f steps/s at %s px: beginning again at %s px", rate, now, Size.of(size))
         self._reduced_size = size
         self.run = self.run.following()
         self.run.begin(made, self._overrides())
-        self.run.note = MADE_SMALLER.format(size=ascent.size, rate=rate, smaller=size)
+        self.run.note = MADE_SMALLER.format(size=now, rate=rate, smaller=Size.of(size))
 
     def _weights_version(self) -> int:
         return 0 if self._weights is None else self._weights()

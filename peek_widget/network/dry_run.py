@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,8 @@ class Seen:
         lacking: of a convolution that raised, the number of channels that it takes and the number that it was given.
         squeezed: whether ``squeeze()`` has removed the dimension of a single image.
         key: what the forward has looked up in a tensor as if that were a dict.
+        flat: number of values of a whole map that a linear layer (or a view) takes of each image, where it was given
+            another; and the shape (channels, rows, columns) of the map that it was given.
     """
 
     convolutions: int = 0
@@ -47,6 +50,7 @@ class Seen:
     lacking: tuple[int, int] | None = None
     squeezed: bool = False
     key: str | None = None
+    flat: tuple[int, tuple[int, int, int]] | None = None
 
 
 class DryRun(Calls):
@@ -64,6 +68,7 @@ class DryRun(Calls):
         self.gradients: GradientTracker = GradientTracker(image)
         self.activations: ActivationTracker = ActivationTracker(lambda tensor: self.gradients.of(tensor)[0])
         self._seen = seen
+        self._map: tuple[int, int, int] | None = None
         self._kind = type(original).__name__
         self._theirs = {id(one): name for name, one in (*original.named_parameters(), *original.named_buffers())}
 
@@ -88,6 +93,8 @@ class DryRun(Calls):
             output = (call_with_graph if depending else _call)(func, args, kwargs)
             if depending and not any(self.gradients.of(tensor)[0] for tensor in given):
                 output = _without_graph(output)
+        if isinstance(output, Tensor) and output.ndim == 4:
+            self._map = (output.shape[1], output.shape[2], output.shape[3])
         self.activations.called(func, args, kwargs, output, begun)
         self.fields.called(func, args, kwargs, output)
         self.gradients.called(func, args, kwargs, output)
@@ -122,6 +129,14 @@ class DryRun(Calls):
             dims = range(tensor.ndim) if given is None else given if isinstance(given, (tuple, list)) else (given,)
             of_image = self.fields.of(tensor) is not None and tensor.ndim and tensor.shape[0] == 1
             self._seen.squeezed |= bool(of_image and any(dim in (0, -tensor.ndim) for dim in dims))
+        elif name in ("linear", "view", "reshape") and self._map is not None and len(args) > 1:
+            if name == "linear":
+                taken, given = args[1].shape[-1], args[0].shape[-1]
+            else:
+                sizes = args[1] if isinstance(args[1], (tuple, list)) else args[1:]
+                taken, given = sizes[-1], args[0][0].numel() if args[0].ndim == 4 and len(sizes) == 2 else sizes[-1]
+            if isinstance(taken, int) and 1 < taken != given == math.prod(self._map):
+                self._seen.flat = taken, self._map
         elif name in ("__getitem__", "__contains__") and len(args) > 1 and isinstance(args[1], str):
             self._seen.key = args[1]
             if name == "__getitem__":  # torch would say the same, and warn that it will say something else one day

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from peek_widget._size import Size
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.dry_run import BadPreprocessError, DryRun, NothingReturnedError, Seen
 from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
@@ -129,14 +130,14 @@ class _Output:
 
 @torch.enable_grad()
 def find_layers(
-    model_copy: ModelCopy, channels: int, size: int, preprocess: Preprocess, seen: Seen, images: int = 1
+    model_copy: ModelCopy, channels: int, size: Size, preprocess: Preprocess, seen: Seen, images: int = 1
 ) -> tuple[list[Layer], dict[str, str | None]]:
     """Run the copy's forward once, on a gray image, and list its layers in call order.
 
     Args:
         model_copy: the model.
         channels: number of channels of the image.
-        size: side of the image in pixels.
+        size: size of the image in pixels.
         preprocess: what the image goes through before it is given to the model.
         seen: filled in, also where the forward raises.
         images: number of equal images that the model is given at once.
@@ -150,7 +151,7 @@ def find_layers(
             model, or preprocess, can't be used at all.
         Exception: whatever the model's forward raises.
     """
-    image = torch.full((images, channels, size, size), 0.5, device=model_copy.device, dtype=torch.float32)
+    image = torch.full((images, channels, *size), 0.5, device=model_copy.device, dtype=torch.float32)
     # A clone, because a model may write into its input, and autograd forbids writing into a leaf.
     image = _prepared(image, preprocess).to(model_copy.dtype).detach().requires_grad_().clone()
     run = DryRun(image, model_copy.original, seen)
@@ -262,7 +263,7 @@ def _forget_graph(module: nn.Module) -> None:
             tensor.detach_()  # the same tensor, by which it is known what the forward writes into
 
 
-def _list_layers(outputs: list[_Output], final: _Output, size: int, activations: ActivationTracker) -> list[Layer]:
+def _list_layers(outputs: list[_Output], final: _Output, size: Size, activations: ActivationTracker) -> list[Layer]:
     layers: list[Layer] = []
     # Of each autograd node that made a primary layer's output: the number of that layer if its module is a bare
     # activation or the like, so that the block around it can replace it; None if not.
@@ -273,7 +274,7 @@ def _list_layers(outputs: list[_Output], final: _Output, size: int, activations:
             continue
         # The dimension of images has one entry for each that was given; of any other number it is something else.
         shape = (1, *one.shape[1:]) if one.shape[:1] == final.shape[:1] else ()
-        parts = layouts(shape, one.field, last_grid)
+        parts = layouts(shape, one.field, last_grid, size)
         if not parts:
             continue
         # The model's output is always primary, under its own name. A container that only returns what a module within
@@ -300,7 +301,7 @@ def _list_layers(outputs: list[_Output], final: _Output, size: int, activations:
 
 
 def _layer(
-    output: _Output, part: str, layout: Layout, size: int, *, primary: bool, index: int, activations: ActivationTracker
+    output: _Output, part: str, layout: Layout, size: Size, *, primary: bool, index: int, activations: ActivationTracker
 ) -> Layer:
     before = activations.read_before(output.preactivation)
     assert output.field is not None
@@ -309,10 +310,10 @@ def _layer(
     mapped = len(positions) > 0 and layout.token is None
     height, width = (layout.grid or (positions[0], positions[1])) if mapped else (1, 1)
     whole = field.whole or not mapped
-    receptive_field = (size, size) if whole else (math.ceil(field.size[0]), math.ceil(field.size[1]))
+    receptive_field = (size.height, size.width) if whole else (math.ceil(field.size[0]), math.ceil(field.size[1]))
     stride = field.stride
     if stride is None or (whole and (height, width) == (1, 1)):
-        stride = (size / height, size / width)
+        stride = (size.height / height, size.width / width)
     return Layer(
         f"{output.name}@{part}" if part else output.name,
         output.kind,

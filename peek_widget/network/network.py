@@ -12,6 +12,7 @@ from typing import Literal, SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from peek_widget._size import Size, SizeLike
 from peek_widget._threads import computing_on
 from peek_widget.errors import LayerError, ModelError, PeekError, UnitError
 from peek_widget.network.findings import Finding, Findings, Known, hook_findings
@@ -23,7 +24,7 @@ from peek_widget.network.trial import find_images
 
 __all__ = ["Network", "layers", "read", "read_again"]
 
-_WORTH_CUTTING = 0.9  # share of the image's side: a larger part saves too little to be cut out
+_WORTH_CUTTING = 0.9  # share of the image's height and width: a larger part saves too little to be cut out
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Network:
         model_copy: the structural copy that is run in place of the user's model.
         layers: all layers that have units, in call order; the last is the model's output.
         channels: number of channels of the input image.
-        input_size: side in pixels of the image that the model was read with: its own where that is known.
+        size: (height, width) of the image that the model was read with: its own where that is known.
         preprocess: what an image in [0, 1] goes through before it is given to the model.
         paddings: modules that are no layers because they only pad their input, each with the name of the layer whose
             map they pad; None where that is no layer's (the image, say).
@@ -44,7 +45,7 @@ class Network:
     model_copy: ModelCopy
     layers: tuple[Layer, ...]
     channels: int
-    input_size: int
+    size: Size
     preprocess: Preprocess
     paddings: Mapping[str, str | None] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
@@ -52,8 +53,13 @@ class Network:
     def __repr__(self) -> str:
         return (
             f"Network({type(self.model_copy.original).__name__}: {len(self.layers)} layers, {self.channels} channels, "
-            f"{self.input_size} px, preprocess: {self.preprocess}; probe: {self.findings})"
+            f"{self.size} px, preprocess: {self.preprocess}; probe: {self.findings})"
         )
+
+    @property
+    def input_size(self) -> SizeLike:
+        """Size of the image that the model was read with: the side of a square in pixels, else (height, width)."""
+        return self.size.plain
 
     @property
     def one_at_a_time(self) -> bool:
@@ -77,7 +83,7 @@ class Network:
     def replica(
         self,
         *,
-        input_size: int | None = None,
+        input_size: SizeLike | None = None,
         preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
         device: str | torch.device | None = None,
     ) -> Network:
@@ -222,28 +228,28 @@ class Network:
         for tried, is_fixed in self._fixed.items():
             if tried <= index if is_fixed else tried >= index:
                 return is_fixed
-        self._fixed[index] = not self.runs_at(name, self.input_size + 31)
+        self._fixed[index] = not self.runs_at(name, Size(self.size.height + 31, self.size.width + 31))
         return self._fixed[index]
 
     @functools.cached_property
     def _fixed(self) -> dict[int, bool]:
         return {}
 
-    def runs_at(self, name: str, size: int) -> bool:
-        """Tell whether the layer can be computed from a square image of that side in pixels."""
+    def runs_at(self, name: str, size: SizeLike) -> bool:
+        """Tell whether the layer can be computed from an image of that size."""
         return self.map_size(name, size) is not None
 
-    def map_size(self, name: str, size: int) -> tuple[int, ...] | None:
-        """Return the size of the layer's map for a square image of that side in pixels.
+    def map_size(self, name: str, size: SizeLike) -> tuple[int, ...] | None:
+        """Return the size of the layer's map for an image of that size in pixels.
 
-        Found by running the layer, once for each side.
+        Found by running the layer, once for each size.
 
         Returns:
             rows and columns; nothing for a vector. None if the layer can't be computed from such an image.
         """
-        key = self.layer(name).name, size
+        key = self.layer(name).name, Size.of(size)
         if key not in self._map_sizes:
-            probe = torch.zeros(1, self.channels, size, size, device=self.model_copy.device, dtype=torch.float32)
+            probe = torch.zeros(1, self.channels, *key[1], device=self.model_copy.device, dtype=torch.float32)
             try:
                 with torch.no_grad():
                     value = self.run(self.preprocess(probe), [name])[name]
@@ -255,39 +261,45 @@ class Network:
         return self._map_sizes[key]
 
     @functools.cached_property
-    def _map_sizes(self) -> dict[tuple[str, int], tuple[int, ...]]:
+    def _map_sizes(self) -> dict[tuple[str, Size], tuple[int, ...]]:
         return {}
 
-    def minimum(self, name: str) -> int:
-        """Return the smallest side in pixels at which the layer can be computed, by bisection below the input size."""
-        low, high = 1, self.input_size
+    def minimum(self, name: str, shape: Size | None = None) -> Size:
+        """Return the smallest size of a shape at which the layer can be computed, by bisection.
+
+        Args:
+            name: the layer's name.
+            shape: the largest size that is needed; None for the input size.
+        """
+        shape = self.size if shape is None else shape
+        low, high = 1, math.ceil(shape.side)
         while low < high:
             middle = (low + high) // 2
-            if self.runs_at(name, middle):
+            if self.runs_at(name, shape.of_side(middle)):
                 high = middle
             else:
                 low = middle + 1
-        return high
+        return shape if high >= shape.side else shape.of_side(high)
 
     # -- the part of an image that the center of a feature map depends on
 
-    def middle_part(self, name: str, size: int) -> tuple[int, int, int] | None:
-        """Return the part of a square image that alone determines the units at the center of a layer's map.
+    def middle_part(self, name: str, size: SizeLike) -> tuple[int, int, int, int] | None:
+        """Return the part of an image that alone determines the units at the center of a layer's map.
 
         It is the receptive field of the center with two strides of margin on each axis, so that padding at the part's
         border does not reach the center. Checked by running the layer on the part and on the whole image.
 
         Args:
             name: the layer's name.
-            size: side of the image in pixels.
+            size: size of the image in pixels.
 
         Returns:
-            first row, first column and side of the part: the center of its map is the center of the whole image's
-            map. None where it would be nearly the whole image, or the check failed.
+            first row, first column, height and width of the part: the center of its map is that of the whole
+            image's map. None where it would be nearly the whole image, or the check failed.
         """
-        key = self.layer(name).name, size
+        key = self.layer(name).name, Size.of(size)
         if key not in self._parts:
-            self._parts[key] = self._find_part(self.layer(name), size)
+            self._parts[key] = self._find_part(self.layer(name), key[1])
         return self._parts[key]
 
     @functools.cached_property
@@ -297,15 +309,16 @@ class Network:
         return {}
 
     @functools.cached_property
-    def _parts(self) -> dict[tuple[str, int], tuple[int, int, int] | None]:
+    def _parts(self) -> dict[tuple[str, Size], tuple[int, int, int, int] | None]:
         return {}
 
-    def _find_part(self, layer: Layer, size: int) -> tuple[int, int, int] | None:
+    def _find_part(self, layer: Layer, size: Size) -> tuple[int, int, int, int] | None:
         side = max(layer.receptive_field) + math.ceil(2 * max(layer.stride))
-        if layer.global_field or not layer.spatial or side > _WORTH_CUTTING * size:
+        if layer.global_field or not layer.spatial or all(side > _WORTH_CUTTING * whole for whole in size):
             return None
+        height, width = min(side, size.height), min(side, size.width)
         draws = torch.Generator().manual_seed(0)
-        shape = (1, self.channels, size, size)
+        shape = (1, self.channels, *size)
         image = torch.rand(shape, generator=draws, dtype=torch.float32, device="cpu").to(self.model_copy.device)
 
         def run(part: Tensor) -> Tensor:
@@ -313,23 +326,24 @@ class Network:
                 return self.run(self.preprocess(part), [layer.name])[layer.name]
 
         try:
-            whole, part = run(image), run(image[:, :, :side, :side])
+            whole, part = run(image), run(image[:, :, :height, :width])
             centers = [[(positions - 1) // 2 for positions in one.shape[2:]] for one in (whole, part)]
             places = [(a - b) * step for a, b, step in zip(*centers, layer.stride, strict=True)]
-            if any(place != int(place) or not 0 <= place <= size - side for place in places):
+            ends = (size.height - height, size.width - width)
+            if any(place != int(place) or not 0 <= place <= end for place, end in zip(places, ends, strict=True)):
                 return None  # (of a map larger than the image, the center may lie between two pixels)
             top, left = map(int, places)
-            part = run(image[:, :, top : top + side, left : left + side])
+            part = run(image[:, :, top : top + height, left : left + width])
         except (PeekError, RuntimeError, ValueError):
             return None
         ours, theirs = (one[0, :, y, x] for one, (y, x) in zip((part, whole), reversed(centers), strict=True))
         same = bool((ours - theirs).abs().max() <= 1e-4 * theirs.abs().max())
-        return (top, left, side) if same else None
+        return (top, left, height, width) if same else None
 
 
 def read(
     model: nn.Module | ModelCopy,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
     probe: bool = True,
@@ -342,16 +356,16 @@ def read(
 
     Args:
         model: the user's model, which is neither run nor changed; or a copy of it, which is then run.
-        input_size: side in pixels of the square image that the model was made for. Left out, it is
-            ``model.input_size`` or that of timm's ``pretrained_cfg``, else found by trial: 224 where that works, less
-            where the deepest layer's receptive field is much smaller.
+        input_size: size of the image that the model was made for: the side of a square in pixels, or (height, width).
+            Left out, it is what ``preprocess`` says, ``model.input_size`` or that of timm's ``pretrained_cfg``, else a
+            square found by trial: 224 where that works, less where the deepest layer's receptive field is much smaller.
         preprocess: see :func:`~peek_widget.network.preprocess.find_preprocess`.
         device: where to run; left out, the model's own.
         probe: whether to probe the model; ``PEEK_PROBE=0`` in the environment turns it off everywhere.
 
     Raises:
         ModelError: if it is no model of images that can be read, with the reason.
-        SizeError: if ``input_size`` is not a whole number above 0.
+        SizeError: if ``input_size`` is not one or two whole numbers above 0.
 
     Warns:
         HookWarning: if a hook of the model can't be run with its copy.
@@ -373,7 +387,7 @@ def read(
 def read_again(
     known: Known,
     model: nn.Module,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
 ) -> Network:
@@ -401,7 +415,7 @@ def _with_findings(network: Network, known: Findings | None) -> Network:
     others = [one for one in findings.all if not (one.of_hook or one.of_forward)]
     findings = replace(findings, all=(*of_hooks, *_of_forward(network), *others))
     first = next((layer.index for layer in network.layers if layer.name == findings.measured_from), len(network.layers))
-    layers = [_measured(one, network.input_size) if one.index >= first else one for one in network.layers]
+    layers = [_measured(one, network.size) if one.index >= first else one for one in network.layers]
     return replace(network, findings=findings, layers=tuple(layers))
 
 
@@ -422,17 +436,17 @@ def _of_forward(network: Network) -> list[Finding]:
     return found
 
 
-def _measured(layer: Layer, side: int) -> Layer:
+def _measured(layer: Layer, size: Size) -> Layer:
     """Return a layer of whose fields nothing is known but what is measured at each position."""
     if not layer.spatial or layer.traced is None:
         return layer
     traced = replace(layer.traced, rows=None, columns=None, moved="the forward")
-    return replace(layer, global_field=True, receptive_field=(side, side), traced=traced)
+    return replace(layer, global_field=True, receptive_field=(size.height, size.width), traced=traced)
 
 
 def _read(
     model_copy: ModelCopy,
-    input_size: int | None,
+    input_size: SizeLike | None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None,
     check: bool = True,
 ) -> Network:
@@ -443,12 +457,12 @@ def _read(
         if not model_copy.hooks.leave_out_failed():
             raise
         found = find_images(model_copy, input_size, preprocess, check)
-    return Network(model_copy, found.layers, found.channels, found.input_size, found.preprocess, found.paddings)
+    return Network(model_copy, found.layers, found.channels, found.size, found.preprocess, found.paddings)
 
 
 def layers(
     model: nn.Module | ModelCopy,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
 ) -> list[Layer]:
     """List the layers that a model's forward runs and that have units, in call order.
@@ -458,7 +472,8 @@ def layers(
 
     Args:
         model: any convolutional ``torch.nn.Module`` whose forward takes one batch of images.
-        input_size: side in pixels of the image that it was made for; found by trial when left out.
+        input_size: the image that it was made for: the side of a square in pixels, or (height, width); left out, as in
+            :func:`read`.
         preprocess: a :class:`Preprocess`, a function on images in [0, 1], or ``"none"``.
 
     Returns:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.errors import ModelError
 
 __all__ = ["Pixels", "check_pixelwise", "own_random_state", "try_pixels"]
@@ -46,7 +47,9 @@ class Pixels:
         return self.random or self.together
 
 
-def check_pixelwise(function: Callable[[Tensor], Tensor], channels: int, size: int, device: torch.device) -> Pixels:
+def check_pixelwise(
+    function: Callable[[Tensor], Tensor], channels: int, size: SizeLike, device: torch.device
+) -> Pixels:
     """Return what a preprocess function does to pixels, see :func:`try_pixels`.
 
     Raises:
@@ -64,7 +67,7 @@ def check_pixelwise(function: Callable[[Tensor], Tensor], channels: int, size: i
     return found
 
 
-def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: int, device: torch.device) -> Pixels:
+def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: SizeLike, device: torch.device) -> Pixels:
     """Find out what a preprocess function does to pixels.
 
     It is called on noise of some sizes: what it returns must have the same height and width; where one pixel of the
@@ -76,10 +79,11 @@ def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: int, d
     Args:
         function: a function of images ``[N, C, H, W]`` in [0, 1].
         channels: number of channels of the images.
-        size: side of the network's input in pixels.
+        size: size of the network's input in pixels.
         device: where the images are.
     """
     generator = torch.Generator().manual_seed(0)
+    height, width = Size.of(size)
 
     def noise(height: int, width: int) -> Tensor:
         images = torch.rand(1, channels, height, width, generator=generator, dtype=torch.float32, device="cpu")
@@ -88,16 +92,16 @@ def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: int, d
     mixes = draws = False
     with own_random_state(device), torch.no_grad():
         for more in (0, *_SIDES):
-            images = noise(size + more, size + more)
+            images = noise(height + more, width + more)
             made = _run(function, images, 0)
             if made is not None and made.shape[-2:] != images.shape[-2:]:
                 return Pixels(
                     f"made {made.shape[-2]} x {made.shape[-1]} px of an image of {images.shape[-2]} x "
                     f"{images.shape[-1]}: it resizes or crops"
                 )
-        side = min(size, _MOST)
-        images = noise(side, side)
-        spots = [(side // 3, side // 4), (1, side - 2), (side - 2, side // 2)]
+        height, width = min(height, _MOST), min(width, _MOST)
+        images = noise(height, width)
+        spots = [(height // 3, width // 4), (1, width - 2), (height - 2, width // 2)]
         first: Tensor | None = None
         for seed in range(_SEEDS):
             before = _run(function, images, seed)
@@ -126,7 +130,7 @@ def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: int, d
                 mixes = mixes or 0 < touched < moved.numel() // 2
         if first is None or draws:
             return Pixels("", mixes, draws)
-        both = _run(function, torch.cat([images, noise(side, side).sub(0.25).mul(2.0)]), 0)
+        both = _run(function, torch.cat([images, noise(height, width).sub(0.25).mul(2.0)]), 0)
         together = both is None or not torch.allclose(both[:1], first, rtol=1e-4, atol=1e-5)
     return Pixels("", mixes, draws, together)
 

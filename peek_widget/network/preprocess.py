@@ -13,9 +13,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.errors import ModelError
 from peek_widget.network.draws import OwnDraws, own_draws
-from peek_widget.network.transforms import INTERPOLATIONS, Size, Steps, recognized
+from peek_widget.network.transforms import INTERPOLATIONS, Resize, Steps, recognized
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "PreprocessFunction", "find_preprocess", "stated_images"]
 
@@ -39,8 +40,8 @@ class Preprocess:
         function: a function on images ``[N, C, H, W]`` in [0, 1] that replaces the formula. It must go pixel by pixel.
         resize: what a photograph is resized to when it is loaded: the length of its shorter side, or (height, width)
             whatever its shape. Left out, its shorter side is resized to the network's input.
-        crop: side in pixels of the center that is then cut out, which is the network's input; left out, that is
-            found as without it.
+        crop: side in pixels of the square center that is then cut out, or its (height, width), which is the network's
+            input; left out, that is found as without it.
         interpolation: how it is resized: ``"bilinear"``, ``"bicubic"``, ``"nearest"`` or ``"lanczos"``.
         show: numbers (from 0) of the channels that are shown as red, green and blue, or of the one that is shown in
             gray; empty for the first three. ``(3, 2, 1)`` are the true colors of Sentinel-2's 13 bands. What the
@@ -59,8 +60,8 @@ class Preprocess:
     source: str = field(default="given", compare=False)
     function: PreprocessFunction | None = field(default=None, repr=False)
     show: tuple[int, ...] = field(default=(), compare=False)
-    resize: Size | None = None
-    crop: int | None = None
+    resize: Resize | None = None
+    crop: SizeLike | None = None
     interpolation: str = "bilinear"
     alone: bool = field(default=False, repr=False)
 
@@ -95,16 +96,18 @@ class Preprocess:
         self._check_sizes()
 
     def _check_sizes(self) -> None:
-        if isinstance(self.resize, list):
-            object.__setattr__(self, "resize", tuple(self.resize))
-        sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
-        given = [side for side in (*sides, self.crop) if side is not None]
-        whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in given)
-        if not whole or len(sides) > 2:
-            raise ModelError(
-                f"preprocess resize={self.resize!r}, crop={self.crop!r}: give whole numbers of pixels above 0, for "
-                "resize the shorter side or (height, width)."
-            )
+        for name in ("resize", "crop"):
+            value = getattr(self, name)
+            sides = tuple(value) if isinstance(value, list | tuple) else (value,)
+            if value is not None and not (
+                len(sides) < 3 and all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sides)
+            ):
+                raise ModelError(
+                    f"preprocess resize={self.resize!r}, crop={self.crop!r}: give whole numbers of pixels above 0, for "
+                    "resize the shorter side or (height, width), for crop the side of a square or (height, width)."
+                )
+            if len(sides) == 2:
+                object.__setattr__(self, name, Size(*sides).plain if name == "crop" else sides)
         if self.interpolation not in INTERPOLATIONS:
             raise ModelError(
                 f"preprocess interpolation={self.interpolation!r}: possible are {', '.join(INTERPOLATIONS)}."
@@ -165,7 +168,7 @@ class Preprocess:
             pair = isinstance(self.resize, tuple)
             found = f", resized to {self.resize[0]} x {self.resize[1]}" if pair else f", shorter side {self.resize}"
             found += "" if self.interpolation == "bilinear" else f" ({self.interpolation})"
-        return found if self.crop is None else f"{found}, center {self.crop}"
+        return found if self.crop is None else f"{found}, center {Size.of(self.crop)}"
 
     def _order(self) -> str:
         return self.channels if isinstance(self.channels, str) else f"{self.channels} channel" + "s" * (self.count > 1)
@@ -246,7 +249,6 @@ def _of_steps(steps: Steps, channels: int, source: str) -> Preprocess:
     mean, std = normalization or ((), ())
     if len(mean) == 1:  # stands for all channels
         mean, std = mean * channels, std * channels
-    height = None if steps.crop is None else steps.crop[0]
     return Preprocess(
         mean,
         std,
@@ -255,7 +257,7 @@ def _of_steps(steps: Steps, channels: int, source: str) -> Preprocess:
         source=f"{source}: {', '.join(dict.fromkeys(steps.names))}",
         function=None if normalization is not None else steps.function,
         resize=steps.resize,
-        crop=height,
+        crop=None if steps.crop is None else Size(*steps.crop).plain,
         interpolation=steps.interpolation,
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from peek_widget._size import Size
 from peek_widget.errors import (
     BatchWarning,
     FieldWarning,
@@ -37,7 +38,7 @@ from peek_widget.network.receptive_field.field_map import field_map, share_insid
 
 __all__ = ["enabled", "probe", "probe_anew"]
 
-_SIDE = 128  # pixels of the images that are given alone and in a batch, where the model takes that size
+_SIZE = Size(128, 128)  # of the images that are given alone and in a batch, where the model takes that size
 _SAMPLE = 4096  # values of each module's output that are compared for an image
 _OUTSIDE = 1e-3  # share of the gradient that may lie outside of an exact receptive field, by rounding
 _WIDE = 0.5  # share of the image above which a layer's field says little about where it is
@@ -78,7 +79,7 @@ def _key(network: Network) -> Any:
         (name, type(module), tuple((k, v) for k, v in vars(module).items() if isinstance(v, (int, float, str))))
         for name, module in model_copy.original.named_modules()
     )
-    return plain, model_copy.signature, network.input_size, network.preprocess, str(model_copy.device)
+    return plain, model_copy.signature, network.size, network.preprocess, str(model_copy.device)
 
 
 def probe_anew(network: Network) -> Findings:
@@ -97,8 +98,8 @@ def _repeats(network: Network) -> tuple[list[Finding], bool]:
     """Give the model one image alone, twice, and in a batch; return also whether it must get one at a time."""
     model_copy, prepare = network.model_copy, network.preprocess
     with torch.no_grad():
-        for side in dict.fromkeys((min(_SIDE, network.input_size), network.input_size)):
-            batch = _images(network, side)
+        for size in dict.fromkeys((network.size.within(_SIZE), network.size)):
+            batch = _images(network, size)
             single = batch[1:2].repeat(model_copy.least_images, 1, 1, 1)
             try:
                 alone = _outputs(model_copy, prepare(single))
@@ -144,10 +145,10 @@ _NOT_REPEATED = (
 )
 
 
-def _images(network: Network, side: int) -> Tensor:
-    """Return a batch of three images, ``[3, C, S, S]`` in [0, 1], the second of which is given alone too."""
+def _images(network: Network, size: Size) -> Tensor:
+    """Return a batch of three images, ``[3, C, H, W]`` in [0, 1], the second of which is given alone too."""
     draws = torch.Generator().manual_seed(0)
-    image = noise(network.channels, side, draws)
+    image = noise(network.channels, size, draws)
     others = torch.rand(2, *image.shape, generator=draws, dtype=torch.float32, device="cpu")
     return torch.stack([others[0], image, others[1] * 0.3]).to(network.model_copy.device)
 
@@ -252,7 +253,7 @@ def _preprocessing(network: Network) -> list[Finding]:
     """
     if network.preprocess.function is None:
         return []
-    found = try_pixels(network.preprocess.function, network.channels, network.input_size, network.model_copy.device)
+    found = try_pixels(network.preprocess.function, network.channels, network.size, network.model_copy.device)
     return [
         *[Finding(*_MIXED, PreprocessWarning)] * found.mixes,
         *[Finding(*_NOISY, PreprocessWarning)] * found.random,

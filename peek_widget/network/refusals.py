@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from peek_widget._size import Size
 from peek_widget.errors import ModelError
 from peek_widget.network.dry_run import BadPreprocessError, NothingReturnedError, Seen
 
@@ -72,6 +73,7 @@ def unreadable(
     squeezed: bool,
     lacking: tuple[int, int] | None,
     instead: int | None,
+    fitting: Sequence[Size] = (),
     readable: Callable[[nn.Module], bool],
 ) -> str:
     """Say why a model's forward can't be run on images.
@@ -86,6 +88,7 @@ def unreadable(
         squeezed: whether ``squeeze()`` has removed the dimension of a single image.
         lacking: channels that a convolution takes, and was given.
         instead: number of channels that the model can be read with, where another was given.
+        fitting: sizes of images that the model can be read with.
         readable: tells whether a part of the model can be read.
     """
     kind = type(model).__name__
@@ -136,8 +139,15 @@ def unreadable(
             f"{said} It calls squeeze() without a dimension, which of a single image removes the batch's as well: "
             "write flatten(1), or squeeze with the dimensions that are meant."
         )
+    if fitting:
+        sizes = " or ".join(map(str, fitting))
+        return (
+            f"{said} Its first linear layer takes as many values as images of {sizes} px give: say which it was made "
+            f"for, e.g. input_size={fitting[0].plain} (the side of a square, or (height, width))."
+        )
     return (
-        f"{said} Say what it takes with input_size= (side in pixels) and preprocess=Preprocess(mean, std, "
+        f"{said} Say what it takes with input_size= (the side of a square in pixels, or (height, width)) and "
+        f"preprocess=Preprocess(mean, std, "
         f"channels=...){_or_part(model, readable)}."
     )
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from peek_widget.errors import ModelError
 from peek_widget.network.pixelwise import own_random_state
 
-__all__ = ["INTERPOLATIONS", "Size", "Steps", "recognized"]
+__all__ = ["INTERPOLATIONS", "Resize", "Steps", "recognized"]
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos")
 """The ways in which an image can be resized."""
@@ -37,7 +37,7 @@ _RANDOM = ("ColorJitter", "ElasticTransform", "MixUp", "CutMix", "GaussianNoise"
 # Pillow's numbers, by which Hugging Face's processors name them.
 _PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
-Size = int | tuple[int, int]
+Resize = int | tuple[int, int]
 """The shorter side in pixels, or (height, width)."""
 
 
@@ -56,7 +56,7 @@ class Steps:
         names: names of all steps.
     """
 
-    resize: Size | None = None
+    resize: Resize | None = None
     crop: tuple[int, int] | None = None
     interpolation: str = "bilinear"
     scale: float = 1.0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
 
-from peek_widget.errors import ModelError, SizeError
+from peek_widget._size import Size, SizeLike, read_size
+from peek_widget.errors import ModelError
 from peek_widget.network.dry_run import BadPreprocessError, NothingReturnedError, RefusalError, Seen
 from peek_widget.network.layers import Layer, find_layers
 from peek_widget.network.model_copy import ModelCopy
@@ -20,10 +22,11 @@ from peek_widget.network.refusals import no_convolution, several_inputs, unreada
 __all__ = ["Found", "find_images"]
 
 # Sides tried in turn when nothing says which the model takes; the first is that of most ImageNet models.
-_SIZES = (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24, 8, 384, 512)
+_SIZES = tuple(Size.of(n) for n in (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24, 8, 384, 512))
 
 _MOST_CHANNELS = 512
 _MOST_TRIALS = 12
+_MOST_SHAPES, _MOST_SHOWN = 6, 3
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Found:
     layers: tuple[Layer, ...]
     paddings: Mapping[str, str | None]
     channels: int
-    input_size: int
+    size: Size
     preprocess: Preprocess
 
 
@@ -61,7 +64,7 @@ class _Failure:
 
 def find_images(
     model_copy: ModelCopy,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     check: bool = True,
 ) -> Found:
@@ -78,27 +81,26 @@ def find_images(
 
     Raises:
         ModelError: if there is none, with the reason.
-        SizeError: if ``input_size`` is not a whole number above 0.
+        SizeError: if ``input_size`` is not one or two whole numbers above 0.
     """
-    if input_size is not None and (isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1):
-        raise SizeError(f"input_size={input_size!r}: give the side in pixels as a whole number above 0, e.g. 224.")
+    given = None if input_size is None else read_size(input_size, "input_size")
     original = model_copy.original
     if len(needed := _needed(original)) > 1:
         raise ModelError(several_inputs(original, needed, _readable))
     own = _own_size(original)
     said_channels, said_size = stated_images(original, preprocess)
-    said = _side(said_size, input_size)
-    stated = input_size or said or own
+    said = _said(said_size, given)
+    stated = given or said or own
     # An argument is taken as it is; an attribute may mean something else, such as 784 for 28 x 28.
-    sizes = (stated,) if stated and (input_size or said) else (own, *_SIZES) if own else _SIZES
+    sizes = (stated,) if stated and (given or said) else (own, *_SIZES) if own else _SIZES
     failures: list[_Failure] = []
     for channels in _channels(model_copy, preprocess, said_channels, failures):
         chosen = find_preprocess(original, channels, preprocess)
         found = _try_sizes(model_copy, channels, sizes, chosen)
         if isinstance(found, Found):
-            found = _smaller(model_copy, found) if stated is None and found.input_size == _SIZES[0] else found
+            found = _smaller(model_copy, found) if stated is None and found.size == _SIZES[0] else found
             if check and chosen.function is not None:
-                pixels = check_pixelwise(chosen.function, channels, found.input_size, model_copy.device)
+                pixels = check_pixelwise(chosen.function, channels, found.size, model_copy.device)
                 found = replace(found, preprocess=replace(found.preprocess, alone=pixels.alone))
             return found
         failures.append(found)
@@ -116,30 +118,32 @@ def find_images(
             squeezed=likely.squeezed,
             lacking=likely.lacking,
             instead=_instead(model_copy, input_size, preprocess, likely),
+            fitting=_fitting_sizes(
+                model_copy, likely, sizes[0], find_preprocess(original, likely.channels, preprocess)
+            ),
             readable=_readable,
         )
     ) from likely.error
 
 
-def _side(said: tuple[int, int] | None, input_size: int | None) -> int | None:
-    """Return the side of the images that a preprocessing makes; None if it leaves that open, or ``input_size`` fits."""
+def _said(said: tuple[int, int] | None, given: Size | None) -> Size | None:
+    """Return the size of the images that a preprocessing makes; None if it leaves that open.
+
+    Raises:
+        ModelError: if ``input_size`` is larger.
+    """
     if said is None:
         return None
-    height, width = said
-    if height != width:
+    made = Size.of(said)
+    if given is not None and (given.height > made.height or given.width > made.width):
         raise ModelError(
-            f"preprocess makes images of {height} x {width} px, and squares alone are possible: give "
-            "Preprocess(mean, std) and input_size=, the side of a square that the model takes."
-        )
-    if input_size is not None and input_size > height:
-        raise ModelError(
-            f"preprocess makes images of {height} px, and input_size={input_size} asks for more: leave input_size out, "
+            f"preprocess makes images of {made} px, and input_size={given.plain} asks for more: leave input_size out, "
             "or give Preprocess(mean, std) without resize and crop."
         )
-    return height
+    return made
 
 
-def _try_sizes(model_copy: ModelCopy, channels: int, sizes: Sequence[int], preprocess: Preprocess) -> Found | _Failure:
+def _try_sizes(model_copy: ModelCopy, channels: int, sizes: Sequence[Size], preprocess: Preprocess) -> Found | _Failure:
     first: tuple[Exception, Seen] | None = None
     hopeless = False
     lacking, convolutions, squeezed, final = None, 0, False, False
@@ -172,6 +176,23 @@ def _try_sizes(model_copy: ModelCopy, channels: int, sizes: Sequence[int], prepr
     return _Failure(channels, *first, lacking, convolutions, squeezed, final)
 
 
+def _fitting_sizes(model_copy: ModelCopy, failure: _Failure, tried: Size, preprocess: Preprocess) -> list[Size]:
+    """Return sizes of images of which a model's first linear layer gets as many values as it takes, found by trial."""
+    if failure.seen.flat is None:
+        return []
+    takes, (channels, rows, columns) = failure.seen.flat
+    if takes % channels:
+        return []
+    positions, found = takes // channels, []
+    shapes = [(n, positions // n) for n in range(1, positions + 1) if positions % n == 0]
+    # The rows and columns of its map for each pixel, as at the size that was tried; the most square ones first.
+    for high, wide in sorted(shapes, key=lambda one: (abs(math.log(one[0] / one[1])), -one[0]))[:_MOST_SHAPES]:
+        size = Size(round(tried.height / rows * high), round(tried.width / columns * wide))
+        if isinstance(_try_sizes(model_copy, failure.channels, [size], preprocess), Found):
+            found.append(size)
+    return found[:_MOST_SHOWN]
+
+
 def _smaller(model_copy: ModelCopy, found: Found) -> Found:
     """Read a network once more at a smaller size, where its receptive fields are small.
 
@@ -182,7 +203,7 @@ def _smaller(model_copy: ModelCopy, found: Found) -> Found:
     size = next((one for one in (32, 64, 96, 128) if deepest <= one), None)
     if size is None:
         return found
-    again = _try_sizes(model_copy, found.channels, [size], found.preprocess)
+    again = _try_sizes(model_copy, found.channels, [Size(size, size)], found.preprocess)
     return again if isinstance(again, Found) else found  # its last layers fix the size at 224 px: an answer too
 
 
@@ -234,7 +255,7 @@ def _fitting(failure: _Failure) -> list[int]:
 
 def _instead(
     model_copy: ModelCopy,
-    input_size: int | None,
+    input_size: SizeLike | None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None,
     failure: _Failure,
 ) -> int | None:
@@ -271,12 +292,15 @@ def _stated(model: nn.Module) -> object:
     return config.get("input_size") if size is None and isinstance(config, dict) else size
 
 
-def _own_size(model: nn.Module) -> int | None:
-    """Return the input size that the model's attributes give (``input_size``, timm's ``pretrained_cfg``), if any."""
+def _own_size(model: nn.Module) -> Size | None:
+    """Return the input size that the model's attributes give (``input_size``, timm's ``pretrained_cfg``), if any.
+
+    It is the side of a square, (height, width), or has those two last, as (channels, height, width).
+    """
     size = _stated(model)
-    if isinstance(size, (tuple, list)) and size:
-        size = size[-1]
-    return size if isinstance(size, int) and size > 0 else None
+    sides = tuple(size[-2:]) if isinstance(size, (tuple, list)) and size else (size,)
+    whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
+    return Size(sides[0], sides[-1]) if whole else None
 
 
 def _own_channels(model: nn.Module) -> int | None:

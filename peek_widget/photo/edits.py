@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.errors import PhotoError
 from peek_widget.evidence.prepare import InputPlacement
 from peek_widget.network import Preprocess
@@ -27,33 +28,33 @@ _TILE = 1 / 16  # side of the tiles that are shuffled, as a share of the input's
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, Pillow's weights of red, green and blue
 
 
-def region_mask(region: Region, side: int, size: tuple[int, int], placement: InputPlacement) -> Tensor:
+def region_mask(region: Region, given: SizeLike, size: tuple[int, int], placement: InputPlacement) -> Tensor:
     """Return which pixels of the network's input lie in a part of a photo.
 
     Args:
         region: (left, top, right, bottom) in pixels of the photo; or a mask ``[H, W]`` over the whole photo, of any
             size, in which numbers of 0.5 and more are in the part; None for the whole photo.
-        side: side of the network's input in pixels.
+        given: size of the network's input in pixels.
         size: (width, height) of the photo.
         placement: where the network's input lies in it.
 
     Returns:
-        ``[side, side]`` bool: the pixels whose centers are in the part.
+        ``[H, W]`` bool: the pixels of the input whose centers are in the part.
 
     Raises:
         PhotoError: if it is no such thing, or nothing of it is seen by the network.
     """
     if region is None:
-        return torch.ones(side, side, dtype=torch.bool)
-    centers = torch.arange(side, dtype=torch.float64) + 0.5
-    x, y = (centers + placement.left) * placement.scale[0], (centers + placement.top) * placement.scale[1]
+        return torch.ones(*Size.of(given), dtype=torch.bool)
+    down, across = (torch.arange(side, dtype=torch.float64) + 0.5 for side in Size.of(given))
+    x, y = (across + placement.left) * placement.scale[0], (down + placement.top) * placement.scale[1]
     if isinstance(region, (np.ndarray, Tensor)):
-        given = torch.as_tensor(region)
-        if given.ndim != 2 or not given.numel():
-            raise PhotoError(f"region is an array of shape {tuple(given.shape)}: give a mask [H, W] over the photo.")
-        rows = (y / size[1] * given.shape[0]).long().clamp(0, given.shape[0] - 1)
-        columns = (x / size[0] * given.shape[1]).long().clamp(0, given.shape[1] - 1)
-        mask = given.cpu()[rows][:, columns] >= 0.5
+        over = torch.as_tensor(region)
+        if over.ndim != 2 or not over.numel():
+            raise PhotoError(f"region is an array of shape {tuple(over.shape)}: give a mask [H, W] over the photo.")
+        rows = (y / size[1] * over.shape[0]).long().clamp(0, over.shape[0] - 1)
+        columns = (x / size[0] * over.shape[1]).long().clamp(0, over.shape[1] - 1)
+        mask = over.cpu()[rows][:, columns] >= 0.5
     else:
         left, top, right, bottom = _box(region)
         mask = ((y >= top) & (y < bottom))[:, None] & ((x >= left) & (x < right))[None]
@@ -86,12 +87,13 @@ def edited(pixels: Tensor, mask: Tensor, how: Edit, preprocess: Preprocess) -> T
     """Change a part of the network's input.
 
     Args:
-        pixels: the input, ``[C, S, S]`` in [0, 1].
-        mask: which pixels are changed, ``[S, S]`` bool.
+        pixels: the input, ``[C, H, W]`` in [0, 1].
+        mask: which pixels are changed, ``[H, W]`` bool.
         how: ``"gray"`` covers them with the color that the network sees as zero (the mean color of its training
             images, mostly); ``"grayscale"`` takes the color away and leaves the lightness; ``"blur"`` blurs them by a
             Gaussian of an S/28 standard deviation; ``"shuffle"`` exchanges tiles of S/16 that lie wholly in the part
-            (texture stays, form goes; Geirhos et al. 2019), the same way each time.
+            (texture stays, form goes; Geirhos et al. 2019), the same way each time. S is the side of a square of the
+            input's area.
         preprocess: tells the color that is zero.
 
     Returns:
@@ -110,12 +112,12 @@ def edited(pixels: Tensor, mask: Tensor, how: Edit, preprocess: Preprocess) -> T
         weights = pixels.new_tensor(_LUMA if len(pixels) == 3 else [1.0 / len(pixels)] * len(pixels))
         instead = (pixels * weights[:, None, None]).sum(0, keepdim=True).expand_as(pixels)
     else:
-        instead = _blurred(pixels, max(1.0, _BLUR * pixels.shape[-1]))
+        instead = _blurred(pixels, max(1.0, _BLUR * Size(*pixels.shape[-2:]).side))
     return torch.where(mask, instead, pixels)
 
 
 def _blurred(pixels: Tensor, deviation: float) -> Tensor:
-    reach = min(int(3 * deviation), pixels.shape[-1] - 1)
+    reach = min(int(3 * deviation), min(pixels.shape[-2:]) - 1)
     at = torch.arange(-reach, reach + 1, dtype=torch.float32)
     weights = torch.exp(-at.square() / (2 * deviation**2))
     weights = (weights / weights.sum()).to(pixels)
@@ -124,12 +126,12 @@ def _blurred(pixels: Tensor, deviation: float) -> Tensor:
 
 
 def _shuffled(pixels: Tensor, mask: Tensor) -> Tensor:
-    side = mask.shape[0]
-    tile = max(2, round(_TILE * side))
+    height, width = size = Size(*mask.shape)
+    tile = max(2, round(_TILE * size.side))
     corners = [
         (top, left)
-        for top in range(0, side - tile + 1, tile)
-        for left in range(0, side - tile + 1, tile)
+        for top in range(0, height - tile + 1, tile)
+        for left in range(0, width - tile + 1, tile)
         if bool(mask[top : top + tile, left : left + tile].all())
     ]
     if len(corners) < 2:

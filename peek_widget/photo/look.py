@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from peek_widget._optional import optional_import
+from peek_widget._size import Size
 from peek_widget.errors import LayerError, PhotoError
 from peek_widget.evidence.prepare import InputPlacement
 from peek_widget.photo.edits import Edit, Region, edited, region_mask
@@ -56,8 +57,8 @@ class Look:
     @property
     def shown(self) -> tuple[float, float, float, float]:
         """Part of the photo that the network sees, (left, top, right, bottom) in its pixels; the rest is cut off."""
-        side, (x, y), at = self.pixels.shape[-1], self._placement.scale, self._placement
-        return at.left * x, at.top * y, (at.left + side) * x, (at.top + side) * y
+        (height, width), (x, y), at = self.pixels.shape[-2:], self._placement.scale, self._placement
+        return at.left * x, at.top * y, (at.left + width) * x, (at.top + height) * y
 
     @property
     def picture(self) -> Image.Image:
@@ -248,7 +249,7 @@ class Look:
         Raises:
             PhotoError: if there is no such region, or ``how``.
         """
-        mask = region_mask(region, self.pixels.shape[-1], self.size, self._placement)
+        mask = region_mask(region, Size(*self.pixels.shape[-2:]), self.size, self._placement)
         after = self._reader.look_again(self, edited(self.pixels, mask, how, self._reader.network.preprocess))
         return WhatIf(self, after)
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from peek_widget._size import SizeLike
 from peek_widget.errors import EvidenceStoreError, PeekError, PhotoError
 from peek_widget.evidence import Evidence, LayerEvidence
 from peek_widget.evidence.activations import layer_names, own_network, run_batch
@@ -73,7 +74,7 @@ class PhotoReader:
 
     def _check(self, name: str, found: LayerEvidence) -> None:
         index, network = found._example_index, self.network
-        mine = (network.channels, network.input_size, network.layer(name).channels)
+        mine = (network.channels, network.size, network.layer(name).channels)
         theirs = (index.preparer.channels, index.preparer.size, len(found))
         if mine != theirs:
             raise EvidenceStoreError(
@@ -129,7 +130,7 @@ class PhotoReader:
                 return preparer
         network, ranges = self.network, ValueRanges(self._value_range)
         resize, preprocess = resize_of(network), network.preprocess
-        return Preparer(network.channels, network.input_size, resize, False, preprocess, ranges, preprocess.show)
+        return Preparer(network.channels, network.size, resize, False, preprocess, ranges, preprocess.show)
 
     def look(self, image: Any) -> Look:
         """Look at a photo.
@@ -193,7 +194,7 @@ def look_at(
     class_names: Iterable[str] | None = None,
     tags: Tagged | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     device: str | torch.device | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> Look:

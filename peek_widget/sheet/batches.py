@@ -17,6 +17,7 @@ from typing import Any, Literal, SupportsIndex, get_args
 import torch
 from torch import Tensor
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.ascent import Ascent, Recipe, fingerprint, unit_objective
 from peek_widget.ascent.evaluate import LARGE
 from peek_widget.ascent.geometry import Geometry
@@ -70,7 +71,7 @@ class Batch:
         units: units in the order in which they go through the network.
         recipe: recipe of the pictures.
         seed: seed of the sheet; each unit has its own, see :func:`~peek_widget.sheet.seeds.unit_seed`.
-        size: side of the pictures in pixels, as asked for.
+        size: size of the pictures in pixels, as asked for.
         objective: ``"neuron"`` or ``"channel"``; a class is its ``Logit`` either way.
         draft: whether it is the quick preview.
         steps: number of the recipe's steps that are made; None for all of them.
@@ -85,7 +86,7 @@ class Batch:
     units: tuple[int, ...]
     recipe: Recipe
     seed: int = 0
-    size: int | None = None
+    size: SizeLike | None = None
     objective: Kind = "neuron"
     draft: bool = False
     steps: int | None = None
@@ -136,7 +137,7 @@ def plan(
     units: Iterable[int] | None = None,
     *,
     seed: int = 0,
-    size: int | None = None,
+    size: SizeLike | None = None,
     objective: Kind = "neuron",
     draft: bool = False,
     batch: int | None = None,
@@ -150,7 +151,7 @@ def plan(
         recipe: a Recipe or a preset's name; left out, ``"peek"``.
         units: numbers of the units, each once; left out, all of the layer.
         seed: seed of the sheet, from 0.
-        size: side of the pictures in pixels; left out, the recipe's, else the model's input size.
+        size: size of the pictures in pixels; left out, the recipe's, else the model's input size.
         objective: ``"neuron"`` (the center of the map) or ``"channel"`` (the mean over it).
         draft: plan the quick preview instead, see :func:`draft_of`.
         batch: number of units in a batch; left out, by the size of their views. On a CPU at most 16.
@@ -170,10 +171,10 @@ def plan(
     steps = None
     if draft:
         recipe, size, steps = draft_of(network, name, recipe, size, objective)
-    side = _view(network, name, recipe, size, objective).side
+    view = _view(network, name, recipe, size, objective)
     device = network.model_copy.device.type
-    together = device != "cpu" or side < LARGE
-    length = _length(device, side, recipe.n_views, together) if batch is None else _check_batch(batch, device)
+    together = device != "cpu" or view.side < LARGE
+    length = _length(device, view.size, recipe.n_views, together) if batch is None else _check_batch(batch, device)
     parts = [chosen[start : start + length] for start in range(0, len(chosen), length)]
     return [
         Batch(number, name, part, recipe, int(seed), size, objective, draft, steps, precision, together)
@@ -182,22 +183,22 @@ def plan(
 
 
 def draft_of(
-    network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind
-) -> tuple[Recipe, int | None, int]:
+    network: Network, layer: str, recipe: Recipe, size: SizeLike | None, kind: Kind
+) -> tuple[Recipe, SizeLike | None, int]:
     """Return recipe, size and number of steps of a preview: the beginning of the finished picture's own run.
 
     Where the recipe begins from something else than the noise of a spectrum, its first steps show nothing, and the
     preview is the beginning of ``peek``'s run, on a small canvas if the layer allows it.
     """
-    wanted = Geometry(network, recipe, size).sides[-1]
+    wanted = Geometry(network, recipe, size, [unit_objective(network, layer, 0, kind)]).sizes[-1]
     if recipe.param != "fourier" or recipe.init != "noise":
-        recipe, size = Recipe.preset("peek"), min(wanted, DRAFT_SIZE)
+        recipe, size = Recipe.preset("peek"), wanted.within(Size.of(DRAFT_SIZE)).plain
         try:
             _view(network, layer, recipe, size, kind)
         except SizeError:
-            size = wanted
+            size = wanted.plain
     view = _view(network, layer, recipe, size, kind)
-    affordable = _DRAFT_PIXELS // (view.count * view.side**2)
+    affordable = _DRAFT_PIXELS // (view.count * view.size.height * view.size.width)
     steps = max(DRAFT_STEPS, min(affordable, recipe.steps // 4, 2 * DRAFT_STEPS))
     return recipe, size, min(steps, recipe.steps)
 
@@ -303,7 +304,7 @@ def _draw_units(
         "torch": torch.__version__,
     }
     # A preview is of another size, and measured at the scale of the finished picture.
-    size = Geometry(network, batch.recipe, batch.size).sides[-1] if batch.draft else None
+    size = Geometry(network, batch.recipe, batch.size, objectives[:1]).sizes[-1].plain if batch.draft else None
     finished: list[SheetUnit] = []
     failed: dict[int, str] = {}
     for number, unit in enumerate(units):
@@ -318,7 +319,7 @@ def _draw_units(
         highest = best.get(unit)
         finished.append(
             to_png(
-                Drawing(objectives[number], batch.recipe, seeds[number], picture.shape[-1], digits),
+                Drawing(objectives[number], batch.recipe, seeds[number], Size(*picture.shape[1:]).plain, digits),
                 network.preprocess.visible(picture),
                 None if alpha is None else alpha[number],
                 unit=unit,
@@ -333,23 +334,24 @@ def _draw_units(
 
 
 def _small(pictures: Tensor) -> Tensor:
-    """Return pictures ``[N, C, S, S]`` resized to the side of a preview, if theirs is larger."""
-    return resized(pictures, min(pictures.shape[-1], DRAFT_SIZE))
+    """Return pictures ``[N, C, H, W]`` resized to the size of a preview, if theirs is larger."""
+    return resized(pictures, Size(*pictures.shape[2:]).within(Size.of(DRAFT_SIZE)))
 
 
 def _fingerprint(network: Network) -> str:
     return fingerprint(network)
 
 
-def _view(network: Network, layer: str, recipe: Recipe, size: int | None, kind: Kind) -> ViewGeometry:
+def _view(network: Network, layer: str, recipe: Recipe, size: SizeLike | None, kind: Kind) -> ViewGeometry:
     """Return what the network gets of each picture; the same for all units of a layer."""
-    return Geometry(network, recipe, size).view(unit_objective(network, layer, 0, kind))
+    objective = unit_objective(network, layer, 0, kind)
+    return Geometry(network, recipe, size, [objective]).view(objective)
 
 
-def _length(device: str, side: int, views: int, together: bool) -> int:
+def _length(device: str, size: Size, views: int, together: bool) -> int:
     if device == "cpu":
         return LARGEST["cpu"] if together else _SEPARATE
-    fitting = max(1, min(_PIXELS // (views * side**2), _LARGEST_ELSEWHERE))
+    fitting = max(1, min(_PIXELS // (views * size.height * size.width), _LARGEST_ELSEWHERE))
     return 2 ** (fitting.bit_length() - 1)
 
 

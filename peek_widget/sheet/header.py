@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from peek_widget._schema import Check, choice, text, whole
+from peek_widget._schema import Check, choice, pair, text, whole
+from peek_widget._size import SizeLike
 from peek_widget._version import __version__
 from peek_widget.ascent import Recipe, fingerprint, unit_objective
 from peek_widget.ascent.geometry import Geometry
@@ -21,12 +22,23 @@ from peek_widget.sheet.unit import SheetUnit
 
 __all__ = ["SheetHeader"]
 
+
+def _size(name: str, value: Any) -> SizeLike:
+    side = whole(2**20, 1)
+    return pair(side)(name, value) if isinstance(value, list) else side(name, value)
+
+
+def _written(size: SizeLike) -> int | list[int]:
+    """Return a size as it is read back from JSON."""
+    return size if isinstance(size, int) else list(size)
+
+
 _CALL: dict[str, Check] = {
     "layer": text(1000),
     "seed": whole(2**63 - 1),
-    "size": whole(2**20, 1),
+    "size": _size,
     "objective": choice(get_args(Kind)),
-    "input_size": whole(2**20, 1),
+    "input_size": _size,
 }
 
 _INFORMATIVE = ("version", "model")
@@ -42,7 +54,7 @@ class SheetHeader:
         layer: name of its layer.
         recipe: recipe of every picture.
         seed: seed of the sheet, from which each unit's own follows.
-        size: side of the pictures in pixels.
+        size: size of the pictures in pixels: the side of a square, else (height, width).
         objective: ``"neuron"`` or ``"channel"``.
         model: class name of the model.
         fingerprint: fingerprint of the model's weights when the sheet was made.
@@ -52,19 +64,19 @@ class SheetHeader:
     layer: str
     recipe: Recipe
     seed: int
-    size: int
+    size: SizeLike
     objective: Kind
     model: str
     fingerprint: str
 
     @classmethod
     def of(
-        cls, network: Network, layer: str, recipe: Recipe, seed: int, size: int | None, objective: Kind
+        cls, network: Network, layer: str, recipe: Recipe, seed: int, size: SizeLike | None, objective: Kind
     ) -> SheetHeader:
         """Make the header of a sheet; reads all weights once, for their fingerprint."""
-        side = Geometry(network, recipe, size).sides[-1]
+        last = Geometry(network, recipe, size, [unit_objective(network, layer, 0, objective)]).sizes[-1]
         model = type(network.model_copy.original).__name__
-        return cls(network, layer, recipe, seed, side, objective, model, fingerprint(network))
+        return cls(network, layer, recipe, seed, last.plain, objective, model, fingerprint(network))
 
     @staticmethod
     def read_call(store: Store) -> dict[str, Any]:
@@ -92,8 +104,8 @@ class SheetHeader:
             "objective": self.objective,
             "recipe": json.loads(self.recipe.to_json()),
             "seed": self.seed,
-            "size": self.size,
-            "input_size": self.network.input_size,
+            "size": _written(self.size),
+            "input_size": _written(self.network.input_size),
             "preprocess": {
                 "mean": list(preprocess.mean),
                 "std": list(preprocess.std),

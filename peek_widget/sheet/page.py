@@ -22,6 +22,7 @@ from PIL import Image
 
 from peek_widget._encode import webp_bytes
 from peek_widget._files import write_atomic
+from peek_widget._size import Size, SizeLike
 from peek_widget.ascent import unit_objective
 from peek_widget.errors import DatasetError, FileError, PeekError
 from peek_widget.sheet import similarity
@@ -51,7 +52,7 @@ class SheetLike(Protocol):
     units: tuple[int, ...]
     recipe: Recipe
     seed: int
-    size: int
+    size: SizeLike
     model_name: str
     done: Mapping[int, SheetUnit]
     tags: Tags
@@ -78,7 +79,7 @@ def to_html(
         evidence: dataset examples of the layer (of :func:`~peek_widget.top_crops`), shown beside each unit.
         tags: tags to show; left out, the sheet's own.
         title: title of the page; left out, the layer and the model.
-        picture: side in pixels of the pictures on the page; smaller ones stay as they are.
+        picture: longer side in pixels of the pictures on the page; smaller ones stay as they are.
         quality: WebP quality of the pictures, 1 to 100; the examples have 70 at most.
         examples: number of dataset examples of each unit.
 
@@ -122,7 +123,7 @@ def to_html(
         "about": _about(sheet, evidence),
         "kind": "image/webp",
         "name": re.sub(r"[^\w.-]+", "-", sheet.layer or "output"),
-        "side": sheet.size,
+        "size": list(Size.of(sheet.size)),
         "total": total_of(sheet, tags),
         "seen": len(reviewed),
         "counts": [{"word": count.word, "units": count.units, "text": str(count)} for count in counts],
@@ -167,7 +168,7 @@ def _about(sheet: SheetLike, evidence: LayerEvidence | None) -> list[str]:
         f"{drawn} units" if drawn == wanted else f"{drawn} of {wanted} units drawn",
         f"recipe {sheet.recipe.name}",
         f"seed {sheet.seed}",
-        f"{sheet.size} × {sheet.size} px",
+        " × ".join(map(str, Size.of(sheet.size))) + " px",
     ]
     if evidence is not None:
         about.append(f"examples from {evidence.images:,} images")
@@ -214,7 +215,10 @@ def _similarity_order(images: Sequence[Image.Image]) -> list[int] | None:
 
 def _at_most(image: Image.Image, side: int) -> Image.Image:
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return image.resize((side, side), Image.Resampling.LANCZOS) if max(image.size) > side else image
+    if max(image.size) <= side:
+        return image
+    shape = Size(image.height, image.width).within(Size(side, side))
+    return image.resize((shape.width, shape.height), Image.Resampling.LANCZOS)
 
 
 def _encoded(image: Image.Image, quality: int) -> str:

@@ -15,6 +15,7 @@ from PIL import Image
 from peek_widget._encode import jpeg_bytes
 from peek_widget._files import write_atomic
 from peek_widget._optional import optional_import
+from peek_widget._size import Size
 from peek_widget.errors import FileError, PeekError
 from peek_widget.sheet.page import SheetLike, layer_of, total_of
 from peek_widget.sheet.tags import Tags
@@ -109,15 +110,18 @@ def draw(
     if paper is not None and paper not in PAPERS:
         raise PeekError(f"There is no paper {paper!r} here; there are {', '.join(PAPERS)}.")
     tags = sheet.tags if tags is None else tags
-    width, height, head = _page(paper, landscape, len(done))
+    size = Size.of(sheet.size)
+    shape = size.height / size.width
+    width, height, head = _page(paper, landscape, len(done), shape)
     room = (width - 2 * MARGIN, height - 2 * MARGIN - head)
-    columns, side, points = _grid(len(done), *room)
+    columns, side, points = _grid(len(done), *room, shape)
+    tall = side * shape
     line = points * POINT * 1.25
-    across, down = side + GAP, side + _caption(side) + GAP
+    across, down = side + GAP, tall + _caption(side) + GAP
     # Height that the rows leave goes between them, up to a fifth of a picture, and the rest above and below.
     rows = math.ceil(len(done) / columns)
     left_over = max(0.0, room[1] - rows * down + GAP)
-    spread = min(left_over / max(1, rows - 1), 0.2 * side)
+    spread = min(left_over / max(1, rows - 1), 0.2 * tall)
     lines = min(_TAG_LINES, 1 + int(spread / line))
     left = MARGIN + (room[0] - columns * across + GAP) / 2
     top = MARGIN + head + (left_over - (rows - 1) * spread) / 2
@@ -125,7 +129,7 @@ def draw(
     figure = optional_import("matplotlib.figure").Figure(figsize=(width / 25.4, height / 25.4), dpi=dpi)
     mosaic = Image.new("RGB", tuple(map(int, figure.bbox.size)), "white")
     dot = dpi / 25.4
-    pixels = max(1, round(side * dot))
+    pixels = (max(1, round(side * dot)), max(1, round(tall * dot)))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
 
@@ -140,13 +144,13 @@ def draw(
         write(MARGIN, MARGIN + (7.5 + 4.2 * number) * scale, _cut(words, room[0], 8 * scale), 8 * scale, color="#444")
     for at, (unit, one) in enumerate(done.items()):
         x, y = left + at % columns * across, top + at // columns * (down + spread)
-        image = one.image.convert("RGBA").resize((pixels, pixels))
+        image = one.image.convert("RGBA").resize(pixels)
         mosaic.paste(image, (round(x * dot), round(y * dot)), image)
         if points < SMALLEST:
             continue
-        write(x, y + side + 0.4, str(unit), points, weight="bold")
+        write(x, y + tall + 0.4, str(unit), points, weight="bold")
         for number, words in enumerate(_wrapped(", ".join(tags.of(sheet.layer, unit)), side, points, lines), 1):
-            write(x, y + side + 0.4 + number * line, words, points)
+            write(x, y + tall + 0.4 + number * line, words, points)
     axes.imshow(mosaic, extent=(0, width, height, 0), interpolation="none", aspect="auto", zorder=0)
     axes.set(xlim=(0, width), ylim=(height, 0))  # imshow moves them
     return figure
@@ -187,29 +191,35 @@ def _scale(width: float, height: float) -> float:
     return math.sqrt(min(width, height) / 210)
 
 
-def _page(paper: Paper | None, landscape: bool, units: int) -> tuple[float, float, float]:
-    """Return the page's width and height and the height of its heading, in mm."""
+def _page(paper: Paper | None, landscape: bool, units: int, shape: float = 1.0) -> tuple[float, float, float]:
+    """Return the page's width and height and the height of its heading, in mm; ``shape`` as in :func:`_grid`."""
     for name in (paper,) if paper else PAPERS:
         width, height = sorted(PAPERS[name], reverse=landscape)
         head = 18.0 * _scale(width, height)
-        side = _grid(units, width - 2 * MARGIN, height - 2 * MARGIN - head)[1]
+        side = _grid(units, width - 2 * MARGIN, height - 2 * MARGIN - head, shape)[1]
         if side >= CELL:
             break
     return width, height, head
 
 
-def _grid(units: int, width: float, height: float) -> tuple[int, float, float]:
-    """Return the columns for which the pictures are largest, their side in mm, and the captions' size in points."""
+def _grid(units: int, width: float, height: float, shape: float = 1.0) -> tuple[int, float, float]:
+    """Return the columns for which the pictures are largest, their width in mm, and the captions' size in points.
+
+    Args:
+        units: number of pictures.
+        width, height: room for them in mm.
+        shape: height of a picture by its width.
+    """
     best = (1, 0.0)
     for columns in range(1, units + 1):
         rows = math.ceil(units / columns)
         low, side = 0.0, max(0.0, (width + GAP) / columns - GAP)
         if side <= best[1]:
             break
-        if rows * (side + _caption(side) + GAP) - GAP > height:
+        if rows * (shape * side + _caption(side) + GAP) - GAP > height:
             for _ in range(20):
                 middle = (low + side) / 2
-                fits = rows * (middle + _caption(middle) + GAP) - GAP <= height
+                fits = rows * (shape * middle + _caption(middle) + GAP) - GAP <= height
                 low, side = (middle, side) if fits else (low, middle)
             side = low
         if side > best[1]:
@@ -242,7 +252,8 @@ def _wrapped(words: str, width: float, points: float, lines: int) -> list[str]:
 def _about(sheet: SheetLike) -> str:
     drawn, wanted = len(sheet.done), len(sheet.units)
     many = f"{drawn} units" if drawn == wanted else f"{drawn} of {wanted} units"
-    return f"{many}  ·  recipe {sheet.recipe.name}  ·  seed {sheet.seed}  ·  {sheet.size} × {sheet.size} px"
+    size = " × ".join(map(str, Size.of(sheet.size)))
+    return f"{many}  ·  recipe {sheet.recipe.name}  ·  seed {sheet.seed}  ·  {size} px"
 
 
 def _counted(sheet: SheetLike, tags: Tags, width: float, points: float) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from peek_widget._progress import progress_bar
+from peek_widget._size import SizeLike
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.recipe import as_recipe
 from peek_widget.errors import NotDrawnError, PeekError, SheetStoreError
@@ -51,14 +52,14 @@ def contact_sheet(
     *,
     units: Iterable[int] | None = None,
     seed: int = 0,
-    size: int | None = None,
+    size: SizeLike | None = None,
     store: str | Path | None = None,
     executor: Executor | None = None,
     objective: Kind = "neuron",
     drafts: bool = False,
     evidence: LayerEvidence | Evidence | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
-    input_size: int | None = None,
+    input_size: SizeLike | None = None,
     device: str | torch.device | None = None,
     batch: int | None = None,
     threads: int | None = None,
@@ -79,7 +80,8 @@ def contact_sheet(
         recipe: a Recipe or a preset's name; left out, ``"peek"``.
         units: numbers of the units; left out, all of the layer.
         seed: seed of the sheet, from 0.
-        size: side of the pictures in pixels; left out, the recipe's, else the model's input size.
+        size: size of the pictures in pixels: the side of a square, or (height, width); left out, the
+            recipe's, else the model's input size.
         store: where to save the pictures as they are finished: a folder, or any fsspec address. The same call loads
             what is there, and draws the rest; several processes may fill the same store at once.
         executor: any ``concurrent.futures.Executor`` to draw in, Dask's too (``client.get_executor()``); left out,
@@ -150,7 +152,7 @@ class ContactSheet:
         *,
         units: Iterable[int] | None = None,
         seed: int = 0,
-        size: int | None = None,
+        size: SizeLike | None = None,
         store: str | Path | None = None,
         executor: Executor | None = None,
         objective: Kind = "neuron",

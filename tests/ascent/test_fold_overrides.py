@@ -61,7 +61,7 @@ def test_every_preset_stopped_early_or_extended_is_reproduced_from_its_folded_re
     run.extend(3)
     for _ in range(steps):
         step = run.step()
-    again, lost = fold_overrides(recipe, steps, knobs, run._geometry.sides)
+    again, lost = fold_overrides(recipe, steps, knobs, [max(size) for size in run._geometry.sizes])
     assert lost == []
     result = render(model, Channel("2", 1), again, seed=3, size=run.size)
     if recipe.octaves[0][0] == 12:

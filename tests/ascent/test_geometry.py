@@ -20,19 +20,23 @@ NET = read(tiny(), 32)
 OYGARD = Recipe.preset("oygard-2016")
 
 
+def squares(sides: list[int]) -> list[tuple[int, int]]:
+    return [(side, side) for side in sides]
+
+
 def test_octaves_end_at_the_size_asked_for_and_begin_at_the_models() -> None:
-    assert Geometry(NET, OYGARD, None).sides == [32, 32, 34, 35, 37]
-    assert Geometry(NET, OYGARD, 60).sides == [52, 52, 54, 57, 60]
-    assert Geometry(NET, OYGARD.replace(size=60), None).sides == [52, 52, 54, 57, 60]
-    assert Geometry(NET, OYGARD.replace(size=60), 8).sides[-1] == 8
-    assert Geometry(NET, OYGARD, None).window == 32
+    assert Geometry(NET, OYGARD, None).sizes == squares([32, 32, 34, 35, 37])
+    assert Geometry(NET, OYGARD, 60).sizes == squares([52, 52, 54, 57, 60])
+    assert Geometry(NET, OYGARD.replace(size=60), None).sizes == squares([52, 52, 54, 57, 60])
+    assert Geometry(NET, OYGARD.replace(size=60), 8).sizes[-1] == (8, 8)
+    assert Geometry(NET, OYGARD, None).window == (32, 32)
 
 
 def test_octaves_that_grow_past_every_size_are_refused() -> None:
     recipe = Recipe(octaves=((1, 4.0),) * 4)
     with pytest.raises(RecipeError, match=r"octaves grow 256 times, to 8192 px; at most 2048 are possible: give size="):
         ascend(NET, Logit(0), recipe)
-    assert Geometry(NET, recipe, 512).sides == [8, 32, 128, 512]
+    assert Geometry(NET, recipe, 512).sizes == squares([8, 32, 128, 512])
 
 
 def test_the_view_of_each_kind_of_objective() -> None:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from peek_widget._size import Size
 from peek_widget.ascent import views
 from peek_widget.ascent.views import ViewGeometry, ViewParameters, add_noise, affine_views, shift, window
 
@@ -274,4 +275,4 @@ def test_gradients_reach_only_the_visible_part() -> None:
 def test_the_grid_of_a_view_is_torchs(side: int) -> None:
     theta = torch.rand(3, 2, 3, generator=torch.Generator().manual_seed(side)) * 2.0 - 1.0
     expected = F.affine_grid(theta, [3, 1, side, side], align_corners=False)
-    torch.testing.assert_close(views._grid(theta, side), expected, rtol=0.0, atol=2e-7)
+    torch.testing.assert_close(views._grid(theta, Size(side, side)), expected, rtol=0.0, atol=2e-7)

@@ -88,15 +88,16 @@ def test_a_class_is_found_by_typing_a_part_of_its_name(notebook):
 
 def test_a_size_is_typed_and_an_empty_one_is_the_recipes_again(running):
     book = running()
-    size = book.root.get_by_role("spinbutton", name="Image size in px")
+    size = book.root.get_by_role("textbox", name="Image size in px")
     recipes = book.ask("explorer.status['size']")
-    for typed, wanted in (("80", 80), ("", recipes)):
+    for typed, wanted in (("80", 80), ("96 x 48", (96, 48)), ("", recipes)):
         run = book.until("true")["run"]
         size.fill(typed)
         size.press("Enter")
         book.until(f"d.run > {run} && d.state === 'running'")
-        book.until_kernel(f"explorer.size == {typed or None} and explorer.status['size'] == {wanted}")
-        book.page.wait_for_function(f"() => document.querySelector('canvas.peek-canvas').width === {wanted}")
+        book.until_kernel(f"explorer.size == {wanted if typed else None} and explorer.status['size'] == {wanted}")
+        width = wanted if isinstance(wanted, int) else wanted[1]
+        book.page.wait_for_function(f"() => document.querySelector('canvas.peek-canvas').width === {width}")
     expect(size).to_have_attribute("placeholder", str(recipes))
     # what no picture can have becomes the nearest that one can
     size.fill("1")

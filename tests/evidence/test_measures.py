@@ -267,8 +267,8 @@ def test_what_cannot_be_scored_is_refused_in_a_sentence() -> None:
         dataset_statistics(network, [], ["forms"])
     with pytest.raises(LayerError):
         dataset_statistics(network, picture, ["nowhere"])
-    for wrong in (torch.rand(3, 32, 30), torch.rand(1, 32, 32), torch.rand(1, 3, 32, 32)):
-        with pytest.raises(PeekError, match=r"\[3, S, S\]"):
+    for wrong in (torch.rand(3, 0, 30), torch.rand(1, 32, 32), torch.rand(1, 3, 32, 32)):
+        with pytest.raises(PeekError, match=r"\[3, H, W\]"):
             measure(network, Neuron("forms", 0), wrong)
 
 

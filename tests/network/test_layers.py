@@ -120,8 +120,8 @@ def test_the_middle_part_gives_the_same_value_and_gradient_as_the_whole_image(da
     part = network.middle_part(last, side)
     if part is None:
         return
-    top, left, length = part
-    assert length < side
+    top, left, length, width = part
+    assert length == width < side
     image = torch.rand(1, 1, side, side, requires_grad=True)
     value, alone = (
         network.run(one, [last])[last][0, 0] for one in (image, image[:, :, top : top + length, left : left + length])
@@ -135,7 +135,7 @@ def test_the_middle_part_gives_the_same_value_and_gradient_as_the_whole_image(da
 
 def test_middle_part_is_found_where_there_is_one() -> None:
     network = read(torchvision.models.vgg11(weights=None), 224)
-    top, left, side = network.middle_part("features.6", 224) or (0, 0, 0)
+    top, left, side, _ = network.middle_part("features.6", 224) or (0, 0, 0, 0)
     field, stride = network.layer("features.6").receptive_field[0], network.layer("features.6").stride[0]
     assert (top, side) == (left, field + 2 * stride)
     assert top % stride == 0

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peek_widget._size import Size
 from peek_widget.ascent import Ascent, Logit, Recipe, render
 from peek_widget.ascent.still import resized
 from peek_widget.errors import PeekError, RecipeError, UnitError
@@ -68,7 +69,10 @@ def test_on_a_cpu_a_batch_has_16_units_at_most(network):
 
 
 def test_on_a_gpu_the_length_of_a_batch_follows_from_the_pixels_of_its_views():
-    lengths = [batches._length("cuda", side, views, True) for side, views in ((32, 1), (224, 1), (224, 32), (512, 64))]
+    lengths = [
+        batches._length("cuda", Size(side, side), views, True)
+        for side, views in ((32, 1), (224, 1), (224, 32), (512, 64))
+    ]
     assert lengths == [128, 64, 2, 1]
 
 

@@ -29,7 +29,8 @@ export interface Sheet {
   /** The media type of pictures and crops, e.g. image/webp. */
   readonly kind: string;
   readonly name: string;
-  readonly side: number;
+  /** Height and width of the pictures. */
+  readonly size: readonly [number, number];
   readonly total: number;
   readonly seen: number;
   readonly counts: readonly { readonly word: string; readonly units: number; readonly text: string }[];
@@ -72,12 +73,17 @@ export function fits(unit: Unit, query: Query): boolean {
   return String(unit.u) === part || unit.t.some((word) => fold(word).includes(part));
 }
 
+/** The size as Python has it: one number for a square. */
+function sizeOf({ size: [height, width] }: Sheet): string {
+  return height === width ? String(height) : `(${height}, ${width})`;
+}
+
 /** The Python code that reproduces the picture. */
 export function recipeOf(sheet: Sheet, unit: Unit): string {
   return (
     "from peek_widget import Channel, Logit, Neuron, Recipe, render\n\n" +
     `recipe = Recipe.from_json(${JSON.stringify(sheet.recipe)})\n` +
-    `render(model, ${unit.o}, recipe, seed=${unit.s}, size=${sheet.side})`
+    `render(model, ${unit.o}, recipe, seed=${unit.s}, size=${sizeOf(sheet)})`
   );
 }
 

@@ -11,7 +11,7 @@ export interface Details {
 export function makeDetails(sheet: Sheet, source: (picture: string) => string, move: (by: number) => void): Details {
   const { signal } = new AbortController();
   const heading = el("h2", { id: "details-title", tabindex: "-1" });
-  const picture = el("img", { class: "large", width: sheet.side, height: sheet.side });
+  const picture = el("img", { class: "large", width: sheet.size[1], height: sheet.size[0] });
   const tags = el("p", { class: "tags" });
   const facts = el("p", { class: "muted" });
   const crops = el("div", { class: "crops" });

@@ -45,7 +45,7 @@ export function makeGrid(sheet: Sheet, source: (picture: string) => string, watc
     const tile = el(
       "button",
       { type: "button", class: "tile", tabindex: "-1", "aria-label": text.spoken(unit.u, words) },
-      el("img", { alt: "", width: sheet.side, height: sheet.side, decoding: "async" }),
+      el("img", { alt: "", width: sheet.size[1], height: sheet.size[0], decoding: "async" }),
       el("span", { class: "caption" }, el("b", {}, String(unit.u)), ` ${words}`),
     );
     tiles.set(unit, tile);

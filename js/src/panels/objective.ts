@@ -1,5 +1,5 @@
 import { currentLayer } from "../layers";
-import { clamp, readWhole } from "../numbers";
+import { clamp, formatSize, readSize } from "../numbers";
 import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "../protocol.gen";
 import { text } from "../text";
 import { el, iconButton, setProperty, setText } from "../ui/dom";
@@ -58,13 +58,10 @@ export function objectivePanel(view: View): HTMLElement {
   const mapRow = el("div", { class: "peek-inline" }, map, where, middle);
 
   const size = el("input", {
-    type: "number",
     class: "peek-number",
-    min: SMALLEST_SIZE,
-    max: LARGEST_SIZE,
     "aria-label": text.sizeBox,
   });
-  listen(size, "change", () => edit({ size: readWhole(size.value, SMALLEST_SIZE, LARGEST_SIZE) }));
+  listen(size, "change", () => edit({ size: readSize(size.value, SMALLEST_SIZE, LARGEST_SIZE) }));
   const device = el("select", { class: "peek-select", "aria-label": text.aboutDevice });
   listen(device, "change", () => edit({ device: device.value }));
 
@@ -92,11 +89,9 @@ export function objectivePanel(view: View): HTMLElement {
     setText(where, text.position([row, column], shape));
   });
   watch(view, ["size", "status"], () => {
-    setProperty(size, "placeholder", String(client.status.size || ""));
+    setProperty(size, "placeholder", formatSize(client.status.size));
     const root = size.getRootNode() as Document | ShadowRoot;
-    // Text that is not a number reads as "" and stays in the box until a value is written.
-    if (root.activeElement !== size && size.validity.badInput) size.value = "";
-    if (root.activeElement !== size) setProperty(size, "value", String(wire.get("size") ?? ""));
+    if (root.activeElement !== size) setProperty(size, "value", formatSize(wire.get("size")));
   });
   watch(view, ["_about", "device"], () => {
     const devices = wire.get("_about")?.devices ?? [];

@@ -117,12 +117,27 @@ test("a layer is found by part of its name, and resets objective and position", 
   expect(model.state.unit).toBe(7);
 });
 
-test("a size is typed, and an empty one resets it", () => {
+test("a size is typed, of a square or height and width, and an empty one resets it", async () => {
   const size = named("Image size in px");
   expect(size.placeholder).toBe("224");
   size.value = "96";
   fire(size, "change");
-  expect(model.state.size).toBe(96);
+  expect(model.state.size).toEqual([96, 96]);
+  for (const typed of ["256 x 128", "256×128", " 256, 128 "]) {
+    size.value = typed;
+    fire(size, "change");
+    expect(model.state.size).toEqual([256, 128]);
+    await settle();
+    expect(size.value).toBe("256 × 128");
+    size.value = "1 x 99999";
+    fire(size, "change");
+    expect(model.state.size).toEqual([8, 2048]);
+  }
+  for (const typed of ["wide", "3, 256, 128", "256 x"]) {
+    size.value = typed;
+    fire(size, "change");
+    expect(model.state.size).toBeNull();
+  }
   size.value = "";
   fire(size, "change");
   expect(model.state.size).toBeNull();

@@ -135,7 +135,7 @@ class Status:
         weights_changed: whether the model's weights have changed since the run began.
         unit: number of the unit.
         layer: name of the layer.
-        size: side of the picture in pixels.
+        size: size of the picture in pixels: the side of a square, else its height and width.
         start: name of the initial image; "" for the recipe's own start.
         values: the knobs in force, recipe and overrides taken together.
         recipe_values: the same without the overrides; a knob that has no effect in the recipe is left out.
@@ -155,7 +155,7 @@ class Status:
     weights_changed: bool
     unit: int
     layer: str
-    size: int
+    size: int | tuple[int, int]
     start: str
     values: Annotated[dict[str, float], "Partial<Record<KnobName, number>>"]
     recipe_values: Annotated[dict[str, float], "Partial<Record<KnobName, number>>"]

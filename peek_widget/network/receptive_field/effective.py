@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from peek_widget._size import Size, SizeLike
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.network import Network
 
@@ -107,7 +108,7 @@ def effective_side(network: Network, layer: str) -> float | None:
             height, width = values.shape[1:]
             return (values[:, (height - 1) // 2, (width - 1) // 2] * signs.to(values)).sum()
 
-        energy, _ = _energy(network, layer, noise(network.channels, network.input_size, draws), False, central)
+        energy, _ = _energy(network, layer, noise(network.channels, network.size, draws), False, central)
         known[layer] = version, _side(smallest_box(energy))
     return known[layer][1]
 
@@ -120,13 +121,14 @@ def _side(box: tuple[float, float, float, float] | None) -> float | None:
     return math.sqrt((right - left) * (bottom - top))
 
 
-def noise(channels: int, side: int, draws: torch.Generator) -> Tensor:
-    """Return noise ``[C, side, side]`` in [0, 1] whose magnitudes fall with the frequency as in photographs."""
-    white = torch.randn(channels, side, side, generator=draws, dtype=torch.float32, device="cpu")
-    rows = torch.fft.fftfreq(side, 1.0 / side, dtype=torch.float32, device="cpu")
-    columns = torch.fft.rfftfreq(side, 1.0 / side, dtype=torch.float32, device="cpu")
+def noise(channels: int, size: SizeLike, draws: torch.Generator) -> Tensor:
+    """Return noise ``[C, H, W]`` in [0, 1] whose magnitudes fall with the frequency as in photographs."""
+    size = Size.of(size)
+    white = torch.randn(channels, *size, generator=draws, dtype=torch.float32, device="cpu")
+    rows = torch.fft.fftfreq(size.height, 1.0 / size.side, dtype=torch.float32, device="cpu")
+    columns = torch.fft.rfftfreq(size.width, 1.0 / size.side, dtype=torch.float32, device="cpu")
     frequency = torch.hypot(rows[:, None], columns[None, :]).clamp(min=1.0)
-    values = torch.fft.irfft2(torch.fft.rfft2(white) / frequency, s=(side, side))
+    values = torch.fft.irfft2(torch.fft.rfft2(white) / frequency, s=size)
     return torch.sigmoid(values / values.std().clamp(min=1e-6))
 
 

@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from peek_widget._size import Size
 from peek_widget.errors import UnitError
 from peek_widget.network import Layer, Network
 from peek_widget.network.receptive_field.effective import gradient_energy, smallest_box
@@ -77,7 +78,7 @@ class FieldMap:
             where it is not known.
         start: center (y, x) of the first position's receptive field, in input pixels.
         map: (height, width) of the feature map.
-        input_size: side of the input in pixels.
+        input_size: (height, width) of the input in pixels.
         rows, columns: edges of the field of each row and each column, where size, stride and start do not say them (the
             map was enlarged, or pooled to a given size); None where they do.
         by_position: whether nothing is known of a position before it is measured there.
@@ -90,7 +91,7 @@ class FieldMap:
     stride: tuple[float, float]
     start: tuple[float, float]
     map: tuple[int, int]
-    input_size: int
+    input_size: Size
     rows: Edges | None = field(default=None, repr=False)
     columns: Edges | None = field(default=None, repr=False)
     by_position: bool = False
@@ -103,11 +104,10 @@ class FieldMap:
         One that has to be measured at its position takes a few forwards and backwards, the first time; where no model
         is at hand (of evidence from a file) it is the whole image.
         """
-        side = float(self.input_size)
         if self.by_position and self.measure is not None:
             return self.measure(position)
         if self.kind == "whole" or self.by_position:
-            return FieldBox(0.0, 0.0, side, side, False)
+            return self.whole
         edges = []
         for axis, number in enumerate(divmod(position, self.map[1])):
             known = (self.rows, self.columns)[axis]
@@ -117,29 +117,35 @@ class FieldMap:
             low = self.start[axis] + number * self.stride[axis] - (self.size[axis] - 1) / 2
             edges.append((low, low + self.size[axis]))
         (top, bottom), (left, right) = edges
-        clipped = min(top, left) < -1e-6 or max(bottom, right) > side + 1e-6
+        height, width = map(float, self.input_size)
+        clipped = min(top, left) < -1e-6 or bottom > height + 1e-6 or right > width + 1e-6
         # A field that lies entirely in the padding still gets the nearest pixel of the input.
         return FieldBox(
-            min(max(left, 0.0), side - 1),
-            min(max(top, 0.0), side - 1),
-            max(min(right, side), 1.0),
-            max(min(bottom, side), 1.0),
+            min(max(left, 0.0), width - 1),
+            min(max(top, 0.0), height - 1),
+            max(min(right, width), 1.0),
+            max(min(bottom, height), 1.0),
             clipped,
         )
+
+    @property
+    def whole(self) -> FieldBox:
+        """The box of the whole input."""
+        return FieldBox(0.0, 0.0, float(self.input_size.width), float(self.input_size.height), False)
 
     @property
     def share(self) -> float:
         """Share of the input's area that the field of a central position covers, from 0 to 1."""
         if self.kind == "whole":
             return 1.0
-        height, width = (min(size / self.input_size, 1.0) for size in self.size)
+        height, width = (min(size / side, 1.0) for size, side in zip(self.size, self.input_size, strict=True))
         return height * width
 
     @property
     def covered(self) -> tuple[float, float, float, float]:
         """Part of the input (left, top, right, bottom) that the map covers, each position one stride of it."""
         if min(self.stride) <= 0.0:  # nothing is known of where positions look
-            return 0.0, 0.0, float(self.input_size), float(self.input_size)
+            return self.whole.box
         top, left = (start - stride / 2 + 0.5 for start, stride in zip(self.start, self.stride, strict=True))
         return left, top, left + self.map[1] * self.stride[1], top + self.map[0] * self.stride[0]
 
@@ -153,8 +159,9 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
         measure: measure by gradient where propagation gives no bound (a gate or a normalization over the whole image,
             an unknown function); otherwise the field of such a layer is the whole image.
     """
-    side = network.input_size
-    whole = FieldMap("whole", (side, side), (0.0, 0.0), ((side - 1) / 2,) * 2, layer.size, side)
+    given = network.size
+    middle = ((given.height - 1) / 2, (given.width - 1) / 2)
+    whole = FieldMap("whole", (given.height, given.width), (0.0, 0.0), middle, layer.size, given)
     traced = layer.traced
     if not layer.spatial or traced is None:
         return whole
@@ -169,7 +176,7 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
             (rows.step, columns.step),
             (rows.start, columns.start),
             layer.size,
-            side,
+            given,
             *(None if rows.even and columns.even else _edges(span) for span in spans),
         )
     if spans is not None and not traced.moved and min(spans[0].step, spans[1].step) > 0:
@@ -185,9 +192,9 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
     central = ((height - 1) // 2, (width - 1) // 2)
     left, top, right, bottom = _measured(network, layer, central).box
     size = (bottom - top, right - left)
-    if min(size) >= side:
+    if size[0] >= given.height and size[1] >= given.width:
         return replace(whole, in_place=_is_in_place(network, layer))
-    stride = (side / height, side / width) if spans is None else (spans[0].step, spans[1].step)
+    stride = (given.height / height, given.width / width) if spans is None else (spans[0].step, spans[1].step)
     center = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     start = tuple(c - number * s for c, number, s in zip(center, central, stride, strict=True))
 
@@ -201,7 +208,7 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
         stride,
         (start[0], start[1]),
         layer.size,
-        side,
+        given,
         by_position=True,
         in_place=_is_in_place(network, layer),
         measure=at,
@@ -216,7 +223,7 @@ def _measured_around(network: Network, layer: Layer, known: FieldMap) -> FieldMa
     """
     central = (layer.size[0] - 1) // 2, (layer.size[1] - 1) // 2
     left, top, right, bottom = measured_field(network, layer, central, threshold=_THRESHOLD).box
-    if min(bottom - top, right - left) >= known.input_size:
+    if bottom - top >= known.input_size.height and right - left >= known.input_size.width:
         return known
     middle = [start + n * step + 0.5 for start, n, step in zip(known.start, central, known.stride, strict=True)]
     # The farther of the two edges: the image's border may have cut the other.
@@ -233,18 +240,21 @@ def _edges(span: Span) -> Edges:
 def _measured(network: Network, layer: Layer, position: tuple[int, int]) -> FieldBox:
     """Measure the field of a position on noise."""
     support = gradient_support(network, layer, position)
-    side = float(network.input_size)
-    return FieldBox(*(_around(support) or (0.0, 0.0, side, side)), False)
+    return FieldBox(*(_around(support) or _all_of(network.size)), False)
+
+
+def _all_of(size: Size) -> tuple[float, float, float, float]:
+    return 0.0, 0.0, float(size.width), float(size.height)
 
 
 def _is_in_place(network: Network, layer: Layer) -> bool:
     """Tell whether a position beside the center depends on the part of the image where it is on the map."""
-    (height, width), side = layer.size, network.input_size
+    height, width = layer.size
     row, column = height // 5, width // 3  # where no mirror image and no turned one would be
     found = _around(gradient_support(network, layer, (row, column), 1))
     if found is None:
         return True
-    x, y = (column + 0.5) / width * side, (row + 0.5) / height * side
+    x, y = (column + 0.5) / width * network.size.width, (row + 0.5) / height * network.size.height
     left, top, right, bottom = found
     return left <= x <= right and top <= y <= bottom
 
@@ -337,10 +347,10 @@ def gradient_support(network: Network, layer: Layer, position: tuple[int, int], 
         ``[H, W]``; exactly 0 for a pixel that has no influence on the position.
     """
     generator = torch.Generator().manual_seed(0)
-    side, device = network.input_size, network.model_copy.device
-    total = torch.zeros(side, side, dtype=torch.float64)
+    device = network.model_copy.device
+    total = torch.zeros(*network.size, dtype=torch.float64)
     for _ in range(probes):
-        noise = torch.rand(1, network.channels, side, side, generator=generator)
+        noise = torch.rand(1, network.channels, *network.size, generator=generator)
         with torch.enable_grad():
             image = network.preprocess(noise.to(device)).detach().requires_grad_()
             # A clone, because a model may write into its input, and autograd forbids writing into a leaf.
@@ -375,6 +385,5 @@ def measured_field(
         raise UnitError(f"Layer {layer.name!r} has a map of {height} x {width} positions; {position} is none of them.")
     support = gradient_support(network, layer, position)
     if not float(support.sum()) > 0 or not math.isfinite(float(support.sum())):
-        side = float(network.input_size)
-        return FieldBox(0.0, 0.0, side, side, False)
+        return FieldBox(*_all_of(network.size), False)
     return FieldBox(*_bounds(support > threshold * support.max()), False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from peek_widget._size import Size
 from peek_widget.network.receptive_field.axes import spatial
 from peek_widget.network.receptive_field.field import Field
 
@@ -59,13 +60,14 @@ class Layout:
         return output.narrow(2, self.before, height * width).unflatten(2, (height, width))
 
 
-def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int]) -> dict[str, Layout]:
+def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int], size: Size) -> dict[str, Layout]:
     """Return the layers that one module output contains, by the suffix that their names get.
 
     Args:
         shape: shape of the output for one image.
         field: receptive field of the output.
         last_grid: (rows, columns) of the last map before it, for tokens whose positions could not be followed.
+        size: size of the network's input, whose ratio of sides such tokens have where no map was before them.
 
     Returns:
         the layout of each layer: ``""`` is the output itself (its patches, where it is one of tokens), ``"class"``,
@@ -99,7 +101,7 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int]) ->
     elif field.axes is not None and not any(spatial(axis) for axis in field.axes):
         patches = Layout((0, 2, 1), (1, shape[1]))  # queries of a decoder, say: tokens that are nowhere in the image
     elif field.axes is None:
-        found = _counted(shape[1], last_grid)
+        found = _counted(shape[1], last_grid, size)
         if found is None:
             return {}
         patches = Layout((0, 2, 1), found[1], found[0])
@@ -115,12 +117,13 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int]) ->
     }
 
 
-def _counted(count: int, last_grid: tuple[int, int]) -> tuple[int, tuple[int, int]] | None:
+def _counted(count: int, last_grid: tuple[int, int], size: Size) -> tuple[int, tuple[int, int]] | None:
     """Guess the number of tokens before the patches, and the patches' (rows, columns), from the number of tokens.
 
     Args:
         count: number of tokens.
         last_grid: (rows, columns) of the last map before them.
+        size: size of the network's input.
 
     Returns:
         None if no usual arrangement fits.
@@ -129,7 +132,9 @@ def _counted(count: int, last_grid: tuple[int, int]) -> tuple[int, tuple[int, in
         if count - before == last_grid[0] * last_grid[1] > 1:
             return before, last_grid
     for before in _PREFIXES:
-        side = math.isqrt(max(0, count - before))
-        if side > 1 and side * side == count - before:
-            return before, (side, side)
+        patches = max(0, count - before)
+        rows = max(1, round(math.sqrt(patches * size.height / size.width)))
+        columns = patches // rows
+        if patches > 1 and rows * columns == patches and round(columns * size.height / size.width) == rows:
+            return before, (rows, columns)
     return None
