@@ -184,7 +184,7 @@ class Evaluator:
         """Return the pictures that the ascent began from, for some members, at the size of the present ones."""
         assert self._starts is not None
         starts = self._starts[list(members)].to(pictures)
-        if starts.shape[-1] == pictures.shape[-1]:
+        if starts.shape[-2:] == pictures.shape[-2:]:
             return starts
         size = pictures.shape[-2:]
         return F.interpolate(starts, size=size, mode="bilinear", antialias=True, align_corners=False)
