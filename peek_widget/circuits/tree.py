@@ -93,8 +93,7 @@ def cost_of(network: Network, layer: str, examples: Examples | None, plan: Plan)
     """Estimate what a tree of a layer's unit costs."""
     units = sum(plan.width**level for level in range(plan.depth))
     inner = sum(plan.width**level for level in range(plan.depth - 1))
-    side = network.input_size
-    image = torch.full((1, network.channels, side, side), 0.5, device=network.model_copy.device)
+    image = torch.full((1, network.channels, *network.size), 0.5, device=network.model_copy.device)
     with torch.no_grad():
         network.run(network.preprocess(image), [layer])
         began = time.perf_counter()
