@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -122,7 +123,7 @@ class Inputs:
         self.activations: Tensor = torch.cat(activations)
         """The unit's activation on each image, at the place where it is looked at, ``[N]``."""
 
-    def _plain(self) -> undisturbed:
+    def _plain(self) -> AbstractContextManager[None]:
         return undisturbed(self.network.model_copy.device)
 
     def _at(self, values: Tensor, places: Tensor | None) -> Tensor:
