@@ -157,7 +157,7 @@ def test_an_opened_crop_comes_with_its_activation_map(explore, images):
     until_pass_done(explorer)
     # not those of the pass under way, which may be newer than a set with nine crops
     last = [(crop.name, crop.activation) for crop in explorer.crops.top]
-    eventually(lambda: [(r["name"], r["activation"]) for r in crop_set(explorer, 3)["crops"]] == last)
+    eventually(lambda: [(r["name"], r["activation"]) for r in crop_set(explorer, 3)["crops"]] == last, 30)
     row = crop_set(explorer, 3)["crops"][0]
     post(explorer, "open_crop", id=row["id"])
     eventually(lambda: sent_messages(explorer, "large"))
@@ -224,7 +224,7 @@ def test_a_wide_field_is_shown_cut_to_its_focus_unless_asked_otherwise(explore, 
         content = newest(view)
         return content is not None and [row["box"] for row in content["crops"]] == [shares(b, (32, 32)) for b in boxes]
 
-    eventually(lambda: newest("focus"))
+    eventually(lambda: newest("focus"), 60)
     focuses = [crop.focus for crop in explorer.crops.top]
     eventually(lambda: shows("focus", focuses))
     content, _ = sent_messages(explorer, "crops")[-1]
