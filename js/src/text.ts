@@ -124,6 +124,9 @@ export const text = {
   noMap: "This layer is not spatial: one activation per image.",
   clipped: "The receptive field extends beyond the image here.",
   startFromNoise: "Start from noise again",
+  redraw: "Draw again with the new weights",
+  redrawAlways: "Redraw while it trains",
+  redrawStop: "Stop redrawing",
   addImages: 'To compare with your own images: UnitExplorer(model, dataset="photos")',
 
   saveGroup: "Save and copy",
@@ -151,6 +154,9 @@ export const text = {
 
   silent: "The kernel has not responded for a few seconds. It may be busy or disconnected.",
   gone: "Kernel disconnected. Showing the last image; re-run the cell to reconnect.",
+  tagsKept: (units: number) =>
+    `Tags of ${units === 1 ? "1 unit" : `${units} units`} are lost with this page: save them and pass tags=Tags.load("tags.json").`,
+  saveTags: "Save tags.json",
   aboutModel: "Model",
   aboutPreprocess: "Input",
   aboutDevice: "Device",

@@ -373,7 +373,7 @@ def _describe(state: str, comparison: Comparison | None) -> str:
     if comparison is None or state == "":
         return ""
     if state == "done":
-        return "Finished. The bars show each picture's activation, before any ReLU, on one scale."
+        return "Finished. The marks show each picture's activation, before any ReLU, on one scale."
     share = round(100 * comparison.index / comparison.total)
     return f"{share} % of each run. The main run is paused meanwhile."
 

@@ -6,6 +6,8 @@ import pytest
 
 from peek_widget import Recipe
 
+from .page import ROOT
+
 MODEL = """
 import torch
 from torch import nn
@@ -260,3 +262,21 @@ def test_a_slow_browser_makes_no_queue(running):
     assert max(behind) <= 15, behind
     n = book.until("true")["n"]
     book.until(f"d.n > {n + 10}")
+
+
+def test_in_a_row_of_widgets_it_has_room_and_d_d_after_a_click_on_the_picture_deletes_no_cell(notebook):
+    row = "import ipywidgets\nipywidgets.HBox([explorer, ipywidgets.Button(description='beside')])"
+    book = notebook([MODEL + LONG, SHOW.replace("\nexplorer", f"\n{row}")])
+    book.run_cell(0)
+    book.run_cell(1)
+    book.until("d.drawn > 3 && d.state === 'running'")
+    root = book.page.locator(ROOT).first
+    box = root.bounding_box()
+    assert box is not None
+    assert box["width"] >= 320
+    cells = book.page.locator(".jp-Cell").count()
+    root.locator(".peek-stage").click()
+    assert root.evaluate("e => e.getRootNode().activeElement === e")
+    for _ in range(2):
+        book.page.keyboard.press("d")
+    assert book.page.locator(".jp-Cell").count() == cells

@@ -142,8 +142,10 @@ function tile({ client, signal }: View): Tile {
       setText(caption, item.caption);
       setText(number, item.activation === null ? "" : formatNumber(item.activation));
       setText(note, item.note);
-      bar.style.setProperty("--from", `${item.bar[0]}%`);
-      bar.style.setProperty("--to", `${item.bar[1]}%`);
+      const [low, high] = item.bar;
+      const negative = (item.activation ?? 0) < 0;
+      bar.style.setProperty("--at", `${negative ? low : high}%`);
+      bar.style.setProperty("--zero", `${negative ? high : low}%`);
     },
   };
 }

@@ -46,7 +46,8 @@ export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: A
     box.style.gridArea = slot;
     main.append(box);
   }
-  const root = el("section", { class: "peek-root", "aria-label": text.title }, main);
+  // It takes the focus of a click on the picture, say: else the notebook would, and "d d" would delete the cell.
+  const root = el("section", { class: "peek-root", "aria-label": text.title, tabindex: -1 }, main);
   const tools = [
     toggle("widen", text.widen, main, "peek-wide", signal),
     toggle("lecture", text.lecture, root, "peek-lecture", signal),
@@ -105,6 +106,7 @@ export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: A
     { signal },
   );
 
+  host.classList.add("peek-host");
   host.append(root);
   // Jupyter marks a widget without a kernel, as in a saved notebook.
   if (host.closest(".jupyter-widgets-disconnected")) client.connection.lineChanged();

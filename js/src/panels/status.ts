@@ -64,10 +64,28 @@ export function messagesPanel(view: View): HTMLElement {
     setProperty(resume, "hidden", !viewing);
     setProperty(startFromNoise, "hidden", !start);
   });
-  watch(view, ["health"], () => {
+  const redraw = textButton(text.redraw, () => wire.send({ kind: "restart" }) && connection.expectReply(), signal);
+  const always = textButton("", () => wire.edit({ redraw: !wire.get("redraw") }), signal);
+  const kept = el("p", { class: "peek-warning", hidden: true });
+  watch(view, ["health", "status", "redraw"], () => {
     const { health } = connection;
-    setText(warning, health === "gone" ? text.gone : text.silent);
-    setProperty(warning, "hidden", health === "ok");
+    // The other reason to rest, that nobody looks, needs no message.
+    const rests = client.status.state === "idle" && client.status.text.includes("comparison");
+    setText(warning, health === "gone" ? text.gone : health === "silent" ? text.silent : client.status.text);
+    setProperty(warning, "hidden", health === "ok" && !rests);
+    const changed = client.status.weights_changed && client.status.state !== "running";
+    setProperty(redraw, "hidden", !changed || wire.get("redraw"));
+    setProperty(always, "hidden", !changed && !wire.get("redraw"));
+    setText(always, wire.get("redraw") ? text.redrawStop : text.redrawAlways);
   });
-  return el("div", { class: "peek-messages" }, warning, alert, resume, startFromNoise);
+  watch(view, ["health", "tags"], () => {
+    const tags = wire.get("tags") ?? {};
+    const units = Object.values(tags).reduce((sum, layer) => sum + Object.keys(layer).length, 0);
+    setProperty(kept, "hidden", connection.health !== "gone" || units === 0);
+    if (kept.hidden) return;
+    // A link, because the controls of a page whose kernel is gone are disabled.
+    const href = `data:application/json,${encodeURIComponent(JSON.stringify(tags, null, 1))}`;
+    kept.replaceChildren(text.tagsKept(units), " ", el("a", { href, download: "tags.json" }, text.saveTags));
+  });
+  return el("div", { class: "peek-messages" }, warning, kept, alert, resume, startFromNoise, redraw, always);
 }

@@ -406,3 +406,43 @@ test("a view that is mounted and left keeps no listener on the client", async ()
   expect(perView).toHaveLength(1);
   expect(screen.observers.size).toBe(1);
 });
+
+test("a click on the picture gives the widget the focus, so that the notebook's shortcuts are not run", async () => {
+  await open();
+  const root = find(".peek-root");
+  expect(root.tabIndex).toBe(-1);
+  expect(host.classList).toContain("peek-host");
+  const seen = vi.fn();
+  host.addEventListener("keydown", seen);
+  root.focus();
+  root.dispatchEvent(new KeyboardEvent("keydown", { key: "d", bubbles: true, composed: true }));
+  expect(seen).not.toHaveBeenCalled();
+});
+
+test("changed weights are said on the picture, with a way to redraw", async () => {
+  const { model } = await open();
+  await model.receive({ status: status({ state: "done", weights_changed: true }) });
+  const labelled = (label: string) => [...host.querySelectorAll("button")].find((one) => one.textContent === label);
+  const again = labelled("Draw again with the new weights");
+  expect(again?.hidden).toBe(false);
+  again?.click();
+  expect(model.sent).toContainEqual({ kind: "restart" });
+  labelled("Redraw while it trains")?.click();
+  expect(model.get("redraw")).toBe(true);
+});
+
+test("a comparison that makes the run rest is said on the picture", async () => {
+  const { model } = await open();
+  await model.receive({ status: status({ state: "idle", text: "Paused: a comparison is being drawn." }) });
+  expect(find(".peek-messages > .peek-warning").hidden).toBe(false);
+  expect(find(".peek-messages > .peek-warning").textContent).toBe("Paused: a comparison is being drawn.");
+});
+
+test("tags of a kernel that is gone can be saved from the page", async () => {
+  const { model } = await open(new FakeModel(traits({ tags: { conv5: { "3": ["dog"] } } })));
+  expect(host.querySelector("a[download]")).toBeNull();
+  model.dead = true;
+  await model.receive({ frame: frame(1), status: status() });
+  await vi.advanceTimersByTimeAsync(2500);
+  expect(decodeURIComponent(find<HTMLAnchorElement>("a[download='tags.json']").href)).toContain('"dog"');
+});
