@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -16,7 +16,6 @@ from peek_widget.errors import FileError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from networkx import DiGraph
 
 __all__ = ["CircuitEdge", "CircuitGraph", "CircuitNode", "name_of"]
 
@@ -110,7 +109,7 @@ class CircuitGraph:
         data = {"format": FORMAT, "root": name_of(self.root.key), "nodes": nodes, "edges": edges}
         return json.dumps(data | {"remarks": list(self.remarks)}, indent=1, allow_nan=False)
 
-    def to_networkx(self) -> DiGraph:
+    def to_networkx(self) -> Any:
         """Return it as a networkx ``DiGraph``: edges lead from the unit that is read to the one that reads it.
 
         Nodes are named ``"layer3.1:7"``; they and the edges have the numbers as attributes. (networkx is no optional
