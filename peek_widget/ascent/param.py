@@ -20,6 +20,7 @@ _COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
 
 # A sigmoid reaches neither 0 nor 1: the values of a given picture are clamped to this distance from both.
 _EDGE = 0.5 / 255.0
+_MOST_LIFT = 1.05  # the factor of one step; 64 steps lift twentyfold
 
 
 class Image:
@@ -118,11 +119,16 @@ class Fourier(Image):
     def raise_contrast(self, share: float) -> None:
         """Scale up the spectra of pictures that have less than ``share`` of the contrast of photographs.
 
-        Given pictures are left as they are: they may be meant to be pale.
+        By a twentieth at most, so that a run of a few steps does not make its noise visible. Given pictures are left as
+        they are: they may be meant to be pale.
         """
-        if self.initial_energies is None:
-            with torch.no_grad():
-                self.parameter.mul_(self._bands().lift(self._spectrum(), share)[..., None])
+        if self.initial_energies is not None:
+            return
+        with torch.no_grad():
+            bands, spectrum = self._bands(), self._spectrum()
+            for number in range(len(spectrum)):  # one by one, since a larger batch rounds differently
+                one = slice(number, number + 1)
+                self.parameter[one].mul_(bands.lift(spectrum[one], share).clamp(max=_MOST_LIFT)[..., None])
 
     def cap_contrast(self, times: float) -> None:
         """Scale down the bands of frequencies that have more than ``times`` the energy of photographs.

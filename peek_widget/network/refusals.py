@@ -42,8 +42,8 @@ def no_convolution(model: nn.Module) -> str:
     """Say that a model has no channels."""
     return (
         f"A {type(model).__name__} runs no convolution on its image, so it has no channels to look into: give a "
-        "convolutional network. (A Linear over the patches of an image, with which some transformers begin, can be "
-        "written as a Conv2d with the same weights: conv.weight = linear.weight.view(units, channels, height, width).)"
+        "convolutional network. A Linear over the patches of an image, with which some transformers begin, can be "
+        "written as a Conv2d with the same weights: conv.weight = linear.weight.view(units, channels, height, width)."
     )
 
 

@@ -91,7 +91,8 @@ def test_a_raised_picture_has_the_share_of_contrast_and_its_own_proportions(side
     spectrum = torch.fft.rfft2(0.003 * noise(2, channels, side, side), norm="ortho")
     image, bands = Fourier(torch.view_as_real(spectrum), side, 1.2), Bands(side, channels, CPU)
     logits = [decorrelated_logits(image.render().detach(), 1e-6)]
-    image.raise_contrast(0.2)  # so that no pixel comes near black or white
+    for _ in range(200):  # a twentieth at a time
+        image.raise_contrast(0.2)  # so that no pixel comes near black or white
     logits.append(decorrelated_logits(image.render().detach(), 1e-6))
     energies = [bands.energies(torch.fft.rfft2(each, norm="ortho"))[:, :1, :-1].sum(dim=(1, 2)) for each in logits]
     asked = 0.2**2 * float(bands.natural[:1, :-1].sum())
@@ -108,6 +109,22 @@ def test_a_picture_above_the_floor_keeps_every_bit() -> None:
     assert torch.equal(image.parameter, before)
 
 
+def test_each_picture_of_a_batch_is_raised_as_if_alone() -> None:
+    start = torch.cat([noise(1, 3, 48, 25, 2), 0.05 * noise(1, 3, 48, 25, 2, seed=1)])
+    together, alone = Fourier(start.clone(), 48, 1.2), Fourier(start[1:].clone(), 48, 1.2)
+    together.raise_contrast(0.5)
+    alone.raise_contrast(0.5)
+    assert torch.equal(together.parameter[1:], alone.parameter)
+    assert not torch.equal(alone.parameter, start[1:])
+
+
+def test_a_step_lifts_by_a_twentieth_at_most() -> None:
+    image = Fourier(0.003 * noise(2, 3, 32, 17, 2), 32, 1.2)
+    before = image.parameter.detach().clone()
+    image.raise_contrast(0.5)
+    assert torch.allclose(image.parameter, 1.05 * before)
+
+
 def test_a_given_picture_may_be_pale() -> None:
     given = 0.5 + 0.02 * noise(3, 32, 32).clamp(-1.0, 1.0)
     ascent = Ascent(read(tiny(), 32), Logit(0), PEEK.replace(steps=4, step_size=0.001), size=32, start=given)
@@ -115,7 +132,7 @@ def test_a_given_picture_may_be_pale() -> None:
 
 
 def test_the_floor_is_reached_in_a_run_whose_gradient_is_small() -> None:
-    recipe = PEEK.replace(steps=12, step_size=0.001, total_variation=0.0, contrast_floor=(0.0, 0.6))
+    recipe = PEEK.replace(steps=80, step_size=0.001, total_variation=0.0, contrast_floor=(0.0, 0.6))
     free = recipe.replace(contrast_floor=0.0)
     contrast = [
         float(Ascent(read(tiny(), 32), Channel("forms", 1), each, size=32).run(progress=False).images.std())

@@ -71,7 +71,7 @@ def test_a_result_has_the_activations_of_its_pictures(network: Network) -> None:
         Result(result.images, result.history).activations  # noqa: B018
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (3, 32, 30), (1, 32, 32)])
+@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 32, 32)])
 def test_what_is_no_picture_is_refused(network: Network, shape: tuple[int, ...]) -> None:
-    with pytest.raises(PeekError, match=r"must be \[3, S, S\]"):
+    with pytest.raises(PeekError, match=r"must be \[3, H, W\]"):
         still_activation(network, Neuron("forms", 3), torch.zeros(shape), SHORT)

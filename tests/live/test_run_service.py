@@ -67,6 +67,7 @@ def test_the_status_has_what_the_protocol_promises(bench):
         "start",
         "checkpoints",
         "viewing",
+        "weights_changed",
     }
     for update in b.updates:
         assert update.status["state"] in protocol.STATES

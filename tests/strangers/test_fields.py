@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -300,13 +301,11 @@ def test_a_check_of_one_place_finds_a_wrong_box() -> None:
     assert share_inside(seen, "first") == 1.0
     assert share_inside(seen, "last") > 0.94
     # the same as it would be if nobody knew that it is a flip
-    wrong = Network(seen.model_copy, (seen.layer("first"), _as_if(seen)), 3, SIDE, seen.preprocess)
+    wrong = replace(seen, layers=(seen.layer("first"), _as_if(seen)))
     assert share_inside(wrong, "last") == 0.0
 
 
 def _as_if(seen: Network) -> Any:
-    from dataclasses import replace
-
     return replace(seen.layer("last"), traced=seen.layer("first").traced)
 
 
