@@ -18,7 +18,7 @@ export function unitPicker(view: View): HTMLElement {
     role: "listbox",
     id: `peek-units-${key}`,
     tabindex: 0,
-    "aria-label": text.unit,
+    "aria-label": text.unitPicker,
     hidden: true,
   });
   let active = 0;
