@@ -158,7 +158,7 @@ def screens(names: Iterable[str] = SCENES) -> None:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=flags)
         try:
-            context = browser.new_context(viewport={"width": 1520, "height": 2500}, device_scale_factor=1)
+            context = browser.new_context(viewport={"width": 1520, "height": 900}, device_scale_factor=1)
             for name in names:
                 scene = SCENES[name]
                 book = Notebook(server, context, f"{name}.ipynb", [scene.cell])
