@@ -179,7 +179,7 @@ def test_a_visitor_can_run_no_code_and_fetch_no_file(visitor):
     assert server.kernels() == 1
 
 
-def test_nothing_on_the_page_takes_a_file_or_a_path(visitor):
+def test_nothing_on_the_page_takes_a_path_and_a_file_only_as_a_photo(visitor):
     visitor.until("d.state === 'done'", timeout=180)
     visitor.root.locator(".peek-recipe-button").click()
     for each in visitor.root.get_by_role("tab").all():
@@ -189,7 +189,10 @@ def test_nothing_on_the_page_takes_a_file_or_a_path(visitor):
     fields = visitor.page.locator("input, textarea, [contenteditable=true]").evaluate_all(
         "all => all.map(one => [one.type ?? one.localName, one.getAttribute('aria-label') ?? ''])"
     )
-    assert {kind for kind, _ in fields} == {"range", "number", "checkbox", "radio", "text", "search"}
+    assert {kind for kind, _ in fields} == {"range", "number", "checkbox", "radio", "text", "search", "file"}
+    # the page makes a small picture of the file, and sends that
+    files = visitor.page.locator("input[type=file]").evaluate_all("all => all.map(one => one.accept)")
+    assert files == ["image/*"]
     # where one may type anything it is looked for in a list, or is a word to put on a unit
     assert {name for kind, name in fields if kind in ("text", "search")} == {
         "Layer",

@@ -15,7 +15,14 @@ export function recipePanel(view: View): HTMLElement {
     name,
     icon("down"),
   );
-  const list = el("div", { class: "peek-recipe-list", role: "radiogroup", "aria-label": text.recipe, hidden: true });
+  // It takes the focus of a press on a label; the widget's root would take it out of the list, which then closes.
+  const list = el("div", {
+    class: "peek-recipe-list",
+    role: "radiogroup",
+    "aria-label": text.recipe,
+    tabindex: -1,
+    hidden: true,
+  });
   const choice = el("div", { class: "peek-recipe" }, button, list);
 
   /** The radio buttons by recipe. Their group has a random name, since one page may show several widgets. */
@@ -46,7 +53,7 @@ export function recipePanel(view: View): HTMLElement {
   choice.addEventListener(
     "focusout",
     (event) => {
-      // relatedTarget is null when the window lost the focus or a label was pressed.
+      // relatedTarget is null when the window lost the focus.
       if (event.relatedTarget && !choice.contains(event.relatedTarget as Node)) show(false);
     },
     { signal },
