@@ -182,6 +182,7 @@ def test_a_visitor_can_run_no_code_and_fetch_no_file(visitor):
 def test_nothing_on_the_page_takes_a_path_and_a_file_only_as_a_photo(visitor):
     visitor.until("d.state === 'done'", timeout=180)
     visitor.root.locator(".peek-recipe-button").click()
+    visitor.page.keyboard.press("Escape")  # the list lies over the tabs
     for each in visitor.root.get_by_role("tab").all():
         each.click()
     visitor.root.get_by_role("tab", name="Whole layer").click()
@@ -193,10 +194,11 @@ def test_nothing_on_the_page_takes_a_path_and_a_file_only_as_a_photo(visitor):
     # the page makes a small picture of the file, and sends that
     files = visitor.page.locator("input[type=file]").evaluate_all("all => all.map(one => one.accept)")
     assert files == ["image/*"]
-    # where one may type anything it is looked for in a list, or is a word to put on a unit
+    # where one may type anything it is looked for in a list, read as a size, or is a word to put on a unit
     assert {name for kind, name in fields if kind in ("text", "search")} == {
         "Layer",
         "Class",
+        "Image size in px (empty = recipe default)",
         "Search tags or units",
         "",
     }
