@@ -148,7 +148,9 @@ def test_overrides_apply_to_seeds_and_units(explore):  # noqa: F811
     explorer = explore(model, layer="conv2", unit=3, blur=1.5)
     explorer.compare(units=[3, 4]).wait(60)
     expected = render(model, Neuron("conv2", 4), SHORT.replace(blur=1.5)).pil()
-    assert np.array_equal(np.asarray(explorer._parts.comparisons._shown.pictures[1]), np.asarray(expected))
+    # a batch rounds differently: by less than a gray level
+    levels = [np.asarray(each).astype(int) for each in (explorer._parts.comparisons._shown.pictures[1], expected)]
+    assert np.abs(levels[0] - levels[1]).max() <= 1
     assert "peek, blur=1.5" in compare_messages(explorer)[-1][0]["title"]
 
 
