@@ -15,6 +15,7 @@ export function readStatus(raw: Partial<Status> | null | undefined): Status {
     total: 0,
     viewing: false,
     weights_changed: false,
+    comparing: false,
     unit: 0,
     layer: "",
     size: 0,

@@ -67,6 +67,7 @@ export interface Status {
   checkpoints: readonly number[];
   viewing: boolean;
   weights_changed: boolean;
+  comparing: boolean;
   unit: number;
   layer: string;
   size: number | readonly [number, number];

@@ -79,35 +79,35 @@ class Bands:
         power = spectrum.real.square() + spectrum.imag.square()
         return torch.cat([power.flatten(2) @ self._counted, power[:, :, :1, 0] / self._pixels], dim=2)
 
-    def lift(self, spectrum: Tensor, share: float) -> Tensor:
+    def lift(self, energies: Tensor, share: float) -> Tensor:
         """Return the factor for each spectrum by which it has at least a share of the contrast of photographs.
 
         Contrast is the root of the energy of all bands of the luminance (the first of three decorrelated colors; of
         other numbers of channels, of all): what is colorful, and gray in gray without its color, is pale to the eye.
 
         Args:
-            spectrum: ``[N, C, S, S // 2 + 1]``.
+            energies: of the spectra, ``[N, C, BANDS + 1]``.
             share: from 0 to 1.
 
         Returns:
             ``[N, 1, 1, 1]``, at least 1.
         """
-        channels = slice(1 if spectrum.shape[1] == 3 else None)
-        found = self.energies(spectrum)[:, channels, :-1].sum(dim=(1, 2))
+        channels = slice(1 if energies.shape[1] == 3 else None)
+        found = energies[:, channels, :-1].sum(dim=(1, 2))
         asked = share**2 * self.natural[channels, :-1].sum()
         return (asked / (found + _TINY)).clamp(min=1.0).sqrt().view(-1, 1, 1, 1)
 
-    def gain(self, spectrum: Tensor, limits: Tensor) -> Tensor:
+    def gain(self, energies: Tensor, limits: Tensor) -> Tensor:
         """Return the factor for each coefficient by which no band has more energy than its limit.
 
         Args:
-            spectrum: ``[N, C, H, W // 2 + 1]``.
+            energies: of the spectra, ``[N, C, BANDS + 1]``.
             limits: ``[N, C, BANDS + 1]``, or a shape that broadcasts to it.
 
         Returns:
             ``[N, C, H, W // 2 + 1]``, from 0 to 1; 1 where a band is within its limit.
         """
-        factors = (limits / (self.energies(spectrum) + _TINY)).clamp(max=1.0).sqrt()
+        factors = (limits / (energies + _TINY)).clamp(max=1.0).sqrt()
         gain = (factors[..., :-1] @ self._weights.flatten(1)).unflatten(2, self._weights.shape[1:])
         gain[:, :, 0, 0] = factors[..., -1]
         return gain

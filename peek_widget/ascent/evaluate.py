@@ -152,7 +152,7 @@ class Evaluator:
             for members in batches:
                 chosen = leaf if len(members) == count else leaf[list(members)]
                 drawn = [generators[m] for m in members]
-                states = [one.get_state() for one in drawn]
+                starts = self._views_of_starts(group.view, members, pictures, step, numbers, drawn)
                 shown = self._views(group.view, members, chosen, step, numbers, drawn, windows)
                 views_each = len(shown) // len(members)
                 # A random forward is another one in every step and view, and the same again with the same seed.
@@ -161,12 +161,8 @@ class Evaluator:
                 ]
                 with self._network.model_copy.computing_in(self._kind):
                     outputs = self._network.run(self._network.preprocess(shown), group.layers, seeds)
-                    if self._starts is not None:
-                        starts = self._starts_like(pictures, members)
-                        for one, state in zip(drawn, states, strict=True):
-                            one.set_state(state)  # the same views once more
-                        shown = self._views(group.view, members, starts, step, numbers, drawn, windows)
-                        outputs = {**outputs, **self._of_starts(shown, group.layers, seeds)}
+                    if starts is not None:
+                        outputs = {**outputs, **self._of_starts(starts, group.layers, seeds)}
                 total = leaf.new_zeros(())
                 for index, member in enumerate(members):
                     value, terms[member] = objective_value(self._bound[member], outputs, group.view.count, index)
@@ -180,14 +176,31 @@ class Evaluator:
         self._check(leaf.grad, activations, step)
         return Evaluation(leaf.detach(), leaf.grad, activations, tuple(terms), windows)
 
-    def _starts_like(self, pictures: Tensor, members: Sequence[int]) -> Tensor:
-        """Return the pictures that the ascent began from, for some members, at the size of the present ones."""
-        assert self._starts is not None
-        starts = self._starts[list(members)].to(pictures)
-        if starts.shape[-2:] == pictures.shape[-2:]:
-            return starts
-        size = pictures.shape[-2:]
-        return F.interpolate(starts, size=size, mode="bilinear", antialias=True, align_corners=False)
+    def _views_of_starts(
+        self,
+        view: ViewGeometry,
+        members: Sequence[int],
+        pictures: Tensor,
+        step: int,
+        numbers: Mapping[str, float],
+        generators: list[Generator],
+    ) -> Tensor | None:
+        """Return the pictures that the ascent began from, in the very views that are drawn next of the present ones.
+
+        None where no objective is about them. The generators are left as they were.
+        """
+        if self._starts is None:
+            return None
+        starts, size = self._starts[list(members)].to(pictures), pictures.shape[-2:]
+        if starts.shape[-2:] != size:
+            starts = F.interpolate(starts, size=size, mode="bilinear", antialias=True, align_corners=False)
+        states = [one.get_state() for one in generators]
+        shown = self._views(
+            view, members, starts, step, numbers, generators, [(slice(None), slice(None))] * len(pictures)
+        )
+        for one, state in zip(generators, states, strict=True):
+            one.set_state(state)
+        return shown
 
     @torch.no_grad()
     def _of_starts(self, shown: Tensor, layers: Sequence[str], seeds: Sequence[int]) -> dict[str, Tensor]:

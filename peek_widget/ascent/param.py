@@ -93,7 +93,7 @@ class Fourier(Image):
 
     Attributes:
         initial_energies: ``[N, C, BANDS + 1]``, the energy of each band of frequencies in given pictures, which
-            :meth:`cap_contrast` leaves them; None for pictures that begin as noise.
+            :meth:`bound_contrast` leaves them; None for pictures that begin as noise.
     """
 
     def __init__(self, noise: Tensor, size: SizeLike, power: float, highest_frequencies: Tensor | None = None) -> None:
@@ -116,49 +116,51 @@ class Fourier(Image):
         image.initial_energies = image._bands().energies(image._spectrum())
         return image
 
-    def raise_contrast(self, share: float) -> None:
-        """Scale up the spectra of pictures that have less than ``share`` of the contrast of photographs.
+    def bound_contrast(self, least: float, most: float) -> None:
+        """Scale the spectra so that no picture has too little contrast, and no band of frequencies too much.
 
-        By a twentieth at most, so that a run of a few steps does not make its noise visible. Given pictures are left as
-        they are: they may be meant to be pale.
+        See :mod:`~peek_widget.ascent.contrast`. A pale picture is scaled up by a twentieth at most, so that a run of a
+        few steps does not make its noise visible. A given one is not, since it may be meant to be pale, and its bands
+        keep the energy that they began with.
+
+        Args:
+            least: share of the contrast of photographs that a picture has at least; 0 for no limit.
+            most: energy that a band has at most, in multiples of photographs'; 0 for no limit.
         """
-        if self.initial_energies is not None:
+        lifted = least > 0.0 and self.initial_energies is None
+        if not lifted and most <= 0.0:
             return
         with torch.no_grad():
             bands, spectrum = self._bands(), self._spectrum()
-            for number in range(len(spectrum)):  # one by one, since a larger batch rounds differently
-                one = slice(number, number + 1)
-                self.parameter[one].mul_(bands.lift(spectrum[one], share).clamp(max=_MOST_LIFT)[..., None])
-
-    def cap_contrast(self, times: float) -> None:
-        """Scale down the bands of frequencies that have more than ``times`` the energy of photographs.
-
-        See :mod:`~peek_widget.ascent.contrast`. Given pictures keep the energy that they began with.
-        """
-        with torch.no_grad():
-            bands, spectrum = self._bands(), self._spectrum()
-            limits = (times * bands.natural).expand(len(spectrum), -1, -1)
+            limits = (most * bands.natural).expand(len(spectrum), -1, -1)
             if self.initial_energies is not None:
                 limits = torch.maximum(limits, self.initial_energies)
             for number in range(len(spectrum)):  # one by one, since a larger batch rounds differently
                 one = slice(number, number + 1)
-                self.parameter[one].mul_(bands.gain(spectrum[one], limits[one])[..., None])
+                energies = bands.energies(spectrum[one])
+                if lifted:
+                    factor = bands.lift(energies, least).clamp(max=_MOST_LIFT)
+                    self.parameter[one].mul_(factor[..., None])
+                    energies = energies * factor[..., 0].square()
+                if most > 0.0:
+                    self.parameter[one].mul_(bands.gain(energies, limits[one])[..., None])
 
-    def render_raised(self, share: float, times: float) -> Tensor:
+    def render_raised(self, least: float, most: float) -> Tensor:
         """Render the pictures as they will be when they have more contrast, all frequencies raised by one factor.
 
         Args:
-            share: contrast that a picture with less gets, as a share of that of photographs.
-            times: largest energy of a band then, in multiples of photographs', see :meth:`cap_contrast`.
+            least: share of the contrast of photographs that a picture with less gets at once.
+            most: energy that a band has at most then, see :meth:`bound_contrast`.
 
         Returns:
             ``[N, C, H, W]`` in [0, 1], without a graph.
         """
         with torch.no_grad():
             bands, spectrum = self._bands(), self._spectrum()
-            spectrum = spectrum * bands.lift(spectrum, share)
-            spectrum = spectrum * bands.gain(spectrum, times * bands.natural)
-            return self._shown(torch.fft.irfft2(spectrum, s=self._size, norm="ortho"))
+            energies = bands.energies(spectrum)
+            factor = bands.lift(energies, least)
+            gain = bands.gain(energies * factor[..., 0].square(), most * bands.natural)
+            return self._shown(torch.fft.irfft2(spectrum * factor * gain, s=self._size, norm="ortho"))
 
     def _spectrum(self) -> Tensor:
         """Return the spectrum of the values before the color matrix and the sigmoid."""

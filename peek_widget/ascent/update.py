@@ -109,10 +109,8 @@ class Updater:
             regularizers.decay(self._image, rate, self._preprocess.neutral())
         if step % self._recipe.blur_every == 0:
             regularizers.blur(self._image, numbers["blur"], windows)
-        if isinstance(self._image, Fourier) and numbers["contrast_floor"] > 0.0:
-            self._image.raise_contrast(numbers["contrast_floor"])
-        if isinstance(self._image, Fourier) and numbers["contrast_cap"] > 0.0:
-            self._image.cap_contrast(numbers["contrast_cap"])
+        if isinstance(self._image, Fourier):
+            self._image.bound_contrast(numbers["contrast_floor"], numbers["contrast_cap"])
         if isinstance(self._image, Pixels):
             neutral = self._preprocess.neutral()
             regularizers.bilateral(self._image, numbers["bilateral"], self._recipe.bilateral_color)

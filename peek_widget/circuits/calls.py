@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network import ModelCopy, Network
 from peek_widget.network.context import Calls, call, undisturbed
-from peek_widget.network.model_copy import as_tensor
+from peek_widget.network.model_copy import as_tensor, forward_raised
 from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import storage_of
 from peek_widget.network.receptive_field.functions import name_of, writes
@@ -176,9 +176,7 @@ def run_forward(
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(
-            f"The model's forward raised {type(error).__name__} on an input of shape {tuple(images.shape)}: {error}"
-        ) from error
+        raise forward_raised(error, images) from error
     finally:
         for handle in handles:
             handle.remove()

@@ -79,6 +79,7 @@ def status_of(
         "checkpoints": run.checkpoint_steps,
         "viewing": viewing is not None,
         "weights_changed": run.weights_changed,
+        "comparing": blocked and state == "idle",
         "unit": target.unit,
         "layer": target.layer,
         "start": "" if target.start is None else target.start.name,

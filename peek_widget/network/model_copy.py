@@ -22,7 +22,7 @@ from peek_widget.network.structure import NO_WEIGHTS, copy_structure, refuse
 from peek_widget.network.wrappers import inside, names_without, unwrapped
 from peek_widget.network.written import Written, changed_parameters, find_written, marks_of
 
-__all__ = ["OUTPUT", "ModelCopy", "as_tensor"]
+__all__ = ["OUTPUT", "ModelCopy", "as_tensor", "forward_raised"]
 
 OUTPUT = ""
 """Name of the model itself among its layers: its output (the logits), as in ``named_modules()``."""
@@ -386,9 +386,7 @@ class ModelCopy:
         except (LayerError, ModelError):
             raise
         except Exception as error:
-            raise ModelError(
-                f"The model's forward raised {type(error).__name__} on an input of shape {tuple(images.shape)}: {error}"
-            ) from error
+            raise forward_raised(error, images) from error
         finally:
             for handle in handles:
                 handle.remove()
@@ -399,6 +397,13 @@ class ModelCopy:
                 "forward, so there is nothing to see: choose one that layers(model) lists."
             )
         return found
+
+
+def forward_raised(error: Exception, images: Tensor) -> ModelError:
+    """Return the error to raise, from ``error``, where the model's forward raised that on some images."""
+    return ModelError(
+        f"The model's forward raised {type(error).__name__} on an input of shape {tuple(images.shape)}: {error}"
+    )
 
 
 def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:

@@ -43,7 +43,7 @@ def test_a_capped_picture_has_no_more_contrast_than_photographs(side: int, chann
     image = Fourier(50.0 * noise(2, channels, side, side // 2 + 1, 2), side, 1.2)
     bands = Bands(side, channels, CPU)
     for _ in range(8):  # as the steps of a run do; bands overlap, so that once is not enough for a band in between
-        image.cap_contrast(1.0)
+        image.bound_contrast(0.0, 1.0)
     energies = bands.energies(torch.fft.rfft2(decorrelated_logits(image.render().detach(), 1e-6), norm="ortho"))
     assert bool((energies <= 1.1 * bands.natural + 1e-3).all())
     assert float(energies[..., :-1].sum()) > 0.3 * float(bands.natural[..., :-1].sum())
@@ -52,15 +52,15 @@ def test_a_capped_picture_has_no_more_contrast_than_photographs(side: int, chann
 def test_a_picture_below_the_cap_keeps_every_bit() -> None:
     image = Fourier(0.01 * noise(1, 3, 32, 17, 2), 32, 1.2)
     before = image.parameter.detach().clone()
-    image.cap_contrast(1.0)
+    image.bound_contrast(0.0, 1.0)
     assert torch.equal(image.parameter, before)
 
 
 def test_each_picture_of_a_batch_is_capped_as_if_alone() -> None:
     start = torch.cat([noise(1, 3, 48, 25, 2), 30.0 * noise(1, 3, 48, 25, 2, seed=1)])
     together, alone = Fourier(start.clone(), 48, 1.2), Fourier(start[1:].clone(), 48, 1.2)
-    together.cap_contrast(1.0)
-    alone.cap_contrast(1.0)
+    together.bound_contrast(0.0, 1.0)
+    alone.bound_contrast(0.0, 1.0)
     assert torch.equal(together.parameter[1:], alone.parameter)
 
 
@@ -92,7 +92,7 @@ def test_a_raised_picture_has_the_share_of_contrast_and_its_own_proportions(side
     image, bands = Fourier(torch.view_as_real(spectrum), side, 1.2), Bands(side, channels, CPU)
     logits = [decorrelated_logits(image.render().detach(), 1e-6)]
     for _ in range(200):  # a twentieth at a time
-        image.raise_contrast(0.2)  # so that no pixel comes near black or white
+        image.bound_contrast(0.2, 0.0)  # so that no pixel comes near black or white
     logits.append(decorrelated_logits(image.render().detach(), 1e-6))
     energies = [bands.energies(torch.fft.rfft2(each, norm="ortho"))[:, :1, :-1].sum(dim=(1, 2)) for each in logits]
     asked = 0.2**2 * float(bands.natural[:1, :-1].sum())
@@ -105,15 +105,15 @@ def test_a_raised_picture_has_the_share_of_contrast_and_its_own_proportions(side
 def test_a_picture_above_the_floor_keeps_every_bit() -> None:
     image = Fourier(30.0 * noise(1, 3, 32, 17, 2), 32, 1.2)
     before = image.parameter.detach().clone()
-    image.raise_contrast(0.5)
+    image.bound_contrast(0.5, 0.0)
     assert torch.equal(image.parameter, before)
 
 
 def test_each_picture_of_a_batch_is_raised_as_if_alone() -> None:
     start = torch.cat([noise(1, 3, 48, 25, 2), 0.05 * noise(1, 3, 48, 25, 2, seed=1)])
     together, alone = Fourier(start.clone(), 48, 1.2), Fourier(start[1:].clone(), 48, 1.2)
-    together.raise_contrast(0.5)
-    alone.raise_contrast(0.5)
+    together.bound_contrast(0.5, 0.0)
+    alone.bound_contrast(0.5, 0.0)
     assert torch.equal(together.parameter[1:], alone.parameter)
     assert not torch.equal(alone.parameter, start[1:])
 
@@ -121,7 +121,7 @@ def test_each_picture_of_a_batch_is_raised_as_if_alone() -> None:
 def test_a_step_lifts_by_a_twentieth_at_most() -> None:
     image = Fourier(0.003 * noise(2, 3, 32, 17, 2), 32, 1.2)
     before = image.parameter.detach().clone()
-    image.raise_contrast(0.5)
+    image.bound_contrast(0.5, 0.0)
     assert torch.allclose(image.parameter, 1.05 * before)
 
 

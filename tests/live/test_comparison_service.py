@@ -59,7 +59,9 @@ def test_the_main_run_pauses_meanwhile_and_resumes(explore):  # noqa: F811
     messages = [data for kind, data, _ in list(explorer.comm.sent)[before:] if kind == "comm_msg"]
     sets = [n for n, data in enumerate(messages) if data.get("content", {}).get("kind") == "compare"]
     states = [data["state"] for data in messages[: sets[-1]] if data["method"] == "update"]
-    assert any("a comparison is being drawn" in state["status"]["text"] for state in states)
+    resting = [state["status"] for state in states if state.get("status", {}).get("comparing")]
+    assert resting
+    assert all("a comparison is being drawn" in status["text"] for status in resting)
     # one step at most: the one that was being made
     assert len({state["step"] for state in states}) <= 2
     step = explorer.step

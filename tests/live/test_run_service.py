@@ -68,6 +68,7 @@ def test_the_status_has_what_the_protocol_promises(bench):
         "checkpoints",
         "viewing",
         "weights_changed",
+        "comparing",
     }
     for update in b.updates:
         assert update.status["state"] in protocol.STATES

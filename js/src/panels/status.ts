@@ -69,10 +69,8 @@ export function messagesPanel(view: View): HTMLElement {
   const kept = el("p", { class: "peek-warning", hidden: true });
   watch(view, ["health", "status", "redraw"], () => {
     const { health } = connection;
-    // The other reason to rest, that nobody looks, needs no message.
-    const rests = client.status.state === "idle" && client.status.text.includes("comparison");
     setText(warning, health === "gone" ? text.gone : health === "silent" ? text.silent : client.status.text);
-    setProperty(warning, "hidden", health === "ok" && !rests);
+    setProperty(warning, "hidden", health === "ok" && !client.status.comparing);
     const changed = client.status.weights_changed && client.status.state !== "running";
     setProperty(redraw, "hidden", !changed || wire.get("redraw"));
     setProperty(always, "hidden", !changed && !wire.get("redraw"));

@@ -2,7 +2,7 @@ import { bytesOf } from "../decode";
 import type { Binary, PhotoSeen, ToKernel, ToPage } from "../protocol.gen";
 import { decodeImage } from "./images";
 
-export type PhotoEditName = "gray" | "grayscale" | "blur" | "shuffle";
+export type PhotoEditName = Extract<ToKernel, { kind: "photo_edit" }>["how"];
 
 /** Longest side in pixels and size in bytes of what is sent: hosts drop a message of 10 MB without a word. */
 const SIDE = 1024;

@@ -433,7 +433,9 @@ test("changed weights are said on the picture, with a way to redraw", async () =
 
 test("a comparison that makes the run rest is said on the picture", async () => {
   const { model } = await open();
-  await model.receive({ status: status({ state: "idle", text: "Paused: a comparison is being drawn." }) });
+  await model.receive({
+    status: status({ state: "idle", comparing: true, text: "Paused: a comparison is being drawn." }),
+  });
   expect(find(".peek-messages > .peek-warning").hidden).toBe(false);
   expect(find(".peek-messages > .peek-warning").textContent).toBe("Paused: a comparison is being drawn.");
 });

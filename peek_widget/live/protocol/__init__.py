@@ -10,7 +10,7 @@ from peek_widget.live.controls import KNOB_NAMES
 
 from ._message import TO_KERNEL, TO_PAGE, ProtocolError, ToKernel, ToPage, parse
 from .examples import CropInfo, CropSet, LargeCrop, OpenCrop, RunPass, SetCropView, StartFromCrop
-from .photo import PHOTO_EDITS, PhotoClass, PhotoClose, PhotoEdit, PhotoPlace, PhotoSeen, PhotoUnit, SetPhoto
+from .photo import PhotoClass, PhotoClose, PhotoEdit, PhotoPlace, PhotoSeen, PhotoUnit, SetPhoto
 from .sheet import (
     SHEET_STATES,
     SheetAck,
@@ -70,7 +70,6 @@ __all__ = [
     "KNOB_NAMES",
     "LIVE_TRAITS",
     "OUTBOUND_KINDS",
-    "PHOTO_EDITS",
     "SAVED",
     "SHEET_STATES",
     "STATES",

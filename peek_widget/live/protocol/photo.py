@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from peek_widget._schema import choice, number, sequence, text
+from peek_widget.photo.edits import EDITS, Edit
 
 from ._message import Switch, Text, ToKernel, ToPage
 
 __all__ = [
-    "PHOTO_EDITS",
     "PhotoClass",
     "PhotoClose",
     "PhotoEdit",
@@ -22,10 +22,6 @@ __all__ = [
 
 LONGEST_PHOTO = 700_000
 """Characters of a photo in base64: half a megabyte of JPEG, a bit more than the page's 300 kB."""
-
-PHOTO_EDITS = ("gray", "grayscale", "blur", "shuffle")
-EditName = Literal["gray", "grayscale", "blur", "shuffle"]
-assert get_args(EditName) == PHOTO_EDITS
 
 _MOST_NUMBERS = 3 * 2000
 _share = number(0.0, 1.0)
@@ -46,7 +42,7 @@ class PhotoEdit(ToKernel, kind="photo_edit"):
     longer side; without any, nothing is changed, unless `whole` says that all of it is.
     """
 
-    how: Annotated[EditName, choice(PHOTO_EDITS)]
+    how: Annotated[Edit, choice(EDITS)]
     whole: Switch
     strokes: Annotated[tuple[float, ...], sequence(_share, _MOST_NUMBERS)]
 

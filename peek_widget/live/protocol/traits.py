@@ -133,6 +133,7 @@ class Status:
         checkpoints: steps that can be sought; the last is the run's newest.
         viewing: whether the picture shown is an earlier checkpoint, and not the run's newest.
         weights_changed: whether the model's weights have changed since the run began.
+        comparing: whether the run stands still until a comparison is drawn.
         unit: number of the unit.
         layer: name of the layer.
         size: size of the picture in pixels: the side of a square, else its height and width.
@@ -153,6 +154,7 @@ class Status:
     checkpoints: list[int]
     viewing: bool
     weights_changed: bool
+    comparing: bool
     unit: int
     layer: str
     size: int | tuple[int, int]
