@@ -143,6 +143,8 @@ explorer""",
     ),
 }
 WIDTHS = {1400: "", 700: "-narrow"}
+HEIGHTS = {1400: 900, 700: 1800}
+"""Of the window at each width: the picture goes by it, and what lies below it can't be seen."""
 THEMES = {"Light": "", "Dark": "-dark"}
 
 
@@ -177,6 +179,7 @@ def screens(names: Iterable[str] = SCENES) -> None:
                     book.page.evaluate(command, f"JupyterLab {theme}")
                     for width, narrow in WIDTHS.items():
                         # the window's width less the margins and the cell's prompt
+                        book.page.set_viewport_size({"width": 1520, "height": HEIGHTS[width]})
                         book.root.evaluate(f"root => root.parentElement.style.width = '{width - 80}px'")
                         book.page.wait_for_timeout(800)
                         shot = Image.open(io.BytesIO(book.root.screenshot()))

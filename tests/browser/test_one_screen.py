@@ -76,8 +76,19 @@ def test_picture_unit_and_every_knob_lie_in_one_viewport(notebook, host):
             check(measure(book, size), size, f"{host.__name__}, {sidebar}")
 
 
-def test_in_a_dashboard_too(dashboard):
+def test_in_a_dashboard_too_and_widened_in_a_window_that_was_narrow(dashboard):
     page = dashboard([MODEL + LONG + DATASET + SHOW])
     page.until("d.drawn > 1 && d.crops === 9", timeout=90)
     for size in SIZES:
         check(measure(page, size), size, "Voila")
+
+    page.root.locator(".peek-tool-widen").click()
+    for width in (1200, 620, 1200):
+        page.root.evaluate(f"root => root.parentElement.style.width = '{width}px'")
+        # a picture and crops that were not laid out again would have no size
+        for what, least in ((".peek-stage", 240), (".peek-crop", 40)):
+            page.page.wait_for_function(
+                "([what, least]) => document.querySelector('.peek-root').querySelector(what)?.clientWidth >= least",
+                arg=[what, least],
+                timeout=20_000,
+            )
