@@ -47,6 +47,10 @@ _SEPARATE = 4
 
 A larger batch would only be saved later; the rest of a step is a twentieth quicker with this many."""
 
+_VIEWS = 64
+"""Views in one forward on a CPU, as many as of the largest batch in ``peek``. Of 16 units in ``maco-2023`` there would
+be 512, for which a network of three small layers took 1.4 GB, and two batches are drawn at once; of 2 units .4 GB."""
+
 _PIXELS = 64 * 224**2
 """Pixels of views in one forward on a GPU: 64 views of 224 px."""
 
@@ -350,7 +354,7 @@ def _view(network: Network, layer: str, recipe: Recipe, size: SizeLike | None, k
 
 def _length(device: str, size: Size, views: int, together: bool) -> int:
     if device == "cpu":
-        return LARGEST["cpu"] if together else _SEPARATE
+        return max(1, min(LARGEST["cpu"], _VIEWS // views)) if together else _SEPARATE
     fitting = max(1, min(_PIXELS // (views * size.height * size.width), _LARGEST_ELSEWHERE))
     return 2 ** (fitting.bit_length() - 1)
 

@@ -68,6 +68,11 @@ def test_on_a_cpu_a_batch_has_16_units_at_most(network):
         plan(network, "forms", QUICK, batch=17)
 
 
+def test_on_a_cpu_a_batch_of_a_recipe_with_many_views_is_small():
+    lengths = [batches._length("cpu", Size(64, 64), views, True) for views in (1, 4, 32, 100)]
+    assert lengths == [16, 16, 2, 1]
+
+
 def test_on_a_gpu_the_length_of_a_batch_follows_from_the_pixels_of_its_views():
     lengths = [
         batches._length("cuda", Size(side, side), views, True)
