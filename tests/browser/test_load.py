@@ -149,6 +149,8 @@ def test_a_thousand_changes_in_a_minute(notebook, capsys):
     assert sum(kinds.values()) == CHANGES - CHANGES // 5
     # looked for and pressed at one go: the run may end at any moment, and with it the button's name
     book.root.evaluate("root => root.querySelector('button[aria-label=Pause]')?.click()")
+    # a widened panel lies over the sliders
+    book.root.evaluate("root => root.querySelector('.peek-wide') && root.querySelector('.peek-tool-widen').click()")
     # a comparison that was begun last makes the run rest, for a minute where the machine is busy
     book.ask("explorer.end_comparison() and 0")
     agree(book)
