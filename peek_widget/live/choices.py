@@ -168,6 +168,11 @@ def devices() -> list[str]:
     found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         found.append("mps")
+    # of another kind (an "xpu", say) there is one at most; torch before 2.6 does not tell
+    accelerator = getattr(torch, "accelerator", None)
+    other = None if accelerator is None else accelerator.current_accelerator()
+    if other is not None and other.type not in ("cuda", "mps"):
+        found += [f"{other.type}:{number}" for number in range(accelerator.device_count())]
     return found
 
 
@@ -178,7 +183,10 @@ def named_device(device: Any) -> str:
         name = str(torch.device(device))
     except (RuntimeError, TypeError):
         name = ""
-    name = {"cuda": "cuda:0", "mps:0": "mps", "cpu:0": "cpu"}.get(name, name)
+    if name.partition(":")[0] in ("cpu", "mps"):
+        name = {"mps:0": "mps", "cpu:0": "cpu"}.get(name, name)
+    elif name and ":" not in name:
+        name = f"{name}:0"
     if name not in here:
         raise PeekError(
             f"device={device!r}: this machine can compute on {', '.join(map(repr, here))}; choose one of these."

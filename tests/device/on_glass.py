@@ -1,0 +1,205 @@
+"""What the package does on :mod:`tests.device.glass`, beside what it does on the CPU; run in a process of its own.
+
+    python -m tests.device.on_glass
+
+prints one JSON object: for each scenario what it returned, or the traceback as ``"failed"``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+os.environ["PEEK_PROBE"] = "0"  # it reads much of the host's, once, before anything is drawn
+warnings.filterwarnings("ignore", module="torch")
+
+import torch
+
+from tests.device.glass import METER, SETUP, install
+
+torch.set_num_threads(1)
+if not hasattr(torch.utils.backend_registration, SETUP):
+    print(json.dumps({"skipped": f"torch {torch.__version__} has no {SETUP}"}))
+    sys.exit()
+GLASS = install()
+
+import numpy as np
+from torch import nn
+
+from peek_widget import (
+    Channel,
+    Logit,
+    Neuron,
+    Objective,
+    Preprocess,
+    Recipe,
+    UnitExplorer,
+    contact_sheet,
+    look_at,
+    top_crops,
+)
+from peek_widget.ascent import Accentuate, Ascent, Diversity, Style
+from peek_widget.network import Network, read
+
+DEVICES = (torch.device("cpu"), GLASS)
+Fact = dict[str, Any]
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    first = [nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(True), nn.Conv2d(6, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(True)]
+    return nn.Sequential(*first, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+
+
+MODEL = model()
+NETWORKS: dict[torch.device, Network] = {device: read(MODEL, 32, device=device) for device in DEVICES}
+PHOTO = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(3))
+TWO = [Neuron("2", 1), Channel("0", 3)]
+
+
+def measured(work: Callable[[], Any]) -> tuple[Any, Fact]:
+    METER.reset()
+    found = work()
+    return found, {"reads": METER.reads, "uploads": METER.uploads, "at": METER.at.most_common(8)}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two results are equal to the last bit."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one.nan_to_num(7.0), other.nan_to_num(7.0))
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def run_of(device: torch.device, objective: Any, recipe: Any, **options: Any) -> Any:
+    ascent = Ascent(NETWORKS[device], objective, recipe, **{"seed": 1, "size": 32, **options})
+    steps = list(ascent)
+    return [one.images for one in steps], [one.activations for one in steps], ascent.best, ascent.alpha
+
+
+def both(objective: Any, recipe: Any, **options: Any) -> Fact:
+    on_cpu, on_glass = (run_of(device, objective, recipe, **options) for device in DEVICES)
+    return {"equal": same(on_cpu, on_glass)}
+
+
+def engine() -> Iterator[tuple[str, Callable[[], Fact]]]:
+    for name in Recipe.presets():
+        recipe = Recipe.preset(name)
+        yield f"engine: {name}", lambda r=recipe: both(TWO, r.replace(steps=max(4, len(r.octaves))), seed=[1, 2])
+    short = Recipe.preset("peek").replace(steps=4)
+    others: dict[str, Any] = {
+        "class": Logit(1),
+        "difference": 2 * Neuron("2", 1) - Channel("0", 2),
+        "diversity": [Channel("2", 1) + 10 * Diversity("2")] * 2,
+        "style": Channel("2", 1) + 0.5 * Style(["0"], PHOTO),
+    }
+    for name, objective in others.items():
+        yield f"objective: {name}", lambda o=objective: both(o, short)
+    yield "objective: accentuated photo", lambda: both(Accentuate("2:3"), short.replace(jitter=0.1), start=PHOTO)
+    noisy = short.replace(noise=0.1, flip=0.5, return_best=True, alpha=True)
+    yield "noise, the best step, opacity", lambda: both(TWO, noisy, seed=[1, 2])
+
+
+def planted() -> Fact:
+    """Leave a tensor on the CPU where one of the device belongs: it must raise, as on a GPU."""
+    mask = torch.ones(3, 1, 1)
+    found = {}
+
+    def attempt(what: str, work: Callable[[], Any]) -> None:
+        try:
+            work()
+            found[what] = ""
+        except Exception as error:
+            found[what] = str(error)
+
+    masked = Objective(lambda a: (a["2"] * torch.ones(8, 1, 1)).mean(dim=(1, 2, 3)), ["2"])
+    attempt("objective", lambda: run_of(GLASS, masked, "peek-fast"))
+    attempt("preprocess", lambda: read(MODEL, 32, lambda images: images * mask, GLASS))
+    ascent = Ascent(NETWORKS[GLASS], Neuron("2", 1), "peek-fast", size=32)
+    ascent._image._scale = ascent._image._scale.cpu()
+    attempt("spectrum", ascent.step)
+    return found
+
+
+def evidence() -> Fact:
+    draws = np.random.default_rng(0)
+    images = list(draws.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8))
+    facts: Fact = {"equal": True}
+    for per_image in (True, False):
+        seen = []
+        for device in DEVICES:
+            crops = top_crops(MODEL, ["0", "2", ""], images, 2, per_image=per_image, input_size=32, device=device)
+            seen.append(
+                [
+                    [
+                        (one.index, one.activation, one.box)
+                        for one in (*crops[name][unit].top, *crops[name][unit].bottom)
+                    ]
+                    for name in ("0", "2", "")
+                    for unit in range(4)
+                ]
+                + [crops[name][1].quantiles for name in ("0", "2")]
+            )
+        facts["equal"] &= repr(seen[0]) == repr(seen[1])
+    return facts
+
+
+def sheet() -> Fact:
+    recipe = Recipe.preset("peek-fast").replace(steps=4)
+    drawn = [
+        contact_sheet(MODEL, "2", recipe, units=range(3), size=32, batch=3, device=device, input_size=32).draw().done
+        for device in DEVICES
+    ]
+    pictures = [[(unit, one.activation, one.tensor) for unit, one in done.items()] for done in drawn]
+    return {"equal": same(*pictures), "units": len(pictures[0])}
+
+
+def photo() -> Fact:
+    looks = [look_at(MODEL, PHOTO, ["0", "2"], input_size=32, device=device) for device in DEVICES]
+    return {"equal": same(*([str(one.table), str(one.predictions), one.map("2", 3).values] for one in looks))}
+
+
+def widget() -> Fact:
+    seen, facts = [], {}
+    for device in map(str, DEVICES):
+        explorer = UnitExplorer(
+            MODEL, layer="2", unit=3, recipe="peek-fast", size=32, input_size=32, device=device, playing=False
+        )
+        try:
+            explorer.step_once()
+            explorer.wait(30)
+            seen.append((explorer.step, explorer.activation, np.asarray(explorer.image).tolist()))
+            facts = {"device": explorer.device, "devices": explorer.devices}
+        finally:
+            explorer.close()
+    return {"equal": seen[0] == seen[1], "steps": seen[0][0], **facts}
+
+
+SCENARIOS: dict[str, Callable[[], Fact]] = {
+    **dict(engine()),
+    "planted": planted,
+    "evidence": evidence,
+    "sheet": sheet,
+    "photo": photo,
+    "widget": widget,
+}
+
+
+def main() -> None:
+    found = {}
+    for name, scenario in SCENARIOS.items():
+        try:
+            found[name] = scenario()
+        except Exception:
+            found[name] = {"failed": traceback.format_exc()}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
