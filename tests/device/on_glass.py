@@ -36,7 +36,6 @@ from peek_widget import (
     Logit,
     Neuron,
     Objective,
-    Preprocess,
     Recipe,
     UnitExplorer,
     contact_sheet,
