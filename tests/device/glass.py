@@ -3,7 +3,7 @@
 ``glass`` is PyTorch's private device, registered from Python. Its tensors hold one on the CPU, on which every operator
 is run, so that all numbers are a CPU's to the last bit. What a GPU does not forgive, it does not forgive either: an
 operator that gets a tensor of each raises. What a GPU waits for, it counts: values that the host reads, and copies to
-the device that the host waits for. It shows nothing of a real GPU's rounding, memory, speed, and of what runs meanwhile.
+the device that the host waits for. It shows nothing of a real GPU's rounding, memory, speed and concurrency.
 
 :func:`install` changes torch for the whole process, before ``peek_widget`` is imported: only in a process of its own.
 """
