@@ -83,10 +83,10 @@ def test_in_a_dashboard_too_and_widened_in_a_window_that_was_narrow(dashboard):
         check(measure(page, size), size, "Voila")
 
     page.root.locator(".peek-tool-widen").click()
-    for width in (1200, 620, 1200):
+    for width in (1200, 620, 1200, 700, 480, 900):
         page.root.evaluate(f"root => root.parentElement.style.width = '{width}px'")
         # a picture and crops that were not laid out again would have no size
-        for what, least in ((".peek-stage", 240), (".peek-crop", 40)):
+        for what, least in ((".peek-stage", 240), (".peek-seed", 40), (".peek-crop", 40)):
             page.page.wait_for_function(
                 "([what, least]) => document.querySelector('.peek-root').querySelector(what)?.clientWidth >= least",
                 arg=[what, least],
