@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 from . import forked_kernels
 from .lab import Notebook, Notebook7
 from .marimo import App, MarimoServer
-from .serving import REPOSITORY, ForkServer, Served, jupyters_own
+from .serving import REPOSITORY, ForkServer, Served, jupyters_own, write_kernelspec
 from .voila import Dashboard, Visitor, VoilaServer
 
 # ends a test that hangs, and is no measure of speed: a loaded machine must pass too
@@ -187,11 +187,7 @@ class Server(Served):
 
     def write_kernelspec(self, name, command, environment):
         """Have the kernels of that name started by `command`."""
-        folder = self.share / "kernels" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        argv = [*command, "-f", "{connection_file}"]
-        spec = {"argv": argv, "env": environment, "display_name": name, "language": "python"}
-        (folder / "kernel.json").write_text(json.dumps(spec))
+        write_kernelspec(self.share, name, command, environment)
 
     def ask(self, method, path):
         request = urllib.request.Request(self.url + path, method=method)
@@ -293,13 +289,13 @@ def dashboard(server, browser_context, request, pages):
 
 
 @pytest.fixture
-def voila(tmp_path):
+def voila(server, tmp_path):
     """`voila(path)` serves that notebook by Voila's own server; the same one for the whole test."""
     servers = []
 
     def serve(path):
         if not servers:
-            servers.append(VoilaServer(tmp_path, path))
+            servers.append(VoilaServer(tmp_path, path, server.fork_kernels))
         return servers[0]
 
     yield serve

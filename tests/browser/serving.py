@@ -1,5 +1,6 @@
 """A test's own server: a process in a folder and at a port of its own."""
 
+import json
 import os
 import socket
 import subprocess
@@ -41,6 +42,15 @@ def surroundings(folder, more):
         "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])),
         **more,
     }
+
+
+def write_kernelspec(share, name, command, environment=None):
+    """Have the kernels of that name started by `command`, where `share` is on Jupyter's path."""
+    folder = share / "kernels" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = [*command, "-f", "{connection_file}"]
+    spec = {"argv": argv, "env": environment or {}, "display_name": name, "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
 
 
 class ForkServer:

@@ -11,17 +11,17 @@ from .test_explorer import LONG, MODEL
 
 DATASET = """
 from peek_widget.zoo.images import Images
-images = Images(60, size=64)
+images = Images(24, size=64)
 """
 SHOW = "explorer = UnitExplorer(model, layer='conv2', unit=3, recipe=long, dataset=images)\nexplorer"
 SLOW = """
 import time
-rest = 0.25
+rest = 0.03  # seven times as long, for a pass leaves most of the time to the run
 class Slow:
-    def __len__(self): return len(images)
+    def __len__(self): return 60
     def __getitem__(self, index):
         time.sleep(rest)
-        return images[index]
+        return images[index % len(images)]
 """
 
 
@@ -175,7 +175,7 @@ def test_the_gauge_has_a_sentence_and_the_score_comes_at_the_end(beside):
     book.page.wait_for_function(
         "() => document.querySelector('.peek-gauge').textContent.includes('Final check')", timeout=60_000
     )
-    expect(book.root.locator(".peek-gauge-text")).to_contain_text("the top real image (of 60)")
+    expect(book.root.locator(".peek-gauge-text")).to_contain_text("the top real image (of 24)")
     expect(book.root.locator(".peek-mark-optimized")).to_be_visible()
     assert book.ask("explorer.gauge['score']['rank']") >= 1
 

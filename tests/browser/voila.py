@@ -11,7 +11,7 @@ import psutil
 from .kernels import ask_kernel
 from .lab import notebook_of
 from .page import Page
-from .serving import Served, jupyters_own
+from .serving import Served, jupyters_own, write_kernelspec
 
 # as docs/hosts.md says to serve it (a test compares)
 OPTIONS = (
@@ -66,10 +66,12 @@ class Dashboard(KernelOfAPage):
 class VoilaServer(Served):
     """`voila` on one notebook, with the options that the documentation gives: what strangers are let in to."""
 
-    def __init__(self, folder, notebook):
+    def __init__(self, folder, notebook, fork_kernels=None):
         super().__init__(folder)
         self.root = folder / "served"
         self.root.mkdir()
+        if fork_kernels:
+            write_kernelspec(folder / "share", "python3", fork_kernels.command)
         shutil.copy(notebook, self.root)
         self.connections = folder / "connections"
         self.connections.mkdir()
@@ -85,7 +87,8 @@ class VoilaServer(Served):
             f"--Voila.connection_dir_root={self.connections}",
         ]
         # whatever it answers: its page would begin a kernel
-        self.start(command, self.root, jupyters_own(folder), lambda: self.answer("/voila/files/none") is not None)
+        environment = {**jupyters_own(folder), "JUPYTER_PATH": str(folder / "share")}
+        self.start(command, self.root, environment, lambda: self.answer("/voila/files/none") is not None)
 
     def answer(self, path):
         """The status of the answer to a visitor who asks for this path; None where nobody answers."""
@@ -109,7 +112,8 @@ class VoilaServer(Served):
 
 def is_kernel(process):
     try:
-        return any("ipykernel_launcher" in word for word in process.cmdline())
+        # ipykernel's, or forked_kernel_launcher.py
+        return any("kernel_launcher" in word for word in process.cmdline())
     except psutil.NoSuchProcess:
         # it ended between being listed and being asked (a zombie counts as that)
         return False
