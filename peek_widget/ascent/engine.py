@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal, SupportsIndex, Unpack
@@ -31,10 +30,11 @@ from peek_widget.ascent.param import Fourier, Image
 from peek_widget.ascent.pictures import Picture
 from peek_widget.ascent.recipe import Recipe, as_recipe
 from peek_widget.ascent.record import Record
-from peek_widget.ascent.result import Origin, Result, Step
+from peek_widget.ascent.result import Origin, Result, Step, on_host
 from peek_widget.ascent.state import State, load_tensors, tensors_of
 from peek_widget.ascent.update import Updater
-from peek_widget.errors import AscentError, PeekError, RecipeError
+from peek_widget.ascent.view_draws import ViewDraws
+from peek_widget.errors import PeekError, RecipeError
 from peek_widget.network import ModelCopy, Network, Preprocess, read
 from peek_widget.network.context import full_precision, undisturbed
 from peek_widget.network.precision import Precision, check_precision
@@ -107,6 +107,7 @@ class Ascent(Iterator[Step]):
         self._starts = self._take_starts(given)
         self._evaluator = self._make_evaluator()
         self._generators = [Generator().manual_seed(seed) for seed in self.seeds]
+        self._draws = self._make_draws()
         with undisturbed(self.device):
             self._image = self._begin(given)
             self._updater = Updater(self.recipe, self._image, self.preprocess)
@@ -135,6 +136,10 @@ class Ascent(Iterator[Step]):
         arguments = (self.network, self.objectives, self.recipe, self._geometry, self._kind, self._starts)
         return Evaluator(*arguments)
 
+    def _make_draws(self) -> ViewDraws:
+        arguments = (self.recipe, self._geometry, self._generators, self.network.channels, self.device)
+        return ViewDraws(*arguments, self._numbers)
+
     def _begin(self, pictures: Tensor | None) -> Image:
         frequencies = self._evaluator.highest_frequencies()
         if pictures is None:
@@ -157,30 +162,26 @@ class Ascent(Iterator[Step]):
 
     def _step(self) -> Step:
         self._enter_octave()
-        numbers = self._numbers()
+        numbers = self._numbers(self.index)
         # The last step has rendered the pictures already, for its Step.
         pictures = self._render() if self._rendered is None else self._rendered
         self._rendered = None
-        found = self._evaluator.evaluate(pictures, self.index, numbers, self._generators)
+        found = self._evaluator.evaluate(pictures, self.index, self._draws)
         gradient = self._updater.penalized(found, numbers)
         self._updater.update(pictures, gradient, found.windows, numbers["step_size"])
         self._updater.post_process(found.gradient, found.windows, numbers, self.index)
         self._record.add(found, self.recipe)
         self.index += 1
-        self._rendered = self._render()
-        images = self.images
-        if not math.isfinite(float(images.sum())):
-            raise AscentError(
-                f"The pictures after step {self.index - 1} have numbers that are not finite: make step_size smaller."
-            )
-        return Step(self.index - 1, images, found.activations, found.terms, self.network.preprocess.show)
+        self._rendered = rendered = self._render()
+        self._evaluator.watch.pictures(rendered, self.index - 1, self.done)
+        return Step(self.index - 1, rendered.detach(), found.activations, found.terms, self.network.preprocess.show)
 
-    def _numbers(self) -> dict[str, float]:
-        """Return the recipe's NUMBERS as the next step uses them."""
-        return {name: self._overrides.get(name, self._planned(name)) for name in NUMBERS}
+    def _numbers(self, step: int) -> dict[str, float]:
+        """Return the recipe's NUMBERS as a step uses them."""
+        return {name: self._overrides.get(name, self._planned(name, step)) for name in NUMBERS}
 
-    def _planned(self, name: str) -> float:
-        return self.recipe.at(name, min(self.index, self.recipe.steps - 1))
+    def _planned(self, name: str, step: int) -> float:
+        return self.recipe.at(name, min(step, self.recipe.steps - 1))
 
     def _render(self) -> Tensor:
         """Render the pictures, ``[N, C, H, W]``, one by one in the steps that evaluate them one by one."""
@@ -226,12 +227,12 @@ class Ascent(Iterator[Step]):
             The result; after Ctrl-C the result so far, with ``interrupted``. Before the first step KeyboardInterrupt
             is raised.
         """
-        history, terms, interrupted = [], (), False
+        history: list[Tensor] = []
+        step, interrupted = None, False
         with progress_bar(self.steps - self.index, "Drawing", progress, unit="step") as bar:
             try:
                 for step in self:
-                    history.append(step.activations)
-                    terms = step.terms
+                    history.append(step.unread_activations)
                     bar.update()
                     if callback is not None and callback(step) is True:
                         break
@@ -241,8 +242,10 @@ class Ascent(Iterator[Step]):
                 interrupted = True
                 log.warning("Interrupted at step %d of %d: the result is the picture so far.", self.index, self.steps)
         origin = Origin(self.network, self.objectives, self.recipe, self.seeds)
-        values = torch.stack(history) if history else torch.zeros(0, len(self.objectives))
-        return Result(self.best, values, self.alpha, terms, interrupted, origin)
+        values = torch.stack(history).cpu() if history else torch.zeros(0, len(self.objectives))
+        if step is not None and not self.done:
+            self._evaluator.watch.look(self._render() if self._rendered is None else self._rendered, step.index)
+        return Result(self.best, values, self.alpha, () if step is None else step.terms, interrupted, origin)
 
     # Its pictures and numbers
 
@@ -255,15 +258,14 @@ class Ascent(Iterator[Step]):
     def images(self) -> Tensor:
         """The present pictures, a copy: float32 ``[N, C, H, W]`` in [0, 1] on the CPU."""
         with torch.no_grad(), full_precision(self.device):
-            pictures = self._render() if self._rendered is None else self._rendered.detach()
-            return pictures.clamp(0.0, 1.0).float().cpu()  # clamp makes the copy
+            return on_host(self._render() if self._rendered is None else self._rendered.detach())
 
     @property
     def best(self) -> Tensor:
         """The result so far, like :attr:`images`: the last pictures, or the best with the recipe's ``return_best``."""
         if not self.recipe.return_best or self._record.best_pictures is None:
             return self.images
-        return self._record.best_pictures.clamp(0.0, 1.0).float().cpu()
+        return on_host(self._record.best_pictures)
 
     def preview(self) -> Tensor:
         """Return the present pictures of a run that has just begun with about the contrast of finished ones.
@@ -288,12 +290,16 @@ class Ascent(Iterator[Step]):
 
     def values(self) -> dict[str, float]:
         """Return the values of the explorer's knobs in the next step, by name."""
-        numbers = self._numbers()
+        numbers = self._numbers(self.index)
         return {name: numbers[name] for name in KNOBS}
 
     def recipe_values(self) -> dict[str, float]:
         """Return the recipe's values of the knobs in the next step, by name; only those that the recipe uses."""
-        return {name: self._planned(name) for name, knob in KNOBS.items() if self.recipe.takes(name, knob.maximum)}
+        return {
+            name: self._planned(name, self.index)
+            for name, knob in KNOBS.items()
+            if self.recipe.takes(name, knob.maximum)
+        }
 
     # Changing it
 
@@ -316,6 +322,7 @@ class Ascent(Iterator[Step]):
                 checked = NUMBERS[name].check(value)
                 self.recipe.check_use(name, checked)
                 overrides[name] = checked
+        self._draws.forget()
         self._overrides = overrides
 
     def extend(self, steps: int) -> None:
@@ -357,13 +364,14 @@ class Ascent(Iterator[Step]):
 
     def _change(self, objectives: tuple[Objective, ...], new: Recipe) -> None:
         old = self.recipe
+        self._draws.forget()
         self.objectives, self.recipe = objectives, new
         # Shallow copies leave the old objects unchanged if this fails, since only their tensors are replaced.
         self._image, self._record = copy.copy(self._image), copy.copy(self._record)
         # A picture that is there keeps its shape, also for a unit whose own pictures would have another.
         self._geometry = Geometry(self.network, new, self._asked_size, objectives, self._geometry.shape)
         self._starts = self._take_starts(self._starts)
-        self._evaluator = self._make_evaluator()
+        self._evaluator, self._draws = self._make_evaluator(), self._make_draws()
         size = self._geometry.sizes[new.octave(min(self.index, new.steps - 1))[0]]
         if new.param == "maco" and size != self._size:
             raise RecipeError(
@@ -385,7 +393,7 @@ class Ascent(Iterator[Step]):
 
     def state(self) -> State:
         """Return everything but the model that :meth:`resume` needs to continue from here."""
-        tensors = tensors_of(self._image, self._updater, self._record, self._generators, self._spectrum)
+        tensors = tensors_of(self._image, self._updater, self._record, self._draws.states(), self._spectrum)
         if self._starts is not None:
             tensors["start"] = self._starts.clone()
         return State(
@@ -458,7 +466,7 @@ class Ascent(Iterator[Step]):
                 shaped = Geometry(self.network, self.recipe, self._asked_size, self.objectives, shape)
                 if size in shaped.sizes:
                     self._geometry = shaped
-                    self._evaluator = self._make_evaluator()
+                    self._evaluator, self._draws = self._make_evaluator(), self._make_draws()
                     if isinstance(self._image, Fourier):
                         self._image.set_highest_frequencies(self._evaluator.highest_frequencies())
                     break

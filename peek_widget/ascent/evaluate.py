@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from peek_widget._size import Size
 from peek_widget.ascent import views
@@ -17,7 +16,9 @@ from peek_widget.ascent.accentuate import of_start
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
+from peek_widget.ascent.view_draws import AHEAD, Drawn, ViewDraws
 from peek_widget.ascent.views import ViewGeometry, Window
+from peek_widget.ascent.watch import Watch
 from peek_widget.errors import AscentError, PeekError
 from peek_widget.network import Network
 from peek_widget.network.draws import mixed_seed
@@ -58,10 +59,10 @@ class Evaluation:
     """Gradient of the objectives by the pictures, ``[N, C, H, W]``."""
 
     activations: Tensor
-    """Value of each objective, ``[N]`` on the CPU: before the ReLU, mean over views."""
+    """Value of each objective, ``[N]`` on the network's device: before the ReLU, mean over views."""
 
-    terms: tuple[Mapping[str, float], ...]
-    """For each objective, the value of each of its terms by its name, without its weight."""
+    terms: tuple[Mapping[str, Tensor], ...]
+    """For each objective, the value of each of its terms by its name, without its weight, on that device."""
 
     windows: list[Window]
     """Rows and columns of each picture that were shown to the network."""
@@ -80,6 +81,7 @@ class Evaluator:
 
     Attributes:
         groups: pictures that may go through the network together.
+        watch: looks for numbers that are not finite.
 
     Raises:
         LayerError, UnitError, SizeError: if the network does not have what an objective needs.
@@ -98,16 +100,18 @@ class Evaluator:
             one.check(network)
         self._network, self._objectives, self._recipe, self._geometry = network, objectives, recipe, geometry
         self._kind = kind
-        self._starts = starts
+        self._device = network.model_copy.device
+        self._starts = None if starts is None else starts.to(self._device)
         self._bound = [
             one.bind(network) if starts is None else one.with_start(network, start)
             for one, start in zip(objectives, [None] * len(objectives) if starts is None else starts, strict=True)
         ]
-        self._device = network.model_copy.device
         members: dict[tuple[ViewGeometry, tuple[str, ...]], list[int]] = {}
         for number, objective in enumerate(objectives):
             members.setdefault((geometry.view(objective), objective.layers), []).append(number)
         self.groups: tuple[Group, ...] = tuple(Group(tuple(m), view, layers) for (view, layers), m in members.items())
+        self._indices: dict[tuple[int, ...], Tensor] = {}
+        self.watch: Watch = Watch(objectives, self._device, self._zero_gradient)
 
     def highest_frequencies(self) -> Tensor:
         """Return for each picture the highest frequency, in cycles a picture, that its closest view shows, ``[N]``."""
@@ -127,41 +131,39 @@ class Evaluator:
         large = self._device.type == "cpu" and group.view.side >= LARGE
         return large or step < _PER_SAMPLE_STEPS
 
-    def evaluate(
-        self, pictures: Tensor, step: int, numbers: Mapping[str, float], generators: Sequence[Generator]
-    ) -> Evaluation:
+    def evaluate(self, pictures: Tensor, step: int, draws: ViewDraws) -> Evaluation:
         """Show views of the pictures to the network, and take the gradient.
 
         Args:
             pictures: ``[N, C, H, W]`` in [0, 1].
             step: number of the step, from 0.
-            numbers: the recipe's NUMBERS as this step uses them.
-            generators: one for each picture.
+            draws: the random numbers of the views.
 
         Raises:
             AscentError: if at the first step nothing changes an objective, or a number is not finite.
             ModelError: if the model's forward raises; the cause is chained.
         """
-        count = len(self._objectives)
+        count, size = len(self._objectives), Size(*pictures.shape[-2:])
         leaf = pictures.detach().requires_grad_()
-        activations = torch.zeros(count, dtype=torch.float32, device="cpu")
-        terms: list[Mapping[str, float]] = [{}] * count
+        activations: list[Tensor] = [leaf] * count
+        terms: list[Mapping[str, Tensor]] = [{}] * count
         windows: list[Window] = [(slice(None), slice(None))] * count
         for group in self.groups:
-            batches = [(m,) for m in group.members] if self._is_per_sample(group, step) else [group.members]
-            for members in batches:
-                chosen = leaf if len(members) == count else leaf[list(members)]
-                drawn = [generators[m] for m in members]
-                starts = self._views_of_starts(group.view, members, pictures, step, numbers, drawn)
-                shown = self._views(group.view, members, chosen, step, numbers, drawn, windows)
-                views_each = len(shown) // len(members)
+            alone = self._is_per_sample(group, step)
+            # The first steps go one by one also where the others do not.
+            last = _PER_SAMPLE_STEPS - 1 if step < _PER_SAMPLE_STEPS and len(group.members) > 1 else step + AHEAD
+            for members in [(m,) for m in group.members] if alone else [group.members]:
+                drawn = draws.take(group.view, members, size, step, last)
+                for member, window in zip(members, drawn.windows, strict=True):
+                    windows[member] = window
+                shown = self._views(group.view, self._chosen(leaf, members), drawn)
                 # A random forward is another one in every step and view, and the same again with the same seed.
-                seeds = [
-                    mixed_seed(generators[m].initial_seed(), step, view) for m in members for view in range(views_each)
-                ]
+                views_each = len(shown) // len(members)
+                seeds = [mixed_seed(draws.seed(m), step, view) for m in members for view in range(views_each)]
                 with self._network.model_copy.computing_in(self._kind):
                     outputs = self._network.run(self._network.preprocess(shown), group.layers, seeds)
-                    if starts is not None:
+                    if self._starts is not None:
+                        starts = self._views_of_starts(group.view, members, size, drawn)
                         outputs = {**outputs, **self._of_starts(starts, group.layers, seeds)}
                 total = leaf.new_zeros(())
                 for index, member in enumerate(members):
@@ -173,34 +175,26 @@ class Evaluator:
                 total.backward()
         if leaf.grad is None:
             raise self._zero_gradient(0)
-        self._check(leaf.grad, activations, step)
-        return Evaluation(leaf.detach(), leaf.grad, activations, tuple(terms), windows)
+        values = torch.stack([one.to(self._device, torch.float32) for one in activations])
+        self.watch.gradient(leaf.grad, values, step)
+        return Evaluation(leaf.detach(), leaf.grad, values, tuple(terms), windows)
 
-    def _views_of_starts(
-        self,
-        view: ViewGeometry,
-        members: Sequence[int],
-        pictures: Tensor,
-        step: int,
-        numbers: Mapping[str, float],
-        generators: list[Generator],
-    ) -> Tensor | None:
-        """Return the pictures that the ascent began from, in the very views that are drawn next of the present ones.
+    def _chosen(self, pictures: Tensor, members: tuple[int, ...]) -> Tensor:
+        """Return some of the pictures."""
+        first, count = members[0], len(members)
+        if members == tuple(range(first, first + count)):
+            return pictures if count == len(pictures) else pictures[first : first + count]
+        if members not in self._indices:
+            self._indices[members] = torch.tensor(members, device="cpu").to(pictures.device)
+        return pictures.index_select(0, self._indices[members])
 
-        None where no objective is about them. The generators are left as they were.
-        """
-        if self._starts is None:
-            return None
-        starts, size = self._starts[list(members)].to(pictures), pictures.shape[-2:]
+    def _views_of_starts(self, view: ViewGeometry, members: tuple[int, ...], size: Size, drawn: Drawn) -> Tensor:
+        """Return the very views that are drawn of the present pictures of those that the ascent began from."""
+        assert self._starts is not None
+        starts = self._chosen(self._starts, members)
         if starts.shape[-2:] != size:
-            starts = F.interpolate(starts, size=size, mode="bilinear", antialias=True, align_corners=False)
-        states = [one.get_state() for one in generators]
-        shown = self._views(
-            view, members, starts, step, numbers, generators, [(slice(None), slice(None))] * len(pictures)
-        )
-        for one, state in zip(generators, states, strict=True):
-            one.set_state(state)
-        return shown
+            starts = F.interpolate(starts, size=tuple(size), mode="bilinear", antialias=True, align_corners=False)
+        return self._views(view, starts, drawn)
 
     @torch.no_grad()
     def _of_starts(self, shown: Tensor, layers: Sequence[str], seeds: Sequence[int]) -> dict[str, Tensor]:
@@ -219,54 +213,20 @@ class Evaluator:
         found = self._bound[member].log_probability({name: values[own] for name, values in outputs.items()})
         return 0.0 if found is None else weight * found.mean()
 
-    def _views(
-        self,
-        view: ViewGeometry,
-        members: Sequence[int],
-        pictures: Tensor,
-        step: int,
-        numbers: Mapping[str, float],
-        generators: list[Generator],
-        windows: list[Window],
-    ) -> Tensor:
-        """Return what the network gets to see of some pictures of a group; ``windows`` gets what is shown of each."""
-        if view.kind == "window":
-            # Of a network of a fixed size, whose shape may be another, the largest part of that shape is resized.
-            size = view.size.filling(self._geometry.window)
-            shown = torch.cat(
-                [
-                    self._window(picture, size, numbers["jitter"], member, generator, windows)
-                    for member, picture, generator in zip(members, pictures, generators, strict=True)
-                ]
-            )
+    def _views(self, view: ViewGeometry, pictures: Tensor, drawn: Drawn) -> Tensor:
+        """Return what the network gets to see of some pictures of a group."""
+        if drawn.theta is None:
+            parts = [
+                views.shifted(picture[None, :, rows, columns], shift)
+                for picture, (rows, columns), shift in zip(pictures, drawn.windows, drawn.shifts, strict=True)
+            ]
+            shown = torch.cat(parts)
             if shown.shape[-2:] != view.size:
-                shown = F.interpolate(
-                    shown, size=tuple(view.size), mode="bilinear", antialias=True, align_corners=False
-                )
+                size = tuple(view.size)
+                shown = F.interpolate(shown, size=size, mode="bilinear", antialias=True, align_corners=False)
         else:
-            planned = min(step, self._recipe.steps - 1)
-            shown = views.affine_views(pictures, view, self._geometry.parameters(view, planned, numbers), generators)
-        return view.needed(views.add_noise(shown, numbers["noise"], generators))
-
-    def _window(
-        self, picture: Tensor, size: Size, jitter: float, member: int, generator: Generator, windows: list[Window]
-    ) -> Tensor:
-        rows, columns = windows[member] = views.window(Size(*picture.shape[1:]), size, generator)
-        return views.shift(picture[None, :, rows, columns], jitter, generator)
-
-    def _check(self, gradient: Tensor, activations: Tensor, step: int) -> None:
-        """Raise AscentError for what is not finite, and at the first step for a gradient that is zero everywhere."""
-        flat = gradient.flatten(1)
-        bad = next((n for n, v in enumerate((flat.sum(1).cpu() + activations).tolist()) if not math.isfinite(v)), None)
-        if bad is not None:
-            raise AscentError(
-                f"At step {step} the activation or gradient of {self._objectives[bad]!r} is not a finite number: "
-                "make step_size smaller; if it is so at step 0, look for NaN in the model's weights or preprocess."
-            )
-        if step == 0:
-            still = (flat == 0).all(1).cpu()
-            if bool(still.any()):
-                raise self._zero_gradient(int(still.nonzero()[0]))
+            shown = views.affine_views(pictures, drawn.theta, drawn.coarser, view.size, self._recipe.padding_mode)
+        return view.needed(shown if drawn.noise is None else shown + drawn.noise)
 
     def _zero_gradient(self, member: int) -> AscentError:
         """Return why an objective has no gradient: what cuts it in the forward, or that its unit is dead."""
@@ -297,8 +257,10 @@ _ZERO_GRADIENT = (
 
 def objective_value(
     objective: Objective, activations: Mapping[str, Tensor], n_views: int, index: int
-) -> tuple[Tensor, Mapping[str, float]]:
+) -> tuple[Tensor, Mapping[str, Tensor]]:
     """Return an objective's value for one picture of a group, mean over its views; and the value of each of its terms.
+
+    The terms' values have no graph, and are on the activations' device.
 
     Args:
         objective: bound to the network.
@@ -307,7 +269,7 @@ def objective_value(
         index: number of the picture in the group.
     """
     total: Any = 0.0
-    values: dict[str, float] = {}
+    values: dict[str, Tensor] = {}
     for name, weight, term in objective.terms():
         try:
             found = term.in_batch(activations, n_views, index)
@@ -323,6 +285,6 @@ def objective_value(
                 "with one number for each image, e.g. activations[layer][:, unit].mean(dim=(1, 2))."
             )
         mean = found.mean()
-        values[name] = float(mean.detach())
+        values[name] = mean.detach()
         total = total + weight * mean
     return total, values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,7 +23,7 @@ class Record:
 
     Attributes:
         importance: mean absolute gradient of each pixel, summed over steps, ``[N, H, W]``; None where not asked for.
-        best_values: highest activation of each picture so far, ``[N]`` on the CPU; None where not asked for.
+        best_values: highest activation of each picture so far, ``[N]``; None where not asked for.
         best_pictures: the pictures that had them, ``[N, C, H, W]``.
     """
 
@@ -39,11 +40,10 @@ class Record:
         if recipe.return_best:
             pictures, activations = evaluation.pictures, evaluation.activations
             if self.best_values is None or self.best_pictures is None:
-                self.best_values, self.best_pictures = activations.clone(), pictures.clone()
+                self.best_values, self.best_pictures = activations, pictures
             better = activations > self.best_values
-            self.best_values[better] = activations[better]
-            better = better.to(pictures.device)
-            self.best_pictures[better] = pictures[better]
+            self.best_values = torch.where(better, activations, self.best_values)
+            self.best_pictures = torch.where(better.view(-1, 1, 1, 1), pictures, self.best_pictures)
 
     def forget_best(self) -> None:
         """Forget the best pictures so far."""
@@ -76,4 +76,4 @@ class Record:
         """Restore what :meth:`tensors` returned."""
         self.importance = tensors.get("importance")
         if "best_values" in tensors:
-            self.best_values, self.best_pictures = tensors["best_values"].cpu(), tensors["best_pictures"]
+            self.best_values, self.best_pictures = tensors["best_values"], tensors["best_pictures"]

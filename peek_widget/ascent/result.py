@@ -17,29 +17,71 @@ from peek_widget.ascent.pictures import to_pil
 from peek_widget.ascent.position import is_whole
 from peek_widget.ascent.provenance import Origin
 from peek_widget.ascent.still import still_activation
+from peek_widget.ascent.watch import check_pictures
 from peek_widget.errors import PeekError
 
 __all__ = ["Origin", "Result", "Step"]
 
 
-@dataclass(frozen=True)
 class Step:
-    """One step of an ascent.
+    """One step of an ascent; what it has on another device than the CPU is read when it is asked for.
+
+    Args:
+        index: number of the step, from 0.
+        pictures: the pictures after the step, ``[N, C, H, W]`` on any device; nobody writes into them any more.
+        activations: value of each objective, ``[N]``, on any device.
+        terms: for each objective, the value of each of its terms by its name, on any device.
+        show: the channels that are shown, see :class:`~peek_widget.Preprocess`; empty for the first three.
 
     Attributes:
         index: number of the step, from 0.
-        images: a copy of the pictures after the step, float32 ``[N, C, H, W]`` in [0, 1] on the CPU.
-        activations: value of each objective, ``[N]``: before the ReLU, on what the network saw in this step (the
-            pictures before it), mean over views.
-        terms: for each objective, the value of each of its terms by its name, without its weight.
-        show: the channels that are shown, see :class:`~peek_widget.Preprocess`; empty for the first three.
+        show: the channels that are shown.
+        unread_activations: ``activations`` on the device that they were computed on.
     """
 
-    index: int
-    images: Tensor
-    activations: Tensor
-    terms: tuple[Mapping[str, float], ...] = ()
-    show: tuple[int, ...] = ()
+    def __init__(
+        self,
+        index: int,
+        pictures: Tensor,
+        activations: Tensor,
+        terms: tuple[Mapping[str, Tensor], ...] = (),
+        show: tuple[int, ...] = (),
+    ) -> None:
+        self.index: int = index
+        self.show: tuple[int, ...] = show
+        self.unread_activations: Tensor = activations
+        self._pictures, self._terms = pictures, terms
+
+    def __repr__(self) -> str:
+        return f"Step(index={self.index}, activations={self.activations.tolist()})"
+
+    @functools.cached_property
+    def images(self) -> Tensor:
+        """A copy of the pictures after the step, float32 ``[N, C, H, W]`` in [0, 1] on the CPU.
+
+        Raises:
+            AscentError: if they are not finite, and that was not known yet.
+        """
+        images = on_host(self._pictures)
+        if self._pictures.device.type != "cpu":
+            check_pictures(images, self.index)
+        return images
+
+    @functools.cached_property
+    def activations(self) -> Tensor:
+        """Value of each objective, ``[N]`` on the CPU.
+
+        Before the ReLU, on what the network saw in this step (the pictures before it), mean over views.
+        """
+        return self.unread_activations.cpu()
+
+    @functools.cached_property
+    def terms(self) -> tuple[Mapping[str, float], ...]:
+        """For each objective, the value of each of its terms by its name, without its weight."""
+        values = [value for terms in self._terms for value in terms.values()]
+        # (a function of the user's may give some on another device)
+        read = iter(torch.stack([one.to(values[0].device) for one in values]).tolist() if values else ())
+        return tuple({name: next(read) for name in terms} for terms in self._terms)
 
     @property
     def image(self) -> PILImage.Image:
@@ -55,6 +97,12 @@ class Step:
     def activation(self) -> float:
         """The first objective's value; what the finished picture itself does is :attr:`Result.activation`."""
         return float(self.activations[0])
+
+
+def on_host(pictures: Tensor) -> Tensor:
+    """Return a copy of pictures ``[N, C, H, W]``: float32 in [0, 1] on the CPU."""
+    with torch.inference_mode(False), torch.no_grad():
+        return pictures.clamp(0.0, 1.0).float().cpu()  # clamp makes the copy
 
 
 @dataclass(frozen=True)

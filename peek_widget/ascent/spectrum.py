@@ -46,7 +46,13 @@ POWER = 1.41
 
 def recorrelate(values: Tensor) -> Tensor:
     """Convert decorrelated channels ``[N, C, H, W]`` to colors; unchanged unless C is 3."""
-    return torch.einsum("nchw,cd->ndhw", values, _AXES.to(values)) if values.shape[1] == 3 else values
+    return torch.einsum("nchw,cd->ndhw", values, _axes(values.dtype, values.device)) if values.shape[1] == 3 else values
+
+
+@functools.lru_cache(maxsize=8)
+def _axes(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # a gradient needs them
+        return _AXES.to(device, dtype)
 
 
 def decorrelate(values: Tensor) -> Tensor:

@@ -147,9 +147,14 @@ _FIELDS = {
 
 
 def tensors_of(
-    image: Image, updater: Updater, record: Record, generators: Sequence[Generator], spectrum: Tensor | None
+    image: Image, updater: Updater, record: Record, generators: Sequence[Tensor], spectrum: Tensor | None
 ) -> dict[str, Tensor]:
-    """Return copies of all tensors of a run, by name, on the CPU."""
+    """Return copies of all tensors of a run, by name, on the CPU.
+
+    Args:
+        image, updater, record, spectrum: the parts of the run.
+        generators: state of each picture's generator.
+    """
     tensors = {"parameter": image.parameter, **updater.tensors(), **record.tensors()}
     if spectrum is not None:
         tensors["spectrum"] = spectrum
@@ -157,8 +162,8 @@ def tensors_of(
         tensors["blurred"] = torch.tensor(image.blurred)
     if isinstance(image, Fourier) and image.initial_energies is not None:
         tensors["initial_energies"] = image.initial_energies
-    for number, generator in enumerate(generators):
-        tensors[f"generator.{number}"] = generator.get_state()
+    for number, state in enumerate(generators):
+        tensors[f"generator.{number}"] = state
     return {name: value.detach().clone().cpu() for name, value in tensors.items()}
 
 

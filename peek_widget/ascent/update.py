@@ -37,7 +37,8 @@ class Updater:
     """
 
     def __init__(self, recipe: Recipe, image: Image, preprocess: Preprocess) -> None:
-        self._recipe, self._image, self._preprocess = recipe, image, preprocess
+        self._recipe, self._image = recipe, image
+        self._neutral = preprocess.neutral().to(image.parameter.device)
         self.first_grad_rms: Tensor | None = None
         self.grad_rms_sum: Tensor | None = None
         self.grad_count: int = 0
@@ -106,13 +107,13 @@ class Updater:
         """
         rate = numbers["decay"]
         if rate > 0.0:
-            regularizers.decay(self._image, rate, self._preprocess.neutral())
+            regularizers.decay(self._image, rate, self._neutral)
         if step % self._recipe.blur_every == 0:
             regularizers.blur(self._image, numbers["blur"], windows)
         if isinstance(self._image, Fourier):
             self._image.bound_contrast(numbers["contrast_floor"], numbers["contrast_cap"])
         if isinstance(self._image, Pixels):
-            neutral = self._preprocess.neutral()
+            neutral = self._neutral
             regularizers.bilateral(self._image, numbers["bilateral"], self._recipe.bilateral_color)
             regularizers.clip_norm(self._image, numbers["clip_norm_percentile"], neutral)
             percentile = numbers["clip_contribution_percentile"]

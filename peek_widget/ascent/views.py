@@ -6,6 +6,7 @@ What excites a unit under all of them is form; what excites it at one exact posi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,11 +20,13 @@ __all__ = [
     "ViewGeometry",
     "ViewParameters",
     "Window",
-    "add_noise",
+    "affine_draws",
     "affine_views",
     "normal",
-    "shift",
+    "shift_draws",
+    "shifted",
     "uniform",
+    "view_noise",
     "window",
 ]
 
@@ -141,22 +144,22 @@ def normal(*shape: int, generator: Generator) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
 
 
-def affine_views(
-    pictures: Tensor, geometry: ViewGeometry, parameters: ViewParameters, generators: list[Generator]
-) -> Tensor:
-    """Take random resized, rotated, flipped and shifted crops, in one bilinear sampling.
+def affine_draws(
+    picture: Size, geometry: ViewGeometry, parameters: ViewParameters, generators: Sequence[Generator]
+) -> tuple[Tensor, int]:
+    """Draw random resized, rotated, flipped and shifted crops of pictures, for :func:`affine_views`.
 
     Args:
-        pictures: ``[N, C, H, W]``.
+        picture: size of the pictures in pixels.
         geometry: what is taken.
         parameters: the numbers of the random draws.
-        generators: one for each picture; draws are made on the CPU on every device.
+        generators: one for each picture.
 
     Returns:
-        ``[N * V, C, *geometry.size]``, with the views of one picture next to each other.
+        The affine maps from the views to their pictures, ``[N * V, 2, 3]`` on the CPU, as ``F.affine_grid`` takes them,
+        with the views of one picture next to each other; and by how much the pictures are averaged down before.
     """
-    count, (height, width) = parameters.n_views, geometry.size
-    picture = Size(*pictures.shape[-2:])
+    count = parameters.n_views
     # Sides by the picture's of its largest part in the view's shape: 1 on both axes where it has that shape itself.
     whole, fitted, axis = geometry.magnified(picture)
     inner = [1.0 if n == axis else geometry.size[n] * whole / (fitted * picture[n]) for n in (0, 1)]
@@ -212,16 +215,33 @@ def affine_views(
         center = -torch.stack([across * x - aside * y, down * x + cos * y], dim=1)
     center = center + move
     theta = torch.stack([across, -aside, center[:, 0], down, cos, center[:, 1]], dim=1)
-    theta = theta.view(-1, 2, 3).to(pictures.device)
     # Bilinear sampling reads four pixels: a picture much finer than the view is averaged down first, or most of its
     # pixels would never be seen.
-    coarser = int(low * picture[axis] / geometry.size[axis])
+    return theta.view(-1, 2, 3), max(1, int(low * picture[axis] / geometry.size[axis]))
+
+
+def affine_views(
+    pictures: Tensor, theta: Tensor, coarser: int, size: Size, padding_mode: Literal["reflect", "constant"]
+) -> Tensor:
+    """Take the crops that :func:`affine_draws` has drawn, in one bilinear sampling.
+
+    Args:
+        pictures: ``[N, C, H, W]``.
+        theta: the maps, ``[N * V, 2, 3]``, on the pictures' device.
+        coarser: by how much the pictures are averaged down before.
+        size: size of the views in pixels.
+        padding_mode: what lies past the border.
+
+    Returns:
+        ``[N * V, C, *size]``, with the views of one picture next to each other.
+    """
+    count, (height, width) = len(theta) // len(pictures), size
     if coarser > 1:
-        pictures = F.adaptive_avg_pool2d(pictures, [max(1, side // coarser) for side in picture])
-    grid = _grid(theta, geometry.size)
+        pictures = F.adaptive_avg_pool2d(pictures, [max(1, side // coarser) for side in pictures.shape[-2:]])
+    grid = _grid(theta, size)
     # A picture's views are sampled as one tall view: a copy of the picture for each would take hundreds of megabytes.
     grid = grid.view(len(pictures), count * height, width, 2)
-    if parameters.padding_mode == "constant":
+    if padding_mode == "constant":
         views = 0.5 + F.grid_sample(pictures - 0.5, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     else:
         views = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
@@ -250,19 +270,21 @@ def _choose(values: tuple[float, ...], count: int, generator: Generator) -> Tens
     return torch.tensor(values, dtype=torch.float32, device="cpu")[chosen]
 
 
-def add_noise(views: Tensor, noise: float, generators: list[Generator]) -> Tensor:
-    """Add normal noise of standard deviation ``noise`` and uniform noise within half of it (MACO, Fel et al. 2023).
+def view_noise(shape: Sequence[int], noise: float, generators: Sequence[Generator]) -> Tensor | None:
+    """Draw normal noise of standard deviation ``noise`` and uniform noise within half of it (MACO, Fel et al. 2023).
 
     Args:
-        views: ``[N * V, C, H, W]`` in [0, 1], with the views of one picture next to each other.
-        noise: standard deviation as a share of the range from black to white; 0 adds nothing.
-        generators: one for each picture; draws are made on the CPU on every device.
+        shape: ``[V, C, H, W]``, that of the views of one picture.
+        noise: standard deviation as a share of the range from black to white.
+        generators: one for each picture.
+
+    Returns:
+        ``[N * V, C, H, W]`` on the CPU, with the views of one picture next to each other; None where it is 0.
     """
     if noise <= 0.0:
-        return views
-    shape = (len(views) // len(generators), *views.shape[1:])
+        return None
     draws = [noise * normal(*shape, generator=g) + noise * (uniform(*shape, generator=g) - 0.5) for g in generators]
-    return views + torch.cat(draws).to(views.device)
+    return torch.cat(draws)
 
 
 def window(size: SizeLike, window_size: SizeLike, generator: Generator) -> Window:
@@ -287,15 +309,32 @@ def window(size: SizeLike, window_size: SizeLike, generator: Generator) -> Windo
     return slice(y, y + wanted.height), slice(x, x + wanted.width)
 
 
-def shift(pictures: Tensor, share: float, generator: Generator) -> Tensor:
-    """Shift pictures by up to ``share`` of their height and width (jitter), with the border reflected."""
-    height, width = pictures.shape[-2:]
-    down, across = (min(round(share * side), side - 1) for side in (height, width))
+def shift_draws(size: SizeLike, share: float, generator: Generator) -> tuple[int, int, int, int] | None:
+    """Draw by how much pictures are shifted, up to ``share`` of their height and width (jitter), for :func:`shifted`.
+
+    Args:
+        size: size of the pictures in pixels.
+        share: largest shift.
+        generator: source of the draws.
+
+    Returns:
+        largest shift down and across, and the shift down and across counted from its smallest, in pixels; None for no
+        shift at all.
+    """
+    down, across = (min(round(share * side), side - 1) for side in Size.of(size))
     if max(down, across) <= 0:
-        return pictures
+        return None
     if down == across:
         y, x = torch.randint(0, 2 * down + 1, (2,), generator=generator, device="cpu").tolist()
     else:
         y, x = (int(torch.randint(0, 2 * n + 1, (), generator=generator, device="cpu")) for n in (down, across))
+    return down, across, y, x
+
+
+def shifted(pictures: Tensor, shift: tuple[int, int, int, int] | None) -> Tensor:
+    """Shift pictures ``[N, C, H, W]`` as :func:`shift_draws` has drawn it, with the border reflected."""
+    if shift is None:
+        return pictures
+    (down, across, y, x), (height, width) = shift, pictures.shape[-2:]
     padded = F.pad(pictures, [across, across, down, down], mode="reflect")
     return padded[:, :, y : y + height, x : x + width]

@@ -16,6 +16,7 @@ from torch import Tensor
 from peek_widget._size import Size, SizeLike
 from peek_widget.errors import ModelError
 from peek_widget.network.draws import OwnDraws, own_draws
+from peek_widget.network.transfer import constants
 from peek_widget.network.transforms import INTERPOLATIONS, Resize, Steps, recognized
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocess", "PreprocessFunction", "find_preprocess", "stated_images"]
@@ -134,9 +135,9 @@ class Preprocess:
         if self.scale != 1.0:
             images = images * self.scale
         if self.mean:
-            images = images - images.new_tensor(self.mean).view(1, -1, 1, 1)
+            images = images - constants(self.mean, images.dtype, images.device).view(1, -1, 1, 1)
         if self.std:
-            images = images / images.new_tensor(self.std).view(1, -1, 1, 1)
+            images = images / constants(self.std, images.dtype, images.device).view(1, -1, 1, 1)
         return images
 
     def visible(self, image: Tensor) -> Tensor:

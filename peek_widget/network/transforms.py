@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from peek_widget.errors import ModelError
 from peek_widget.network.pixelwise import own_random_state
+from peek_widget.network.transfer import constants
 
 __all__ = ["INTERPOLATIONS", "Resize", "Steps", "recognized"]
 
@@ -84,7 +85,7 @@ class Steps:
             images = images * self.scale
         for step in self.pixels:
             if isinstance(step, tuple):
-                mean, std = (images.new_tensor(values).view(1, -1, 1, 1) for values in step)
+                mean, std = (constants(values, images.dtype, images.device).view(1, -1, 1, 1) for values in step)
                 images = (images - mean) / std
             else:
                 images = step(images)

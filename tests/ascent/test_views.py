@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +13,26 @@ from torch import Generator, Tensor
 
 from peek_widget._size import Size
 from peek_widget.ascent import views
-from peek_widget.ascent.views import ViewGeometry, ViewParameters, add_noise, affine_views, shift, window
+from peek_widget.ascent.views import ViewGeometry, ViewParameters, shift_draws, shifted, view_noise, window
 
 
 def ramps(side: int) -> Tensor:
     """Of each pixel its own place: channel 0 is x, channel 1 is y, from -1 to 1 over the picture's borders."""
     places = (torch.arange(side) + 0.5) / side * 2.0 - 1.0
     return torch.stack([places.expand(side, side), places[:, None].expand(side, side)])[None]
+
+
+def affine_views(
+    pictures: Tensor, frame: ViewGeometry, look: ViewParameters, generators: Sequence[Generator]
+) -> Tensor:
+    """Views of pictures ``[N, C, H, W]``, drawn and taken at once."""
+    theta, coarser = views.affine_draws(Size(*pictures.shape[-2:]), frame, look, generators)
+    return views.affine_views(pictures, theta, coarser, frame.size, look.padding_mode)
+
+
+def shift(pictures: Tensor, share: float, generator: Generator) -> Tensor:
+    """Pictures with jitter."""
+    return shifted(pictures, shift_draws(tuple(pictures.shape[-2:]), share, generator))
 
 
 def seed(number: int = 0) -> Generator:
@@ -190,9 +204,9 @@ def test_only_the_given_generators_are_used() -> None:
     first, second = ([seed(4)], [seed(4)])
     outputs = []
     for generators in (first, second):
-        views = affine_views(ramps(32), ViewGeometry(16, "normal-crop"), LOOK, generators)
-        views = add_noise(views, 0.1, generators)
-        outputs.append((views, window(40, 20, generators[0]), shift(ramps(32), 0.2, generators[0])))
+        shown = affine_views(ramps(32), ViewGeometry(16, "normal-crop"), LOOK, generators)
+        shown = shown + view_noise(shown[:1].shape, 0.1, generators)
+        outputs.append((shown, window(40, 20, generators[0]), shift(ramps(32), 0.2, generators[0])))
         torch.manual_seed(12)  # has no say
     assert torch.equal(outputs[0][0], outputs[1][0])
     assert outputs[0][1] == outputs[1][1]
@@ -202,13 +216,13 @@ def test_only_the_given_generators_are_used() -> None:
 
 
 def test_noise_is_the_sum_of_normal_and_uniform_noise() -> None:
-    views = torch.full((4, 3, 64, 64), 0.5)
-    grain = add_noise(views, 0.1, [seed(0), seed(1)]) - views
+    grain = view_noise((2, 3, 64, 64), 0.1, [seed(0), seed(1)])
+    assert grain.shape == (4, 3, 64, 64)
     # Of N(0, 0.1) and U(-0.05, 0.05).
     assert float(grain.std()) == pytest.approx(math.sqrt(0.1**2 + 0.1**2 / 12), rel=0.02)
     assert float(grain.mean()) == pytest.approx(0.0, abs=0.002)
-    assert torch.equal(grain[2:] + views[2:], add_noise(views[2:], 0.1, [seed(1)]))
-    assert add_noise(views, 0.0, [seed(0), seed(1)]) is views
+    assert torch.equal(grain[2:], view_noise((2, 3, 64, 64), 0.1, [seed(1)]))
+    assert view_noise((2, 3, 64, 64), 0.0, [seed(0), seed(1)]) is None
 
 
 def test_a_much_finer_picture_is_averaged_down() -> None:

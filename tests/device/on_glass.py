@@ -43,6 +43,7 @@ from peek_widget import (
     top_crops,
 )
 from peek_widget.ascent import Accentuate, Ascent, Diversity, Style
+from peek_widget.errors import AscentError
 from peek_widget.network import Network, read
 
 DEVICES = (torch.device("cpu"), GLASS)
@@ -61,10 +62,11 @@ PHOTO = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(3))
 TWO = [Neuron("2", 1), Channel("0", 3)]
 
 
-def measured(work: Callable[[], Any]) -> tuple[Any, Fact]:
+def counted(work: Callable[[], Any]) -> Fact:
+    """Return what the host waited for, and where."""
     METER.reset()
-    found = work()
-    return found, {"reads": METER.reads, "uploads": METER.uploads, "at": METER.at.most_common(8)}
+    work()
+    return {"reads": METER.reads, "uploads": METER.uploads, "at": METER.at.most_common(8)}
 
 
 def same(one: Any, other: Any) -> bool:
@@ -103,6 +105,82 @@ def engine() -> Iterator[tuple[str, Callable[[], Fact]]]:
     yield "objective: accentuated photo", lambda: both(Accentuate("2:3"), short.replace(jitter=0.1), start=PHOTO)
     noisy = short.replace(noise=0.1, flip=0.5, return_best=True, alpha=True)
     yield "noise, the best step, opacity", lambda: both(TWO, noisy, seed=[1, 2])
+
+
+def steps(objective: Any, recipe: Any, **options: Any) -> Fact:
+    """Count in four steps of a longer run, after its first, which are a batch of their own."""
+    ascent = Ascent(NETWORKS[GLASS], objective, recipe, seed=1, size=32, **options)
+    ascent.extend(100)
+    for _ in range(4):
+        ascent.step()
+    return counted(lambda: [ascent.step() for _ in range(4)])
+
+
+def waits() -> Iterator[tuple[str, Callable[[], Fact]]]:
+    for name in Recipe.presets():
+        yield f"steps: {name}", lambda n=name: steps(TWO, n)
+    recipe = Recipe.preset("peek").replace(return_best=True, alpha=True, noise=0.1)
+    yield "steps: everything", lambda: steps([*TWO, Neuron("2", 4), 2 * Logit(1) - Channel("2", 3)], recipe)
+    yield "steps: accentuated", lambda: steps(Accentuate("2:3"), "peek-fast", start=PHOTO)
+
+
+def looks() -> Fact:
+    """A run to its end whose every tenth step is shown."""
+    ascent = Ascent(NETWORKS[GLASS], TWO[0], Recipe.preset("peek-fast").replace(steps=55), seed=1, size=16)
+    shown = []
+
+    def show(step: Any) -> None:
+        if step.index % 10 == 9:
+            shown.append(step.images)
+
+    facts = counted(lambda: ascent.run(show))
+    return {**facts, "shown": len(shown)}
+
+
+def changed() -> Fact:
+    """Everything that may happen to what was drawn ahead: each run goes on as the CPU's."""
+    seen = []
+    for device in DEVICES:
+        ascent = Ascent(NETWORKS[device], TWO, Recipe.preset("peek").replace(steps=20), seed=[1, 2], size=16)
+        found = []
+        for number in range(14):
+            if number == 4:
+                ascent.override(jitter=0.2)
+            if number == 6:
+                ascent.override(noise=0.1, jitter=None)
+            if number == 8:
+                ascent.override(noise=None)
+            if number == 10:
+                ascent = Ascent.resume(NETWORKS[device], ascent.state())
+            if number == 12:
+                ascent.change(objective=TWO[::-1], recipe="oygard-2016")
+            step = ascent.step()
+            found += [step.images, step.activations, [sorted(one.items()) for one in step.terms]]
+        found += [ascent.state().tensors[f"generator.{n}"] for n in (0, 1)]
+        seen.append(found)
+    return {"equal": same(*seen)}
+
+
+def broken() -> Fact:
+    """A number that is not finite, in the middle of a run, and a gradient that is zero."""
+    found = {}
+    for what, last in (("late", 60), ("last", 6)):
+        ascent = Ascent(NETWORKS[GLASS], TWO, Recipe.preset("peek-fast").replace(steps=last), seed=1, size=16)
+        for _ in range(4):
+            ascent.step()
+        ascent._image.parameter.detach()[1].fill_(float("nan"))
+        try:
+            ascent.run()
+            found[what] = ""
+        except AscentError as error:
+            found[what] = str(error)
+        found[f"{what} at"] = ascent.index
+    dead = Objective(lambda a: a["2"][:, 0].mean(dim=(1, 2)) * 0.0, ["2"])
+    try:
+        Ascent(NETWORKS[GLASS], [TWO[0], dead], "peek-fast", size=32).step()
+    except AscentError as error:
+        found["dead"] = str(error)
+    return found
 
 
 def planted() -> Fact:
@@ -182,6 +260,10 @@ def widget() -> Fact:
 
 SCENARIOS: dict[str, Callable[[], Fact]] = {
     **dict(engine()),
+    **dict(waits()),
+    "a run that is looked at": looks,
+    "changed": changed,
+    "broken": broken,
     "planted": planted,
     "evidence": evidence,
     "sheet": sheet,

@@ -40,11 +40,33 @@ def test_every_scenario_ran_to_its_end(found: dict[str, Any]) -> None:
 
 def test_all_is_equal_to_the_cpu_to_the_last_bit(found: dict[str, Any]) -> None:
     compared = {name: facts["equal"] for name, facts in found.items() if "equal" in facts}
-    assert {"evidence", "sheet", "photo", "widget", "engine: peek"} < compared.keys()
+    assert {"changed", "evidence", "sheet", "photo", "widget", "engine: peek"} < compared.keys()
     assert [name for name, equal in compared.items() if not equal] == []
     assert (found["sheet"]["units"], found["widget"]["steps"]) == (3, 1)
     assert found["widget"]["device"] == "glass:0"
     assert found["widget"]["devices"] == ["cpu", "glass:0"]
+
+
+def test_no_step_waits_for_the_host(found: dict[str, Any]) -> None:
+    counted = {name: facts for name, facts in found.items() if name.startswith("steps: ")}
+    assert {f"steps: {name}" for name in Recipe.presets()} < counted.keys()
+    assert {name: facts for name, facts in counted.items() if (facts["reads"], facts["uploads"]) != (0, 0)} == {}
+
+
+def test_a_run_reads_one_frame_where_one_is_shown_and_looks_every_fifty_steps(found: dict[str, Any]) -> None:
+    facts = found["a run that is looked at"]
+    assert facts["shown"] == 5
+    # After steps 0, 50 and the last; at the end pictures, history and terms.
+    assert facts["reads"] == facts["shown"] + 3 + 3, facts["at"]
+
+
+def test_what_is_not_finite_is_found_at_the_next_look(found: dict[str, Any]) -> None:
+    facts = found["broken"]
+    assert "In one of the steps 1 to 50" in facts["late"]
+    assert facts["late at"] == 51
+    assert "In one of the steps 1 to 5" in facts["last"]
+    assert "Channel(layer='0', unit=3)" in facts["last"]
+    assert "its gradient is zero everywhere" in facts["dead"]
 
 
 def test_a_tensor_left_on_the_cpu_is_told_on(found: dict[str, Any]) -> None:

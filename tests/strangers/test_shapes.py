@@ -33,7 +33,7 @@ from peek_widget import (
 from peek_widget._size import Size
 from peek_widget.ascent import Ascent, State
 from peek_widget.ascent.still import STILL_VIEW, StillActivation
-from peek_widget.ascent.views import ViewGeometry, ViewParameters, affine_views
+from peek_widget.ascent.views import ViewGeometry, ViewParameters, affine_draws, affine_views
 from peek_widget.errors import ModelError, RecipeError, SizeError
 from peek_widget.evidence import Evidence
 from peek_widget.evidence.crops import activation_map
@@ -413,9 +413,9 @@ def test_a_disc_is_a_disc_in_every_view(picture: tuple[int, int], view: tuple[in
     rows, columns = (torch.arange(side) - (side - 1) / 2 for side in picture)
     disc = torch.sigmoid(8.0 - (rows[:, None].square() + columns.square()).sqrt())[None, None]
     seen = ViewGeometry(Size(*view), kind, 1.0, (0.0, 0.0) if kind == "field" else None)
-    shown = affine_views(
-        disc, seen, ViewParameters(6, (1.0, 1.0), rotation=180.0, flip=0.5), [torch.Generator().manual_seed(0)]
-    )
+    parameters, draws = ViewParameters(6, (1.0, 1.0), rotation=180.0, flip=0.5), torch.Generator().manual_seed(0)
+    theta, coarser = affine_draws(Size(*picture), seen, parameters, [draws])
+    shown = affine_views(disc, theta, coarser, seen.size, parameters.padding_mode)
     scale = min(picture[0] / view[0], picture[1] / view[1])
     seen_whole = 0
     for one in shown[:, 0]:
