@@ -391,9 +391,14 @@ class Ascent(Iterator[Step]):
 
     # Saving it
 
-    def state(self) -> State:
-        """Return everything but the model that :meth:`resume` needs to continue from here."""
-        tensors = tensors_of(self._image, self._updater, self._record, self._draws.states(), self._spectrum)
+    def state(self, *, on_host: bool = True) -> State:
+        """Return everything but the model that :meth:`resume` needs to continue from here.
+
+        Args:
+            on_host: whether its tensors are copied to the CPU, which waits for the device; else they stay where the run
+                is.
+        """
+        tensors = tensors_of(self._image, self._updater, self._record, self._draws.states(), self._spectrum, on_host)
         if self._starts is not None:
             tensors["start"] = self._starts.clone()
         return State(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +66,28 @@ class Step:
         if self._pictures.device.type != "cpu":
             check_pictures(images, self.index)
         return images
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pictures, which are not read for it."""
+        return self._pictures.nbytes
+
+    @property
+    def unread_activation(self) -> float | Tensor:
+        """The first objective's value; where it is not on the CPU, a tensor ``[]`` that is still to be read."""
+        return self.activation if self.unread_activations.device.type == "cpu" else self.unread_activations[0]
+
+    def read_with(self, numbers: Sequence[Tensor]) -> list[float]:
+        """Read the pictures and numbers, tensors ``[]`` on the same device, in one copy; return the numbers."""
+        if not numbers or "images" in vars(self):
+            return torch.stack(list(numbers)).tolist() if numbers else []
+        pictures, count = self._pictures, self._pictures.numel()
+        with torch.inference_mode(False), torch.no_grad():
+            row = torch.cat([pictures.clamp(0.0, 1.0).float().flatten(), torch.stack(list(numbers)).float()]).cpu()
+        images = row[:count].view(pictures.shape)
+        check_pictures(images, self.index)
+        vars(self)["images"] = images
+        return row[count:].tolist()
 
     @functools.cached_property
     def activations(self) -> Tensor:

@@ -47,7 +47,8 @@ class State:
         index: number of the next step, from 0.
         steps: number of steps of the whole run.
         overrides: numbers that override the recipe's.
-        tensors: parameter, optimizer state, generator states and other tensors of the run, by name, on the CPU.
+        tensors: parameter, optimizer state, generator states and other tensors of the run, by name; on the CPU unless
+            the run was asked to leave them where it is.
     """
 
     objectives: tuple[Objective, ...] | None
@@ -81,7 +82,7 @@ class State:
             "steps": self.steps,
             "overrides": dict(self.overrides),
         }
-        tensors = {name: value.contiguous() for name, value in self.tensors.items()}
+        tensors = {name: value.cpu().contiguous() for name, value in self.tensors.items()}
         try:
             save_file(tensors, str(path), metadata={_KIND: json.dumps(header)})
         except SafetensorError as error:
@@ -147,13 +148,19 @@ _FIELDS = {
 
 
 def tensors_of(
-    image: Image, updater: Updater, record: Record, generators: Sequence[Tensor], spectrum: Tensor | None
+    image: Image,
+    updater: Updater,
+    record: Record,
+    generators: Sequence[Tensor],
+    spectrum: Tensor | None,
+    on_host: bool = True,
 ) -> dict[str, Tensor]:
-    """Return copies of all tensors of a run, by name, on the CPU.
+    """Return copies of all tensors of a run, by name.
 
     Args:
         image, updater, record, spectrum: the parts of the run.
         generators: state of each picture's generator.
+        on_host: whether they are copied to the CPU.
     """
     tensors = {"parameter": image.parameter, **updater.tensors(), **record.tensors()}
     if spectrum is not None:
@@ -164,7 +171,8 @@ def tensors_of(
         tensors["initial_energies"] = image.initial_energies
     for number, state in enumerate(generators):
         tensors[f"generator.{number}"] = state
-    return {name: value.detach().clone().cpu() for name, value in tensors.items()}
+    copies = {name: value.detach().clone() for name, value in tensors.items()}
+    return {name: value.cpu() for name, value in copies.items()} if on_host else copies
 
 
 def load_tensors(state: State, image: Image, updater: Updater, record: Record, generators: Sequence[Generator]) -> None:

@@ -18,6 +18,7 @@ from peek_widget.evidence.loading import LoaderOptions, load_batches
 from peek_widget.evidence.prepare import Preparer, resize_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
+from peek_widget.network.transfer import upload
 
 __all__ = ["activations", "layer_names", "own_network", "run_batch"]
 
@@ -62,7 +63,7 @@ def run_batch(network: Network, images: Tensor, layers: Iterable[str], *, prepar
     Returns:
         for each name ``[N, C, H, W]`` or ``[N, C]``, float32, on the network's device.
     """
-    images = images.to(network.model_copy.device, non_blocking=True)
+    images = upload(images, network.model_copy.device)
     images = images.float().div_(255.0) if images.dtype == torch.uint8 else images
     return network.run(images if prepared else network.preprocess(images), layers)
 

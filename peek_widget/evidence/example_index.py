@@ -18,11 +18,16 @@ from peek_widget.evidence.prepare import Preparer
 from peek_widget.evidence.source import Source
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network.receptive_field.field_map import FieldMap
+from peek_widget.network.transfer import upload
 
 __all__ = ["MAX_REASONS", "Detail", "ExampleIndex", "ImageSet"]
 
 MAX_REASONS = 100
 """Number of skipped images whose names and reasons are kept; further ones are only counted."""
+
+
+_PRUNE_AT = 1000
+"""Number of images whose details are kept, beyond those with crops, before they are looked through."""
 
 
 class ImageSet:
@@ -129,7 +134,7 @@ class ExampleIndex:
         self.assumed: Counter[str] = Counter()
         self.details: dict[int, Detail] = {}
         self.focuses: Focuses = Focuses()
-        self._prune_above = 0
+        self._prune_above = _PRUNE_AT
 
     def add_skipped(self, item: Loaded, identity: int) -> None:
         """Record an image that could not be read, with its reason."""
@@ -156,12 +161,12 @@ class ExampleIndex:
             items: the images as they were loaded.
             identities: numbers of the images.
         """
-        numbers = torch.tensor(identities, dtype=torch.int64)
+        device = next(iter(values.values())).device
+        numbers = upload(torch.tensor(identities, dtype=torch.int64, device="cpu"), device)
         with self.lock:
-            entered = torch.zeros(len(items), dtype=torch.bool)
-            for name, index in self.layers.items():
-                entered |= index.update(values[name], numbers)
-            for item, identity, has_crop in zip(items, identities, entered.tolist(), strict=True):
+            entered = [index.update(values[name], numbers) for name, index in self.layers.items()]
+            # Read once for all layers.
+            for item, identity, has_crop in zip(items, identities, torch.stack(entered).any(0).tolist(), strict=True):
                 self.processed.add(identity)
                 self.label_counts[item.label] += 1
                 if item.odd:
@@ -200,13 +205,11 @@ class ExampleIndex:
         with self.lock:
             images = self.images_with_crops()
             self.details = {identity: self.details[identity] for identity in images if identity in self.details}
-            self._prune_above = 2 * len(self.details) + 1000
+            self._prune_above = 2 * len(self.details) + _PRUNE_AT
 
     def images_with_crops(self) -> set[int]:
         """Return the numbers of the images that are among the highest or lowest of some unit."""
-        found: set[int] = set()
-        for index in self.layers.values():
-            for extremes in (index.top, index.bottom):
-                found.update(extremes.image.unique().tolist())
+        images = [one.image.flatten() for index in self.layers.values() for one in (index.top, index.bottom)]
+        found = set(torch.cat(images).cpu().unique().tolist())
         found.discard(-1)
         return found

@@ -53,13 +53,15 @@ class Extremes:
             per_image: keep one position of an image at most.
 
         Returns:
-            ``[N]`` bool: which images are now among the ``k`` of some unit.
+            ``[N]`` bool, on the values' device: which images are now among the ``k`` of some unit.
         """
         worst = self.value[:, -1]
         ahead = best > worst if self.sign > 0 else best < worst
         # Of equal values the lower image number is kept, so that the order of the images does not matter.
         ahead |= (best == worst) & (images[:, None] < self.image[:, -1])
         ahead &= best.isfinite()
+        if per_image and values.device.type != "cpu":
+            return self._update_all(values, best, images, ahead)
         units = ahead.any(dim=0).nonzero().flatten()
         if len(units) == 0:
             return ahead.new_zeros(len(images))
@@ -74,13 +76,19 @@ class Extremes:
             self.position[unit, rank] = self._look_up(values, _NONE - 1 - self.position[unit, rank], unit)
         else:
             kept = self._merge(units, *self._all_positions(values[..., units], best[:, units], images))
-        return torch.isin(images, kept)
+        return torch.isin(images, kept.unique())
+
+    def _update_all(self, values: Tensor, best: Tensor, images: Tensor, ahead: Tensor) -> Tensor:
+        """Take in a batch for all units, be an image ahead in them or not: nothing waits for the host to know which."""
+        at = (values.argmax(dim=1) if self.sign > 0 else values.argmin(dim=1)).T
+        value = torch.where(ahead, best, -self.sign * torch.inf).T
+        image = torch.where(ahead.T, images[None], _NONE)
+        kept = self._merge(slice(None), value, image, torch.where(image >= 0, at, _NONE))
+        return (images[:, None] == kept.flatten()).any(dim=1)
 
     def _look_up(self, values: Tensor, row: Tensor, unit: Tensor) -> Tensor:
         """Return the position of the best activation for each pair of a row of the batch and a unit, ``[pairs]``."""
         best = torch.argmax if self.sign > 0 else torch.argmin
-        if values.is_cuda:
-            return best(values[row, :, unit], dim=1)
         # Image by image, since units are adjacent in memory and positions are far apart.
         found = torch.empty_like(unit)
         for one in row.unique().tolist():
@@ -100,8 +108,12 @@ class Extremes:
         image = torch.where(value.isfinite(), images[order][at // size], _NONE)
         return value, image, at % size
 
-    def _merge(self, units: Tensor, value: Tensor, image: Tensor, position: Tensor) -> Tensor:
-        """Merge ``[units, n]`` further activations into those of some units; return the numbers of all images kept."""
+    def _merge(self, units: Tensor | slice, value: Tensor, image: Tensor, position: Tensor) -> Tensor:
+        """Merge ``[units, n]`` further activations into those of some units.
+
+        Returns:
+            ``[units, k]``, the numbers of the images kept.
+        """
         value = torch.cat([self.value[units], value], dim=1)
         image = torch.cat([self.image[units], image], dim=1)
         position = torch.cat([self.position[units], position], dim=1)
@@ -112,7 +124,7 @@ class Extremes:
         value, image, position = value.gather(1, order), image.gather(1, order), position.gather(1, order)
         k = self.value.shape[1]
         self.value[units], self.image[units], self.position[units] = value[:, :k], image[:, :k], position[:, :k]
-        return image[:, :k].unique()
+        return image[:, :k]
 
     def merge(self, other: Extremes) -> None:
         """Merge the extremes of another set of images into these."""
@@ -297,23 +309,25 @@ class LayerIndex:
             images: numbers of the images, ``[N]`` int64.
 
         Returns:
-            ``[N]`` bool, on the CPU: which images are now among the highest or lowest of some unit.
+            ``[N]`` bool, on the values' device: which images are now among the highest or lowest of some unit.
         """
         images = images.to(values.device)
         flat = by_position(values)
         high, low, active = _reduced(flat)
         finite = high.isfinite() & low.isfinite()
-        if not bool(finite.all()):
+        sampled = sample(flat, images)
+        # On a CPU nearly always nothing is to be done; elsewhere it would have to wait to find that out.
+        if values.device.type != "cpu" or not bool(finite.all()):
             high, low = torch.where(finite, high, torch.nan), torch.where(finite, low, torch.nan)
-            flat = torch.where(finite[:, None], flat, torch.nan)
+            sampled = torch.where(finite[:, None], sampled, torch.nan)
             active = torch.where(finite, active, 0.0)
         self.active += active.long().sum(dim=0)
         self.counted += finite.sum(dim=0) * flat.shape[1]
         entered = self.top.update(flat, high, images, self.per_image)
         entered |= self.bottom.update(flat, low, images, self.per_image)
         self.best.add(high)
-        self.positions.add(sample(flat, images).flatten(0, 1))
-        return entered.cpu()
+        self.positions.add(sampled.flatten(0, 1))
+        return entered
 
     def to(self, device: torch.device | str) -> LayerIndex:
         """Move to the device of the activations. Returns itself."""
@@ -339,7 +353,7 @@ class LayerIndex:
 
 def _reduced(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return maximum, minimum and number above 0 over the P positions of ``[N, P, C]``, ``[N, C]`` each."""
-    if values.is_cuda:
+    if values.device.type != "cpu":
         return values.amax(dim=1), values.amin(dim=1), (values > 0).sum(dim=1, dtype=torch.float32)
     # In pieces that stay in the processor's cache, so that a map is read from memory once for all three. Comparing into
     # floats and adding these is eight times as fast as adding booleans; amax and amin are each ten times as fast as

@@ -40,7 +40,7 @@ class Checkpoint:
     def bytes(self) -> int:
         """Bytes of the picture and of the tensors in the state."""
         tensors: Mapping[str, Any] = getattr(self.state, "tensors", {})
-        return int(self.snapshot.image.nbytes) + sum(int(value.nbytes) for value in tensors.values())
+        return int(self.snapshot.made.nbytes) + sum(int(value.nbytes) for value in tensors.values())
 
 
 class Checkpoints:

@@ -122,9 +122,8 @@ class Exporter:
     def _drawing(self) -> tuple[torch.Tensor, Drawing, str]:
         snapshot = self._newest()
         objective = self._source.objective(snapshot.target)
-        image = torch.as_tensor(snapshot.image)
-        network = self._source.network
-        drawing, note = drawing_of(dataclasses.replace(snapshot, image=image), network, objective)
+        image, network = snapshot.image, self._source.network
+        drawing, note = drawing_of(snapshot, network, objective)
         return network.preprocess.visible(image), drawing, note
 
 

@@ -7,7 +7,15 @@ import math
 import struct
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
+from peek_widget.live.snapshot import Made
+
 __all__ = ["History", "HistoryPoint", "unpack"]
+
+MOST_UNREAD = 256
+"""Values that are left on a device at most, while no picture is shown."""
 
 _ROW = struct.Struct("<4f")
 
@@ -45,9 +53,40 @@ class History:
         self._stride = 1
         self._first = 0
         """The first step that the newest point stands for."""
+        self._unread: list[tuple[int, Tensor]] = []
+        self._still: dict[int, float] = {}
+        """Still activations of steps that are not read yet."""
 
-    def add(self, step: int, value: float) -> None:
-        """Add the mean over the random views of the step that made the number of steps `step`; they come in order."""
+    def add(self, step: int, value: float | Tensor) -> None:
+        """Add the mean over the random views of the step that made the number of steps `step`; they come in order.
+
+        A tensor `[]` on a device is read later, together with others.
+        """
+        if isinstance(value, Tensor):
+            self._unread.append((step, value))
+            if len(self._unread) >= MOST_UNREAD:
+                self._read()
+            return
+        self._read()
+        self._add(step, value)
+
+    def read_with(self, made: Made) -> None:
+        """Read what was added and is still on the device, in one copy with the pictures of a step."""
+        if self._unread:
+            self._take(made.read_with([value for _, value in self._unread]))
+
+    def _read(self) -> None:
+        if self._unread:
+            self._take(torch.stack([value for _, value in self._unread]).tolist())
+
+    def _take(self, values: list[float]) -> None:
+        steps, self._unread = [step for step, _ in self._unread], []
+        for step, value in zip(steps, values, strict=True):
+            self._add(step, value)
+            if step in self._still:
+                self.measured(step, self._still.pop(step))
+
+    def _add(self, step: int, value: float) -> None:
         added = HistoryPoint(step, math.nan, value, value)
         if self._points and step - self._first < self._stride:
             self._points[-1] = _joined(self._points[-1], added)
@@ -64,23 +103,28 @@ class History:
 
     def measured(self, step: int, activation: float) -> None:
         """Add the still activation of the picture after `step` steps, which were added before."""
+        if any(step == unread for unread, _ in self._unread):
+            self._still[step] = activation
+            return
         at = bisect.bisect_left(self._points, step, key=lambda point: point.step)
         if at < len(self._points):
             self._points[at] = self._points[at]._replace(activation=activation)
 
     def cut(self, step: int) -> None:
         """Forget the points after a step."""
+        self._read()
         del self._points[bisect.bisect_right(self._points, step, key=lambda point: point.step) :]
         # the next step begins a point
         self._first = step - self._stride
 
     def points(self) -> list[HistoryPoint]:
         """Return at most `capacity` points; the last one is that of the newest step."""
+        self._read()
         return list(self._points)
 
     def packed(self) -> bytes:
         """Return the points as rows of four little-endian float32, in the order of the fields."""
-        return b"".join(_ROW.pack(*point) for point in self._points)
+        return b"".join(_ROW.pack(*point) for point in self.points())
 
 
 def unpack(packed: bytes) -> list[HistoryPoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from peek_widget.errors import AscentError
 from peek_widget.live.snapshot import Snapshot
 
 __all__ = ["Outbox"]
@@ -26,6 +27,19 @@ class Outbox:
     def put(self, snapshot: Snapshot) -> None:
         """Take the picture of a new step."""
         self.newest, self._unsent = snapshot, True
+
+    def drop_unreadable(self) -> bool:
+        """Drop the newest picture if its numbers are not finite, which a device tells only when it is read.
+
+        Returns:
+            whether it was.
+        """
+        try:
+            _ = None if self.newest is None else self.newest.image
+        except AscentError:
+            self.newest, self._unsent = None, False
+            return True
+        return False
 
     def discard(self) -> None:
         """Publish nothing more of what was put: its run is over."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from peek_widget.ascent import to_pil
 from peek_widget.live.examples.service import ExampleService
 from peek_widget.live.export import Exporter
@@ -41,7 +39,7 @@ class Publisher:
             "status": update.status,
         }
         if update.snapshot is not None:
-            picture = to_pil(self._network().preprocess.visible(torch.as_tensor(update.snapshot.image)))
+            picture = to_pil(self._network().preprocess.visible(update.snapshot.image))
             values["frame"] = encode(picture, lossless=update.lossless)
             self._exporter.show_picture(update.snapshot, picture)
             if self.examples is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from peek_widget.errors import RecipeError
 from peek_widget.live.checkpoints import MAX_CHECKPOINTS, Checkpoint, Checkpoints
 from peek_widget.live.history import History
-from peek_widget.live.snapshot import RunningAscent, Snapshot, Target
+from peek_widget.live.snapshot import Made, RunningAscent, Snapshot, Target
 from peek_widget.live.speed import Speed
 
 __all__ = ["WEIGHTS_CHANGED", "Run"]
@@ -118,9 +118,9 @@ class Run:
         if snapshot.activation is not None:
             self.history.measured(snapshot.step, snapshot.activation)
         if keep_state and self.checkpoints.wants(snapshot.step):
-            self.checkpoints.add(Checkpoint(snapshot, self.ascent.state()))
+            self.checkpoints.add(Checkpoint(snapshot, self.ascent.state(on_host=False)))
 
-    def snapshot(self, step: Any, target: Target, overrides: Mapping[str, float]) -> Snapshot:
+    def snapshot(self, step: Made, target: Target, overrides: Mapping[str, float]) -> Snapshot:
         """Return the record of a step that the ascent has just made.
 
         Args:
@@ -133,9 +133,9 @@ class Run:
         return Snapshot(
             target=target,
             recipe=ascent.recipe,
-            image=step.tensor,
+            made=step,
             # the unit's own activation: with a negative objective it sinks
-            view_activation=float(step.activation) * (-1.0 if target.negative else 1.0),
+            view_activation=step.unread_activation * (-1.0 if target.negative else 1.0),
             run=self.number,
             step=int(ascent.index),
             total=int(ascent.steps),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from peek_widget._size import SizeLike
 from peek_widget.ascent import Objective, Recipe
 from peek_widget.ascent.position import describe_position
 
-__all__ = ["BackgroundTask", "Publish", "RunningAscent", "Snapshot", "Start", "Target", "Update"]
+__all__ = ["BackgroundTask", "Made", "Publish", "RunningAscent", "Snapshot", "Start", "Target", "Update"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +77,25 @@ class Target:
         return what if self.start is None else f"{what}, starting from {self.start.name}"
 
 
+class Made(Protocol):
+    """The part of `peek_widget.ascent.Step` that a run uses."""
+
+    @property
+    def tensor(self) -> Tensor:
+        """The first picture, on the CPU."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pictures."""
+
+    @property
+    def unread_activation(self) -> float | Tensor:
+        """The first objective's value, or where it is on a device a tensor `[]` that is still to be read."""
+
+    def read_with(self, numbers: Sequence[Tensor]) -> list[float]:
+        """Read the pictures together with numbers of the same device, and return those."""
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """A picture of a run and how it was made: the one record of both that leaves the worker.
@@ -84,9 +103,9 @@ class Snapshot:
     Attributes:
         target: what is drawn, with the size that was taken for it.
         recipe: the run's recipe, without the overrides.
-        image: float32 `[C, S, S]` in [0, 1].
+        made: what the step gave; its picture is read from the device when it is asked for.
         view_activation: the unit's activation before the ReLU, mean over the random views of that step, which were
-            taken of the picture before it.
+            taken of the picture before it; a tensor `[]` where it is still to be read from a device.
         run: number of the run, from 1.
         step: number of steps made.
         total: number of steps of the whole run.
@@ -100,8 +119,8 @@ class Snapshot:
 
     target: Target
     recipe: Recipe
-    image: Tensor
-    view_activation: float
+    made: Made
+    view_activation: float | Tensor
     run: int
     step: int
     total: int
@@ -110,6 +129,11 @@ class Snapshot:
     edited: bool
     done: bool
     activation: float | None = None
+
+    @property
+    def image(self) -> Tensor:
+        """The picture, float32 `[C, S, S]` in [0, 1] on the CPU."""
+        return self.made.tensor
 
 
 @dataclass(frozen=True)
@@ -148,8 +172,8 @@ class RunningAscent(Protocol):
     size: SizeLike
     recipe: Any
 
-    def step(self) -> Any:
-        """Make one step; the result has `.tensor`, the first picture, and `.activation`."""
+    def step(self) -> Made:
+        """Make one step."""
 
     def override(self, **knobs: float | None) -> None:
         """Override knobs from the next step on; None gives one back to the recipe."""
@@ -157,8 +181,8 @@ class RunningAscent(Protocol):
     def extend(self, n: int) -> None:
         """Allow `n` further steps."""
 
-    def state(self) -> Any:
-        """Return all that another ascent needs to go on from here."""
+    def state(self, *, on_host: bool = True) -> Any:
+        """Return all that another ascent needs to go on from here, copied to the CPU or left on the run's device."""
 
     def values(self) -> Mapping[str, float]:
         """Return the knobs as the next step will use them, by name."""

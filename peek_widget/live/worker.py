@@ -125,6 +125,8 @@ class RunWorker:
         log.error("The run of %s stopped: %s", self.target.describe(), error, exc_info=error)
         self._error = error
         self.playback.stop()
+        if self.outbox.drop_unreadable():
+            self.run.ascent = None
         self._enter_state("error")
         try:
             self._show()
@@ -385,6 +387,8 @@ class RunWorker:
             return
         with_picture, fresh = taken
         snapshot = self._shown(measured=still)
+        if with_picture and snapshot is not None:
+            self.run.history.read_with(snapshot.made)
         status = self.status()
         if status["state"] == "closed":
             # whoever closed it publishes that; at the interpreter's end nobody does, and the page finds the kernel gone

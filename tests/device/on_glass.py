@@ -33,6 +33,8 @@ from torch import nn
 
 from peek_widget import (
     Channel,
+    EvidencePass,
+    LoaderOptions,
     Logit,
     Neuron,
     Objective,
@@ -42,9 +44,12 @@ from peek_widget import (
     look_at,
     top_crops,
 )
-from peek_widget.ascent import Accentuate, Ascent, Diversity, Style
+from peek_widget.ascent import Accentuate, Ascent, Diversity, Style, watch
 from peek_widget.errors import AscentError
 from peek_widget.network import Network, read
+
+# So many steps are not needed to see that it looks every so many.
+watch.EVERY = 8
 
 DEVICES = (torch.device("cpu"), GLASS)
 Fact = dict[str, Any]
@@ -66,7 +71,7 @@ def counted(work: Callable[[], Any]) -> Fact:
     """Return what the host waited for, and where."""
     METER.reset()
     work()
-    return {"reads": METER.reads, "uploads": METER.uploads, "at": METER.at.most_common(8)}
+    return {"reads": METER.reads, "uploads": METER.uploads, "at": METER.at.most_common()}
 
 
 def same(one: Any, other: Any) -> bool:
@@ -125,15 +130,15 @@ def waits() -> Iterator[tuple[str, Callable[[], Fact]]]:
 
 
 def looks() -> Fact:
-    """A run to its end whose every tenth step is shown."""
-    ascent = Ascent(NETWORKS[GLASS], TWO[0], Recipe.preset("peek-fast").replace(steps=55), seed=1, size=16)
+    """A run to its end whose every third step is shown."""
+    ascent = Ascent(NETWORKS[GLASS], TWO[0], Recipe.preset("peek-fast").replace(steps=12), seed=1, size=16)
     shown = []
 
     def show(step: Any) -> None:
-        if step.index % 10 == 9:
+        if step.index % 3 == 1:
             shown.append(step.images)
 
-    facts = counted(lambda: ascent.run(show))
+    facts = counted(lambda: ascent.run(show, progress=False))
     return {**facts, "shown": len(shown)}
 
 
@@ -164,13 +169,13 @@ def changed() -> Fact:
 def broken() -> Fact:
     """A number that is not finite, in the middle of a run, and a gradient that is zero."""
     found = {}
-    for what, last in (("late", 60), ("last", 6)):
+    for what, last in (("late", 20), ("last", 6)):
         ascent = Ascent(NETWORKS[GLASS], TWO, Recipe.preset("peek-fast").replace(steps=last), seed=1, size=16)
         for _ in range(4):
             ascent.step()
         ascent._image.parameter.detach()[1].fill_(float("nan"))
         try:
-            ascent.run()
+            ascent.run(progress=False)
             found[what] = ""
         except AscentError as error:
             found[what] = str(error)
@@ -227,6 +232,15 @@ def evidence() -> Fact:
     return facts
 
 
+def waits_of_a_pass() -> Fact:
+    draws = np.random.default_rng(0)
+    images = list(draws.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8))
+    loader = LoaderOptions(batch_size=3)
+    work = EvidencePass(MODEL, ["0", "2", ""], images, 2, loader=loader, input_size=32, device=GLASS)
+    facts = counted(work.run)
+    return {**facts, "batches": 4}
+
+
 def sheet() -> Fact:
     recipe = Recipe.preset("peek-fast").replace(steps=4)
     drawn = [
@@ -258,6 +272,28 @@ def widget() -> Fact:
     return {"equal": seen[0] == seen[1], "steps": seen[0][0], **facts}
 
 
+def waits_of_the_widget() -> Fact:
+    """Draw to the end; frames are counted as they are published."""
+    recipe = Recipe.preset("peek-fast").replace(steps=24)
+    explorer = UnitExplorer(
+        MODEL, layer="2", unit=3, recipe=recipe, size=16, input_size=32, device=str(GLASS), playing=False
+    )
+    try:
+        explorer.step_once()
+        explorer.wait(60)
+        frames: list[int] = []
+        explorer.observe(lambda change: frames.append(len(change["new"])), "frame")
+
+        def draw() -> None:
+            explorer.play()
+            explorer.wait(60)
+
+        facts = counted(draw)
+        return {**facts, "frames": len(frames), "steps": explorer.step, "points": len(explorer.history)}
+    finally:
+        explorer.close()
+
+
 SCENARIOS: dict[str, Callable[[], Fact]] = {
     **dict(engine()),
     **dict(waits()),
@@ -266,9 +302,11 @@ SCENARIOS: dict[str, Callable[[], Fact]] = {
     "broken": broken,
     "planted": planted,
     "evidence": evidence,
+    "waits of a pass": waits_of_a_pass,
     "sheet": sheet,
     "photo": photo,
     "widget": widget,
+    "waits of the widget": waits_of_the_widget,
 }
 
 

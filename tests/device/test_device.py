@@ -53,17 +53,32 @@ def test_no_step_waits_for_the_host(found: dict[str, Any]) -> None:
     assert {name: facts for name, facts in counted.items() if (facts["reads"], facts["uploads"]) != (0, 0)} == {}
 
 
-def test_a_run_reads_one_frame_where_one_is_shown_and_looks_every_fifty_steps(found: dict[str, Any]) -> None:
+def test_a_run_reads_one_frame_where_one_is_shown_and_looks_every_so_many_steps(found: dict[str, Any]) -> None:
     facts = found["a run that is looked at"]
-    assert facts["shown"] == 5
-    # After steps 0, 50 and the last; at the end pictures, history and terms.
+    assert facts["shown"] == 4
+    # After steps 0, 8 (in place of 50) and the last; at the end pictures, history and terms.
     assert facts["reads"] == facts["shown"] + 3 + 3, facts["at"]
+
+
+def test_the_widget_reads_one_frame_where_one_is_published(found: dict[str, Any]) -> None:
+    facts = found["waits of the widget"]
+    assert facts["steps"] == 24
+    # Beside frames: looks; and a few times a second the still activation of a picture, which is read for it.
+    reads = {at.removeprefix("reads: "): count for at, count in facts["at"] if at.startswith("reads: ")}
+    measured = sum(count for at, count in reads.items() if at.startswith("ascent/still.py"))
+    looks = sum(count for at, count in reads.items() if at.startswith("ascent/watch.py"))
+    assert facts["reads"] - looks - 2 * measured <= facts["frames"] + 1, facts
+
+
+def test_a_pass_reads_once_a_batch(found: dict[str, Any]) -> None:
+    facts = found["waits of a pass"]
+    assert facts["reads"] == facts["batches"] == 4, facts["at"]
 
 
 def test_what_is_not_finite_is_found_at_the_next_look(found: dict[str, Any]) -> None:
     facts = found["broken"]
-    assert "In one of the steps 1 to 50" in facts["late"]
-    assert facts["late at"] == 51
+    assert "In one of the steps 1 to 8" in facts["late"]
+    assert facts["late at"] == 9
     assert "In one of the steps 1 to 5" in facts["last"]
     assert "Channel(layer='0', unit=3)" in facts["last"]
     assert "its gradient is zero everywhere" in facts["dead"]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-import numpy as np
+import torch
 
 from peek_widget.errors import RecipeError, SizeError
 from peek_widget.live.run_service import RunService
@@ -17,8 +17,12 @@ from .conformity import check_message, check_traits
 @dataclass
 class Step:
     index: int
-    tensor: np.ndarray
-    activation: float
+    tensor: torch.Tensor
+    unread_activation: float
+
+    @property
+    def nbytes(self):
+        return self.tensor.nbytes
 
 
 @dataclass
@@ -60,7 +64,7 @@ class FakeAscent:
         self.index += 1
         if self.fail_at == self.index:
             raise RuntimeError("the forward broke")
-        return Step(self.index - 1, np.full((1, 1, 1), self.index / 1000, np.float32), float(self.index))
+        return Step(self.index - 1, torch.full((1, 1, 1), self.index / 1000), float(self.index))
 
     def override(self, **knobs):
         for name in self.refuses:
@@ -75,7 +79,7 @@ class FakeAscent:
     def extend(self, n):
         self.steps += n
 
-    def state(self):
+    def state(self, on_host=True):
         return {"index": self.index, "steps": self.steps, "overrides": dict(self.overrides)}
 
     def values(self):

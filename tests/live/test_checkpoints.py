@@ -1,9 +1,11 @@
 """The checkpoints of a run: which steps are kept, and in how much memory."""
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peek_widget.ascent import Step
 from peek_widget.live.checkpoints import Checkpoint, Checkpoints
 from peek_widget.live.history import History
 from peek_widget.live.snapshot import Snapshot, Target
@@ -15,8 +17,8 @@ class State:
 
 
 def point(step, size=80):
-    image = np.zeros(20, np.uint8)
-    snapshot = Snapshot(Target("conv", 3), None, image, float(step), 1, step, 20, {}, {}, edited=False, done=False)
+    made = Step(step, torch.zeros(1, 20, dtype=torch.uint8), torch.zeros(1))
+    snapshot = Snapshot(Target("conv", 3), None, made, float(step), 1, step, 20, {}, {}, edited=False, done=False)
     return Checkpoint(snapshot, State(size))
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from peek_widget.ascent import Direction, Recipe
+from peek_widget.ascent import Direction, Recipe, Step
 from peek_widget.evidence.measures import PictureScore
 from peek_widget.live.examples import gauge_monitor
 from peek_widget.live.examples.gauge_monitor import ENOUGH_IMAGES, GaugeMonitor
@@ -37,7 +37,7 @@ def picture(step=1, *, done=False, run=1, unit=3, **target):
     return Snapshot(
         target=Target("conv", unit, **target),
         recipe=Recipe.preset("peek"),
-        image=torch.zeros(3, 8, 8),
+        made=Step(step, torch.zeros(1, 3, 8, 8), torch.zeros(1)),
         view_activation=0.0,
         run=run,
         step=step,

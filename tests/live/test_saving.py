@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from peek_widget import Neuron, Preprocess, Recipe, load_recipe, render
+from peek_widget.ascent import Step
 from peek_widget.errors import FileError, PeekError, RecipeError, UnitError
 from peek_widget.explorer import UnitExplorer
 from peek_widget.live.controls import CONTROL_NAMES, Controls, read_state
@@ -172,9 +173,9 @@ def test_the_page_is_told_that_there_is_no_picture_yet(explore):  # noqa: F811
 def test_a_file_name_has_only_safe_characters():
     from peek_widget.live.snapshot import Snapshot, Target
 
-    image = torch.zeros(3, 8, 8)
+    made = Step(0, torch.zeros(1, 3, 8, 8), torch.zeros(1))
     target = Target("../../etc/<b>\x00é:*?", 3)
-    snapshot = Snapshot(target, SHORT, image, 0.0, 1, 1, 12, {}, {}, edited=False, done=False)
+    snapshot = Snapshot(target, SHORT, made, 0.0, 1, 1, 12, {}, {}, edited=False, done=False)
     name = file_name(snapshot, ".png")
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=-")
     assert not name.startswith((".", "_"))
