@@ -8,10 +8,12 @@ holding it at its median, and compared with the contributions, at three distance
 
 - ``below``: the layer that is read directly;
 - ``further``: through a ReLU and a further convolution, to the layer that the layer below reads;
-- ``blocks``: three blocks down; with one gradient, and with the mean of eight on the way from the medians.
+- ``blocks``: three blocks down;
 
-Printed are Spearman's rank correlation over all units of the lower layer (median and lowest), and in how many of the
-units the input with the largest effect is among the three with the largest contribution. Each result is appended to
+each with the gradient on the image alone (``_one``), with integrated gradients, all units moving together (``_all``),
+and with contributions as they are computed, a group of units moving at a time. Printed are Spearman's rank correlation
+over all units of the lower layer (median and lowest), and in how many of the units the input with the largest effect is
+among the three with the largest contribution. Each result is appended to
 ``--out`` at once; the same call goes on where it was stopped. ``--speed``: the contributions of one unit on nine
 crops, divided by a forward and backward of the same crops up to the unit's layer, alternating within one run. Real
 networks and images: PEEK_SHARED or ../shared.
@@ -26,7 +28,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,11 @@ from peek_widget.evidence import top_crops
 from peek_widget.network import Network
 from tests.networks import shared, squeezenet
 
-POINTS = 8
+WAYS: dict[str, Callable[[Inputs], list[torch.Tensor]]] = {
+    "": Inputs.contributions,
+    "_one": Inputs.by_gradient,
+    "_all": lambda inputs: inputs.by_groups(1, 8),
+}
 
 
 def photos() -> list[Path]:
@@ -96,22 +102,22 @@ def lot(network: Network, count: int, seed: int) -> list[tuple[str, int]]:
 
 
 def compare(
-    network: Network, examples: Examples, layer: str, unit: int, below: str, crops: int, points: Sequence[int]
+    network: Network, examples: Examples, layer: str, unit: int, below: str, crops: int
 ) -> list[dict[str, Any] | None]:
-    """Measure the effects of all units of a lower layer once, and compare contributions by so many gradients."""
+    """Measure the effects of all units of a lower layer once, and compare contributions by each of the WAYS."""
     shown = examples.of(network, layer, unit, crops)
     assert shown is not None
     try:
         reads = reads_of(network, layer, [below])
     except LayerError:
-        return [None] * len(points)  # (a block that is read by no path)
+        return [None] * len(WAYS)  # (a block that is read by no path)
     medians = {value: one[0] for value, one in statistics_of(network, reads, examples, shown).items()}
     inputs = Inputs(network, layer, unit, reads, shown, medians)
-    contributions = [inputs.contributions(count)[0].mean(0) for count in points]
+    contributions = [way(inputs)[0].mean(0) for way in WAYS.values()]
     used = inputs.kernels()[0].flatten(1).ne(0).any(1).nonzero().flatten().tolist()
     effects = torch.stack([inputs.effect(0, one).mean() for one in used]) if used else torch.zeros(0)
     if len(used) < 4 or not float(effects.abs().max()) > 0.0:
-        return [None] * len(points)
+        return [None] * len(WAYS)
     best = int(effects.abs().argmax())
     return [
         {
@@ -143,16 +149,15 @@ def accuracy(options: argparse.Namespace) -> None:
                 began = time.process_time()
                 row: dict[str, Any] = {"key": [name, layer, unit, options.crops]}
                 for distance, below in distances(network, layer).items():
-                    points = (1, POINTS) if distance == "blocks" else (1,)
-                    found = compare(network, examples, layer, unit, below, options.crops, points)
-                    row |= dict(zip((distance, "averaged"), found, strict=False))
+                    found = compare(network, examples, layer, unit, below, options.crops)
+                    row |= dict(zip((distance + way for way in WAYS), found, strict=True))
                 row["seconds"] = round(time.process_time() - began, 2)
                 with out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 done.append(row)
         mine = [one for one in done if one["key"][0] == name and one["key"][3] == options.crops]
         print(f"{name}, {len(mine)} units by lot, {options.crops} crops each")
-        for distance in ("below", "further", "blocks", "averaged"):
+        for distance in [one + way for one in ("below", "further", "blocks") for way in WAYS]:
             rows = [one[distance] for one in mine if one.get(distance)]
             if rows:
                 known = [one["correlation"] for one in rows]
@@ -161,7 +166,7 @@ def accuracy(options: argparse.Namespace) -> None:
                 found = [0.0 if math.isnan(one) else one for one in known]
                 hits = sum(one["top3"] for one in rows)
                 print(
-                    f"  {distance:9s} rank correlation {statistics.median(found):.3f} in the median, lowest "
+                    f"  {distance:12s} rank correlation {statistics.median(found):.3f} in the median, lowest "
                     f"{min(found):.3f}; top input among the three first in {hits} of {len(rows)}"
                     + (f"; no gradient in {closed}" if closed else "")
                 )

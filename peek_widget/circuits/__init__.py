@@ -2,6 +2,7 @@
 
 from peek_widget.circuits.graph import CircuitEdge, CircuitGraph, CircuitNode
 from peek_widget.circuits.kernels import Factors, filters
-from peek_widget.circuits.unit_circuit import Circuit, circuit
+from peek_widget.circuits.trace import circuit
+from peek_widget.circuits.unit_circuit import Circuit, CircuitInput
 
-__all__ = ["Circuit", "CircuitEdge", "CircuitGraph", "CircuitNode", "Factors", "circuit", "filters"]
+__all__ = ["Circuit", "CircuitEdge", "CircuitGraph", "CircuitInput", "CircuitNode", "Factors", "circuit", "filters"]

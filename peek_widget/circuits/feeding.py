@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from peek_widget._optional import optional_import
 from peek_widget.circuits.measure import hold, statistics_of
 from peek_widget.circuits.program import Part, Tape
 from peek_widget.circuits.reads import Read, activation_value, readers_of
@@ -17,15 +16,31 @@ from peek_widget.circuits.shown import Examples, Shown
 from peek_widget.network import OUTPUT, Network
 from peek_widget.network.context import undisturbed
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["CircuitOutput", "feeds"]
 
-__all__ = ["feeds"]
+
+@dataclass(frozen=True)
+class CircuitOutput:
+    """A unit that reads another, or a class, and what it loses when that one is held at its median.
+
+    Attributes:
+        layer, unit: the upper unit; a class is one of the output's.
+        name: name of a class, where the model has ``class_names``; else "".
+        effect: the activation less the one with the unit held, mean over images, where the layer changes most.
+        guess: the same to first order: by the derivative in the direction of the change; NaN where torch can't compute
+            it.
+    """
+
+    layer: str
+    unit: int
+    name: str
+    effect: float
+    guess: float
 
 
 def feeds(
     network: Network, layer: str, unit: int, shown: Shown, examples: Examples | None, count: int = 12
-) -> pd.DataFrame:
+) -> list[CircuitOutput]:
     """Measure what changes in the layers that read a unit, and in the classes, when it is held at its median.
 
     The change of a unit of another layer is taken, in each image, at the place of its map where that layer changes
@@ -39,15 +54,11 @@ def feeds(
         count: number of units of the next layers, and number of classes, that are listed.
 
     Returns:
-        a DataFrame with the columns ``layer``, ``unit``, ``name`` (of a class, where the model has ``class_names``),
-        ``effect`` (the activation less the one with the unit held, mean over images) and ``guess`` (the same to first
-        order: by the derivative in the direction of the change; NaN where torch can't compute it); the next layers
-        first, largest effect either way first.
+        those of the next layers first, largest effect either way first; then the classes.
 
     Raises:
         LayerError: if the layer is the model's output, or nothing reads it.
     """
-    pandas = optional_import("pandas")
     found = readers_of(network, layer)
     values = {value for _, value in found}
     read = Read(layer, values.pop() if len(values) == 1 else activation_value(network, layer))
@@ -72,13 +83,12 @@ def feeds(
         effect, guess = torch.cat(effects[number]).mean(0), torch.cat(guesses[number]).mean(0)
         order = effect.abs().argsort(descending=True, stable=True)[:count].tolist()
         rows += [
-            (name, one, _class_name(network, name, one), float(effect[one]), float(guess[one]))
+            CircuitOutput(name, one, _class_name(network, name, one), float(effect[one]), float(guess[one]))
             for one in order
             if float(effect[one]) != 0.0
         ]
-    upper = sorted((row for row in rows if row[0] != OUTPUT), key=lambda row: -abs(row[3]))[:count]
-    classes = [row for row in rows if row[0] == OUTPUT]
-    return pandas.DataFrame([*upper, *classes], columns=["layer", "unit", "name", "effect", "guess"])
+    upper = sorted((row for row in rows if row.layer != OUTPUT), key=lambda row: -abs(row.effect))[:count]
+    return [*upper, *(row for row in rows if row.layer == OUTPUT)]
 
 
 def _slopes(tape: Tape, value: int, kept: Tensor, step: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -18,6 +18,9 @@ from peek_widget.network.context import undisturbed
 __all__ = ["Inputs", "cut", "hold", "rank_correlation", "statistics_of", "units_first"]
 
 _PLACES = 64  # of each image, that a median is taken over
+
+GROUPS, POINTS = 8, 4
+"""Into how many groups the units that are read are divided, and how many gradients are averaged of each."""
 
 
 def units_first(network: Network, read: Read, values: Tensor) -> Tensor:
@@ -162,38 +165,111 @@ class Inputs:
             for (name, leaf), one in zip(leaves.items(), found, strict=True)
         }
 
-    def contributions(self, points: int = 1, opened: bool = False) -> list[Tensor]:
+    def contributions(self) -> list[Tensor]:
         """Compute the contribution of every unit that is read: activation less median, times gradient, over all places.
 
-        One backward for each batch of images, for all units at once.
-
-        Args:
-            points: with more than one, the gradient is averaged over that many points on the straight way from the
-                medians to the image (integrated gradients, Sundararajan et al. 2017). Worse than one several blocks
-                down, see ``benchmarks/circuit.py``, which alone asks for it.
-            opened: by the gradient with the nonlinearities open, as for the kernels: what would count if no activation
-                function were closed.
+        By one gradient (:meth:`by_gradient`) where that is right: where all contributions together are what the unit
+        loses with all units at their medians, as they are through linear parts. Elsewhere by several
+        (:meth:`by_groups`).
 
         Returns:
             for each layer that is read ``[N, C]``, of N images.
         """
+        found = self.by_gradient()
+        with self._plain(), torch.no_grad():
+            none_left = []
+            for tape, places in zip(self.tapes, self.positions, strict=True):
+                medians = {
+                    one.value: tape.kept[one.value] - self._above(one, tape.kept[one.value]) for one in self.reads
+                }
+                none_left.append(self._at(tape(medians)[0][:, self.unit], places))
+        total = torch.stack([one.sum(1) for one in found]).sum(0)
+        size = torch.stack([one.abs().sum(1) for one in found]).sum(0)
+        lost = self.activations - torch.cat(none_left)
+        if bool(((total - lost).abs() <= 1e-3 * torch.maximum(size, lost.abs()) + 1e-7).all()):
+            return found
+        return self.by_groups()
+
+    def by_gradient(self, opened: bool = False) -> list[Tensor]:
+        """Compute contributions by the gradient at the images: one backward for a batch, for all units at once.
+
+        Args:
+            opened: by the gradient with the nonlinearities open, as for the kernels: what would count if no activation
+                function were closed.
+
+        Returns:
+            as :meth:`contributions`.
+        """
+        return self._sums(lambda tape, places: self._gradient(tape, places, {}, opened))
+
+    def by_groups(self, groups: int = GROUPS, points: int = POINTS) -> list[Tensor]:
+        """Compute contributions by gradients averaged over the way to the median, for a part of the units at a time.
+
+        Integrated gradients (Sundararajan et al. 2017) move all units to their medians together, where the unit that
+        reads them is another one: worse than one gradient, several blocks down. Here only one unit in ``groups`` moves
+        and the others stay as they are, as when one is held. With a unit in each group it would be the effect itself.
+        (``benchmarks/circuit.py`` compares.)
+
+        Args:
+            groups: number of groups, by lot (always the same).
+            points: number of points on the straight way.
+
+        Returns:
+            as :meth:`contributions`; ``groups * points`` backwards for a batch.
+        """
+
+        def gradients(tape: Tape, places: Tensor | None) -> dict[int, Tensor]:
+            draws = torch.Generator().manual_seed(0)
+            found = {one.value: torch.zeros_like(tape.kept[one.value]) for one in self.reads}
+            for point in range(points):
+                lots = {
+                    one.value: torch.randperm(
+                        units_first(self.network, one, tape.kept[one.value]).shape[1], generator=draws, device="cpu"
+                    )
+                    for one in self.reads
+                }
+                for group in range(groups):
+                    moving = {}
+                    for one in self.reads:
+                        chosen = torch.zeros(len(lots[one.value]), device=tape.kept[one.value].device)
+                        chosen[lots[one.value][group::groups].to(chosen.device)] = 1.0
+                        moving[one.value] = self._along(one, chosen)
+                    way = {
+                        one.value: (point + 0.5) / points * self._above(one, tape.kept[one.value]) * moving[one.value]
+                        for one in self.reads
+                    }
+                    for value, gradient in self._gradient(tape, places, way).items():
+                        found[value] += gradient * moving[value] / points
+            return found
+
+        return self._sums(gradients)
+
+    def _along(self, read: Read, units: Tensor) -> Tensor:
+        """Return one number for each unit ``[C]`` in a shape that the values of a layer can be multiplied by."""
+        values = self.tapes[0].kept[read.value]
+        dim = 1 if read.layer is None else self.network.layer(read.layer).layout.order[1]
+        return units.to(values.dtype).view([-1 if at == dim else 1 for at in range(values.ndim)])
+
+    def _gradient(
+        self, tape: Tape, places: Tensor | None, less: dict[int, Tensor], opened: bool = False
+    ) -> dict[int, Tensor]:
+        """Return the gradients of the unit by all that it reads, with these values that much lower."""
+        with self._plain(), torch.enable_grad():
+            leaves = {}
+            for read in self.reads:
+                kept = tape.kept[read.value]
+                moved = kept - less[read.value] if read.value in less else kept
+                leaves[read.value] = moved.detach().clone().requires_grad_()
+            return self._gradients(self._at(tape(leaves, opened)[0][:, self.unit], places).sum(), leaves)
+
+    def _sums(self, gradients: Callable[[Tape, Tensor | None], dict[int, Tensor]]) -> list[Tensor]:
+        """Return for each layer that is read activation less median times gradient, over all places, ``[N, C]``."""
         found: list[list[Tensor]] = [[] for _ in self.reads]
         for tape, places in zip(self.tapes, self.positions, strict=True):
-            gradients: dict[int, Tensor] = {}
-            for number in range(points):
-                share = 1.0 if points == 1 else (number + 0.5) / points
-                with self._plain(), torch.enable_grad():
-                    leaves = {}
-                    for read in self.reads:
-                        kept = tape.kept[read.value]
-                        between = kept if points == 1 else kept - (1.0 - share) * self._above(read, kept)
-                        leaves[read.value] = between.detach().clone().requires_grad_()
-                    value = self._at(tape(leaves, opened)[0][:, self.unit], places).sum()
-                    for name, one in self._gradients(value, leaves).items():
-                        gradients[name] = one / points + gradients.get(name, 0.0)
+            slopes = gradients(tape, places)
             for parts, read in zip(found, self.reads, strict=True):
                 above = self._above(read, tape.kept[read.value])
-                product = units_first(self.network, read, above * gradients[read.value]).float()
+                product = units_first(self.network, read, above * slopes[read.value]).float()
                 product = product[: len(self.shown.inputs)]
                 parts.append(product.reshape(*product.shape[:2], -1).sum(2))
         return [torch.cat(parts) for parts in found]

@@ -27,10 +27,13 @@ from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import Network
 from peek_widget.network.context import undisturbed
 
-__all__ = ["Examples", "Photos", "Shown", "drawn", "examples_of", "image_of"]
+__all__ = ["Examples", "Photos", "Shown", "drawn", "examples_of", "image_of", "still"]
 
 _BATCH = 16
-_STATISTICS: weakref.WeakKeyDictionary[ExampleIndex, dict[Any, tuple[Tensor, Tensor]]] = weakref.WeakKeyDictionary()
+# By the number of images that they were taken over.
+_STATISTICS: weakref.WeakKeyDictionary[ExampleIndex, dict[int, dict[Any, tuple[Tensor, Tensor]]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def examples_of(network: Network, given: Any, images: int = 64) -> Examples | No
             one.check_model(network)
         source, index = evidence.source, evidence.example_index
         photos = None if source is None or source.endless else Photos(source, index.preparer, images)
-        return Examples(dict(evidence), photos, _STATISTICS.setdefault(index, {}))
+        return Examples(dict(evidence), photos, _STATISTICS.setdefault(index, {}).setdefault(images, {}))
     source = read_source(given)
     if source.endless:
         raise DatasetError(
@@ -164,7 +167,7 @@ def image_of(network: Network, layer: str, unit: int, given: Any) -> Shown:
         return Shown(prepared(network, given.input()[None], done), (at,), (given,), "one crop")
     if isinstance(given, Result):
         recipe = None if given.origin is None else given.origin.recipe
-        return _still(network, layer, unit, given.tensor, recipe)
+        return still(network, layer, unit, given.tensor, recipe)
     if isinstance(given, (str, Path, Image.Image, Tensor, np.ndarray)):
         source = read_source([given])
         ranges = ValueRanges(None, source.sample)
@@ -184,10 +187,11 @@ def drawn(network: Network, layer: str, unit: int, recipe: Any, progress: bool |
     """Draw a unit's picture, and return it as the network is shown it, and as it was drawn."""
     how = as_recipe(recipe)
     result = render(network, unit_objective(network, layer, unit), how, progress=progress)
-    return _still(network, layer, unit, result.tensor, how), result
+    return still(network, layer, unit, result.tensor, how), result
 
 
-def _still(network: Network, layer: str, unit: int, picture: Tensor, recipe: Any) -> Shown:
+def still(network: Network, layer: str, unit: int, picture: Tensor, recipe: Any) -> Shown:
+    """Return a drawn picture ``[C, H, W]`` of a unit as the network is shown it, without random views."""
     view = StillActivation(network, unit_objective(network, layer, unit), recipe).shown(picture)
     return Shown(prepared(network, view(STILL_VIEW), False), (None,), (), "its drawn picture")
 

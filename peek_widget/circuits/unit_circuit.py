@@ -1,37 +1,52 @@
-"""What a unit is made of: the units of the layer below that it reads, with what each of them does for it."""
+"""What is known of a unit's inputs: the units of the layer below that it reads, with what each does for it."""
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import astuple, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from peek_widget._optional import optional_import
-from peek_widget._size import SizeLike
-from peek_widget.circuits.feeding import feeds
+from peek_widget.circuits.feeding import CircuitOutput, feeds
 from peek_widget.circuits.graph import CircuitGraph
+from peek_widget.circuits.held import held_at_median
 from peek_widget.circuits.kernels import Factors, factorize, signed_image
-from peek_widget.circuits.measure import Inputs, rank_correlation, statistics_of
-from peek_widget.circuits.reads import Read, check_layer, reads_of
-from peek_widget.circuits.shown import Examples, Shown, drawn, examples_of, image_of
-from peek_widget.circuits.tree import Plan, cost_of, grow, layers_in
-from peek_widget.errors import LayerError, PeekError, UnitError
-from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
+from peek_widget.circuits.shown import Examples, Shown
+from peek_widget.errors import LayerError, UnitError
+from peek_widget.network import Network
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LOW", "Circuit", "circuit", "one_circuit"]
+__all__ = ["LOW", "Circuit", "CircuitInput"]
 
 LOW = 0.8
 """Rank correlation between contribution and effect below which contributions are said to mislead."""
+
+
+@dataclass(frozen=True)
+class CircuitInput:
+    """A unit that is read, and what it does for the unit that reads it.
+
+    Attributes:
+        layer, unit: the lower unit.
+        weight: the L2 norm of the kernel between the two, with the sign of its sum, times the standard deviation of the
+            lower unit over places of real images.
+        contribution: on the images shown, the sum over places of the lower unit's activation less its median times the
+            gradient of the unit, mean over images.
+        effect: measured: the unit's activation less its activation with the lower unit held at its median, mean over
+            images; NaN where it was not measured.
+    """
+
+    layer: str
+    unit: int
+    weight: float
+    contribution: float
+    effect: float
 
 
 @dataclass(frozen=True)
@@ -40,12 +55,7 @@ class Circuit:
 
     Attributes:
         layer, unit: the unit.
-        table: a row for each unit that it reads, from the highest contribution to the lowest, with the columns
-            ``layer`` and ``unit``; ``weight``: the L2 norm of the kernel between the two, with the sign of its sum,
-            times the standard deviation of the lower unit over places of real images; ``contribution``: on the images
-            shown, the sum over places of the lower unit's activation less its median times the gradient of the unit,
-            mean over images; ``effect``: measured: the unit's activation less its activation with the lower unit held
-            at its median, mean over images, NaN where it was not measured.
+        inputs: the units that it reads, from the highest contribution to the lowest.
         activation: activation of the unit on the images shown, before its ReLU, mean.
         correlation: Spearman's rank correlation of contribution and effect, of the units whose effect was measured;
             NaN where there are fewer than two.
@@ -58,7 +68,7 @@ class Circuit:
 
     layer: str
     unit: int
-    table: pd.DataFrame = field(compare=False)
+    inputs: tuple[CircuitInput, ...]
     activation: float
     correlation: float
     shown: Shown = field(repr=False, compare=False)
@@ -67,6 +77,15 @@ class Circuit:
     graph: CircuitGraph | None = field(default=None, repr=False, compare=False)
     _network: Any = field(default=None, repr=False, compare=False)
     _examples: Examples | None = field(default=None, repr=False, compare=False)
+
+    @functools.cached_property
+    def table(self) -> pd.DataFrame:
+        """The inputs as a DataFrame, a row for each, with the columns of :class:`CircuitInput`.
+
+        They are ``layer``, ``unit``, ``weight``, ``contribution`` and ``effect``.
+        """
+        columns = [one.name for one in fields(CircuitInput)]
+        return optional_import("pandas").DataFrame([astuple(one) for one in self.inputs], columns=columns)
 
     def up(self, count: int = 12) -> pd.DataFrame:
         """Measure whom this unit feeds: what the next layers and the classes lose when it is held at its median.
@@ -82,7 +101,22 @@ class Circuit:
         Raises:
             LayerError: if the layer is the model's output, or nothing reads it.
         """
-        return feeds(self._network, self.layer, self.unit, self.shown, self._examples, count)
+        found = feeds(self._network, self.layer, self.unit, self.shown, self._examples, count)
+        columns = [one.name for one in fields(CircuitOutput)]
+        return optional_import("pandas").DataFrame([astuple(one) for one in found], columns=columns)
+
+    def without(self, layer: str, unit: int) -> Network:
+        """Return the network with a lower unit held at its median everywhere, to draw on: what does the unit like then?
+
+        ``render(found.without("conv4", 69), Neuron(found.layer, found.unit))`` draws it.
+
+        Args:
+            layer, unit: the lower unit, as in the table.
+
+        Raises:
+            LayerError, UnitError: if there is no such unit.
+        """
+        return held_at_median(self._network, layer, unit, self._examples, self.shown)
 
     def kernel_image(self, layer: str, unit: int, size: int = 56) -> Image.Image:
         """Show the weights from a lower unit as a map: red excites, blue inhibits, on one scale for all units.
@@ -137,209 +171,3 @@ class Circuit:
                 parts = [f"{row.layer}:{row.unit} ({row.effect:+.3g})" for row in rows.itertuples()]
                 lines.append(f"  {title} {', '.join(parts)}")
         return "\n".join([*lines, *self.remarks])
-
-
-def circuit(
-    model: nn.Module | ModelCopy | Network,
-    layer: str | nn.Module,
-    unit: int,
-    examples: Any = None,
-    *,
-    image: Any = None,
-    below: str | Iterable[str] | None = None,
-    k: int = 9,
-    effects: int | None = 12,
-    depth: int = 1,
-    width: int = 4,
-    pictures: bool = True,
-    store: str | Path | None = None,
-    recipe: Any = None,
-    progress: bool | None = None,
-    input_size: SizeLike | None = None,
-    preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
-    device: str | torch.device | None = None,
-) -> Circuit:
-    """Find what a unit is made of: every unit of the layer below that it reads, with three numbers for each.
-
-    What it reads is found from the graph that runs, through concatenations, sums, poolings and normalizations, and of
-    a depthwise or grouped convolution only the channels of its group. A lower unit is taken as it is read: behind its
-    ReLU. A bypass counts as one more layer that is read, and each layer's units act there directly: the others stay as
-    they are.
-
-    The *weight* is what the network could do, the *contribution* (Rajaram et al. 2024, arXiv 2404.14349, with the
-    median as a baseline) what it did on these images by the gradient, and the *effect* what changes when the unit is
-    held at its median. Through linear parts contribution and effect are the same number; where they differ, the effect
-    is right.
-
-    >>> crops = top_crops(model, "layer3.1", "photos")
-    >>> circuit(model, "layer3.1", 17, crops).table
-
-    Args:
-        model: any Module; a copy of its structure is run.
-        layer: a layer by name or as a module of the model.
-        unit: number of the unit.
-        examples: what :func:`~peek_widget.top_crops` returned, or a dataset, over which a pass is then made. The unit's
-            top crops are what the circuit is computed on; medians and spreads are those of 64 of its images.
-        image: one image to compute it on instead of the crops: a photo, a crop, or what :func:`~peek_widget.render`
-            returned. With neither, the unit's picture is drawn, and the circuit is that of the picture alone.
-        below: a layer further down to look at instead of the ones right below, or several.
-        k: number of crops.
-        effects: for how many of the strongest contributions either way the effect is measured; None for all.
-        depth: number of levels of the tree of strongest inputs, the unit's own among them: with 3, ``.graph`` has its
-            inputs and theirs, each with a picture and its best crop. What that costs is printed before it starts
-            (unless ``progress=False``).
-        width: number of inputs of each unit in the tree, those with the largest measured effect.
-        pictures: whether the units of the tree are drawn.
-        store: where the tree's pictures and circuits are kept as they are finished: a folder, or any fsspec address.
-            The same call goes on from there. The pictures of each layer are the store of a contact sheet.
-        recipe: how pictures are drawn; left out, by ``"peek"``.
-        progress: see :func:`~peek_widget.top_crops`.
-        input_size, preprocess, device: see :func:`~peek_widget.network.read`.
-
-    Raises:
-        LayerError, UnitError: if there is no such layer or unit, or it is one of tokens.
-        ModelError: if what the layer reads can't be followed in the model's forward.
-        DatasetError: if the images can't be read.
-        EvidenceStoreError: if the examples are another model's.
-        PeekError: if an option is not possible, or pandas is not installed.
-    """
-    network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
-    name = network.layer(layer).name
-    network.check_unit(name, unit)
-    for option, value in (("k", k), ("depth", depth), ("width", width)):
-        _check_number(option, value)
-    if depth > 1 and below is not None:
-        raise PeekError("A tree goes down layer by layer: leave below= out, or depth=.")
-    if effects is not None:
-        _check_number("effects", effects, 0)
-    check_layer(network, name)
-    lower = (
-        None if below is None else [network.layer(one).name for one in ([below] if isinstance(below, str) else below)]
-    )
-    given = examples_of(network, examples)
-    plan = Plan(depth, width, k, effects, recipe, pictures, store, progress)
-    remarks = []
-    if image is not None:
-        shown = image_of(network, name, unit, image)
-        digest = hashlib.sha256(shown.inputs.cpu().numpy().tobytes()).hexdigest()
-        plan = replace(plan, on=digest)  # the same one for all units, so that no pass is made
-    if depth > 1 and progress is not False:
-        print(cost_of(network, name, given, plan))
-    if image is None:
-        if given is not None:
-            given = given.with_layers(network, layers_in(network, name, plan), k, progress)
-        crops = None if given is None else given.of(network, name, unit, k)
-        if crops is None:
-            remarks.append(
-                "There are no examples: it is computed on its drawn picture alone, which is a picture of what excites "
-                "it and no photo; give examples= for its top crops."
-            )
-            crops, _ = drawn(network, name, unit, recipe, progress)
-        shown = crops
-    root = one_circuit(network, name, unit, given, shown, lower, effects, remarks)
-    if depth == 1:
-        return root
-
-    def other(layer: str, unit: int) -> Shown:
-        """Return what a unit without crops is shown: the same image at its own highest place, or its own picture."""
-        if image is None:
-            return drawn(network, layer, unit, recipe, progress)[0]
-        return replace(shown, positions=(None,) * len(shown.positions))
-
-    def compute(layer: str, unit: int, examples: Examples | None, shown: Shown) -> Circuit:
-        return one_circuit(network, layer, unit, examples, shown, None, effects)
-
-    return replace(root, graph=grow(network, root, given, other, compute, plan))
-
-
-def one_circuit(
-    network: Network,
-    layer: str,
-    unit: int,
-    examples: Examples | None,
-    shown: Shown,
-    below: list[str] | None = None,
-    effects: int | None = 12,
-    remarks: Iterable[str] = (),
-) -> Circuit:
-    """Compute the circuit of a unit on the images shown; see :func:`circuit`."""
-    pandas = optional_import("pandas")
-    said = list(remarks)
-    every = reads_of(network, layer, below)
-    reads = [one for one in every if one.layer is not None]
-    if len(reads) < len(every):
-        also = "also " if reads else ""
-        said.append(
-            f"{layer!r} {also}reads the image itself, whose channels are colors and no units: "
-            f"filters(model, {layer!r}) shows its filters."
-        )
-    if examples is None or examples.photos is None:
-        said.append("Medians and spreads are those of the places of what is shown, since there are no other images.")
-    columns = ["layer", "unit", "weight", "contribution", "effect"]
-    if not reads:
-        value = network.run(shown.inputs, [layer])[layer][:, unit]
-        mean = float(value.flatten(1).amax(1).mean() if value.ndim > 1 else value.mean())
-        empty = pandas.DataFrame(columns=columns)
-        return Circuit(layer, unit, empty, mean, math.nan, shown, tuple(said), {}, None, network, examples)
-    statistics = statistics_of(network, reads, examples, shown)
-    inputs = Inputs(network, layer, unit, reads, shown, {value: one[0] for value, one in statistics.items()})
-    kernels = inputs.kernels()
-    contributions = [one.mean(0) for one in inputs.contributions()]
-    order = contributions
-    if not any(bool(one.any()) for one in contributions) and any(bool(one.any()) for one in kernels):
-        order = [one.mean(0) for one in inputs.contributions(opened=True)]
-        said.append(
-            "No gradient comes through: an activation function in between is closed or saturated on these images, so "
-            "that all contributions are zero. Effects are measured where the weights alone would do most."
-        )
-    rows = []
-    for number, (one, kernel) in enumerate(zip(reads, kernels, strict=True)):
-        spread, contribution = statistics[one.value][1], contributions[number]
-        weights = kernel.flatten(1).norm(dim=1) * kernel.flatten(1).sum(1).sign() * spread
-        # What it may depend on: by its weights, or (through a gate, a normalization) by its gradient.
-        used = kernel.flatten(1).ne(0).any(1) | contribution.ne(0)
-        for lower in used.nonzero().flatten().tolist():
-            numbers = float(weights[lower]), float(contribution[lower]), float(order[number][lower])
-            rows.append((number, one.layer, lower, *numbers))
-    rows.sort(key=lambda row: -row[5])
-    chosen = range(len(rows))
-    if effects is not None and len(rows) > 2 * effects:
-        chosen = [*range(effects), *range(len(rows) - effects, len(rows))]
-    measured = [math.nan] * len(rows)
-    for at in chosen:
-        measured[at] = float(inputs.effect(rows[at][0], rows[at][2]).mean())
-    table = pandas.DataFrame([(*row[1:5], effect) for row, effect in zip(rows, measured, strict=True)], columns=columns)
-    known = table[table.effect.notna()]
-    correlation = rank_correlation(torch.tensor(known.contribution.tolist()), torch.tensor(known.effect.tolist()))
-    said += _remarks(layer, unit, reads, rows, inputs, correlation)
-    named = {str(one.layer): kernel.cpu() for one, kernel in zip(reads, kernels, strict=True)}
-    mean = float(inputs.activations.mean())
-    return Circuit(layer, unit, table, mean, correlation, shown, tuple(said), named, None, network, examples)
-
-
-def _remarks(
-    layer: str, unit: int, reads: list[Read], rows: list[Any], inputs: Inputs, correlation: float
-) -> list[str]:
-    said = []
-    if len(reads) > 1:
-        names = ", ".join(str(one.layer) for one in reads[:6]) + (", ..." if len(reads) > 6 else "")
-        said.append(f"It reads {len(reads)} layers ({names}): each unit's effect is the direct one, past the others.")
-    if not rows:
-        said.append(f"Unit {unit} of {layer!r} reads nothing: all its weights are zero, so that it is constant.")
-    elif layer and float(inputs.activations.max()) <= 0.0:
-        said.append(
-            f"Unit {unit} of {layer!r} is not active on any of these images (its activation is at most "
-            f"{float(inputs.activations.max()):.3g}): if a ReLU follows, it is dead on them, and what it reads matters "
-            "to no other unit."
-        )
-    if math.isfinite(correlation) and correlation < LOW:
-        said.append(
-            f"Contribution and effect agree poorly here (rank correlation {correlation:.2f}): between the layers there "
-            "is more than the gradient at these images shows. Go by the effect, which is measured."
-        )
-    return said
-
-
-def _check_number(name: str, value: Any, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise PeekError(f"{name}={value!r}: give a whole number from {least}.")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from peek_widget import FileError, PeekError, Recipe
-from peek_widget.circuits import circuit, unit_circuit
+from peek_widget.circuits import circuit, trace
 from peek_widget.circuits.shown import examples_of
 from peek_widget.circuits.tree import Plan, cost_of
 from peek_widget.network import read
@@ -87,8 +87,8 @@ def test_it_goes_on_from_its_store(tmp_path, monkeypatch):
     assert sum(name.startswith("circuit-") for name in names) == 3
     (tmp_path / next(name for name in names if name.startswith("circuit-2-00001"))).write_bytes(b"damaged")
     calls = []
-    real = unit_circuit.one_circuit
-    monkeypatch.setattr(unit_circuit, "one_circuit", lambda *args: calls.append(args[1:3]) or real(*args))
+    real = trace.one_circuit
+    monkeypatch.setattr(trace, "one_circuit", lambda *args: calls.append(args[1:3]) or real(*args))
     again = circuit(model, "4", 0, PICTURES, **how).graph
     assert calls == [("4", 0), ("2", 1)]
     assert again.edges == first.edges

@@ -9,6 +9,18 @@ from peek_widget.live.controls import CONTROL_NAMES as CONTROL_TRAITS
 from peek_widget.live.controls import KNOB_NAMES
 
 from ._message import TO_KERNEL, TO_PAGE, ProtocolError, ToKernel, ToPage, parse
+from .circuit import (
+    CircuitCrop,
+    CircuitCrops,
+    CircuitOpen,
+    CircuitPicture,
+    CircuitRow,
+    CircuitSeen,
+    CircuitTarget,
+    CircuitWithout,
+    GetCircuitCrops,
+    SetCircuitWithout,
+)
 from .examples import CropInfo, CropSet, LargeCrop, OpenCrop, RunPass, SetCropView, StartFromCrop
 from .photo import PhotoClass, PhotoClose, PhotoEdit, PhotoPlace, PhotoSeen, PhotoUnit, SetPhoto
 from .sheet import (
@@ -79,6 +91,14 @@ __all__ = [
     "TRAIT_TYPES",
     "About",
     "Ack",
+    "CircuitCrop",
+    "CircuitCrops",
+    "CircuitOpen",
+    "CircuitPicture",
+    "CircuitRow",
+    "CircuitSeen",
+    "CircuitTarget",
+    "CircuitWithout",
     "Compare",
     "CompareAck",
     "ComparedPicture",
@@ -87,6 +107,7 @@ __all__ = [
     "CropSet",
     "EvidenceStatus",
     "Gauge",
+    "GetCircuitCrops",
     "Hello",
     "KnobInfo",
     "LargeCrop",
@@ -112,6 +133,7 @@ __all__ = [
     "Save",
     "SavedFile",
     "Seek",
+    "SetCircuitWithout",
     "SetCropView",
     "SetPhoto",
     "SheetAck",

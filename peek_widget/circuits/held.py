@@ -1,0 +1,67 @@
+"""A network in which one unit is held at its median, to draw the pictures of others on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from peek_widget.circuits.measure import statistics_of
+from peek_widget.circuits.reads import Read, activation_value, check_layer
+from peek_widget.circuits.shown import Examples, Shown
+from peek_widget.network import Network
+from peek_widget.network.model_copy import as_tensor
+from peek_widget.network.nested import map_tensors
+
+__all__ = ["held_at_median"]
+
+
+def held_at_median(network: Network, name: str, unit: int, examples: Examples | None, shown: Shown) -> Network:
+    """Return a replica of a network whose forward always has one unit at its median.
+
+    What the layer's module returns is held, so that everything that reads it gets the median, by whatever way. Behind a
+    monotone activation function it is the median there, too.
+
+    Args:
+        network: the model; it stays as it is.
+        name, unit: the unit that is held.
+        examples: what its median is taken over.
+        shown: the images that it is taken over where there are no examples.
+
+    Raises:
+        LayerError, UnitError: if there is no such unit, or the layer is one of tokens.
+    """
+    layer = check_layer(network, name)
+    network.check_unit(layer.name, unit)
+    read = Read(layer.name, activation_value(network, layer.name))
+    median = float(statistics_of(network, [read], examples, shown)[read.value][0][unit])
+    replica = network.replica()
+    dim = layer.layout.order[1]
+    module, _, call = layer.output.partition("@")
+    wanted = int(call or 1)
+    count = 0
+
+    def begin(_module: nn.Module, _inputs: Any) -> None:
+        nonlocal count
+        count = 0
+
+    def hold(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count != wanted:
+            return None
+        held = as_tensor(output, layer.name)
+
+        def replaced(tensor: Tensor) -> Tensor:
+            if tensor is not held:
+                return tensor
+            copy = tensor.clone()  # a later function may still need what it was made of
+            copy.select(dim, unit).fill_(median)
+            return copy
+
+        return map_tensors(output, replaced)
+
+    every = dict(replica.model_copy.module.named_modules())
+    replica.model_copy.module.register_forward_pre_hook(begin)
+    every[module].register_forward_hook(hold)
+    return replica
