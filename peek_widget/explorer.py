@@ -32,6 +32,7 @@ from traitlets import Bunch, TraitError
 from peek_widget._size import SizeLike
 from peek_widget.ascent import Objective, Recipe, save_animation
 from peek_widget.ascent.position import is_whole
+from peek_widget.circuits import Circuit
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Evidence, UnitEvidence
 from peek_widget.evidence.dataset import DatasetLike, Labels
@@ -393,6 +394,14 @@ class UnitExplorer(anywidget.AnyWidget):
     def photo(self) -> Look | None:
         """What the model sees in the photo: `photo.table`, `photo.map(layer, unit)`; None before, and without one."""
         return self._parts.photo.look
+
+    @property
+    def circuit(self) -> Circuit | None:
+        """What the unit shown is made of, as far as the tab "Circuit" has found out: `circuit.table`; None before.
+
+        `peek_widget.circuit(model, layer, unit, ...)` finds it without the tab.
+        """
+        return self._parts.circuit.circuit
 
     # -- the picture
 

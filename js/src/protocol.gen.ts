@@ -113,6 +113,30 @@ export interface Gauge {
   score: PictureScoreText | null;
 }
 
+/** A unit that the unit shown reads. */
+export interface CircuitRow {
+  layer: string;
+  unit: number;
+  weight: number;
+  contribution: number;
+  effect: number | null;
+}
+
+/** A unit of a next layer, or a class, and what it loses when the unit shown is held. */
+export interface CircuitTarget {
+  layer: string;
+  unit: number;
+  name: string;
+  effect: number;
+  guess: number | null;
+}
+
+/** A dataset example of a unit of the circuit. */
+export interface CircuitCrop {
+  activation: number;
+  label: string;
+}
+
 /** One example. */
 export interface CropInfo {
   id: number;
@@ -152,6 +176,49 @@ export interface ComparedPicture {
   activation: number | null;
   bar: readonly [number, number];
   controls: ControlValues;
+}
+
+/** What is known of the circuit of the unit shown; the kernels of `inputs` come as PNGs, one for each. */
+export interface CircuitSeen {
+  kind: "circuit";
+  layer: string;
+  unit: number;
+  state: "" | "reading" | "measuring" | "drawing" | "done" | "none" | "error";
+  problem: string;
+  text: string;
+  remarks: readonly string[];
+  activation: number | null;
+  inputs: readonly CircuitRow[];
+  outputs: readonly CircuitTarget[];
+  filter: boolean;
+}
+
+/** The drawn picture of a unit of the circuit, a JPEG; or why there is none. */
+export interface CircuitPicture {
+  kind: "circuit_picture";
+  layer: string;
+  unit: number;
+  draft: boolean;
+  problem: string;
+}
+
+/** Dataset examples of a unit of the circuit, best first, a JPEG each; or a sentence why there are none. */
+export interface CircuitCrops {
+  kind: "circuit_crops";
+  layer: string;
+  unit: number;
+  crops: readonly CircuitCrop[];
+  problem: string;
+}
+
+/** The unit shown as it is, and with one input held at its median: two JPEGs. */
+export interface CircuitWithout {
+  kind: "circuit_without";
+  layer: string;
+  unit: number;
+  state: "" | "drawing" | "done" | "error";
+  text: string;
+  problem: string;
 }
 
 /** The examples of a unit, at most nine, best first, with their JPEGs as buffers. */
@@ -323,6 +390,10 @@ export const CONTROL_LABELS = {"layer": "Layer", "unit": "Unit", "recipe": "Reci
 
 /** What the kernel sends. */
 export type ToPage =
+  | CircuitSeen
+  | CircuitPicture
+  | CircuitCrops
+  | CircuitWithout
   | CropSet
   | LargeCrop
   | PhotoSeen
@@ -338,6 +409,9 @@ export type ToPage =
 
 /** What the kernel takes. */
 export type ToKernel =
+  | { kind: "circuit_open"; on: boolean }
+  | { kind: "circuit_get_crops"; layer: string; unit: number }
+  | { kind: "circuit_set_without"; layer: string; unit: number; on: boolean }
   | { kind: "crop_view"; bottom: boolean; view: "whole" | "field" | "focus" }
   | { kind: "open_crop"; id: number }
   | { kind: "start_from_crop"; id: number }

@@ -143,6 +143,7 @@ export const text = {
 
   compare: "Compare",
   photo: "Your photo",
+  circuit: "Circuit",
   sheet: "Whole layer",
   realImages: "Real images",
   details: "Details",

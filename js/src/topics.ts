@@ -4,7 +4,7 @@ import type { TraitName } from "./protocol.gen";
 export type SheetTopic = "sheet" | "thumbs" | "similarity" | "counts" | "suggestions";
 
 /** What only lazily loaded panels show. */
-export type LazyTopic = SheetTopic | "compared" | "photo";
+export type LazyTopic = SheetTopic | "compared" | "photo" | "circuit";
 
 /** What a panel can watch: a trait, or something that only the front end knows. */
 export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | LazyTopic;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +20,7 @@ from peek_widget.errors import LayerError
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
 from peek_widget.network.context import undisturbed
 
-__all__ = ["Factors", "factorize", "filters", "signed_image"]
+__all__ = ["Factors", "factorize", "filter_images", "filters", "signed_image"]
 
 # Blue, white, red of ColorBrewer's RdBu, which people with any color vision tell apart.
 _COLORS = np.array([[33, 102, 172], [247, 247, 247], [178, 24, 43]], np.float32)
@@ -51,7 +52,13 @@ def filters(
         ModelError: if what the layer reads can't be followed.
     """
     network = model if isinstance(model, Network) else read(model, input_size, preprocess, device)
-    name = check_layer(network, network.layer(layer).name).name
+    name = network.layer(layer).name
+    return filter_images(network, name, range(network.layer(name).channels), size)
+
+
+def filter_images(network: Network, name: str, units: Iterable[int], size: int = 56) -> list[Image.Image]:
+    """Show the filters of some units of a layer that reads the image; see :func:`filters`."""
+    name = check_layer(network, name).name
     below = [one.layer for one in reads_of(network, name) if one.layer is not None]
     if below:
         raise LayerError(
@@ -67,7 +74,7 @@ def filters(
         values = tape({IMAGE: given.to(network.model_copy.dtype)}, opened=True)[0][0]
         if values.ndim == 3:
             values = values[:, (values.shape[1] - 1) // 2, (values.shape[2] - 1) // 2]
-        kernels = [torch.autograd.grad(one, pixels, retain_graph=True)[0][0] for one in values]
+        kernels = [torch.autograd.grad(values[one], pixels, retain_graph=True)[0][0] for one in units]
     return [_picture(network, cut(one), size) for one in kernels]
 
 

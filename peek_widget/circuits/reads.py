@@ -111,7 +111,17 @@ def readers_of(network: Network, name: str) -> list[tuple[str, int]]:
     layer = check_layer(network, name)
     if layer.name == OUTPUT:
         raise LayerError("The model's output is its last layer: no layer is above it that could read its classes.")
-    own = {layer.name, _owners(network, wiring).get(_value(wiring, layer))}
+    value, owners = _value(wiring, layer), _owners(network, wiring)
+    own = {layer.name, owners.get(value)}
+    # A block that only joins it to others, or adds it to them, is read in its place.
+    joining = {
+        other.name
+        for other in network.layers
+        if other.primary
+        and other.index > layer.index
+        and other.output in wiring.outputs
+        and _passes_on(wiring, value, _value(wiring, other))
+    }
     found = []
     for other in network.layers:
         usable = other.primary and other.layout.grid is None and other.layout.token is None and not other.layout.single
@@ -119,7 +129,11 @@ def readers_of(network: Network, name: str) -> list[tuple[str, int]]:
             continue
         if other.output not in wiring.outputs:
             continue
-        found += [(other.name, read.value) for read in reads_of(network, other.name) if read.layer in own]
+        for read in reads_of(network, other.name):
+            if read.layer in own:
+                found.append((other.name, read.value))
+            elif read.layer in joining:
+                found.append((other.name, value))
     if not found:
         raise LayerError(f"No layer reads {name!r}: nothing that the model's forward runs after it depends on it.")
     return found
@@ -229,6 +243,20 @@ def _last(wiring: Wiring, owners: dict[int, str], value: int, before: int) -> in
         if one.name not in NONLINEAR or _main(one) != at:
             return at
         at = one.number * 1000
+
+
+def _passes_on(wiring: Wiring, value: int, to: int) -> bool:
+    """Tell whether a value reaches another one with no new units made on the way."""
+    todo, seen = [to], set()
+    while todo:
+        one = todo.pop()
+        if one == value:
+            return True
+        if one in seen or one == IMAGE or one < value or wiring.calls[one].name in _MAKING:
+            continue
+        seen.add(one)
+        todo.extend(wiring.calls[one].needed)
+    return False
 
 
 def _depends(wiring: Wiring, value: int, on: int) -> bool:

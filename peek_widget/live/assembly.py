@@ -13,6 +13,7 @@ from peek_widget.evidence import Evidence
 from peek_widget.evidence.dataset import DatasetLike, Labels
 from peek_widget.live.catalog import Catalog
 from peek_widget.live.choices import Choices, usual_kind
+from peek_widget.live.circuit.service import CircuitService
 from peek_widget.live.comparison_plan import ComparisonPlan
 from peek_widget.live.comparison_service import ComparisonService, LiveComparison
 from peek_widget.live.controls import Controls
@@ -60,6 +61,7 @@ class Assembly:
         tags: the tags.
         sheets: the contact sheet of the layer.
         photo: a photo of the user's own.
+        circuit: what feeds the unit shown, and whom it feeds.
 
     Raises:
         PeekError: one of its kinds, for anything that is not possible. No thread is left then.
@@ -149,11 +151,23 @@ class Assembly:
             controls.layer,
             enter,
         )
+        self.circuit: CircuitService = CircuitService(
+            (controls.layer, controls.unit),
+            front_end=self.front_end,
+            network=source.current,
+            evidence=None if self.examples is None else self.examples.layer_evidence,
+            complete=None if self.examples is None else self.examples.complete_evidence,
+            sheet=self.sheets.thumbnail,
+            watched=run.watched,
+            drawing=lambda: run.running,
+            class_names=self.catalog.class_names,
+        )
 
     @property
-    def services(self) -> list[RunService | ExampleService | SheetService | PhotoService]:
+    def services(self) -> list[RunService | ExampleService | SheetService | PhotoService | CircuitService]:
         """The services that have a thread, in the order in which they are closed."""
-        return [one for one in (self.run, self.examples, self.sheets, self.photo) if one is not None]
+        every = (self.run, self.examples, self.sheets, self.photo, self.circuit)
+        return [one for one in every if one is not None]
 
     def usual_objective(self, layer: str) -> str:
         """Return the default objective of a layer's units."""

@@ -131,6 +131,8 @@ class ControlSync:
         now = self.controls()
         if name in ("layer", "unit") and parts.examples is not None:
             parts.examples.show_unit(now.layer, now.unit)
+        if name in ("layer", "unit"):
+            parts.circuit.show_unit(now.layer, now.unit)
         parts.run.set_target(self.target())
         self.stop_looking_back()
         parts.sheets.show_sheet(parts.sheet_key(now))

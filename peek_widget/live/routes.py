@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from peek_widget.evidence import Crop
 from peek_widget.live import protocol
 from peek_widget.live.assembly import Assembly
+from peek_widget.live.circuit.service import CircuitService
 from peek_widget.live.comparison_service import ComparisonService
 from peek_widget.live.examples.service import ExampleService
 from peek_widget.live.front_end import FrontEnd
@@ -78,6 +79,7 @@ def make_router(explorer: Actions, parts: Assembly, begin_comparison: Callable[[
     route_sheet(router, parts.sheets, parts.tags, parts.run)
     route_examples(router, explorer, parts.examples)
     route_photo(router, parts.photo)
+    route_circuit(router, parts.circuit)
     parts.tags.register(router)
     return router
 
@@ -186,6 +188,17 @@ def route_photo(router: Router, photo: PhotoService) -> None:
     router.on(protocol.PhotoClose, handler=lambda _: photo.forget())
     for message in (protocol.Hello, protocol.LoadModule):
         router.on(message, handler=lambda _: photo.resend())
+
+
+def route_circuit(router: Router, circuit: CircuitService) -> None:
+    """Have messages about the circuit of the unit shown handled."""
+    router.on(protocol.CircuitOpen, handler=lambda m: circuit.set_open(m.on))
+    router.on(protocol.GetCircuitCrops, handler=circuit.send_crops)
+    router.on(protocol.SetCircuitWithout, handler=circuit.hold)
+    for message in (protocol.Hello, protocol.LoadModule):
+        router.on(message, handler=lambda _: circuit.resend())
+    for other in (protocol.Visible, protocol.Ping):
+        router.on(other, handler=lambda _: circuit.wake())
 
 
 def route_sheet(router: Router, sheets: SheetService, tags: TagService, run: RunService) -> None:

@@ -223,6 +223,14 @@ class SheetCache:
             self._shrink()
             return found
 
+    def find(self, key: SheetKey, unit: int) -> bytes | None:
+        """Return a small JPEG of a unit that is finished on a sheet that is kept; None for any other."""
+        weights = fingerprint(self._network())
+        with self._lock:
+            found = self._sheets.get((key, weights))
+        picture = None if found is None else found.thumbnail(unit)
+        return None if picture is None or picture[0] else picture[1]
+
     def _share(self, ready: Network | None = None) -> Network:
         """Return the network of all sheets; where it is a new one, every sheet gets it.
 

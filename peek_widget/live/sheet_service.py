@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peek_widget._progress import duration
@@ -185,6 +185,13 @@ class SheetService(Service[_Requests]):
             PeekError: if there can be none: a recipe or a size that the layer can't have, another sheet's store.
         """
         return self._cache.get(self._key, service_thread=False).sheet
+
+    def thumbnail(self, layer: str, unit: int) -> bytes | None:
+        """Return a small JPEG of a unit that is finished on the sheet of its layer; None for any other; any thread."""
+        key = replace(self._key, layer=layer)
+        if layer != self._key.layer and key.objective == "class":
+            key = replace(key, objective="neuron")
+        return self._cache.find(key, unit)
 
     # -- the thread
 

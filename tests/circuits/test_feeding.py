@@ -71,3 +71,28 @@ def test_nothing_is_above_the_output():
     model = Stack(lines(), nn.ReLU(), by_hand({0: {DOT: 1.0}}, 1, 3))
     with pytest.raises(LayerError, match="no layer is above it"):
         circuit(model, "", 0, PICTURES).up()
+
+
+def test_behind_a_block_that_only_adds_or_joins_the_next_layer_is_fed():
+    class Net(nn.Module):
+        input_size = SIDE
+
+        def __init__(self):
+            super().__init__()
+            self.first, self.block = lines(), Adds()
+            self.last = by_hand({0: {ACROSS: 1.0}, 1: {DOWN: 1.0}}, 2, 3)
+
+        def forward(self, x):
+            return self.last(self.block(F.relu(self.first(x))))
+
+    class Adds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = by_hand({ACROSS: {ACROSS: 2.0}}, 3, 3)
+
+        def forward(self, x):
+            return x + self.inner(x)
+
+    table = circuit(Net(), "block.inner", ACROSS, PICTURES, k=1).up()
+    assert table.unit.tolist()[0] == 0
+    assert table.effect.tolist()[0] == pytest.approx(2.0, abs=1e-5)

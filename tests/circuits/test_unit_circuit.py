@@ -240,19 +240,39 @@ def test_a_dead_unit_and_one_that_reads_nothing():
 
 
 def test_contribution_and_effect_that_disagree_are_said():
-    """A unit that reads the squares of sums: the gradient at the image misses what holding each does."""
+    """A step passes no gradient, so that nothing but holding the unit in front of it shows what it does."""
+
+    class Step(nn.Module):
+        def forward(self, x):
+            return 0.1 * x + 5.0 * (x > 0.3)
+
+    model = Stack(nn.Conv2d(1, 2, 1), nn.ReLU(), by_hand({0: {0: 1.0}, 1: {1: 1.0}}, 2, 2), Step())
+    model.append(by_hand({0: {0: 1.0, 1: 20.0}}, 1, 2))
+    model[0].weight.data = torch.tensor([0.6, 0.2])[:, None, None, None]
+    model[0].bias.data.zero_()
+    got = circuit(model, "4", 0, image=picture("across"), below="0")
+    values = {unit: numbers[1:] for (_, unit), numbers in found(got.table).items()}
+    assert values[0] == pytest.approx((0.06, 5.06), abs=1e-4)
+    assert values[1] == pytest.approx((0.4, 0.4), abs=1e-4)
+    assert got.correlation < 0.8
+    assert "agree poorly" in " ".join(got.remarks)
+
+
+def test_behind_nonlinear_parts_contributions_are_taken_on_the_way_to_the_median():
+    """Squares, one for each input: the gradient at the image misses what holding does, the way to the median has it."""
 
     class Square(nn.Module):
         def forward(self, x):
             return -((x - 0.5) ** 2)
 
-    rows = {0: {0: 1.0, 1: 0.0}, 1: {1: 1.0}}
-    model = Stack(nn.Conv2d(1, 2, 1), nn.ReLU(), by_hand(rows, 2, 2), Square(), by_hand({0: {0: 1.0, 1: 1.0}}, 1, 2))
+    model = Stack(nn.Conv2d(1, 2, 1), nn.ReLU(), by_hand({0: {0: 1.0}, 1: {1: 1.0}}, 2, 2), Square())
+    model.append(by_hand({0: {0: 1.0, 1: 1.0}}, 1, 2))
     model[0].weight.data = torch.tensor([0.6, 0.2])[:, None, None, None]
     model[0].bias.data.zero_()
     got = circuit(model, "4", 0, image=picture("across"), below="0")
-    assert got.correlation < 0.8
-    assert "agree poorly" in " ".join(got.remarks)
+    table = got.table.sort_values("unit")
+    assert table.effect.tolist() == pytest.approx([0.24, 0.16], abs=1e-4)
+    assert table.contribution.tolist() == pytest.approx(table.effect.tolist(), abs=1e-4)
 
 
 def test_what_is_refused():

@@ -40,6 +40,12 @@ ACCEPTED = [
     ),
     ({"kind": "photo_place", "y": 0.25, "x": 1, "on": True}, protocol.PhotoPlace(0.25, 1, True)),
     ({"kind": "photo_close"}, protocol.PhotoClose()),
+    ({"kind": "circuit_open", "on": True}, protocol.CircuitOpen(True)),
+    ({"kind": "circuit_get_crops", "layer": "conv2", "unit": 3}, protocol.GetCircuitCrops("conv2", 3)),
+    (
+        {"kind": "circuit_set_without", "layer": "conv2", "unit": 3, "on": False},
+        protocol.SetCircuitWithout("conv2", 3, False),
+    ),
     (
         {"kind": "tag", "layer": "a", "units": [1, 2], "words": ["dog"], "on": True},
         protocol.Tag("a", (1, 2), ("dog",), True),

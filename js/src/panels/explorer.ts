@@ -10,7 +10,7 @@ import { curvePanel } from "./curve";
 import { detailsTab } from "./details";
 import { examplesTab } from "./examples";
 import { knobsPanel } from "./knobs";
-import { compareTab, gaugePanel, photoTab, sheetTab } from "./lazy";
+import { circuitTab, compareTab, gaugePanel, photoTab, sheetTab } from "./lazy";
 import { pickerPanel, slidersPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { recipePanel } from "./recipe";
@@ -24,7 +24,7 @@ type Panel = (view: View) => HTMLElement;
  * The tabs beside the picture, in order. A new tab is a function in a file of its own (after details.ts, or as a tab of
  * lazy.ts, if its script is to be loaded when it is opened), and named here.
  */
-const TABS: readonly ((view: View) => Tab)[] = [examplesTab, sheetTab, compareTab, photoTab, detailsTab];
+const TABS: readonly ((view: View) => Tab)[] = [examplesTab, sheetTab, compareTab, circuitTab, photoTab, detailsTab];
 
 /**
  * The slots of the explorer in reading order, and the panels in each. A new panel is named here and has a style sheet

@@ -90,6 +90,17 @@ export function photoTab(view: View): Tab {
   });
 }
 
+/** What feeds the unit, and whom it feeds; found while the tab is open. */
+export function circuitTab(view: View): Tab {
+  return lazyTab(view, {
+    id: "circuit",
+    title: text.circuit,
+    topic: "circuit",
+    content: (loaded) => panelsOf(loaded).circuitContents(view, loaded.circuit),
+    toggled: (loaded, _, open) => loaded.circuit.open(open),
+  });
+}
+
 /** The picture and the dataset examples on one scale; hidden where there is no dataset. */
 export function gaugePanel(view: View): HTMLElement {
   const note = el("p", { class: "peek-help" });

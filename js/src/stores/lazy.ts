@@ -1,6 +1,7 @@
 import { bytesOf } from "../decode";
 import type { Binary, ToKernel } from "../protocol.gen";
 import type { LazyTopic } from "../topics";
+import type { CircuitStore } from "./circuit";
 import type { ComparisonStore } from "./comparison";
 import type { PhotoStore } from "./photo";
 import type { SheetStore } from "./sheet";
@@ -10,6 +11,7 @@ export interface LazyScript {
   SheetStore: typeof SheetStore;
   ComparisonStore: typeof ComparisonStore;
   PhotoStore: typeof PhotoStore;
+  CircuitStore: typeof CircuitStore;
 }
 
 /** The lazily loaded script and style sheet, with the stores that this model has in it. */
@@ -19,6 +21,7 @@ export interface LoadedModule {
   sheet: SheetStore;
   comparison: ComparisonStore;
   photo: PhotoStore;
+  circuit: CircuitStore;
 }
 
 /**
@@ -47,7 +50,8 @@ export class LazyModule {
         const sheet = new script.SheetStore(this.send, this.onChange);
         const comparison = new script.ComparisonStore(this.send, () => this.onChange("compared"));
         const photo = new script.PhotoStore(this.send, () => this.onChange("photo"));
-        this.loaded = { script, style, sheet, comparison, photo };
+        const circuit = new script.CircuitStore(this.send, () => this.onChange("circuit"));
+        this.loaded = { script, style, sheet, comparison, photo, circuit };
         this.requested.clear();
         for (const each of this.backlog) this.receive(...each);
         this.backlog = [];
@@ -77,13 +81,14 @@ export class LazyModule {
     const message = content as { kind?: string; open?: boolean; state?: string } | null;
     if (message?.kind === "module") this.onArrival(buffers);
     else if (this.loaded) {
-      for (const store of [this.loaded.sheet, this.loaded.comparison, this.loaded.photo])
+      for (const store of [this.loaded.sheet, this.loaded.comparison, this.loaded.photo, this.loaded.circuit])
         store.receive(content, buffers);
     } else {
       if (this.loading) this.backlog.push([content, buffers]);
       if (message?.kind === "sheet" && message.open) this.request("sheet");
       if (message?.kind === "compare" && message.state) this.request("compared");
       if (message?.kind === "photo" && message.state) this.request("photo");
+      if (message?.kind === "circuit" && message.state) this.request("circuit");
     }
   }
 
@@ -92,6 +97,7 @@ export class LazyModule {
     this.loaded?.sheet.dispose();
     this.loaded?.comparison.dispose();
     this.loaded?.photo.dispose();
+    this.loaded?.circuit.dispose();
   }
 
   private request(topic: LazyTopic): void {

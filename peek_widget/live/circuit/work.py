@@ -1,0 +1,269 @@
+"""The work on one unit's circuit, in small pieces, with what is known at each moment for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from peek_widget._encode import png_bytes
+from peek_widget.circuits import Circuit, CircuitInput, CircuitOutput
+from peek_widget.circuits.feeding import feeds
+from peek_widget.circuits.kernels import filter_images
+from peek_widget.circuits.reads import check_layer
+from peek_widget.circuits.shown import Examples, Shown, still
+from peek_widget.circuits.trace import traced
+from peek_widget.errors import PeekError
+from peek_widget.live import protocol
+from peek_widget.live.circuit.drawings import RECIPE, Drawings
+from peek_widget.network import OUTPUT, Network
+
+__all__ = ["CircuitWork"]
+
+K = 9
+"""Number of crops that a circuit is computed on."""
+
+EACH = 8
+"""Number of units that excite, and of those that inhibit, that are shown."""
+
+MEASURED = 12
+"""For how many contributions either way the effect is measured."""
+
+TARGETS = 6
+"""Number of units of the next layers, and of classes, that are shown."""
+
+NO_IMAGES = (
+    "There are no real images: it is computed on its drawn picture alone, which is a picture of what excites it and no "
+    "photo. UnitExplorer(model, dataset=...) gives it crops."
+)
+
+Send = Callable[[Mapping[str, Any], Sequence[bytes]], None]
+
+
+class CircuitWork:
+    """What is known of a unit's circuit, and the work that is left.
+
+    Args:
+        network: the model, for this thread.
+        layer, unit: the unit.
+        examples: dataset examples of its layer; None where there are none.
+        among: how many images they are of, as part of a sentence; "" where all were looked at.
+        drawings: pictures of units.
+        class_names: names of the output's units; empty for none.
+        send: sends a message to the page.
+
+    Attributes:
+        circuit: the circuit, as far as it is known.
+        drawing: whether only pictures are still to be drawn.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        layer: str,
+        unit: int,
+        examples: Examples | None,
+        among: str,
+        drawings: Drawings,
+        class_names: Sequence[str],
+        send: Send,
+    ) -> None:
+        self.network, self.layer, self.unit, self.examples = network, layer, unit, examples
+        self._among, self._drawings, self._class_names, self._send_message = among, drawings, class_names, send
+        self.circuit: Circuit | None = None
+        self.drawing: bool = False
+        self._state, self._problem, self._text = "reading", "", ""
+        self._measured = False
+        self._outputs: list[CircuitOutput] = []
+        self._said: list[str] = []
+        self._filter: bytes | None = None
+        self._kernels: dict[tuple[str, int], bytes] = {}
+        self._pictures: dict[tuple[str, int], tuple[bytes | None, bool, str]] = {}
+
+    def say_waiting(self) -> None:
+        """Say that nothing is begun before there are some real images."""
+        self._say("reading", "Waiting for the first real images ...")
+
+    def pieces(self) -> Iterator[None]:
+        """Work, a piece at a time; what is known is sent after each that brought something."""
+        self._say("reading", "Finding what it reads ...")
+        yield
+        try:
+            check_layer(self.network, self.layer)
+            shown = self.examples and self.examples.of(self.network, self.layer, self.unit, K)
+            if not shown:
+                self._said.append(NO_IMAGES)
+                yield from self._draw_itself()
+                picture = self._drawings.tensor(self.layer, self.unit)
+                assert picture is not None
+                shown = still(self.network, self.layer, self.unit, picture, RECIPE)
+            yield from self._measure(shown)
+            yield from self._look_up(shown)
+        except PeekError as error:
+            # no circuit can be had of this unit, and the sentence says why
+            self._say("none", "", str(error))
+            return
+        yield from self._draw_others()
+        self.drawing = False
+        self._say("done", self._summary())
+
+    # -- its pieces
+
+    def _draw_itself(self) -> Iterator[None]:
+        if self._drawings.tensor(self.layer, self.unit) is not None:
+            return
+        self._say("reading", "Drawing the unit's picture, on which its circuit is computed ...")
+        for _ in self._drawings.draw(self.network, self.layer, self.unit):
+            yield
+
+    def _measure(self, shown: Shown) -> Iterator[None]:
+        for found in traced(self.network, self.layer, self.unit, self.examples, shown, None, MEASURED):
+            self.circuit = found
+            count = min(len(found.inputs), 2 * MEASURED)
+            done = sum(not math.isnan(one.effect) for one in found.inputs)
+            self._measured = done >= count
+            if not found.inputs:
+                self._find_filter()
+            self._say("measuring", f"{self._on(shown)} Effects measured: {done} of {count}.")
+            self._send_known_pictures()
+            yield
+
+    def _find_filter(self) -> None:
+        try:
+            self._filter = png_bytes(filter_images(self.network, self.layer, [self.unit])[0])
+        except PeekError:
+            self._filter = None  # it reads nothing at all, which the remarks say
+
+    def _look_up(self, shown: Shown) -> Iterator[None]:
+        self._say("measuring", f"{self._on(shown)} Measuring whom it feeds ...")
+        yield
+        try:
+            self._outputs = feeds(self.network, self.layer, self.unit, shown, self.examples, TARGETS)
+        except PeekError as error:
+            self._said.append(str(error))
+        self._say("measuring", self._summary())
+        self._send_known_pictures()
+        yield
+
+    def _draw_others(self) -> Iterator[None]:
+        self.drawing = True
+        units = self._units()
+        for number, (layer, unit) in enumerate(units):
+            if (layer, unit) in self._pictures:
+                continue
+            self._say("drawing", f"{self._summary()} Drawing pictures: {number} of {len(units)}.")
+            try:
+                for ascent, picture in self._drawings.draw(self.network, layer, unit):
+                    if picture is not None:
+                        self._send_picture(layer, unit, picture, draft=not ascent.done)
+                    yield
+            except PeekError as error:
+                self._send_picture(layer, unit, None, problem=str(error))
+
+    # -- to the page
+
+    def send_all(self) -> None:
+        """Send everything to a page that has nothing yet."""
+        self._send()
+        for (layer, unit), (picture, draft, problem) in self._pictures.items():
+            self._send_picture(layer, unit, picture, draft=draft, problem=problem)
+
+    def _on(self, shown: Shown) -> str:
+        return f"On {shown.kind}{self._among}."
+
+    def _summary(self) -> str:
+        assert self.circuit is not None
+        text = self._on(self.circuit.shown)
+        if math.isfinite(self.circuit.correlation):
+            text += f" Rank correlation of contribution and effect: {self.circuit.correlation:.2f}."
+        return text
+
+    def rows(self) -> list[CircuitInput]:
+        """Return the inputs that are shown: those that excite, strongest first, then those that inhibit."""
+        if self.circuit is None:
+            return []
+        inputs = self.circuit.inputs
+        if self._measured:
+            known = sorted((one for one in inputs if not math.isnan(one.effect)), key=lambda one: -one.effect)
+            excite, inhibit = [one for one in known if one.effect > 0], [one for one in known if one.effect < 0]
+        else:
+            excite, inhibit = (
+                [one for one in inputs if one.contribution > 0],
+                [one for one in inputs if one.contribution < 0],
+            )
+        return [*excite[:EACH], *inhibit[: -EACH - 1 : -1]]
+
+    def _units(self) -> list[tuple[str, int]]:
+        """Return the units whose pictures are shown, in the order in which they are drawn: the strongest first."""
+        rows = sorted(self.rows(), key=lambda one: -abs(one.effect))
+        return list(dict.fromkeys((one.layer, one.unit) for one in [*rows, *self._outputs]))
+
+    def _say(self, state: str, text: str, problem: str = "") -> None:
+        self._state, self._text, self._problem = state, text, problem
+        self._send()
+
+    def _send(self) -> None:
+        found, rows = self.circuit, self.rows()
+        buffers = []
+        for one in rows:
+            assert found is not None
+            key = one.layer, one.unit
+            if key not in self._kernels:
+                self._kernels[key] = png_bytes(found.kernel_image(*key, 24))
+            buffers.append(self._kernels[key])
+        if self._filter is not None:
+            buffers.append(self._filter)
+        message = {
+            "kind": protocol.CircuitSeen.kind,
+            "layer": self.layer,
+            "unit": self.unit,
+            "state": self._state,
+            "problem": self._problem,
+            "text": self._text,
+            "remarks": list(dict.fromkeys([*self._said, *(() if found is None else found.remarks)])),
+            "activation": None if found is None else _number(found.activation),
+            "inputs": [
+                {
+                    "layer": one.layer,
+                    "unit": one.unit,
+                    "weight": one.weight,
+                    "contribution": one.contribution,
+                    "effect": _number(one.effect),
+                }
+                for one in rows
+            ],
+            "outputs": [
+                {
+                    "layer": one.layer,
+                    "unit": one.unit,
+                    "name": self._name(one),
+                    "effect": one.effect,
+                    "guess": _number(one.guess),
+                }
+                for one in self._outputs
+            ],
+            "filter": self._filter is not None,
+        }
+        self._send_message(message, buffers)
+
+    def _name(self, one: CircuitOutput) -> str:
+        known = one.layer == OUTPUT and one.unit < len(self._class_names)
+        return str(self._class_names[one.unit]) if known else one.name
+
+    def _send_known_pictures(self) -> None:
+        for layer, unit in self._units():
+            found = None if (layer, unit) in self._pictures else self._drawings.find(layer, unit)
+            if found is not None:
+                self._send_picture(layer, unit, found)
+
+    def _send_picture(
+        self, layer: str, unit: int, picture: bytes | None, *, draft: bool = False, problem: str = ""
+    ) -> None:
+        self._pictures[layer, unit] = picture, draft, problem
+        message = {"kind": protocol.CircuitPicture.kind, "layer": layer, "unit": unit}
+        self._send_message({**message, "draft": draft, "problem": problem}, [] if picture is None else [picture])
+
+
+def _number(value: float) -> float | None:
+    """Return a number for the page, which has no NaN."""
+    return value if math.isfinite(value) else None
