@@ -22,6 +22,7 @@ from peek_widget.ascent.objective import Channel, Logit, Neuron, interpolate
 from peek_widget.ascent.objective_base import Objective, Sum
 from peek_widget.ascent.serialization import MOST_TERMS, objective_from_dict
 from peek_widget.ascent.style import Style
+from peek_widget.ascent.view_draws import ViewDraws
 from peek_widget.errors import LayerError, PeekError, UnitError
 from peek_widget.network import Network, read
 from tests.networks import Fixed, squeezenet, tiny
@@ -50,9 +51,10 @@ def pictures(count: int, side: int = 32, seed: int = 0) -> Tensor:
 def gradient_of(network: Network, objective: Objective, picture: Tensor, **fields: float) -> tuple[Tensor, float]:
     """The evaluation's gradient and activation of one picture, which is shown as it is."""
     recipe = Recipe(param="pixels", sampling="window", **fields)
-    evaluator = Evaluator(network, [objective], recipe, Geometry(network, recipe, None))
+    geometry, device = Geometry(network, recipe, None), torch.device("cpu")
     numbers = {name: recipe.at(name, 0) for name in NUMBERS}
-    found = evaluator.evaluate(picture, 0, numbers, [torch.Generator()])
+    draws = ViewDraws(recipe, geometry, [torch.Generator()], 3, device, lambda _step: numbers)
+    found = Evaluator(network, [objective], recipe, geometry).evaluate(picture, 0, draws)
     return found.gradient, float(found.activations)
 
 
