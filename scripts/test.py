@@ -1,6 +1,6 @@
 """Set up everything the tests need in .venv, a Chromium included, and run all of them.
 
-    python3 scripts/test.py              everything: the steps lint, unit and browser, the last two side by side
+    python3 scripts/test.py              everything: the steps lint, unit and browser
     python3 scripts/test.py --fast       the fast unit tests alone
     python3 scripts/test.py --only STEP  one step: lint, fast, unit, browser or docs
     python3 scripts/test.py --oldest     with the oldest versions that pyproject.toml allows, in .venv-oldest
@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -123,46 +122,20 @@ class Environment:
         return self.pytest("-m", "not slow and not browser", *TWO, *more)
 
     def unit(self, more: list[str]) -> bool | None:
-        covered = self.covered(more)
-        say(f"{SLOW}: two files at a time")
-        return both(covered, self.pytest("-m", "slow and not browser", *TWO, "--durations=20", *more))
-
-    def covered(self, more: list[str]) -> bool | None:
         say("the fast unit tests, and which lines they run: two files at a time")
-        # These alone: coverage makes small networks a third slower.
+        # Not of the slow ones: it makes small networks a third slower.
         coverage = ["--cov=peek_widget", "--cov-report=term:skip-covered"]
-        return self.pytest("-m", "not slow and not browser", *TWO, *coverage, "--durations=20", *more)
+        fast = self.pytest("-m", "not slow and not browser", *TWO, *coverage, "--durations=20", *more)
+        say("published networks, the front end, the packages, the notebooks: two files at a time")
+        return both(fast, self.pytest("-m", "slow and not browser", *TWO, "--durations=20", *more))
 
     def browser(self, more: list[str]) -> bool | None:
         self.install_chromium()
-        return both(self.together(more), self.alone(more))
-
-    def together(self, more: list[str]) -> bool | None:
         say("in a real browser: two at a time")
-        return self.pytest("-m", "browser and not alone", *TWO_AT_ONCE, *RETRIED, *more)
-
-    def alone(self, more: list[str]) -> bool | None:
+        together = self.pytest("-m", "browser and not alone", *TWO_AT_ONCE, *RETRIED, *more)
         # these look at what a page shows within a time, while a kernel computes
         say("in a real browser: one at a time")
-        return self.pytest("-m", "browser and alone", *RETRIED, *more)
-
-    def rest(self, more: list[str]) -> bool | None:
-        """Run all but the fast tests: the slow ones compute while those in a browser wait, and let them go first."""
-        self.install_chromium()
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-            say(f"{SLOW}: meanwhile, printed below")
-            first = ["nice", "-n", "10"] if shutil.which("nice") else []
-            command = [*first, str(self.python), "-m", "pytest", "-m", "slow and not browser", "--durations=20", *more]
-            slow = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
-            try:
-                together = self.together(more)
-                code = slow.wait()
-            finally:
-                slow.kill()
-            said.seek(0)
-            say(SLOW)
-            print(said.read(), flush=True)
-        return both(both(None if code == NO_TESTS else code == 0, together), self.alone(more))
+        return both(together, self.pytest("-m", "browser and alone", *RETRIED, *more))
 
     def docs(self, _more: list[str]) -> bool:
         say("the site")
@@ -174,15 +147,13 @@ class Environment:
         return None if code == NO_TESTS else code == 0
 
 
-SLOW = "published networks, the front end, the packages, the notebooks"
 RETRIED = ("--reruns=1", "--durations=20")
 # In the order of tests/conftest.py, which has the long files first; by itself xdist has those with most tests first.
 TWO = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 # Tests in a browser share nothing but what each process has once: whoever is done takes what the other has left.
 TWO_AT_ONCE = ("-n", "2", "--dist", "worksteal")
 STEPS = ("lint", "fast", "unit", "browser", "docs")
-EVERYTHING = ["lint", "covered", "rest"]
-"""The steps lint, unit and browser."""
+EVERYTHING = ["lint", "unit", "browser"]
 
 
 def both(first: bool | None, second: bool | None) -> bool | None:

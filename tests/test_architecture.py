@@ -19,6 +19,7 @@ def test_every_module_imports_only_from_the_layers_below_it():
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("imported", "absent"),
     [

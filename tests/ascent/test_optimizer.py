@@ -34,6 +34,7 @@ def test_steps_are_those_of_torchs_class_to_the_last_bit(kind: Literal["adam", "
             optimizer.load(saved)
 
 
+@pytest.mark.slow
 def test_the_first_picture_does_not_wait_for_torchs_compiler_to_be_imported() -> None:
     script = (
         "import sys, torch\n"

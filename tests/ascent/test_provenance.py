@@ -378,6 +378,7 @@ def test_a_fingerprint_is_of_structure_and_weights() -> None:
     assert len({mark, *marks}) == 1 + len(marks)
 
 
+@pytest.mark.slow
 def test_a_fingerprint_is_the_same_in_another_process() -> None:
     code = "from tests.networks import tiny; from peek_widget import fingerprint; print(fingerprint(tiny()))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

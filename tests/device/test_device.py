@@ -16,6 +16,8 @@ import pytest
 
 from peek_widget import Recipe
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -391,6 +391,7 @@ def test_progress_says_how_long_it_takes():
     assert Progress(0, 10**6, 0, 9.0, 10.0, True).left == 1e5
 
 
+@pytest.mark.slow
 def test_progress_is_shown_in_one_line(capsys, monkeypatch):
     monkeypatch.setattr("peek_widget._progress.DELAY", 0.1)
     top_crops(tiny(), "forms", Pictures(180, delay=0.01), input_size=16, batch_size=8)

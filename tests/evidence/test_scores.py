@@ -35,6 +35,7 @@ def test_statistics_are_those_of_all_activations(network, evidence) -> None:
     assert float((found.deviation / exact.deviation).median()) == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_unit(network, evidence) -> None:
     seen = []
     table = score_pictures(

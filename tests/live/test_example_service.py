@@ -128,6 +128,7 @@ def test_another_layer_has_a_pass_of_its_own_and_the_first_is_kept(explore, imag
     assert (explorer.evidence_status["state"], explorer.evidence_status["images"]) == ("done", COUNT)
 
 
+@pytest.mark.slow
 def test_finished_passes_keep_no_copy_of_the_model(explore, images):
     model = tiny()
     explorer = explore(model, layer="conv2", unit=3, dataset=images)
@@ -373,6 +374,7 @@ def test_a_dataset_never_loads_in_two_threads_at_once(explore):
     assert crop_set(explorer, 3)["crops"][0]["problem"] == ""
 
 
+@pytest.mark.slow
 def test_no_crops_are_sent_while_nobody_looks(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images, recipe=LONG)
     post(explorer, "hello")

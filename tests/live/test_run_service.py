@@ -511,6 +511,7 @@ def test_an_observer_may_close(bench):
     assert not b.session.alive
 
 
+@pytest.mark.slow
 def test_the_interpreter_ends_under_a_running_worker():
     program = """
 import time

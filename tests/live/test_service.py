@@ -167,6 +167,7 @@ def test_a_service_that_was_never_started_closes_at_once():
     assert Recorder().close()
 
 
+@pytest.mark.slow
 def test_the_interpreter_ends_while_a_service_works():
     program = """
 import time

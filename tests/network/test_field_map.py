@@ -26,6 +26,9 @@ ARCHITECTURES = {
     "bundled": (64, "conv5"),
 }
 
+#: Those whose gradients take seconds.
+LARGE = ("googlenet", "densenet121", "inception_v3")
+
 
 def built(name: str) -> nn.Module:
     if name == "bundled":
@@ -56,7 +59,9 @@ def support(network: Network, name: str, position: tuple[int, int], probes: int)
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in ARCHITECTURES]
+)
 def test_the_receptive_field_is_where_the_gradient_is_not_zero(name: str):
     side, layer = ARCHITECTURES[name]
     network = read(averaging(built(name)), side, "none")

@@ -34,6 +34,7 @@ def test_layers_in_call_order_with_sizes() -> None:
     assert [x.index for x in found] == list(range(7))
 
 
+@pytest.mark.slow
 def test_vgg16_receptive_fields_are_the_textbooks() -> None:
     found = by_name(torchvision.models.vgg16(weights=None))
     assert found["features.0"].receptive_field == (3, 3)
@@ -133,6 +134,7 @@ def test_the_middle_part_gives_the_same_value_and_gradient_as_the_whole_image(da
     assert torch.allclose(whole, seen, rtol=1e-4, atol=1e-6 * float(whole.abs().max()))
 
 
+@pytest.mark.slow
 def test_middle_part_is_found_where_there_is_one() -> None:
     network = read(torchvision.models.vgg11(weights=None), 224)
     top, left, side, _ = network.middle_part("features.6", 224) or (0, 0, 0, 0)

@@ -42,6 +42,7 @@ def pictures(network, batch: Batch) -> dict[int, bytes]:
     return {one.unit: one.png for one in finished}
 
 
+@pytest.mark.slow
 def test_a_units_seed_is_its_own_and_the_same_in_every_process():
     code = "from peek_widget.sheet.seeds import unit_seed; print(unit_seed(3, 'features.12', 17))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -132,6 +132,7 @@ def test_tags_are_saved_with_the_sheet_and_those_of_another_process_are_merged(t
 # -- processes that are killed
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost_or_drawn_twice(tmp_path, kill, monkeypatch):
     monkeypatch.setattr("peek_widget.sheet.leases._alive", lambda pid: False)  # it has our number, and is gone
     state, number = kill(None), 0

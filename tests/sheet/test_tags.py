@@ -349,6 +349,7 @@ def test_edits_from_several_threads_all_arrive():
     assert {count.units for count in tags.count("conv1", 200)} == {200}
 
 
+@pytest.mark.slow
 def test_pandas_is_not_imported_unasked():
     code = (
         "import sys; from peek_widget.sheet.tags import Tags; t = Tags({'c': {0: ['a']}});"

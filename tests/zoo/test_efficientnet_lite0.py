@@ -337,6 +337,7 @@ def test_a_name_spelled_otherwise_gets_the_right_one():
         by_name("EfficientNet-Lite0")
 
 
+@pytest.mark.slow
 def test_the_bundled_network_needs_none_of_it(tmp_path):
     """In a process of its own, where the package can't be imported."""
     script = textwrap.dedent(

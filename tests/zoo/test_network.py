@@ -56,6 +56,7 @@ def test_it_says_what_it_expects(network):
     assert network.input_size == TRAINED_SIZE
 
 
+@pytest.mark.slow
 def test_it_knows_images_it_has_not_seen_as_the_card_says(network, unseen):
     """By the first tenth of its 14,000 images, whose number of right answers is known: all of them take a minute."""
     share, said = accuracy(network, *unseen)
@@ -70,6 +71,7 @@ def test_it_knows_images_it_has_not_seen_as_the_card_says(network, unseen):
         assert (said[mine] == k).double().mean() > 0.8, name
 
 
+@pytest.mark.slow
 def test_hardly_any_unit_is_dead(network, unseen):
     dead = dead_units(find_peaks(network, unseen[0]))
     assert list(dead) == [f"conv{n}" for n in range(1, 7)]
@@ -77,6 +79,7 @@ def test_hardly_any_unit_is_dead(network, unseen):
         assert len(units) < 0.02 * getattr(network, name).out_channels, (name, units)
 
 
+@pytest.mark.slow
 def test_a_dead_unit_is_found(network, unseen):
     broken = load(WEIGHTS)
     with torch.no_grad():
@@ -84,6 +87,7 @@ def test_a_dead_unit_is_found(network, unseen):
     assert dead_units(find_peaks(broken, unseen[0][:56]))["conv3"] == [7]
 
 
+@pytest.mark.slow
 def test_it_loads_without_network_pickle_or_torchvision(tmp_path):
     """In a process of its own, where all three raise."""
     script = textwrap.dedent(
@@ -185,6 +189,7 @@ def little(seed: int) -> dict[str, torch.Tensor]:
     return network.folded().state_dict()
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_same_weights():
     # One thread: how a sum is split among threads may change its last bits.
     threads = torch.get_num_threads()
