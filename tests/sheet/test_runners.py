@@ -17,8 +17,7 @@ import pytest
 import torch
 
 from peek_widget.errors import ModelError, PeekError
-from peek_widget.network import read
-from peek_widget.sheet import runners, serialize
+from peek_widget.network import read, serialize, workers
 from tests.networks import tiny
 from tests.sheet.helpers import QUICK, on_disk, pngs, sheet
 
@@ -214,9 +213,9 @@ def test_the_model_copy_is_sent_without_the_users_hooks():
 
 
 def test_a_worker_of_another_version_is_refused():
-    job = runners.Job("k", sheet().batches[0], "0" * 16, {}, 1, "0.0.1")
+    job = workers.Job("k", sheet().batches[0], "0.0.1")
     with pytest.raises(PeekError, match=r"0.0.1.*install the same"):
-        runners.work(job, None)
+        workers.work(print, job, None)
 
 
 def test_a_worker_keeps_the_newest_models():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from peek_widget import BatchWarning, HookWarning, Neuron, PeekWarning, Recipe, activations, read, render
 from peek_widget.evidence.activations import run_batch
-from peek_widget.sheet.serialize import deserialize, serialize
+from peek_widget.network.serialize import deserialize, serialize
 from tests.networks import assert_same, portrait
 
 pytestmark = pytest.mark.filterwarnings("error::peek_widget.PeekWarning")
@@ -500,7 +500,7 @@ def test_hooks_go_along_to_other_processes() -> None:
     payload = serialize(network)
     there, _ = deserialize(payload.key, payload.data)
     assert there is not None
-    assert torch.allclose(there.run(images(1), ["2"])["2"], network.run(images(1), ["2"])["2"])
+    assert torch.allclose(there.network.run(images(1), ["2"])["2"], network.run(images(1), ["2"])["2"])
 
 
 def test_a_model_with_hooks_can_be_saved_after_it_was_read() -> None:

@@ -1,4 +1,4 @@
-"""Serialization of a model for other processes: packed once, loaded once in each.
+"""Serialization of a model, and of a dataset beside it, for other processes: packed once, loaded once in each.
 
 What is serialized is the model copy, not the user's model: it has the weights and the structure, and of the user's own
 hooks only those that change something.
@@ -12,6 +12,7 @@ import io
 import pickle
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from peek_widget.errors import ModelError
 from peek_widget.network import Network
 from peek_widget.network.network import read_again
 
-__all__ = ["Payload", "deserialize", "serialize"]
+__all__ = ["Payload", "Received", "deserialize", "serialize"]
 
 _CACHED = 2
 """Number of models that a worker keeps: the newest."""
@@ -41,11 +42,24 @@ class Payload:
         self.key: str = hashlib.sha256(data).hexdigest()
 
 
-def serialize(network: Network) -> Payload:
-    """Serialize a network.
+@dataclass(frozen=True)
+class Received:
+    """What a worker has of a payload, or what threads of the same process are given instead of one.
+
+    Attributes:
+        network: the network, of the calling thread alone.
+        dataset: the dataset that was sent with it, if any.
+    """
+
+    network: Network
+    dataset: Any = None
+
+
+def serialize(network: Network, dataset: Any = None) -> Payload:
+    """Serialize a network, and a dataset that the same workers need.
 
     Raises:
-        ModelError: if a part of the model can't be pickled, with which and what to do.
+        ModelError: if a part of the model, or the dataset, can't be pickled, with which and what to do.
     """
     module = network.model_copy.module
     content = {
@@ -54,6 +68,7 @@ def serialize(network: Network) -> Payload:
         "preprocess": network.preprocess,
         "device": str(network.model_copy.device),
         "known": network.known,
+        "dataset": dataset,
     }
     pickler = _pickler()
     buffer = io.BytesIO()
@@ -62,7 +77,7 @@ def serialize(network: Network) -> Payload:
     except Exception as error:
         part = _culprit(content, pickler) or f"the {type(network.model_copy.original).__name__}"
         do = (
-            "take it out of the model (a plain attribute can be set again after the drawing), or draw in this process, "
+            "take it out of the model (a plain attribute can be set again afterwards), or work in this process, "
             "with executor=None or a ThreadPoolExecutor"
         )
         if pickler is pickle:
@@ -94,7 +109,7 @@ def _culprit(content: dict[str, Any], pickler: Any) -> str | None:
             return f"{where} (a {type(part).__name__})"
     for name, value in content.items():
         if name != "module" and not _can_pickle(value, pickler):
-            return f"its {name}"
+            return f"its {name}" if name != "dataset" else "the dataset that it is to see"
     return None
 
 
@@ -113,29 +128,31 @@ _lock = threading.Lock()
 _own = threading.local()
 
 
-def deserialize(key: str, source: bytes | str | Network | None) -> tuple[Network | None, bool]:
-    """Return the network with this key for the calling thread, and whether this call had to load it.
+def deserialize(key: str, source: bytes | str | Received | None) -> tuple[Received | None, bool]:
+    """Return what was sent under this key for the calling thread, and whether this call had to load it.
 
     A model copy is run by one thread at a time, so that each thread has its own, on the same weights.
 
     Args:
         key: key of the payload.
-        source: bytes of the payload; or the path of a file with them; or the network itself, in the same process.
+        source: bytes of the payload; or the path of a file with them; or what is in it itself, in the same process.
 
     Returns:
-        None for the network where this worker does not know it and can't reach the source.
+        None where this worker does not know it and can't reach the source.
     """
-    networks: OrderedDict[str, Network] = _own.__dict__.setdefault("networks", OrderedDict())
-    if key in networks:
-        return networks[key], False
+    known: OrderedDict[str, Received] = _own.__dict__.setdefault("received", OrderedDict())
+    if key in known:
+        return known[key], False
     loaded = False
-    if isinstance(source, Network):
+    if isinstance(source, Received):
+        of = source.network
         content = {
-            "module": source.model_copy.original,
-            "input_size": source.input_size,
-            "preprocess": source.preprocess,
-            "device": str(source.model_copy.device),
-            "known": source.known,
+            "module": of.model_copy.original,
+            "input_size": of.input_size,
+            "preprocess": of.preprocess,
+            "device": str(of.model_copy.device),
+            "known": of.known,
+            "dataset": source.dataset,
         }
     else:
         with _lock:
@@ -149,11 +166,11 @@ def deserialize(key: str, source: bytes | str | Network | None) -> tuple[Network
                     _modules.popitem(last=False)
             content = found
     how = (content["input_size"], content["preprocess"], content["device"])
-    network = read_again(content["known"], content["module"], *how)
-    networks[key] = network
-    while len(networks) > _CACHED:
-        networks.popitem(last=False)
-    return network, loaded
+    received = Received(read_again(content["known"], content["module"], *how), content["dataset"])
+    known[key] = received
+    while len(known) > _CACHED:
+        known.popitem(last=False)
+    return received, loaded
 
 
 def _load(source: bytes | str | None) -> dict[str, Any] | None:
