@@ -12,6 +12,7 @@ from peek_widget.evidence.evidence import (
 )
 from peek_widget.evidence.groups import IMAGENET_GROUPS
 from peek_widget.evidence.loading import LoaderOptions
+from peek_widget.evidence.merge import merge_evidence
 from peek_widget.evidence.measures import DatasetStatistics, PictureScore
 from peek_widget.evidence.passes import EvidencePass, Progress
 from peek_widget.evidence.scores import score_pictures
@@ -44,6 +45,7 @@ __all__ = [
     "find_focus",
     "load_evidence",
     "measured_field",
+    "merge_evidence",
     "score_pictures",
     "survey",
     "top_crops",

@@ -362,10 +362,12 @@ class EvidenceError(PeekError):
     Attributes:
         found: what the pass had gathered until then, by layer.
         plain: what happened, for somebody who looks at a page and writes no Python: without what to call.
+        why: the reason alone.
     """
 
-    def __init__(self, message: str, found: Evidence, plain: str = "") -> None:
+    def __init__(self, message: str, found: Evidence, plain: str = "", why: str = "") -> None:
         super().__init__(message)
+        self.why: str = why or plain or message
         self.found: Evidence = found
         self.plain: str = plain or message
 

@@ -62,6 +62,21 @@ class ImageSet:
             self.upto = identity
         self.others.discard(identity)
 
+    def common(self, other: ImageSet) -> int | None:
+        """Return an image that is in both sets; None if there is none."""
+        if min(self.upto, other.upto) > 0:
+            return 0
+        shared = self.others & other.others
+        shared |= {image for image in self.others if image < other.upto}
+        shared |= {image for image in other.others if image < self.upto}
+        return min(shared, default=None)
+
+    def merge(self, other: ImageSet) -> None:
+        """Put all images of another set into this one."""
+        self.upto = max(self.upto, other.upto)
+        self.others = {image for image in self.others | other.others if image >= self.upto}
+        self._advance()
+
     def _advance(self) -> None:
         while self.upto in self.others:
             self.others.remove(self.upto)
@@ -100,6 +115,7 @@ class ExampleIndex:
         count: number of images taken in.
         skipped: number of images that could not be read.
         reasons: why, by name, for the first :data:`MAX_REASONS` of these.
+        reason_indices: index of each of those in the dataset, by name, where it is known.
         label_counts: number of images of each label taken in.
         odd_labels: number of images of each thing that is there in place of a label.
         assumed: number of images by how they were taken that may be taken otherwise.
@@ -129,6 +145,7 @@ class ExampleIndex:
         self.count: int = 0
         self.skipped: int = 0
         self.reasons: dict[str, str] = {}
+        self.reason_indices: dict[str, int] = {}
         self.label_counts: Counter[Label] = Counter()
         self.odd_labels: Counter[str] = Counter()
         self.assumed: Counter[str] = Counter()
@@ -143,6 +160,7 @@ class ExampleIndex:
             self.skipped += 1
             if len(self.reasons) < MAX_REASONS:
                 self.reasons[item.name] = item.reason
+                self.reason_indices[item.name] = item.index
 
     def forget_skipped(self, items: Iterable[Loaded], identities: Iterable[int]) -> None:
         """Leave images that could not be read to a later pass, since the dataset itself was gone."""
@@ -152,6 +170,7 @@ class ExampleIndex:
                     self.processed.discard(identity)
                     self.skipped -= 1
                     self.reasons.pop(item.name, None)
+                    self.reason_indices.pop(item.name, None)
 
     def add(self, values: Mapping[str, Tensor], items: Sequence[Loaded], identities: Sequence[int]) -> None:
         """Take in a batch of N images.
@@ -176,6 +195,33 @@ class ExampleIndex:
                 if has_crop:
                     self.details[identity] = Detail(item.name, item.label, item.size)
             self.count += len(items)
+            if len(self.details) > self._prune_above:
+                self.prune()
+
+    def merge(self, other: ExampleIndex) -> None:
+        """Take in what was gathered in the same way from other images.
+
+        The rule is associative and commutative: shards of a dataset give what one pass over it gives, bit for bit,
+        however they are cut and in whatever order they are merged. Skipped images are named in the dataset's order.
+        """
+        with self.lock:
+            for name, index in self.layers.items():
+                index.merge(other.layers[name])
+            self.processed.merge(other.processed)
+            self.count += other.count
+            self.skipped += other.skipped
+            for mine, theirs in (
+                (self.label_counts, other.label_counts),
+                (self.odd_labels, other.odd_labels),
+                (self.assumed, other.assumed),
+            ):
+                mine.update(theirs)  # type: ignore[arg-type]
+            reasons, at = self.reasons | other.reasons, self.reason_indices | other.reason_indices
+            first = sorted(reasons, key=lambda name: at.get(name, -1))[:MAX_REASONS]
+            self.reasons = {name: reasons[name] for name in first}
+            self.reason_indices = {name: at[name] for name in first if name in at}
+            self.details.update(other.details)
+            self.preparer.ranges.chosen.update(other.preparer.ranges.chosen)
             if len(self.details) > self._prune_above:
                 self.prune()
 

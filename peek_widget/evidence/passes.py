@@ -1,8 +1,8 @@
 """A pass over a dataset: the images that excite each unit most and least, and how often it is active.
 
 :class:`EvidencePass` is one idea, and takes the arguments of each of its parts: of the network (``device``,
-``input_size``, ``preprocess``), of the dataset (``labels``, ``loader``), of what is kept (``k``, ``per_image``), of
-resuming (``store``, ``resume``, ``fingerprint``) and of sharing the processor (``threads``, ``yield_to``, ``duty``).
+``input_size``, ``preprocess``), of the dataset (``labels``, ``loader``, ``shard``), of what is kept (``k``,
+``per_image``), of resuming (``store``, ``resume``, ``fingerprint``) and of sharing the processor (``threads``, ``yield_to``, ``duty``).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -28,7 +28,9 @@ from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, Loaded, LoaderOptions, load_batches
+from peek_widget.evidence.merge import difference
 from peek_widget.evidence.prepare import Preparer, resize_of
+from peek_widget.evidence.shards import shard_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
@@ -97,6 +99,8 @@ class EvidencePass:
         labels: labels of the images; see :func:`~peek_widget.evidence.dataset.read_source`.
         per_image: keep one position of an image at most.
         loader: how images are resized, batched and loaded.
+        shard: (number, count) for one of so many parts of the dataset, numbered from 0; parts that were gathered in the
+            same way are merged by :func:`~peek_widget.evidence.merge_evidence`. Left out, all of it.
         threads: number of CPU threads to compute on; left out, one less than there are cores, or ``PEEK_THREADS``.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
         store: a file to resume from if it exists, which is written every minute and at the end. Images of a folder are
@@ -113,6 +117,7 @@ class EvidencePass:
         source: the dataset.
         network: the network that the pass runs.
         layers: names of the layers.
+        indices: indices of the images that the pass is over; of a stream, which has none, nothing.
         evidence: what has been gathered so far.
         error: the error that ended the last run; None if there was none.
 
@@ -132,6 +137,7 @@ class EvidencePass:
         labels: Labels = None,
         per_image: bool = True,
         loader: LoaderOptions | None = None,
+        shard: tuple[int, int] | None = None,
         threads: int | None = None,
         device: str | torch.device | None = None,
         input_size: SizeLike | None = None,
@@ -150,6 +156,7 @@ class EvidencePass:
         self.network: Network = own_network(model, input_size, preprocess, device)
         self.layers: tuple[str, ...] = layer_names(self.network, layers)
         self._loader = loader or LoaderOptions()
+        self.indices: Sequence[int] = shard_of(self.source, shard, self._loader.batch_size)
         self._threads = threads
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
@@ -177,6 +184,9 @@ class EvidencePass:
         self._done_now = 0
         self._running = False
         self._stream_ended = False
+        self._earlier = (
+            False  # whether images were read elsewhere, so that those lost at the beginning mean a lost disk
+        )
 
     def _preparer(self) -> Preparer:
         """Return what prepares the images; PeekError for an impossible ``resize``."""
@@ -210,30 +220,14 @@ class EvidencePass:
     ) -> ExampleIndex:
         """Return the index of earlier evidence, bound to this pass; EvidenceStoreError if it was made differently."""
 
-        def differs(what: str, was: Any, now: Any) -> EvidenceStoreError:
-            return EvidenceStoreError(
-                f"The evidence to resume from was gathered with {what} {was}, now it is {now}: give the same, or "
-                "start again without resume= (or with another store=)."
+        new = self._new_index(k, per_image, preparer, fingerprint)
+        found = difference(earlier, new)
+        if found is not None:
+            raise EvidenceStoreError(
+                f"The evidence to resume from was gathered with {found.what} {found.was}, now it is {found.now}: give "
+                "the same, or start again without resume= (or with another store=)."
             )
-
-        if tuple(earlier.layers) != self.layers:
-            raise differs("layers", ", ".join(earlier.layers), ", ".join(self.layers))
-        for name, index in earlier.layers.items():
-            layer = self.network.layer(name)
-            if (index.units, index.size) != (layer.channels, layer.size):
-                raise differs(f"{name!r} of units and map", (index.units, *index.size), (layer.channels, *layer.size))
-            if index.k != k or index.per_image != per_image:
-                raise differs("k and per_image", (index.k, index.per_image), (k, per_image))
-        was = earlier.preparer
-        mine, theirs = ((p.channels, p.size.plain, p.resize, p.interpolation, p.prepared) for p in (preparer, was))
-        if mine != theirs:
-            raise differs("(channels, input size, resize, interpolation, prepared)", theirs, mine)
-        ours, given = preparer.ranges, was.ranges.given
-        if ours.given != given:
-            raise differs("value_range", given, ours.given)
-        ours.chosen.update(was.ranges.chosen)
-        if None not in (fingerprint, earlier.fingerprint) and fingerprint != earlier.fingerprint:
-            raise differs("the model of fingerprint", earlier.fingerprint, fingerprint)
+        preparer.ranges.chosen.update(earlier.preparer.ranges.chosen)
         earlier.fingerprint = fingerprint or earlier.fingerprint
         earlier.source, earlier.preparer = self.source, preparer
         earlier.described = self.source.described
@@ -251,8 +245,8 @@ class EvidencePass:
         done = len(example_index.processed)
         endless = self.source.endless
         return Progress(
-            done if endless else min(done, len(self.source)),
-            (done if self._stream_ended else None) if endless else len(self.source),
+            done if endless else min(done, len(self.indices)),
+            (done if self._stream_ended else None) if endless else len(self.indices),
             example_index.skipped,
             seconds,
             rate,
@@ -287,15 +281,45 @@ class EvidencePass:
             raise self.error
         return self.evidence
 
+    def gather(self, indices: Sequence[int]) -> None:
+        """Process the images with these indices in the calling thread; for a worker, which does a part of a pass.
+
+        Raises:
+            EvidenceError: if it can't continue.
+        """
+        self.indices, self._earlier = indices, True
+        for _ in self._batches():
+            pass
+
+    def _unprocessed(self) -> Iterator[int]:
+        """Iterate over the indices of the images that are not processed yet."""
+        source, processed = self.source, self.example_index.processed
+        numbers = itertools.count() if source.endless else self.indices
+        return (i for i in numbers if source.identity(i) not in processed)
+
     def _run(self, on_progress: Callable[[Progress], None] | None) -> None:
-        example_index, source = self.example_index, self.source
-        numbers = itertools.count() if source.endless else range(len(source))
-        indices = (i for i in numbers if source.identity(i) not in example_index.processed)
-        loader = self._loader
+        saved = time.monotonic()
+        for began in self._batches():
+            if on_progress is not None:
+                on_progress(self.progress)
+            if self._store is not None and time.monotonic() - saved > _SAVE_INTERVAL and self.example_index.count:
+                self.evidence.save(self._store)
+                saved = time.monotonic()
+            if self._yield_to is not None and self._yield_to():
+                self._stop.wait((time.perf_counter() - began) * (1.0 / self._duty - 1.0))
+        self._check_found()
+
+    def _batches(self) -> Iterator[float]:
+        """Process batch after batch, and give the time at which each was begun.
+
+        Raises:
+            EvidenceError: if the pass can't continue.
+        """
+        example_index, source, loader = self.example_index, self.source, self._loader
         batches = load_batches(
-            source, example_index.preparer, indices, loader.batch_size, loader.workers, loader.processes
+            source, example_index.preparer, self._unprocessed(), loader.batch_size, loader.workers, loader.processes
         )
-        failed_in_a_row, saved = 0, time.monotonic()
+        failed_in_a_row = 0
         row: list[Loaded] = []  # what failed in a row
         try:
             while not self._stop.is_set():
@@ -311,7 +335,7 @@ class EvidencePass:
                 lost = sum(not one.foreign for one in batch.skipped)
                 failed_in_a_row = 0 if batch.items else failed_in_a_row + lost
                 row = [*([] if batch.items else row), *(one for one in batch.skipped if not one.foreign)]
-                if lost and failed_in_a_row >= _MAX_FAILURES and example_index.count:
+                if lost and failed_in_a_row >= _MAX_FAILURES and (example_index.count or self._earlier):
                     reason = row[-1]
                     if not source.endless:
                         # It is the dataset that is gone, and they may be there when the pass goes on.
@@ -320,15 +344,13 @@ class EvidencePass:
                         f"{failed_in_a_row} images in a row could not be read, the last "
                         f"({reason.name}) because {reason.reason}"
                     )
-                if on_progress is not None:
-                    on_progress(self.progress)
-                if self._store is not None and time.monotonic() - saved > _SAVE_INTERVAL and example_index.count:
-                    self.evidence.save(self._store)
-                    saved = time.monotonic()
-                if self._yield_to is not None and self._yield_to():
-                    self._stop.wait((time.perf_counter() - began) * (1.0 / self._duty - 1.0))
+                yield began
         finally:
             batches.close()
+
+    def _check_found(self) -> None:
+        """Raise DatasetError if not one image could be read."""
+        example_index, source = self.example_index, self.source
         if not example_index.count and self._stream_ended and not example_index.skipped:
             raise DatasetError(f"The dataset is {source.described}, which gave no image at all: is it used up?")
         if not example_index.count and example_index.skipped and not self._stop.is_set():
@@ -342,13 +364,14 @@ class EvidencePass:
         """Return the error of a pass that can't continue, with what it had found."""
         seen = self.example_index.count
         text = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"
-        of = "" if self.source.endless else f" of {len(self.source):,}"
+        of = "" if self.source.endless else f" of {len(self.indices):,}"
         ended = f"The pass ended after {seen:,}{of} images: {text}."
         return EvidenceError(
             f"{ended} What it found in them is in the error's .found; resume=error.found lets another pass continue "
             "from there.",
             self.evidence,
             ended,
+            text,
         )
 
     def _process(self, batch: Batch) -> None:

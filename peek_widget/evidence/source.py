@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,15 @@ from typing import Any
 
 from peek_widget.evidence.labels import Label, read_label
 
-__all__ = ["EndOfStreamError", "Item", "NoImageError", "Source", "UnreadableError"]
+__all__ = [
+    "EndOfStreamError",
+    "Item",
+    "NoImageError",
+    "SerialSource",
+    "Source",
+    "UnreadableError",
+    "WrappedSource",
+]
 
 _SAMPLE = 16
 
@@ -113,3 +122,84 @@ class Source(ABC):
     def settle(self, kept: set[int], upto: int) -> None:
         """Keep the images with these identities of those up to the index ``upto``, for crops; for streams alone."""
         return
+
+
+class WrappedSource(Source):
+    """A source that gives what another gives; the base of those that change something about it.
+
+    Args:
+        source: the source to load from.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.described: str = source.described
+        self.concurrent: bool = source.concurrent
+        self.class_names: tuple[str, ...] = source.class_names
+        self.remarks: tuple[str, ...] = source.remarks
+        self.endless: bool = source.endless
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def identity(self, index: int) -> int:
+        """Return the number that the source knows an image by."""
+        return self._source.identity(index)
+
+    def find(self, identity: int) -> int | None:
+        """Return the index of the image that the source knows by this number."""
+        return self._source.find(identity)
+
+    def name(self, index: int) -> str:
+        """Return the name of an image."""
+        return self._source.name(index)
+
+    def load(self, index: int, needed: int | None = None) -> Any:
+        """Load an image; see :class:`Source`."""
+        return self._source.load(index, needed)
+
+    def item(self, index: int, needed: int | None = None) -> Item:
+        """Load an image, with what is said about its label."""
+        return self._source.item(index, needed)
+
+    def sample(self) -> Iterator[Any]:
+        """Load a few images, to see what their numbers mean."""
+        return self._source.sample()
+
+    def settle(self, kept: set[int], upto: int) -> None:
+        """Keep images of a stream, for crops."""
+        self._source.settle(kept, upto)
+
+
+class SerialSource(WrappedSource):
+    """A source that loads one image at a time, although several threads ask it.
+
+    A Dataset, or an open file, may not bear two threads.
+
+    Args:
+        source: the source to load from.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._lock = threading.Lock()
+
+    def load(self, index: int, needed: int | None = None) -> Any:
+        """Load an image once no other thread loads one."""
+        with self._lock:
+            return super().load(index, needed)
+
+    def item(self, index: int, needed: int | None = None) -> Item:
+        """Load an image, with what is said about its label, once no other thread loads one."""
+        with self._lock:
+            return super().item(index, needed)
+
+    def sample(self) -> Iterator[Any]:
+        """Load a few images, to see what their numbers mean."""
+        with self._lock:
+            return iter(list(super().sample()))
+
+    def for_pass(self) -> Source:
+        """Return the source that one pass reads: itself, or for a stream its beginning."""
+        source = self._source.for_pass()
+        return self if source is self._source else SerialSource(source)

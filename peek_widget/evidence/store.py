@@ -14,6 +14,8 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     show          [channel, ...] that are shown
     interpolation how images were resized, where not bilinear
     reasons       {name: reason} of the first hundred of the latter
+    reason_indices  {name: index in the dataset} of these   (only where there are any)
+    odd_labels, assumed   {phrase: number of images}        (only where there are any)
     class_names   [name, ...]
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
     labels        [[label, count], ...]
@@ -41,6 +43,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as of_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -56,7 +59,7 @@ from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network.preprocess import INTERPOLATIONS
 from peek_widget.network.receptive_field.field_map import FieldMap
 
-__all__ = ["FORMAT", "KEY", "read_index", "write_index"]
+__all__ = ["FORMAT", "KEY", "index_bytes", "index_of_bytes", "read_index", "write_index"]
 
 KEY = "peek_widget.evidence"
 FORMAT = 1
@@ -78,6 +81,18 @@ def write_index(example_index: ExampleIndex, path: str | Path) -> None:
         EvidenceStoreError: if the file can't be written.
     """
     path = Path(path)
+    data = index_bytes(example_index)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data)
+    except OSError as error:
+        raise EvidenceStoreError(
+            f"The evidence can't be written to {str(path)!r}: {error}. Give another path."
+        ) from error
+
+
+def index_bytes(example_index: ExampleIndex) -> bytes:
+    """Return the content of a file; of the same evidence always the same bytes, in whatever order it was gathered."""
     with example_index.lock:
         example_index.prune()
         tensors = {
@@ -89,13 +104,7 @@ def write_index(example_index: ExampleIndex, path: str | Path) -> None:
         tensors["details"] = torch.tensor([identity for identity, _ in details], dtype=torch.int64)
         tensors["seen"] = torch.tensor(sorted(example_index.processed.others), dtype=torch.int64)
         header = _header(example_index, [detail for _, detail in details])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, to_bytes(tensors, metadata={KEY: json.dumps(header)}))
-    except (OSError, SafetensorError) as error:
-        raise EvidenceStoreError(
-            f"The evidence can't be written to {str(path)!r}: {error}. Give another path."
-        ) from error
+    return to_bytes(tensors, metadata={KEY: json.dumps(header)})
 
 
 def _tensors(number: int, index: LayerIndex) -> dict[str, Tensor]:
@@ -114,8 +123,11 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
     ranges = preparer.ranges
     return {
         **({"value_range": ranges.given} if ranges.given else {}),
-        **({"ranges": ranges.chosen} if ranges.chosen else {}),
+        **({"ranges": dict(sorted(ranges.chosen.items()))} if ranges.chosen else {}),
         **({"show": preparer.show} if preparer.show else {}),
+        **({"reason_indices": example_index.reason_indices} if example_index.reason_indices else {}),
+        **({"odd_labels": dict(sorted(example_index.odd_labels.items()))} if example_index.odd_labels else {}),
+        **({"assumed": dict(sorted(example_index.assumed.items()))} if example_index.assumed else {}),
         **({"interpolation": preparer.interpolation} if preparer.interpolation != "bilinear" else {}),
         "format": FORMAT,
         "described": example_index.described,
@@ -129,7 +141,7 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
         "reasons": example_index.reasons,
         "class_names": list(example_index.class_names),
         "seen_upto": example_index.processed.upto,
-        "labels": list(map(list, example_index.label_counts.items())),
+        "labels": sorted(map(list, example_index.label_counts.items()), key=lambda row: (str(type(row[0])), row)),
         "details": [[detail.name, detail.label, *detail.size] for detail in details],
         "layers": [
             {
@@ -178,6 +190,13 @@ def read_index(path: str | Path) -> ExampleIndex:
         raise EvidenceStoreError(
             f"{str(path)!r} can't be read ({error}): it is damaged, cut off, or no file of evidence. Run the pass anew."
         ) from error
+
+
+def index_of_bytes(data: bytes) -> ExampleIndex:
+    """Read what :func:`index_bytes` returned, in another process of the same pass."""
+    size = int.from_bytes(data[:8], "little")  # of the safetensors header, which load() does not give
+    written = json.loads(data[8 : 8 + size])["__metadata__"][KEY]
+    return _read(json.loads(written), of_bytes(data))
 
 
 def _check_label(name: str, value: Any) -> Label:
@@ -242,20 +261,22 @@ _HEADER = {
     "count": schema.whole(_MANY),
     "passed_over": schema.whole(_MANY),
     "reasons": schema.mapping(_text, 10**6),
+    "reason_indices": schema.mapping(schema.whole(_MANY), 10**6),
+    "odd_labels": schema.mapping(schema.whole(_MANY), 10**6),
+    "assumed": schema.mapping(schema.whole(_MANY), 10**6),
     "class_names": schema.sequence(_text, 10**7),
     "seen_upto": schema.whole(_MANY),
     "labels": schema.sequence(_row(_check_label, schema.whole(_MANY)), _MANY),
     "details": schema.sequence(_row(_text, _check_label, schema.whole(2**31, 1), schema.whole(2**31, 1)), _MANY),
     "layers": schema.sequence(schema.record(_LAYER), 10**6, 1),
 }
+_OPTIONAL = ("value_range", "ranges", "show", "interpolation", "reason_indices", "odd_labels", "assumed")
 
 
 def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     # The format first: a later one may have other fields.
     _HEADER["format"]("Its format", written.get("format"))
-    header = schema.read_fields(
-        written, _HEADER, "Its header", optional=("value_range", "ranges", "show", "interpolation")
-    )
+    header = schema.read_fields(written, _HEADER, "Its header", optional=_OPTIONAL)
     size, resize = Size.of(header["input_size"]), header["resize"]
     least = resize if isinstance(resize, tuple) else (resize or size.height, resize or size.width)
     if any(one < side for one, side in zip(least, size, strict=True)):
@@ -295,6 +316,9 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     example_index.count = header["count"]
     example_index.skipped = header["passed_over"]
     example_index.reasons = header["reasons"]
+    example_index.reason_indices = header.get("reason_indices", {})
+    example_index.odd_labels = Counter(header.get("odd_labels", {}))
+    example_index.assumed = Counter(header.get("assumed", {}))
     example_index.processed = ImageSet(header["seen_upto"], _image_numbers(tensors, "seen"))
     example_index.label_counts = Counter(dict(header["labels"]))
     identities = _image_numbers(tensors, "details")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +15,7 @@ from torch import nn
 from peek_widget._progress import progress_bar
 from peek_widget._size import SizeLike
 from peek_widget.errors import DatasetWarning, warn
+from peek_widget.evidence.cluster import ClusterPass
 from peek_widget.evidence.dataset import DatasetLike, Labels
 from peek_widget.evidence.evidence import Evidence, LayerEvidence
 from peek_widget.evidence.loading import LoaderOptions
@@ -38,6 +41,8 @@ def top_crops(
     processes: int = 0,
     value_range: tuple[float, float] | None = None,
     threads: int | None = None,
+    shard: tuple[int, int] | None = None,
+    executor: Executor | None = None,
     device: str | torch.device | None = None,
     input_size: SizeLike | None = None,
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
@@ -67,7 +72,9 @@ def top_crops(
         per_image: keep one position of an image at most.
         resize, prepared, batch_size, workers, processes, value_range: see
             :class:`~peek_widget.evidence.loading.LoaderOptions`.
-        threads, store, resume, fingerprint: see :class:`EvidencePass`.
+        threads, shard, store, resume, fingerprint: see :class:`EvidencePass`.
+        executor: where to process the images: any ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor`` or
+            the ``Client.get_executor()`` of Dask; see :class:`~peek_widget.evidence.cluster.ClusterPass`. Left out, here.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
         progress: None shows a progress bar for what takes more than two seconds, True at once, False never; or a
             function that is called with a :class:`Progress` after every batch.
@@ -88,7 +95,8 @@ def top_crops(
     if fingerprint is None:
         # Saved with the evidence, so that it is not used for another model by mistake.
         fingerprint = fingerprint_of(model.original if isinstance(model, ModelCopy) else model)
-    work = EvidencePass(
+    make = EvidencePass if executor is None else functools.partial(ClusterPass, executor=executor)
+    work = make(
         model,
         layer,
         dataset,
@@ -96,6 +104,7 @@ def top_crops(
         labels=labels,
         per_image=per_image,
         loader=LoaderOptions(resize, prepared, batch_size, workers, processes, value_range),
+        shard=shard,
         threads=threads,
         device=device,
         input_size=input_size,
@@ -141,7 +150,7 @@ def _warn(work: EvidencePass, before: int) -> None:
         named = list(work.example_index.reasons.items())[-min(count, 3) :]
         shown = "; ".join(f"{name}: {reason}" for name, reason in named)
         more = f"; and {count - len(named):,} more, see .skipped" if count > len(named) else ""
-        said.append(f"{count:,} of {len(work.source):,} images were skipped ({shown}{more}).")
+        said.append(f"{count:,} of {len(work.indices) or len(work.source):,} images were skipped ({shown}{more}).")
     said += work.example_index.remarks()
     if said:
         warn(" ".join(said), DatasetWarning)

@@ -32,6 +32,9 @@ log: logging.Logger = logging.getLogger("peek_widget")
 TRIES = 3
 """Number of times that a task is dispatched before what it ended with counts."""
 
+_FINAL = ("KilledWorker",)
+"""Names of errors of executors that have tried several times themselves: Dask, on several workers."""
+
 TaskT = TypeVar("TaskT")
 
 
@@ -223,7 +226,7 @@ class Dispatcher(Generic[TaskT]):
             ) from error
         except (Exception, CancelledError) as error:
             # A worker may have been lost, and with it the model's data.
-            if job.failures + 1 >= self._tries:
+            if job.failures + 1 >= self._tries or type(error).__name__ in _FINAL:
                 return Outcome(job.task, None, error)
             log.warning("A task was lost (%s: %s); it is dispatched again.", type(error).__name__, _words(error))
             again = dataclasses.replace(job, attempt=job.attempt + 1, failures=job.failures + 1)

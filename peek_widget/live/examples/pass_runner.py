@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from peek_widget.evidence import (
     Progress,
     load_evidence,
 )
-from peek_widget.evidence.dataset import Item, Source, read_source
+from peek_widget.evidence.dataset import read_source
+from peek_widget.evidence.source import SerialSource, Source
 from peek_widget.network import Network
 
-__all__ = ["LayerPass", "PassRunner", "SerialSource"]
+__all__ = ["LayerPass", "PassRunner"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
@@ -39,63 +40,6 @@ FIRST_PICTURE = 5.0
 
 RATE_WINDOW = 12.0
 """Seconds over which the speed of a pass is measured."""
-
-
-class SerialSource(Source):
-    """A source that loads one image at a time, although a pass and the crops on the page both ask it.
-
-    A Dataset, or an open file, may not bear two threads.
-
-    Args:
-        source: the source to load from.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._source, self._lock = source, threading.Lock()
-        self.described: str = source.described
-        self.concurrent: bool = source.concurrent
-        self.class_names: tuple[str, ...] = source.class_names
-        self.remarks: tuple[str, ...] = source.remarks
-        self.endless: bool = source.endless
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def identity(self, index: int) -> int:
-        """Return the number that the source knows an image by."""
-        return self._source.identity(index)
-
-    def find(self, identity: int) -> int | None:
-        """Return the index of the image that the source knows by this number."""
-        return self._source.find(identity)
-
-    def name(self, index: int) -> str:
-        """Return the name of an image."""
-        return self._source.name(index)
-
-    def load(self, index: int, needed: int | None = None) -> Any:
-        """Load an image once no other thread loads one."""
-        with self._lock:
-            return self._source.load(index, needed)
-
-    def item(self, index: int, needed: int | None = None) -> Item:
-        """Load an image, with what is said about its label, once no other thread loads one."""
-        with self._lock:
-            return self._source.item(index, needed)
-
-    def sample(self) -> Iterator[Any]:
-        """Load a few images, to see what their numbers mean."""
-        with self._lock:
-            return iter(list(self._source.sample()))
-
-    def for_pass(self) -> Source:
-        """Return the source that one pass reads: itself, or for a stream its beginning."""
-        source = self._source.for_pass()
-        return self if source is self._source else SerialSource(source)
-
-    def settle(self, kept: set[int], upto: int) -> None:
-        """Keep images of a stream, for crops."""
-        self._source.settle(kept, upto)
 
 
 @dataclass

@@ -1,0 +1,275 @@
+"""A pass over a dataset in the workers of an executor: processes of this machine, or of a Dask cluster."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from peek_widget._threads import computing_on
+from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
+from peek_widget.evidence.evidence import EvidenceError
+from peek_widget.evidence.loading import LoaderOptions
+from peek_widget.evidence.passes import EvidencePass, Progress
+from peek_widget.evidence.shards import Indices, split, undividable
+from peek_widget.evidence.source import Item, SerialSource, Source, UnreadableError, WrappedSource
+from peek_widget.evidence.store import index_bytes, index_of_bytes
+from peek_widget.evidence.value_range import Range
+from peek_widget.network.serialize import Received
+from peek_widget.network.workers import Dispatcher, ExecutorLostError, Outcome, check_executor
+
+__all__ = ["ClusterPass"]
+
+_SHARDS = 64  # a dataset is divided into so many, or more: with fewer a lost worker, or the last one, costs much time
+_LARGEST_SHARD = 4096  # images
+_IN_FLIGHT = 256  # shards
+_WAIT = 0.25  # seconds until it is looked at whether to stop
+_SAVE_SHARE = 0.05  # of the time may be spent on saving
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What all shards have in common."""
+
+    source: Source
+    layers: tuple[str, ...]
+    k: int
+    per_image: bool
+    loader: LoaderOptions
+    threads: int
+    fingerprint: str | None
+    ranges: Mapping[str, Range]
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """What a worker is to do.
+
+    Attributes:
+        indices: the images.
+        passed_over: reasons why some of them are not to be touched, by index.
+        trial: whether it is only tried if the worker survives them.
+    """
+
+    indices: Indices
+    passed_over: Mapping[int, str] = field(default_factory=dict)
+    trial: bool = False
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a worker found: the evidence as a file's content, and why it can't go on, where it can't."""
+
+    data: bytes
+    problem: str = ""
+
+
+def gather(received: Received, shard: _Shard) -> _Found:
+    """Run a pass over a shard in a worker. A function of the module, so that any executor can find it."""
+    settings: _Settings = received.dataset
+    work = EvidencePass(
+        received.network,
+        settings.layers,
+        _Shown(settings.source, shard.passed_over),
+        settings.k,
+        per_image=settings.per_image,
+        loader=settings.loader,
+        fingerprint=settings.fingerprint,
+    )
+    work.example_index.preparer.ranges.chosen.update(settings.ranges)
+    problem = ""
+    with computing_on(settings.threads):
+        try:
+            work.gather(shard.indices)
+        except EvidenceError as error:  # it can't be pickled, since it holds what was found
+            problem = error.why
+    return _Found(b"" if shard.trial else index_bytes(work.example_index), problem)
+
+
+class _Shown(WrappedSource):
+    """A dataset of which some images are not touched.
+
+    Args:
+        source: the dataset.
+        passed_over: reasons why images are not touched, by index.
+    """
+
+    def __init__(self, source: Source, passed_over: Mapping[int, str]) -> None:
+        super().__init__(source)
+        self._passed_over = passed_over
+
+    def item(self, index: int, needed: int | None = None) -> Item:
+        """Load an image, unless it is one of those."""
+        if index in self._passed_over:
+            raise UnreadableError(self._passed_over[index])
+        return super().item(index, needed)
+
+
+@dataclass
+class _Suspects:
+    """A batch that workers died of, while its images are tried one by one."""
+
+    shard: _Shard
+    cause: BaseException
+    waiting: set[int]
+    fatal: list[int] = field(default_factory=list)
+
+
+class ClusterPass(EvidencePass):
+    """A pass whose shards are processed by the workers of an executor, and merged here as they come.
+
+    The result is that of an :class:`EvidencePass` with as many threads (one, unless said otherwise) on the same kind of
+    processor, bit for bit: shards consist of whole batches, and merging does not depend on the order. What a lost
+    worker had is given to another. A batch that workers die of is tried image by image: an image that each worker dies
+    of is skipped, and named.
+
+    Args:
+        executor: any ``concurrent.futures.Executor``; of a Dask client ``client.get_executor()``. It stays its owner's.
+        args, options: see :class:`EvidencePass`.
+
+    Raises:
+        DatasetError: if the dataset is a stream, which can't be divided.
+        PeekError: as :class:`EvidencePass` does.
+    """
+
+    def __init__(self, *args: Any, executor: Executor, **options: Any) -> None:
+        check_executor(executor)
+        super().__init__(*args, **options)
+        if self.source.endless:
+            raise DatasetError(undividable(self.source))
+        if self._loader.processes:
+            raise PeekError(
+                "processes= starts processes that load images, and executor= has workers that do: give one of the two."
+            )
+        self._executor = executor
+        self._suspects: dict[Indices, _Suspects] = {}
+        self._again: deque[_Shard] = deque()
+        self.transfers: list[tuple[str, int]] = []
+
+    def _run(self, on_progress: Callable[[Progress], None] | None) -> None:
+        size = self._loader.batch_size
+        batches = min(max(1, -(-len(self.indices) // size) // _SHARDS), max(1, _LARGEST_SHARD // size))
+        shards = split(self._unprocessed(), batches * size)
+        self._suspects.clear()
+        self._again.clear()
+        dispatcher = Dispatcher(self._executor, gather, Received(self.network, self._settings()))
+        saved = time.monotonic()
+        cost = 0.0  # of saving, in seconds
+        more = True
+        try:
+            while not self._stop.is_set():
+                while more and len(dispatcher) < _IN_FLIGHT:
+                    shard = self._again.popleft() if self._again else self._next(shards)
+                    if shard is None:
+                        more = False
+                        break
+                    dispatcher.submit(shard)
+                if not len(dispatcher):
+                    break
+                for outcome in dispatcher.wait(_WAIT):
+                    self._take(outcome)
+                    more = True
+                    if on_progress is not None:
+                        on_progress(self.progress)
+                now = time.monotonic()
+                if self._store is not None and self.example_index.count and now - saved > cost / _SAVE_SHARE:
+                    self.evidence.save(self._store)
+                    saved = time.monotonic()
+                    cost = saved - now
+        except ExecutorLostError as error:
+            raise self._broken(str(error).rstrip(".")) from error
+        finally:
+            self.transfers = dispatcher.transfers
+            dispatcher.close()
+        self._check_found()
+
+    def _settings(self) -> _Settings:
+        ranges = self.example_index.preparer.ranges
+        ranges.choose()  # here, for all
+        index = next(iter(self.example_index.layers.values()))
+        loader = self._loader
+        in_threads = isinstance(self._executor, ThreadPoolExecutor) and not self.source.concurrent
+        return _Settings(
+            SerialSource(self.source) if in_threads else self.source,
+            self.layers,
+            index.k,
+            index.per_image,
+            replace(loader, workers=1 if loader.workers is None else loader.workers),
+            1 if self._threads is None else self._threads,
+            self.example_index.fingerprint,
+            dict(ranges.chosen),
+        )
+
+    @staticmethod
+    def _next(shards: Iterator[Indices]) -> _Shard | None:
+        indices = next(shards, None)
+        return None if indices is None else _Shard(indices)
+
+    def _take(self, outcome: Outcome[_Shard]) -> None:
+        """Take in what a worker found, or find out what it died of.
+
+        Raises:
+            EvidenceError: if the pass can't go on.
+        """
+        shard, error = outcome.task, outcome.error
+        if isinstance(error, PeekError):
+            raise self._broken(error) from error
+        if shard.trial:
+            self._tried(shard, error)
+        elif error is not None:
+            self._divide(shard, error)
+        else:
+            found: _Found = outcome.result
+            part = index_of_bytes(found.data)
+            self._check_ranges(part.preparer.ranges.chosen)
+            self.example_index.merge(part)
+            self._done_now += len(part.processed)
+            if found.problem:
+                raise self._broken(found.problem)
+
+    def _check_ranges(self, chosen: Mapping[str, Range]) -> None:
+        ours = self.example_index.preparer.ranges.chosen
+        for kind, range_ in chosen.items():
+            if ours.get(kind, range_) != range_:
+                raise EvidenceStoreError(
+                    f"Images with numbers of {kind} are too rare for a range that fits all of them: say which are black "
+                    "and white with value_range=(black, white)."
+                )
+
+    def _divide(self, shard: _Shard, error: BaseException) -> None:
+        """Give a shard that workers died of to others in smaller pieces, down to its images."""
+        size = self._loader.batch_size
+        if len(shard.indices) > size:
+            self._again.extend(_Shard(indices) for indices in split(shard.indices, size))
+        elif shard.passed_over or len(shard.indices) == 1:
+            self._give_up(shard, error)
+        else:
+            self._suspects[shard.indices] = _Suspects(shard, error, set(shard.indices))
+            self._again.extend(_Shard(range(index, index + 1), trial=True) for index in shard.indices)
+
+    def _tried(self, shard: _Shard, error: BaseException | None) -> None:
+        """Note whether a worker survived an image, and process its batch again when all images are tried."""
+        index = shard.indices[0]
+        key, batch = next((key, batch) for key, batch in self._suspects.items() if index in batch.waiting)
+        batch.waiting.discard(index)
+        if error is not None:
+            batch.fatal.append(index)
+        if batch.waiting:
+            return
+        del self._suspects[key]
+        if not batch.fatal or len(batch.fatal) == len(batch.shard.indices):
+            self._give_up(batch.shard, batch.cause)
+        cause = f"{type(batch.cause).__name__}: {batch.cause}"
+        reason = f"each worker that was given it died ({cause})"
+        self._again.append(_Shard(batch.shard.indices, dict.fromkeys(sorted(batch.fatal), reason)))
+
+    def _give_up(self, shard: _Shard, error: BaseException) -> None:
+        first, last = (self.source.name(shard.indices[at]) for at in (0, -1))
+        which = first if len(shard.indices) == 1 else f"the {len(shard.indices)} images from {first} to {last}"
+        raise self._broken(
+            f"each worker that was given {which} was lost, the last by {type(error).__name__}: {error}; if they ran "
+            "out of memory, give a smaller batch_size"
+        ) from error

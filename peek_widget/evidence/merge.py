@@ -1,0 +1,141 @@
+"""Merging of evidence that was gathered in parts: by several processes, or jobs of a batch system."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from peek_widget.errors import EvidenceStoreError, PeekError
+from peek_widget.evidence.dataset import DatasetLike
+from peek_widget.evidence.evidence import Evidence, LayerEvidence
+from peek_widget.evidence.example_index import ExampleIndex
+from peek_widget.evidence.store import index_bytes, index_of_bytes, read_index
+from peek_widget.network import ModelCopy, Network
+
+__all__ = ["Difference", "difference", "merge_evidence"]
+
+
+class Difference(NamedTuple):
+    """What two pieces of evidence differ in: what it is, and its values."""
+
+    what: str
+    was: Any
+    now: Any
+
+
+def difference(was: ExampleIndex, now: ExampleIndex) -> Difference | None:
+    """Return in which setting two pieces of evidence differ, so that they can't be one; None if in none."""
+    if tuple(was.layers) != tuple(now.layers):
+        return Difference("layers", ", ".join(was.layers), ", ".join(now.layers))
+    for name, one in was.layers.items():
+        other = now.layers[name]
+        shapes = [(index.units, *index.size) for index in (one, other)]
+        if shapes[0] != shapes[1]:
+            return Difference(f"{name!r} of units and map", *shapes)
+        kept = [(index.k, index.per_image) for index in (one, other)]
+        if kept[0] != kept[1]:
+            return Difference("k and per_image", *kept)
+    inputs = [(p.channels, p.size.plain, p.resize, p.interpolation, p.prepared) for p in (was.preparer, now.preparer)]
+    if inputs[0] != inputs[1]:
+        return Difference("(channels, input size, resize, interpolation, prepared)", *inputs)
+    ranges = [example_index.preparer.ranges.given for example_index in (was, now)]
+    if ranges[0] != ranges[1]:
+        return Difference("value_range", *ranges)
+    if None not in (was.fingerprint, now.fingerprint) and was.fingerprint != now.fingerprint:
+        return Difference("the model of fingerprint", was.fingerprint, now.fingerprint)
+    return None
+
+
+def merge_evidence(
+    parts: str | os.PathLike[str] | Iterable[str | os.PathLike[str] | Evidence | LayerEvidence],
+    dataset: DatasetLike | None = None,
+    *,
+    model: nn.Module | ModelCopy | Network | None = None,
+) -> Evidence:
+    """Merge the evidence of several parts of a dataset into that of all of them.
+
+    The result is that of one pass over all the images, bit for bit, however they were divided: in each job of a batch
+    system ``top_crops(model, layers, "photos", shard=(job, jobs), store=f"parts/{job}.safetensors")``, then
+
+    >>> crops = merge_evidence("parts/*.safetensors", "photos")["features.12"]
+
+    Args:
+        parts: the files, or a pattern of their names; or what :func:`~peek_widget.top_crops` returned.
+        dataset: where the images are; without it there is everything but the images themselves.
+        model: the model that they were gathered with; see :meth:`Evidence.attach`.
+
+    Raises:
+        EvidenceStoreError: if one can't be read, was gathered with another model, other layers or other settings than
+            the first, or has images that another has too.
+        PeekError: if there is none.
+    """
+    named: list[tuple[str, ExampleIndex]] = [(_name(one, i), _index(one)) for i, one in enumerate(_listed(parts))]
+    if not named:
+        raise PeekError(f"There is nothing to merge in {parts!r}: give files that evidence.save(path) has written.")
+    first, whole = named[0]
+    # What was given stays as it is.
+    whole = index_of_bytes(index_bytes(whole))
+    for name, part in named[1:]:
+        _check(first, whole, name, part)
+        whole.merge(part)
+        whole.fingerprint = whole.fingerprint or part.fingerprint
+        whole.class_names = whole.class_names or part.class_names
+    return Evidence(whole).attach(dataset, model=model)
+
+
+def _check(first: str, whole: ExampleIndex, name: str, part: ExampleIndex) -> None:
+    """Raise EvidenceStoreError for a part that can't be merged with those before it."""
+    found = difference(whole, part)
+    if found is None and whole.class_names and part.class_names and whole.class_names != part.class_names:
+        found = Difference("the classes", len(whole.class_names), f"{len(part.class_names)}, or others")
+    if found is None:
+        chosen, others = whole.preparer.ranges.chosen, part.preparer.ranges.chosen
+        kind = next((kind for kind in chosen if others.get(kind, chosen[kind]) != chosen[kind]), None)
+        if kind is not None:
+            raise EvidenceStoreError(
+                f"In {first} numbers of {kind} were taken to go from black to white from {chosen[kind][0]:g} to "
+                f"{chosen[kind][1]:g}, in {name} from {others[kind][0]:g} to {others[kind][1]:g}: say in all passes "
+                "which it is, with value_range=(black, white)."
+            )
+    if found is not None:
+        raise EvidenceStoreError(
+            f"{first} was gathered with {found.what} {found.was}, and {name} with {found.now}: only parts of one pass "
+            "can be merged, of the same model with the same settings. Leave one of them out, or gather it anew."
+        )
+    shared = whole.processed.common(part.processed)
+    if shared is not None:
+        raise EvidenceStoreError(
+            f"{name} has images that are in the parts before it, too (image number {shared} is one): a part is given "
+            "twice, or two passes have begun from the same images (shard=(number, count) gives each its own)."
+        )
+
+
+def _listed(parts: Any) -> list[Any]:
+    if isinstance(parts, (str, os.PathLike)):
+        pattern = os.fspath(parts)
+        return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+    if isinstance(parts, (Evidence, LayerEvidence)) or not isinstance(parts, Iterable):
+        raise PeekError(
+            f"merge_evidence takes several parts, a list of files or of what top_crops(...) returned; a "
+            f"{type(parts).__name__} was given."
+        )
+    return list(parts)
+
+
+def _name(part: Any, number: int) -> str:
+    return repr(os.fspath(part)) if isinstance(part, (str, os.PathLike)) else f"part {number}"
+
+
+def _index(part: Any) -> ExampleIndex:
+    if isinstance(part, (str, os.PathLike)):
+        return read_index(Path(part))
+    if isinstance(part, LayerEvidence):
+        part = part.evidence
+    if isinstance(part, Evidence):
+        return part.example_index
+    raise PeekError(f"A part is a {type(part).__name__}: give a file, or what top_crops(...) returned.")

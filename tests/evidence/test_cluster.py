@@ -1,0 +1,353 @@
+"""A pass in several processes gives what one in this process gives, bit for bit, and loses nothing to a dead worker."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import random
+import signal
+import threading
+import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
+from peek_widget.evidence import Evidence, EvidenceError, load_evidence, merge_evidence, top_crops
+from peek_widget.evidence.cluster import ClusterPass
+from peek_widget.evidence.example_index import ExampleIndex
+from peek_widget.evidence.layer_index import LayerIndex
+from peek_widget.evidence.loading import Loaded, LoaderOptions
+from peek_widget.evidence.shards import split
+from peek_widget.evidence.store import index_bytes, index_of_bytes
+from peek_widget.network import workers
+from tests.networks import tiny
+
+LAYERS = ["edges", "forms"]
+COUNT = 72
+OPTIONS = {"input_size": 16, "batch_size": 4, "progress": False, "preprocess": "none"}
+
+
+def pictures(count: int = COUNT) -> list[tuple[np.ndarray, int]]:
+    """Random pictures of two kinds, one of which can't be read; equal ones among them."""
+    chance = np.random.default_rng(0)
+    found = [((chance.random((16, 16, 3)) * 255).astype(np.uint8), i % 3) for i in range(count)]
+    found[7] = ("nowhere.png", 0)
+    found[-1] = found[3]
+    return found
+
+
+def run(dataset=None, **options) -> Evidence:
+    return top_crops(tiny(), LAYERS, pictures() if dataset is None else dataset, 4, **(OPTIONS | options))
+
+
+def content(evidence: Evidence) -> bytes:
+    return index_bytes(evidence.example_index)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONWARNINGS", "ignore")
+        yield
+
+
+@pytest.fixture(scope="module")
+def serial() -> Evidence:
+    return run()
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::peek_widget.errors.DatasetWarning")
+
+
+class Elsewhere(Executor):
+    """Workers that are other machines: all passes through pickle; some die of some images, and some answer late."""
+
+    def __init__(self, fatal: set[int] = frozenset(), shuffled: bool = True) -> None:
+        self.fatal, self.shuffled = set(fatal), shuffled
+        self.jobs: list[workers.Job] = []
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future: Future = Future()
+        function, job, source = pickle.loads(pickle.dumps(args))
+        self.jobs.append(job)
+        alive = set(job.task.indices) - set(job.task.passed_over)
+        try:
+            if alive & self.fatal:
+                raise ConnectionError("the worker is gone")
+            found = pickle.loads(pickle.dumps(fn(function, job, source)))
+        except BaseException as error:
+            found = error
+        if self.shuffled:
+            threading.Timer(random.Random(len(self.jobs)).random() / 50, _answer, [future, found]).start()
+        else:
+            _answer(future, found)
+        return future
+
+
+def _answer(future: Future, found: object) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_exception(found) if isinstance(found, BaseException) else future.set_result(found)
+
+
+def test_threads_and_workers_elsewhere_find_the_same_bit_for_bit(serial):
+    with ThreadPoolExecutor(2) as pool:
+        assert content(run(executor=pool)) == content(serial)
+    there = Elsewhere()
+    assert content(run(executor=there)) == content(serial)
+    assert len(there.jobs) > 10
+    assert list(serial["edges"].skipped) == ["nowhere.png"]
+
+
+def test_the_model_goes_to_a_worker_once(serial):
+    work = ClusterPass(tiny(), LAYERS, pictures(), 4, input_size=16, executor=Elsewhere())
+    work.run()
+    assert len(work.transfers) == 1
+    assert work.transfers[0][1] > 1000
+
+
+def test_an_image_that_each_worker_dies_of_is_named_and_passed_over(serial):
+    there = Elsewhere({41, 43})
+    with pytest.warns(UserWarning, match=r"3 of 72 images were skipped .*image 41: each worker that was given it died"):
+        found = run(executor=there)
+    assert sorted(found["edges"].skipped) == ["image 41", "image 43", "nowhere.png"]
+    assert "ConnectionError: the worker is gone" in found["edges"].skipped["image 41"]
+    assert found["edges"].images == 69
+    gone = [("nowhere", 0) if i in (41, 43) else one for i, one in enumerate(pictures())]
+    assert list(found["forms"]) == list(run(gone)["forms"])
+
+
+def test_workers_that_die_of_everything_end_the_pass_with_what_was_found():
+    with pytest.raises(EvidenceError, match=r"each worker that was given .* was lost, the last by ConnectionError"):
+        run(executor=Elsewhere(set(range(COUNT))))
+    with pytest.raises(EvidenceError, match="the worker is gone") as caught:
+        run(executor=Elsewhere(set(range(40, 44)), shuffled=False))
+    found = caught.value.found
+    assert 0 < found["edges"].images < COUNT
+    assert content(run(resume=found)) == content(run(fingerprint=found.example_index.fingerprint))
+
+
+class Broken(torch.nn.Module):
+    """Raises at a picture that is all white."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if bool((x.amin(dim=(1, 2, 3)) == 1.0).any()):
+            raise MemoryError("no more")
+        return self.conv(x)
+
+
+def test_a_model_that_breaks_in_a_worker_says_so_and_loses_nothing():
+    images = [np.full((16, 16, 3), 255 if i == 30 else i, np.uint8) for i in range(60)]
+    with pytest.raises(EvidenceError, match=r"of 60 images: ModelError: .*raised MemoryError") as caught:
+        top_crops(Broken(), "conv", images, executor=Elsewhere(shuffled=False), **OPTIONS)
+    assert caught.value.found["conv"].images >= 28
+
+
+def test_what_a_store_has_is_not_gathered_again(serial, tmp_path):
+    store = tmp_path / "evidence"
+    first = Elsewhere(set(range(40, 44)), shuffled=False)
+    with pytest.raises(EvidenceError):
+        run(executor=first, store=store)
+    done = load_evidence(store)["edges"].images
+    assert done >= 36
+    second = Elsewhere()
+    run(executor=second, store=store)
+    assert sum(len(job.task.indices) for job in second.jobs) == COUNT - done - 1  # and one that can't be read
+    whole = load_evidence(store)
+    assert content(whole) == content(run(fingerprint=whole.example_index.fingerprint))
+
+
+def test_progress_is_that_of_all_workers():
+    seen = []
+    run(executor=Elsewhere(), progress=lambda progress: seen.append(progress))
+    assert [one.done for one in seen] == sorted(one.done for one in seen)
+    assert (seen[-1].done, seen[-1].total, seen[-1].left) == (COUNT, COUNT, 0.0)
+    assert 0 < seen[0].done < COUNT
+    assert seen[0].left > 0
+
+
+def test_an_interrupt_keeps_what_was_found():
+    with ThreadPoolExecutor(1) as pool:
+        work = ClusterPass(
+            tiny(), LAYERS, pictures(), 4, input_size=16, loader=LoaderOptions(batch_size=4), executor=pool
+        )
+        several = threading.Event()
+        work.start(lambda progress: several.set())
+        assert several.wait(60)
+        work.stop(wait=True)
+        assert 0 < work.progress.done <= COUNT
+        work.start().wait(60)
+        assert work.error is None
+        assert work.progress.done == COUNT
+        assert pool.submit(sum, [1, 2]).result() == 3
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options", "error", "words"),
+    [
+        (pictures(8), {"executor": "dask"}, PeekError, "give a concurrent.futures.Executor"),
+        (iter(pictures(8)), {"executor": Elsewhere()}, DatasetError, "can't be divided among several processes"),
+        (iter(pictures(8)), {"shard": (0, 2)}, DatasetError, "can't be divided among several processes"),
+        (pictures(8), {"executor": Elsewhere(), "processes": 2}, PeekError, "give one of the two"),
+        (pictures(8), {"shard": (2, 2)}, PeekError, r"shard=\(2, 2\): give \(number, count\)"),
+        (pictures(8), {"shard": 3}, PeekError, "shard=3: give"),
+    ],
+)
+def test_what_is_not_possible_is_refused_in_a_sentence(dataset, options, error, words):
+    with pytest.raises(error, match=words):
+        run(dataset, **options)
+
+
+# -- parts, as jobs of a batch system gather them
+
+
+def test_parts_of_several_jobs_are_merged(serial, tmp_path):
+    for job in (2, 0, 1):
+        run(shard=(job, 3), store=tmp_path / f"{job}.safetensors", fingerprint="a")
+    merged = merge_evidence(tmp_path / "*.safetensors", pictures())
+    assert content(merged) == content(run(fingerprint="a"))
+    crops = [found["edges"][2].top[0] for found in (merged, serial)]
+    assert crops[0].image.tobytes() == crops[1].image.tobytes()
+    assert sum(load_evidence(tmp_path / f"{job}.safetensors")["edges"].images for job in range(3)) == COUNT - 1
+    assert content(merge_evidence([run(shard=(0, 2)), run(shard=(1, 2))["forms"]])) == content(serial)
+
+
+@st.composite
+def _divided(draw):
+    """Activations of some images, with equal ones, labels and skipped ones; how they are divided, and merged."""
+    count, k = draw(st.integers(1, 30)), draw(st.integers(1, 5))
+    values = torch.randn(count, 3, 2, 2, generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
+    values = (values * 2).round() if draw(st.booleans()) else values
+    parts = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    return values, draw(st.sets(st.integers(0, count - 1))), parts, k, draw(st.randoms(use_true_random=False))
+
+
+@given(_divided(), st.booleans())
+def test_any_parts_merged_in_any_order_give_the_whole(serial, divided, per_image):
+    values, lost, parts, k, chance = divided
+    of = serial.example_index
+
+    def gathered(numbers: list[int]) -> ExampleIndex:
+        found = ExampleIndex({"edges": LayerIndex(3, (2, 2), k, per_image)}, {"edges": of.fields["edges"]}, of.preparer)
+        for number in (one for one in numbers if one in lost):
+            found.add_skipped(Loaded(number, f"image {number}", reason="lost"), number)
+        good = [one for one in numbers if one not in lost]
+        chance.shuffle(good)
+        cut = chance.randrange(len(good) + 1)
+        for part in filter(None, (good[:cut], good[cut:])):
+            items = [Loaded(one, f"image {one}", size=(9, 9), label=(one % 3, "b", None)[one % 3]) for one in part]
+            found.add({"edges": values[part]}, items, part)
+        return found
+
+    trees = [gathered([one for one, part in enumerate(parts) if part == which]) for which in range(4)]
+    while len(trees) > 1:
+        one, other = (trees.pop(chance.randrange(len(trees))) for _ in range(2))
+        one.merge(other)
+        trees.append(index_of_bytes(index_bytes(one)))
+    assert index_bytes(trees[0]) == index_bytes(gathered(list(range(len(values)))))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"k": 5}, r"k and per_image \(4, True\), and 'two' with \(5, True\)"),
+        ({"layers": ["edges"]}, "layers edges, forms, and 'two' with edges"),
+        ({"resize": 20}, "resize"),
+        ({"fingerprint": "b"}, "model of fingerprint a, and 'two' with b"),
+        ({"value_range": (0, 200)}, "value_range"),
+        ({"shard": (0, 3)}, r"'two' has images that are in the parts before it, too \(image number 0 is one\)"),
+    ],
+)
+def test_parts_of_another_pass_are_refused_in_a_sentence(change, words, first, monkeypatch):
+    monkeypatch.chdir(first)
+    options = OPTIONS | {"k": 4, "fingerprint": "a", "shard": (2, 3)} | change
+    top_crops(tiny(), options.pop("layers", LAYERS), pictures(), **options).save("two")
+    with pytest.raises(EvidenceStoreError, match=words):
+        merge_evidence(["one", "two"])
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    run(shard=(0, 3), fingerprint="a").save(folder / "one")
+    return folder
+
+
+def test_nothing_to_merge_is_refused_in_a_sentence(serial, tmp_path):
+    with pytest.raises(PeekError, match="nothing to merge"):
+        merge_evidence(f"{tmp_path}/*.safetensors")
+    with pytest.raises(PeekError, match="takes several parts"):
+        merge_evidence(serial)
+    with pytest.raises(PeekError, match="A part is a int"):
+        merge_evidence([1])
+    with pytest.raises(EvidenceStoreError, match="There is no file"):
+        merge_evidence("nowhere.safetensors")
+
+
+def test_indices_are_split_into_ranges_where_they_are_consecutive():
+    assert list(split([0, 1, 2, 3, 4], 2)) == [range(0, 2), range(2, 4), range(4, 5)]
+    assert list(split(iter([3, 5, 6]), 2)) == [(3, 5), range(6, 7)]
+
+
+# -- real processes
+
+
+class Calm(list):
+    """Pictures that take their time."""
+
+    def __getitem__(self, index):
+        time.sleep(0.01)
+        return super().__getitem__(index)
+
+
+class Deadly(Calm):
+    """Pictures one of which ends the worker that loads it."""
+
+    def __getitem__(self, index):
+        if index == 33 and multiprocessing.parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+@pytest.mark.slow
+def test_processes_find_the_same_and_a_dead_pool_is_said(serial):
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, context) as pool:
+        assert content(run(executor=pool)) == content(serial)
+        with pytest.raises(EvidenceError, match="The executor has died"):
+            run(Deadly(pictures()), executor=pool)
+
+
+@pytest.mark.slow
+def test_on_a_dask_cluster_of_two_processes_one_of_which_is_killed(serial, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    import dask
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        killed: list[int] = []
+
+        def kill(progress) -> None:
+            if not killed and progress.done:
+                killed.append(next(iter(client.run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        found = run(Calm(pictures()), executor=client.get_executor(), progress=kill, store=tmp_path / "evidence")
+        assert killed
+        assert content(found) == content(run(fingerprint=found.example_index.fingerprint))
+        with pytest.warns(UserWarning, match="image 33: each worker that was given it died"):
+            found = run(Deadly(pictures()), executor=client.get_executor())
+        assert sorted(found["edges"].skipped) == ["image 33", "nowhere.png"]
+        assert found["edges"].images == COUNT - 2
