@@ -118,6 +118,11 @@ class _Suspects:
     fatal: list[int] = field(default_factory=list)
 
 
+def _has_problem(outcome: Outcome[_Shard]) -> bool:
+    """Tell whether an outcome may end the pass: those that don't are taken in before."""
+    return outcome.error is not None or bool(outcome.result.problem)
+
+
 class ClusterPass(EvidencePass):
     """A pass whose shards are processed by the workers of an executor, and merged here as they come.
 
@@ -169,7 +174,7 @@ class ClusterPass(EvidencePass):
                     dispatcher.submit(shard)
                 if not len(dispatcher):
                     break
-                for outcome in dispatcher.wait(_WAIT):
+                for outcome in sorted(dispatcher.wait(_WAIT), key=_has_problem):
                     self._take(outcome)
                     more = True
                     if on_progress is not None:
@@ -235,8 +240,8 @@ class ClusterPass(EvidencePass):
         for kind, range_ in chosen.items():
             if ours.get(kind, range_) != range_:
                 raise EvidenceStoreError(
-                    f"Images with numbers of {kind} are too rare for a range that fits all of them: say which are black "
-                    "and white with value_range=(black, white)."
+                    f"Images with numbers of {kind} are too rare for a range that fits all of them: say which are "
+                    "black and white with value_range=(black, white)."
                 )
 
     def _divide(self, shard: _Shard, error: BaseException) -> None:

@@ -2,7 +2,8 @@
 
 :class:`EvidencePass` is one idea, and takes the arguments of each of its parts: of the network (``device``,
 ``input_size``, ``preprocess``), of the dataset (``labels``, ``loader``, ``shard``), of what is kept (``k``,
-``per_image``), of resuming (``store``, ``resume``, ``fingerprint``) and of sharing the processor (``threads``, ``yield_to``, ``duty``).
+``per_image``), of resuming (``store``, ``resume``, ``fingerprint``) and of sharing the processor (``threads``,
+``yield_to``, ``duty``).
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ def top_crops(
             :class:`~peek_widget.evidence.loading.LoaderOptions`.
         threads, shard, store, resume, fingerprint: see :class:`EvidencePass`.
         executor: where to process the images: any ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor`` or
-            the ``Client.get_executor()`` of Dask; see :class:`~peek_widget.evidence.cluster.ClusterPass`. Left out, here.
+            Dask's ``Client.get_executor()``. What is found is the same, bit for bit, as here with as many threads (each
+            worker has one, unless ``threads`` says otherwise). Left out, here.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
         progress: None shows a progress bar for what takes more than two seconds, True at once, False never; or a
             function that is called with a :class:`Progress` after every batch.

@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 from peek_widget import Recipe, UnitExplorer
 from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
-from peek_widget.live import protocol
 from peek_widget.evidence.source import SerialSource
+from peek_widget.live import protocol
 from peek_widget.live.examples.pass_runner import PassRunner
 from peek_widget.live.examples.thumbnails import shares, start_picture
 from peek_widget.network import ModelCopy, read
