@@ -50,6 +50,7 @@ from peek_widget.errors import (
     SheetStoreError,
     SizeError,
     StoreError,
+    SurveyWarning,
     TagError,
     UnitError,
 )
@@ -147,6 +148,7 @@ __all__ = [
     "Style",
     "Suggestion",
     "Survey",
+    "SurveyWarning",
     "TagError",
     "Tags",
     "UnitError",

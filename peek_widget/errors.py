@@ -30,6 +30,7 @@ __all__ = [
     "SheetStoreError",
     "SizeError",
     "StoreError",
+    "SurveyWarning",
     "TagError",
     "UnitError",
     "warn",
@@ -125,6 +126,10 @@ class PreprocessWarning(PeekWarning):
 
 class DatasetWarning(PeekWarning):
     """Images were skipped, labels are no classes, or what a dataset's numbers mean was assumed."""
+
+
+class SurveyWarning(PeekWarning):
+    """What units are about by their top images is not borne out by all images."""
 
 
 def warn(message: str, kind: type[PeekWarning]) -> None:

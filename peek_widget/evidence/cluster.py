@@ -38,6 +38,7 @@ class _Settings:
     layers: tuple[str, ...]
     k: int
     per_image: bool
+    groups: Mapping[str, Any] | None
     loader: LoaderOptions
     threads: int
     fingerprint: str | None
@@ -76,6 +77,7 @@ def gather(received: Received, shard: _Shard) -> _Found:
         _Shown(settings.source, shard.passed_over),
         settings.k,
         per_image=settings.per_image,
+        groups=settings.groups,
         loader=settings.loader,
         fingerprint=settings.fingerprint,
     )
@@ -202,6 +204,7 @@ class ClusterPass(EvidencePass):
             self.layers,
             index.k,
             index.per_image,
+            self._groups,
             replace(loader, workers=1 if loader.workers is None else loader.workers),
             1 if self._threads is None else self._threads,
             self.example_index.fingerprint,

@@ -14,6 +14,7 @@ from peek_widget.errors import EvidenceStoreError, PeekError, UnitError
 from peek_widget.evidence.crops import Crop
 from peek_widget.evidence.dataset import DatasetLike, Label, Source, read_source
 from peek_widget.evidence.example_index import Detail, ExampleIndex
+from peek_widget.evidence.group_histogram import Scores, scores, summed
 from peek_widget.evidence.layer_index import Histogram
 from peek_widget.evidence.measures import DatasetStatistics
 from peek_widget.evidence.store import read_index, write_index
@@ -241,6 +242,36 @@ class LayerEvidence(Sequence[UnitEvidence]):
             if of == "images":
                 return index.best.shares_below(activations, None, high)
             return index.positions.shares_below(activations, index.bottom.value[:, 0], high)
+
+    def group_scores(self, groups: Mapping[str, set[Label]]) -> dict[str, Scores]:
+        """Return how well the units tell each group of images from all others, over all images of the pass.
+
+        Args:
+            groups: labels of each group, by its name.
+
+        Returns:
+            by name; without the groups of which the pass has kept no histogram.
+        """
+        with self._example_index.lock:
+            grouping, histogram = self._example_index.grouping, self._index.groups
+            if grouping is None or histogram is None:
+                return {}
+            count = histogram.parts()[0]
+            rows = {name: grouping.rows_of(name, labels) for name, labels in groups.items()}
+            known = {
+                name: [row for row in found if row < histogram.rows]
+                for name, found in rows.items()
+                if found is not None
+            }
+            return {name: scores(count[:, 0], summed(count, found)) for name, found in known.items()}
+
+    @property
+    def groups(self) -> dict[str, set[Label]] | None:
+        """Labels that occurred in each of the groups that the pass was given; None if it was given none."""
+        grouping = self._example_index.grouping
+        if grouping is None or not grouping.named:
+            return None
+        return {str(name): set(labels) for name, labels in zip(grouping.names, grouping.members, strict=True)}
 
     def top_labels(self) -> list[list[Label]]:
         """Return for each unit the labels of the images of its top crops, each image once, highest first."""

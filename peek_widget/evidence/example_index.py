@@ -6,11 +6,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from peek_widget.evidence.focuses import Focuses
+from peek_widget.evidence.groups import Grouping
 from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded
@@ -109,6 +111,7 @@ class ExampleIndex:
         fingerprint: fingerprint of the model, where known; compared when a pass is resumed.
         class_names: names of the classes that whole-number labels stand for.
         source: where the images of crops are read from; None when loaded from a file without a dataset.
+        groups: groups of labels, see :func:`~peek_widget.evidence.groups.read_groups`; None for one of each label.
 
     Attributes:
         processed: the images that were taken in or skipped.
@@ -120,6 +123,7 @@ class ExampleIndex:
         odd_labels: number of images of each thing that is there in place of a label.
         assumed: number of images by how they were taken that may be taken otherwise.
         details: what is kept of each image that has a crop, by its number.
+        grouping: which groups images belong to; None where no histogram of groups is kept.
         focuses: effective fields of crops that were asked for, and the model that gives them.
     """
 
@@ -132,7 +136,9 @@ class ExampleIndex:
         fingerprint: str | None = None,
         class_names: Sequence[str] = (),
         source: Source | None = None,
+        groups: Mapping[str, Any] | None = None,
     ) -> None:
+        self.grouping: Grouping | None = Grouping(groups, class_names)
         self.layers: dict[str, LayerIndex] = layers
         self.fields: dict[str, FieldMap] = fields
         self.preparer: Preparer = preparer
@@ -183,7 +189,10 @@ class ExampleIndex:
         device = next(iter(values.values())).device
         numbers = upload(torch.tensor(identities, dtype=torch.int64, device="cpu"), device)
         with self.lock:
-            entered = [index.update(values[name], numbers) for name, index in self.layers.items()]
+            rows = None if self.grouping is None else [self.grouping.rows(item.label) for item in items]
+            entered = [index.update(values[name], numbers, rows) for name, index in self.layers.items()]
+            if self.grouping is not None and self.grouping.too_many:
+                self.without_groups()
             # Read once for all layers.
             for item, identity, has_crop in zip(items, identities, torch.stack(entered).any(0).tolist(), strict=True):
                 self.processed.add(identity)
@@ -198,6 +207,12 @@ class ExampleIndex:
             if len(self.details) > self._prune_above:
                 self.prune()
 
+    def without_groups(self) -> None:
+        """Keep no histogram of groups any more."""
+        self.grouping = None
+        for index in self.layers.values():
+            index.groups = None
+
     def merge(self, other: ExampleIndex) -> None:
         """Take in what was gathered in the same way from other images.
 
@@ -205,8 +220,13 @@ class ExampleIndex:
         however they are cut and in whatever order they are merged. Skipped images are named in the dataset's order.
         """
         with self.lock:
+            rows = None
+            if self.grouping is not None and other.grouping is not None:
+                rows = self.grouping.merge(other.grouping)
             for name, index in self.layers.items():
-                index.merge(other.layers[name])
+                index.merge(other.layers[name], rows)
+            if rows is None or (self.grouping is not None and self.grouping.too_many):
+                self.without_groups()
             self.processed.merge(other.processed)
             self.count += other.count
             self.skipped += other.skipped

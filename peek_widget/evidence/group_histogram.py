@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["BINS", "GroupHistogram", "Scores", "scores"]
+__all__ = ["BINS", "GroupHistogram", "Scores", "scores", "summed"]
 
 BINS = 64
 _LEAST = -24

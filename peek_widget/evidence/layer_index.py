@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from peek_widget.evidence.group_histogram import GroupHistogram
+
 __all__ = ["SAMPLED", "Extremes", "Histogram", "LayerIndex", "by_position"]
 
 SAMPLED = 32
@@ -279,6 +281,7 @@ class LayerIndex:
         best: histogram of each image's highest activation.
         active: ``[units]`` int64, number of positions with an activation above 0.
         counted: ``[units]`` int64, number of positions; images on which the unit was not finite are left out.
+        groups: histogram of each image's highest activation by group; None where none is kept.
     """
 
     def __init__(
@@ -299,14 +302,16 @@ class LayerIndex:
         self.best: Histogram = Histogram(units, device)
         self.active: Tensor = torch.zeros(units, dtype=torch.int64, device=device)
         self.counted: Tensor = torch.zeros(units, dtype=torch.int64, device=device)
+        self.groups: GroupHistogram | None = GroupHistogram(units)
 
     @torch.inference_mode()
-    def update(self, values: Tensor, images: Tensor) -> Tensor:
+    def update(self, values: Tensor, images: Tensor, rows: list[tuple[int, ...]] | None = None) -> Tensor:
         """Take in a batch of N images.
 
         Args:
             values: activations ``[N, C, H, W]`` or ``[N, C]``.
             images: numbers of the images, ``[N]`` int64.
+            rows: for each image the numbers of its groups; None if no histogram is kept of groups.
 
         Returns:
             ``[N]`` bool, on the values' device: which images are now among the highest or lowest of some unit.
@@ -326,6 +331,8 @@ class LayerIndex:
         entered = self.top.update(flat, high, images, self.per_image)
         entered |= self.bottom.update(flat, low, images, self.per_image)
         self.best.add(high)
+        if self.groups is not None and rows is not None:
+            self.groups.add(high, rows)
         self.positions.add(sampled.flatten(0, 1))
         return entered
 
@@ -338,8 +345,17 @@ class LayerIndex:
         self.active, self.counted = self.active.to(device), self.counted.to(device)
         return self
 
-    def merge(self, other: LayerIndex) -> None:
-        """Merge the index of the same layer over other images into this one."""
+    def merge(self, other: LayerIndex, rows: list[int] | None = None) -> None:
+        """Merge the index of the same layer over other images into this one.
+
+        Args:
+            other: the other index.
+            rows: for each of its groups the number that it has here; None to keep no histogram of groups.
+        """
+        if rows is None or other.groups is None or self.groups is None:
+            self.groups = None
+        else:
+            self.groups.merge(other.groups, rows)
         self.top.merge(other.top)
         self.bottom.merge(other.bottom)
         for mine, theirs in (

@@ -46,6 +46,10 @@ def difference(was: ExampleIndex, now: ExampleIndex) -> Difference | None:
     ranges = [example_index.preparer.ranges.given for example_index in (was, now)]
     if ranges[0] != ranges[1]:
         return Difference("value_range", *ranges)
+    if was.grouping and now.grouping:
+        groups = [one.names if one.named else "those of the labels" for one in (was.grouping, now.grouping)]
+        if groups[0] != groups[1]:
+            return Difference("groups", *groups)
     if None not in (was.fingerprint, now.fingerprint) and was.fingerprint != now.fingerprint:
         return Difference("the model of fingerprint", was.fingerprint, now.fingerprint)
     return None

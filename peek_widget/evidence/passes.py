@@ -27,6 +27,7 @@ from peek_widget.evidence.activations import layer_names, own_network, run_batch
 from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_source
 from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence, UnitEvidence, load_evidence
 from peek_widget.evidence.example_index import ExampleIndex
+from peek_widget.evidence.groups import Groups, read_groups
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, Loaded, LoaderOptions, load_batches
 from peek_widget.evidence.merge import difference
@@ -99,6 +100,9 @@ class EvidencePass:
         k: number of highest, and of lowest, activations to keep for each unit.
         labels: labels of the images; see :func:`~peek_widget.evidence.dataset.read_source`.
         per_image: keep one position of an image at most.
+        groups: groups of labels of which a histogram of each image's highest activation is kept (64 bins for each unit
+            and group), for scores over all images; see :func:`~peek_widget.evidence.survey`. Left out, each label is
+            one, as long as there are at most 64.
         loader: how images are resized, batched and loaded.
         shard: (number, count) for one of so many parts of the dataset, numbered from 0; parts that were gathered in the
             same way are merged by :func:`~peek_widget.evidence.merge_evidence`. Left out, all of it.
@@ -137,6 +141,7 @@ class EvidencePass:
         *,
         labels: Labels = None,
         per_image: bool = True,
+        groups: Groups = None,
         loader: LoaderOptions | None = None,
         shard: tuple[int, int] | None = None,
         threads: int | None = None,
@@ -161,6 +166,7 @@ class EvidencePass:
         self._threads = threads
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
+        self._groups = read_groups(groups)
         preparer = self._preparer()
         earlier = resume.evidence if isinstance(resume, LayerEvidence) else resume
         if earlier is None and self._store is not None and self._store.exists():
@@ -214,7 +220,8 @@ class EvidencePass:
             # Without the network, which evidence does not keep: a crop's field is measured on its own image.
             fields[name] = replace(field_map(self.network, layer), measure=None)
         source = self.source
-        return ExampleIndex(indices, fields, preparer, source.described, fingerprint, source.class_names, source)
+        said = source.described, fingerprint, source.class_names, source
+        return ExampleIndex(indices, fields, preparer, *said, self._groups)
 
     def _resumed_index(
         self, earlier: ExampleIndex, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None
@@ -229,6 +236,8 @@ class EvidencePass:
                 "the same, or start again without resume= (or with another store=)."
             )
         preparer.ranges.chosen.update(earlier.preparer.ranges.chosen)
+        if earlier.grouping is not None and new.grouping is not None:
+            earlier.grouping.use(new.grouping)
         earlier.fingerprint = fingerprint or earlier.fingerprint
         earlier.source, earlier.preparer = self.source, preparer
         earlier.described = self.source.described

@@ -17,6 +17,7 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     reason_indices  {name: index in the dataset} of these   (only where there are any)
     odd_labels, assumed   {phrase: number of images}        (only where there are any)
     class_names   [name, ...]
+    groups        {named, names, members: [[label, ...], ...]}, see groups.Grouping   (only where histograms are kept)
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
     labels        [[label, count], ...]
     details       [[name, label, width, height], ...] of the images with the numbers in the tensor "details"
@@ -31,6 +32,8 @@ added). For the layer at position ``i`` of ``layers`` the tensors are::
     i/top.image, i/bottom.image      int64   [units, k]   number of the image, -1 for none
     i/top.place, i/bottom.place      int64   [units, k]   row * width + column on the layer's feature map
     i/places, i/best                 int32   [units, bins]    histograms, see index.Histogram
+    i/groups.count                   int32   [units, 1 + groups, 64]   see group_histogram (only where they are kept)
+    i/groups.exponent, i/groups.first  int64 [units]
     i/active, i/counted              int64   [units]      number of positions above 0, number of positions
 """
 
@@ -38,10 +41,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as of_bytes
 from safetensors.torch import save as to_bytes
@@ -52,6 +57,8 @@ from peek_widget._files import write_atomic
 from peek_widget._size import Size
 from peek_widget.errors import EvidenceStoreError, FileError
 from peek_widget.evidence.example_index import Detail, ExampleIndex, ImageSet
+from peek_widget.evidence.group_histogram import BINS, GroupHistogram
+from peek_widget.evidence.groups import Grouping
 from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import Extremes, Histogram, LayerIndex
 from peek_widget.evidence.prepare import Preparer
@@ -68,6 +75,7 @@ FORMAT = 1
 _EXTREMES = {"value": "value", "image": "image", "place": "position"}
 _HISTOGRAMS = {"places": "positions", "best": "best"}
 _COUNTS = ("active", "counted")
+_GROUPS = ("count", "exponent", "first")
 
 _SIDE = 100_000
 _MANY = 2**62
@@ -98,7 +106,7 @@ def index_bytes(example_index: ExampleIndex) -> bytes:
         tensors = {
             name: tensor.cpu().contiguous().clone()
             for number, index in enumerate(example_index.layers.values())
-            for name, tensor in _tensors(number, index).items()
+            for name, tensor in _tensors(number, index, example_index.grouping).items()
         }
         details = sorted(example_index.details.items())
         tensors["details"] = torch.tensor([identity for identity, _ in details], dtype=torch.int64)
@@ -107,7 +115,7 @@ def index_bytes(example_index: ExampleIndex) -> bytes:
     return to_bytes(tensors, metadata={KEY: json.dumps(header)})
 
 
-def _tensors(number: int, index: LayerIndex) -> dict[str, Tensor]:
+def _tensors(number: int, index: LayerIndex, grouping: Grouping | None) -> dict[str, Tensor]:
     """Return the tensors of the layer with this number, by their names in the file."""
     found = {
         f"{number}/{side}.{part}": getattr(extremes, attribute)
@@ -115,6 +123,11 @@ def _tensors(number: int, index: LayerIndex) -> dict[str, Tensor]:
         for part, attribute in _EXTREMES.items()
     }
     found |= {f"{number}/{part}": getattr(index, attribute).count for part, attribute in _HISTOGRAMS.items()}
+    if index.groups is not None and grouping is not None:
+        count, exponent, first = index.groups.parts()
+        count = F.pad(count, (0, 0, 0, 1 + len(grouping.names) - count.shape[1]))
+        count = count[:, [0, *(row + 1 for row in grouping.order)]]
+        found |= {f"{number}/groups.{part}": it for part, it in zip(_GROUPS, (count, exponent, first), strict=True)}
     return found | {f"{number}/{name}": getattr(index, name) for name in _COUNTS}
 
 
@@ -125,6 +138,7 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
         **({"value_range": ranges.given} if ranges.given else {}),
         **({"ranges": dict(sorted(ranges.chosen.items()))} if ranges.chosen else {}),
         **({"show": preparer.show} if preparer.show else {}),
+        **({"groups": _described_groups(example_index.grouping)} if example_index.grouping else {}),
         **({"reason_indices": example_index.reason_indices} if example_index.reason_indices else {}),
         **({"odd_labels": dict(sorted(example_index.odd_labels.items()))} if example_index.odd_labels else {}),
         **({"assumed": dict(sorted(example_index.assumed.items()))} if example_index.assumed else {}),
@@ -154,6 +168,17 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
             }
             for name, index in example_index.layers.items()
         ],
+    }
+
+
+def _described_groups(grouping: Grouping) -> dict[str, Any]:
+    def ordered(labels: Iterable[Label]) -> list[Label]:
+        return sorted(labels, key=lambda label: (str(type(label)), label))
+
+    return {
+        "named": grouping.named,
+        "names": [grouping.names[row] for row in grouping.order],
+        "members": [ordered(grouping.members[row]) for row in grouping.order],
     }
 
 
@@ -265,12 +290,19 @@ _HEADER = {
     "odd_labels": schema.mapping(schema.whole(_MANY), 10**6),
     "assumed": schema.mapping(schema.whole(_MANY), 10**6),
     "class_names": schema.sequence(_text, 10**7),
+    "groups": schema.record(
+        {
+            "named": schema.switch,
+            "names": schema.sequence(_check_label, 10**4),
+            "members": schema.sequence(schema.sequence(_check_label, _MANY), 10**4),
+        }
+    ),
     "seen_upto": schema.whole(_MANY),
     "labels": schema.sequence(_row(_check_label, schema.whole(_MANY)), _MANY),
     "details": schema.sequence(_row(_text, _check_label, schema.whole(2**31, 1), schema.whole(2**31, 1)), _MANY),
     "layers": schema.sequence(schema.record(_LAYER), 10**6, 1),
 }
-_OPTIONAL = ("value_range", "ranges", "show", "interpolation", "reason_indices", "odd_labels", "assumed")
+_OPTIONAL = ("groups", "value_range", "ranges", "show", "interpolation", "reason_indices", "odd_labels", "assumed")
 
 
 def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
@@ -313,6 +345,15 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
         header["fingerprint"],
         header["class_names"],
     )
+    groups = header.get("groups")
+    if groups is None:
+        example_index.without_groups()
+    else:
+        if len(groups["names"]) != len(groups["members"]) or None in groups["names"]:
+            raise FileError("Its groups have names without members, or members without a name")
+        example_index.grouping = Grouping.of(groups["named"], groups["names"], groups["members"])
+        for number, layer in enumerate(layers.values()):
+            layer.groups = _read_groups(number, layer.units, len(groups["names"]), tensors)
     example_index.count = header["count"]
     example_index.skipped = header["passed_over"]
     example_index.reasons = header["reasons"]
@@ -380,6 +421,18 @@ def _read_layer(number: int, layer: dict[str, Any], tensors: dict[str, Tensor]) 
     if bool((index.active < 0).any()) or bool((index.active > index.counted).any()):
         raise FileError("It counts more active positions than positions")
     return index
+
+
+def _read_groups(number: int, units: int, groups: int, tensors: dict[str, Tensor]) -> GroupHistogram:
+    shapes = {"count": (units, 1 + groups, BINS), "exponent": (units,), "first": (units,)}
+    dtypes = {"count": torch.int32, "exponent": torch.int64, "first": torch.int64}
+    found = {part: _tensor(tensors, f"{number}/groups.{part}", dtypes[part], shapes[part]) for part in _GROUPS}
+    count, exponent, first = (found[part] for part in _GROUPS)
+    if bool((count < 0).any()) or bool((count[:, 1:] > count[:, :1]).any()):
+        raise FileError("Its groups have more images than there are, or fewer than none")
+    if bool((exponent < -24).any()) or bool((exponent > 40).any()) or bool((first.abs() > 2**53).any()):
+        raise FileError("The bins of its groups are not possible")
+    return GroupHistogram.of(count, exponent, first)
 
 
 def _makes_sense(extremes: Extremes, positions: int) -> bool:

@@ -1,19 +1,20 @@
-"""Label enrichment: which group of images is over-represented among the top crops of each unit of a layer."""
+"""What units are about: which group of images is over-represented among the top crops of each unit of a layer (label
+enrichment), and how well the unit tells that group from all other images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peek_widget._optional import optional_import
 from peek_widget._stats import adjust_p_values, enrichment_p_value
-from peek_widget.errors import PeekError
+from peek_widget.errors import PeekError, SurveyWarning, warn
 from peek_widget.evidence.dataset import Label
 from peek_widget.evidence.evidence import LayerEvidence
-from peek_widget.evidence.groups import IMAGENET_GROUPS
+from peek_widget.evidence.groups import Groups, is_member, name_of, read_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Survey", "survey"]
 
-Groups = Mapping[str, Iterable[Any] | Callable[[Any], bool]] | str | None
+_SCORES = ("auprc", "f1", "pearson", "base")
+
+LEAST_GAIN = 0.1
+"""Share of the way from chance (the group's share of all images) to 1 that the AUPRC of a unit has to come, so that
+what its top images say about it is borne out by all images."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,11 @@ class Survey:
         every: table with a row for each unit and group: ``unit, group, count`` (number of the unit's top images that
             are in the group), ``of`` (number of its top images), ``expected`` (expectation of ``count`` for random
             images), ``p`` (hypergeometric p-value: probability of this count or a higher one by chance), ``q`` (the
-            p-value corrected over the units by Benjamini and Hochberg).
+            p-value corrected over the units by Benjamini and Hochberg); and how well the unit tells the group's images
+            from all others, over all images: ``auprc`` (area under the curve of precision over recall), ``f1`` (the
+            best F1 of any threshold), ``pearson`` (correlation of the unit's activation and of being in the group) and
+            ``base`` (the group's share of all images, which is the AUPRC of a unit that knows nothing); NaN where the
+            pass has kept no histogram of the group.
         table: table with a row for each unit: the group with the lowest p-value (``about``, None where its q is above
             ``level``) with its ``count, of, expected, p, q``, and ``best`` (the unit's highest activation),
             ``active_share``.
@@ -92,6 +101,7 @@ class Survey:
             f"{total - about} of {total} units: no significant group in {self.images:,} images "
             f"(false discovery rate {self.level:.0%})"
         )
+        lines += self._over_all_images()
         hopeless = self.counts[~self.counts["findable"]]
         if len(hopeless):
             shown = ", ".join(map(str, hopeless["group"].head(5))) + (", ..." if len(hopeless) > 5 else "")
@@ -99,6 +109,32 @@ class Survey:
                 f"too few images to find a unit by itself: {len(hopeless)} of {len(self.counts)} groups ({shown})"
             )
         return "\n".join(lines)
+
+    def _over_all_images(self) -> list[str]:
+        said = self.table[self.table["about"].notna()]
+        known = said[said["auprc"].notna()]
+        if not len(said):
+            return []
+        if not len(known):
+            return [
+                "scores over all images: not kept (a pass keeps them for up to 64 labels, or for the groups that it is "
+                "given: top_crops(..., groups=...))"
+            ]
+        medians = known[["auprc", "f1", "pearson", "base"]].median()
+        lines = [
+            f"over all images, median of these {len(known)} units: AUPRC {medians.auprc:.2f} (by chance "
+            f"{medians.base:.2f}), best F1 {medians.f1:.2f}, Pearson {medians.pearson:.2f}"
+        ]
+        doubtful = self.doubtful
+        if doubtful:
+            shown = ", ".join(map(str, doubtful[:8])) + (", ..." if len(doubtful) > 8 else "")
+            lines.append(f"not borne out by all images: {len(doubtful)} of these units ({shown})")
+        return lines
+
+    @property
+    def doubtful(self) -> list[int]:
+        """The units whose group is over-represented among their top images, and not borne out by all images."""
+        return self.table.loc[self.table["borne_out"] == False, "unit"].tolist()  # noqa: E712  # None is neither
 
 
 def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.05) -> Survey:
@@ -109,16 +145,24 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     the layer (Benjamini and Hochberg 1995), so that a share of about ``level`` of the units counted for a group are
     false. It does not tell the cause: "dogs" may be fur, grass or the center of the picture.
 
+    Top images say nothing of all others: a unit whose top nine are dogs may miss most dogs, and fire on much else. So
+    beside the enrichment stand scores over *all* images of the pass, which see false positives and misses alike
+    (NeuronEval; Oikarinen et al., ICML 2025): AUPRC, best F1 and Pearson's correlation, from histograms of each image's
+    highest activation that the pass has kept.
+
     Args:
         evidence: evidence of a layer, from a dataset with labels. With few top crops (k) only strong enrichment is
             significant: use 9 or more.
         groups: for each group's name the labels in it (numbers or names, any iterable), or a function of the label
             that tells whether it is; ``"imagenet"`` for :data:`~peek_widget.evidence.groups.IMAGENET_GROUPS`; left
-            out, each label is a group of its own.
+            out, those that the pass was given, else each label is a group of its own.
         level: accepted false discovery rate.
 
     Raises:
         PeekError: if the evidence has no labels, no group has an image, or scipy or pandas is not installed.
+
+    Warns:
+        SurveyWarning: of units whose top images say what all images do not bear out.
     """
     optional_import("scipy.stats")
     pandas = optional_import("pandas")
@@ -138,7 +182,8 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     images, tops = evidence.images, evidence.top_labels()
     if all(not labels for labels in tops):
         raise PeekError("No unit has a top crop: its activations were not finite on any image.")
-    members = _members(groups, counted, evidence.class_names)
+    members = _members(groups, counted, evidence)
+    scores = evidence.group_scores(members)
     units = len(tops)
     of = np.array([len(labels) for labels in tops])
     tables = []
@@ -158,6 +203,11 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
                     "expected": of * inside / images,
                     "p": p,
                     "q": q,
+                    **(
+                        {name: scores[group][place].numpy() for place, name in enumerate(_SCORES)}
+                        if group in scores
+                        else dict.fromkeys(_SCORES, np.nan)
+                    ),
                 }
             )
         )
@@ -169,40 +219,39 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     surest = every.loc[every.groupby("unit")["p"].idxmin()].sort_values("unit").reset_index(drop=True)
     table = surest.rename(columns={"group": "about"})
     table["about"] = table["about"].astype(object).where(table["q"] <= level, None)
+    table["borne_out"] = [
+        None if about is None or np.isnan(auprc) else bool(auprc >= base + LEAST_GAIN * (1.0 - base))
+        for about, auprc, base in zip(table["about"], table["auprc"], table["base"], strict=True)
+    ]
     table["best"] = evidence.tops()[:, 0].numpy()
     table["active_share"] = evidence.active_shares().numpy()
     summary = pandas.DataFrame(
         counts, columns=["group", "units", "of", "share", "images", "least_p", "findable"]
     ).sort_values(["units", "images"], ascending=False, kind="stable", ignore_index=True)
-    return Survey(evidence.name, images, level, every, table, summary)
-
-
-def _members(groups: Groups, counted: Mapping[Label, int], class_names: tuple[str, ...]) -> dict[str, set[Label]]:
-    """Return for each group which of the labels that occur are in it."""
-
-    def named(label: Label) -> str:
-        known = isinstance(label, int) and 0 <= label < len(class_names)
-        return class_names[label] if known else str(label)
-
-    if groups is None:
-        return {named(label): {label} for label in sorted(counted, key=lambda label: (str(type(label)), label))}
-    if isinstance(groups, str):
-        if groups != "imagenet":
-            raise PeekError(f"groups={groups!r}: as a word only 'imagenet' is possible; else a dict of labels by name.")
-        groups = IMAGENET_GROUPS
-    if not isinstance(groups, Mapping) or not groups:
-        raise PeekError(
-            "groups must name at least one group, a dict of labels by name, e.g. {'dogs': range(151, 269)}."
+    found = Survey(evidence.name, images, level, every, table, summary)
+    if found.doubtful:
+        about = int(table["about"].notna().sum())
+        warn(
+            f"{len(found.doubtful)} of the {about} units that are about a group by their top images hardly tell it "
+            f"from all other images (AUPRC near the group's share, such as unit {found.doubtful[0]}): look at .table, "
+            "where borne_out is False, before you name them.",
+            SurveyWarning,
         )
-    members: dict[str, set[Label]] = {}
-    for group, wanted in groups.items():
-        if callable(wanted):
-            members[str(group)] = {label for label in counted if wanted(label)}
-            continue
-        if isinstance(wanted, (str, int)) or not isinstance(wanted, Iterable):
-            wanted = [wanted]
-        wanted = set(wanted)
-        members[str(group)] = {label for label in counted if label in wanted or named(label) in wanted}
+    return found
+
+
+def _members(groups: Groups, counted: Mapping[Label, int], evidence: LayerEvidence) -> dict[str, set[Label]]:
+    """Return for each group which of the labels that occur are in it."""
+    class_names = evidence.class_names
+    if groups is None and evidence.groups is not None:
+        return evidence.groups
+    wanted = read_groups(groups)
+    if wanted is None:
+        ordered = sorted(counted, key=lambda label: (str(type(label)), label))
+        return {name_of(label, class_names): {label} for label in ordered}
+    members = {
+        group: {label for label in counted if is_member(label, one, class_names)} for group, one in wanted.items()
+    }
     if not any(members.values()):
         have = ", ".join(map(repr, list(counted)[:5]))
         raise PeekError(

@@ -18,6 +18,7 @@ from peek_widget.errors import DatasetWarning, warn
 from peek_widget.evidence.cluster import ClusterPass
 from peek_widget.evidence.dataset import DatasetLike, Labels
 from peek_widget.evidence.evidence import Evidence, LayerEvidence
+from peek_widget.evidence.groups import Groups
 from peek_widget.evidence.loading import LoaderOptions
 from peek_widget.evidence.passes import EvidencePass, Progress
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
@@ -34,6 +35,7 @@ def top_crops(
     *,
     labels: Labels = None,
     per_image: bool = True,
+    groups: Groups = None,
     resize: int | None = None,
     prepared: bool = False,
     batch_size: int = 32,
@@ -70,6 +72,8 @@ def top_crops(
         labels: labels of the images: a list, a mapping or function of the file name (of the index, for a list), or the
             name of a frame's column.
         per_image: keep one position of an image at most.
+        groups: groups of labels to keep histograms of, for the scores over all images of :func:`survey`: labels by
+            name, or ``"imagenet"``. Left out, each label is one, as long as there are at most 64.
         resize, prepared, batch_size, workers, processes, value_range: see
             :class:`~peek_widget.evidence.loading.LoaderOptions`.
         threads, shard, store, resume, fingerprint: see :class:`EvidencePass`.
@@ -104,6 +108,7 @@ def top_crops(
         k,
         labels=labels,
         per_image=per_image,
+        groups=groups,
         loader=LoaderOptions(resize, prepared, batch_size, workers, processes, value_range),
         shard=shard,
         threads=threads,

@@ -13,7 +13,7 @@ from torch import nn
 pytest.importorskip("scipy", reason="the survey's extra is not installed: pip install 'peek_widget[survey]'")
 pytest.importorskip("pandas", reason="the survey's extra is not installed: pip install 'peek_widget[survey]'")
 
-from peek_widget.errors import PeekError
+from peek_widget.errors import PeekError, SurveyWarning
 from peek_widget.evidence import IMAGENET_GROUPS, LayerEvidence, survey, top_crops
 from peek_widget.zoo import CLASS_NAMES, Images, bundled
 
@@ -138,6 +138,72 @@ def test_an_image_with_two_crops_is_counted_once():
     )
     found = survey(evidence)
     assert found.table["of"].tolist()[:5] == [1] * 5, "neighboring places of one image are one"
+
+
+class Bright(nn.Module):
+    """Two units: how bright a picture is, and how dark."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1, bias=False)
+        with torch.no_grad():
+            self.conv.weight[:] = torch.tensor([1.0, -1.0])[:, None, None, None] / 3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+def test_top_images_that_all_others_do_not_bear_out_are_warned_of():
+    # The nine brightest are dogs, and all other dogs lie among the rest like anything; the darkest are all cats.
+    labels = ["dog"] * 9 + ["dog" if i % 5 == 0 else "bird" for i in range(111)] + ["cat"] * 20
+    images = [np.full((8, 8, 3), 1.0 - i / 200, np.float32) for i in range(140)]
+    evidence = top_crops(Bright(), "conv", images, labels=labels, input_size=8, preprocess="none", progress=False)
+    with pytest.warns(SurveyWarning, match=r"1 of the 2 units .* hardly tell it .* such as unit 0"):
+        found = survey(evidence)
+    rows = found.table.set_index("unit")
+    assert rows["about"].tolist() == ["dog", "cat"]
+    assert rows["borne_out"].tolist() == [False, True]
+    assert found.doubtful == [0]
+    exact = average_precision(-np.arange(140.0), np.array(labels) == "dog")
+    assert rows.loc[0, "auprc"] == pytest.approx(exact, abs=0.02)
+    assert (rows.loc[1, "auprc"], rows.loc[1, "f1"]) == (1.0, 1.0)
+    assert rows.loc[0, "base"] == labels.count("dog") / 140
+    truth = np.corrcoef(-np.arange(140), np.array(labels) == "cat")[0, 1]
+    every = found.every.set_index(["unit", "group"])
+    assert every.loc[(0, "cat"), "pearson"] == pytest.approx(truth, abs=0.01)
+    assert "not borne out by all images: 1 of these units (0)" in str(found)
+    assert "AUPRC 0." in str(found)
+
+
+def average_precision(values: np.ndarray, inside: np.ndarray) -> float:
+    ordered = inside[np.argsort(-values)]
+    return float((np.cumsum(ordered) / np.arange(1, len(ordered) + 1))[ordered].mean())
+
+
+def test_histograms_are_kept_of_the_groups_that_a_pass_is_given():
+    images, labels = meadow(60)
+    groups = {"colored": ["red", "green", "blue"], "striped": lambda label: "stripes" in label}
+    options = {"labels": labels, "input_size": 32, "preprocess": "none", "progress": False}
+    given = top_crops(Meadow(), "conv", images, groups=groups, **options)
+    of_labels = top_crops(Meadow(), "conv", images, **options)
+    one, other = survey(given), survey(of_labels, groups)
+    assert one.counts["group"].tolist() == ["colored", "striped"]
+    assert one.every["auprc"].notna().all()
+    assert one.every[["auprc", "f1", "pearson"]].equals(other.every[["auprc", "f1", "pearson"]])
+    assert survey(given, {"colored": ["red"]}).every["auprc"].isna().all(), "other labels under the same name"
+    with pytest.raises(PeekError, match="only 'imagenet' is possible"):
+        top_crops(Meadow(), "conv", images, groups="animals", **options)
+
+
+def test_of_many_labels_no_histogram_is_kept_and_the_survey_says_so():
+    images, _ = meadow(80)
+    labels = [0] * 10 + list(range(70))
+    evidence = top_crops(Meadow(), "conv", images, labels=labels, input_size=32, preprocess="none", progress=False)
+    assert evidence.evidence.example_index.grouping is None
+    found = survey(evidence, level=0.99)
+    assert found.every["auprc"].isna().all()
+    assert not found.doubtful
+    assert "scores over all images: not kept" in str(found)
 
 
 def test_the_chart_shows_the_counts(planted):
