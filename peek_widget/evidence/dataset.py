@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from peek_widget.errors import DatasetError
+from peek_widget.evidence.addresses import AddressFolder, is_address
 from peek_widget.evidence.files import MAX_PIXELS, Pages, open_image
 from peek_widget.evidence.folder import Folder
 from peek_widget.evidence.items import IndexedImages, Items
@@ -20,6 +21,7 @@ from peek_widget.evidence.tables import columns_of, read_table
 
 __all__ = [
     "MAX_PIXELS",
+    "AddressFolder",
     "DatasetLike",
     "EndOfStreamError",
     "Folder",
@@ -46,9 +48,11 @@ def read_source(dataset: DatasetLike, labels: Labels = None) -> Source:
     """Return the dataset as a :class:`Source`.
 
     Args:
-        dataset: path of a folder; a torch or Hugging Face Dataset; a frame of pandas or polars with a column of file
-            names; a stream (an ``IterableDataset``, a webdataset, an iterator); a list of PIL images, arrays, tensors
-            or file names; an array ``[N, H, W, C]`` or a tensor ``[N, C, H, W]``. See :class:`Folder`, :class:`Items`,
+        dataset: path of a folder, or its address (``s3://``, ``gs://``, ``hf://``: any that fsspec knows); a tar file,
+            or several (``shard-{000..015}.tar``), here or at an address; a torch or Hugging Face Dataset; a frame of
+            pandas or polars with a column of file names; a stream (an ``IterableDataset``, a webdataset, an iterator); a
+            list of PIL images, arrays, tensors or file names; an array ``[N, H, W, C]`` or a tensor ``[N, C, H, W]``.
+            See :class:`Folder`, :class:`~peek_widget.evidence.addresses.AddressFolder`, :class:`Items`,
             :func:`~peek_widget.evidence.tables.read_table` and :class:`Stream`.
         labels: one label (whole number or text) for each image, in order; or a mapping or a function of the file
             name (relative to the folder, with ``/``) or of the index; or the name of a frame's column. Left out, the
@@ -64,7 +68,8 @@ def read_source(dataset: DatasetLike, labels: Labels = None) -> Source:
     if isinstance(dataset, (str, os.PathLike)):
         if not os.fspath(dataset):
             raise DatasetError("The dataset is an empty name: give a folder of images, e.g. dataset='photos'.")
-        return Folder(os.fspath(dataset), labels)
+        name = os.fspath(dataset)
+        return AddressFolder(name, labels) if is_address(name) else Folder(name, labels)
     kind = type(dataset).__name__
     if isinstance(dataset, Mapping):
         raise DatasetError(_mapping(dataset, kind))

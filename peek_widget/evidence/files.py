@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import io
 import mimetypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import fsspec
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
@@ -146,14 +148,18 @@ def _missing(path: Any, error: FileNotFoundError) -> str:
     text = f"{type(error).__name__}: {error}"
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
     if "://" in name:
-        return f"{name!r} is an address, and only files are read: download it first"
+        return f"there is nothing at the address {name!r}"
     return text if os.path.isabs(name) else f"{text} (names are looked up from {os.getcwd()!r}: give full paths)"
 
 
 def _open_array(path: str | Path) -> np.ndarray[Any, Any]:
     """Read a NumPy file that holds one image."""
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if "://" in os.fspath(path):
+            with _opened(os.fspath(path)) as file:
+                found = np.load(file, allow_pickle=False)
+        else:
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(found, np.lib.npyio.NpzFile):
             with found:
                 names = list(found)
@@ -229,7 +235,11 @@ def _opened(path: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
 
     Pillow is given the open file and not its name: it maps a named TIFF into memory, and then does not turn it.
     """
-    if isinstance(path, (str, os.PathLike)):
+    if isinstance(path, str) and "://" in path:
+        with fsspec.open(path, "rb") as file:
+            content = file.read()  # in one request; Pillow's own small reads would be one each
+        yield io.BytesIO(content)
+    elif isinstance(path, (str, os.PathLike)):
         with open(path, "rb") as file:
             yield file
     else:

@@ -58,7 +58,10 @@ class Folder(Source):
         self.path: Path = Path(path).expanduser()
         if not self.path.is_dir():
             raise DatasetError(_no_folder(self.path, str(path)))
-        every = sorted(_walk(self.path))
+        self._list(str(path), f"the folder {self.path}", sorted(_walk(self.path)), labels)
+
+    def _list(self, given: str, described: str, every: Sequence[str], labels: Labels) -> None:
+        """Find the images among all files, and their labels."""
         files: list[str] = []
         others: list[str] = []
         for name in every:
@@ -66,8 +69,8 @@ class Folder(Source):
         images, annotations = _annotated(every)
         self._files = [name for name in files if not annotations or _lies_in(name, annotations) is None] or files
         if not self._files:
-            raise DatasetError(_no_image(str(path), others))
-        self.described: str = f"the folder {self.path}"
+            raise DatasetError(_no_image(given, others))
+        self.described: str = described
         if labels is None:
             classes = _classes(self._files, images)
             self.class_names: tuple[str, ...] = tuple(sorted(set(classes)))
@@ -205,7 +208,7 @@ def _no_folder(path: Path, given: str) -> str:
     elif ending == ".npy":
         how = "its images are given as an array, dataset=numpy.load(path)"
     elif ending in (".tar", ".zip", ".gz", ".tgz", ".7z", ".rar"):
-        how = "unpack it and give the folder (a .tar can be read as a stream: dataset=webdataset.WebDataset(path))"
+        how = "unpack it and give the folder (a plain .tar is read as it is: dataset='photos.tar')"
     elif not is_other(path.name):
         how = "a single image is given in a list, dataset=[path]"
     else:

@@ -1,0 +1,132 @@
+"""Images elsewhere: a folder at an address, and the files in tar archives (webdataset's shards), here or there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import threading
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+
+from peek_widget.errors import DatasetError
+from peek_widget.evidence.files import open_image
+from peek_widget.evidence.folder import Folder
+from peek_widget.evidence.labels import Labels, read_label
+from peek_widget.evidence.source import Item, UnreadableError
+
+__all__ = ["AddressFolder", "is_address"]
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_MOST_ARCHIVES = 100_000
+_BESIDE = (".cls", ".json", ".txt")
+"""Endings of what webdataset has beside an image; ``.cls`` is its label."""
+
+
+def is_address(name: str) -> bool:
+    """Tell whether a dataset's name is an address, or that of a tar archive, and not of a folder."""
+    return "://" in name or name.endswith(".tar")
+
+
+class AddressFolder(Folder):
+    """The images in a folder at an address, or in tar archives, in the order of their names.
+
+    Any address that fsspec knows (``s3://`` with s3fs, ``gs://`` with gcsfs, ``hf://`` with huggingface_hub). Only names
+    are listed when it is opened; an image is fetched when it is needed. Of an archive the label of ``a.jpg`` is in
+    ``a.cls`` where there is such a file (webdataset). All else as for :class:`Folder`.
+
+    Args:
+        address: address of the folder; or name or address of a tar archive, or of several
+            (``s3://bucket/shard-{000..015}.tar``).
+        labels: labels by file name, or in the order of the sorted file names.
+
+    Raises:
+        DatasetError: if nothing is there, it can't be reached, or has no image; or the labels do not fit.
+    """
+
+    def __init__(self, address: str, labels: Labels = None) -> None:
+        self._archive: bool = address.endswith(".tar")
+        self._addresses: tuple[str, ...] = _expanded(address)
+        self.concurrent: bool = not self._archive  # its one open file is read by one thread at a time
+        self._opened: dict[int, tuple[Any, str]] = {}
+        self._lock = threading.Lock()
+        found: dict[str, tuple[int, str]] = {}
+        for number, one in enumerate(self._addresses):
+            try:
+                system, root = self._system(number)
+                names = system.find(root)
+            except Exception as error:  # each file system has errors of its own
+                raise DatasetError(
+                    f"The images at {one!r} can't be listed ({type(error).__name__}: {error}): check the address, and "
+                    "whether you may read it."
+                ) from error
+            for name in names:
+                inner = name[len(root) :].lstrip("/")
+                if not any(part.startswith(".") for part in PurePosixPath(inner).parts):
+                    key = f"{PurePosixPath(one).name}/{inner}" if len(self._addresses) > 1 else inner
+                    found[key] = number, inner
+        self._where = found
+        self._labels_beside: bool = labels is None and self._archive
+        every = [name for name in sorted(found) if not name.endswith(_BESIDE)]
+        self._list(address, f"the {'archive' if self._archive else 'folder'} {address}", every, labels)
+        if self._labels_beside and len(self._addresses) > 1:
+            # What is called a folder here is the archive that an image is in.
+            self.class_names, self._label = (), lambda _: (None, "")
+
+    def identity(self, index: int) -> int:
+        """Return a hash of the file's name, and of its archive's."""
+        number, inner = self._where[self._files[index]]
+        archive = f"{PurePosixPath(self._addresses[number]).name}/" if self._archive else ""
+        digest = hashlib.blake2b(f"{archive}{inner}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 1
+
+    def item(self, index: int, needed: int | None = None) -> Item:
+        """Fetch the file, with what is said about its label."""
+        name = self._files[index]
+        image, size = open_image(io.BytesIO(self._fetched(name)), needed)
+        beside = f"{name.rpartition('.')[0]}.cls"
+        if self._labels_beside and beside in self._where:
+            return Item(image, size, *read_label(self._fetched(beside)))
+        return Item(image, size, *self._label(index))
+
+    def _fetched(self, name: str) -> bytes:
+        number, inner = self._where[name]
+        try:
+            if not self._archive:
+                system, root = self._system(number)
+                return system.cat_file(f"{root.rstrip('/')}/{inner}" if root else inner)
+            with self._lock:
+                return self._system(number)[0].cat_file(inner)
+        except Exception as error:
+            raise UnreadableError(f"{type(error).__name__}: {error}") from error
+
+    def _system(self, number: int) -> tuple[Any, str]:
+        """Return the file system of an address, and its root there."""
+        if number not in self._opened:
+            address = self._addresses[number]
+            found, root = fsspec.url_to_fs(f"tar://::{address}" if self._archive else address)
+            self._opened[number] = found, root
+        return self._opened[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_opened", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _opened={}, _lock=threading.Lock())
+
+
+def _expanded(address: str) -> tuple[str, ...]:
+    """Return the addresses that one with ``{000..015}`` stands for."""
+    found = _RANGE.search(address)
+    if found is None:
+        return (address,)
+    first, last = int(found[1]), int(found[2])
+    if not first <= last < first + _MOST_ARCHIVES:
+        raise DatasetError(f"dataset={address!r}: {found[0]} must go up, by less than {_MOST_ARCHIVES:,}.")
+    width = len(found[1])
+    return tuple(
+        address[: found.start()] + str(number).zfill(width) + address[found.end() :]
+        for number in range(first, last + 1)
+    )

@@ -1,0 +1,126 @@
+"""Images by address and in tar archives are those of a folder, with the same labels."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from peek_widget.errors import DatasetError
+from peek_widget.evidence import merge_evidence, top_crops
+from peek_widget.evidence.dataset import Source, UnreadableError, read_source
+from tests.networks import tiny
+
+
+def png(number: int) -> bytes:
+    chance = np.random.default_rng(number)
+    buffer = io.BytesIO()
+    Image.fromarray(chance.integers(0, 255, (16, 16, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+FILES = {f"{'cats' if i % 2 else 'dogs'}/{i:02d}.png": png(i) for i in range(10)} | {
+    "notes.csv": b"a,b",
+    ".hidden": b"",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, data in FILES.items():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def address() -> str:
+    system = fsspec.filesystem("memory")
+    for name, data in FILES.items():
+        system.pipe_file(f"/bucket/photos/{name}", data)
+    yield "memory://bucket/photos"
+    system.rm("/bucket", recursive=True)
+
+
+def archive(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def everything(source: Source) -> list:
+    return [(source.name(i), source.item(i).label, source.item(i).image.tobytes()) for i in range(len(source))]
+
+
+def test_a_folder_at_an_address_is_what_the_folder_is(folder, address):
+    here, there = read_source(folder), read_source(address)
+    assert everything(there) == everything(here)
+    assert there.class_names == here.class_names == ("cats", "dogs")
+    assert "notes" not in str(everything(there))
+    assert [there.identity(i) for i in range(10)] == [here.identity(i) for i in range(10)]
+    assert everything(pickle.loads(pickle.dumps(read_source(address, labels=list(range(10)))))) == [
+        (name, number, data) for number, (name, _, data) in enumerate(everything(here))
+    ]
+
+
+def test_a_pass_over_addresses(folder, address):
+    names = [f"{address}/{name}" for name in sorted(FILES) if name.endswith(".png")]
+    options = {"input_size": 16, "progress": False}
+    found = [top_crops(tiny(), "edges", one, **options) for one in (folder, address, names)]
+    tops = [[[(c.activation, c.position) for c in unit.top] for unit in crops] for crops in found]
+    assert tops[0] == tops[1] == tops[2]
+    assert found[1][0].top[0].image.size == found[0][0].top[0].image.size
+    with pytest.warns(UserWarning, match="there is nothing at the address 'memory://bucket/photos/gone.png'"):
+        top_crops(tiny(), "edges", [*names, f"{address}/gone.png"], **options)
+
+
+def test_webdatasets_shards_are_read_by_number_with_their_labels(tmp_path):
+    for shard in range(2):
+        files = {}
+        for i in range(5):
+            files |= {f"{i}.png": png(10 * shard + i), f"{i}.cls": str(i % 3).encode(), f"{i}.json": b"{}"}
+        archive(tmp_path / f"shard-{shard:03d}.tar", files)
+    several = read_source(f"{tmp_path}/shard-{{000..001}}.tar")
+    assert len(several) == 10
+    assert [several.item(i).label for i in range(10)] == [0, 1, 2, 0, 1] * 2
+    assert several.name(7) == "shard-001.tar/2.png"
+    one = read_source(f"file://{tmp_path}/shard-001.tar")
+    assert [one.item(i).image.tobytes() for i in range(5)] == [several.item(i + 5).image.tobytes() for i in range(5)]
+    options = {"input_size": 16, "progress": False, "batch_size": 5}
+    parts = [top_crops(tiny(), "edges", f"{tmp_path}/shard-00{i}.tar", **options) for i in range(2)]
+    whole = top_crops(tiny(), "edges", f"{tmp_path}/shard-{{000..001}}.tar", **options)
+    merged = merge_evidence(parts)["edges"]
+    assert merged.label_counts == whole.label_counts == {0: 4, 1: 4, 2: 2}
+    assert [u.quantiles for u in merged] == [u.quantiles for u in whole]
+
+
+def test_folders_in_an_archive_are_labels(tmp_path):
+    path = archive(tmp_path / "photos.tar", FILES)
+    source = read_source(path)
+    assert {source.item(i).label for i in range(len(source))} == {"cats", "dogs"}
+    assert len(source) == 10
+
+
+def test_what_can_not_be_reached_is_said_in_a_sentence(address, tmp_path):
+    with pytest.raises(DatasetError, match=r"nowhere://a' can't be listed .*check the address"):
+        read_source("nowhere://a")
+    with pytest.raises(DatasetError, match="is empty"):
+        read_source("memory://bucket/none")
+    with pytest.raises(DatasetError, match=r"gone.tar' can't be listed"):
+        read_source(str(tmp_path / "gone.tar"))
+    with pytest.raises(DatasetError, match="must go up"):
+        read_source("a-{5..2}.tar")
+    source = read_source(address)
+    fsspec.filesystem("memory").rm_file(f"/bucket/photos/{source.name(3)}")
+    with pytest.raises(UnreadableError, match="FileNotFoundError"):
+        source.item(3)
