@@ -33,8 +33,8 @@ def is_address(name: str) -> bool:
 class AddressFolder(Folder):
     """The images in a folder at an address, or in tar archives, in the order of their names.
 
-    Any address that fsspec knows (``s3://`` with s3fs, ``gs://`` with gcsfs, ``hf://`` with huggingface_hub). Only names
-    are listed when it is opened; an image is fetched when it is needed. Of an archive the label of ``a.jpg`` is in
+    Any address that fsspec knows (``s3://`` with s3fs, ``gs://`` with gcsfs, ``hf://`` with its hub). Only names
+    are listed when it is opened; an image is fetched when needed. Of an archive the label of ``a.jpg`` is in
     ``a.cls`` where there is such a file (webdataset). All else as for :class:`Folder`.
 
     Args:

@@ -18,6 +18,7 @@ from peek_widget.evidence.shards import Indices, split, undividable
 from peek_widget.evidence.source import Item, SerialSource, Source, UnreadableError, WrappedSource
 from peek_widget.evidence.store import index_bytes, index_of_bytes
 from peek_widget.evidence.value_range import Range
+from peek_widget.network.precision import Precision
 from peek_widget.network.serialize import Received
 from peek_widget.network.workers import Dispatcher, ExecutorLostError, Outcome, check_executor
 
@@ -40,6 +41,7 @@ class _Settings:
     per_image: bool
     groups: Mapping[str, Any] | None
     loader: LoaderOptions
+    precision: Precision
     threads: int
     fingerprint: str | None
     ranges: Mapping[str, Range]
@@ -79,6 +81,7 @@ def gather(received: Received, shard: _Shard) -> _Found:
         per_image=settings.per_image,
         groups=settings.groups,
         loader=settings.loader,
+        precision=settings.precision,
         fingerprint=settings.fingerprint,
     )
     work.example_index.preparer.ranges.chosen.update(settings.ranges)
@@ -206,6 +209,7 @@ class ClusterPass(EvidencePass):
             index.per_image,
             self._groups,
             replace(loader, workers=1 if loader.workers is None else loader.workers),
+            self._precision,
             1 if self._threads is None else self._threads,
             self.example_index.fingerprint,
             dict(ranges.chosen),

@@ -50,7 +50,7 @@ def read_source(dataset: DatasetLike, labels: Labels = None) -> Source:
     Args:
         dataset: path of a folder, or its address (``s3://``, ``gs://``, ``hf://``: any that fsspec knows); a tar file,
             or several (``shard-{000..015}.tar``), here or at an address; a torch or Hugging Face Dataset; a frame of
-            pandas or polars with a column of file names; a stream (an ``IterableDataset``, a webdataset, an iterator); a
+            pandas or polars with a column of file names; a stream (an ``IterableDataset``, a webdataset, iterator); a
             list of PIL images, arrays, tensors or file names; an array ``[N, H, W, C]`` or a tensor ``[N, C, H, W]``.
             See :class:`Folder`, :class:`~peek_widget.evidence.addresses.AddressFolder`, :class:`Items`,
             :func:`~peek_widget.evidence.tables.read_table` and :class:`Stream`.

@@ -112,6 +112,7 @@ class ExampleIndex:
         class_names: names of the classes that whole-number labels stand for.
         source: where the images of crops are read from; None when loaded from a file without a dataset.
         groups: groups of labels, see :func:`~peek_widget.evidence.groups.read_groups`; None for one of each label.
+        precision: what the network computed in.
 
     Attributes:
         processed: the images that were taken in or skipped.
@@ -137,7 +138,9 @@ class ExampleIndex:
         class_names: Sequence[str] = (),
         source: Source | None = None,
         groups: Mapping[str, Any] | None = None,
+        precision: str = "float32",
     ) -> None:
+        self.precision: str = precision
         self.grouping: Grouping | None = Grouping(groups, class_names)
         self.layers: dict[str, LayerIndex] = layers
         self.fields: dict[str, FieldMap] = fields

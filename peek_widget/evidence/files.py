@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import importlib
 import io
@@ -14,18 +15,23 @@ from typing import IO, Any
 
 import fsspec
 import numpy as np
+import torch
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from peek_widget import _pillow
 from peek_widget.evidence.source import NoImageError, UnreadableError
 
-__all__ = ["ARRAYS", "MAX_PIXELS", "Pages", "is_image", "is_other", "open_image"]
+__all__ = ["ARRAYS", "MAX_PIXELS", "Pages", "decoding_quickly", "is_image", "is_other", "open_image"]
 
 MAX_PIXELS = 64_000_000
 """An image file with more pixels than this is skipped, not decoded (a JPEG after it was reduced in size)."""
 
 ARRAYS = (".npy", ".npz")
 """Endings of NumPy's files."""
+
+_quick: contextvars.ContextVar[bool] = contextvars.ContextVar("peek_quick_decoding", default=False)
+
+_JPEG = b"\xff\xd8\xff"
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SAMPLES = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
@@ -115,6 +121,9 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
     """
     if isinstance(path, (str, os.PathLike)) and os.fspath(path).lower().endswith(ARRAYS):
         return _open_array(path), None
+    quick = _open_quickly(path, needed) if _quick.get() else None
+    if quick is not None:
+        return quick
     try:
         with _opened(path) as file, Image.open(file) as image:
             full = image.size
@@ -142,6 +151,51 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
     except Exception as error:
         lost = isinstance(error, OSError) and error.errno is not None  # what the system says; Pillow says no number
         raise (UnreadableError if lost else NoImageError)(f"{type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def decoding_quickly(quickly: bool = True) -> Iterator[None]:
+    """Decode JPEGs within the block, in this thread, as quickly as can be, and not as exactly.
+
+    One at least twice as large as is needed is decoded at a half, a quarter or an eighth of its size; any other by
+    torchvision, as a tensor (the same pixels, without Pillow's image), which is then resized in whole numbers. Other
+    files are read as they always are.
+    """
+    token = _quick.set(quickly)
+    try:
+        yield
+    finally:
+        _quick.reset(token)
+
+
+def _open_quickly(path: Any, needed: int | None) -> tuple[Any, tuple[int, int] | None] | None:
+    """Open a JPEG as :func:`open_image` does, quickly; None for another file, and for one that can't be read so."""
+    from torchvision.io import ImageReadMode, decode_jpeg  # seldom needed, and not quick to import
+
+    try:
+        with _opened(path) as file:
+            data = file.read()
+        if not data.startswith(_JPEG):
+            return None
+        with Image.open(io.BytesIO(data)) as image:
+            full, mode, sideways = image.size, image.mode, _pillow.sideways(image)
+            if mode not in ("RGB", "L"):
+                return None
+            if needed is not None and min(full) >= 2 * needed:
+                image.draft(mode, (needed, needed))
+                if image.width * image.height > MAX_PIXELS:
+                    return None
+                image.load()
+                return _pillow.upright(image), full[::-1] if sideways else full
+        if full[0] * full[1] > MAX_PIXELS:
+            return None
+        kind = ImageReadMode.RGB if mode == "RGB" else ImageReadMode.GRAY
+        bytes_ = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        found = decode_jpeg(bytes_, mode=kind, apply_exif_orientation=True)
+        return found, (found.shape[2], found.shape[1])
+    # Whatever is the matter, the exact path finds out and says it.
+    except Exception:
+        return None
 
 
 def _missing(path: Any, error: FileNotFoundError) -> str:

@@ -89,9 +89,10 @@ class GroupHistogram:
         low, high = first.double() * exponent.double().exp2(), last.double() * exponent.double().exp2()
         self._widen(low, high, exponent, counted)
         at = self._places(exponent, first)
+        rows = rows[: other.rows]
         self._grow(max((row + 1 for row in rows), default=0))
-        for mine, row in enumerate((-1, *rows)):
-            self._count[:, row + 1] += torch.zeros_like(theirs[:, mine]).scatter_add_(1, at, theirs[:, mine])
+        for number, row in enumerate((-1, *rows)):
+            self._count[:, row + 1] += torch.zeros_like(theirs[:, number]).scatter_add_(1, at, theirs[:, number])
 
     @torch.inference_mode()
     def _settle(self) -> None:

@@ -9,14 +9,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from peek_widget.errors import PeekError
+from peek_widget.evidence.files import decoding_quickly
 from peek_widget.evidence.labels import Label
-from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.prepare import Decoding, Preparer
 from peek_widget.evidence.source import EndOfStreamError, NoImageError, Source, UnreadableError
 from peek_widget.evidence.value_range import check_range
 
@@ -40,11 +41,13 @@ class LoaderOptions:
             call from several threads.
         processes: number of processes that load instead, for a Dataset that computes in Python: those of torch's
             DataLoader (the dataset must be picklable where processes are spawned). A stream is loaded by one thread.
+        decoding: ``"exact"``, or ``"fast"`` for JPEGs that are decoded as quickly as can be, see
+            :func:`~peek_widget.evidence.files.decoding_quickly`.
         value_range: the numbers that are black and white in images of more than 8 bits, such as ``(0, 4095)`` or
             ``(-1, 1)``; None for those of :class:`~peek_widget.evidence.value_range.ValueRanges`.
 
     Raises:
-        PeekError: if ``batch_size``, ``processes`` or ``value_range`` is not possible.
+        PeekError: if ``batch_size``, ``processes``, ``decoding`` or ``value_range`` is not possible.
     """
 
     resize: int | None = None
@@ -53,9 +56,12 @@ class LoaderOptions:
     workers: int | None = None
     processes: int = 0
     value_range: tuple[float, float] | None = None
+    decoding: Decoding = "exact"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value_range", check_range(self.value_range))  # frozen: set in construction
+        if self.decoding not in get_args(Decoding):
+            raise PeekError(f"decoding={self.decoding!r}: possible are {' and '.join(map(repr, get_args(Decoding)))}.")
         for name, least, most in (("batch_size", 1, _LARGEST_BATCH), ("processes", 0, _MOST_PROCESSES)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -119,7 +125,8 @@ def load_one(source: Source, preparer: Preparer, index: int) -> Loaded:
         EndOfStreamError: if a stream ends before it.
     """
     try:
-        item = source.item(index, preparer.needed)
+        with decoding_quickly(preparer.decoding == "fast"):
+            item = source.item(index, preparer.needed)
         pixels, size = preparer(item.image)
         assumed = preparer.assumed(item.image)
     except UnreadableError as error:

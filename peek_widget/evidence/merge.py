@@ -43,6 +43,9 @@ def difference(was: ExampleIndex, now: ExampleIndex) -> Difference | None:
     inputs = [(p.channels, p.size.plain, p.resize, p.interpolation, p.prepared) for p in (was.preparer, now.preparer)]
     if inputs[0] != inputs[1]:
         return Difference("(channels, input size, resize, interpolation, prepared)", *inputs)
+    quick = [(one.preparer.decoding, one.precision) for one in (was, now)]
+    if quick[0] != quick[1]:
+        return Difference("(decoding, precision)", *quick)
     ranges = [example_index.preparer.ranges.given for example_index in (was, now)]
     if ranges[0] != ranges[1]:
         return Difference("value_range", *ranges)

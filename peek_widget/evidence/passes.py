@@ -36,6 +36,7 @@ from peek_widget.evidence.shards import shard_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
+from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.receptive_field.field_map import field_map
 
 __all__ = ["EvidencePass", "Progress"]
@@ -106,6 +107,8 @@ class EvidencePass:
         loader: how images are resized, batched and loaded.
         shard: (number, count) for one of so many parts of the dataset, numbered from 0; parts that were gathered in the
             same way are merged by :func:`~peek_widget.evidence.merge_evidence`. Left out, all of it.
+        precision: ``"bf16"`` computes the network's convolutions and matrix products in bfloat16, where the device has
+            units for it.
         threads: number of CPU threads to compute on; left out, one less than there are cores, or ``PEEK_THREADS``.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
         store: a file to resume from if it exists, which is written every minute and at the end. Images of a folder are
@@ -144,6 +147,7 @@ class EvidencePass:
         groups: Groups = None,
         loader: LoaderOptions | None = None,
         shard: tuple[int, int] | None = None,
+        precision: Precision = "float32",
         threads: int | None = None,
         device: str | torch.device | None = None,
         input_size: SizeLike | None = None,
@@ -164,6 +168,8 @@ class EvidencePass:
         self._loader = loader or LoaderOptions()
         self.indices: Sequence[int] = shard_of(self.source, shard, self._loader.batch_size)
         self._threads = threads
+        self._kind = check_precision(precision, self.network.model_copy.device)
+        self._precision: Precision = precision
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
         self._groups = read_groups(groups)
@@ -209,6 +215,7 @@ class EvidencePass:
             ranges,
             preprocess.show,
             preprocess.interpolation,
+            self._loader.decoding,
         )
 
     def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
@@ -221,7 +228,7 @@ class EvidencePass:
             fields[name] = replace(field_map(self.network, layer), measure=None)
         source = self.source
         said = source.described, fingerprint, source.class_names, source
-        return ExampleIndex(indices, fields, preparer, *said, self._groups)
+        return ExampleIndex(indices, fields, preparer, *said, self._groups, self._precision)
 
     def _resumed_index(
         self, earlier: ExampleIndex, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None
@@ -389,7 +396,8 @@ class EvidencePass:
         for item in batch.skipped:
             example_index.add_skipped(item, source.identity(item.index))
         if batch.images is not None:
-            values = run_batch(self.network, batch.images, self.layers, prepared=example_index.preparer.prepared)
+            with self.network.model_copy.computing_in(self._kind):
+                values = run_batch(self.network, batch.images, self.layers, prepared=example_index.preparer.prepared)
             example_index.add(values, batch.items, [source.identity(item.index) for item in batch.items])
         if source.endless and (batch.items or batch.skipped):
             last = max(one.index for one in (*batch.items, *batch.skipped))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,10 @@ from peek_widget.evidence.source import NoImageError
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import Network, Preprocess
 
-__all__ = ["InputPlacement", "Preparer", "resize_of", "to_picture"]
+__all__ = ["Decoding", "InputPlacement", "Preparer", "resize_of", "to_picture"]
+
+Decoding = Literal["exact", "fast"]
+"""How JPEGs are decoded: as torchvision's ``Resize`` on PIL images would have them, or as quickly as can be."""
 
 _LARGEST_RESIZE = 8  # times the network's input size; the input would be a small part of a larger image
 
@@ -66,6 +69,7 @@ class Preparer:
         ranges: what the numbers of images mean that are neither bytes nor in [0, 1].
         show: the channels that are shown, see :class:`~peek_widget.Preprocess`.
         interpolation: how images are resized, see :class:`~peek_widget.Preprocess`.
+        decoding: how JPEGs are decoded.
     """
 
     channels: int
@@ -76,6 +80,7 @@ class Preparer:
     ranges: ValueRanges = field(default_factory=ValueRanges, compare=False, repr=False)
     show: tuple[int, ...] = ()
     interpolation: str = "bilinear"
+    decoding: Decoding = "exact"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", Size.of(self.size))  # frozen; this is its construction

@@ -13,6 +13,7 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     ranges        {kind of number: [black, white]}, see value_range.ValueRanges
     show          [channel, ...] that are shown
     interpolation how images were resized, where not bilinear
+    decoding, precision           how JPEGs were decoded and what the network computed in, where not exact and float32
     reasons       {name: reason} of the first hundred of the latter
     reason_indices  {name: index in the dataset} of these   (only where there are any)
     odd_labels, assumed   {phrase: number of images}        (only where there are any)
@@ -43,7 +44,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -61,8 +62,9 @@ from peek_widget.evidence.group_histogram import BINS, GroupHistogram
 from peek_widget.evidence.groups import Grouping
 from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import Extremes, Histogram, LayerIndex
-from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.prepare import Decoding, Preparer
 from peek_widget.evidence.value_range import ValueRanges
+from peek_widget.network.precision import Precision
 from peek_widget.network.preprocess import INTERPOLATIONS
 from peek_widget.network.receptive_field.field_map import FieldMap
 
@@ -138,6 +140,8 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
         **({"value_range": ranges.given} if ranges.given else {}),
         **({"ranges": dict(sorted(ranges.chosen.items()))} if ranges.chosen else {}),
         **({"show": preparer.show} if preparer.show else {}),
+        **({"decoding": preparer.decoding} if preparer.decoding != "exact" else {}),
+        **({"precision": example_index.precision} if example_index.precision != "float32" else {}),
         **({"groups": _described_groups(example_index.grouping)} if example_index.grouping else {}),
         **({"reason_indices": example_index.reason_indices} if example_index.reason_indices else {}),
         **({"odd_labels": dict(sorted(example_index.odd_labels.items()))} if example_index.odd_labels else {}),
@@ -283,6 +287,8 @@ _HEADER = {
     "ranges": schema.mapping(_RANGE, 100),
     "show": schema.sequence(schema.whole(4095), 3, 1),
     "interpolation": schema.choice(INTERPOLATIONS),
+    "decoding": schema.choice(get_args(Decoding)),
+    "precision": schema.choice(get_args(Precision)),
     "count": schema.whole(_MANY),
     "passed_over": schema.whole(_MANY),
     "reasons": schema.mapping(_text, 10**6),
@@ -302,7 +308,18 @@ _HEADER = {
     "details": schema.sequence(_row(_text, _check_label, schema.whole(2**31, 1), schema.whole(2**31, 1)), _MANY),
     "layers": schema.sequence(schema.record(_LAYER), 10**6, 1),
 }
-_OPTIONAL = ("groups", "value_range", "ranges", "show", "interpolation", "reason_indices", "odd_labels", "assumed")
+_OPTIONAL = (
+    "groups",
+    "decoding",
+    "precision",
+    "value_range",
+    "ranges",
+    "show",
+    "interpolation",
+    "reason_indices",
+    "odd_labels",
+    "assumed",
+)
 
 
 def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
@@ -340,10 +357,12 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
             ranges=ranges,
             show=show,
             interpolation=header.get("interpolation", "bilinear"),
+            decoding=header.get("decoding", "exact"),
         ),
         header["described"],
         header["fingerprint"],
         header["class_names"],
+        precision=header.get("precision", "float32"),
     )
     groups = header.get("groups")
     if groups is None:

@@ -96,12 +96,12 @@ class Survey:
     def __str__(self) -> str:
         total = int(self.counts["of"].max())
         lines = [f"{r.units} of {total} units: {r.group}" for r in self.counts.itertuples() if r.units]
+        lines += self._over_all_images()
         about = int(self.table["about"].notna().sum())
         lines.append(
             f"{total - about} of {total} units: no significant group in {self.images:,} images "
             f"(false discovery rate {self.level:.0%})"
         )
-        lines += self._over_all_images()
         hopeless = self.counts[~self.counts["findable"]]
         if len(hopeless):
             shown = ", ".join(map(str, hopeless["group"].head(5))) + (", ..." if len(hopeless) > 5 else "")

@@ -21,8 +21,10 @@ from peek_widget.evidence.evidence import Evidence, LayerEvidence
 from peek_widget.evidence.groups import Groups
 from peek_widget.evidence.loading import LoaderOptions
 from peek_widget.evidence.passes import EvidencePass, Progress
+from peek_widget.evidence.prepare import Decoding
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
+from peek_widget.network.precision import Precision
 
 __all__ = ["top_crops"]
 
@@ -42,6 +44,8 @@ def top_crops(
     workers: int | None = None,
     processes: int = 0,
     value_range: tuple[float, float] | None = None,
+    decoding: Decoding = "exact",
+    precision: Precision = "float32",
     threads: int | None = None,
     shard: tuple[int, int] | None = None,
     executor: Executor | None = None,
@@ -74,9 +78,9 @@ def top_crops(
         per_image: keep one position of an image at most.
         groups: groups of labels to keep histograms of, for the scores over all images of :func:`survey`: labels by
             name, or ``"imagenet"``. Left out, each label is one, as long as there are at most 64.
-        resize, prepared, batch_size, workers, processes, value_range: see
+        resize, prepared, batch_size, workers, processes, value_range, decoding: see
             :class:`~peek_widget.evidence.loading.LoaderOptions`.
-        threads, shard, store, resume, fingerprint: see :class:`EvidencePass`.
+        precision, threads, shard, store, resume, fingerprint: see :class:`EvidencePass`.
         executor: where to process the images: any ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor`` or
             Dask's ``Client.get_executor()``. What is found is the same, bit for bit, as here with as many threads (each
             worker has one, unless ``threads`` says otherwise). Left out, here.
@@ -109,7 +113,8 @@ def top_crops(
         labels=labels,
         per_image=per_image,
         groups=groups,
-        loader=LoaderOptions(resize, prepared, batch_size, workers, processes, value_range),
+        loader=LoaderOptions(resize, prepared, batch_size, workers, processes, value_range, decoding),
+        precision=precision,
         shard=shard,
         threads=threads,
         device=device,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peek_widget.evidence.group_histogram import BINS, GroupHistogram, scores
@@ -36,6 +36,7 @@ def filled(values: torch.Tensor, rows: list, numbers) -> GroupHistogram:
     return found
 
 
+@settings(max_examples=40)
 @given(_images())
 def test_counts_depend_neither_on_the_order_nor_on_how_images_are_divided(images):
     values, rows, order, cut = images
@@ -54,6 +55,7 @@ def test_counts_depend_neither_on_the_order_nor_on_how_images_are_divided(images
     assert torch.equal(again.parts()[0], 2 * count)
 
 
+@settings(max_examples=40)
 @given(_images())
 def test_a_value_is_counted_in_the_bin_that_holds_it(images):
     values, rows, _, _ = images

@@ -155,8 +155,8 @@ class Bright(nn.Module):
 
 def test_top_images_that_all_others_do_not_bear_out_are_warned_of():
     # The nine brightest are dogs, and all other dogs lie among the rest like anything; the darkest are all cats.
-    labels = ["dog"] * 9 + ["dog" if i % 5 == 0 else "bird" for i in range(111)] + ["cat"] * 20
-    images = [np.full((8, 8, 3), 1.0 - i / 200, np.float32) for i in range(140)]
+    labels = ["dog"] * 9 + ["dog" if i % 3 == 0 else "bird" for i in range(371)] + ["cat"] * 20
+    images = [np.full((8, 8, 3), 1.0 - i / 500, np.float32) for i in range(400)]
     evidence = top_crops(Bright(), "conv", images, labels=labels, input_size=8, preprocess="none", progress=False)
     with pytest.warns(SurveyWarning, match=r"1 of the 2 units .* hardly tell it .* such as unit 0"):
         found = survey(evidence)
@@ -164,11 +164,12 @@ def test_top_images_that_all_others_do_not_bear_out_are_warned_of():
     assert rows["about"].tolist() == ["dog", "cat"]
     assert rows["borne_out"].tolist() == [False, True]
     assert found.doubtful == [0]
-    exact = average_precision(-np.arange(140.0), np.array(labels) == "dog")
+    exact = average_precision(-np.arange(400.0), np.array(labels) == "dog")
     assert rows.loc[0, "auprc"] == pytest.approx(exact, abs=0.02)
-    assert (rows.loc[1, "auprc"], rows.loc[1, "f1"]) == (1.0, 1.0)
-    assert rows.loc[0, "base"] == labels.count("dog") / 140
-    truth = np.corrcoef(-np.arange(140), np.array(labels) == "cat")[0, 1]
+    assert rows.loc[1, "auprc"] > 0.9
+    assert rows.loc[1, "f1"] > 0.9
+    assert rows.loc[0, "base"] == labels.count("dog") / 400
+    truth = np.corrcoef(-np.arange(400), np.array(labels) == "cat")[0, 1]
     every = found.every.set_index(["unit", "group"])
     assert every.loc[(0, "cat"), "pearson"] == pytest.approx(truth, abs=0.01)
     assert "not borne out by all images: 1 of these units (0)" in str(found)
