@@ -31,8 +31,6 @@ ARRAYS = (".npy", ".npz")
 
 _quick: contextvars.ContextVar[bool] = contextvars.ContextVar("peek_quick_decoding", default=False)
 
-_JPEG = b"\xff\xd8\xff"
-
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SAMPLES = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
 
@@ -155,11 +153,10 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
 
 @contextlib.contextmanager
 def decoding_quickly(quickly: bool = True) -> Iterator[None]:
-    """Decode JPEGs within the block, in this thread, as quickly as can be, and not as exactly.
+    """Open JPEGs within the block, in this thread, so that they are brought to a size quickly, and not exactly.
 
-    One at least twice as large as is needed is decoded at a half, a quarter or an eighth of its size; any other by
-    torchvision, as a tensor (the same pixels, without Pillow's image), which is then resized in whole numbers. Other
-    files are read as they always are.
+    One at least twice as large as is needed is decoded at a half, a quarter or an eighth of its size; and they are given
+    as tensors of bytes, which torch resizes in a quarter of the time that Pillow takes. Other files are read as always.
     """
     token = _quick.set(quickly)
     try:
@@ -170,32 +167,22 @@ def decoding_quickly(quickly: bool = True) -> Iterator[None]:
 
 def _open_quickly(path: Any, needed: int | None) -> tuple[Any, tuple[int, int] | None] | None:
     """Open a JPEG as :func:`open_image` does, quickly; None for another file, and for one that can't be read so."""
-    from torchvision.io import ImageReadMode, decode_jpeg  # seldom needed, and not quick to import
-
     try:
-        with _opened(path) as file:
-            data = file.read()
-        if not data.startswith(_JPEG):
-            return None
-        with Image.open(io.BytesIO(data)) as image:
-            full, mode, sideways = image.size, image.mode, _pillow.sideways(image)
-            if mode not in ("RGB", "L"):
+        with _opened(path) as file, Image.open(file) as image:
+            full, sideways = image.size, _pillow.sideways(image)
+            if image.format != "JPEG" or image.mode not in ("RGB", "L"):
                 return None
             if needed is not None and min(full) >= 2 * needed:
-                image.draft(mode, (needed, needed))
-                if image.width * image.height > MAX_PIXELS:
-                    return None
-                image.load()
-                return _pillow.upright(image), full[::-1] if sideways else full
-        if full[0] * full[1] > MAX_PIXELS:
-            return None
-        kind = ImageReadMode.RGB if mode == "RGB" else ImageReadMode.GRAY
-        bytes_ = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        found = decode_jpeg(bytes_, mode=kind, apply_exif_orientation=True)
-        return found, (found.shape[2], found.shape[1])
+                image.draft(image.mode, (needed, needed))
+            if image.width * image.height > MAX_PIXELS:
+                return None
+            image.load()
+            array = np.array(_pillow.upright(image))
     # Whatever is the matter, the exact path finds out and says it.
     except Exception:
         return None
+    pixels = torch.from_numpy(array[..., None] if array.ndim == 2 else array)
+    return pixels.permute(2, 0, 1), full[::-1] if sideways else full
 
 
 def _missing(path: Any, error: FileNotFoundError) -> str:

@@ -68,11 +68,13 @@ def test_a_folder_at_an_address_is_what_the_folder_is(folder, address):
     assert there.class_names == here.class_names == ("cats", "dogs")
     assert "notes" not in str(everything(there))
     assert [there.identity(i) for i in range(10)] == [here.identity(i) for i in range(10)]
-    assert everything(pickle.loads(pickle.dumps(read_source(address, labels=list(range(10)))))) == [
+    cloudpickle = pytest.importorskip("cloudpickle")
+    assert everything(pickle.loads(cloudpickle.dumps(read_source(address, labels=list(range(10)))))) == [
         (name, number, data) for number, (name, _, data) in enumerate(everything(here))
     ]
 
 
+@pytest.mark.filterwarnings("ignore:1 file of the folder")
 def test_a_pass_over_addresses(folder, address):
     names = [f"{address}/{name}" for name in sorted(FILES) if name.endswith(".png")]
     options = {"input_size": 16, "progress": False}

@@ -1,0 +1,213 @@
+"""What a pass over photographs spends its time on, and what each quicker way of reading them gains.
+
+    python benchmarks/decoding.py [--images 1000] [--rounds 3] [--only stages|pass|apart]
+
+1. *Stages*: CPU milliseconds of one thread for an image, of each stage of reading 500 x 375 px JPEGs and of the network.
+2. *Pass*: images per second of ``top_crops`` over them with SqueezeNet's fire8, from file to evidence: as it is by
+   default, and with ``decoding="fast"``, ``precision="bf16"``, two threads, and two processes; taking turns. Also
+   CPU seconds, which other processes disturb less.
+3. *Apart*: how far the results are from the exact ones, on the 250 real images.
+
+The photographs are the 250 real images (PEEK_SHARED or ../shared), enlarged to 500 x 375 px and saved with quality 90, four
+times each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import multiprocessing
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.io import decode_jpeg
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from peek_widget.evidence import EvidencePass, LoaderOptions, top_crops
+from peek_widget.evidence.layer_index import LayerIndex
+from peek_widget.network import read
+from tests.networks import shared, squeezenet
+
+LAYER = "features.10"  # fire8
+SIZE = (500, 375)
+
+
+def photographs(folder: Path, count: int) -> list[str]:
+    """Write so many JPEGs, and return their names."""
+    found = sorted((shared() / "data" / "imagenet-samples").glob("*.jpg"))
+    names = []
+    for number in range(count):
+        path = folder / f"{number:05d}.jpg"
+        if number < len(found):
+            image = Image.open(found[number]).convert("RGB").resize(SIZE, Image.Resampling.BICUBIC)
+            image.save(path, quality=90)
+        else:
+            path.write_bytes((folder / f"{number % len(found):05d}.jpg").read_bytes())
+        names.append(str(path))
+    return names
+
+
+def stages(names: list[str]) -> None:
+    names = names[:64]
+    data = [Path(name).read_bytes() for name in names]
+    buffers = [torch.frombuffer(bytearray(one), dtype=torch.uint8) for one in data]
+
+    def decoded(one: bytes) -> Image.Image:
+        image = Image.open(io.BytesIO(one))
+        image.load()
+        return image
+
+    images, tensors = [decoded(one) for one in data], [decode_jpeg(one) for one in buffers]
+    small = [one.resize((298, 224), Image.Resampling.BILINEAR) for one in images]
+    network = read(squeezenet(), 224)
+    batch = torch.rand(32, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    values = network.run(batch, [LAYER])[LAYER]
+    index = LayerIndex(values.shape[1], tuple(values.shape[2:]), 9)
+    numbers = [0]
+
+    def gather() -> None:
+        index.update(values, torch.arange(32) + numbers[0], [(0,)] * 32)
+        numbers[0] += 32
+
+    def quickly() -> None:
+        with network.model_copy.computing_in(torch.bfloat16):
+            network.run(batch, [LAYER])
+
+    def resized(one: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(one[None], size=(224, 298), mode="bilinear", antialias=True)
+
+    every: dict[str, tuple[Callable[[], Any], int]] = {
+        "read the file": (lambda: [Path(name).read_bytes() for name in names], 64),
+        "decode (Pillow)": (lambda: [decoded(one) for one in data], 64),
+        "decode (torchvision)": (lambda: [decode_jpeg(one) for one in buffers], 64),
+        "resize (Pillow)": (lambda: [one.resize((298, 224), Image.Resampling.BILINEAR) for one in images], 64),
+        "resize (torch, uint8)": (lambda: [resized(one) for one in tensors], 64),
+        "crop, to a tensor": (
+            lambda: [torch.from_numpy(np.array(one.crop((37, 0, 261, 224)))).permute(2, 0, 1) for one in small],
+            64,
+        ),
+        "network, float32": (lambda: network.run(batch, [LAYER]), 32),
+        "network, bf16": (quickly, 32),
+        "evidence": (gather, 32),
+    }
+    print("CPU milliseconds for an image, one thread, least of five")
+    with torch.inference_mode():
+        for name, (function, count) in every.items():
+            function()
+            spent = []
+            for _ in range(5):
+                began = time.thread_time()
+                function()
+                spent.append(time.thread_time() - began)
+            print(f"  {name:24s} {1000 * min(spent) / count:6.2f}", flush=True)
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "decoding='fast'": {"decoding": "fast"},
+    "decoding='fast', bf16": {"decoding": "fast", "precision": "bf16"},
+    "decoding='fast', bf16, threads=2": {"decoding": "fast", "precision": "bf16", "threads": 2},
+    "2 processes": {"executor": 2},
+    "2 processes, decoding='fast', bf16": {"executor": 2, "decoding": "fast", "precision": "bf16"},
+}
+
+
+def spent() -> float:
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def whole(names: list[str], rounds: int) -> None:
+    network = read(squeezenet(), 224)
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    processor: dict[str, list[float]] = {name: [] for name in WAYS}
+    for _ in range(rounds):
+        for name, way in WAYS.items():
+            options = dict(way)
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(2, context) if options.pop("executor", None) else None
+            if pool is not None:  # its start and its imports are not what is measured
+                top_crops(network, LAYER, names[:128], executor=pool, progress=False, **options)
+            before, began = spent(), time.perf_counter()
+            top_crops(network, LAYER, names, executor=pool, progress=False, **options)
+            seconds[name].append(time.perf_counter() - began)
+            if pool is not None:
+                pool.shutdown()
+            processor[name].append(spent() - before if pool is None else float("nan"))
+    print(
+        f"\nimages per second of {len(names)} JPEGs of {SIZE[0]} x {SIZE[1]} px, median of {rounds} rounds; CPU ms each"
+    )
+    first = statistics.median(seconds["default"])
+    for name in WAYS:
+        median = statistics.median(seconds[name])
+        print(
+            f"  {name:36s} {len(names) / median:6.1f}   {first / median:.2f} x   "
+            f"{1000 * statistics.median(processor[name]) / len(names):6.2f}",
+            flush=True,
+        )
+
+
+def apart() -> None:
+    """Compare on the real images, enlarged."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = photographs(Path(folder), 250)
+        network = read(squeezenet(), 224)
+        exact = top_crops(network, LAYER, names, progress=False)
+        pixels = []
+        ways = [LoaderOptions(decoding=how) for how in ("exact", "fast")]
+        preparers = [EvidencePass(network, LAYER, names, loader=way).example_index.preparer for way in ways]
+        from peek_widget.evidence.dataset import read_source
+        from peek_widget.evidence.loading import load_one
+
+        source = read_source(names)
+        for number in range(50):
+            one, other = (load_one(source, preparer, number).pixels.int() for preparer in preparers)
+            pixels.append((one - other).abs().float())
+        apart_by = torch.stack(pixels)
+        print(
+            f"\npixels decoded and resized: {apart_by.mean():.2f} gray levels apart on average, at most {apart_by.max():.0f}"
+        )
+        for name in ("decoding='fast'", "decoding='fast', bf16"):
+            quick = top_crops(network, LAYER, names, progress=False, **WAYS[name])
+            difference = (quick.tops() - exact.tops()).abs() / exact.tops().abs().clamp(min=1.0)
+            same = [
+                len({c.index for c in a.top} & {c.index for c in b.top}) / 9 for a, b in zip(exact, quick, strict=True)
+            ]
+            print(
+                f"{name}: top activations {100 * difference.median():.2f} % apart (median; 99th percentile "
+                f"{100 * difference.flatten().quantile(0.99):.1f} %); of the top nine images {100 * np.mean(same):.1f} % "
+                "are the same",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("stages", "pass", "apart"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        names = photographs(Path(folder), max(options.images, 64))
+        if options.only in (None, "stages"):
+            stages(names)
+        if options.only in (None, "pass"):
+            whole(names[: options.images], options.rounds)
+    if options.only in (None, "apart"):
+        apart()
+
+
+if __name__ == "__main__":
+    main()
