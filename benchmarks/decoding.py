@@ -2,14 +2,15 @@
 
     python benchmarks/decoding.py [--images 1000] [--rounds 3] [--only stages|pass|apart]
 
-1. *Stages*: CPU milliseconds of one thread for an image, of each stage of reading 500 x 375 px JPEGs and of the network.
+1. *Stages*: CPU milliseconds of one thread for an image, of each stage of reading 500 x 375 px JPEGs, and of the
+   network.
 2. *Pass*: images per second of ``top_crops`` over them with SqueezeNet's fire8, from file to evidence: as it is by
    default, and with ``decoding="fast"``, ``precision="bf16"``, two threads, and two processes; taking turns. Also
    CPU seconds, which other processes disturb less.
 3. *Apart*: how far the results are from the exact ones, on the 250 real images.
 
-The photographs are the 250 real images (PEEK_SHARED or ../shared), enlarged to 500 x 375 px and saved with quality 90, four
-times each.
+The photographs are the 250 real images (PEEK_SHARED or ../shared), enlarged to 500 x 375 px and saved with quality 90,
+four times each.
 """
 
 from __future__ import annotations
@@ -175,9 +176,7 @@ def apart() -> None:
             one, other = (load_one(source, preparer, number).pixels.int() for preparer in preparers)
             pixels.append((one - other).abs().float())
         apart_by = torch.stack(pixels)
-        print(
-            f"\npixels decoded and resized: {apart_by.mean():.2f} gray levels apart on average, at most {apart_by.max():.0f}"
-        )
+        print(f"\npixels as loaded: {apart_by.mean():.2f} gray levels apart on average, at most {apart_by.max():.0f}")
         for name in ("decoding='fast'", "decoding='fast', bf16"):
             quick = top_crops(network, LAYER, names, progress=False, **WAYS[name])
             difference = (quick.tops() - exact.tops()).abs() / exact.tops().abs().clamp(min=1.0)
@@ -186,8 +185,8 @@ def apart() -> None:
             ]
             print(
                 f"{name}: top activations {100 * difference.median():.2f} % apart (median; 99th percentile "
-                f"{100 * difference.flatten().quantile(0.99):.1f} %); of the top nine images {100 * np.mean(same):.1f} % "
-                "are the same",
+                f"{100 * difference.flatten().quantile(0.99):.1f} %); of the top nine images {100 * np.mean(same):.1f} "
+                "% are the same",
                 flush=True,
             )
 

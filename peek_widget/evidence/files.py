@@ -155,8 +155,9 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
 def decoding_quickly(quickly: bool = True) -> Iterator[None]:
     """Open JPEGs within the block, in this thread, so that they are brought to a size quickly, and not exactly.
 
-    One at least twice as large as is needed is decoded at a half, a quarter or an eighth of its size; and they are given
-    as tensors of bytes, which torch resizes in a quarter of the time that Pillow takes. Other files are read as always.
+    One at least twice as large as is needed is decoded at a half, a quarter or an eighth of its size; and they are
+    given as tensors of bytes, which torch resizes in a quarter of the time that Pillow takes. Other files are read as
+    they always are.
     """
     token = _quick.set(quickly)
     try:

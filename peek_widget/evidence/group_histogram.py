@@ -35,10 +35,12 @@ class GroupHistogram:
     """
 
     def __init__(self, units: int) -> None:
-        self._count = torch.zeros(units, 1, BINS, dtype=torch.int32)
-        self._exponent = torch.full((units,), _LEAST, dtype=torch.int64)
-        self._first = torch.zeros(units, dtype=torch.int64)
-        self._last = torch.full((units,), -1, dtype=torch.int64)  # below the first: nothing has been counted
+        self._count = torch.zeros(units, 1, BINS, dtype=torch.int32, device="cpu")
+        self._exponent = torch.full((units,), _LEAST, dtype=torch.int64, device="cpu")
+        self._first = torch.zeros(units, dtype=torch.int64, device="cpu")
+        self._last = torch.full(
+            (units,), -1, dtype=torch.int64, device="cpu"
+        )  # below the first: nothing has been counted
         self._waiting: list[tuple[Tensor, list[tuple[int, ...]]]] = []
         self.rows: int = 0
 
@@ -48,7 +50,7 @@ class GroupHistogram:
         found = cls(len(count))
         found._count, found._exponent, found._first = count, exponent, first
         found.rows = count.shape[1] - 1
-        number = torch.arange(BINS)
+        number = torch.arange(BINS, device="cpu")
         highest = torch.where(count[:, 0] > 0, number, -1).amax(1)
         found._last = first + highest
         return found
@@ -108,12 +110,12 @@ class GroupHistogram:
         self._widen(torch.where(there, low, 0.0), torch.where(there, high, 0.0), None, there)
         self._grow(max((row + 1 for one in rows for row in one), default=0))
         at = (best / self._exponent.double().exp2()).floor().nan_to_num_(0.0).long() - self._first
-        at = at.clamp_(0, BINS - 1) + torch.arange(len(self._exponent)) * (BINS * (1 + self.rows))
+        at = at.clamp_(0, BINS - 1) + torch.arange(len(self._exponent), device="cpu") * (BINS * (1 + self.rows))
         one, flat = finite.int(), self._count.view(-1)
         flat.index_add_(0, at.flatten(), one.flatten())
         pairs = [(image, row) for image, several in enumerate(rows) for row in several]
         if pairs:
-            image, row = torch.tensor(pairs).T
+            image, row = torch.tensor(pairs, device="cpu").T
             flat.index_add_(0, (at[image] + (1 + row[:, None]) * BINS).flatten(), one[image].flatten())
 
     def _grow(self, rows: int) -> None:
@@ -152,7 +154,7 @@ class GroupHistogram:
         units = changed.nonzero().flatten()
         if len(units):
             old = self._count[units]
-            number = self._first[units, None] + torch.arange(BINS)
+            number = self._first[units, None] + torch.arange(BINS, device="cpu")
             at = ((number >> (wide - self._exponent)[units, None]) - first[units, None]).clamp(0, BINS - 1)
             self._count[units] = torch.zeros_like(old).scatter_add_(2, at[:, None].expand_as(old), old)
         self._exponent = torch.where(there, wide, self._exponent)
@@ -161,7 +163,7 @@ class GroupHistogram:
 
     def _places(self, exponent: Tensor, first: Tensor) -> Tensor:
         """Return in which of the bins here those of another histogram lie, ``[units, 64]``."""
-        number = first[:, None] + torch.arange(BINS)
+        number = first[:, None] + torch.arange(BINS, device="cpu")
         # of a unit of which nothing was counted there, whose exponent may be any, there is nothing to place
         shift = (self._exponent - exponent).clamp(min=0)[:, None]
         return ((number >> shift) - self._first[:, None]).clamp(0, BINS - 1)
@@ -201,7 +203,7 @@ def scores(every: Tensor, inside: Tensor) -> Scores:
     gained = inside.flip(1) / members.clamp(min=1.0)[:, None]
     auprc = (precision * gained).sum(1)
     f1 = (2.0 * found / (taken + members[:, None]).clamp(min=1.0)).amax(1)
-    number = torch.arange(every.shape[1], dtype=torch.float64)
+    number = torch.arange(every.shape[1], dtype=torch.float64, device="cpu")
     mean = (every @ number) / total.clamp(min=1.0)
     share = members / total.clamp(min=1.0)
     variance = (every @ number.square()) / total.clamp(min=1.0) - mean.square()

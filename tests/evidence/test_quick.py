@@ -65,7 +65,7 @@ def test_images_are_nearly_those_of_the_exact_path(folder):
     assert isinstance(open_image(folder / "a.jpg")[0], Image.Image), "no longer than it was asked for"
     with decoding_quickly():
         assert isinstance(open_image(folder / "a.jpg")[0], torch.Tensor)
-        assert open_image(folder / "large.jpg", 64)[0].size == (125, 94)
+        assert open_image(folder / "large.jpg", 64)[0].shape == (3, 94, 125)
         assert open_image(folder / "turned large.jpg", 64)[1] == (375, 500)
 
 
@@ -85,9 +85,8 @@ def test_what_was_decoded_quickly_is_kept_apart(folder, tmp_path):
 @pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this CPU has no units for bfloat16")
 @pytest.mark.filterwarnings("ignore::peek_widget.errors.DatasetWarning")
 def test_in_bfloat16_activations_are_within_a_hundredth(folder):
-    found = [
-        top_crops(tiny(), "forms", folder, input_size=64, progress=False, precision=how) for how in ("float32", "bf16")
-    ]
+    options = {"input_size": 64, "progress": False}
+    found = [top_crops(tiny(), "forms", folder, precision=how, **options) for how in ("float32", "bf16")]
     exact, quick = (crops.tops()[:, :3] for crops in found)
     assert not torch.equal(exact, quick)
     assert float((exact - quick).abs().max()) < 0.02 * float(exact.abs().max())
