@@ -1,12 +1,12 @@
 """Cost of a pass over a dataset for the examples of every unit, compared with a bare forward pass.
 
-    python benchmarks/evidence.py [--images 128] [--rounds 6] [--threads 1] [--quick]
+    python benchmarks/evidence.py [--images 128] [--rounds 6] [--threads 1] [--quick] [--only groups]
 
 On SqueezeNet 1.0 with its ImageNet weights and the 250 real images (PEEK_SHARED or ../shared). The bare pass does
 what cannot be avoided: load with the same loader, normalize, and run the network's own modules up to the deepest layer.
 Both alternate within each round, because the machines are noisy; reported is the median over rounds of the ratio
 within a round: images per second of the pass divided by those of the bare one, by wall time and by CPU time, which
-other processes disturb less.
+other processes disturb less. The histograms of groups are compared with a pass that keeps none, in the same way.
 """
 
 from __future__ import annotations
@@ -73,6 +73,31 @@ def ours(network: Network, source: Source, layers: Sequence[str], k: int, worker
     return spent
 
 
+def with_groups(network: Network, source: Source, layers: Sequence[str], kept: bool) -> Spent:
+    """Measure the pass with histograms of 29 groups, or with none."""
+    groups = {f"group {number}": range(number, 250, 29) for number in range(29)}
+    work = EvidencePass(network, layers, source, 9, groups=groups, loader=LoaderOptions(batch_size=BATCH))
+    if not kept:
+        work.example_index.without_groups()
+    with Spent() as spent:
+        work.run()
+    return spent
+
+
+def groups(network: Network, source: Source, rounds: int) -> None:
+    for name, layers in list(LAYERS.items())[:2]:
+        pairs = []
+        for number in range(rounds):
+            order = (True, False) if number % 2 else (False, True)
+            tried = {kept: with_groups(network, source, layers, kept) for kept in order}
+            pairs.append((tried[True], tried[False]))
+        print(
+            f"  {name:26s} with histograms of 29 groups, time by that without: {ratios(pairs, 'clock')} by wall clock, "
+            f"{ratios(pairs, 'processor')} by CPU time",
+            flush=True,
+        )
+
+
 def ratios(of: Sequence[tuple[Spent, Spent]], which: str) -> str:
     """Describe the ratios of pairs of times: median, smallest and largest."""
     found = sorted(getattr(one, which) / getattr(two, which) for one, two in of)
@@ -85,6 +110,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="one and two layers at k = 9 only")
+    parser.add_argument("--only", choices=("groups",))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model = squeezenet()
@@ -92,6 +118,12 @@ def main() -> None:
     source = files(options.images)
     workers = default_workers()
     print(f"{options.images} images of 256 px, {options.rounds} rounds, {options.threads} threads, {workers} loaders")
+
+    labelled = [(one, index % 250) for index, one in enumerate(source.items)]
+    print("\nhistograms of groups")
+    groups(network, read_source(labelled), options.rounds)
+    if options.only == "groups":
+        return
 
     print("\nby layers (k = 9), and by k: images per second bare and with the pass; ratio by wall time; by CPU time")
     cases = [(name, layers, 9) for name, layers in list(LAYERS.items())[: 2 if options.quick else None]]
