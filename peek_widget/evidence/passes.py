@@ -84,6 +84,22 @@ class Progress:
         return text
 
 
+def _preparer_of(network: Network, source: Source, loader: LoaderOptions) -> Preparer:
+    """Return what prepares the images of a pass; PeekError for an impossible ``resize``."""
+    preprocess = network.preprocess
+    return Preparer(
+        network.channels,
+        network.size,
+        resize_of(network, loader.resize),
+        loader.prepared,
+        preprocess,
+        ValueRanges(loader.value_range, source.sample),
+        preprocess.show,
+        preprocess.interpolation,
+        loader.decoding,
+    )
+
+
 class EvidencePass:
     """A pass over a dataset that runs in the foreground or background, and can be watched, stopped and resumed.
 
@@ -173,7 +189,7 @@ class EvidencePass:
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
         self._groups = read_groups(groups)
-        preparer = self._preparer()
+        preparer = _preparer_of(self.network, self.source, self._loader)
         earlier = resume.evidence if isinstance(resume, LayerEvidence) else resume
         if earlier is None and self._store is not None and self._store.exists():
             earlier = load_evidence(self._store)
@@ -199,23 +215,6 @@ class EvidencePass:
         self._stream_ended = False
         self._earlier = (
             False  # whether images were read elsewhere, so that those lost at the beginning mean a lost disk
-        )
-
-    def _preparer(self) -> Preparer:
-        """Return what prepares the images; PeekError for an impossible ``resize``."""
-        size, resize = self.network.size, resize_of(self.network, self._loader.resize)
-        ranges = ValueRanges(self._loader.value_range, self.source.sample)
-        preprocess = self.network.preprocess
-        return Preparer(
-            self.network.channels,
-            size,
-            resize,
-            self._loader.prepared,
-            preprocess,
-            ranges,
-            preprocess.show,
-            preprocess.interpolation,
-            self._loader.decoding,
         )
 
     def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:

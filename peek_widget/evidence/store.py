@@ -44,7 +44,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -60,28 +60,22 @@ from peek_widget.errors import EvidenceStoreError, FileError
 from peek_widget.evidence.example_index import Detail, ExampleIndex, ImageSet
 from peek_widget.evidence.group_histogram import BINS, GroupHistogram
 from peek_widget.evidence.groups import Grouping
+from peek_widget.evidence.header import FORMAT, HEADER, OPTIONAL
 from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import Extremes, Histogram, LayerIndex
-from peek_widget.evidence.prepare import Decoding, Preparer
+from peek_widget.evidence.prepare import Preparer
 from peek_widget.evidence.value_range import ValueRanges
-from peek_widget.network.precision import Precision
-from peek_widget.network.preprocess import INTERPOLATIONS
 from peek_widget.network.receptive_field.field_map import FieldMap
 
 __all__ = ["FORMAT", "KEY", "index_bytes", "index_of_bytes", "read_index", "write_index"]
 
 KEY = "peek_widget.evidence"
-FORMAT = 1
 
 # Parts of a file's tensors, and the attributes in which they are kept here.
 _EXTREMES = {"value": "value", "image": "image", "place": "position"}
 _HISTOGRAMS = {"places": "positions", "best": "best"}
 _COUNTS = ("active", "counted")
 _GROUPS = ("count", "exponent", "first")
-
-_SIDE = 100_000
-_MANY = 2**62
-_text = schema.text(1_000_000)
 
 
 def write_index(example_index: ExampleIndex, path: str | Path) -> None:
@@ -228,104 +222,10 @@ def index_of_bytes(data: bytes) -> ExampleIndex:
     return _read(json.loads(written), of_bytes(data))
 
 
-def _check_label(name: str, value: Any) -> Label:
-    if value is not None and type(value) not in (int, str):
-        raise FileError(f"{name} is {schema.short(value)}: a whole number, a text or null is needed.")
-    return value
-
-
-def _row(*checks: schema.Check) -> schema.Check:
-    """Check for a list with one item for each check."""
-
-    def check(name: str, value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or len(value) != len(checks):
-            raise FileError(f"{name} is {schema.short(value)}: a list of {len(checks)} items is needed.")
-        return tuple(one(f"An item of {name}", item) for one, item in zip(checks, value, strict=True))
-
-    return check
-
-
-def _size(name: str, value: Any) -> int | tuple[int, int]:
-    side = schema.whole(_SIDE, 1)
-    return schema.pair(side)(name, value) if isinstance(value, list) else side(name, value)
-
-
-_PIXELS = schema.pair(schema.number(-1e6, 1e6))
-
-_RANGE = schema.pair(schema.number(-1e38, 1e38))
-
-_LAYER = {
-    "name": _text,
-    "units": schema.whole(10**6, 1),
-    "size": schema.pair(schema.whole(_SIDE, 1)),
-    "k": schema.whole(10**6, 1),
-    "per_image": schema.switch,
-    "field": schema.record(
-        {
-            "kind": schema.choice(("exact", "measured", "whole")),
-            "size": _PIXELS,
-            "stride": _PIXELS,
-            "start": _PIXELS,
-            "rows": schema.sequence(_PIXELS, _SIDE),
-            "columns": schema.sequence(_PIXELS, _SIDE),
-            "by_position": schema.switch,
-            "in_place": schema.switch,
-        },
-        optional=("rows", "columns", "by_position", "in_place"),
-    ),
-}
-
-_HEADER = {
-    "format": schema.choice((FORMAT,)),
-    "described": _text,
-    "fingerprint": schema.nullable(_text),
-    "channels": schema.whole(4096, 1),
-    "input_size": _size,
-    "resize": schema.nullable(_size),
-    "prepared": schema.switch,
-    "value_range": _RANGE,
-    "ranges": schema.mapping(_RANGE, 100),
-    "show": schema.sequence(schema.whole(4095), 3, 1),
-    "interpolation": schema.choice(INTERPOLATIONS),
-    "decoding": schema.choice(get_args(Decoding)),
-    "precision": schema.choice(get_args(Precision)),
-    "count": schema.whole(_MANY),
-    "passed_over": schema.whole(_MANY),
-    "reasons": schema.mapping(_text, 10**6),
-    "reason_indices": schema.mapping(schema.whole(_MANY), 10**6),
-    "odd_labels": schema.mapping(schema.whole(_MANY), 10**6),
-    "assumed": schema.mapping(schema.whole(_MANY), 10**6),
-    "class_names": schema.sequence(_text, 10**7),
-    "groups": schema.record(
-        {
-            "named": schema.switch,
-            "names": schema.sequence(_check_label, 10**4),
-            "members": schema.sequence(schema.sequence(_check_label, _MANY), 10**4),
-        }
-    ),
-    "seen_upto": schema.whole(_MANY),
-    "labels": schema.sequence(_row(_check_label, schema.whole(_MANY)), _MANY),
-    "details": schema.sequence(_row(_text, _check_label, schema.whole(2**31, 1), schema.whole(2**31, 1)), _MANY),
-    "layers": schema.sequence(schema.record(_LAYER), 10**6, 1),
-}
-_OPTIONAL = (
-    "groups",
-    "decoding",
-    "precision",
-    "value_range",
-    "ranges",
-    "show",
-    "interpolation",
-    "reason_indices",
-    "odd_labels",
-    "assumed",
-)
-
-
 def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
     # The format first: a later one may have other fields.
-    _HEADER["format"]("Its format", written.get("format"))
-    header = schema.read_fields(written, _HEADER, "Its header", optional=_OPTIONAL)
+    HEADER["format"]("Its format", written.get("format"))
+    header = schema.read_fields(written, HEADER, "Its header", optional=OPTIONAL)
     size, resize = Size.of(header["input_size"]), header["resize"]
     least = resize if isinstance(resize, tuple) else (resize or size.height, resize or size.width)
     if any(one < side for one, side in zip(least, size, strict=True)):
