@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import threading
 from pathlib import PurePosixPath
@@ -27,7 +28,7 @@ _BESIDE = (".cls", ".json", ".txt")
 
 def is_address(name: str) -> bool:
     """Tell whether a dataset's name is an address, or that of a tar archive, and not of a folder."""
-    return "://" in name or name.endswith(".tar")
+    return "://" in name or (name.endswith(".tar") and not os.path.isdir(name))
 
 
 class AddressFolder(Folder):

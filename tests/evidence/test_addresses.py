@@ -106,7 +106,9 @@ def test_webdatasets_shards_are_read_by_number_with_their_labels(tmp_path):
     assert [u.quantiles for u in merged] == [u.quantiles for u in whole]
 
 
-def test_folders_in_an_archive_are_labels(tmp_path):
+def test_folders_in_an_archive_are_labels(tmp_path, folder):
+    folder.rename(tmp_path / "really a folder.tar")
+    assert len(read_source(tmp_path / "really a folder.tar")) == 10
     path = archive(tmp_path / "photos.tar", FILES)
     source = read_source(path)
     assert {source.item(i).label for i in range(len(source))} == {"cats", "dogs"}

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence import Evidence, EvidenceError, load_evidence, merge_evidence, top_crops
 from peek_widget.evidence.cluster import ClusterPass
-from peek_widget.evidence.example_index import ExampleIndex
+from peek_widget.evidence.example_index import ExampleIndex, ImageSet
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded, LoaderOptions
 from peek_widget.evidence.shards import split
@@ -205,6 +205,18 @@ def test_an_interrupt_keeps_what_was_found():
 def test_what_is_not_possible_is_refused_in_a_sentence(dataset, options, error, words):
     with pytest.raises(error, match=words):
         run(dataset, **options)
+
+
+@given(*[st.tuples(st.integers(0, 6), st.sets(st.integers(0, 14)))] * 2)
+def test_sets_of_images_are_merged_as_sets(one, other):
+    sets = [ImageSet(upto, others) for upto, others in (one, other)]
+    plain = [set(range(upto)) | others for upto, others in (one, other)]
+    common = sets[0].common(sets[1])
+    assert (common is None) == (not plain[0] & plain[1])
+    assert common is None or common in plain[0] & plain[1]
+    sets[0].merge(sets[1])
+    assert len(sets[0]) == len(plain[0] | plain[1])
+    assert all(image in sets[0] for image in plain[0] | plain[1])
 
 
 # -- parts, as jobs of a batch system gather them
