@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from peek_widget.circuits.shown import Examples, Shown
 from peek_widget.network import Network
 from peek_widget.network.context import undisturbed
 
-__all__ = ["Inputs", "cut", "hold", "rank_correlation", "statistics_of", "units_first"]
+__all__ = ["Inputs", "cut", "hold", "rank_correlation", "statistics_of", "statistics_step_by_step", "units_first"]
 
 _PLACES = 64  # of each image, that a median is taken over
 
@@ -43,18 +43,32 @@ def statistics_of(
     Returns:
         by value, ``[C]`` and ``[C]``, on the network's device.
     """
+    steps = statistics_step_by_step(network, reads, examples, shown)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def statistics_step_by_step(
+    network: Network, reads: Sequence[Read], examples: Examples | None, shown: Shown
+) -> Generator[None, None, dict[int, tuple[Tensor, Tensor]]]:
+    """Compute what :func:`statistics_of` returns, a batch of images at a time; whoever stops asking ends the work."""
     kept = {} if examples is None or examples.photos is None else examples.statistics
     which = network.model_copy.signature, network.model_copy.version()
     missing = [read for read in reads if (read.value, which) not in kept]
     if missing:
         photos = None if examples is None else examples.photos
         batches: Iterable[Tensor] = [shown.inputs] if photos is None else photos.batches(network)
-        found = _statistics(network, missing, batches)
+        found = yield from _statistics(network, missing, batches)
         kept.update({(value, which): one for value, one in found.items()})
     return {read.value: kept[read.value, which] for read in reads}
 
 
-def _statistics(network: Network, reads: Sequence[Read], batches: Iterable[Tensor]) -> dict[int, tuple[Tensor, Tensor]]:
+def _statistics(
+    network: Network, reads: Sequence[Read], batches: Iterable[Tensor]
+) -> Generator[None, None, dict[int, tuple[Tensor, Tensor]]]:
     samples: dict[int, list[Tensor]] = {read.value: [] for read in reads}
     sums: dict[int, list[Tensor]] = {}
     counts = dict.fromkeys(samples, 0)
@@ -72,6 +86,7 @@ def _statistics(network: Network, reads: Sequence[Read], batches: Iterable[Tenso
                 known = sums.get(read.value)
                 sums[read.value] = total if known is None else [a + b for a, b in zip(known, total, strict=True)]
                 counts[read.value] += flat.shape[0] * flat.shape[2]
+        yield
     result = {}
     for value, parts in samples.items():
         mean = sums[value][0] / counts[value]
@@ -186,7 +201,8 @@ class Inputs:
         total = torch.stack([one.sum(1) for one in found]).sum(0)
         size = torch.stack([one.abs().sum(1) for one in found]).sum(0)
         lost = self.activations - torch.cat(none_left)
-        if bool(((total - lost).abs() <= 1e-3 * torch.maximum(size, lost.abs()) + 1e-7).all()):
+        # Without any gradient a unit may still open what is closed once it is held.
+        if bool(size.any()) and bool(((total - lost).abs() <= 1e-3 * torch.maximum(size, lost.abs()) + 1e-7).all()):
             return found
         return self.by_groups()
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from peek_widget._optional import optional_import
 from peek_widget._size import SizeLike
-from peek_widget.circuits.measure import Inputs, rank_correlation, statistics_of
+from peek_widget.circuits.measure import Inputs, rank_correlation, statistics_step_by_step
 from peek_widget.circuits.reads import Read, check_layer, reads_of
 from peek_widget.circuits.shown import Examples, Shown, drawn, examples_of, image_of
 from peek_widget.circuits.tree import Plan, cost_of, grow, layers_in
@@ -154,6 +154,7 @@ def one_circuit(
 ) -> Circuit:
     """Compute the circuit of a unit on the images shown; see :func:`circuit`."""
     *_, last = traced(network, layer, unit, examples, shown, below, effects, remarks)
+    assert last is not None
     return last
 
 
@@ -166,8 +167,10 @@ def traced(
     below: list[str] | None = None,
     effects: int | None = 12,
     remarks: Iterable[str] = (),
-) -> Iterator[Circuit]:
+) -> Iterator[Circuit | None]:
     """Compute the circuit of a unit, and give what is known of it so far: weights and contributions, then effects.
+
+    None stands for work that has brought nothing yet: images that medians are taken over.
 
     The strongest contributions either way are measured first, in turn. Whoever stops asking ends the work.
 
@@ -192,7 +195,7 @@ def traced(
         mean = float(value.flatten(1).amax(1).mean() if value.ndim > 1 else value.mean())
         yield Circuit(layer, unit, (), mean, math.nan, shown, tuple(said), {}, None, network, examples)
         return
-    statistics = statistics_of(network, reads, examples, shown)
+    statistics = yield from statistics_step_by_step(network, reads, examples, shown)
     inputs = Inputs(network, layer, unit, reads, shown, {value: one[0] for value, one in statistics.items()})
     kernels = inputs.kernels()
     contributions = [one.mean(0) for one in inputs.contributions()]

@@ -47,11 +47,16 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
   // The crops of the unit under the pointer or the focus, and the drawing without an input
   const cropsTitle = el("p", { class: "peek-label" });
   const cropsRow = el("div", { class: "peek-circuit-crops" });
-  const crops = el("section", { class: "peek-circuit-aside", "aria-label": text.circuitCrops }, cropsTitle, cropsRow);
+  const crops = el(
+    "section",
+    { class: "peek-circuit-aside peek-circuit-over", "aria-label": text.circuitCrops },
+    cropsTitle,
+    cropsRow,
+  );
   const heldTitle = el("p", { class: "peek-help", role: "status" });
   const heldRow = el("div", { class: "peek-circuit-held" });
   const stop = textButton(text.circuitClose, () => circuit.hold({ layer: "", unit: 0 }, false), signal);
-  const held = el("section", { class: "peek-circuit-aside", "aria-label": text.circuitHeld }, heldTitle, heldRow, stop);
+  const held = el("section", { class: "peek-circuit-aside", "aria-label": text.circuitHeld }, heldTitle, heldRow);
   const root = el(
     "div",
     { class: "peek-circuit" },
@@ -72,6 +77,7 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     client.connection.expectReply();
   };
   let pointed: UnitAt | null = null;
+  let shown: UnitAt = { layer: "", unit: -1 };
   const askCrops = throttled(() => pointed && circuit.askCrops(pointed), CROPS_MS, signal);
   const point = (to: UnitAt): void => {
     if (pointed && same(pointed, to)) return;
@@ -203,6 +209,8 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     filter.hidden = !circuit.filter;
     paint(filter, circuit.filter);
     walked(seen);
+    if (!same(seen, shown)) pointed = null;
+    shown = { layer: seen.layer, unit: seen.unit };
     list(seen);
     showCrops();
     held.hidden = !without;
@@ -223,6 +231,7 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
             el("figcaption", { class: "peek-help" }, at ? text.circuitHeldOne(nameOf(without.of)) : text.circuitAsIs),
           );
         }),
+        stop,
       );
     }
     // For tests, as the other data attributes of the root.

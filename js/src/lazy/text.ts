@@ -39,7 +39,7 @@ export const text = {
   photoUnit: (unit: number) => `unit ${unit}`,
   photoGo: (unit: number) => `Open unit ${unit} in the explorer`,
   circuitLists: { excite: "Excited by", inhibit: "Inhibited by", feeds: "Feeds" },
-  circuitNumbers: { weight: "weight", contribution: "contribution (first-order guess)", effect: "effect (measured)" },
+  circuitNumbers: { weight: "weight", contribution: "contribution", effect: "effect (measured)" },
   circuitOutput: "output",
   circuitTrail: "The way here",
   circuitBack: (name: string) => `Back to ${name}`,

@@ -118,6 +118,9 @@ class CircuitWork:
 
     def _measure(self, shown: Shown) -> Iterator[None]:
         for found in traced(self.network, self.layer, self.unit, self.examples, shown, None, MEASURED):
+            if found is None:
+                yield
+                continue
             self.circuit = found
             count = min(len(found.inputs), 2 * MEASURED)
             done = sum(not math.isnan(one.effect) for one in found.inputs)
