@@ -22,12 +22,15 @@ from peek_widget.ascent.watch import Watch
 from peek_widget.errors import AscentError, PeekError
 from peek_widget.network import Network
 from peek_widget.network.draws import mixed_seed
+from peek_widget.network.redirect import Redirected
 
 __all__ = ["LARGE", "Evaluation", "Evaluator", "Group", "objective_value"]
 
 # Batched convolution kernels round differently from those for one picture, and a picture that is still nearly flat is
 # full of ties that a rounding decides: the first steps go through the network one picture at a time.
 _PER_SAMPLE_STEPS = 3
+# As in Lucid, and in longer runs their first quarter; of EfficientNet-Lite0's depthwise units none needed more than 8.
+_REDIRECTED_STEPS = 16
 LARGE = 96
 """Side in pixels (of the square with their area) of views that a CPU never takes together: it would be quicker by a
 twentieth (by a third for small views), and rounding, magnified over a run, can change the activation that a class's
@@ -66,6 +69,22 @@ class Evaluation:
 
     windows: list[Window]
     """Rows and columns of each picture that were shown to the network."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the network is shown at once: pictures of a group, and the random numbers of their views."""
+
+    group: Group
+    members: tuple[int, ...]
+    drawn: Drawn
+    step: int
+    draws: ViewDraws
+
+    def of(self, index: int) -> _Shown:
+        """Return the same of one of the pictures."""
+        drawn = self.drawn.of(index, len(self.members))
+        return _Shown(self.group, self.members[index : index + 1], drawn, self.step, self.draws)
 
 
 class Evaluator:
@@ -111,6 +130,7 @@ class Evaluator:
             members.setdefault((geometry.view(objective), objective.layers), []).append(number)
         self.groups: tuple[Group, ...] = tuple(Group(tuple(m), view, layers) for (view, layers), m in members.items())
         self._indices: dict[tuple[int, ...], Tensor] = {}
+        self._first_shut: list[int] | None = None
         self.watch: Watch = Watch(objectives, self._device, self._zero_gradient)
 
     def highest_frequencies(self) -> Tensor:
@@ -148,36 +168,66 @@ class Evaluator:
         activations: list[Tensor] = [leaf] * count
         terms: list[Mapping[str, Tensor]] = [{}] * count
         windows: list[Window] = [(slice(None), slice(None))] * count
+        all_shown: dict[int, tuple[_Shown, int]] = {}
         for group in self.groups:
             alone = self._is_per_sample(group, step)
             # The first steps go one by one also where the others do not.
             last = _PER_SAMPLE_STEPS - 1 if step < _PER_SAMPLE_STEPS and len(group.members) > 1 else step + AHEAD
             for members in [(m,) for m in group.members] if alone else [group.members]:
                 drawn = draws.take(group.view, members, size, step, last)
-                for member, window in zip(members, drawn.windows, strict=True):
-                    windows[member] = window
-                shown = self._views(group.view, self._chosen(leaf, members), drawn)
-                # A random forward is another one in every step and view, and the same again with the same seed.
-                views_each = len(shown) // len(members)
-                seeds = [mixed_seed(draws.seed(m), step, view) for m in members for view in range(views_each)]
-                with self._network.model_copy.computing_in(self._kind):
-                    outputs = self._network.run(self._network.preprocess(shown), group.layers, seeds)
-                    if self._starts is not None:
-                        starts = self._views_of_starts(group.view, members, size, drawn)
-                        outputs = {**outputs, **self._of_starts(starts, group.layers, seeds)}
-                total = leaf.new_zeros(())
-                for index, member in enumerate(members):
-                    value, terms[member] = objective_value(self._bound[member], outputs, group.view.count, index)
-                    activations[member] = value.detach()
-                    total = total + value + self._log_probability(member, outputs, group.view.count, index)
-                if not total.requires_grad:
-                    raise self._zero_gradient(members[0])
-                total.backward()
+                shown = _Shown(group, members, drawn, step, draws)
+                for index, (member, found) in enumerate(zip(members, self._backward(leaf, shown), strict=True)):
+                    activations[member], terms[member] = found
+                    windows[member] = drawn.windows[index]
+                    all_shown[member] = shown, index
         if leaf.grad is None:
             raise self._zero_gradient(0)
+        for member in self._shut(leaf.grad, step):
+            shown, index = all_shown[member]
+            with Redirected():
+                self._backward(leaf, shown.of(index))
         values = torch.stack([one.to(self._device, torch.float32) for one in activations])
         self.watch.gradient(leaf.grad, values, step)
         return Evaluation(leaf.detach(), leaf.grad, values, tuple(terms), windows)
+
+    def _backward(self, leaf: Tensor, shown: _Shown) -> list[tuple[Tensor, Mapping[str, Tensor]]]:
+        """Add the gradients of some pictures to ``leaf.grad``; return for each its value and those of its terms."""
+        group, members, drawn = shown.group, shown.members, shown.drawn
+        given = self._views(group.view, self._chosen(leaf, members), drawn)
+        # A random forward is another one in every step and view, and the same again with the same seed.
+        views_each = len(given) // len(members)
+        seeds = [mixed_seed(shown.draws.seed(m), shown.step, view) for m in members for view in range(views_each)]
+        with self._network.model_copy.computing_in(self._kind):
+            outputs = self._network.run(self._network.preprocess(given), group.layers, seeds)
+            if self._starts is not None:
+                starts = self._views_of_starts(group.view, members, Size(*leaf.shape[-2:]), drawn)
+                outputs = {**outputs, **self._of_starts(starts, group.layers, seeds)}
+        total = leaf.new_zeros(())
+        found = []
+        for index, member in enumerate(members):
+            value, terms = objective_value(self._bound[member], outputs, group.view.count, index)
+            found.append((value.detach(), terms))
+            total = total + value + self._log_probability(member, outputs, group.view.count, index)
+        if not total.requires_grad:
+            raise self._zero_gradient(members[0])
+        total.backward()
+        return found
+
+    def _shut(self, gradient: Tensor, step: int) -> list[int]:
+        """Return the numbers of the pictures whose gradient is zero, in the steps in which ReLUs may be opened for it.
+
+        Elsewhere than on the CPU only those are looked at whose first gradient was zero: each look waits for the device.
+        """
+        if step >= max(_REDIRECTED_STEPS, self._recipe.steps // 4):
+            return []
+        looked = range(len(gradient)) if self._first_shut is None else self._first_shut
+        if not looked:
+            return []
+        still = (gradient == 0).flatten(1).all(1).tolist()
+        found = [n for n in looked if still[n] and not self._bound[n].depends_on_batch]
+        if self._first_shut is None and self._device.type != "cpu":
+            self._first_shut = found
+        return found
 
     def _chosen(self, pictures: Tensor, members: tuple[int, ...]) -> Tensor:
         """Return some of the pictures."""
@@ -249,9 +299,10 @@ _CUT_GRADIENT = (
 )
 
 _ZERO_GRADIENT = (
-    "At the start nothing that can be changed in the picture changes {objective!r}: its gradient is zero everywhere. "
-    "Try another seed; if it stays so, the unit is dead or does not look at the image. (If its layer ends in a ReLU "
-    "written by hand in a way that is not recognized, write it as torch.relu: units are drawn before that.)"
+    "At the start nothing that can be changed in the picture changes {objective!r}: its gradient is zero everywhere, "
+    "also with the ReLUs before it opened. The unit is dead (its weights are zero, or no image opens it), or it does "
+    "not look at the image: choose another unit. If all units of the layer say so, it ends in a ReLU that was not "
+    "recognized: write that as torch.relu, since units are drawn before it."
 )
 
 

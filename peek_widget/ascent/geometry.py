@@ -154,6 +154,12 @@ class Geometry:
         needed = [network.minimum(name, largest) for name in objective.layers if not network.runs_at(name, wanted)]
         return min([limit, max([wanted, *needed], key=_side)], key=_side)
 
+    def _enough(self, objective: Objective, size: Size) -> Size:
+        """Return a size, or a larger one that the picture has room for where an objective's layers need it."""
+        least = [self._network.minimum(one) for one in objective.layers if not self._network.runs_at(one, size)]
+        largest = max(least, key=_side, default=size)
+        return largest if largest.within(self.window) == largest else size
+
     def _view(self, objective: Objective) -> ViewGeometry:
         network, recipe = self._network, self._recipe
         fixed = any(network.fixed(name) for name in objective.layers)
@@ -175,7 +181,9 @@ class Geometry:
         field, margin = max(layer.receptive_field), math.ceil(2 * max(layer.stride))
         shown = self._shown_field(layer)
         around = field if shown == field else min(field, math.ceil(_AROUND * shown))
-        size = network.size if fixed else self._at_most(objective, self._around(around + margin))
+        size = (
+            network.size if fixed else self._enough(objective, self._at_most(objective, self._around(around + margin)))
+        )
         view = self._checked(objective, ViewGeometry(size, "field"))
         middle = []
         found = network.map_size(layer.name, size)

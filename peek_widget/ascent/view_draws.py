@@ -42,6 +42,18 @@ class Drawn:
     shifts: tuple[tuple[int, int, int, int] | None, ...] = ()
     noise: Tensor | None = None
 
+    def of(self, index: int, count: int) -> Drawn:
+        """Return the numbers of one of so many pictures."""
+
+        def part(values: Tensor | None) -> Tensor | None:
+            each = 0 if values is None else len(values) // count
+            return None if values is None else values[index * each : (index + 1) * each]
+
+        one = slice(index, index + 1)
+        return replace(
+            self, theta=part(self.theta), noise=part(self.noise), windows=self.windows[one], shifts=self.shifts[one]
+        )
+
 
 class ViewDraws:
     """Draws the random numbers of views from a generator for each picture.

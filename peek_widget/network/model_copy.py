@@ -20,7 +20,7 @@ from peek_widget.network.nested import tensors_in
 from peek_widget.network.preactivation import PreActivation
 from peek_widget.network.structure import NO_WEIGHTS, copy_structure, refuse
 from peek_widget.network.wrappers import inside, names_without, unwrapped
-from peek_widget.network.written import Written, changed_parameters, find_written, marks_of
+from peek_widget.network.written import Written, changed_parameters, find_replaced, find_written, marks_of
 
 __all__ = ["OUTPUT", "ModelCopy", "as_tensor", "forward_raised"]
 
@@ -117,6 +117,8 @@ class ModelCopy:
         )
         self._pairs = [(module, memo[id(module)]) for module in model.modules() if inside(module) is None]
         self._written: list[Written] = []
+        # Sizes of images, each with the layers at which its forward ended, that have shown what the forward writes.
+        self._looked: set[tuple[Any, ...]] = set()
         self._settled = False
         # Whether hooks go on from forward to forward with what they hold, so that each forward needs them as they were.
         self._renewed = False
@@ -161,7 +163,8 @@ class ModelCopy:
             # Some act on several images only. And what they keep is then that of other images.
             self._result(noise.flip(0))
         changed = changed_parameters(self._pairs)
-        self._written = [*find_written(self._pairs, self._marks), *changed]
+        found = [*find_written(self._pairs, self._marks), *changed]
+        self._written = [*found, *[one for one in self._written if one not in found]]
         removed = self.hooks.settle([one.ours for one in changed])
         if removed and before is not None and not _close(before, self._result(noise[: len(image)])):
             self.hooks.bring_back()
@@ -192,13 +195,20 @@ class ModelCopy:
         finally:
             self._kind = before
 
-    def forward(self, images: Tensor, seed: int = 0, mode: contextlib.AbstractContextManager[Any] | None = None) -> Any:
+    def forward(
+        self,
+        images: Tensor,
+        seed: int = 0,
+        mode: contextlib.AbstractContextManager[Any] | None = None,
+        until: tuple[str, ...] = (),
+    ) -> Any:
         """Run the whole forward, and return what the model returns.
 
         Args:
             images: the network's input, of the type of the parameters.
             seed: seed of the random numbers that are drawn in it.
             mode: a context to run it in.
+            until: names of the layers at which it is ended.
         """
         if self._renewed:
             self.hooks.refresh()
@@ -206,8 +216,14 @@ class ModelCopy:
             with torch.inference_mode(False):  # what is put back may be needed for a gradient later
                 for one in self._written:
                     one.put_back()
-        with self.draws.seeded(seed), mode or no_checkpoints():
-            return self.module(images)
+        try:
+            with self.draws.seeded(seed), mode or no_checkpoints():
+                return self.module(images)
+        finally:
+            # Some write what they made of a size (a window that was larger than the map), also where they then raise.
+            if (key := (*images.shape[1:], *until)) not in self._looked:
+                self._looked.add(key)
+                self._written += find_replaced(self._pairs, self._marks, self._written)
 
     def name_of(self, module: nn.Module) -> str | None:
         """Return the layer name of a module of the user's model; None for a module that is none of it."""
@@ -380,7 +396,7 @@ class ModelCopy:
                 handles.append(self._by_name[module].register_forward_hook(keep(names)))
             cast = contextlib.nullcontext() if self._kind is None else torch.autocast(self.device.type, self._kind)
             with full_precision(self.device), cast:
-                self.forward(images, seed, mode)
+                self.forward(images, seed, mode, tuple(wanted))
         except _Stop:
             pass
         except (LayerError, ModelError):

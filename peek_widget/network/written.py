@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from peek_widget.network.preactivation import storage_of
 
-__all__ = ["Written", "changed_parameters", "find_written", "marks_of"]
+__all__ = ["Written", "changed_parameters", "find_replaced", "find_written", "marks_of"]
 
 _PLAIN = (int, float, bool, str, type(None))
 _TORCHS = ("_parameters", "_buffers", "_modules", "training")
@@ -88,6 +88,27 @@ def find_written(pairs: Pairs, before: dict[tuple[int, str, str], _Mark]) -> lis
             continue
         theirs, ours = pairs[number]
         found.append(Written(theirs, ours, name, table))
+    return found
+
+
+def find_replaced(pairs: Pairs, before: dict[tuple[int, str, str], _Mark], known: Sequence[Written]) -> list[Written]:
+    """Return the attributes and buffers of our modules that are others than at :func:`marks_of`, less those known.
+
+    What was written in place is left to :func:`find_written`: between two forwards buffers are refreshed in place.
+    """
+    skipped = {(id(one.ours), one.table, one.name) for one in known}
+    now = marks_of(pairs)
+    found = []
+    for key in dict.fromkeys((*before, *now)):
+        was, new = before.get(key), now.get(key)
+        number, table, name = key
+        theirs, ours = pairs[number]
+        if (was is None or new is None or not _equal((was[0], 0, 0), (new[0], 0, 0))) and (
+            id(ours),
+            table,
+            name,
+        ) not in skipped:
+            found.append(Written(theirs, ours, name, table))
     return found
 
 

@@ -130,3 +130,42 @@ def test_what_is_too_small_is_still_said_to_be_and_the_size_that_is_named_does()
         render(model, Channel("2", 0), brief("peek"), size=20, input_size=64)
     least = int(str(caught.value).split("size=")[1].split()[0])
     assert render(model, Channel("2", 0), brief("peek"), size=least, input_size=64).images.shape[-1] == least
+
+
+class Shrinking(nn.Module):
+    """Windows that get smaller with a small map, once and for all: transformers' Swin does so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edges = nn.Conv2d(3, 4, 3, stride=4, padding=1)
+        self.bias = nn.Parameter(torch.randn(8, 8))
+        self.window = 8
+        self.mixed = nn.Conv2d(4, 4, 1)
+        self.table = None
+
+    def forward(self, x):
+        x = self.edges(x)
+        self.window = min(self.window, *x.shape[2:])
+        if self.table is None or self.table.shape != x.shape[2:]:
+            self.table = torch.ones(x.shape[2:]) * x.shape[2]
+        windows = x.unfold(2, self.window, self.window).unfold(3, self.window, self.window) + self.bias
+        return self.mixed(x) * windows.mean((2, 3, 4, 5))[:, :, None, None] + self.table.mean()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_forward_that_remembers_a_small_size_does_not_spoil_the_others(first) -> None:
+    torch.manual_seed(0)
+    model = Shrinking()
+    network = read(model, 64)
+    image = torch.rand(1, 3, 64, 64)
+    if first:
+        before = network.run(image, [""])[""]
+    assert network.minimum("") == (29, 29)
+    assert not network.runs_at("", 20)
+    after = network.run(image, [""])[""]
+    assert model.window == 8 and model.table is None
+    with torch.no_grad():
+        right = model(image)
+    assert torch.allclose(after, right, atol=1e-6)
+    assert not first or torch.equal(before, after)
+    assert math.isfinite(render(network, Neuron("mixed", 1), brief("peek")).activation)
