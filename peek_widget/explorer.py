@@ -67,6 +67,7 @@ from peek_widget.traits import (
     SwitchTrait,
     TagTrait,
     TextTrait,
+    check_attribute,
 )
 
 __all__ = ["UnitExplorer"]
@@ -580,6 +581,11 @@ class UnitExplorer(anywidget.AnyWidget):
             # where no widget can be shown, in a file viewer say, there is still a picture
             bundle[0]["image/png"] = poster(self.image)
         return bundle
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a trait or an attribute; AttributeError for one that looks like a control's and is none."""
+        check_attribute(type(self), name, _DEFAULTS)
+        super().__setattr__(name, value)
 
     # -- from the front end and from the traits
 

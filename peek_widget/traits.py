@@ -6,7 +6,8 @@ Each belongs to an explorer: an object with the attributes `_closed`, `_sync` (`
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import difflib
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import traitlets
@@ -36,6 +37,7 @@ __all__ = [
     "SwitchTrait",
     "TagTrait",
     "TextTrait",
+    "check_attribute",
 ]
 
 CLOSED = "This explorer is closed: make a new one with UnitExplorer(model, ...)."
@@ -48,6 +50,36 @@ if TYPE_CHECKING:
     _Dict = traitlets.Dict[str, Any]
 else:
     _Dict = traitlets.Dict  # generic to a type checker only
+
+
+def check_attribute(kind: type, name: str, arguments: Collection[str]) -> None:
+    """Refuse an attribute of an explorer that would be accepted and do nothing.
+
+    Attributes of a user's own are possible, as of every widget; one that looks like a control's is a slip.
+
+    Args:
+        kind: class of the explorer.
+        name: name of the attribute that is set.
+        arguments: names of what the class is made with.
+
+    Raises:
+        AttributeError: for a name near that of a control, and for what only the constructor takes.
+    """
+    if name.startswith("_") or hasattr(kind, name):
+        return
+    if name in arguments:
+        raise AttributeError(
+            f"{name} is given when an explorer is made and cannot be set later: make another one, "
+            f"UnitExplorer(model, {name}=...)."
+            if name != "model"
+            else "An explorer shows the model that it was made with: make another one, UnitExplorer(model, ...)."
+        )
+    possible = (*CONTROLS, "tags", "tag_keys", "layout")
+    near = difflib.get_close_matches(name.lower(), possible, n=1, cutoff=0.75)
+    if near:
+        raise AttributeError(
+            f"An explorer has no {name!r}: did you mean {near[0]!r}? What can be set is {', '.join(possible)}."
+        )
 
 
 class ControlTrait(traitlets.TraitType[_Got, _Set]):

@@ -31,8 +31,10 @@ def synset_in(name: str) -> str | None:
 
 @functools.cache
 def _names() -> dict[str, str]:
+    from peek_widget.zoo.imagenet import imagenet_names
+
     try:
-        from torchvision.models import ResNet50_Weights
+        names = imagenet_names()
     except ImportError:
         return {}
-    return dict(zip(_NUMBERS.read_text().split(), ResNet50_Weights.IMAGENET1K_V2.meta["categories"], strict=True))
+    return dict(zip(_NUMBERS.read_text().split(), names, strict=True))

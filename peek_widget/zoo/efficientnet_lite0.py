@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peek_widget.errors import FileError, ModelError
+from peek_widget.zoo.imagenet import imagenet_names
 
 if TYPE_CHECKING:
     from peek_widget.network import Preprocess
@@ -126,7 +127,7 @@ class EfficientNetLite0(nn.Sequential):
                 linear = name.endswith("project")
                 nn.init.kaiming_normal_(module.weight, nonlinearity="linear" if linear else "relu")
                 nn.init.zeros_(module.bias)
-        self.class_names: tuple[str, ...] = _imagenet_names()
+        self.class_names: tuple[str, ...] = imagenet_names()
 
     @property
     def preprocess(self) -> Preprocess:
@@ -163,13 +164,6 @@ def _convolution(before: int, after: int, side: int, stride: int, groups: int = 
     if stride == 2:
         return SamePadConv2d(before, after, side, groups)
     return nn.Conv2d(before, after, side, padding=side // 2, groups=groups)
-
-
-def _imagenet_names() -> tuple[str, ...]:
-    # Imported here: the bundled network loads without torchvision.
-    from torchvision.models import EfficientNet_B0_Weights
-
-    return tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def _installed() -> Path:

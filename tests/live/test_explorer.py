@@ -303,6 +303,32 @@ def test_a_trait_refuses_the_same_and_keeps_its_value(explore, name, value, word
     assert explorer.wait(60) == "done"
 
 
+def test_an_attribute_that_looks_like_a_control_is_refused_and_others_are_the_users(explore):
+    explorer = explore(playing=False)
+    for name, words in (
+        ("unti", "did you mean 'unit'"),
+        ("Layer", "did you mean 'layer'"),
+        ("stepsize", "did you mean 'step_size'"),
+        ("total_variaton", "did you mean 'total_variation'"),
+        ("tag", "did you mean 'tags'"),
+        ("dataset", r"UnitExplorer\(model, dataset=\.\.\.\)"),
+        ("model", r"the model that it was made with: .*UnitExplorer\(model, \.\.\.\)"),
+    ):
+        with pytest.raises(AttributeError, match=words):
+            setattr(explorer, name, 3)
+    explorer.remark = "mine"
+    explorer._private = 1
+    explorer.layout = {"width": "900px"}
+    assert explorer.remark == "mine"
+
+    class Mine(UnitExplorer):
+        units = 3
+
+    mine = Mine(tiny(), playing=False)
+    mine.units = 4
+    mine.close()
+
+
 # -- the page's side
 
 

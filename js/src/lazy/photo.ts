@@ -3,6 +3,7 @@ import type { PhotoSeen, PhotoUnit } from "../protocol.gen";
 import type { PhotoEditName, PhotoStore } from "../stores/photo";
 import { el, setText, textButton } from "../ui/dom";
 import { throttled, type View, watch } from "../ui/view";
+import { cameraProblem } from "./camera";
 import { text } from "./text";
 
 const EDIT_MS = 120;
@@ -68,8 +69,8 @@ export function photoContents(view: View, photo: PhotoStore): HTMLElement[] {
       canvas.height = video.videoHeight;
       canvas.getContext("2d")?.drawImage(video, 0, 0);
       canvas.toBlob((made) => give(made), "image/jpeg", 0.95);
-    } catch {
-      setText(problem, text.photoNoCamera);
+    } catch (error) {
+      setText(problem, cameraProblem(error, window.isSecureContext));
     } finally {
       for (const track of stream?.getTracks() ?? []) track.stop();
     }

@@ -18,8 +18,14 @@ export const text = {
   saveFigureHelp: "All pictures in one PNG",
   photoChoose: "Choose a photo",
   photoCamera: "Camera",
-  photoNoCamera:
-    "No camera here: none is there, or this page may not use it. Choose a file, or drop or paste a picture.",
+  photoCameraProblems: {
+    insecure:
+      "Browsers give the camera to pages from localhost or over https only; this one is neither. Choose a file.",
+    refused: "The browser did not let this page use the camera: allow it beside the address, then press again.",
+    none: "No camera was found on this machine. Choose a file, or drop or paste a picture.",
+    busy: "The camera is there and gives no picture: another program may be using it. Close that, then press again.",
+    other: (what: string) => `The camera could not be used (${what}). Choose a file, or drop or paste a picture.`,
+  },
   photoDrop: "Drop a photo here, or paste one",
   photoPrivate: "It goes to the kernel and is never saved in the notebook.",
   photoLooking: "Looking at it ...",
