@@ -21,6 +21,7 @@ __all__ = [
     "LayerError",
     "ModelError",
     "NotDrawnError",
+    "OutputWarning",
     "PeekError",
     "PeekWarning",
     "PhotoError",
@@ -118,6 +119,10 @@ class RandomWarning(PeekWarning):
 
 class FieldWarning(PeekWarning):
     """A receptive field is not where the model's layers say."""
+
+
+class OutputWarning(PeekWarning):
+    """The model's result looks squashed by something that was not recognized, so that classes are read behind it."""
 
 
 class PreprocessWarning(PeekWarning):

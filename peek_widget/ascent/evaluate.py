@@ -216,7 +216,7 @@ class Evaluator:
     def _shut(self, gradient: Tensor, step: int) -> list[int]:
         """Return the numbers of the pictures whose gradient is zero, in the steps in which ReLUs may be opened for it.
 
-        Elsewhere than on the CPU only those are looked at whose first gradient was zero: each look waits for the device.
+        Elsewhere than on the CPU those alone are looked at whose first gradient was zero: a look waits for the device.
         """
         if step >= max(_REDIRECTED_STEPS, self._recipe.steps // 4):
             return []

@@ -200,6 +200,11 @@ def _left_out(others: Sequence[str], folders: frozenset[str], files: Sequence[st
 
 
 def _no_folder(path: Path, given: str) -> str:
+    if not path.exists() and any(mark in given for mark in "*?["):
+        return (
+            f"dataset={given!r} is a pattern, and a folder is needed: give the files that it stands for, "
+            f"dataset=sorted(glob.glob({given!r}))."
+        )
     if not path.exists():
         return f"dataset={given!r} is not there: give a folder of images, a torch Dataset or a list of images."
     ending = path.suffix.lower()

@@ -182,8 +182,15 @@ class Preparer:
             gray = image.mode in ("1", "LA", "La")
             image = np.asarray(image if plain else _pillow.converted(image, "L" if gray else "RGB"))
         if isinstance(image, np.ndarray):
-            if image.dtype.kind not in "uibf" or image.dtype.itemsize > 8:
-                raise NoImageError(f"it is {_described(image)}; arrays are [H, W] or [H, W, C], of numbers")
+            if type(image) is np.matrix:
+                image = np.asarray(image)  # slices of it would keep two dimensions
+            if image.dtype.kind == "f" and image.dtype.itemsize > 8:
+                image = image.astype(np.float64)
+            if image.dtype.kind not in "uibf":
+                how = "array.astype(float)" if image.dtype.kind == "O" else "their absolute values, say"
+                raise NoImageError(
+                    f"it is {_described(image)}; arrays are [H, W] or [H, W, C], of real numbers: give {how}"
+                )
         elif not isinstance(image, Tensor):
             raise NoImageError(f"it is no image but of type {type(image).__name__}")
         given = _described(image)

@@ -41,6 +41,7 @@ class Seen:
         lacking: of a convolution that raised, the number of channels that it takes and the number that it was given.
         squeezed: whether ``squeeze()`` has removed the dimension of a single image.
         key: what the forward has looked up in a tensor as if that were a dict.
+        numpy: whether what depends on the image was converted to numpy.
         flat: number of values of a whole map that a linear layer (or a view) takes of each image, where it was given
             another; and the shape (channels, rows, columns) of the map that it was given.
     """
@@ -50,6 +51,7 @@ class Seen:
     lacking: tuple[int, int] | None = None
     squeezed: bool = False
     key: str | None = None
+    numpy: bool = False
     flat: tuple[int, tuple[int, int, int]] | None = None
 
 
@@ -129,6 +131,8 @@ class DryRun(Calls):
             dims = range(tensor.ndim) if given is None else given if isinstance(given, (tuple, list)) else (given,)
             of_image = self.fields.of(tensor) is not None and tensor.ndim and tensor.shape[0] == 1
             self._seen.squeezed |= bool(of_image and any(dim in (0, -tensor.ndim) for dim in dims))
+        elif name in ("numpy", "__array__", "tolist"):
+            self._seen.numpy |= self.fields.of(args[0]) is not None
         elif name in ("linear", "view", "reshape") and self._map is not None and len(args) > 1:
             if name == "linear":
                 taken, given = args[1].shape[-1], args[0].shape[-1]

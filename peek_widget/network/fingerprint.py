@@ -61,6 +61,8 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
     if tensor.dtype in (torch.float16, torch.bfloat16):
         tensor = tensor.float()
     # Flattened in logical order, so that channels_last weights give the same bytes.

@@ -17,7 +17,7 @@ from peek_widget.network.findings import Known
 from peek_widget.network.forward import ForwardMode
 from peek_widget.network.hooks import Hooks, hook_ids
 from peek_widget.network.nested import tensors_in
-from peek_widget.network.preactivation import PreActivation
+from peek_widget.network.preactivation import PreActivation, address_of
 from peek_widget.network.structure import NO_WEIGHTS, copy_structure, refuse
 from peek_widget.network.wrappers import inside, names_without, unwrapped
 from peek_widget.network.written import Written, changed_parameters, find_replaced, find_written, marks_of
@@ -467,5 +467,5 @@ def _dtype(model: nn.Module) -> torch.dtype:
 
 
 def _storages(model: nn.Module) -> tuple[Any, ...]:
-    parameters = tuple((name, p.data_ptr(), p.device) for name, p in model.named_parameters())
+    parameters = tuple((name, address_of(p), p.device) for name, p in model.named_parameters())
     return parameters, tuple((name, tuple(b.shape)) for name, b in model.named_buffers()), hook_ids(model)

@@ -372,6 +372,7 @@ def read(
         BatchWarning: if results depend on the other images of a batch.
         RandomWarning: if results differ from one forward to the next.
         FieldWarning: if receptive fields are not where the layers say.
+        OutputWarning: if the result looks squashed by something that was not recognized.
         PreprocessWarning: if ``preprocess`` mixes pixels a little, or draws random numbers.
     """
     # A tensor made in inference mode can never take part in an ascent: neither the copy's buffers nor the dry run's

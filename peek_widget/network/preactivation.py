@@ -22,7 +22,7 @@ from peek_widget.network.rectifiers import (
     zeroes_negatives,
 )
 
-__all__ = ["ActivationTracker", "Begun", "PreActivation", "is_carrier", "storage_of"]
+__all__ = ["ActivationTracker", "Begun", "PreActivation", "address_of", "is_carrier", "storage_of"]
 
 # Functions that pass values on unchanged, select some of them or average them: a ReLU before them still decides whether
 # a unit has a gradient. Listed by name, because each has several spellings (torch.cat and torch.concat, torch.mean and
@@ -109,6 +109,14 @@ def is_carrier(function: Callable[..., Any]) -> bool:
 def storage_of(tensor: Tensor) -> int:
     """Return a number that is equal for two tensors that share memory, so that a write into one changes the other."""
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
+
+
+def address_of(tensor: Tensor) -> int:
+    """Return where the first of a tensor's values lies; of a sparse one, of those that are stored."""
+    if tensor.layout is torch.strided:
+        return tensor.data_ptr()
+    values = tensor.data._values() if tensor.layout is torch.sparse_coo else tensor.data.values()
+    return values.data_ptr()
 
 
 @dataclass(frozen=True)

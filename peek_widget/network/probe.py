@@ -3,6 +3,7 @@
 - An image alone gives the same as in a batch. Where it does not (batch normalization without running statistics),
   images are given to the model one at a time from then on.
 - The same image gives the same twice.
+- What the model returns does not look like probabilities, unless a softmax or sigmoid was recognized.
 - The gradient of one position lies in the receptive field that follows from the layers. Where it does not, fields are
   measured from that layer on.
 - A function that preprocesses images changes each pixel by itself, and draws no random numbers.
@@ -25,6 +26,7 @@ from peek_widget.errors import (
     BatchWarning,
     FieldWarning,
     LayerError,
+    OutputWarning,
     PeekError,
     PreprocessWarning,
     RandomWarning,
@@ -41,6 +43,8 @@ __all__ = ["enabled", "probe", "probe_anew"]
 _SIZE = Size(128, 128)  # of the images that are given alone and in a batch, where the model takes that size
 _SAMPLE = 4096  # values of each module's output that are compared for an image
 _OUTSIDE = 1e-3  # share of the gradient that may lie outside of an exact receptive field, by rounding
+_FEWEST_CLASSES, _MANY_CLASSES = 2, 5  # whose sum is looked at; of which none may be outside of [0, 1] by chance
+_SUM = 1e-3
 _WIDE = 0.5  # share of the image above which a layer's field says little about where it is
 
 _lock = threading.Lock()
@@ -120,10 +124,53 @@ def _repeats(network: Network) -> tuple[list[Finding], bool]:
             together = _outputs(model_copy, prepare(batch))
         except Exception as error:
             return [Finding(f"one image at a time, since a batch raises {type(error).__name__}")], True
-    together = {name: values[1:2] for name, values in together.items() if len(values) == 3}
-    alone = {name: values[:1] for name, values in alone.items() if len(values) == len(single)}
-    where = _difference(network, alone, together)
-    return ([Finding(*_BATCH, BatchWarning).at(where)], True) if where is not None else ([], False)
+        # The last image is much fainter: what a forward drops of a batch (mixtures of experts do) may be that one.
+        last = batch[2:].repeat(model_copy.least_images, 1, 1, 1)
+        for number, found in ((1, alone), (2, _outputs(model_copy, prepare(last)))):
+            own = {name: values[number : number + 1] for name, values in together.items() if len(values) == 3}
+            found = {name: values[:1] for name, values in found.items() if len(values) == len(single)}
+            where = _difference(network, found, own)
+            if where is not None:
+                return [Finding(*_BATCH, BatchWarning).at(where)], True
+    probabilities = _probabilities(network, together)
+    return ([] if probabilities is None else [Finding(*probabilities, OutputWarning)]), False
+
+
+def _probabilities(network: Network, found: dict[str, Tensor]) -> tuple[str, str] | None:
+    """Return what to say of a result that looks like probabilities, though no softmax was seen; None where it does not.
+
+    Args:
+        network: the network.
+        found: samples of what each module returned for three images.
+    """
+    last, values = network.layers[-1], found.get(f"{OUTPUT}@1")
+    if (
+        values is None
+        or values.ndim != 2
+        or last.spatial
+        or last.squashed
+        or last.rectified
+        or values.shape[1] < _FEWEST_CLASSES
+    ):
+        return None
+    if values.shape[1] != last.channels:  # samples of very many classes
+        return None
+    for what, each in (("probabilities", values), ("the logarithms of probabilities", values.exp())):
+        if bool((each >= 0.0).all()) and bool(((each.sum(1) - 1.0).abs() < _SUM).all()):
+            return _SUMMED[0].format(what=what), _SUMMED[1].format(what=what, all=" and add up to 1")
+    unit = bool(((values.square().sum(1) - 1.0).abs() < _SUM).all())  # normalized, as embeddings are
+    # As it is from a layer of torch's own, nothing was written by hand behind it.
+    modules = dict(network.model_copy.module.named_modules())
+    plain = any(
+        key != f"{OUTPUT}@1" and torch.equal(one, values) and not any(modules[key.rpartition("@")[0]].children())
+        for key, one in found.items()
+        if type(modules[key.rpartition("@")[0]]).__module__.startswith("torch.nn.")
+    )
+    within = not (unit or plain) and bool((values >= 0.0).all()) and bool((values <= 1.0 + _SUM).all())
+    within = within and bool((values > 0.5).any())
+    if within and values.shape[1] >= _MANY_CLASSES:
+        return _SUMMED[0].format(what="probabilities"), _SUMMED[1].format(what="probabilities", all="")
+    return None
 
 
 _BATCH = (
@@ -131,6 +178,13 @@ _BATCH = (
     "What this model makes of an image depends on the other images of its batch, from {where} on. Images are given to "
     "it one at a time, so that activations are those of an image alone; those of your own batches differ. (Batch "
     "normalization does so without running statistics, with track_running_stats=False.)",
+)
+_SUMMED = (
+    "classes may be read behind a squashing function written by hand: they look like {what}",
+    "What this model returns looks like {what}: for three images of noise all values lie in that range{all}. The "
+    "softmax or sigmoid that made them was not recognized, so that classes are drawn and read behind it, where they "
+    "saturate. Return the logits, or write it as torch.softmax, torch.log_softmax or torch.sigmoid: classes are then "
+    "read before it.",
 )
 _RANDOM = (
     "random from {where} on; each forward draws from a seeded state of its own",

@@ -74,6 +74,7 @@ def unreadable(
     lacking: tuple[int, int] | None,
     instead: int | None,
     fitting: Sequence[Size] = (),
+    frames: str | None = None,
     readable: Callable[[nn.Module], bool],
 ) -> str:
     """Say why a model's forward can't be run on images.
@@ -89,11 +90,18 @@ def unreadable(
         lacking: channels that a convolution takes, and was given.
         instead: number of channels that the model can be read with, where another was given.
         fitting: sizes of images that the model can be read with.
+        frames: how images become the 5-dimensional input that it takes, as Python; None where it takes none.
         readable: tells whether a part of the model can be read.
     """
     kind = type(model).__name__
     if isinstance(error, BadPreprocessError):
         return str(error)
+    if isinstance(error, NothingReturnedError) and seen.numpy:
+        return (
+            f"The forward of {kind} converts its maps to numpy, and what it returns is made of that: torch can't "
+            "follow it from there to the image, so there is no gradient and no receptive field. Do the same with "
+            f"torch's functions, or give a model that ends before it{_or_part(model, readable)}."
+        )
     if isinstance(error, NothingReturnedError):
         return (
             f"The forward of {kind} returns no map and no vector that depends on the image (it finds objects, say), so "
@@ -122,6 +130,11 @@ def unreadable(
         return (
             f"preprocess says {channels} channels, but the model's first convolution takes {lacking[0]} and was given "
             f"{lacking[1]}: give Preprocess(mean=..., std=..., channels={instead})."
+        )
+    if frames is not None:
+        return (
+            f"A {kind} takes videos, volumes or several views in 5 dimensions, and it is images [N, C, H, W] that are "
+            f"drawn: wrap it in a Module whose forward makes one of each image, self.model({frames})."
         )
     if seen.dimensions == 1 and not seen.convolutions:
         return (

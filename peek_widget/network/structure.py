@@ -16,7 +16,7 @@ from peek_widget.errors import ModelError
 from peek_widget.network.hidden import hidden_modules, rebind
 from peek_widget.network.hooks import HOOK_TABLES, is_torchs
 from peek_widget.network.nested import tensors_in
-from peek_widget.network.preactivation import storage_of
+from peek_widget.network.preactivation import address_of, storage_of
 from peek_widget.network.wrappers import inside, unwrapped
 
 __all__ = ["NO_WEIGHTS", "copy_structure", "refuse"]
@@ -166,7 +166,7 @@ def copy_structure(model: nn.Module, memo: dict[int, Any]) -> tuple[nn.Module, l
         ) from error
     pairs = list(zip(model.parameters(), model_copy.parameters(), strict=True))
     if any(
-        mine.requires_grad or (mine.data_ptr() != theirs.data_ptr() and not theirs.is_inference())
+        mine.requires_grad or (address_of(mine) != address_of(theirs) and not theirs.is_inference())
         for theirs, mine in pairs
     ):
         raise ModelError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import nn
 
 from peek_widget._size import Size, SizeLike, read_size
@@ -27,6 +28,7 @@ _SIZES = tuple(Size.of(n) for n in (224, 32, 28, 64, 96, 128, 227, 256, 299, 160
 _MOST_CHANNELS = 512
 _MOST_TRIALS = 12
 _MOST_SHAPES, _MOST_SHOWN = 6, 3
+_FRAMES = (1, 8, 16)  # of a video that may be what a model takes
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def find_images(
             fitting=_fitting_sizes(
                 model_copy, likely, sizes[0], find_preprocess(original, likely.channels, preprocess)
             ),
+            frames=_frames(model_copy, likely, sizes[0]),
             readable=_readable,
         )
     ) from likely.error
@@ -191,6 +194,24 @@ def _fitting_sizes(model_copy: ModelCopy, failure: _Failure, tried: Size, prepro
         if isinstance(_try_sizes(model_copy, failure.channels, [size], preprocess), Found):
             found.append(size)
     return found[:_MOST_SHOWN]
+
+
+def _frames(model_copy: ModelCopy, failure: _Failure, size: Size) -> str | None:
+    """Return how images become the 5-dimensional input that a model takes, by trial, as Python; None for none."""
+    if failure.seen.convolutions:
+        return None
+    image = torch.full((1, failure.channels, *size), 0.5, dtype=torch.float32)
+    for count in _FRAMES:
+        for axis in (1, 2):
+            shape = [-1] * 5
+            shape[axis] = count
+            try:
+                with torch.no_grad():
+                    model_copy.whole(image.unsqueeze(axis).expand(shape))
+            except Exception:  # whatever the forward raises
+                continue
+            return f"images.unsqueeze({axis})" + (f".expand({', '.join(map(str, shape))})" if count > 1 else "")
+    return None
 
 
 def _smaller(model_copy: ModelCopy, found: Found) -> Found:

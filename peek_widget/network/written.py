@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peek_widget.network.preactivation import storage_of
+from peek_widget.network.preactivation import address_of, storage_of
 
 __all__ = ["Written", "changed_parameters", "find_replaced", "find_written", "marks_of"]
 
@@ -143,7 +143,7 @@ def changed_parameters(pairs: Pairs) -> list[Written]:
     for theirs, ours in pairs:
         for name, parameter in theirs._parameters.items():
             mine = ours._parameters.get(name)
-            if parameter is None or mine is None or mine.data_ptr() == parameter.data_ptr():
+            if parameter is None or mine is None or address_of(mine) == address_of(parameter):
                 continue
             if parameter.is_inference():
                 continue  # ours is a clone

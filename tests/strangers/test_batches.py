@@ -95,7 +95,38 @@ class StandardDeviation(Two):
         return x + (x.var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
 
 
+class Capacity(Two):
+    """Only half of the batch gets through, the strongest: mixtures of experts with a capacity."""
+
+    def between(self, x: Tensor) -> Tensor:
+        strength = x.flatten(1).norm(dim=1)
+        return x * (strength >= strength.median())[:, None, None, None]
+
+
+class Never(nn.BatchNorm2d):
+    """Stays in training mode whatever is asked: "BatchNorm must not be frozen here"."""
+
+    def train(self, mode: bool = True) -> Never:
+        return super().train(True)
+
+
+class Refusing(Two):
+    def make(self) -> None:
+        self.norm = Never(6)
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+class Rolled(Two):
+    """Memory of the image before."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return x + x.roll(1, 0)
+
+
 KINDS = [BatchNorm, AlwaysTraining, Centered, Contrast, AcrossImages, Reference, LastOne, StandardDeviation]
+KINDS += [Capacity, Refusing, Rolled]
 
 
 def images(count: int = 5) -> Tensor:

@@ -296,6 +296,37 @@ def test_what_may_look_elsewhere_is_measured_at_its_place(name: str) -> None:
     assert field_map(seen, layer, measure=False).kind == "whole"
 
 
+class CrossCovariance(nn.Module):
+    """XCiT's: channels attend to each other, each normalized over all positions; then what is next to each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.near = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(2)
+        normal = F.normalize(flat, dim=-1)
+        return self.near(((8 * normal @ normal.mT).softmax(-1) @ (flat - flat.mean(-1, keepdim=True))).view_as(x))
+
+
+@pytest.mark.parametrize("between", ["cross-covariance", "instance norm", "less its mean", "a strong gate"])
+def test_a_measured_box_holds_the_gradient_where_the_rest_of_the_image_has_much_of_it(between: str) -> None:
+    made = {
+        "cross-covariance": CrossCovariance(),
+        "instance norm": nn.InstanceNorm2d(4),
+        "less its mean": lambda x: x - 9 * x.mean((2, 3), keepdim=True),
+        "a strong gate": lambda x: x * torch.exp(3 * x.mean((2, 3), keepdim=True)),
+    }[between]
+    seen = network(lambda x, a: a(x), 4, a=made) if isinstance(made, nn.Module) else network(made)
+    layer = seen.layer("last")
+    fields = field_map(seen, layer)
+    assert fields.kind in ("measured", "whole")
+    row, column = ((side - 1) // 2 for side in layer.size)
+    squared = gradient_support(seen, layer, (row, column)).square()
+    left, top, right, bottom = map(round, fields.field_box(row * layer.size[1] + column).box)
+    assert float(squared[top:bottom, left:right].sum()) >= 0.95 * float(squared.sum())
+
+
 def test_a_check_of_one_place_finds_a_wrong_box() -> None:
     seen = network(lambda x: x.flip(3))
     assert share_inside(seen, "first") == 1.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from peek_widget import Channel, Logit, Recipe, activations, render
+from peek_widget import Channel, Logit, OutputWarning, Recipe, activations, render
 from peek_widget.network import read
 from tests.networks import assert_same, portrait
 
@@ -204,3 +205,43 @@ def test_an_output_that_is_not_squashed_says_nothing() -> None:
     assert network.layer("").squashed == ()
     assert "before" not in str(network.findings)
     assert copy.deepcopy(network.layer("")) == network.layer("")
+
+
+BY_HAND = {
+    "a sigmoid": lambda x: 1 / (1 + torch.exp(-x)),
+    "a sigmoid of tanh, with a mask": lambda x: torch.sigmoid(x) * torch.ones(5),
+    "a softmax": lambda x: torch.exp(x) / torch.exp(x).sum(1, keepdim=True),
+    "a stable softmax": lambda x: (
+        (x - x.amax(1, keepdim=True)).exp() / (x - x.amax(1, keepdim=True)).exp().sum(1)[:, None]
+    ),
+    "a log-softmax": lambda x: x - torch.logsumexp(x, 1, keepdim=True),
+    "a distribution": lambda x: torch.distributions.Categorical(logits=x).logits,
+    "cumulative": lambda x: torch.softmax(x, 1).cumsum(1),
+}
+
+
+def moderate(squash) -> nn.Module:
+    model = Classes(squash).eval()
+    with torch.no_grad():
+        model.head.bias[:] = 0.2
+    return model
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_what_is_squashed_by_hand_is_said_and_the_way_out_works(name: str) -> None:
+    with pytest.warns(OutputWarning, match=r"looks like .*probabilities.*Return the logits"):
+        network = read(moderate(BY_HAND[name]), 32)
+    assert "look like" in repr(network)
+    model = moderate(nn.Identity())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "look like" not in repr(read(model, 32))
+
+
+@pytest.mark.parametrize(
+    "squash", [torch.relu, F.normalize, lambda x: x, lambda x: x[:, :1].clamp(0, 1), torch.sigmoid]
+)
+def test_what_is_not_squashed_by_hand_is_not_said_to_be(squash) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", OutputWarning)
+        read(moderate(squash), 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from peek_widget import Logit, Neuron, Recipe, activations, layers, render
 from peek_widget.errors import ModelError
 from peek_widget.network import ModelCopy, read
 from peek_widget.network.fingerprint import fingerprint
+from peek_widget.network.preactivation import address_of
 from tests.networks import Tiny, assert_same, portrait, tiny
 
 SHORT = Recipe.preset("peek").replace(steps=4)
@@ -20,7 +22,7 @@ SHORT = Recipe.preset("peek").replace(steps=4)
 
 def portrait_of(model: nn.Module):
     found = portrait(model)
-    found["parameters"] = {name: (p.data_ptr(), p.detach().clone()) for name, p in model.named_parameters()}
+    found["parameters"] = {name: (address_of(p), p.detach().clone()) for name, p in model.named_parameters()}
     return found
 
 
@@ -116,17 +118,54 @@ class SmallFloats(Tiny):
         return self.classes(F.relu(self.norm(self.forms(x))).mean((2, 3)))
 
 
+class Sparse(Tiny):
+    """A sparse matrix of coordinates as a parameter (pruned or graph layers)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixing = nn.Parameter(torch.eye(5).to_sparse())
+
+    def forward(self, x):
+        return torch.sparse.mm(self.mixing, super().forward(x).t()).t()
+
+
+class SparseRows(Sparse):
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says that it is new
+            self.mixing = nn.Parameter((2 * torch.eye(5)).to_sparse_csr())
+
+
+class Scalars(Tiny):
+    """Numbers without dimensions, of three types, in a ParameterList."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        given = (torch.tensor(True), torch.tensor(3, dtype=torch.int16), torch.tensor(1 + 2j))
+        self.numbers = nn.ParameterList(nn.Parameter(one, requires_grad=one.is_complex()) for one in given)
+
+    def forward(self, x):
+        flag, factor, phase = self.numbers
+        return super().forward(x) * flag * factor * phase.abs()
+
+
 @pytest.mark.parametrize(
     "kind",
-    [ComplexConvolution, ComplexFilter, OnlyComplex, Counter, FirstIsWhole, Masked, Bytes, SmallFloats],
+    [
+        *(ComplexConvolution, ComplexFilter, OnlyComplex, Counter, FirstIsWhole, Masked, Bytes, SmallFloats),
+        *(Sparse, SparseRows, Scalars),
+    ],
 )
 def test_parameters_of_other_types(kind: type[nn.Module]) -> None:
     torch.manual_seed(0)
     model = kind().eval()
+    image = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        right = model(image)
     before = portrait_of(model)
     network = read(model, 32)
-    image = torch.rand(2, 3, 32, 32)
-    assert torch.allclose(network.run(image, [""])[""], copy.deepcopy(model)(image), atol=1e-5)
+    assert torch.allclose(network.run(image, [""])[""], right, atol=1e-5)
     history = render(model, Logit(1), SHORT, size=32, input_size=32).history
     assert history[-1] > history[0]
     assert len(fingerprint(model)) == 16

@@ -56,6 +56,67 @@ class PooledVolumes(Volumes):
         super().__init__(1)
 
 
+class Clips(nn.Module):
+    """Takes videos [N, T, C, H, W] apart into frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames = tiny()
+
+    def forward(self, x):
+        count, times, *shape = x.shape
+        x = x.view(count * times, *shape) if len(shape) == 3 else self.missing(x)
+        return self.frames(x).view(count, times, -1).mean(1)
+
+    def missing(self, x):
+        raise ValueError(f"expected 5D input (got {x.dim()}D input)")
+
+
+class TimeSecond(Clips):
+    def forward(self, x):
+        return super().forward(x.permute(0, 2, 1, 3, 4))
+
+
+class EightFrames(Clips):
+    def forward(self, x):
+        return super().forward(x) if x.dim() == 5 and x.shape[1] == 8 else self.missing(x)
+
+
+@pytest.mark.parametrize(
+    ("make", "how"),
+    [
+        (Clips, "images.unsqueeze(1)"),
+        (TimeSecond, "images.unsqueeze(2)"),
+        (EightFrames, "images.unsqueeze(1).expand(-1, 8, -1, -1, -1)"),
+    ],
+)
+def test_what_takes_five_dimensions_says_how_an_image_becomes_them(make, how: str) -> None:
+    model = make()
+    with pytest.raises(ModelError, match=r"5 dimensions.*self\.model\(") as caught:
+        layers(model)
+    assert f"self.model({how})." in str(caught.value)
+    assert drawn(Wrapped(model, lambda m, images: m(eval(how))))
+
+
+class Numpy(Tiny):
+    """Goes on in numpy: torch loses the graph."""
+
+    def forward(self, x):
+        return torch.from_numpy(super().forward(x).detach().numpy() * 2)
+
+
+class Lists(Tiny):
+    def forward(self, x):
+        return torch.tensor(super().forward(x).tolist())
+
+
+@pytest.mark.parametrize("make", [Numpy, Lists])
+def test_a_forward_that_goes_on_in_numpy(make) -> None:
+    with pytest.raises(ModelError, match=r"converts its maps to numpy.*torch's functions"):
+        layers(make(), 32)
+    assert drawn(tiny())
+
+
 @pytest.mark.parametrize("make", [Volumes, PooledVolumes, lambda: nn.Sequential(Volumes())])
 def test_volumes_and_videos(make) -> None:
     model = make()

@@ -1,4 +1,4 @@
-"""Units that read one unit of the layer before, whose ReLU is shut at the start: depthwise convolutions (MobileNets)."""
+"""Units that read one unit of the layer before, whose ReLU is shut at the start: MobileNets' depthwise ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rectify(kind, x):
 
 
 class Depthwise(nn.Module):
-    """As in a MobileNet: a convolution, a ReLU, one kernel for each of its units; the first unit has one value on gray."""
+    """As in a MobileNet: a convolution, a ReLU, a kernel for each unit; the first is given its value on gray."""
 
     def __init__(self, kind: str = "ReLU6", gray: float = -0.2) -> None:
         super().__init__()
@@ -92,7 +92,8 @@ def test_gradients_are_the_ordinary_ones_wherever_there_are_any() -> None:
     with Redirected():
         value = F.relu6(4 * x)
         (redirected,) = torch.autograd.grad((value * weight).sum(), x)
-    assert torch.equal(value, F.relu6(4 * x)) and torch.equal(plain, redirected)
+    assert torch.equal(value, F.relu6(4 * x))
+    assert torch.equal(plain, redirected)
 
 
 @pytest.mark.parametrize(("level", "below"), [(-1.0, True), (9.0, False)])

@@ -163,7 +163,8 @@ def test_a_forward_that_remembers_a_small_size_does_not_spoil_the_others(first) 
     assert network.minimum("") == (29, 29)
     assert not network.runs_at("", 20)
     after = network.run(image, [""])[""]
-    assert model.window == 8 and model.table is None
+    assert model.window == 8
+    assert model.table is None
     with torch.no_grad():
         right = model(image)
     assert torch.allclose(after, right, atol=1e-6)

@@ -72,7 +72,8 @@ class FieldMap:
 
     Attributes:
         kind: ``"exact"`` (propagated through the functions of the forward), ``"measured"`` (where propagation gives no
-            bound: the box in which the gradient is at least 4.55 % of its largest) or ``"whole"`` (the whole image).
+            bound: the box in which the gradient is at least 4.55 % of its largest, and that holds 95 % of its energy)
+            or ``"whole"`` (the whole image).
         size: (height, width) of the receptive field in input pixels; at the center, where it is not one everywhere.
         stride: input pixels from one position to the next, (down, across); below 1 where the map is larger, 0
             where it is not known.
@@ -222,7 +223,14 @@ def _measured_around(network: Network, layer: Layer, known: FieldMap) -> FieldMa
         known: the fields as the whole image, with the centers that follow from the layers.
     """
     central = (layer.size[0] - 1) // 2, (layer.size[1] - 1) // 2
-    left, top, right, bottom = measured_field(network, layer, central, threshold=_THRESHOLD).box
+    support = gradient_support(network, layer, central)
+    left, top, right, bottom = _exceeding(support, network.size)
+    squared = support.square()
+    if float(squared[int(top) : int(bottom), int(left) : int(right)].sum()) < _HELD * float(squared.sum()):
+        # The rest of the image has a lot of influence together, though each pixel has little (a normalization, say).
+        held = smallest_box(squared, _HELD) or _all_of(network.size)
+        left, top = min(left, held[0]), min(top, held[1])
+        right, bottom = max(right, held[2]), max(bottom, held[3])
     if bottom - top >= known.input_size.height and right - left >= known.input_size.width:
         return known
     middle = [start + n * step + 0.5 for start, n, step in zip(known.start, central, known.stride, strict=True)]
@@ -383,7 +391,11 @@ def measured_field(
     height, width = layer.size
     if not (0 <= position[0] < height and 0 <= position[1] < width):
         raise UnitError(f"Layer {layer.name!r} has a map of {height} x {width} positions; {position} is none of them.")
-    support = gradient_support(network, layer, position)
+    return FieldBox(*_exceeding(gradient_support(network, layer, position), network.size, threshold), False)
+
+
+def _exceeding(support: Tensor, size: Size, threshold: float = _THRESHOLD) -> tuple[float, float, float, float]:
+    """Return the box about all that exceeds a share of the largest; all of the image where there is nothing."""
     if not float(support.sum()) > 0 or not math.isfinite(float(support.sum())):
-        return FieldBox(*_all_of(network.size), False)
-    return FieldBox(*_bounds(support > threshold * support.max()), False)
+        return _all_of(size)
+    return _bounds(support > threshold * support.max())
