@@ -68,6 +68,7 @@ class Geometry:
         shape: Size | None = None,
     ) -> None:
         self._network, self._recipe = network, recipe
+        self._free = size is None
         scales = [scale for _, scale in recipe.octaves]
         grown = 1.0
         for scale in scales:
@@ -157,8 +158,13 @@ class Geometry:
     def _enough(self, objective: Objective, size: Size) -> Size:
         """Return a size, or a larger one that the picture has room for where an objective's layers need it."""
         least = [self._network.minimum(one) for one in objective.layers if not self._network.runs_at(one, size)]
-        largest = max(least, key=_side, default=size)
-        return largest if largest.within(self.window) == largest else size
+        if not least:
+            return size
+        largest = max(least, key=_side)
+        if largest.within(self.window) == largest:
+            return largest
+        # Nobody asked for a picture that is too small for them: it is enlarged to what the network was read with.
+        return self._network.size if self._free else size
 
     def _view(self, objective: Objective) -> ViewGeometry:
         network, recipe = self._network, self._recipe
@@ -174,7 +180,7 @@ class Geometry:
             return self._with_part(objective, ViewGeometry(size, "normal-crop"))
         layer = self._field_layer(objective)
         if layer is None:
-            size = network.size if fixed else self._at_most(objective, network.size)
+            size = network.size if fixed else self._enough(objective, self._at_most(objective, network.size))
             kind = "crop" if objective.centered_on is not None or OUTPUT in objective.layers else "widest"
             return self._checked(objective, ViewGeometry(size, kind))
         # The receptive field, and a margin about it, so that no zero padding comes into it.

@@ -170,3 +170,32 @@ def test_a_forward_that_remembers_a_small_size_does_not_spoil_the_others(first) 
     assert torch.allclose(after, right, atol=1e-6)
     assert not first or torch.equal(before, after)
     assert math.isfinite(render(network, Neuron("mixed", 1), brief("peek")).activation)
+
+
+class Wide(nn.Module):
+    """Windows of 7 on a map of a 32nd: transformers' Swin takes 193 px and more, and the picture of a unit has 192."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 32, stride=32)
+        self.bias = nn.Parameter(torch.randn(7, 7))
+        self.mixed = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        x = self.patches(F.pad(x, (0, -x.shape[3] % 32, 0, -x.shape[2] % 32)))
+        if min(x.shape[2:]) < 7:
+            raise RuntimeError("The size of tensor a must match the size of tensor b")
+        return self.mixed(F.softmax(x.flatten(2), -1).view_as(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize("objective", [Neuron("mixed", 1), Channel("mixed", 1), Logit(1)])
+def test_a_recipe_whose_picture_is_too_small_for_the_network_is_shown_to_it_enlarged(objective) -> None:
+    torch.manual_seed(0)
+    model = Wide()
+    recipe = brief("peek").replace(size=192)
+    result = render(model, objective, recipe, input_size=224)
+    assert math.isfinite(result.activation)
+    assert result.images.shape[-1] == 192
+    with pytest.raises(SizeError, match="Give size=193"):
+        render(model, objective, recipe, input_size=224, size=192)
+    assert render(model, objective, recipe, input_size=224, size=193).images.shape[-1] == 193

@@ -25,7 +25,16 @@ from peek_widget._size import Size, SizeLike
 from peek_widget.errors import PeekError, UnitError
 from peek_widget.network import Network
 
-__all__ = ["SHARE", "EffectiveField", "effective_field", "effective_side", "gradient_energy", "noise", "smallest_box"]
+__all__ = [
+    "SHARE",
+    "EffectiveField",
+    "central_energy",
+    "effective_field",
+    "effective_side",
+    "gradient_energy",
+    "noise",
+    "smallest_box",
+]
 
 SHARE = 0.95
 """Share of the gradient's energy that lies in an effective field."""
@@ -101,16 +110,24 @@ def effective_side(network: Network, layer: str) -> float | None:
     """
     known, version = network.effective_sides, network.model_copy.version()
     if layer not in known or known[layer][0] != version:
-        draws = torch.Generator().manual_seed(0)
-        signs = torch.randint(2, (network.layer(layer).channels,), generator=draws, device="cpu") * 2.0 - 1.0
-
-        def central(values: Tensor) -> Tensor:
-            height, width = values.shape[1:]
-            return (values[:, (height - 1) // 2, (width - 1) // 2] * signs.to(values)).sum()
-
-        energy, _ = _energy(network, layer, noise(network.channels, network.size, draws), False, central)
-        known[layer] = version, _side(smallest_box(energy))
+        known[layer] = version, _side(smallest_box(central_energy(network, layer)))
     return known[layer][1]
+
+
+def central_energy(network: Network, layer: str) -> Tensor:
+    """Compute the energy of the gradient of a layer's units at the center of its map, on noise as in photographs.
+
+    Returns:
+        ``[H, W]``, by each pixel of the network's input: that of a sum of all units with random signs.
+    """
+    draws = torch.Generator().manual_seed(0)
+    signs = torch.randint(2, (network.layer(layer).channels,), generator=draws, device="cpu") * 2.0 - 1.0
+
+    def central(values: Tensor) -> Tensor:
+        height, width = values.shape[1:]
+        return (values[:, (height - 1) // 2, (width - 1) // 2] * signs.to(values)).sum()
+
+    return _energy(network, layer, noise(network.channels, network.size, draws), False, central)[0]
 
 
 def _side(box: tuple[float, float, float, float] | None) -> float | None:

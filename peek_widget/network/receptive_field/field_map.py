@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from peek_widget._size import Size
 from peek_widget.errors import UnitError
 from peek_widget.network import Layer, Network
-from peek_widget.network.receptive_field.effective import gradient_energy, smallest_box
+from peek_widget.network.receptive_field.effective import central_energy, gradient_energy, smallest_box
 from peek_widget.network.receptive_field.spans import Span
 
 __all__ = [
@@ -225,8 +225,10 @@ def _measured_around(network: Network, layer: Layer, known: FieldMap) -> FieldMa
     central = (layer.size[0] - 1) // 2, (layer.size[1] - 1) // 2
     support = gradient_support(network, layer, central)
     left, top, right, bottom = _exceeding(support, network.size)
-    squared = support.square()
-    if float(squared[int(top) : int(bottom), int(left) : int(right)].sum()) < _HELD * float(squared.sum()):
+    # On white noise, and on noise as in photographs, where what is normalized over the image may weigh more.
+    for squared in (support.square(), central_energy(network, layer.name)):
+        if float(squared[int(top) : int(bottom), int(left) : int(right)].sum()) >= _HELD * float(squared.sum()):
+            continue
         # The rest of the image has a lot of influence together, though each pixel has little (a normalization, say).
         held = smallest_box(squared, _HELD) or _all_of(network.size)
         left, top = min(left, held[0]), min(top, held[1])
