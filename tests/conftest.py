@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONG.index(name) if name in LONG else len(LONG)
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what there is before the first test out of garbage collections: a tenth of the processor's time."""
+    gc.collect()
+    gc.freeze()
 
 
 # Small networks gain nothing from more, and beside a busy process two threads are ten times slower than one.

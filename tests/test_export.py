@@ -13,6 +13,8 @@ from PIL import Image
 
 from peek_widget.export import STATE, VIEW, HTMLWithPictures
 
+pytestmark = pytest.mark.slow  # a kernel runs the notebook
+
 MODEL = """
 import torch
 from torch import nn

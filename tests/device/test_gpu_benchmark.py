@@ -9,6 +9,7 @@ import pytest
 from benchmarks import gpu
 
 
+@pytest.mark.slow
 def test_every_table_is_made_in_small_and_put_into_the_page(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
