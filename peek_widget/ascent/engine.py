@@ -250,6 +250,14 @@ class Ascent(Iterator[Step]):
     # Its pictures and numbers
 
     @property
+    def cuda_graph(self) -> str:
+        """Whether steps are replayed as a CUDA graph, in a sentence; "" where that was not asked for.
+
+        It is asked for by ``PEEK_CUDA_GRAPH=1`` in the environment, see :mod:`~peek_widget.ascent.graph`.
+        """
+        return self._evaluator.said_of_replay
+
+    @property
     def size(self) -> SizeLike:
         """Size of the present pictures in pixels: the side of a square, else (height, width)."""
         return self._size.plain

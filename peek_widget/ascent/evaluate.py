@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from peek_widget._size import Size
-from peek_widget.ascent import views
+from peek_widget.ascent import graph, views
 from peek_widget.ascent.accentuate import of_start
 from peek_widget.ascent.geometry import Geometry
+from peek_widget.ascent.graph import Computed, Record, Replayed
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.view_draws import AHEAD, Drawn, ViewDraws
@@ -21,7 +22,6 @@ from peek_widget.ascent.views import ViewGeometry, Window
 from peek_widget.ascent.watch import Watch
 from peek_widget.errors import AscentError, PeekError
 from peek_widget.network import Network
-from peek_widget.network.draws import mixed_seed
 from peek_widget.network.redirect import Redirected
 
 __all__ = ["LARGE", "Evaluation", "Evaluator", "Group", "objective_value"]
@@ -71,22 +71,6 @@ class Evaluation:
     """Rows and columns of each picture that were shown to the network."""
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """What the network is shown at once: pictures of a group, and the random numbers of their views."""
-
-    group: Group
-    members: tuple[int, ...]
-    drawn: Drawn
-    step: int
-    draws: ViewDraws
-
-    def of(self, index: int) -> _Shown:
-        """Return the same of one of the pictures."""
-        drawn = self.drawn.of(index, len(self.members))
-        return _Shown(self.group, self.members[index : index + 1], drawn, self.step, self.draws)
-
-
 class Evaluator:
     """Evaluates the objectives of an ascent on its pictures.
 
@@ -129,9 +113,30 @@ class Evaluator:
         for number, objective in enumerate(objectives):
             members.setdefault((geometry.view(objective), objective.layers), []).append(number)
         self.groups: tuple[Group, ...] = tuple(Group(tuple(m), view, layers) for (view, layers), m in members.items())
+        self._group_of = {member: group for group in self.groups for member in group.members}
         self._indices: dict[tuple[int, ...], Tensor] = {}
         self._first_shut: list[int] | None = None
         self.watch: Watch = Watch(objectives, self._device, self._zero_gradient)
+        self._replayed: Replayed | None = None
+        self._why_not = ""
+        if graph.wanted(self._device):
+            self.replay()
+
+    def replay(self, record: Record = graph.record_cuda) -> None:
+        """Record evaluations once they have been made a few times, and replay them; not where they may differ.
+
+        Args:
+            record: how they are recorded.
+        """
+        self._why_not = self._unrepeatable()
+        self._replayed = None if self._why_not else Replayed(self._compute, record)
+
+    @property
+    def said_of_replay(self) -> str:
+        """Whether evaluations are replayed as a CUDA graph, in a sentence; "" where that was not asked for."""
+        if self._why_not:
+            return f"Steps are not replayed as a CUDA graph: {self._why_not}."
+        return "" if self._replayed is None else self._replayed.said
 
     def highest_frequencies(self) -> Tensor:
         """Return for each picture the highest frequency, in cycles a picture, that its closest view shows, ``[N]``."""
@@ -163,45 +168,58 @@ class Evaluator:
             AscentError: if at the first step nothing changes an objective, or a number is not finite.
             ModelError: if the model's forward raises; the cause is chained.
         """
-        count, size = len(self._objectives), Size(*pictures.shape[-2:])
-        leaf = pictures.detach().requires_grad_()
-        activations: list[Tensor] = [leaf] * count
-        terms: list[Mapping[str, Tensor]] = [{}] * count
-        windows: list[Window] = [(slice(None), slice(None))] * count
-        all_shown: dict[int, tuple[_Shown, int]] = {}
+        drawn = self._drawn(Size(*pictures.shape[-2:]), step, draws)
+        windows: list[Window] = [(slice(None), slice(None))] * len(self._objectives)
+        for one in drawn:
+            for member, window in zip(one.members, one.windows, strict=True):
+                windows[member] = window
+        compute = self._compute if self._replayed is None or step < _PER_SAMPLE_STEPS else self._replayed
+        found = compute(pictures, drawn)
+        gradient = found.gradient
+        for member in self._shut(gradient, step):
+            one = next(one for one in drawn if member in one.members)
+            leaf = pictures.detach().requires_grad_()
+            with Redirected():
+                self._backward(leaf, one.of(one.members.index(member)))
+            assert leaf.grad is not None
+            gradient = gradient + leaf.grad
+        self.watch.gradient(gradient, found.values, step)
+        return Evaluation(pictures.detach(), gradient, found.values, found.terms, windows)
+
+    def _drawn(self, size: Size, step: int, draws: ViewDraws) -> list[Drawn]:
+        """Return what is random in the views of a step, for each batch of pictures that go through the network."""
+        found = []
         for group in self.groups:
             alone = self._is_per_sample(group, step)
             # The first steps go one by one also where the others do not.
             last = _PER_SAMPLE_STEPS - 1 if step < _PER_SAMPLE_STEPS and len(group.members) > 1 else step + AHEAD
-            for members in [(m,) for m in group.members] if alone else [group.members]:
-                drawn = draws.take(group.view, members, size, step, last)
-                shown = _Shown(group, members, drawn, step, draws)
-                for index, (member, found) in enumerate(zip(members, self._backward(leaf, shown), strict=True)):
-                    activations[member], terms[member] = found
-                    windows[member] = drawn.windows[index]
-                    all_shown[member] = shown, index
+            batches = [(member,) for member in group.members] if alone else [group.members]
+            found += [draws.take(group.view, members, size, step, last) for members in batches]
+        return found
+
+    def _compute(self, pictures: Tensor, drawn: Sequence[Drawn]) -> Computed:
+        """Compute activations and their gradient from pictures and what was drawn for them, and from nothing else."""
+        leaf = pictures.detach().requires_grad_()
+        activations: list[Tensor] = [leaf] * len(self._objectives)
+        terms: list[Mapping[str, Tensor]] = [{}] * len(self._objectives)
+        for one in drawn:
+            for member, found in zip(one.members, self._backward(leaf, one), strict=True):
+                activations[member], terms[member] = found
         if leaf.grad is None:
             raise self._zero_gradient(0)
-        for member in self._shut(leaf.grad, step):
-            shown, index = all_shown[member]
-            with Redirected():
-                self._backward(leaf, shown.of(index))
         values = torch.stack([one.to(self._device, torch.float32) for one in activations])
-        self.watch.gradient(leaf.grad, values, step)
-        return Evaluation(leaf.detach(), leaf.grad, values, tuple(terms), windows)
+        return Computed(leaf.grad, values, tuple(terms))
 
-    def _backward(self, leaf: Tensor, shown: _Shown) -> list[tuple[Tensor, Mapping[str, Tensor]]]:
+    def _backward(self, leaf: Tensor, drawn: Drawn) -> list[tuple[Tensor, Mapping[str, Tensor]]]:
         """Add the gradients of some pictures to ``leaf.grad``; return for each its value and those of its terms."""
-        group, members, drawn = shown.group, shown.members, shown.drawn
-        given = self._views(group.view, self._chosen(leaf, members), drawn)
-        # A random forward is another one in every step and view, and the same again with the same seed.
-        views_each = len(given) // len(members)
-        seeds = [mixed_seed(shown.draws.seed(m), shown.step, view) for m in members for view in range(views_each)]
+        members = drawn.members
+        group = self._group_of[members[0]]
+        shown = self._views(group.view, self._chosen(leaf, members), drawn)
         with self._network.model_copy.computing_in(self._kind):
-            outputs = self._network.run(self._network.preprocess(given), group.layers, seeds)
+            outputs = self._network.run(self._network.preprocess(shown), group.layers, drawn.seeds)
             if self._starts is not None:
                 starts = self._views_of_starts(group.view, members, Size(*leaf.shape[-2:]), drawn)
-                outputs = {**outputs, **self._of_starts(starts, group.layers, seeds)}
+                outputs = {**outputs, **self._of_starts(starts, group.layers, drawn.seeds)}
         total = leaf.new_zeros(())
         found = []
         for index, member in enumerate(members):
@@ -212,6 +230,19 @@ class Evaluator:
             raise self._zero_gradient(members[0])
         total.backward()
         return found
+
+    def _unrepeatable(self) -> str:
+        """Return why an evaluation can't be recorded; "" where it always calls the same functions."""
+        if self._network.one_at_a_time or not self._network.model_copy.repeats:
+            return "the model draws random numbers, writes into itself or has hooks"
+        if self._network.preprocess.function is not None:
+            return "the preprocessing is a function"
+        if any(group.view.kind == "window" for group in self.groups):
+            return "the views of this recipe are cut out of the picture, at another place in each step"
+        terms = [term for one in self._objectives for _, _, term in one.terms()]
+        if any(type(one) is Objective or not type(one).__module__.startswith("peek_widget.") for one in terms):
+            return "an objective is a function"
+        return ""
 
     def _shut(self, gradient: Tensor, step: int) -> list[int]:
         """Return the numbers of the pictures whose gradient is zero, in the steps in which ReLUs may be opened for it.

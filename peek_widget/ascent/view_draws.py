@@ -13,6 +13,7 @@ from peek_widget.ascent import views
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.views import ViewGeometry, Window
+from peek_widget.network.draws import mixed_seed
 from peek_widget.network.transfer import upload
 
 __all__ = ["AHEAD", "Drawn", "ViewDraws"]
@@ -34,6 +35,9 @@ class Drawn:
         windows: rows and columns of each picture that are shown.
         shifts: of a window, its jitter, see :func:`~peek_widget.ascent.views.shift_draws`.
         noise: what is added to the views, ``[N * V, C, H, W]`` on the network's device; None for nothing.
+        members: numbers of the pictures.
+        seeds: for each view the seed of what the network's forward draws, if it draws any: another one in every step
+            and view, and the same again with the same seed.
     """
 
     theta: Tensor | None
@@ -41,17 +45,26 @@ class Drawn:
     windows: tuple[Window, ...]
     shifts: tuple[tuple[int, int, int, int] | None, ...] = ()
     noise: Tensor | None = None
+    members: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
 
-    def of(self, index: int, count: int) -> Drawn:
-        """Return the numbers of one of so many pictures."""
+    def of(self, index: int) -> Drawn:
+        """Return what was drawn for one of the pictures."""
+        count = len(self.members)
 
         def part(values: Tensor | None) -> Tensor | None:
             each = 0 if values is None else len(values) // count
             return None if values is None else values[index * each : (index + 1) * each]
 
-        one = slice(index, index + 1)
+        one, each = slice(index, index + 1), len(self.seeds) // count
         return replace(
-            self, theta=part(self.theta), noise=part(self.noise), windows=self.windows[one], shifts=self.shifts[one]
+            self,
+            theta=part(self.theta),
+            noise=part(self.noise),
+            windows=self.windows[one],
+            shifts=self.shifts[one],
+            members=self.members[one],
+            seeds=self.seeds[index * each : (index + 1) * each],
         )
 
 
@@ -84,10 +97,6 @@ class ViewDraws:
         self._recipe, self._geometry, self._generators = recipe, geometry, tuple(generators)
         self._channels, self._device, self._numbers = channels, device, numbers
         self._blocks: dict[int, _Block] = {}
-
-    def seed(self, number: int) -> int:
-        """Return the seed of a picture's generator."""
-        return self._generators[number].initial_seed()
 
     def take(self, view: ViewGeometry, members: tuple[int, ...], size: Size, step: int, last: int) -> Drawn:
         """Return what is random in the views of some pictures in a step.
@@ -151,7 +160,7 @@ class ViewDraws:
         _, done, length = self._recipe.octave(step)
         return min(step + AHEAD, step - done + length) - 1
 
-    def _draw(self, view: ViewGeometry, members: Sequence[int], size: Size, step: int) -> Drawn:
+    def _draw(self, view: ViewGeometry, members: tuple[int, ...], size: Size, step: int) -> Drawn:
         """Draw the numbers of one step, on the CPU."""
         numbers, generators = self._numbers(step), [self._generators[m] for m in members]
         if view.kind == "window":
@@ -168,8 +177,9 @@ class ViewDraws:
             parameters = self._geometry.parameters(view, min(step, self._recipe.steps - 1), numbers)
             drawn = Drawn(*views.affine_draws(size, view, parameters, generators), (_WHOLE,) * len(members))
         count = 1 if view.kind == "window" else view.count
+        seeds = tuple(mixed_seed(one.initial_seed(), step, number) for one in generators for number in range(count))
         noise = views.view_noise((count, self._channels, *view.size), numbers["noise"], generators)
-        return drawn if noise is None else replace(drawn, noise=noise)
+        return replace(drawn, noise=noise, members=members, seeds=seeds)
 
 
 class _Block:

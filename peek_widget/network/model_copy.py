@@ -143,6 +143,11 @@ class ModelCopy:
         """Whether a hook writes into the model's parameters; those are then copies too."""
         return any(one.table == "_parameters" for one in self._written)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether every forward calls the same functions: it draws nothing, and nothing is put back before it."""
+        return not (self.draws.random or self._written or self.hooks.kept or self._other_path)
+
     def settle(self, image: Tensor) -> bool:
         """Keep what the first whole forward has shown: which hooks act, and what is written into the modules.
 
