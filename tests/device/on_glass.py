@@ -83,15 +83,18 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def run_of(device: torch.device, objective: Any, recipe: Any, **options: Any) -> Any:
-    ascent = Ascent(NETWORKS[device], objective, recipe, **{"seed": 1, "size": 32, **options})
+def run_of(ascent: Ascent) -> Any:
     steps = list(ascent)
     return [one.images for one in steps], [one.activations for one in steps], ascent.best, ascent.alpha
 
 
 def both(objective: Any, recipe: Any, **options: Any) -> Fact:
-    on_cpu, on_glass = (run_of(device, objective, recipe, **options) for device in DEVICES)
-    return {"equal": same(on_cpu, on_glass)}
+    """Compare a run with the CPU's, and count what further steps wait for."""
+    options = {"seed": 1, "size": 32, **options}
+    there, ascent = (Ascent(NETWORKS[device], objective, recipe, **options) for device in DEVICES)
+    equal = same(run_of(there), run_of(ascent))
+    ascent.extend(100)
+    return {"equal": equal, **counted(lambda: [ascent.step() for _ in range(3)])}
 
 
 def engine() -> Iterator[tuple[str, Callable[[], Fact]]]:
@@ -109,24 +112,8 @@ def engine() -> Iterator[tuple[str, Callable[[], Fact]]]:
         yield f"objective: {name}", lambda o=objective: both(o, short)
     yield "objective: accentuated photo", lambda: both(Accentuate("2:3"), short.replace(jitter=0.1), start=PHOTO)
     noisy = short.replace(noise=0.1, flip=0.5, return_best=True, alpha=True)
-    yield "noise, the best step, opacity", lambda: both(TWO, noisy, seed=[1, 2])
-
-
-def steps(objective: Any, recipe: Any, **options: Any) -> Fact:
-    """Count in four steps of a longer run, after its first, which are a batch of their own."""
-    ascent = Ascent(NETWORKS[GLASS], objective, recipe, seed=1, size=32, **options)
-    ascent.extend(100)
-    for _ in range(4):
-        ascent.step()
-    return counted(lambda: [ascent.step() for _ in range(4)])
-
-
-def waits() -> Iterator[tuple[str, Callable[[], Fact]]]:
-    for name in Recipe.presets():
-        yield f"steps: {name}", lambda n=name: steps(TWO, n)
-    recipe = Recipe.preset("peek").replace(return_best=True, alpha=True, noise=0.1)
-    yield "steps: everything", lambda: steps([*TWO, Neuron("2", 4), 2 * Logit(1) - Channel("2", 3)], recipe)
-    yield "steps: accentuated", lambda: steps(Accentuate("2:3"), "peek-fast", start=PHOTO)
+    mixed = [TWO[0], 2 * Logit(1) - Channel("2", 3), Neuron("2", 4)]  # the first and the last go together
+    yield "objective: several groups, noise, the best step, opacity", lambda: both(mixed, noisy, seed=[1, 2, 3])
 
 
 def looks() -> Fact:
@@ -201,7 +188,7 @@ def planted() -> Fact:
             found[what] = str(error)
 
     masked = Objective(lambda a: (a["2"] * torch.ones(8, 1, 1)).mean(dim=(1, 2, 3)), ["2"])
-    attempt("objective", lambda: run_of(GLASS, masked, "peek-fast"))
+    attempt("objective", lambda: Ascent(NETWORKS[GLASS], masked, "peek-fast").step())
     attempt("preprocess", lambda: read(MODEL, 32, lambda images: images * mask, GLASS))
     ascent = Ascent(NETWORKS[GLASS], Neuron("2", 1), "peek-fast", size=32)
     ascent._image._scale = ascent._image._scale.cpu()
@@ -296,7 +283,6 @@ def waits_of_the_widget() -> Fact:
 
 SCENARIOS: dict[str, Callable[[], Fact]] = {
     **dict(engine()),
-    **dict(waits()),
     "a run that is looked at": looks,
     "changed": changed,
     "broken": broken,
