@@ -58,8 +58,9 @@ def test_no_step_waits_for_the_host(found: dict[str, Any]) -> None:
 def test_a_run_reads_one_frame_where_one_is_shown_and_looks_every_so_many_steps(found: dict[str, Any]) -> None:
     facts = found["a run that is looked at"]
     assert facts["shown"] == 4
-    # After steps 0, 8 (in place of 50) and the last; at the end pictures, history and terms.
-    assert facts["reads"] == facts["shown"] + 3 + 3, facts["at"]
+    # After steps 0 (for what is shut, and what is not finite), 8 (in place of 50) and the last; at the end pictures,
+    # history and terms.
+    assert facts["reads"] == facts["shown"] + 4 + 3, facts["at"]
 
 
 def test_the_widget_reads_one_frame_where_one_is_published(found: dict[str, Any]) -> None:
