@@ -324,3 +324,18 @@ def test_where_no_gradient_comes_through_effects_are_measured_by_the_weights():
     assert (got.table.contribution == 0).all()
     assert got.table.effect.notna().all()
     assert math.isnan(got.correlation)
+
+
+def test_the_network_without_an_input_has_it_at_its_median_and_the_model_is_as_it_was():
+    model = Stack(lines(), nn.ReLU(inplace=True), by_hand({0: {ACROSS: 1.0, DOWN: 1.0}}, 1, 3))
+    network = read(model)
+    got = circuit(network, "2", 0, PICTURES, progress=False)
+    without = got.without("0", ACROSS)
+    shown = got.shown.inputs
+    before, after = (one.run(shown, ["2"])["2"][:, 0] for one in (network, without))
+    lower = network.run(shown, ["0"])["0"][:, ACROSS].clamp(min=0)
+    assert torch.allclose(before - lower, after, atol=1e-6)  # the median of a line is zero
+    assert float(lower.max()) > 0.5
+    assert not model[0]._forward_hooks
+    with pytest.raises(UnitError, match="numbered 0 to 2"):
+        got.without("0", 7)
