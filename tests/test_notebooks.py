@@ -35,6 +35,7 @@ FEWER = {
     "4-is-it-true": {"Images(560": "Images(280"},
     "5-your-own-network": {"Images(2400": "Images(480", "range(12)": "range(3)"},
     "6-fooled": {"Images(560": "Images(280", "octaves=((40, 1.0),)": "octaves=((4, 1.0),)"},
+    "7-what-is-it-made-of": {"Images(280": "Images(112", "depth=4": "depth=3"},
 }
 
 
