@@ -72,7 +72,7 @@ class FieldMap:
 
     Attributes:
         kind: ``"exact"`` (propagated through the functions of the forward), ``"measured"`` (where propagation gives no
-            bound: the box in which the gradient is at least 4.55 % of its largest, and that holds 95 % of its energy)
+            bound: the box in which the gradient is at least 4.55 % of its largest, where that holds 95 % of its energy)
             or ``"whole"`` (the whole image).
         size: (height, width) of the receptive field in input pixels; at the center, where it is not one everywhere.
         stride: input pixels from one position to the next, (down, across); below 1 where the map is larger, 0
@@ -227,12 +227,10 @@ def _measured_around(network: Network, layer: Layer, known: FieldMap) -> FieldMa
     left, top, right, bottom = _exceeding(support, network.size)
     # On white noise, and on noise as in photographs, where what is normalized over the image may weigh more.
     for squared in (support.square(), central_energy(network, layer.name)):
-        if float(squared[int(top) : int(bottom), int(left) : int(right)].sum()) >= _HELD * float(squared.sum()):
-            continue
-        # The rest of the image has a lot of influence together, though each pixel has little (a normalization, say).
-        held = smallest_box(squared, _HELD) or _all_of(network.size)
-        left, top = min(left, held[0]), min(top, held[1])
-        right, bottom = max(right, held[2]), max(bottom, held[3])
+        if float(squared[int(top) : int(bottom), int(left) : int(right)].sum()) < _HELD * float(squared.sum()):
+            # The rest of the image has a lot of influence together, though each pixel has little; and it stays where it
+            # is when the position is another.
+            return known
     if bottom - top >= known.input_size.height and right - left >= known.input_size.width:
         return known
     middle = [start + n * step + 0.5 for start, n, step in zip(known.start, central, known.stride, strict=True)]
