@@ -163,8 +163,9 @@ class ViewDraws:
     def _draw(self, view: ViewGeometry, members: tuple[int, ...], size: Size, step: int) -> Drawn:
         """Draw the numbers of one step, on the CPU."""
         numbers, generators = self._numbers(step), [self._generators[m] for m in members]
+        theta, coarser, windows, shifts = None, 1, [_WHOLE] * len(members), []
         if view.kind == "window":
-            windows, shifts = [], []
+            windows = []
             # Of a network of a fixed size, whose shape may be another, the largest part of that shape is resized.
             shown = view.size.filling(self._geometry.window)
             for generator in generators:
@@ -172,14 +173,13 @@ class ViewDraws:
                 part = (len(range(size.height)[rows]), len(range(size.width)[columns]))
                 windows.append((rows, columns))
                 shifts.append(views.shift_draws(part, numbers["jitter"], generator))
-            drawn = Drawn(None, 1, tuple(windows), tuple(shifts))
         else:
             parameters = self._geometry.parameters(view, min(step, self._recipe.steps - 1), numbers)
-            drawn = Drawn(*views.affine_draws(size, view, parameters, generators), (_WHOLE,) * len(members))
+            theta, coarser = views.affine_draws(size, view, parameters, generators)
         count = 1 if view.kind == "window" else view.count
         seeds = tuple(mixed_seed(one.initial_seed(), step, number) for one in generators for number in range(count))
         noise = views.view_noise((count, self._channels, *view.size), numbers["noise"], generators)
-        return replace(drawn, noise=noise, members=members, seeds=seeds)
+        return Drawn(theta, coarser, tuple(windows), tuple(shifts), noise, members, seeds)
 
 
 class _Block:
