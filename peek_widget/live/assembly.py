@@ -145,11 +145,15 @@ class Assembly:
         self.photo: PhotoService = PhotoService(
             self.front_end,
             source.current,
-            self.examples.layer_evidence if self.examples is not None else lambda _: None,
-            lambda: self.front_end["tags"],
-            self.catalog.class_names,
-            controls.layer,
-            enter,
+            self.examples,
+            sheet=self.sheets.picture,
+            watched=run.watched,
+            drawing=lambda: run.running,
+            tags=lambda: self.front_end["tags"],
+            class_names=self.catalog.class_names,
+            layer=controls.layer,
+            enter=enter,
+            precision=source.precision,
         )
         self.circuit: CircuitService = CircuitService(
             (controls.layer, controls.unit),

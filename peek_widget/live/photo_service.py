@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from peek_widget._encode import jpeg_bytes, png_bytes
-from peek_widget.errors import LayerError, PeekError, PhotoError
+from peek_widget.errors import PeekError, PhotoError
 from peek_widget.evidence import LayerEvidence
+from peek_widget.live import photo_page as page
 from peek_widget.live import protocol
+from peek_widget.live.examples.service import ExampleService
 from peek_widget.live.front_end import FrontEnd
+from peek_widget.live.photo_accentuation import Accentuation, Stage
+from peek_widget.live.photo_pictures import UnitPictures
 from peek_widget.live.replica import Replica
 from peek_widget.live.service import Service
 from peek_widget.network import Network
-from peek_widget.photo import Firing, Look, PhotoReader
-from peek_widget.photo.unit_map import without_what_is_cut_off
+from peek_widget.network.fingerprint import fingerprint
+from peek_widget.network.precision import Precision
+from peek_widget.photo import Look, PhotoReader
 
 __all__ = ["PhotoService"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
-K = 9
-"""Number of units that are listed."""
+DUTY_CYCLE = 0.3
+"""Share of the time that drawing the units listed takes while the main run draws."""
 
-SIDE = 512
-"""Longer side in pixels of the photo on the page."""
+REST = 0.4
+"""Seconds after the page has asked for something in which no unit is drawn, so that a brush is followed at once."""
 
-MAP_SIDE = 128
-"""Longer side in pixels of a unit's map on the page, which the page enlarges smoothly."""
-
-_MASK_SIDE = 256
+INTERVAL = 1.0
+"""Seconds between two looks at how far the pass over the real images is."""
 
 
 @dataclass
@@ -44,10 +43,12 @@ class _Requests:
     """What the thread is asked for.
 
     Attributes:
-        photo: a photo to look at: what `look_at` takes, or the page's base64 text.
+        photo: a photo to look at: what `look_at` takes, the page's message, or None in a tuple for one of the dataset.
         edit: what is changed in it.
         place: y and x as shares of the photo, or None in a tuple for the whole photo.
         layer: the layer whose units are listed.
+        overview: send the units of all layers too, or no more.
+        accentuate: make more or less of a unit, or stop that.
         close: forget the photo.
         resend: a page has come that has nothing yet.
     """
@@ -56,6 +57,8 @@ class _Requests:
     edit: protocol.PhotoEdit | None = None
     place: tuple[tuple[float, float] | None] | None = None
     layer: str | None = None
+    overview: bool | None = None
+    accentuate: protocol.PhotoAccentuate | None = None
     close: bool = False
     resend: bool = False
 
@@ -66,11 +69,16 @@ class PhotoService(Service[_Requests]):
     Args:
         front_end: sends messages to the page, from this thread.
         network: returns the explorer's network as it is now read.
-        evidence: returns what is known of a layer from real images; None where there are none.
+        examples: what is known from real images; None without a dataset.
+        sheet: returns the small JPEG of a unit on a contact sheet, see `UnitPictures`.
+        watched: returns whether a visible page shows the explorer; otherwise no unit is drawn.
+        drawing: returns whether the main run draws, to which the drawing of units then yields.
         tags: returns the tags of units by layer.
         class_names: names of the output's units; empty for none.
         layer: the layer whose units are listed.
         enter: sets the thread's number of torch threads.
+        precision: what the network computes in where it draws, see `peek_widget.ascent.AscentOptions`.
+        clock: returns seconds, monotonic.
 
     Attributes:
         look: what the network sees in the photo; None where there is none.
@@ -80,29 +88,41 @@ class PhotoService(Service[_Requests]):
         self,
         front_end: FrontEnd,
         network: Callable[[], Network],
-        evidence: Callable[[str], LayerEvidence | None],
+        examples: ExampleService | None,
+        *,
+        sheet: Callable[[str, int, str], bytes | None],
+        watched: Callable[[], bool],
+        drawing: Callable[[], bool],
         tags: Callable[[], Mapping[str, Mapping[str, Sequence[str]]]],
         class_names: Sequence[str],
         layer: str,
         enter: Callable[[], None],
+        precision: Precision = "float32",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__("peek_widget.photo", _Requests)
-        self._front_end, self._evidence, self._tags, self._enter = front_end, evidence, tags, enter
-        self._class_names = class_names
+        super().__init__("peek_widget.photo", _Requests, clock=clock)
+        self._front_end, self._examples, self._tags, self._enter = front_end, examples, tags, enter
+        self._watched, self._drawing, self._class_names = watched, drawing, class_names
         self._replica = Replica(network)
         self.look: Look | None = None
 
         # from here on: used by the service's own thread only
+        self._pictures = UnitPictures(front_end, self._replica, sheet, self._evidence, precision)
         self._layer = layer
         self._changed_look: Look | None = None
         self._place: tuple[float, float] | None = None
-        self._number = 0
+        self._overview = False
+        self._accentuation: tuple[Accentuation, Iterator[Stage | None]] | None = None
+        self._number = self._accentuations = 0
+        # by layer: of how many real images the percentiles of the newest look are
+        self._images_used: dict[str, int] = {}
+        self._rest_until = -math.inf
 
     # -- requests, from any thread
 
     def show(self, photo: Any) -> None:
-        """Look at a photo: what `peek_widget.look_at` takes, or a page's `SetPhoto`."""
-        self.post(photo=(photo,), edit=None, place=None, close=False)
+        """Look at a photo: what `peek_widget.look_at` takes, or a page's `SetPhoto`; None for one of the dataset."""
+        self.post(photo=(photo,), edit=None, place=None, accentuate=None, close=False)
 
     def edit(self, message: protocol.PhotoEdit) -> None:
         """Look at it with a part of it changed."""
@@ -119,9 +139,17 @@ class PhotoService(Service[_Requests]):
                 self._layer = layer  # taken by the thread when it begins
         self.post(start=False, layer=layer)
 
+    def show_overview(self, on: bool) -> None:
+        """Send the most unusual units of all layers too, or no more."""
+        self.post(overview=on)
+
+    def accentuate(self, message: protocol.PhotoAccentuate) -> None:
+        """Make more or less of a unit in the photo, or stop that."""
+        self.post(start=False, accentuate=message)
+
     def forget(self) -> None:
         """Forget the photo."""
-        self.post(start=False, close=True, photo=None, edit=None)
+        self.post(start=False, close=True, photo=None, edit=None, accentuate=None)
 
     def resend(self) -> None:
         """Send everything to a page that has nothing yet."""
@@ -134,8 +162,14 @@ class PhotoService(Service[_Requests]):
         self._enter()
 
     def wait_time(self) -> float | None:
-        """Wait for a request."""
-        return None
+        """Wait for the end of a rest, or to see how far the pass over the real images is."""
+        if self._accentuation is not None:
+            return 0.0
+        if self.look is None or not self._watched():
+            return None
+        if self._pictures.pending:
+            return max(0.0, self._rest_until - self._clock())
+        return INTERVAL if self._evidence_may_grow() else None
 
     def fail(self, error: BaseException) -> None:
         """Show the reader what went wrong."""
@@ -145,110 +179,208 @@ class PhotoService(Service[_Requests]):
         self._front_end.send(self._message("error", problem=text))
 
     def handle(self, requests: _Requests) -> None:
-        """Take the requests, look, and send what is seen."""
+        """Take the requests, look, and send what is seen; without any, do a piece of what can wait."""
+        if requests == _Requests():
+            self._go_on()
+            return
+        self._rest_until = self._clock() + REST
+        if requests.overview is not None:
+            self._overview = requests.overview
         if requests.close:
-            self.look = self._changed_look = self._place = None
+            self._begin_anew()
             self._front_end.send(self._message(""))
             return
         self._layer = self._layer if requests.layer is None else requests.layer
+        if requests.resend:
+            self._pictures.forget_page()
         new = requests.photo is not None
         if requests.photo is not None:
             self._number += 1
-            self.look = self._changed_look = self._place = None
+            self._begin_anew()
             self._front_end.send(self._message("looking"))
-            self.look = self._reader().look(_image(requests.photo[0]))
+            self.look = self._reader().look(self._image(requests.photo[0]))
         if self.look is None:
             if requests.resend:
                 self._front_end.send(self._message(""))
             return
         if requests.place is not None:
             (self._place,) = requests.place
-        if requests.layer is not None and requests.layer not in self.look.layers:
+        if requests.layer is not None and self._must_look_anew():
             self._look_anew()
         if requests.edit is not None:
+            self._accentuation = None
             self._changed_look = self._changed_by(requests.edit)
-        self._send(picture=new or requests.resend)
+        if requests.accentuate is not None:
+            self._accentuate(requests.accentuate)
+        if requests != _Requests(accentuate=requests.accentuate):
+            self._send(picture=new or requests.resend)
+
+    def _begin_anew(self) -> None:
+        self.look = self._changed_look = self._place = self._accentuation = None
+        self._pictures.want("", ())
+
+    def _image(self, given: Any) -> Any:
+        if given is not None:
+            return page.given_image(given)
+        if self._examples is None:
+            raise PhotoError("There is no dataset to take an image of: give the explorer one, or give it a photo.")
+        return self._examples.any_image()
+
+    # -- looking
+
+    def _evidence(self, layer: str) -> LayerEvidence | None:
+        return None if self._examples is None else self._examples.layer_evidence(layer)
 
     def _reader(self) -> PhotoReader:
         network = self._replica()
         names = dict.fromkeys([layer.name for layer in network.layers if layer.primary] + [self._layer])
         found = {name: self._evidence(name) for name in names}
         evidence = {name: one for name, one in found.items() if one is not None and one.images}
+        self._pictures.use_weights(fingerprint(network))
+        self._images_used = {name: 0 for name in names if name not in evidence}
         return PhotoReader(network, tuple(names), evidence, class_names=self._class_names or None, tags=self._tags())
 
     def _look_anew(self) -> None:
-        """Look at the same photo with a layer that was not looked at."""
+        """Look at the same photo with a layer that was not looked at, or with what is now known of real images."""
         assert self.look is not None
-        self.look = self._reader().look_again(self.look, self.look.pixels)
+        reader = self._reader()
+        self.look = reader.look_again(self.look, self.look.pixels)
         if self._changed_look is not None:
-            self._changed_look = self._reader().look_again(self._changed_look, self._changed_look.pixels)
+            self._changed_look = reader.look_again(self._changed_look, self._changed_look.pixels)
+
+    def _must_look_anew(self) -> bool:
+        assert self.look is not None
+        used = self._images_used.get(self._layer)
+        return self._layer not in self.look.layers or (used is not None and used != self._images())
+
+    def _images(self) -> int:
+        """Number of real images that are known of the layer."""
+        found = self._evidence(self._layer)
+        return 0 if found is None else found.images
+
+    def _grown(self) -> bool:
+        """Whether more real images are known of the layer than its units were compared with."""
+        return self._images() != self._images_used.get(self._layer, 0)
+
+    def _evidence_may_grow(self) -> bool:
+        return self._examples is not None and (self._examples.complete_evidence(self._layer) is None or self._grown())
 
     def _changed_by(self, edit: protocol.PhotoEdit) -> Look | None:
         assert self.look is not None
         if not (edit.whole or edit.strokes):
             return None
-        region = None if edit.whole else _mask(edit.strokes, self.look.size)
+        region = None if edit.whole else page.mask_of(edit.strokes, self.look.size)
         try:
             return self.look.without(region, edit.how).after
         except PhotoError:
             # the first dots of a brush, beside what the network sees or too small to shuffle
             return self._changed_look
 
+    # -- what can wait
+
+    def _go_on(self) -> None:
+        """Make a step of the accentuation, find a picture of a unit, or compare with more real images."""
+        if self._accentuation is not None:
+            self._step(*self._accentuation)
+        elif self.look is not None and self._pictures.pending:
+            began, draws = self._clock(), self._pictures.draws
+            self._pictures.work()
+            if draws and self._drawing():
+                now = self._clock()
+                self._rest_until = now + (now - began) * (1.0 / DUTY_CYCLE - 1.0)
+        elif self.look is not None and self._examples is not None and self._grown():
+            # twice as many say something new; the last ones too
+            twice = self._images() >= 2 * self._images_used.get(self._layer, 0)
+            if twice or self._examples.complete_evidence(self._layer) is not None:
+                self._look_anew()
+                self._send(picture=False)
+
+    def _accentuate(self, message: protocol.PhotoAccentuate) -> None:
+        self._accentuation = None
+        if not message.on or self.look is None:
+            return
+        self._changed_look = None
+        self._accentuations += 1
+        try:
+            made = Accentuation(self._reader(), self.look, self._layer, message.unit, message.less, message.strength)
+        except PeekError as error:
+            asked = {"unit": message.unit, "less": message.less, "strength": message.strength}
+            self._front_end.send(self._step_message(**asked, problem=str(error)))
+            return
+        self._accentuation = made, iter(made)
+
+    def _step(self, accentuation: Accentuation, stages: Iterator[Stage | None]) -> None:
+        problem, stage = "", None
+        try:
+            stage = next(stages)
+        except StopIteration:
+            self._accentuation = None
+            return
+        except PeekError as error:
+            self._accentuation, problem = None, str(error)
+        if stage is None and not problem:
+            return
+        seen: dict[str, Any] = {}
+        if stage is not None:
+            assert self.look is not None
+            firing = stage.look.firing(accentuation.layer, accentuation.unit)
+            seen = {"step": stage.step, "activation": firing.activation, "percentile": firing.percentile}
+            seen["classes"] = page.class_rows(self.look, stage.look if stage.step else None)
+        message = self._step_message(
+            unit=accentuation.unit,
+            less=accentuation.less,
+            strength=accentuation.strength,
+            layer=accentuation.layer,
+            total=accentuation.total,
+            problem=problem,
+            **seen,
+        )
+        preprocess = self._replica().preprocess
+        self._front_end.send(message, [] if stage is None else [page.pixels_jpeg(stage.pixels, preprocess)])
+
+    # -- to the page
+
     def _send(self, picture: bool) -> None:
         look = self._changed_look or self.look
         assert look is not None
         assert self.look is not None
         width, height = look.size
-        units: list[Firing] = []
-        text = ""
-        try:
-            if self._place is None:
-                units = look.unusual(self._layer, K)
-            else:
-                units = look.at(self._layer, self._place[0] * height, self._place[1] * width, K)
-        except (LayerError, PhotoError) as error:
-            text = str(error)
-        buffers = [jpeg_bytes(_photo(look), 88)] if picture else []
-        rows = []
-        for one in units:
-            drawn = _drawn_map(look, one)
-            buffers += [] if drawn is None else [drawn]
-            words = ", ".join(one.tags) or one.label
-            y, x = one.place[0] / height, one.place[1] / width
-            rows.append((one.unit, one.activation, one.percentile, words, y, x, drawn is not None))
-        text = text or _basis(units, self._place is not None, self._evidence(self._layer))
-        fields = ("unit", "activation", "percentile", "words", "y", "x", "map")
-        self._front_end.send(
-            self._message(
-                "done",
-                text=text,
-                width=width,
-                height=height,
-                shown=[part / (width, height)[at % 2] for at, part in enumerate(look.shown)],
-                classes=self._classes(),
-                note=look.predictions.note if not len(look.predictions) else "",
-                units=[dict(zip(fields, row, strict=True)) for row in rows],
-                changed=self._changed_look is not None,
-                picture=picture,
-            ),
-            buffers,
+        units, text = page.listed(look, self._layer, self._place)
+        rows, maps = page.unit_rows(look, units)
+        # percentiles are computed when they are first asked for
+        self._images_used.setdefault(self._layer, self._images())
+        message = self._message(
+            "done",
+            text=text or page.basis(units, self._place is not None, self._evidence(self._layer)),
+            width=width,
+            height=height,
+            shown=[part / (width, height)[at % 2] for at, part in enumerate(look.shown)],
+            classes=page.class_rows(self.look, self._changed_look),
+            note=look.predictions.note if not len(look.predictions) else "",
+            units=rows,
+            changed=self._changed_look is not None,
+            picture=picture,
         )
+        self._front_end.send(message, [page.photo_jpeg(look)] * picture + maps)
+        self._pictures.want(self._layer, [one.unit for one in units])
+        if self._overview:
+            layers, maps = page.layer_rows(look)
+            self._front_end.send({"kind": protocol.PhotoLayers.kind, "n": self._number, "layers": layers}, maps)
 
-    def _classes(self) -> list[dict[str, Any]]:
-        assert self.look is not None
-        now = self._changed_look
-        return [
-            {
-                "name": one.name,
-                "before": one.score,
-                "after": None if now is None else now.predictions.of(one.unit).score,
-            }
-            for one in self.look.predictions
-        ] + [
-            {"name": one.name, "before": self.look.predictions.of(one.unit).score, "after": one.score}
-            for one in (() if now is None else now.predictions)
-            if one.unit not in {old.unit for old in self.look.predictions}
-        ]
+    def _step_message(self, **more: Any) -> dict[str, Any]:
+        empty: dict[str, Any] = {
+            "kind": protocol.PhotoStep.kind,
+            "n": self._number,
+            "run": self._accentuations,
+            "layer": self._layer,
+            "step": 0,
+            "total": 0,
+            "activation": 0.0,
+            "percentile": 0.0,
+            "classes": [],
+            "problem": "",
+        }
+        return {**empty, **more}
 
     def _message(self, state: str, **more: Any) -> dict[str, Any]:
         empty: dict[str, Any] = {
@@ -269,49 +401,3 @@ class PhotoService(Service[_Requests]):
             "picture": False,
         }
         return {**empty, **more}
-
-
-def _image(given: Any) -> Any:
-    """Return what a page sent as the bytes of a file; anything else as it is."""
-    if not isinstance(given, protocol.SetPhoto):
-        return given
-    try:
-        return base64.b64decode(given.data, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise PhotoError(f"The photo did not arrive whole: {error}. Give it once more.") from error
-
-
-def _mask(strokes: Sequence[float], size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Return a mask over a photo of (width, height) that is True in circles of y, x and radius, in shares of it."""
-    width, height = size
-    scale = _MASK_SIDE / max(size)
-    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-    ys, xs = (np.arange(rows) + 0.5)[:, None], (np.arange(columns) + 0.5)[None]
-    mask = np.zeros((rows, columns), bool)
-    for y, x, radius in zip(strokes[::3], strokes[1::3], strokes[2::3], strict=False):
-        mask |= (ys - y * rows) ** 2 + (xs - x * columns) ** 2 <= (radius * _MASK_SIDE) ** 2
-    return mask
-
-
-def _photo(look: Look) -> Image.Image:
-    return without_what_is_cut_off(look.image, look.size, look.shown, SIDE)
-
-
-def _drawn_map(look: Look, one: Firing) -> bytes | None:
-    """Return where a unit fires as a gray PNG over the photo; None where its map can't be laid over it."""
-    width, height = look.size
-    scale = MAP_SIDE / max(look.size)
-    try:
-        strength = look.map(one.layer, one.unit).strength(max(1, round(width * scale)), max(1, round(height * scale)))
-    except PhotoError:
-        return None
-    return png_bytes(Image.fromarray((255 * strength).round().astype(np.uint8)), compress_level=1)
-
-
-def _basis(units: Sequence[Firing], place: bool, evidence: LayerEvidence | None) -> str:
-    if any(one.basis == "evidence" for one in units) and evidence is not None:
-        of = "places of" if place else "of"
-        return f"Percent {of} {evidence.images:,} real images where the unit fires less."
-    if place:
-        return "Percent of the photo's places where the unit fires less: there are no real images to compare with."
-    return "Percent of the layer's units that stand out less: there are no real images to compare with."

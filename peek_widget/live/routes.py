@@ -183,9 +183,13 @@ def route_examples(router: Router, explorer: Actions, examples: ExampleService |
 def route_photo(router: Router, photo: PhotoService) -> None:
     """Have messages about a photo of the user's own handled."""
     router.on(protocol.SetPhoto, handler=photo.show)
+    router.on(protocol.PhotoSample, handler=lambda _: photo.show(None))
     router.on(protocol.PhotoEdit, handler=photo.edit)
     router.on(protocol.PhotoPlace, handler=photo.show_place)
+    router.on(protocol.PhotoOverview, handler=lambda m: photo.show_overview(m.on))
+    router.on(protocol.PhotoAccentuate, handler=photo.accentuate)
     router.on(protocol.PhotoClose, handler=lambda _: photo.forget())
+    router.on(protocol.Visible, handler=lambda _: photo.wake())
     for message in (protocol.Hello, protocol.LoadModule):
         router.on(message, handler=lambda _: photo.resend())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 import time
 from collections import OrderedDict
@@ -11,14 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
-
-from peek_widget._encode import jpeg_bytes
 from peek_widget._progress import Rate
 from peek_widget._size import SizeLike
 from peek_widget.ascent import Recipe
 from peek_widget.ascent.recipe import as_recipe
-from peek_widget.live.examples.thumbnails import THUMBNAIL, THUMBNAIL_QUALITY
+from peek_widget.live.examples.thumbnails import png_thumbnail
 from peek_widget.live.replica import Replica
 from peek_widget.network import Network
 from peek_widget.network.fingerprint import fingerprint
@@ -154,10 +150,7 @@ class CachedSheet:
         found = self.thumbnails.get(unit)
         if found is None or found[0] != one.draft:
             # not from one.image, which would keep every picture decoded
-            with Image.open(io.BytesIO(one.png)) as picture:
-                small = picture.convert("L" if picture.mode == "L" else "RGB")
-            small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-            found = self.thumbnails[unit] = (one.draft, jpeg_bytes(small, THUMBNAIL_QUALITY))
+            found = self.thumbnails[unit] = (one.draft, png_thumbnail(one.png))
         return found
 
 
@@ -230,6 +223,31 @@ class SheetCache:
             found = self._sheets.get((key, weights))
         picture = None if found is None else found.thumbnail(unit)
         return None if picture is None or picture[0] else picture[1]
+
+    def picture(self, key: SheetKey, unit: int, weights: str) -> bytes | None:
+        """Return the small JPEG of a unit on any sheet of a layer, finished ones first; None where it is on none.
+
+        Args:
+            key: the sheet that is opened, to see what its store has, where there is none of the layer yet; its recipe
+                and seed are no condition.
+            unit: number of the unit.
+            weights: fingerprint of the weights.
+
+        Raises:
+            PeekError: if the store has another sheet, or can't be read.
+        """
+        with self._lock:
+            known = {layer.layer for layer, of in self._sheets if of == weights}
+            if key.layer not in known and self._store is not None:
+                self.get(key, service_thread=False)
+            sheets = [each for (one, of), each in self._sheets.items() if one.layer == key.layer and of == weights]
+        finished = [each for each in sheets if unit in each.sheet.done]
+        drafts = [each for each in sheets if unit in each.sheet.drafts]
+        for each in (*reversed(finished), *reversed(drafts)):
+            found = each.thumbnail(unit)
+            if found is not None:
+                return found[1]
+        return None
 
     def _share(self, ready: Network | None = None) -> Network:
         """Return the network of all sheets; where it is a new one, every sheet gets it.

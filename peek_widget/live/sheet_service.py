@@ -193,6 +193,10 @@ class SheetService(Service[_Requests]):
             key = replace(key, objective="neuron")
         return self._cache.find(key, unit)
 
+    def picture(self, layer: str, unit: int, weights: str) -> bytes | None:
+        """Return the small JPEG of a unit on any sheet of a layer; see `SheetCache.picture`."""
+        return self._cache.picture(replace(self._key, layer=layer), unit, weights)
+
     # -- the thread
 
     def enter(self) -> None:

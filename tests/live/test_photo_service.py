@@ -2,9 +2,14 @@
 
 import base64
 import io
+import threading
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from peek_widget import Recipe
+from peek_widget.live import photo_pictures
 
 from .test_example_service import post, sent_messages
 from .test_explorer import eventually, explore, recording
@@ -41,6 +46,25 @@ def until(explorer, state, **fields):
 
     eventually(there, 30)
     return newest(explorer)
+
+
+def see(explorer):
+    """Have a visible page."""
+    explorer._parts.run.mark_active()
+    post(explorer, "hello")
+    post(explorer, "visible", on=True)
+
+
+def pictures(explorer, of):
+    """The pictures that were sent, by unit."""
+    sent = [(content, buffers) for content, buffers in sent_messages(explorer, "photo_picture") if content["of"] == of]
+    assert not [content for content, _ in sent if content["problem"]]
+    return {content["unit"]: Image.open(io.BytesIO(buffers[0])) for content, buffers in sent}
+
+
+def steps(explorer):
+    """What was said of accentuations."""
+    return [content for content, _ in sent_messages(explorer, "photo_step")]
 
 
 @pytest.fixture
@@ -116,14 +140,43 @@ def test_what_is_no_photo_is_said_and_the_next_one_is_looked_at(explorer):
 def test_with_a_dataset_percentiles_are_of_its_images(explore):
     images = [picture((20 * step, 60, 40)) for step in range(10)]
     explorer = explore(layer="conv2", playing=False, input_size=32, dataset=images, labels=["ball"] * 10)
-    explorer._parts.run.mark_active()
-    post(explorer, "hello")
-    post(explorer, "visible", on=True)
+    see(explorer)
     eventually(lambda: explorer.evidence_status.get("state") == "done", 30)
     explorer.look_at_photo(picture())
     said, _ = until(explorer, "done")
     assert "of 10 real images" in said["text"]
-    assert {one["words"] for one in said["units"]} == {"ball"}
+    assert {one["label"] for one in said["units"]} == {"ball"}
+
+    # with each unit its best real crop
+    units = {one["unit"] for one in said["units"]}
+    eventually(lambda: set(pictures(explorer, "crop")) == units, 30)
+    assert {max(each.size) for each in pictures(explorer, "crop").values()} == {128}
+
+    # and an image of the dataset as a photo
+    post(explorer, "photo_sample")
+    said, _ = until(explorer, "done", n=2)
+    assert np.asarray(explorer.photo.image).tolist() in [np.asarray(one).tolist() for one in images]
+
+
+def test_percentiles_follow_the_pass_over_the_dataset(explore):
+    """A photo may be given before the first real image has been looked at."""
+    gate = threading.Event()
+
+    class Slow:
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            assert index == 0 or gate.wait(60)
+            return picture((20 * index, 60, 40))
+
+    explorer = explore(layer="conv2", playing=False, input_size=32, dataset=Slow())
+    explorer.look_at_photo(picture())
+    until(explorer, "done")
+    see(explorer)
+    gate.set()
+    eventually(lambda: "of 12 real images" in newest(explorer)[0]["text"], 30)
+    assert {one.basis for one in explorer.photo.unusual("conv2")} == {"evidence"}
 
 
 def test_the_photo_is_in_no_saved_state(explorer):
@@ -131,3 +184,80 @@ def test_the_photo_is_in_no_saved_state(explorer):
     until(explorer, "done")
     assert not [name for name in explorer.get_state() if "photo" in name]
     assert "photo" not in explorer.state
+
+
+def test_units_are_drawn_in_the_background_and_given_up_when_they_are_listed_no_more(explore, monkeypatch):
+    quick = Recipe.preset("peek-fast").replace(steps=6, n_views=1)
+    monkeypatch.setattr(photo_pictures, "RECIPE", quick)
+    explorer = explore(layer="head", playing=False, input_size=32)
+    explorer.look_at_photo(picture())
+    said, _ = until(explorer, "done")
+    assert pictures(explorer, "drawn") == {}, "nobody sees it"
+    see(explorer)
+    eventually(lambda: len(pictures(explorer, "drawn")) == 5, 60)
+    assert set(pictures(explorer, "drawn")) == {one["unit"] for one in said["units"]}
+    # what was drawn once is sent again to another page, and what is on it is not
+    post(explorer, "photo_place", y=0, x=0, on=False)
+    count = len(sent_messages(explorer, "photo_picture"))
+    post(explorer, "load_module")
+    eventually(lambda: len(sent_messages(explorer, "photo_picture")) == count + 5, 30)
+
+
+def test_a_picture_of_a_sheet_is_taken_and_none_drawn(explore, monkeypatch):
+    monkeypatch.setattr(photo_pictures, "RECIPE", "no such recipe")
+    explorer = explore(layer="head", playing=False, input_size=32, recipe=Recipe.preset("peek").replace(steps=3))
+    explorer.sheet.draw(progress=False)
+    explorer.look_at_photo(picture())
+    until(explorer, "done")
+    see(explorer)
+    eventually(lambda: len(pictures(explorer, "drawn")) == 5, 30)
+
+
+def test_the_overview_has_all_layers(explorer):
+    post(explorer, "photo_overview", on=True)
+    explorer.look_at_photo(picture())
+    until(explorer, "done")
+    eventually(lambda: sent_messages(explorer, "photo_layers"))
+    said, buffers = sent_messages(explorer, "photo_layers")[-1]
+    assert [one["layer"] for one in said["layers"]] == list(explorer.photo.layers)
+    for row in said["layers"]:
+        best = [one for one in explorer.photo.unusual(row["layer"], 4) if one.activation > 0]
+        assert [one["unit"] for one in row["units"]] == [one.unit for one in best]
+        assert not row["real"]
+    assert len(buffers) == sum(one["map"] for row in said["layers"] for one in row["units"])
+
+
+@pytest.mark.parametrize("less", [False, True])
+def test_a_unit_is_accentuated_step_by_step(explorer, less):
+    explorer.look_at_photo(picture())
+    until(explorer, "done")
+    post(explorer, "photo_accentuate", unit=3, less=less, strength=1.0, on=True)
+    eventually(lambda: steps(explorer)[-1:] and steps(explorer)[-1]["step"] == 100, 60)
+    made = steps(explorer)
+    assert [one["step"] for one in made] == list(range(0, 101, 4))
+    first, last = made[0], made[-1]
+    assert first["activation"] == pytest.approx(explorer.photo.firing("conv2", 3).activation)
+    assert first["percentile"] == pytest.approx(explorer.photo.firing("conv2", 3).percentile)
+    assert (last["activation"] < first["activation"]) == less
+    assert {one["after"] for one in first["classes"]} == {None}
+    assert None not in {one["after"] for one in last["classes"]}
+    assert explorer.photo.predictions.note == "", "the photo itself is as it was"
+    (_, buffers) = sent_messages(explorer, "photo_step")[-1]
+    assert Image.open(io.BytesIO(buffers[0])).size == (32, 32)
+
+
+def test_an_accentuation_is_stopped_and_one_that_is_not_possible_says_why(explorer):
+    explorer.look_at_photo(picture())
+    until(explorer, "done")
+    post(explorer, "photo_accentuate", unit=3, less=False, strength=1.0, on=True)
+    eventually(lambda: steps(explorer))
+    post(explorer, "photo_edit", how="gray", whole=True, strokes=[])
+    until(explorer, "done", changed=True)
+    made = len(steps(explorer))
+    post(explorer, "photo_accentuate", unit=99, less=False, strength=1.0, on=True)
+    eventually(lambda: "16 units" in steps(explorer)[-1]["problem"])
+    assert len(steps(explorer)) == made + 1
+    explorer.layer = "conv1"
+    until(explorer, "done", layer="conv1")
+    post(explorer, "photo_accentuate", unit=0, less=False, strength=1.0, on=True)
+    eventually(lambda: "no layer with a map before" in steps(explorer)[-1]["problem"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from peek_widget._progress import Rate, duration
-from peek_widget.errors import PeekError
+from peek_widget.errors import PeekError, PhotoError
 from peek_widget.evidence import (
     Evidence,
     EvidenceError,
@@ -21,7 +22,7 @@ from peek_widget.evidence import (
     load_evidence,
 )
 from peek_widget.evidence.dataset import read_source
-from peek_widget.evidence.source import SerialSource, Source
+from peek_widget.evidence.source import SerialSource, Source, UnreadableError
 from peek_widget.network import Network
 
 __all__ = ["LayerPass", "PassRunner"]
@@ -220,6 +221,25 @@ class PassRunner:
             duty=DUTY_CYCLE,
         )
         return LayerPass(work.evidence[layer], work)
+
+    def any_image(self) -> Any:
+        """Return an image of the dataset, any one of them; from any thread.
+
+        Raises:
+            PeekError: if there is none that could be read.
+        """
+        source = self._source
+        if source is None or source.endless or not len(source):
+            raise PhotoError(
+                "There is no dataset of which an image could be taken: evidence from a file comes without its images, "
+                "and a stream is read once. Give a photo."
+            )
+        # not from Python's own generator, whose state is the user's
+        index = random.SystemRandom().randrange(len(source))
+        try:
+            return source.load(index)[0]
+        except UnreadableError as error:
+            raise PhotoError(f"{source.name(index)!r} can't be read: {error}. Take another one.") from error
 
     def stop(self, *, wait: bool = False) -> None:
         """Stop every pass after its current batch; from any thread.

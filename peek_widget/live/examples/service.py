@@ -151,6 +151,14 @@ class ExampleService(Service[_Requests]):
         found = self._passes.layers.get(layer)
         return found.evidence if found is not None and found.evidence.images and found.complete else None
 
+    def any_image(self) -> Any:
+        """Return an image of the dataset, any one of them, as it was loaded.
+
+        Raises:
+            PeekError: if it can't be read, or there are none: evidence without its images, a stream.
+        """
+        return self._passes.any_image()
+
     def close(self, timeout: float = JOIN_TIMEOUT) -> bool:
         """End the thread and its passes; return whether all have ended."""
         return super().close(timeout) and self._passes.wait(timeout)

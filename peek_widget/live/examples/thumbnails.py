@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "enlarged",
     "map_box",
     "map_levels",
+    "png_thumbnail",
     "shares",
     "start_picture",
     "thumbnail",
@@ -47,6 +49,14 @@ def thumbnail(crop: Crop, box: tuple[int, int, int, int] | None) -> bytes:
     """
     image = crop.whole()
     return jpeg_bytes(shrunk(image, THUMBNAIL) if box is None else _resized(image.crop(box)), THUMBNAIL_QUALITY)
+
+
+def png_thumbnail(png: bytes) -> bytes:
+    """Return the picture of a PNG as a JPEG of at most 128 px."""
+    with Image.open(io.BytesIO(png)) as picture:
+        small = picture.convert("L" if picture.mode == "L" else "RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    return jpeg_bytes(small, THUMBNAIL_QUALITY)
 
 
 def enlarged(crop: Crop) -> bytes:

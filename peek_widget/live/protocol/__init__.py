@@ -22,7 +22,22 @@ from .circuit import (
     SetCircuitWithout,
 )
 from .examples import CropInfo, CropSet, LargeCrop, OpenCrop, RunPass, SetCropView, StartFromCrop
-from .photo import PhotoClass, PhotoClose, PhotoEdit, PhotoPlace, PhotoSeen, PhotoUnit, SetPhoto
+from .photo import (
+    PhotoAccentuate,
+    PhotoClass,
+    PhotoClose,
+    PhotoEdit,
+    PhotoLayer,
+    PhotoLayers,
+    PhotoOverview,
+    PhotoPicture,
+    PhotoPlace,
+    PhotoSample,
+    PhotoSeen,
+    PhotoStep,
+    PhotoUnit,
+    SetPhoto,
+)
 from .sheet import (
     SHEET_STATES,
     SheetAck,
@@ -116,11 +131,18 @@ __all__ = [
     "Message",
     "Module",
     "OpenCrop",
+    "PhotoAccentuate",
     "PhotoClass",
     "PhotoClose",
     "PhotoEdit",
+    "PhotoLayer",
+    "PhotoLayers",
+    "PhotoOverview",
+    "PhotoPicture",
     "PhotoPlace",
+    "PhotoSample",
     "PhotoSeen",
+    "PhotoStep",
     "PhotoUnit",
     "Ping",
     "Play",

@@ -8,14 +8,21 @@ from typing import Annotated, Literal
 from peek_widget._schema import choice, number, sequence, text
 from peek_widget.photo.edits import EDITS, Edit
 
-from ._message import Switch, Text, ToKernel, ToPage
+from ._message import MessageNumber, Switch, Text, ToKernel, ToPage
 
 __all__ = [
+    "PhotoAccentuate",
     "PhotoClass",
     "PhotoClose",
     "PhotoEdit",
+    "PhotoLayer",
+    "PhotoLayers",
+    "PhotoOverview",
+    "PhotoPicture",
     "PhotoPlace",
+    "PhotoSample",
     "PhotoSeen",
+    "PhotoStep",
     "PhotoUnit",
     "SetPhoto",
 ]
@@ -62,6 +69,28 @@ class PhotoClose(ToKernel, kind="photo_close"):
 
 
 @dataclass(frozen=True)
+class PhotoSample(ToKernel, kind="photo_sample"):
+    """Look at an image of the dataset, any one of them."""
+
+
+@dataclass(frozen=True)
+class PhotoOverview(ToKernel, kind="photo_overview"):
+    """Send the most unusual units of all layers too (`on`), each time they change, or no more."""
+
+    on: Switch
+
+
+@dataclass(frozen=True)
+class PhotoAccentuate(ToKernel, kind="photo_accentuate"):
+    """Make more of a unit of the layer in the photo, or `less`; without `on`, stop. See `peek_widget.Accentuate`."""
+
+    unit: MessageNumber
+    less: Switch
+    strength: Annotated[float, number(0.0, 100.0)]
+    on: Switch
+
+
+@dataclass(frozen=True)
 class PhotoClass:
     """One class: its probability on the photo as it is, and with a part of it changed (None where nothing is)."""
 
@@ -72,12 +101,24 @@ class PhotoClass:
 
 @dataclass(frozen=True)
 class PhotoUnit:
-    """A unit that fires on the photo; the message's buffer of the same number is where: a gray PNG over the photo."""
+    """A unit that fires on the photo; the message's buffer of the same number is where: a gray PNG over the photo.
+
+    Attributes:
+        unit: number of the unit.
+        activation: its highest activation on the photo, or that at the place.
+        percentile: how unusual that is, 0 to 100.
+        label: name of its class, else label of its best real image, or "".
+        tags: its tags, separated by commas, or "".
+        y: where its field has its center, as a share of the photo's height.
+        x: the same, of the photo's width.
+        map: whether there is a map.
+    """
 
     unit: int
     activation: float
     percentile: float
-    words: str
+    label: str
+    tags: str
     y: float
     x: float
     map: bool
@@ -120,3 +161,75 @@ class PhotoSeen(ToPage, kind="photo"):
     place: bool
     changed: bool
     picture: bool
+
+
+@dataclass(frozen=True)
+class PhotoPicture(ToPage, kind="photo_picture"):
+    """A picture of a listed unit, a JPEG in the buffer; without a buffer there is none, and `problem` says why.
+
+    Attributes:
+        layer: layer of the unit.
+        unit: number of the unit.
+        of: `drawn`, or the best real `crop`.
+        problem: why there is none, or "".
+    """
+
+    layer: Text
+    unit: int
+    of: Literal["drawn", "crop"]
+    problem: str
+
+
+@dataclass(frozen=True)
+class PhotoLayer:
+    """The most unusual units of one layer; `real` says whether they are compared with real images."""
+
+    layer: str
+    real: bool
+    units: list[PhotoUnit]
+
+
+@dataclass(frozen=True)
+class PhotoLayers(ToPage, kind="photo_layers"):
+    """The most unusual units of all layers; one buffer for each unit with a `map`, as of `PhotoSeen`.
+
+    Attributes:
+        n: number of the photo.
+        layers: the layers, in their order.
+    """
+
+    n: int
+    layers: list[PhotoLayer]
+
+
+@dataclass(frozen=True)
+class PhotoStep(ToPage, kind="photo_step"):
+    """A step of the accentuated photo: a JPEG in the buffer of the part that the network sees.
+
+    Attributes:
+        n: number of the photo.
+        run: number of the accentuation, which counts from 1.
+        layer: layer of the unit.
+        unit: number of the unit.
+        less: whether there is to be less of it.
+        strength: weight of what holds the photo.
+        step: number of steps made; 0 is the photo as it is.
+        total: number of steps of the whole run.
+        activation: highest activation of the unit.
+        percentile: how unusual that is, 0 to 100.
+        classes: the classes as on the photo, and as they are now.
+        problem: why there is no more of it, or "".
+    """
+
+    n: int
+    run: int
+    layer: Text
+    unit: int
+    less: bool
+    strength: float
+    step: int
+    total: int
+    activation: float
+    percentile: float
+    classes: list[PhotoClass]
+    problem: str

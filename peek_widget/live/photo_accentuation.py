@@ -1,0 +1,73 @@
+"""An accentuation of the photo on the page: more or less of a unit in it, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from peek_widget.ascent import Accentuate, Ascent, unit_objective
+from peek_widget.photo import Look, PhotoReader
+
+__all__ = ["EVERY", "Accentuation", "Stage"]
+
+EVERY = 4
+"""Steps from one picture on the page to the next."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The photo after some of the steps.
+
+    Attributes:
+        step: number of steps made; 0 is the photo as the network sees it.
+        pixels: the picture, ``[C, S, S]`` in [0, 1].
+        look: what the network sees in it.
+    """
+
+    step: int
+    pixels: Tensor
+    look: Look
+
+
+class Accentuation:
+    """A run of `Accentuate` on a photo, an iterator of what it has come to: one of every four steps.
+
+    Between two of its steps it yields None, so that whoever calls it can do something else.
+
+    Args:
+        reader: looks at the pictures.
+        look: what the network sees in the photo.
+        layer: layer of the unit.
+        unit: number of the unit, whose mean over the map is made larger.
+        less: make it smaller.
+        strength: weight of the penalty, see `Accentuate`.
+
+    Attributes:
+        layer, unit, less, strength: as above.
+        total: number of steps of the whole run.
+
+    Raises:
+        PeekError: if the layer has no such unit, or none before it that could be kept.
+    """
+
+    def __init__(self, reader: PhotoReader, look: Look, layer: str, unit: int, less: bool, strength: float) -> None:
+        reader.network.check_unit(layer, unit)
+        wanted = unit_objective(reader.network, layer, unit, "channel")
+        self.layer, self.unit, self.less, self.strength = layer, unit, less, strength
+        self._reader, self._look = reader, look
+        objective = Accentuate(-wanted if less else wanted, strength=strength)
+        self._run = Ascent(reader.network, objective, start=look.pixels)
+        self.total: int = self._run.steps
+
+    def __iter__(self) -> Iterator[Stage | None]:
+        """Make the steps."""
+        yield Stage(0, self._look.pixels, self._look)
+        while self._run.index < self.total:
+            image = self._run.step().tensor
+            made = self._run.index
+            yield Stage(made, image, self._reader.look_again(self._look, image)) if self._shown(made) else None
+
+    def _shown(self, made: int) -> bool:
+        return made % EVERY == 0 or made == self.total
