@@ -42,13 +42,13 @@ export function describeLayer(layer: LayerInfo | undefined): string[] {
 }
 
 /** Selects a layer, with layer and unit in one edit: a unit that the new layer lacks must never reach the kernel. */
-export function chooseLayer(client: WidgetClient, layer: LayerInfo | undefined): void {
+export function chooseLayer(client: WidgetClient, layer: LayerInfo | undefined, unit = client.wire.get("unit")): void {
   if (!layer || layer.name === client.wire.get("layer")) return;
   const { wire } = client;
   const now = wire.get("objective");
   wire.edit({
     layer: layer.name,
-    unit: clamp(wire.get("unit"), 0, Math.max(0, layer.channels - 1)),
+    unit: clamp(unit, 0, Math.max(0, layer.channels - 1)),
     // As in Python: a position belongs to the map of its own layer.
     objective: now !== "class" && layer.objectives.includes(now) ? now : (layer.objectives[0] ?? now),
     at: null,

@@ -44,7 +44,9 @@ def chromium_path():
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args):
     # /dev/shm is small in containers, and root cannot use Chromium's sandbox
-    flags = ["--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"]
+    # a camera that is none, for whoever is allowed to use it
+    camera = "--use-fake-device-for-media-stream"
+    flags = ["--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", camera]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         flags.append("--no-sandbox")
     given = {**browser_type_launch_args, "headless": True, "args": flags}

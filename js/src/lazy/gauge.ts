@@ -115,6 +115,6 @@ export function gaugeContents(view: View, panel: HTMLElement): HTMLElement[] {
 
 /** The ratios labeled under the right half. */
 export function timesFor(reach: number): number[] {
-  // Three at most, since the scale may be narrow.
-  return reach <= 10 ? [2, 5, 10] : reach <= 100 ? [3, 10, 100] : [10, reach / 10, reach];
+  // As many as don't touch where the scale is narrow and the type large.
+  return reach <= 10 ? [3, 10] : reach <= 100 ? [3, 10, 100] : [10, reach];
 }

@@ -80,9 +80,9 @@ export function curvePanel(view: View): HTMLElement {
     cursor.setAttribute("x1", x);
     cursor.setAttribute("x2", x);
     const level = (extent.high / (extent.high - extent.low)) * HEIGHT;
-    zero.setAttribute("visibility", level > 0 && level < HEIGHT ? "visible" : "hidden");
-    zero.setAttribute("y1", level.toFixed(2));
-    zero.setAttribute("y2", level.toFixed(2));
+    const inside = level > 0 && level < HEIGHT;
+    zero.setAttribute("visibility", inside ? "visible" : "hidden");
+    for (const end of inside ? ["y1", "y2"] : []) zero.setAttribute(end, level.toFixed(2));
     setText(high, formatNumber(extent.high));
     setText(low, formatNumber(extent.low));
     setText(end, String(extent.end));

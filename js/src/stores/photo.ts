@@ -1,5 +1,16 @@
 import { bytesOf } from "../decode";
-import type { Binary, PhotoSeen, ToKernel, ToPage } from "../protocol.gen";
+import type {
+  Binary,
+  PhotoClass,
+  PhotoLayer,
+  PhotoLayers,
+  PhotoPicture,
+  PhotoSeen,
+  PhotoStep,
+  PhotoUnit,
+  ToKernel,
+  ToPage,
+} from "../protocol.gen";
 import { decodeImage } from "./images";
 
 export type PhotoEditName = Extract<ToKernel, { kind: "photo_edit" }>["how"];
@@ -8,12 +19,32 @@ export type PhotoEditName = Extract<ToKernel, { kind: "photo_edit" }>["how"];
 const SIDE = 1024;
 const MOST_BYTES = 300_000;
 
+/** The accentuated photo after some of its steps. */
+export interface Stage {
+  step: number;
+  picture: ImageBitmap;
+  activation: number;
+  percentile: number;
+  classes: readonly PhotoClass[];
+}
+
+/** The name of a unit's picture. */
+export const pictureKey = (layer: string, unit: number, of: PhotoPicture["of"]): string => `${of}/${unit}/${layer}`;
+
 /** The photo that the kernel looks at, and what it sees in it; only the newest answer is kept. */
 export class PhotoStore {
   seen: PhotoSeen | null = null;
   picture: ImageBitmap | null = null;
   /** Where each unit of `seen` fires, over the photo. */
   maps: (ImageBitmap | null)[] = [];
+  /** Pictures of the units of `seen`, drawn and real; where there can be none, why. */
+  readonly pictures = new Map<string, ImageBitmap | string>();
+  /** The most unusual units of all layers, with their maps. */
+  layers: readonly PhotoLayer[] = [];
+  layerMaps: (ImageBitmap | null)[][] = [];
+  /** What the last accentuation is of, and what it has come to. */
+  accentuated: PhotoStep | null = null;
+  stages: Stage[] = [];
   /** What went wrong here, before anything was sent. */
   problem = "";
   private newest = 0;
@@ -41,6 +72,22 @@ export class PhotoStore {
     this.send({ kind: "photo_edit", how, whole, strokes });
   }
 
+  /** Requests any image of the dataset as the photo. */
+  sample(): void {
+    this.problem = "";
+    this.send({ kind: "photo_sample" });
+  }
+
+  overview(on: boolean): void {
+    this.send({ kind: "photo_overview", on });
+  }
+
+  accentuate(unit: number, less: boolean, strength: number, on: boolean): void {
+    this.endAccentuation();
+    this.send({ kind: "photo_accentuate", unit, less, strength, on });
+    this.onChange();
+  }
+
   place(y: number, x: number, on: boolean): void {
     this.send({ kind: "photo_place", y, x, on });
   }
@@ -52,12 +99,17 @@ export class PhotoStore {
   receive(content: unknown, buffers: readonly Binary[]): void {
     const message = content as ToPage | null;
     if (message?.kind === "photo") void this.take(message, buffers);
+    else if (message?.kind === "photo_picture") void this.takePicture(message, buffers[0]);
+    else if (message?.kind === "photo_layers") void this.takeLayers(message, buffers);
+    else if (message?.kind === "photo_step") void this.takeStep(message, buffers[0]);
   }
 
   dispose(): void {
     this.disposed = true;
     this.picture?.close();
-    for (const map of this.maps) map?.close();
+    for (const map of [...this.maps, ...this.layerMaps.flat()]) map?.close();
+    for (const picture of this.pictures.values()) closePicture(picture);
+    this.endAccentuation();
   }
 
   private async take(message: PhotoSeen, buffers: readonly Binary[]): Promise<void> {
@@ -72,11 +124,67 @@ export class PhotoStore {
       this.picture = first;
     }
     if (stale) return;
-    const maps = [...decoded];
-    this.maps = message.units.map((unit) => (unit.map ? (maps.shift() ?? null) : null));
+    this.maps = mapsOf(message.units, [...decoded]);
+    const listed = new Set(message.units.map(({ unit }) => unit));
+    for (const [key, picture] of this.pictures) {
+      const [, unit, ...layer] = key.split("/");
+      if (listed.has(Number(unit)) && layer.join("/") === message.layer) continue;
+      closePicture(picture);
+      this.pictures.delete(key);
+    }
+    if (message.changed || message.n !== this.seen?.n) this.endAccentuation();
     this.seen = message;
     this.onChange();
   }
+
+  private async takePicture(message: PhotoPicture, buffer: Binary | undefined): Promise<void> {
+    const { layer, unit, of, problem } = message;
+    const picture = await decodeImage(buffer);
+    if (this.disposed) picture?.close();
+    else {
+      const key = pictureKey(layer, unit, of);
+      closePicture(this.pictures.get(key));
+      this.pictures.set(key, picture ?? problem);
+      this.onChange();
+    }
+  }
+
+  private async takeLayers(message: PhotoLayers, buffers: readonly Binary[]): Promise<void> {
+    const decoded = await Promise.all(buffers.map((one) => decodeImage(one)));
+    for (const old of this.disposed ? decoded : this.layerMaps.flat()) old?.close();
+    if (this.disposed) return;
+    this.layers = message.layers;
+    this.layerMaps = message.layers.map(({ units }) => mapsOf(units, decoded));
+    this.onChange();
+  }
+
+  private async takeStep(message: PhotoStep, buffer: Binary | undefined): Promise<void> {
+    if (message.run !== this.accentuated?.run) this.endAccentuation();
+    this.accentuated = message;
+    const picture = await decodeImage(buffer);
+    const { step, activation, percentile, classes } = message;
+    if (this.disposed || this.accentuated?.run !== message.run) picture?.close();
+    else if (picture) {
+      this.stages = [...this.stages, { step, picture, activation, percentile, classes }];
+      this.stages.sort((one, other) => one.step - other.step);
+    }
+    if (!this.disposed) this.onChange();
+  }
+
+  private endAccentuation(): void {
+    for (const { picture } of this.stages) picture.close();
+    this.stages = [];
+    this.accentuated = null;
+  }
+}
+
+/** Gives each unit that has a map the next of the pictures. */
+function mapsOf(units: readonly PhotoUnit[], pictures: (ImageBitmap | null)[]): (ImageBitmap | null)[] {
+  return units.map((unit) => (unit.map ? (pictures.shift() ?? null) : null));
+}
+
+function closePicture(picture: ImageBitmap | string | undefined): void {
+  if (picture && typeof picture !== "string") picture.close();
 }
 
 /** A photo as JPEG in base64: upright, its longer side at most 1,024 px, at most 300 kB. */

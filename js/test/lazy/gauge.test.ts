@@ -39,6 +39,6 @@ test("the scale grows by factors of ten and never shrinks", () => {
   expect(reachFor({ ...GAUGE, activation: 44 }, 10)).toBe(100);
   expect(reachFor({ ...GAUGE, activation: 5 }, 100)).toBe(100);
   expect(reachFor({ ...GAUGE, best: -1 }, 10)).toBe(10);
-  expect(timesFor(10)).toEqual([2, 5, 10]);
-  expect(timesFor(1000)).toEqual([10, 100, 1000]);
+  expect(timesFor(10)).toEqual([3, 10]);
+  expect(timesFor(1000)).toEqual([10, 1000]);
 });
