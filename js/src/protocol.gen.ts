@@ -163,10 +163,18 @@ export interface PhotoUnit {
   unit: number;
   activation: number;
   percentile: number;
-  words: string;
+  label: string;
+  tags: string;
   y: number;
   x: number;
   map: boolean;
+}
+
+/** The most unusual units of one layer; `real` says whether they are compared with real images. */
+export interface PhotoLayer {
+  layer: string;
+  real: boolean;
+  units: readonly PhotoUnit[];
 }
 
 /** One picture of a comparison; the message's buffer of the same number is its JPEG. */
@@ -265,6 +273,39 @@ export interface PhotoSeen {
   place: boolean;
   changed: boolean;
   picture: boolean;
+}
+
+/** A picture of a listed unit, a JPEG in the buffer; without a buffer there is none, and `problem` says why. */
+export interface PhotoPicture {
+  kind: "photo_picture";
+  layer: string;
+  unit: number;
+  of: "drawn" | "crop";
+  problem: string;
+}
+
+/** The most unusual units of all layers; one buffer for each unit with a `map`, as of `PhotoSeen`. */
+export interface PhotoLayers {
+  kind: "photo_layers";
+  n: number;
+  layers: readonly PhotoLayer[];
+}
+
+/** A step of the accentuated photo: a JPEG in the buffer of the part that the network sees. */
+export interface PhotoStep {
+  kind: "photo_step";
+  n: number;
+  run: number;
+  layer: string;
+  unit: number;
+  less: boolean;
+  strength: number;
+  step: number;
+  total: number;
+  activation: number;
+  percentile: number;
+  classes: readonly PhotoClass[];
+  problem: string;
 }
 
 /** Progress of the sheet. */
@@ -397,6 +438,9 @@ export type ToPage =
   | CropSet
   | LargeCrop
   | PhotoSeen
+  | PhotoPicture
+  | PhotoLayers
+  | PhotoStep
   | SheetInfo
   | SheetThumbs
   | SheetOrder
@@ -420,6 +464,9 @@ export type ToKernel =
   | { kind: "photo_edit"; how: "gray" | "grayscale" | "blur" | "shuffle"; whole: boolean; strokes: readonly number[] }
   | { kind: "photo_place"; y: number; x: number; on: boolean }
   | { kind: "photo_close" }
+  | { kind: "photo_sample" }
+  | { kind: "photo_overview"; on: boolean }
+  | { kind: "photo_accentuate"; unit: number; less: boolean; strength: number; on: boolean }
   | { kind: "sheet"; on: boolean }
   | { kind: "draw"; on: boolean }
   | { kind: "view"; units: readonly number[] }
