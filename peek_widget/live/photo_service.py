@@ -262,6 +262,13 @@ class PhotoService(Service[_Requests]):
         """Whether more real images are known of the layer than its units were compared with."""
         return self._images() != self._images_used.get(self._layer, 0)
 
+    def _much_grown(self) -> bool:
+        """Whether so many more that it says something new: twice as many, or the last ones."""
+        if self._examples is None or not self._grown():
+            return False
+        twice = self._images() >= 2 * self._images_used.get(self._layer, 0)
+        return twice or self._examples.complete_evidence(self._layer) is not None
+
     def _evidence_may_grow(self) -> bool:
         return self._examples is not None and (self._examples.complete_evidence(self._layer) is None or self._grown())
 
@@ -279,21 +286,18 @@ class PhotoService(Service[_Requests]):
     # -- what can wait
 
     def _go_on(self) -> None:
-        """Make a step of the accentuation, find a picture of a unit, or compare with more real images."""
+        """Make a step of the accentuation, compare with more real images, or find a picture of a unit."""
         if self._accentuation is not None:
             self._step(*self._accentuation)
+        elif self.look is not None and self._much_grown():
+            self._look_anew()
+            self._send(picture=False)
         elif self.look is not None and self._pictures.pending:
             began, draws = self._clock(), self._pictures.draws
             self._pictures.work()
             if draws and self._drawing():
                 now = self._clock()
                 self._rest_until = now + (now - began) * (1.0 / DUTY_CYCLE - 1.0)
-        elif self.look is not None and self._examples is not None and self._grown():
-            # twice as many say something new; the last ones too
-            twice = self._images() >= 2 * self._images_used.get(self._layer, 0)
-            if twice or self._examples.complete_evidence(self._layer) is not None:
-                self._look_anew()
-                self._send(picture=False)
 
     def _accentuate(self, message: protocol.PhotoAccentuate) -> None:
         self._accentuation = None

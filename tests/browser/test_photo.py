@@ -127,7 +127,7 @@ def test_a_photo_is_looked_at_changed_and_accentuated(notebook):
     book.until_kernel(f"explorer.unit == {seen[1]}")
 
     # what if: all of it without color, then a brush, then as it was
-    root.get_by_role("button", name="Gray", exact=True).click()
+    root.get_by_role("button", name="All gray").click()
     book.until("d.photo === '1/conv2/photo/changed'")
     expect(panel.locator(".peek-photo-classes")).to_contain_text("→")
     root.get_by_role("button", name="As it was").click()
