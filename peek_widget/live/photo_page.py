@@ -150,11 +150,14 @@ def class_rows(before: Look, after: Look | None) -> list[dict[str, Any]]:
 
 
 def _drawn_map(look: Look, one: Firing, side: int) -> bytes | None:
-    """Return where a unit fires as a gray PNG over the photo; None where its map can't be laid over it."""
+    """Return where a unit fires as a gray PNG over the photo; None where it has no map that can be laid over it."""
     width, height = look.size
     scale = side / max(look.size)
+    found = look.map(one.layer, one.unit)
+    if found.values.numel() == 1:
+        return None
     try:
-        strength = look.map(one.layer, one.unit).strength(max(1, round(width * scale)), max(1, round(height * scale)))
+        strength = found.strength(max(1, round(width * scale)), max(1, round(height * scale)))
     except PhotoError:
         return None
     return png_bytes(Image.fromarray((255 * strength).round().astype(np.uint8)), compress_level=1)

@@ -156,6 +156,7 @@ export function unitList({ client, signal }: View, photo: PhotoStore, changed: (
   const layerRow = (at: number): HTMLElement => {
     const { layer, units, real } = photo.layers[at] ?? { layer: "", units: [], real: false };
     const name = shared.layerName(layer);
+    const classes = client.wire.get("_layer_list")?.find((each) => each.name === layer)?.named ?? false;
     return el(
       "li",
       { class: "peek-photo-layer" },
@@ -167,7 +168,11 @@ export function unitList({ client, signal }: View, photo: PhotoStore, changed: (
       ),
       ...units.map((unit, number) => {
         const map = photo.layerMaps[at]?.[number] ?? null;
-        const words = el("span", { class: "peek-of" }, text.photoUnit(unit.unit));
+        const words = el(
+          "span",
+          { class: "peek-of peek-photo-name" },
+          (classes && unit.label) || text.photoUnit(unit.unit),
+        );
         const said = el("span", { class: "peek-photo-words" }, words, text.photoPercent(unit.percentile));
         return button(layer, unit, map, mapped(map), said);
       }),
