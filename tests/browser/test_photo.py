@@ -84,7 +84,7 @@ def test_a_photo_comes_in_by_every_way(notebook):
         browser.send("Browser.setPermission", how)
         panel.get_by_role("button", name="Camera").click()
         if setting == "denied":
-            expect(panel.locator(".peek-error").first).to_contain_text("this page may not use it")
+            expect(panel.locator(".peek-error").first).to_contain_text("did not let this page use the camera")
     book.until("d.photo === '5/conv2/photo/whole'")
     expect(panel.locator(".peek-error").first).to_be_hidden()
     book.until_kernel("min(explorer.photo.size) > 100")
