@@ -77,14 +77,11 @@ def test_a_photo_comes_in_by_every_way(notebook):
     book.until("d.photo === '4/conv2/photo/whole'")
     book.until_kernel("explorer.photo.size == (64, 48)")
     # the camera: refused, then allowed
-    browser = book.context.new_cdp_session(book.page)
-    origin = book.page.evaluate("location.origin")
-    for setting in ("denied", "granted"):
-        how = {"permission": {"name": "camera"}, "setting": setting, "origin": origin}
-        browser.send("Browser.setPermission", how)
-        panel.get_by_role("button", name="Camera").click()
-        if setting == "denied":
-            expect(panel.locator(".peek-error").first).to_contain_text("did not let this page use the camera")
+    book.context.clear_permissions()
+    panel.get_by_role("button", name="Camera").click()
+    expect(panel.locator(".peek-error").first).to_contain_text("did not let this page use the camera")
+    book.context.grant_permissions(["camera"], origin=book.page.evaluate("location.origin"))
+    panel.get_by_role("button", name="Camera").click()
     book.until("d.photo === '5/conv2/photo/whole'")
     expect(panel.locator(".peek-error").first).to_be_hidden()
     book.until_kernel("min(explorer.photo.size) > 100")
@@ -148,6 +145,7 @@ def test_a_photo_is_looked_at_changed_and_accentuated(notebook):
     # less of the unit: how far on the slider, the photo as it was at one key
     canvas = panel.locator(".peek-photo-canvas")
     before = pixels_of(canvas)
+    panel.get_by_role("slider", name="Hold the photo").press("Home")
     root.get_by_role("button", name="Less of it").click()
     book.until("d.photoStep === 100")
     words = panel.locator(".peek-photo-accent-words")
