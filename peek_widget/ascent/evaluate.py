@@ -333,7 +333,7 @@ _ZERO_GRADIENT = (
     "At the start nothing that can be changed in the picture changes {objective!r}: its gradient is zero everywhere, "
     "also with the ReLUs before it opened. The unit is dead (its weights are zero, or no image opens it), or it does "
     "not look at the image: choose another unit. If all units of the layer say so, it ends in a ReLU that was not "
-    "recognized: write that as torch.relu, since units are drawn before it."
+    "recognized: write it as torch.relu, since units are drawn before that."
 )
 
 

@@ -209,6 +209,7 @@ def test_a_hook_that_changes_what_goes_in_or_comes_out(hook: Callable[[nn.Module
     assert render(model, Neuron("2", 1), SHORT, size=32, input_size=32).history.isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore::peek_widget.BatchWarning")  # one of them looks at the whole batch, as is said
 @pytest.mark.parametrize(
     "when",
     [
