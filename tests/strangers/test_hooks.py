@@ -209,11 +209,10 @@ def test_a_hook_that_changes_what_goes_in_or_comes_out(hook: Callable[[nn.Module
     assert render(model, Neuron("2", 1), SHORT, size=32, input_size=32).history.isfinite().all()
 
 
-@pytest.mark.filterwarnings("ignore::peek_widget.BatchWarning")  # one of them looks at the whole batch, as is said
 @pytest.mark.parametrize(
     "when",
     [
-        lambda inputs: bool(inputs[0].std() > 0.2),
+        lambda inputs: bool(inputs[0][0].std() > 0.05),
         lambda inputs: not torch.is_grad_enabled(),
     ],
 )
