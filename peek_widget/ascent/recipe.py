@@ -1,6 +1,7 @@
 """Recipes: every number that an ascent runs by, frozen and written as JSON; and the presets by name.
 
-The presets themselves are in :mod:`~peek_widget.ascent.presets`, which registers them here.
+``Recipe`` has more than 350 lines, most of them descriptions and bounds of its fields. The presets themselves are in
+:mod:`~peek_widget.ascent.presets`, which registers them here.
 """
 
 from __future__ import annotations

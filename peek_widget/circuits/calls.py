@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network import ModelCopy, Network
 from peek_widget.network.context import Calls, call, undisturbed
-from peek_widget.network.model_copy import as_tensor, forward_raised
 from peek_widget.network.nested import tensors_in
+from peek_widget.network.outputs import as_tensor, forward_raised
 from peek_widget.network.preactivation import storage_of
 from peek_widget.network.receptive_field.functions import name_of, writes
 from peek_widget.network.rectifiers import Derived

@@ -10,8 +10,8 @@ from peek_widget.circuits.measure import statistics_of
 from peek_widget.circuits.reads import Read, activation_value, check_layer
 from peek_widget.circuits.shown import Examples, Shown
 from peek_widget.network import Network
-from peek_widget.network.model_copy import as_tensor
 from peek_widget.network.nested import map_tensors
+from peek_widget.network.outputs import as_tensor
 
 __all__ = ["held_at_median"]
 

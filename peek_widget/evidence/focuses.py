@@ -12,7 +12,7 @@ from torch import nn
 from peek_widget.errors import PeekError
 from peek_widget.network import Network, Preprocess
 from peek_widget.network.findings import Known
-from peek_widget.network.network import read_again
+from peek_widget.network.reading import read_again
 from peek_widget.network.receptive_field.effective import EffectiveField
 from peek_widget.network.receptive_field.field_map import FieldBox
 

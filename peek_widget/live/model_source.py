@@ -20,8 +20,8 @@ from peek_widget.live.choices import named_device, objective_of
 from peek_widget.live.examples.thumbnails import start_picture
 from peek_widget.live.snapshot import Snapshot, Start, Target
 from peek_widget.network import Network, read
-from peek_widget.network.network import read_again
 from peek_widget.network.precision import Precision, check_precision
+from peek_widget.network.reading import read_again
 
 __all__ = ["ModelSource", "find_model"]
 

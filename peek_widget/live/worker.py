@@ -1,4 +1,8 @@
-"""What the worker does between two looks into its mailbox; it knows of no thread, no browser and no model."""
+"""What the worker does between two looks into its mailbox; it knows of no thread, no browser and no model.
+
+``RunWorker`` has more than 350 lines because it is one idea, a state machine: each request and each step leave it in a
+state, and what is shown follows from that.
+"""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from peek_widget._size import Size
 from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.dry_run import BadPreprocessError, DryRun, NothingReturnedError, Seen
-from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
+from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.nested import map_tensors, tensors_in
+from peek_widget.network.outputs import OUTPUT, as_tensor
 from peek_widget.network.padding import only_pads
 from peek_widget.network.preactivation import ActivationTracker, PreActivation
 from peek_widget.network.preprocess import Preprocess

@@ -17,23 +17,13 @@ from peek_widget.network.findings import Known
 from peek_widget.network.forward import ForwardMode
 from peek_widget.network.hooks import Hooks, hook_ids
 from peek_widget.network.nested import tensors_in
+from peek_widget.network.outputs import OtherPath, collect, forward_raised
 from peek_widget.network.preactivation import PreActivation, address_of
 from peek_widget.network.structure import NO_WEIGHTS, copy_structure, refuse
 from peek_widget.network.wrappers import inside, names_without, unwrapped
 from peek_widget.network.written import Written, changed_parameters, find_replaced, find_written, marks_of
 
-__all__ = ["OUTPUT", "ModelCopy", "as_tensor", "forward_raised"]
-
-OUTPUT = ""
-"""Name of the model itself among its layers: its output (the logits), as in ``named_modules()``."""
-
-
-class _Stop(BaseException):
-    """Ends a forward at the last layer asked for; no Exception, so that no ``except`` in the model catches it."""
-
-
-class _OtherPath(BaseException):
-    """Ends a forward that took another path than the dry run's: its ReLU calls have other numbers."""
+__all__ = ["ModelCopy"]
 
 
 class ModelCopy:
@@ -351,7 +341,7 @@ class ModelCopy:
         try:
             mode = ForwardMode(preactivations[name] for name in wanted)
             return self._forward(images, wanted, preactivations, mode, seed)
-        except _OtherPath:
+        except OtherPath:
             self._other_path = True
             return self._forward(images, wanted, None, ForwardMode(None), seed)
 
@@ -363,93 +353,17 @@ class ModelCopy:
         mode: ForwardMode | None,
         seed: int,
     ) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
-        calls: dict[str, dict[int, str]] = {}
-        for name, (module, call) in wanted.items():
-            calls.setdefault(module, {})[call] = name
-        handles = []
-
-        def keep(names: dict[int, str]) -> Any:
-            count = 0
-
-            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-                nonlocal count
-                count += 1
-                name = names.get(count)
-                if name is None:
-                    return
-                value = as_tensor(output, name)
-                owned = False
-                if mode is not None:
-                    if preactivations is not None and preactivations[name].calls != mode.calls:
-                        raise _OtherPath
-                    owned = mode.owned(value)
-                    value = mode.before(value, name == OUTPUT)
-                    if preactivations is not None:
-                        mode.taken(preactivations[name])
-                value = value.abs().float() if value.is_complex() else value.float()
-                if len(found) + 1 == len(wanted):
-                    found[name] = value
-                    raise _Stop
-                # A later function may write into it in place.
-                found[name] = value if owned else value.clone()
-
-            return hook
-
-        try:
-            for module, names in calls.items():
-                handles.append(self._by_name[module].register_forward_hook(keep(names)))
+        def forward() -> None:
             cast = contextlib.nullcontext() if self._kind is None else torch.autocast(self.device.type, self._kind)
             with full_precision(self.device), cast:
                 self.forward(images, seed, mode, tuple(wanted))
-        except _Stop:
-            pass
+
+        try:
+            return collect(forward, self._by_name, wanted, preactivations, mode)
         except (LayerError, ModelError):
             raise
         except Exception as error:
             raise forward_raised(error, images) from error
-        finally:
-            for handle in handles:
-                handle.remove()
-        missing = wanted.keys() - found.keys()
-        if missing:
-            raise LayerError(
-                f"The layer{'s' * (len(missing) > 1)} {', '.join(map(repr, sorted(missing)))} never ran in the model's "
-                "forward, so there is nothing to see: choose one that layers(model) lists."
-            )
-        return found
-
-
-def forward_raised(error: Exception, images: Tensor) -> ModelError:
-    """Return the error to raise, from ``error``, where the model's forward raised that on some images."""
-    return ModelError(
-        f"The model's forward raised {type(error).__name__} on an input of shape {tuple(images.shape)}: {error}"
-    )
-
-
-def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
-    """Return the one tensor of a layer's output: itself, a mapping's ``logits`` or ``out``, or the first of a sequence.
-
-    Raises:
-        LayerError: if there is no tensor in it.
-    """
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, Mapping):
-        for key in ("logits", "out"):
-            if isinstance(output.get(key), Tensor):
-                return output[key]
-        output = list(output.values())
-    elif isinstance(getattr(output, "logits", None), Tensor):
-        return output.logits
-    if isinstance(output, (tuple, list)):
-        for value in output:
-            if isinstance(value, Tensor):
-                return value
-    raise LayerError(
-        f"The layer {name!r} returns a {type(output).__name__} without a tensor in it, so it has no units: choose "
-        "a layer that layers(model) lists."
-    )
 
 
 def _close(one: list[Tensor], other: list[Tensor] | None) -> bool:

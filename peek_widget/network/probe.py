@@ -32,8 +32,9 @@ from peek_widget.errors import (
     RandomWarning,
 )
 from peek_widget.network.findings import Finding, Findings
-from peek_widget.network.model_copy import OUTPUT, ModelCopy, as_tensor
+from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.network import Layer, Network
+from peek_widget.network.outputs import OUTPUT, as_tensor
 from peek_widget.network.pixelwise import try_pixels
 from peek_widget.network.receptive_field.effective import noise
 from peek_widget.network.receptive_field.field_map import field_map, share_inside

@@ -21,7 +21,7 @@ from torch import nn
 
 from peek_widget.errors import ModelError
 from peek_widget.network import Network
-from peek_widget.network.network import read_again
+from peek_widget.network.reading import read_again
 
 __all__ = ["Payload", "Received", "deserialize", "serialize"]
 

@@ -196,7 +196,7 @@ def test_a_field_that_is_beside_its_gradient_is_found_and_measured(first: str, p
     assert probe._fields(right) == ([], None)
     # measured from there on: the box holds the gradient, wherever it is
     known = replace(right.known, findings=replace(right.findings, all=tuple(found), measured_from=where))
-    again = peek_widget.network.network.read_again(known, model, 64, "none")
+    again = peek_widget.network.reading.read_again(known, model, 64, "none")
     layer = again.layer("4")
     left, top, right_edge, bottom = field_map(again, layer).field_box(10 * 64 + 50).box
     support = gradient_support(again, layer, (10, 50))
