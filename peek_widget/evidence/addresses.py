@@ -74,7 +74,8 @@ class AddressFolder(Folder):
         self._list(address, f"the {'archive' if self._archive else 'folder'} {address}", every, labels)
         if self._labels_beside and len(self._addresses) > 1:
             # What is called a folder here is the archive that an image is in.
-            self.class_names, self._label = (), lambda _: (None, "")
+            self.class_names: tuple[str, ...] = ()
+            self._label = lambda _: (None, "")
 
     def identity(self, index: int) -> int:
         """Return a hash of the file's name, and of its archive's."""

@@ -67,7 +67,7 @@ _LAYER = {
     ),
 }
 
-HEADER = {
+HEADER: dict[str, schema.Check] = {
     "format": schema.choice((FORMAT,)),
     "described": _text,
     "fingerprint": schema.nullable(_text),

@@ -55,7 +55,10 @@ class Accentuation:
     def __init__(self, reader: PhotoReader, look: Look, layer: str, unit: int, less: bool, strength: float) -> None:
         reader.network.check_unit(layer, unit)
         wanted = unit_objective(reader.network, layer, unit, "channel")
-        self.layer, self.unit, self.less, self.strength = layer, unit, less, strength
+        self.layer: str = layer
+        self.unit: int = unit
+        self.less: bool = less
+        self.strength: float = strength
         self._reader, self._look = reader, look
         objective = Accentuate(-wanted if less else wanted, strength=strength)
         self._run = Ascent(reader.network, objective, start=look.pixels)

@@ -68,7 +68,10 @@ class CircuitWork:
         class_names: Sequence[str],
         send: Send,
     ) -> None:
-        self.network, self.layer, self.unit, self.examples = network, layer, unit, examples
+        self.network: Network = network
+        self.layer: str = layer
+        self.unit: int = unit
+        self.examples: Examples | None = examples
         self._among, self._drawings, self._class_names, self._send_message = among, drawings, class_names, send
         self.circuit: Circuit | None = None
         self.drawing: bool = False
