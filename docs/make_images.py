@@ -4,6 +4,7 @@
     python docs/make_images.py screens drawing  some:
 
     screens   the widget in JupyterLab: light and dark, 1400 and 700 px wide, on a Chromium (PEEK_CHROMIUM, or PATH)
+    tabs      of these, only the tabs Circuit and Your photo
     first     of these, only the first picture of the README and the site: EfficientNet-Lite0 (the extra imagenet)
     drawing   an animation of units while they are drawn
     sheets    24 random classes and 24 random units of SqueezeNet
@@ -129,6 +130,26 @@ from peek_widget.zoo import Images
 
 explorer = UnitExplorer(layer="conv5", unit=33, dataset=Images(700, seed=7))
 explorer"""
+    ),
+    "explorer-circuit": Scene(
+        """from peek_widget import UnitExplorer
+from peek_widget.zoo import Images
+
+explorer = UnitExplorer(layer="conv5", unit=33, dataset=Images(200, seed=7))
+explorer""",
+        click=("[role=tab]:has-text('Circuit')", ".peek-tool-widen"),
+        until="document.querySelector('.peek-root').dataset.peekCircuit?.startsWith('conv5:33/done')",
+    ),
+    "explorer-photo": Scene(
+        """from peek_widget import UnitExplorer
+from peek_widget.zoo import Images
+
+images = Images(200, seed=7)
+explorer = UnitExplorer(layer="conv5", unit=33, dataset=images)
+explorer""",
+        ask="explorer.look_at_photo(images[15][0])",
+        click=("[role=tab]:has-text('Your photo')", ".peek-tool-widen"),
+        until="+(document.querySelector('.peek-root').dataset.peekPhotoPictures ?? 0) >= 5",
     ),
     "explorer-sheet": Scene(
         """from peek_widget import Recipe, UnitExplorer
@@ -318,6 +339,7 @@ PARTS = {
     "recipes": recipes,
     "screens": screens,
     "first": lambda: screens([FIRST]),
+    "tabs": lambda: screens(["explorer-circuit", "explorer-photo"]),
     "drawing": drawing,
     "sheets": sheets,
     "crops": evidence_crops,
@@ -332,6 +354,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
     wanted = parser.parse_args().what
-    # (the first is one of the screens)
-    for part in [part for part in PARTS if part != "first"] if "all" in wanted else wanted:
+    # (the first and the tabs are screens)
+    for part in [part for part in PARTS if part not in ("first", "tabs")] if "all" in wanted else wanted:
         PARTS[part]()
