@@ -79,7 +79,7 @@ def make_router(explorer: Actions, parts: Assembly, begin_comparison: Callable[[
     route_sheet(router, parts.sheets, parts.tags, parts.run)
     route_examples(router, explorer, parts.examples)
     route_photo(router, parts.photo)
-    route_circuit(router, parts.circuit)
+    route_circuit(router, parts.circuit, parts.run)
     parts.tags.register(router)
     return router
 
@@ -194,8 +194,10 @@ def route_photo(router: Router, photo: PhotoService) -> None:
         router.on(message, handler=lambda _: photo.resend())
 
 
-def route_circuit(router: Router, circuit: CircuitService) -> None:
-    """Have messages about the circuit of the unit shown handled."""
+def route_circuit(router: Router, circuit: CircuitService, run: RunService) -> None:
+    """Have messages about the circuit of the unit shown handled; each shows that somebody is there."""
+    for own in (protocol.CircuitOpen, protocol.GetCircuitCrops, protocol.SetCircuitWithout):
+        router.on(own, handler=lambda _: run.mark_active())
     router.on(protocol.CircuitOpen, handler=lambda m: circuit.set_open(m.on))
     router.on(protocol.GetCircuitCrops, handler=circuit.send_crops)
     router.on(protocol.SetCircuitWithout, handler=circuit.hold)

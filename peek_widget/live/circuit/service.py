@@ -205,8 +205,9 @@ class CircuitService(Service[_Requests]):
 
     def _take(self, requests: _Requests) -> None:
         if requests.open is not None:
+            if requests.open and not self._open:
+                self._since = self._clock()
             self._open = requests.open
-            self._since = self._clock()
         if requests.unit is not None:
             self._outdated, self._since = True, self._clock()
             self._pieces = None
