@@ -149,7 +149,7 @@ explorer = UnitExplorer(layer="conv5", unit=33, dataset=images)
 explorer""",
         ask="explorer.look_at_photo(images[15][0])",
         click=("[role=tab]:has-text('Your photo')", ".peek-tool-widen"),
-        until="+(document.querySelector('.peek-root').dataset.peekPhotoPictures ?? 0) >= 5",
+        until="+(document.querySelector('.peek-root').dataset.peekPhotoPictures ?? 0) >= 16",
     ),
     "explorer-sheet": Scene(
         """from peek_widget import Recipe, UnitExplorer

@@ -476,6 +476,7 @@ export type ToKernel =
   | { kind: "ack"; n: number; at: number }
   | { kind: "visible"; on: boolean }
   | { kind: "ping" }
+  | { kind: "present" }
   | { kind: "play" }
   | { kind: "restart" }
   | { kind: "step" }

@@ -78,7 +78,7 @@ def make_router(explorer: Actions, parts: Assembly, begin_comparison: Callable[[
     route_run(router, explorer, parts.run, parts.front_end)
     route_sheet(router, parts.sheets, parts.tags, parts.run)
     route_examples(router, explorer, parts.examples)
-    route_photo(router, parts.photo)
+    route_photo(router, parts.photo, parts.run)
     route_circuit(router, parts.circuit, parts.run)
     parts.tags.register(router)
     return router
@@ -125,6 +125,7 @@ def route_run(router: Router, explorer: Actions, run: RunService, front_end: Fro
     router.on(protocol.Resume, handler=at_step(explorer.resume_from))
     router.on(protocol.Restart, handler=lambda _: explorer.restart())
     router.on(protocol.Ping, handler=answer)
+    mark_active(router, run, protocol.Present)
     for message in (
         protocol.Hello,
         protocol.Ack,
@@ -180,8 +181,16 @@ def route_examples(router: Router, explorer: Actions, examples: ExampleService |
         router.on(other, handler=lambda _: examples.wake())
 
 
-def route_photo(router: Router, photo: PhotoService) -> None:
-    """Have messages about a photo of the user's own handled."""
+def mark_active(router: Router, run: RunService, *messages: type[protocol.ToKernel]) -> None:
+    """Have these messages show that somebody is there: after a run's end no frame does."""
+    for message in messages:
+        router.on(message, handler=lambda _: run.mark_active())
+
+
+def route_photo(router: Router, photo: PhotoService, run: RunService) -> None:
+    """Have messages about a photo of the user's own handled; each shows that somebody is there."""
+    mark_active(router, run, protocol.SetPhoto, protocol.PhotoSample, protocol.PhotoEdit, protocol.PhotoPlace)
+    mark_active(router, run, protocol.PhotoOverview, protocol.PhotoAccentuate)
     router.on(protocol.SetPhoto, handler=photo.show)
     router.on(protocol.PhotoSample, handler=lambda _: photo.show(None))
     router.on(protocol.PhotoEdit, handler=photo.edit)
@@ -196,8 +205,7 @@ def route_photo(router: Router, photo: PhotoService) -> None:
 
 def route_circuit(router: Router, circuit: CircuitService, run: RunService) -> None:
     """Have messages about the circuit of the unit shown handled; each shows that somebody is there."""
-    for own in (protocol.CircuitOpen, protocol.GetCircuitCrops, protocol.SetCircuitWithout):
-        router.on(own, handler=lambda _: run.mark_active())
+    mark_active(router, run, protocol.CircuitOpen, protocol.GetCircuitCrops, protocol.SetCircuitWithout)
     router.on(protocol.CircuitOpen, handler=lambda m: circuit.set_open(m.on))
     router.on(protocol.GetCircuitCrops, handler=circuit.send_crops)
     router.on(protocol.SetCircuitWithout, handler=circuit.hold)

@@ -175,3 +175,15 @@ def test_of_many_units_in_a_row_the_last_one_is_found(explore, moves):
         explorer.unit = number % 3
     explorer.unit = 1
     assert until(explorer, unit=1)[0]["inputs"]
+
+
+def test_who_takes_pictures_is_there_long_after_the_last_frame(explore):
+    explorer = opened(explore, unit=0, dataset=PICTURES)
+    until(explorer)
+    audience = explorer._parts.run._audience
+    audience.pacer.mark_active(-1e6)  # nothing was heard of the page for a long time
+    assert not audience.watched()
+    for message in ({"kind": "present"}, {"kind": "circuit_get_crops", "layer": "0", "unit": 0}):
+        audience.pacer.mark_active(-1e6)
+        post(explorer, message.pop("kind"), **message)
+        assert audience.watched()

@@ -10,6 +10,7 @@ from peek_widget.live.protocol import ProtocolError, parse
 ACCEPTED = [
     ({"kind": "hello"}, protocol.Hello()),
     ({"kind": "ping"}, protocol.Ping()),
+    ({"kind": "present"}, protocol.Present()),
     ({"kind": "play"}, protocol.Play()),
     ({"kind": "restart"}, protocol.Restart()),
     ({"kind": "step"}, protocol.StepOnce()),

@@ -128,6 +128,7 @@ export class CircuitStore {
   }
 
   private keep(message: CircuitPicture, bitmap: ImageBitmap | null): void {
+    this.send({ kind: "present" });
     const key = keyOf(message);
     this.pictures.get(key)?.bitmap?.close();
     this.pictures.delete(key);

@@ -143,6 +143,7 @@ export class PhotoStore {
     if (this.disposed) picture?.close();
     else {
       const key = pictureKey(layer, unit, of);
+      this.send({ kind: "present" });
       closePicture(this.pictures.get(key));
       this.pictures.set(key, picture ?? problem);
       this.onChange();

@@ -21,6 +21,7 @@ test("units are chosen by their thumbnails, once the sheet of the layer has some
     sheet: { info: { layer: "conv2" }, thumbs, dispose() {} },
     comparison: { dispose() {} },
     photo: { dispose() {} },
+    circuit: { dispose() {} },
   } as unknown as LoadedModule;
   await model.receive({ unit: 4 });
   expect([picker.hidden, list.hidden]).toEqual([false, true]);

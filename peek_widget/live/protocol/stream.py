@@ -25,6 +25,7 @@ __all__ = [
     "Ping",
     "Play",
     "Pong",
+    "Present",
     "Restart",
     "Resume",
     "Save",
@@ -75,6 +76,11 @@ class Visible(ToKernel, kind="visible"):
 @dataclass(frozen=True)
 class Ping(ToKernel, kind="ping"):
     """The front end has heard nothing for a while and asks for the newest frame; answered by `Pong`."""
+
+
+@dataclass(frozen=True)
+class Present(ToKernel, kind="present"):
+    """Somebody is there: the front end has taken a unit's picture, of a photo or of a circuit."""
 
 
 @dataclass(frozen=True)
