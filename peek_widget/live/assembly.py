@@ -146,7 +146,7 @@ class Assembly:
             self.front_end,
             source.current,
             self.examples,
-            sheet=self.sheets.picture,
+            sheets=self.sheets.picture,
             watched=run.watched,
             drawing=lambda: run.running,
             tags=lambda: self.front_end["tags"],
@@ -161,10 +161,11 @@ class Assembly:
             network=source.current,
             evidence=None if self.examples is None else self.examples.layer_evidence,
             complete=None if self.examples is None else self.examples.complete_evidence,
-            sheet=self.sheets.thumbnail,
+            sheets=self.sheets.picture,
             watched=run.watched,
             drawing=lambda: run.running,
             class_names=self.catalog.class_names,
+            precision=source.precision,
         )
 
     @property

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from peek_widget.ascent import Ascent
 from peek_widget.errors import PeekError
 from peek_widget.evidence import Crop, LayerEvidence, find_focus
-from peek_widget.live.examples.thumbnails import png_thumbnail, thumbnail
+from peek_widget.live.examples.thumbnails import thumbnail
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.protocol import PhotoPicture
+from peek_widget.live.unit_drawings import UnitDrawings
 from peek_widget.network import Network
-from peek_widget.network.precision import Precision
-from peek_widget.sheet.batches import plan
-from peek_widget.sheet.local import LocalRunner
 
-__all__ = ["RECIPE", "UnitPictures"]
-
-RECIPE = "peek-fast"
-"""Recipe of what is drawn here."""
-
-MOST_KEPT = 512
-"""Pictures that are kept, should their units be listed again."""
+__all__ = ["UnitPictures"]
 
 Of = Literal["drawn", "crop"]
 
@@ -30,42 +23,33 @@ Of = Literal["drawn", "crop"]
 class UnitPictures:
     """Sends the pictures of the units that are listed; for one thread, which calls :meth:`work` while it has time.
 
-    A unit's drawn picture is that of a contact sheet; where there is none it is drawn in ``peek-fast``, a step at a
-    time, and given up when the unit is listed no more.
+    A picture that must be drawn is drawn a step at a time, and given up when its unit is listed no more.
 
     Args:
         front_end: sends messages to the page.
         network: returns the network to draw and to find the focus of crops with.
-        sheet: returns the small JPEG of a unit on a contact sheet, by layer, unit and fingerprint of the weights; None
-            where it is on none.
+        drawings: drawn pictures of units.
         evidence: returns what is known of a layer from real images; None where there are none.
-        precision: what the network computes in, see `peek_widget.ascent.AscentOptions`.
     """
 
     def __init__(
         self,
         front_end: FrontEnd,
         network: Callable[[], Network],
-        sheet: Callable[[str, int, str], bytes | None],
+        drawings: UnitDrawings,
         evidence: Callable[[str], LayerEvidence | None],
-        precision: Precision = "float32",
     ) -> None:
-        self._front_end, self._network, self._sheet, self._evidence = front_end, network, sheet, evidence
-        self._precision = precision
-        self._weights = ""
-        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._front_end, self._network, self._drawings, self._evidence = front_end, network, drawings, evidence
         # what the page has of the units listed, and which crop that is
         self._on_page: dict[tuple[str, int, Of], object] = {}
         self._crops: deque[tuple[Crop, object]] = deque()
         self._found: deque[tuple[str, int]] = deque()
         self._drawn: deque[tuple[str, int]] = deque()
-        self._run: tuple[tuple[str, int], LocalRunner] | None = None
+        self._run: tuple[tuple[str, int], Iterator[tuple[Ascent, bytes | None]]] | None = None
 
-    def use_weights(self, fingerprint: str) -> None:
-        """Draw with these weights from now on; what was drawn with others is forgotten."""
-        if fingerprint != self._weights:
-            self._weights = fingerprint
-            self._kept.clear()
+    def use_network(self, network: Network) -> None:
+        """Draw with the weights of this network from now on; pictures of others are no longer the page's."""
+        if self._drawings.use(network):
             self.forget_page()
             self.want("", ())
 
@@ -89,7 +73,7 @@ class UnitPictures:
         missing = [key for key in keys if (*key, "drawn") not in self._on_page]
         self._found, self._drawn = deque(missing), deque(missing)
         if self._run is not None and self._run[0] not in missing:
-            self._give_up()
+            self._run = None
 
     @property
     def pending(self) -> bool:
@@ -122,47 +106,32 @@ class UnitPictures:
         self._send((crop.layer, crop.unit), "crop", picture, "", token)
 
     def _look_up(self, key: tuple[str, int]) -> None:
-        picture = self._sheet(*key, self._weights) or self._kept.get(key)
+        picture = self._drawings.find(*key)
         if picture is not None:
-            self._drawn.remove(key)
-            self._send(key, "drawn", picture)
+            self._finish(key, picture)
 
     def _draw(self, key: tuple[str, int]) -> None:
         try:
             if self._run is None or self._run[0] != key:
-                self._give_up()
-                self._run = key, self._runner(*key)
-            for result in self._run[1].work(0.0):
-                for one in result.finished:
-                    self._keep(key, png_thumbnail(one.png))
-                for problem in result.failed.values():
-                    self._drawn.remove(key)
-                    self._send(key, "drawn", None, problem)
+                self._run = key, self._drawings.draw(self._network(), *key)
+            ascent, picture = next(self._run[1])
         except PeekError as error:
-            # a recipe that can't draw this layer, say
-            self._give_up()
+            # a unit without a gradient, say
+            self._finish(key, None, str(error))
+            return
+        except BaseException:
+            # said by the service; the next unit may be drawn
+            self._run = None
             self._drawn.remove(key)
-            self._send(key, "drawn", None, str(error))
+            raise
+        if ascent.done:
+            self._finish(key, picture)
 
-    def _runner(self, layer: str, unit: int) -> LocalRunner:
-        network = self._network()
-        (batch,) = plan(network, layer, RECIPE, [unit], precision=self._precision)
-        runner = LocalRunner(lambda: network, self._weights, {})
-        runner.submit(batch)
-        return runner
-
-    def _keep(self, key: tuple[str, int], picture: bytes) -> None:
-        self._kept[key] = picture
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        self._run = None
+    def _finish(self, key: tuple[str, int], picture: bytes | None, problem: str = "") -> None:
+        if self._run is not None and self._run[0] == key:
+            self._run = None
         self._drawn.remove(key)
-        self._send(key, "drawn", picture)
-
-    def _give_up(self) -> None:
-        if self._run is not None:
-            self._run[1].close()
-        self._run = None
+        self._send(key, "drawn", picture, problem)
 
     def _send(
         self, key: tuple[str, int], of: Of, picture: bytes | None, problem: str = "", token: object = True

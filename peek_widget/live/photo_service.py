@@ -19,8 +19,8 @@ from peek_widget.live.photo_accentuation import Accentuation, Stage
 from peek_widget.live.photo_pictures import UnitPictures
 from peek_widget.live.replica import Replica
 from peek_widget.live.service import Service
+from peek_widget.live.unit_drawings import Sheets, UnitDrawings
 from peek_widget.network import Network
-from peek_widget.network.fingerprint import fingerprint
 from peek_widget.network.precision import Precision
 from peek_widget.photo import Look, PhotoReader
 
@@ -70,7 +70,7 @@ class PhotoService(Service[_Requests]):
         front_end: sends messages to the page, from this thread.
         network: returns the explorer's network as it is now read.
         examples: what is known from real images; None without a dataset.
-        sheet: returns the small JPEG of a unit on a contact sheet, see `UnitPictures`.
+        sheets: returns what contact sheets have of a unit.
         watched: returns whether a visible page shows the explorer; otherwise no unit is drawn.
         drawing: returns whether the main run draws, to which the drawing of units then yields.
         tags: returns the tags of units by layer.
@@ -90,7 +90,7 @@ class PhotoService(Service[_Requests]):
         network: Callable[[], Network],
         examples: ExampleService | None,
         *,
-        sheet: Callable[[str, int, str], bytes | None],
+        sheets: Sheets,
         watched: Callable[[], bool],
         drawing: Callable[[], bool],
         tags: Callable[[], Mapping[str, Mapping[str, Sequence[str]]]],
@@ -107,7 +107,7 @@ class PhotoService(Service[_Requests]):
         self.look: Look | None = None
 
         # from here on: used by the service's own thread only
-        self._pictures = UnitPictures(front_end, self._replica, sheet, self._evidence, precision)
+        self._pictures = UnitPictures(front_end, self._replica, UnitDrawings(sheets, precision), self._evidence)
         self._layer = layer
         self._changed_look: Look | None = None
         self._place: tuple[float, float] | None = None
@@ -236,7 +236,7 @@ class PhotoService(Service[_Requests]):
         names = dict.fromkeys([layer.name for layer in network.layers if layer.primary] + [self._layer])
         found = {name: self._evidence(name) for name in names}
         evidence = {name: one for name, one in found.items() if one is not None and one.images}
-        self._pictures.use_weights(fingerprint(network))
+        self._pictures.use_network(network)
         self._images_used = {name: 0 for name in names if name not in evidence}
         return PhotoReader(network, tuple(names), evidence, class_names=self._class_names or None, tags=self._tags())
 

@@ -216,16 +216,8 @@ class SheetCache:
             self._shrink()
             return found
 
-    def find(self, key: SheetKey, unit: int) -> bytes | None:
-        """Return a small JPEG of a unit that is finished on a sheet that is kept; None for any other."""
-        weights = fingerprint(self._network())
-        with self._lock:
-            found = self._sheets.get((key, weights))
-        picture = None if found is None else found.thumbnail(unit)
-        return None if picture is None or picture[0] else picture[1]
-
     def picture(self, key: SheetKey, unit: int, weights: str) -> bytes | None:
-        """Return the small JPEG of a unit on any sheet of a layer, finished ones first; None where it is on none.
+        """Return the small JPEG of a unit that is finished on any sheet of its layer; None where it is on none.
 
         Args:
             key: the sheet that is opened, to see what its store has, where there is none of the layer yet; its recipe
@@ -241,11 +233,10 @@ class SheetCache:
             if key.layer not in known and self._store is not None:
                 self.get(key, service_thread=False)
             sheets = [each for (one, of), each in self._sheets.items() if one.layer == key.layer and of == weights]
-        finished = [each for each in sheets if unit in each.sheet.done]
-        drafts = [each for each in sheets if unit in each.sheet.drafts]
-        for each in (*reversed(finished), *reversed(drafts)):
+        # the one that was shown last
+        for each in reversed(sheets):
             found = each.thumbnail(unit)
-            if found is not None:
+            if found is not None and not found[0]:
                 return found[1]
         return None
 

@@ -186,15 +186,11 @@ class SheetService(Service[_Requests]):
         """
         return self._cache.get(self._key, service_thread=False).sheet
 
-    def thumbnail(self, layer: str, unit: int) -> bytes | None:
-        """Return a small JPEG of a unit that is finished on the sheet of its layer; None for any other; any thread."""
-        key = replace(self._key, layer=layer)
-        if layer != self._key.layer and key.objective == "class":
-            key = replace(key, objective="neuron")
-        return self._cache.find(key, unit)
-
     def picture(self, layer: str, unit: int, weights: str) -> bytes | None:
-        """Return the small JPEG of a unit on any sheet of a layer; see `SheetCache.picture`."""
+        """Return the small JPEG of a unit that is finished on any sheet of its layer; any thread.
+
+        See `SheetCache.picture`.
+        """
         return self._cache.picture(replace(self._key, layer=layer), unit, weights)
 
     # -- the thread

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from peek_widget import Recipe
-from peek_widget.live import photo_pictures
+from peek_widget.live import unit_drawings
 
 from .test_example_service import post, sent_messages
 from .test_explorer import eventually, explore, recording
@@ -188,7 +188,7 @@ def test_the_photo_is_in_no_saved_state(explorer):
 
 def test_units_are_drawn_in_the_background_and_given_up_when_they_are_listed_no_more(explore, monkeypatch):
     quick = Recipe.preset("peek-fast").replace(steps=6, n_views=1)
-    monkeypatch.setattr(photo_pictures, "RECIPE", quick)
+    monkeypatch.setattr(unit_drawings, "RECIPE", quick)
     explorer = explore(layer="head", playing=False, input_size=32)
     explorer.look_at_photo(picture())
     said, _ = until(explorer, "done")
@@ -204,7 +204,7 @@ def test_units_are_drawn_in_the_background_and_given_up_when_they_are_listed_no_
 
 
 def test_a_picture_of_a_sheet_is_taken_and_none_drawn(explore, monkeypatch):
-    monkeypatch.setattr(photo_pictures, "RECIPE", "no such recipe")
+    monkeypatch.setattr(unit_drawings, "RECIPE", "no such recipe")
     explorer = explore(layer="head", playing=False, input_size=32, recipe=Recipe.preset("peek").replace(steps=3))
     explorer.sheet.draw(progress=False)
     explorer.look_at_photo(picture())

@@ -22,13 +22,14 @@ from peek_widget.circuits.shown import Examples, examples_of
 from peek_widget.errors import PeekError
 from peek_widget.evidence import LayerEvidence
 from peek_widget.live import protocol
-from peek_widget.live.circuit.drawings import RECIPE, Drawings, small_jpeg
 from peek_widget.live.circuit.work import CircuitWork
 from peek_widget.live.examples import thumbnails
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.replica import Replica
 from peek_widget.live.service import Service
+from peek_widget.live.unit_drawings import RECIPE, Sheets, UnitDrawings, small_jpeg
 from peek_widget.network import Network
+from peek_widget.network.precision import Precision
 
 __all__ = ["CircuitService"]
 
@@ -82,10 +83,11 @@ class CircuitService(Service[_Requests]):
         network: returns the explorer's network as it is now read.
         evidence: returns what is known of a layer from real images; None before there is anything.
         complete: the same once every image was looked at; None before. None in place of both: there is no dataset.
-        sheet: returns the JPEG of a unit that the contact sheet of its layer has; None where it has none.
+        sheets: returns what contact sheets have of a unit.
         watched: returns whether a visible page shows the explorer.
         drawing: returns whether the main run draws, to which pictures then yield.
         class_names: names of the output's units; empty for none.
+        precision: what the network computes in where it draws, see `peek_widget.ascent.AscentOptions`.
         clock: returns seconds, monotonic.
     """
 
@@ -97,10 +99,11 @@ class CircuitService(Service[_Requests]):
         network: Callable[[], Network],
         evidence: Callable[[str], LayerEvidence | None] | None,
         complete: Callable[[str], LayerEvidence | None] | None,
-        sheet: Callable[[str, int], bytes | None],
+        sheets: Sheets,
         watched: Callable[[], bool],
         drawing: Callable[[], bool],
         class_names: Sequence[str],
+        precision: Precision = "float32",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("peek_widget.circuit", _Requests, clock=clock)
@@ -110,7 +113,7 @@ class CircuitService(Service[_Requests]):
         self._unit = unit
 
         # from here on: used by the service's own thread only
-        self._drawings = Drawings(sheet)
+        self._drawings = UnitDrawings(sheets, precision)
         self._open = False
         self._job: CircuitWork | None = None
         self._basis = 0

@@ -15,7 +15,7 @@ from peek_widget.circuits.shown import Examples, Shown, still
 from peek_widget.circuits.trace import traced
 from peek_widget.errors import PeekError
 from peek_widget.live import protocol
-from peek_widget.live.circuit.drawings import RECIPE, Drawings
+from peek_widget.live.unit_drawings import RECIPE, UnitDrawings
 from peek_widget.network import OUTPUT, Network
 
 __all__ = ["CircuitWork"]
@@ -64,7 +64,7 @@ class CircuitWork:
         unit: int,
         examples: Examples | None,
         among: str,
-        drawings: Drawings,
+        drawings: UnitDrawings,
         class_names: Sequence[str],
         send: Send,
     ) -> None:

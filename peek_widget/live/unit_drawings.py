@@ -1,19 +1,23 @@
-"""Pictures of a circuit's units: those that are there already, and those that are drawn now, step by step."""
+"""Drawn pictures of units beside the run: those of contact sheets, and those that are drawn now, step by step."""
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeVar
 
 from torch import Tensor
 
 from peek_widget._encode import jpeg_bytes, shrunk
 from peek_widget.ascent import Ascent, Recipe, to_pil, unit_objective
+from peek_widget.errors import PeekError
 from peek_widget.live.examples.thumbnails import THUMBNAIL, THUMBNAIL_QUALITY
 from peek_widget.network import Network
+from peek_widget.network.fingerprint import fingerprint
+from peek_widget.network.precision import Precision
 
-__all__ = ["RECIPE", "Drawings", "small_jpeg"]
+__all__ = ["RECIPE", "Sheets", "UnitDrawings", "small_jpeg"]
 
 RECIPE: Recipe = Recipe.preset("peek-fast")
 """Recipe of the pictures that are drawn now."""
@@ -23,6 +27,11 @@ _MOST = 512
 _MOST_TENSORS = 16
 
 Key = tuple[str, int]
+Sheets = Callable[[str, int, str], bytes | None]
+"""Returns the small JPEG of a unit that is finished on a contact sheet, by layer, unit and fingerprint of the weights;
+None where it is on none."""
+
+_Value = TypeVar("_Value")
 
 
 def small_jpeg(network: Network, picture: Tensor) -> bytes:
@@ -30,42 +39,55 @@ def small_jpeg(network: Network, picture: Tensor) -> bytes:
     return jpeg_bytes(shrunk(to_pil(network.preprocess.visible(picture)), THUMBNAIL), THUMBNAIL_QUALITY)
 
 
-class Drawings:
+class UnitDrawings:
     """Pictures by layer and unit; for one thread.
 
     Args:
-        sheet: returns the JPEG of a unit that the contact sheet of its layer has; None where it has none.
+        sheets: returns what contact sheets have.
+        precision: what the network computes in, see `peek_widget.ascent.AscentOptions`.
     """
 
-    def __init__(self, sheet: Callable[[str, int], bytes | None]) -> None:
-        self._sheet = sheet
+    def __init__(self, sheets: Sheets, precision: Precision = "float32") -> None:
+        self._sheets, self._precision = sheets, precision
         self._made: OrderedDict[Key, bytes] = OrderedDict()
         self._tensors: OrderedDict[Key, Tensor] = OrderedDict()
-        self._of: object = None
+        self._weights = ""
 
-    def use(self, network: Network) -> None:
-        """Forget all where the network, or its weights, are others than those that they were drawn with."""
-        now = (id(network), network.model_copy.version())
-        if now != self._of:
-            self._of = now
-            self._made.clear()
-            self._tensors.clear()
+    def use(self, network: Network) -> bool:
+        """Draw with the weights of this network from now on; return whether they are others than before.
+
+        What was drawn with others is forgotten.
+        """
+        weights = fingerprint(network)
+        if weights == self._weights:
+            return False
+        self._weights = weights
+        self._made.clear()
+        self._tensors.clear()
+        return True
 
     def find(self, layer: str, unit: int) -> bytes | None:
-        """Return the picture of a unit; None where it must be drawn."""
-        return self._made.get((layer, unit)) or self._sheet(layer, unit)
+        """Return the picture of a unit, a sheet's first; None where it must be drawn."""
+        # what is wrong with a sheet's store its own tab says, and the unit can still be drawn
+        with contextlib.suppress(PeekError):
+            if (found := self._sheets(layer, unit, self._weights)) is not None:
+                return found
+        return self._made.get((layer, unit))
 
     def tensor(self, layer: str, unit: int) -> Tensor | None:
         """Return a picture that was drawn lately as it was drawn, ``[C, H, W]``; None for any other."""
         return self._tensors.get((layer, unit))
 
     def draw(self, network: Network, layer: str, unit: int) -> Iterator[tuple[Ascent, bytes | None]]:
-        """Draw a unit, one step at a time; keep its picture.
+        """Draw a unit, one step at a time, and keep its picture; whoever leaves the iterator gives it up.
 
         Yields:
             after each step the run, and a JPEG where there is one to show: in advance, and in the end.
+
+        Raises:
+            PeekError: if the unit can't be drawn.
         """
-        ascent = Ascent(network, unit_objective(network, layer, unit), RECIPE)
+        ascent = Ascent(network, unit_objective(network, layer, unit), RECIPE, precision=self._precision)
         for _ in ascent:
             if ascent.done:
                 picture = ascent.best[0]
@@ -78,7 +100,7 @@ class Drawings:
                 yield ascent, small_jpeg(network, ascent.preview()[0]) if early else None
 
 
-def _keep(into: OrderedDict[Key, Any], key: Key, value: Any, most: int) -> None:
+def _keep(into: OrderedDict[Key, _Value], key: Key, value: _Value, most: int) -> None:
     into[key] = value
     while len(into) > most:
         into.popitem(last=False)
