@@ -36,6 +36,12 @@ FEWER = {
     "5-your-own-network": {"Images(2400": "Images(480", "range(12)": "range(3)"},
     "6-fooled": {"Images(560": "Images(280", "octaves=((40, 1.0),)": "octaves=((4, 1.0),)"},
     "7-what-is-it-made-of": {"Images(280": "Images(112", "depth=4": "depth=3"},
+    "8-what-does-it-see-in-your-photo": {
+        "Images(280": "Images(112",
+        "range(84)": "range(4)",
+        "range(24)": "range(3)",
+        "start=photo": 'recipe="peek-fast", start=photo',
+    },
 }
 
 
