@@ -10,10 +10,12 @@ from playwright.sync_api import expect
 
 from peek_widget import load_recipe
 
+from .test_photo import jpeg
 from .voila import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "examples" / "dashboard.ipynb"
+WITH_IMAGES = "The bundled network, with real images of its classes beside the picture"
 UNTRAINED = "SqueezeNet 1.1 with random weights: untrained, to compare with"
 LONG = "lucid-2017"  # whoever draws by it draws for a while, and never gray
 
@@ -202,3 +204,13 @@ def test_nothing_on_the_page_takes_a_path_and_a_file_only_as_a_photo(visitor):
         "Search tags or units",
         "",
     }
+
+    # it is compared with the real images, where there are some, and stored nowhere
+    visitor.page.get_by_label("Network", exact=True).select_option(label=WITH_IMAGES)
+    visitor.until_kernel("explorer.evidence_status.get('state') == 'done'")
+    before = sorted(visitor.server.root.rglob("*"))
+    visitor.root.get_by_role("tab", name="Your photo").click()
+    visitor.page.locator("input[type=file]").set_input_files([jpeg(120, 80)])
+    visitor.until("String(d.photo).startsWith('1/')")
+    expect(visitor.root.locator(".peek-photo-seen")).to_contain_text("of 140 real images")
+    assert sorted(visitor.server.root.rglob("*")) == before
