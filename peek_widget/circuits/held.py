@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
 from peek_widget.circuits.measure import statistics_of
 from peek_widget.circuits.reads import Read, activation_value, check_layer
 from peek_widget.circuits.shown import Examples, Shown
+from peek_widget.errors import PeekError
 from peek_widget.network import Network
 from peek_widget.network.nested import map_tensors
 from peek_widget.network.outputs import as_tensor
 
-__all__ = ["held_at_median"]
+__all__ = ["HeldNetwork", "held_at_median"]
 
 
-def held_at_median(network: Network, name: str, unit: int, examples: Examples | None, shown: Shown) -> Network:
+@dataclass(frozen=True)
+class HeldNetwork(Network):
+    """A network in which one unit is held at its median: for runs in one thread, since a replica would not be held."""
+
+    def replica(self, **_: Any) -> NoReturn:
+        """Raise PeekError: what needs a copy of its own (a sheet, a pass over images) would use the unit as it is."""
+        raise PeekError(
+            "A network with a unit held at its median can be drawn on, with render, ascend or Ascent: sheets, passes "
+            "over images and circuits would copy it, and in a copy the unit is not held."
+        )
+
+
+def held_at_median(network: Network, name: str, unit: int, examples: Examples | None, shown: Shown) -> HeldNetwork:
     """Return a replica of a network whose forward always has one unit at its median.
 
     What the layer's module returns is held, so that everything that reads it gets the median, by whatever way. Behind a
@@ -64,4 +78,4 @@ def held_at_median(network: Network, name: str, unit: int, examples: Examples | 
     every = dict(replica.model_copy.module.named_modules())
     replica.model_copy.module.register_forward_pre_hook(begin)
     every[module].register_forward_hook(hold)
-    return replica
+    return HeldNetwork(**{one.name: getattr(replica, one.name) for one in fields(replica) if one.init})

@@ -56,8 +56,8 @@ def circuit(
     they are.
 
     The *weight* is what the network could do, the *contribution* (Rajaram et al. 2024, arXiv 2404.14349, with the
-    median as a baseline) what it did on these images by the gradient, and the *effect* what changes when the unit is
-    held at its median. Through linear parts contribution and effect are the same number; where they differ, the effect
+    median as a baseline) what it did on these images by the gradient (where one gradient doesn't add up, by gradients on
+    the way to the medians), and the *effect* what changes when the unit is held at its median. Through linear parts contribution and effect are the same number; where they differ, the effect
     is right.
 
     >>> crops = top_crops(model, "layer3.1", "photos")

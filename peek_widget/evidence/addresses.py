@@ -67,6 +67,11 @@ class AddressFolder(Folder):
                 inner = name[len(root) :].lstrip("/")
                 if not any(part.startswith(".") for part in PurePosixPath(inner).parts):
                     key = f"{PurePosixPath(one).name}/{inner}" if len(self._addresses) > 1 else inner
+                    if key in found:
+                        raise DatasetError(
+                            f"Two of the addresses {address!r} end alike and both have {key!r}, so their images could "
+                            "not be told apart: give the folder above them, or one pass for each."
+                        )
                     found[key] = number, inner
         self._where = found
         self._labels_beside: bool = labels is None and self._archive
@@ -80,7 +85,8 @@ class AddressFolder(Folder):
     def identity(self, index: int) -> int:
         """Return a hash of the file's name, and of its archive's."""
         number, inner = self._where[self._files[index]]
-        archive = f"{PurePosixPath(self._addresses[number]).name}/" if self._archive else ""
+        several = self._archive or len(self._addresses) > 1
+        archive = f"{PurePosixPath(self._addresses[number]).name}/" if several else ""
         digest = hashlib.blake2b(f"{archive}{inner}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
         return int.from_bytes(digest, "big") >> 1
 

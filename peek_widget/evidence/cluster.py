@@ -256,8 +256,11 @@ class ClusterPass(EvidencePass):
         size = self._loader.batch_size
         if len(shard.indices) > size:
             self._again.extend(_Shard(indices) for indices in split(shard.indices, size))
-        elif shard.passed_over or len(shard.indices) == 1:
+        elif shard.passed_over or (len(shard.indices) == 1 and not self.example_index.processed):
             self._give_up(shard, error)
+        elif len(shard.indices) == 1:
+            # others were survived, so it is this image
+            self._again.append(_Shard(shard.indices, {shard.indices[0]: _fatal(error)}))
         else:
             self._suspects[shard.indices] = _Suspects(shard, error, set(shard.indices))
             self._again.extend(_Shard(range(index, index + 1), trial=True) for index in shard.indices)
@@ -274,9 +277,7 @@ class ClusterPass(EvidencePass):
         del self._suspects[key]
         if not batch.fatal or len(batch.fatal) == len(batch.shard.indices):
             self._give_up(batch.shard, batch.cause)
-        cause = f"{type(batch.cause).__name__}: {batch.cause}"
-        reason = f"each worker that was given it died ({cause})"
-        self._again.append(_Shard(batch.shard.indices, dict.fromkeys(sorted(batch.fatal), reason)))
+        self._again.append(_Shard(batch.shard.indices, dict.fromkeys(sorted(batch.fatal), _fatal(batch.cause))))
 
     def _give_up(self, shard: _Shard, error: BaseException) -> None:
         first, last = (self.source.name(shard.indices[at]) for at in (0, -1))
@@ -285,3 +286,8 @@ class ClusterPass(EvidencePass):
             f"each worker that was given {which} was lost, the last by {type(error).__name__}: {error}; if they ran "
             "out of memory, give a smaller batch_size"
         ) from error
+
+
+def _fatal(error: BaseException) -> str:
+    """Return why an image is passed over that workers died of."""
+    return f"each worker that was given it died ({type(error).__name__}: {error})"

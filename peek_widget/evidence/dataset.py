@@ -93,7 +93,8 @@ def read_source(dataset: DatasetLike, labels: Labels = None) -> Source:
         )
     if isinstance(dataset, (list, tuple)) and len(dataset) == 2 and _length(dataset[0]) is not None:
         images, given = dataset
-        if not isinstance(images, (list, tuple)) and len(images.shape) == 4 and _length(given) == len(images) != 2:
+        array = not isinstance(images, (list, tuple)) and len(images.shape) == 4
+        if array and _flat(given) and _length(given) == len(images) != 2:
             raise DatasetError(
                 f"The dataset is a {kind} of {len(images):,} images and as many labels: give dataset=images, "
                 "labels=labels."
@@ -131,6 +132,11 @@ def _mapping(dataset: Mapping[Any, Any], kind: str) -> str:
         f"The dataset is a {kind} ({keys}): give a folder, a torch Dataset or a list of images, e.g. "
         "dataset=list(images.values()), with their labels as labels=."
     )
+
+
+def _flat(given: Any) -> bool:
+    """Return whether something is a row of numbers, as labels are, and no images of any kind."""
+    return getattr(given, "ndim", 1) == 1
 
 
 def _length(part: Any) -> int | None:

@@ -268,10 +268,11 @@ class LayerEvidence(Sequence[UnitEvidence]):
     @property
     def groups(self) -> dict[str, set[Label]] | None:
         """Labels that occurred in each of the groups that the pass was given; None if it was given none."""
-        grouping = self._example_index.grouping
-        if grouping is None or not grouping.named:
-            return None
-        return {str(name): set(labels) for name, labels in zip(grouping.names, grouping.members, strict=True)}
+        with self._example_index.lock:
+            grouping = self._example_index.grouping
+            if grouping is None or not grouping.named:
+                return None
+            return {str(name): set(labels) for name, labels in zip(grouping.names, grouping.members, strict=True)}
 
     def top_labels(self) -> list[list[Label]]:
         """Return for each unit the labels of the images of its top crops, each image once, highest first."""

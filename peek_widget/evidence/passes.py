@@ -241,6 +241,11 @@ class EvidencePass:
                 f"The evidence to resume from was gathered with {found.what} {found.was}, now it is {found.now}: give "
                 "the same, or start again without resume= (or with another store=)."
             )
+        if new.grouping is not None and new.grouping.named and earlier.grouping is None and earlier.processed:
+            raise EvidenceStoreError(
+                "The evidence to resume from keeps nothing about groups, and its images are not looked at again: start "
+                "again without resume= (or with another store=), or leave groups out."
+            )
         preparer.ranges.chosen.update(earlier.preparer.ranges.chosen)
         if earlier.grouping is not None and new.grouping is not None:
             earlier.grouping.use(new.grouping)

@@ -243,14 +243,14 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
 def _members(groups: Groups, counted: Mapping[Label, int], evidence: LayerEvidence) -> dict[str, set[Label]]:
     """Return for each group which of the labels that occur are in it."""
     class_names = evidence.class_names
-    if groups is None and evidence.groups is not None:
-        return evidence.groups
     wanted = read_groups(groups)
-    if wanted is None:
+    kept = evidence.groups if wanted is None else None
+    if wanted is None and kept is None:
         ordered = sorted(counted, key=lambda label: (str(type(label)), label))
         return {name_of(label, class_names): {label} for label in ordered}
-    members = {
-        group: {label for label in counted if is_member(label, one, class_names)} for group, one in wanted.items()
+    members = kept or {
+        group: {label for label in counted if is_member(label, one, class_names)}
+        for group, one in (wanted or {}).items()
     }
     if not any(members.values()):
         have = ", ".join(map(repr, list(counted)[:5]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
@@ -16,6 +17,8 @@ from peek_widget.live.unit_drawings import UnitDrawings
 from peek_widget.network import Network
 
 __all__ = ["UnitPictures"]
+
+log: logging.Logger = logging.getLogger("peek_widget")
 
 Of = Literal["drawn", "crop"]
 
@@ -119,11 +122,11 @@ class UnitPictures:
             # a unit without a gradient, say
             self._finish(key, None, str(error))
             return
-        except BaseException:
-            # said by the service; the next unit may be drawn
-            self._run = None
-            self._drawn.remove(key)
-            raise
+        except Exception as error:
+            # said in the unit's row; the next one may be drawn
+            log.error("Unit %d of %r was not drawn: %s", key[1], key[0], error, exc_info=error)
+            self._finish(key, None, f"{type(error).__name__}: {error}")
+            return
         if ascent.done:
             self._finish(key, picture)
 

@@ -163,10 +163,12 @@ class PhotoService(Service[_Requests]):
 
     def wait_time(self) -> float | None:
         """Wait for the end of a rest, or to see how far the pass over the real images is."""
+        if self.look is None:
+            return None
+        if not self._watched():
+            return INTERVAL if self._accentuation is not None or self._pictures.pending else None
         if self._accentuation is not None:
             return 0.0
-        if self.look is None or not self._watched():
-            return None
         if self._pictures.pending:
             return max(0.0, self._rest_until - self._clock())
         return INTERVAL if self._evidence_may_grow() else None
@@ -176,6 +178,7 @@ class PhotoService(Service[_Requests]):
         if not isinstance(error, PeekError):
             log.error("Looking at the photo failed: %s", error, exc_info=error)
         text = str(error) if isinstance(error, PeekError) else f"{type(error).__name__}: {error}"
+        self._pictures.forget_page()  # with its list the page drops the units' pictures
         self._front_end.send(self._message("error", problem=text))
 
     def handle(self, requests: _Requests) -> None:
@@ -186,11 +189,11 @@ class PhotoService(Service[_Requests]):
         self._rest_until = self._clock() + REST
         if requests.overview is not None:
             self._overview = requests.overview
+        self._layer = self._layer if requests.layer is None else requests.layer
         if requests.close:
             self._begin_anew()
             self._front_end.send(self._message(""))
             return
-        self._layer = self._layer if requests.layer is None else requests.layer
         if requests.resend:
             self._pictures.forget_page()
         new = requests.photo is not None
@@ -210,9 +213,10 @@ class PhotoService(Service[_Requests]):
         if requests.edit is not None:
             self._accentuation = None
             self._changed_look = self._changed_by(requests.edit)
+        was_changed = self._changed_look is not None
         if requests.accentuate is not None:
             self._accentuate(requests.accentuate)
-        if requests != _Requests(accentuate=requests.accentuate):
+        if requests != _Requests(accentuate=requests.accentuate) or (was_changed and self._changed_look is None):
             self._send(picture=new or requests.resend)
 
     def _begin_anew(self) -> None:
@@ -233,6 +237,7 @@ class PhotoService(Service[_Requests]):
 
     def _reader(self) -> PhotoReader:
         network = self._replica()
+        network.model_copy.refresh()
         names = dict.fromkeys([layer.name for layer in network.layers if layer.primary] + [self._layer])
         found = {name: self._evidence(name) for name in names}
         evidence = {name: one for name, one in found.items() if one is not None and one.images}
@@ -287,12 +292,16 @@ class PhotoService(Service[_Requests]):
 
     def _go_on(self) -> None:
         """Make a step of the accentuation, compare with more real images, or find a picture of a unit."""
+        if self.look is None or not self._watched():
+            return
         if self._accentuation is not None:
             self._step(*self._accentuation)
-        elif self.look is not None and self._much_grown():
+        elif self._much_grown():
+            # first, or what fails would be tried again without end
+            self._images_used[self._layer] = self._images()
             self._look_anew()
             self._send(picture=False)
-        elif self.look is not None and self._pictures.pending:
+        elif self._pictures.pending:
             began, draws = self._clock(), self._pictures.draws
             self._pictures.work()
             if draws and self._drawing():

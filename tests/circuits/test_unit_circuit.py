@@ -16,6 +16,7 @@ from peek_widget import (
     PeekError,
     Recipe,
     UnitError,
+    activations,
     layers,
     read,
     render,
@@ -337,5 +338,8 @@ def test_the_network_without_an_input_has_it_at_its_median_and_the_model_is_as_i
     assert torch.allclose(before - lower, after, atol=1e-6)  # the median of a line is zero
     assert float(lower.max()) > 0.5
     assert not model[0]._forward_hooks
+    # a copy of it would not be held
+    with pytest.raises(PeekError, match="can be drawn on, with render"):
+        activations(without, shown, "2")
     with pytest.raises(UnitError, match="numbered 0 to 2"):
         got.without("0", 7)

@@ -86,6 +86,19 @@ def test_a_pass_over_addresses(folder, address):
         top_crops(tiny(), "edges", [*names, f"{address}/gone.png"], **options)
 
 
+def test_folders_at_several_addresses_are_told_apart(address):
+    system = fsspec.filesystem("memory")
+    for part, value in (("part-0", 1), ("part-1", 2)):
+        system.pipe_file(f"/bucket/{part}/0001.png", png(value))
+        system.pipe_file(f"/bucket/{part}/same/0001.png", png(value))
+    both = read_source("memory://bucket/part-{0..1}")
+    assert len(both) == 4
+    assert len({both.identity(i) for i in range(4)}) == 4
+    assert [both.find(both.identity(i)) for i in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(DatasetError, match=r"end alike and both have 'same/0001.png'"):
+        read_source("memory://bucket/part-{0..1}/same")
+
+
 def test_webdatasets_shards_are_read_by_number_with_their_labels(tmp_path):
     for shard in range(2):
         files = {}

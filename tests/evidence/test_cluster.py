@@ -122,6 +122,14 @@ def test_an_image_that_each_worker_dies_of_is_named_and_passed_over(serial):
     assert list(found["forms"]) == list(run(gone)["forms"])
 
 
+def test_a_batch_of_one_image_that_each_worker_dies_of_is_passed_over_too():
+    images = pictures()[:13]
+    there = Elsewhere({12})
+    with pytest.warns(UserWarning, match="image 12: each worker that was given it died"):
+        found = run(images, executor=there)
+    assert "image 12" in found["edges"].skipped
+
+
 def test_workers_that_die_of_everything_end_the_pass_with_what_was_found():
     with pytest.raises(EvidenceError, match=r"each worker that was given .* was lost, the last by ConnectionError"):
         run(executor=Elsewhere(set(range(COUNT))))

@@ -13,7 +13,7 @@ from torch import nn
 pytest.importorskip("scipy", reason="the survey's extra is not installed: pip install 'peek_widget[survey]'")
 pytest.importorskip("pandas", reason="the survey's extra is not installed: pip install 'peek_widget[survey]'")
 
-from peek_widget.errors import PeekError, SurveyWarning
+from peek_widget.errors import EvidenceStoreError, PeekError, SurveyWarning
 from peek_widget.evidence import IMAGENET_GROUPS, LayerEvidence, survey, top_crops
 from peek_widget.zoo import CLASS_NAMES, Images, bundled
 
@@ -205,6 +205,10 @@ def test_of_many_labels_no_histogram_is_kept_and_the_survey_says_so():
     assert found.every["auprc"].isna().all()
     assert not found.doubtful
     assert "scores over all images: not kept" in str(found)
+    # and a pass that looks at none of them again would keep none either
+    options = {"labels": labels, "input_size": 32, "preprocess": "none", "progress": False, "groups": {"one": [1]}}
+    with pytest.raises(EvidenceStoreError, match="keeps nothing about groups"):
+        top_crops(Meadow(), "conv", images, resume=evidence.evidence, **options)
 
 
 def test_the_chart_shows_the_counts(planted):

@@ -165,8 +165,15 @@ def test_an_allocation_that_fails_is_recognized(network):
 
 
 def test_no_memory_for_one_picture_is_an_error_with_advice():
-    network = read(Greedy(100, MemoryError()), input_size=32)
-    network.model_copy.module.most = 0
+    class Starved(Greedy):
+        least = 100
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.most = type(self).least
+            return super().forward(x)
+
+    network = read(Starved(100, MemoryError()), input_size=32)
+    Starved.least = 0
     with pytest.raises(PeekError, match=r"not enough memory to draw a single unit.*smaller size"):
         finish(draw(network, Batch(0, "inner.forms", (0, 1), QUICK)))
 

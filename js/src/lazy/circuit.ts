@@ -192,6 +192,7 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     );
   };
 
+  let listed: unknown[] = [];
   const update = (): void => {
     const { seen, without } = circuit;
     if (!seen) {
@@ -211,7 +212,10 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     walked(seen);
     if (!same(seen, shown)) pointed = null;
     shown = { layer: seen.layer, unit: seen.unit };
-    list(seen);
+    // Only where something in it is new: a button that is replaced while it is pressed would get no click.
+    const now = [JSON.stringify([seen.layer, seen.unit, seen.inputs, seen.outputs]), circuit.taken, circuit.kernels];
+    if (now.some((each, at) => each !== listed[at])) list(seen);
+    listed = now;
     showCrops();
     held.hidden = !without;
     if (without) {

@@ -34,8 +34,6 @@ export function unitList({ client, signal }: View, photo: PhotoStore, changed: (
         if (all === on) return;
         all = on;
         photo.overview(on);
-        // What is there of all layers may be older than the last change of the photo: asked for anew.
-        if (on) photo.place(0, 0, false);
         update();
       },
       signal,

@@ -97,7 +97,7 @@ export function circuitTab(view: View): Tab {
     title: text.circuit,
     topic: "circuit",
     content: (loaded) => panelsOf(loaded).circuitContents(view, loaded.circuit),
-    toggled: (loaded, _, open) => loaded.circuit.open(open),
+    toggled: (loaded, panel, open) => loaded.circuit.open(panel, open),
   });
 }
 

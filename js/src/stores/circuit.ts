@@ -33,6 +33,9 @@ export class CircuitStore {
   without: { of: CircuitWithout; bitmaps: (ImageBitmap | null)[] } | null = null;
   /** The units that were walked through, the first first; without the one shown. */
   trail: UnitAt[] = [];
+  /** Number of pictures of units that have come. */
+  taken = 0;
+  private readonly openViews = new Set<object>();
   private readonly pictures = new Map<string, UnitPicture>();
   private heading: string | null = null;
   private readonly newest: Record<string, number> = {};
@@ -43,8 +46,13 @@ export class CircuitStore {
     private readonly onChange: () => void,
   ) {}
 
-  open(on: boolean): void {
-    this.send({ kind: "circuit_open", on });
+  /** A view has opened or closed the tab. */
+  open(view: object, on: boolean): void {
+    const before = this.openViews.size > 0;
+    if (on) this.openViews.add(view);
+    else this.openViews.delete(view);
+    const now = this.openViews.size > 0;
+    if (now !== before && !this.disposed) this.send({ kind: "circuit_open", on: now });
   }
 
   askCrops({ layer, unit }: UnitAt): void {
@@ -57,6 +65,8 @@ export class CircuitStore {
 
   /** Notes that the user goes to a unit of the circuit, from the one shown. */
   walk(to: UnitAt): void {
+    // The second press of a double click.
+    if (this.heading === keyOf(to)) return;
     const { seen, trail } = this;
     const at = trail.findIndex((one) => keyOf(one) === keyOf(to));
     if (at >= 0) this.trail = trail.slice(0, at);
@@ -70,6 +80,8 @@ export class CircuitStore {
 
   receive(content: unknown, buffers: readonly Binary[]): void {
     const message = content as ToPage | null;
+    // What is computed may take longer than a page counts as watched that says nothing.
+    if (message?.kind.startsWith("circuit")) this.send({ kind: "present" });
     if (message?.kind === "circuit") void this.take("circuit", buffers, (all) => this.show(message, all));
     else if (message?.kind === "circuit_picture")
       void this.take(keyOf(message), buffers, ([bitmap = null]) => this.keep(message, bitmap));
@@ -81,7 +93,7 @@ export class CircuitStore {
     else if (message?.kind === "circuit_without")
       void this.take("without", buffers, (bitmaps) => {
         // A message that only says how far it is leaves the pictures.
-        const same = message.state === "drawing" && bitmaps.length === 0 && this.without?.of.unit === message.unit;
+        const same = message.state === "drawing" && bitmaps.length === 0 && this.without && keyOf(this.without.of) === keyOf(message);
         if (!same) closeAll(this.without?.bitmaps);
         this.without = message.state ? { of: message, bitmaps: same ? (this.without?.bitmaps ?? []) : bitmaps } : null;
       });
@@ -128,7 +140,7 @@ export class CircuitStore {
   }
 
   private keep(message: CircuitPicture, bitmap: ImageBitmap | null): void {
-    this.send({ kind: "present" });
+    this.taken += 1;
     const key = keyOf(message);
     this.pictures.get(key)?.bitmap?.close();
     this.pictures.delete(key);

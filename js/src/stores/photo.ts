@@ -48,6 +48,8 @@ export class PhotoStore {
   /** What went wrong here, before anything was sent. */
   problem = "";
   private newest = 0;
+  /** The last accentuation that was ended here: what is still on its way of it comes too late. */
+  private ended = 0;
   private disposed = false;
 
   constructor(
@@ -69,6 +71,11 @@ export class PhotoStore {
   }
 
   edit(how: PhotoEditName, whole: boolean, strokes: readonly number[]): void {
+    // The kernel ends it too, and may have nothing else to say: "as it was", say.
+    if (this.accentuated) {
+      this.endAccentuation();
+      this.onChange();
+    }
     this.send({ kind: "photo_edit", how, whole, strokes });
   }
 
@@ -117,9 +124,11 @@ export class PhotoStore {
     const mine = this.newest;
     const decoded = await Promise.all(buffers.map((one) => decodeImage(one)));
     const first = message.picture ? decoded.shift() : undefined;
-    const stale = this.disposed || (mine !== this.newest && !message.picture);
+    const stale = this.disposed || mine !== this.newest;
     for (const old of stale ? decoded : this.maps) old?.close();
-    if (first) {
+    if (first && this.disposed) first.close();
+    else if (first) {
+      // Of a message that comes late as well: those after it have none.
       this.picture?.close();
       this.picture = first;
     }
@@ -160,6 +169,7 @@ export class PhotoStore {
   }
 
   private async takeStep(message: PhotoStep, buffer: Binary | undefined): Promise<void> {
+    if (message.run <= this.ended) return;
     if (message.run !== this.accentuated?.run) this.endAccentuation();
     this.accentuated = message;
     const picture = await decodeImage(buffer);
@@ -173,6 +183,7 @@ export class PhotoStore {
   }
 
   private endAccentuation(): void {
+    this.ended = Math.max(this.ended, this.accentuated?.run ?? 0);
     for (const { picture } of this.stages) picture.close();
     this.stages = [];
     this.accentuated = null;

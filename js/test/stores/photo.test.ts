@@ -114,6 +114,28 @@ test("of an accentuation every stage is kept, in order, until another one, a cha
   expect(sent).toEqual([{ kind: "photo_accentuate", unit: 3, less: true, strength: 2, on: true }]);
 });
 
+test("a step that was on its way when the accentuation was ended comes too late", async () => {
+  await tell(step(1, 0), 1);
+  store.accentuate(3, true, 2, false);
+  await tell(step(1, 4), 1);
+  expect([store.stages.length, store.accentuated]).toEqual([0, null]);
+  await tell(step(2, 0), 1);
+  expect(store.stages).toHaveLength(1);
+  // the kernel ends it at a change of the photo, also where that leaves the photo as it was
+  store.edit("gray", false, []);
+  expect([store.stages.length, store.accentuated]).toEqual([0, null]);
+});
+
+test("of a photo that is decoded late the picture is taken, and not what was listed with it", async () => {
+  const first = tell(seen([1, 2], { picture: true }), 3);
+  await tell(seen([5]), 1);
+  await first;
+  expect(store.seen?.units.map((each) => each.unit)).toEqual([5]);
+  expect([store.maps.length, Boolean(store.picture), screen.bitmapsOpen]).toEqual([1, true, 2]);
+  store.dispose();
+  expect(screen.bitmapsOpen).toBe(0);
+});
+
 test("the maps of all layers go to the units that have one", async () => {
   const layers = [
     { layer: "a", real: false, units: [unit(1), unit(2, false)] },

@@ -242,6 +242,8 @@ class CircuitService(Service[_Requests]):
         if basis == 0 and self._clock() - self._since < PATIENCE:
             self._say_waiting(layer, unit)
             return
+        # first, or what fails would be tried again without end
+        self._outdated, self._basis = False, basis
         network = self._replica()
         network.model_copy.refresh()
         self._drawings.use(network)
@@ -249,7 +251,6 @@ class CircuitService(Service[_Requests]):
         if evidence is not None:
             examples = examples_of(network, evidence, IMAGES)
             among = "" if basis == 2 else f" among {evidence.images:,} images so far"
-        self._outdated, self._basis = False, basis
         arguments = (examples, among, self._drawings, self._class_names, self._front_end.send)
         self._job = CircuitWork(network, layer, unit, *arguments)
         self._pieces = self._job.pieces()
@@ -299,6 +300,10 @@ class CircuitService(Service[_Requests]):
             yield from self._draw_both(work, work.circuit, layer, unit)
         except PeekError as error:
             self._say_without("error", "", problem=str(error))
+        except Exception as error:
+            # the circuit itself is as good as it was
+            log.error("Drawing without an input failed: %s", error, exc_info=error)
+            self._say_without("error", "", problem=f"{type(error).__name__}: {error}")
 
     def _draw_both(self, work: CircuitWork, circuit: Circuit, layer: str, unit: int) -> Iterator[None]:
         network, objective = work.network, unit_objective(work.network, work.layer, work.unit)
