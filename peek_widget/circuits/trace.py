@@ -56,9 +56,9 @@ def circuit(
     they are.
 
     The *weight* is what the network could do, the *contribution* (Rajaram et al. 2024, arXiv 2404.14349, with the
-    median as a baseline) what it did on these images by the gradient (where one gradient doesn't add up, by gradients on
-    the way to the medians), and the *effect* what changes when the unit is held at its median. Through linear parts contribution and effect are the same number; where they differ, the effect
-    is right.
+    median as a baseline) what it did on these images by the gradient (by gradients on the way to the medians, where one
+    doesn't add up), and the *effect* what changes when the unit is held at its median. Through linear parts the two
+    are the same number; where they differ, the effect is right.
 
     >>> crops = top_crops(model, "layer3.1", "photos")
     >>> circuit(model, "layer3.1", 17, crops).table
