@@ -29,6 +29,7 @@ _LARGEST_SHARD = 4096  # images
 _IN_FLIGHT = 256  # shards
 _WAIT = 0.25  # seconds until it is looked at whether to stop
 _SAVE_SHARE = 0.05  # of the time may be spent on saving
+_LOSSES = 2  # of workers that had a shard without the images that killed others, before the pass ends
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,13 @@ class _Shard:
         indices: the images.
         passed_over: reasons why some of them are not to be touched, by index.
         trial: whether it is only tried if the worker survives them.
+        losses: how often workers were lost that had it, since images are passed over.
     """
 
     indices: Indices
     passed_over: Mapping[int, str] = field(default_factory=dict)
     trial: bool = False
+    losses: int = 0
 
 
 @dataclass(frozen=True)
@@ -256,6 +259,9 @@ class ClusterPass(EvidencePass):
         size = self._loader.batch_size
         if len(shard.indices) > size:
             self._again.extend(_Shard(indices) for indices in split(shard.indices, size))
+        elif shard.passed_over and shard.losses < _LOSSES:
+            # a worker that dies of something else takes what it had with it
+            self._again.append(replace(shard, losses=shard.losses + 1))
         elif shard.passed_over or (len(shard.indices) == 1 and not self.example_index.processed):
             self._give_up(shard, error)
         elif len(shard.indices) == 1:
