@@ -93,7 +93,11 @@ export class CircuitStore {
     else if (message?.kind === "circuit_without")
       void this.take("without", buffers, (bitmaps) => {
         // A message that only says how far it is leaves the pictures.
-        const same = message.state === "drawing" && bitmaps.length === 0 && this.without && keyOf(this.without.of) === keyOf(message);
+        const same =
+          message.state === "drawing" &&
+          bitmaps.length === 0 &&
+          this.without &&
+          keyOf(this.without.of) === keyOf(message);
         if (!same) closeAll(this.without?.bitmaps);
         this.without = message.state ? { of: message, bitmaps: same ? (this.without?.bitmaps ?? []) : bitmaps } : null;
       });
