@@ -367,7 +367,4 @@ def test_on_a_dask_cluster_of_two_processes_one_of_which_is_killed(serial, tmp_p
         found = run(Calm(pictures()), executor=client.get_executor(), progress=kill, store=tmp_path / "evidence")
         assert killed
         assert content(found) == content(run(Calm(pictures()), fingerprint=found.example_index.fingerprint))
-        with pytest.warns(UserWarning, match="image 33: each worker that was given it died"):
-            found = run(Deadly(pictures()), executor=client.get_executor())
-        assert sorted(found["edges"].skipped) == ["image 33", "nowhere.png"]
-        assert found["edges"].images == COUNT - 2
+        # What each worker dies of is not tried here: Dask blames all that a dying worker had (`Elsewhere` tests it).
