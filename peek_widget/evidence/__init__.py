@@ -14,7 +14,8 @@ from peek_widget.evidence.groups import IMAGENET_GROUPS
 from peek_widget.evidence.loading import LoaderOptions
 from peek_widget.evidence.measures import DatasetStatistics, PictureScore
 from peek_widget.evidence.merge import merge_evidence
-from peek_widget.evidence.passes import EvidencePass, Progress
+from peek_widget.evidence.passes import EvidencePass
+from peek_widget.evidence.progress import Progress
 from peek_widget.evidence.scores import score_pictures
 from peek_widget.evidence.survey import Survey, survey
 from peek_widget.evidence.top_crops import top_crops

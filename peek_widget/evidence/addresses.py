@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import re
-import threading
+import tarfile
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,6 +25,9 @@ _MOST_ARCHIVES = 100_000
 _BESIDE = (".cls", ".json", ".txt")
 """Endings of what webdataset has beside an image; ``.cls`` is its label."""
 
+_Span = tuple[int, int]
+"""Where in an archive the bytes of a file begin and end."""
+
 
 def is_address(name: str) -> bool:
     """Tell whether a dataset's name is an address, or that of a tar archive, and not of a folder."""
@@ -35,7 +38,8 @@ class AddressFolder(Folder):
     """The images in a folder at an address, or in tar archives, in the order of their names.
 
     Any address that fsspec knows (``s3://`` with s3fs, ``gs://`` with gcsfs, ``hf://`` with its hub). Only names
-    are listed when it is opened; an image is fetched when needed. Of an archive the label of ``a.jpg`` is in
+    are listed when it is opened, and of an archive where each file begins; an image is fetched when needed, by a
+    request of its own, and nothing stays open. Of an archive the label of ``a.jpg`` is in
     ``a.cls`` where there is such a file (webdataset). All else as for :class:`Folder`.
 
     Args:
@@ -50,21 +54,19 @@ class AddressFolder(Folder):
     def __init__(self, address: str, labels: Labels = None) -> None:
         self._archive: bool = address.endswith(".tar")
         self._addresses: tuple[str, ...] = _expanded(address)
-        self.concurrent: bool = not self._archive  # its one open file is read by one thread at a time
-        self._opened: dict[int, tuple[Any, str]] = {}
-        self._lock = threading.Lock()
-        found: dict[str, tuple[int, str]] = {}
+        self._systems: dict[int, tuple[Any, str]] = {}
+        found: dict[str, tuple[int, str, _Span | None]] = {}
         for number, one in enumerate(self._addresses):
             try:
                 system, root = self._system(number)
-                names = system.find(root)
+                spans = _members(system, root) if self._archive else dict.fromkeys(system.find(root))
             except Exception as error:  # each file system has errors of its own
                 raise DatasetError(
                     f"The images at {one!r} can't be listed ({type(error).__name__}: {error}): check the address, and "
                     "whether you may read it."
                 ) from error
-            for name in names:
-                inner = name[len(root) :].lstrip("/")
+            for name, span in spans.items():
+                inner = name if self._archive else name[len(root) :].lstrip("/")
                 if not any(part.startswith(".") for part in PurePosixPath(inner).parts):
                     key = f"{PurePosixPath(one).name}/{inner}" if len(self._addresses) > 1 else inner
                     if key in found:
@@ -72,7 +74,7 @@ class AddressFolder(Folder):
                             f"Two of the addresses {address!r} end alike and both have {key!r}, so their images could "
                             "not be told apart: give the folder above them, or one pass for each."
                         )
-                    found[key] = number, inner
+                    found[key] = number, inner, span
         self._where = found
         self._labels_beside: bool = labels is None and self._archive
         every = [name for name in sorted(found) if not name.endswith(_BESIDE)]
@@ -80,11 +82,11 @@ class AddressFolder(Folder):
         if self._labels_beside and len(self._addresses) > 1:
             # What is called a folder here is the archive that an image is in.
             self.class_names: tuple[str, ...] = ()
-            self._label = lambda _: (None, "")
+            self._label = _without_label
 
     def identity(self, index: int) -> int:
         """Return a hash of the file's name, and of its archive's."""
-        number, inner = self._where[self._files[index]]
+        number, inner, _ = self._where[self._files[index]]
         several = self._archive or len(self._addresses) > 1
         archive = f"{PurePosixPath(self._addresses[number]).name}/" if several else ""
         digest = hashlib.blake2b(f"{archive}{inner}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
@@ -93,36 +95,52 @@ class AddressFolder(Folder):
     def item(self, index: int, needed: int | None = None) -> Item:
         """Fetch the file, with what is said about its label."""
         name = self._files[index]
-        image, size = open_image(io.BytesIO(self._fetched(name)), needed)
+        image, size = open_image(io.BytesIO(self._fetched(name)), needed, name)
         beside = f"{name.rpartition('.')[0]}.cls"
         if self._labels_beside and beside in self._where:
             return Item(image, size, *read_label(self._fetched(beside)))
         return Item(image, size, *self._label(index))
 
     def _fetched(self, name: str) -> bytes:
-        number, inner = self._where[name]
+        number, inner, span = self._where[name]
         try:
-            if not self._archive:
-                system, root = self._system(number)
-                return system.cat_file(f"{root.rstrip('/')}/{inner}" if root else inner)
-            with self._lock:
-                return self._system(number)[0].cat_file(inner)
+            system, root = self._system(number)
+            if span is not None:
+                if span[0] == span[1]:
+                    return b""
+                return system.cat_file(root, start=span[0], end=span[1])
+            return system.cat_file(f"{root.rstrip('/')}/{inner}" if root else inner)
         except Exception as error:
             raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
     def _system(self, number: int) -> tuple[Any, str]:
-        """Return the file system of an address, and its root there."""
-        if number not in self._opened:
-            address = self._addresses[number]
-            found, root = fsspec.url_to_fs(f"tar://::{address}" if self._archive else address)
-            self._opened[number] = found, root
-        return self._opened[number]
+        """Return the file system of an address, and the path of the folder, or archive, there."""
+        if number not in self._systems:
+            self._systems[number] = fsspec.url_to_fs(self._addresses[number])
+        return self._systems[number]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_opened", "_lock")}
+        return {name: value for name, value in vars(self).items() if name != "_systems"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _opened={}, _lock=threading.Lock())
+        vars(self).update(state, _systems={})
+
+
+def _members(system: Any, path: str) -> dict[str, _Span]:
+    """Return where in a tar archive the content of each of its files is, by name. The archive is open no longer."""
+    found: dict[str, _Span] = {}
+    with system.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        for member in archive:
+            name = PurePosixPath(member.name).as_posix()
+            if member.islnk() and member.linkname in found:  # a second name of the same file
+                found[name] = found[member.linkname]
+            elif member.isreg() and not member.issparse():
+                found[name] = member.offset_data, member.offset_data + member.size
+    return found
+
+
+def _without_label(_: int) -> tuple[None, str]:
+    return None, ""
 
 
 def _expanded(address: str) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from peek_widget._threads import computing_on
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence.evidence import EvidenceError
 from peek_widget.evidence.loading import LoaderOptions
-from peek_widget.evidence.passes import EvidencePass, Progress
+from peek_widget.evidence.passes import EvidencePass
+from peek_widget.evidence.progress import Progress
 from peek_widget.evidence.shards import Indices, split, undividable
 from peek_widget.evidence.source import Item, SerialSource, Source, UnreadableError, WrappedSource
 from peek_widget.evidence.store import index_bytes, index_of_bytes
@@ -137,15 +138,21 @@ class ClusterPass(EvidencePass):
     The result is that of an :class:`EvidencePass` with as many threads (one, unless said otherwise) on the same kind of
     processor, bit for bit: shards consist of whole batches, and merging does not depend on the order. What a lost
     worker had is given to another. A batch that workers die of is tried image by image: an image that each worker dies
-    of is skipped, and named.
+    of is skipped, and named. What a worker finds is in the evidence when its whole shard is done; ``yield_to`` and
+    ``duty`` have no effect, since the processor that is shared is not the workers'.
 
     Args:
-        executor: any ``concurrent.futures.Executor``; of a Dask client ``client.get_executor()``. It stays its owner's.
-        args, options: see :class:`EvidencePass`.
+        args, options: those of :class:`EvidencePass`; ``loader.processes`` must be 0.
+        executor: any ``concurrent.futures.Executor``; of a Dask client ``client.get_executor()``. It stays its owner's,
+            who shuts it down.
+
+    Attributes:
+        transfers: name of each worker that the model was sent to in the last run, and number of its bytes.
 
     Raises:
-        DatasetError: if the dataset is a stream, which can't be divided.
-        PeekError: as :class:`EvidencePass` does.
+        DatasetError: if the dataset is a stream, which can't be divided; or as :class:`EvidencePass` does.
+        EvidenceStoreError: if the evidence to resume from was gathered in another way.
+        PeekError: if the executor is none, or ``loader`` starts processes of its own; or as :class:`EvidencePass` does.
     """
 
     def __init__(self, *args: Any, executor: Executor, **options: Any) -> None:

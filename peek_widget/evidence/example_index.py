@@ -17,6 +17,7 @@ from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded
 from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.shards import Shard, missing_shards
 from peek_widget.evidence.source import Source
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network.receptive_field.field_map import FieldMap
@@ -115,6 +116,7 @@ class ExampleIndex:
         precision: what the network computed in.
 
     Attributes:
+        shards: the parts of the dataset that it is of; () where of all of it.
         processed: the images that were taken in or skipped.
         count: number of images taken in.
         skipped: number of images that could not be read.
@@ -150,6 +152,7 @@ class ExampleIndex:
         self.source: Source | None = source
         self.class_names: tuple[str, ...] = tuple(class_names)
         self.lock: threading.RLock = threading.RLock()
+        self.shards: tuple[Shard, ...] = ()
         self.processed: ImageSet = ImageSet()
         self.count: int = 0
         self.skipped: int = 0
@@ -230,6 +233,9 @@ class ExampleIndex:
                 index.merge(other.layers[name], rows)
             if rows is None or (self.grouping is not None and self.grouping.too_many):
                 self.without_groups()
+            self.shards = tuple(sorted({*self.shards, *other.shards}))
+            if not missing_shards(self.shards):
+                self.shards = ()
             self.processed.merge(other.processed)
             self.count += other.count
             self.skipped += other.skipped

@@ -102,7 +102,9 @@ class Pages:
         return np.stack(arrays, axis=2)
 
 
-def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple[Any, tuple[int, int] | None]:
+def open_image(
+    path: str | Path | IO[bytes], needed: int | None = None, name: str = ""
+) -> tuple[Any, tuple[int, int] | None]:
     """Open an image file, upright.
 
     Args:
@@ -110,6 +112,7 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
             that a camera recorded is applied. Numbers of more than 8 bits stay as they are in the file.
         needed: number of pixels that the shorter side must keep. A JPEG at least four times as large is decoded at a
             reduced size (a half, a quarter, an eighth), which bounds time and memory.
+        name: name of the file, of one that is given open.
 
     Returns:
         the image (PIL, :class:`Pages`, or an array), and the (width, height) that it has in full (None for an array).
@@ -117,7 +120,7 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
     Raises:
         UnreadableError: if it is missing, truncated, no image, or has more than :data:`MAX_PIXELS`.
     """
-    if isinstance(path, (str, os.PathLike)) and os.fspath(path).lower().endswith(ARRAYS):
+    if _ending(name or path) in ARRAYS:
         return _open_array(path), None
     quick = _open_quickly(path, needed) if _quick.get() else None
     if quick is not None:
@@ -142,7 +145,7 @@ def open_image(path: str | Path | IO[bytes], needed: int | None = None) -> tuple
     except UnreadableError:
         raise
     except UnidentifiedImageError:
-        return _open_tiff(path), None
+        return _open_tiff(path, name), None
     except FileNotFoundError as error:
         raise UnreadableError(_missing(path, error)) from error
     # Pillow's decoders raise nearly any exception on a broken file.
@@ -194,14 +197,14 @@ def _missing(path: Any, error: FileNotFoundError) -> str:
     return text if os.path.isabs(name) else f"{text} (names are looked up from {os.getcwd()!r}: give full paths)"
 
 
-def _open_array(path: str | Path) -> np.ndarray[Any, Any]:
+def _open_array(path: str | Path | IO[bytes]) -> np.ndarray[Any, Any]:
     """Read a NumPy file that holds one image."""
     try:
-        if "://" in os.fspath(path):
-            with _opened(os.fspath(path)) as file:
-                found = np.load(file, allow_pickle=False)
-        else:
+        if isinstance(path, (str, os.PathLike)) and "://" not in os.fspath(path):
             found = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
+            with _opened(path) as file:
+                found = np.load(io.BytesIO(file.read()), allow_pickle=False)
         if isinstance(found, np.lib.npyio.NpzFile):
             with found:
                 names = list(found)
@@ -220,11 +223,11 @@ def _open_array(path: str | Path) -> np.ndarray[Any, Any]:
         raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
 
-def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
+def _open_tiff(path: Any, name: str = "") -> np.ndarray[Any, Any]:
     """Read a TIFF that Pillow can't, with tifffile where it is installed; NoImageError for any other file."""
     kind = _tiff_kind(path)
     if kind is None:
-        raise NoImageError(_hint(path))
+        raise NoImageError(_hint(path, name))
     try:
         tifffile = importlib.import_module("tifffile")
     except ImportError:
@@ -238,7 +241,7 @@ def _open_tiff(path: Any) -> np.ndarray[Any, Any]:
         raise UnreadableError(f"it is a TIFF of {kind}, and tifffile raised {type(error).__name__}: {error}") from error
 
 
-def _hint(path: Any) -> str:
+def _hint(path: Any, name: str = "") -> str:
     """Say what a file is that can't be read as an image, by its first bytes, else by its name."""
     with _opened(path) as file:
         head = file.read(12)
@@ -246,7 +249,7 @@ def _hint(path: Any) -> str:
         return "it is empty: 0 bytes"
     if head[4:8] == b"ftyp" and head[8:] in _HEIF:
         return _HINTS[".heic"]
-    return _HINTS.get(_ending(path), "it is not an image that can be read")
+    return _HINTS.get(_ending(name or path), "it is not an image that can be read")
 
 
 def _ending(path: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -74,7 +75,7 @@ class Folder(Source):
         if labels is None:
             classes = _classes(self._files, images)
             self.class_names: tuple[str, ...] = tuple(sorted(set(classes)))
-            self._label: LabelFunction = lambda index: (classes[index] if classes else None, "")
+            self._label: LabelFunction = functools.partial(_class_of, classes)
             said: tuple[str, ...] = ()
         else:
             self._label, said = label_function(labels, self._files, "file name")
@@ -111,6 +112,10 @@ class Folder(Source):
             raise NoImageError("it is no regular file")  # reading a pipe would never end
         image, size = open_image(path, needed)
         return Item(image, size, *self._label(index))
+
+
+def _class_of(classes: Sequence[str], index: int) -> tuple[str | None, str]:
+    return (classes[index] if classes else None), ""
 
 
 def _walk(root: Path) -> Iterator[str]:

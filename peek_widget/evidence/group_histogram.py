@@ -100,16 +100,17 @@ class GroupHistogram:
     def _settle(self) -> None:
         if not self._waiting:
             return
-        best = torch.cat([best for best, _ in self._waiting]).cpu().double().clamp(-_HIGHEST, _HIGHEST)
+        best = torch.cat([best for best, _ in self._waiting]).cpu().double()
         rows = [row for _, several in self._waiting for row in several]
         self._waiting = []
         finite = best.isfinite()
+        best = torch.where(finite, best, 0.0).clamp(-_HIGHEST, _HIGHEST)
         low = torch.where(finite, best, torch.inf).amin(0)
         high = torch.where(finite, best, -torch.inf).amax(0)
         there = finite.any(0)
         self._widen(torch.where(there, low, 0.0), torch.where(there, high, 0.0), None, there)
         self._grow(max((row + 1 for one in rows for row in one), default=0))
-        at = (best / self._exponent.double().exp2()).floor().nan_to_num_(0.0).long() - self._first
+        at = (best / self._exponent.double().exp2()).floor().long() - self._first
         at = at.clamp_(0, BINS - 1) + torch.arange(len(self._exponent), device="cpu") * (BINS * (1 + self.rows))
         one, flat = finite.int(), self._count.view(-1)
         flat.index_add_(0, at.flatten(), one.flatten())

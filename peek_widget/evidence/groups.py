@@ -159,6 +159,20 @@ class Grouping:
             self._rows[label] = found
         return found
 
+    def judged(self, label: Label, occurred: bool) -> list[str] | None:
+        """Return the names of the groups that a label is in; None where it is not known.
+
+        Args:
+            label: the label.
+            occurred: whether it has occurred among the images, so that it is in no group where none has it.
+        """
+        rows = self._rows.get(label, () if occurred else None)
+        if rows is None:
+            if self._groups is None:
+                return None
+            return [str(name) for name, one in self._groups.items() if is_member(label, one, self._class_names)]
+        return [str(self.names[row]) for row in sorted(rows)]
+
     @property
     def too_many(self) -> bool:
         """Whether more labels have occurred than histograms are kept of."""

@@ -95,6 +95,7 @@ HEADER: dict[str, schema.Check] = {
             "members": schema.sequence(schema.sequence(_check_label, _MANY), 10**4),
         }
     ),
+    "shards": schema.sequence(_row(schema.whole(_MANY), schema.whole(_MANY, 1), schema.whole(_MANY)), 10**6),
     "seen_upto": schema.whole(_MANY),
     "labels": schema.sequence(_row(_check_label, schema.whole(_MANY)), _MANY),
     "details": schema.sequence(_row(_text, _check_label, schema.whole(2**31, 1), schema.whole(2**31, 1)), _MANY),
@@ -102,6 +103,7 @@ HEADER: dict[str, schema.Check] = {
 }
 OPTIONAL = (
     "groups",
+    "shards",
     "decoding",
     "precision",
     "value_range",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 import math
 import numbers
@@ -119,23 +120,28 @@ def label_function(labels: Any, names: Sequence[Any], what: str) -> tuple[LabelF
     """
     if isinstance(labels, Mapping):
         return _from_mapping(labels, names, what)
+    # partial functions of the module, and no closures: plain pickle sends them to other processes
     if callable(labels):
-
-        def call(index: int) -> tuple[Label, str]:
-            try:
-                return read_label(labels(names[index]))
-            except Exception as error:
-                return None, f"an error, as labels raised {type(error).__name__}: {error}"
-
-        return call, ()
+        return functools.partial(_called, labels, names), ()
     found = _in_order(labels, names, what)
-    return _measurements_apart(lambda index: found[index], found), ()
+    return functools.partial(_looked_up, found, None, _measured(found)), ()
 
 
-def _measurements_apart(label: Callable[[int], Any], sample: Iterable[Any]) -> LabelFunction:
-    """Return a function that reads labels; among measurements, a whole one is no class either."""
-    measured = has_decimals(itertools.islice(sample, _LOOKED_AT))
-    return lambda index: (None, DECIMALS) if measured and is_floating(label(index)) else read_label(label(index))
+def _called(labels: Callable[[Any], Any], names: Sequence[Any], index: int) -> tuple[Label, str]:
+    try:
+        return read_label(labels(names[index]))
+    except Exception as error:
+        return None, f"an error, as labels raised {type(error).__name__}: {error}"
+
+
+def _looked_up(labels: Any, names: Sequence[Any] | None, measured: bool, index: int) -> tuple[Label, str]:
+    """Return a label, by the image's name or, without names, number; among measurements a whole one is no class."""
+    label = labels[index] if names is None else labels.get(names[index])
+    return (None, DECIMALS) if measured and is_floating(label) else read_label(label)
+
+
+def _measured(sample: Iterable[Any]) -> bool:
+    return has_decimals(itertools.islice(sample, _LOOKED_AT))
 
 
 def has_decimals(labels: Iterable[Any]) -> bool:
@@ -166,7 +172,7 @@ def _from_mapping(labels: Mapping[Any, Any], names: Sequence[Any], what: str) ->
     remarks = ()
     if without:
         remarks = (f"{len(without):,} of {len(names):,} images have no label in labels, such as {without[0]!r}.",)
-    return _measurements_apart(lambda index: labels.get(names[index]), labels.values()), remarks
+    return functools.partial(_looked_up, labels, names, _measured(labels.values())), remarks
 
 
 def _some(values: Sequence[Any], noun: str) -> str:

@@ -14,10 +14,13 @@ from peek_widget.errors import EvidenceStoreError, PeekError
 from peek_widget.evidence.dataset import DatasetLike
 from peek_widget.evidence.evidence import Evidence, LayerEvidence
 from peek_widget.evidence.example_index import ExampleIndex
+from peek_widget.evidence.shards import missing_shards
 from peek_widget.evidence.store import index_bytes, index_of_bytes, read_index
 from peek_widget.network import ModelCopy, Network
 
 __all__ = ["Difference", "difference", "merge_evidence"]
+
+_NAMED = 4
 
 
 class Difference(NamedTuple):
@@ -53,6 +56,12 @@ def difference(was: ExampleIndex, now: ExampleIndex) -> Difference | None:
         groups = [one.names if one.named else "those of the labels" for one in (was.grouping, now.grouping)]
         if groups[0] != groups[1]:
             return Difference("groups", *groups)
+        if was.grouping.named:
+            for label in was.label_counts | now.label_counts:
+                inside = [one.grouping.judged(label, label in one.label_counts) for one in (was, now) if one.grouping]
+                if None not in inside and inside[0] != inside[1]:
+                    said = (", ".join(map(repr, one or ())) or "none" for one in inside)
+                    return Difference(f"groups of which the label {label!r} is in", *said)
     if None not in (was.fingerprint, now.fingerprint) and was.fingerprint != now.fingerprint:
         return Difference("the model of fingerprint", was.fingerprint, now.fingerprint)
     return None
@@ -63,6 +72,7 @@ def merge_evidence(
     dataset: DatasetLike | None = None,
     *,
     model: nn.Module | ModelCopy | Network | None = None,
+    incomplete: bool = False,
 ) -> Evidence:
     """Merge the evidence of several parts of a dataset into that of all of them.
 
@@ -72,19 +82,25 @@ def merge_evidence(
     >>> crops = merge_evidence("parts/*.safetensors", "photos")["features.12"]
 
     Args:
-        parts: the files, or a pattern of their names; or what :func:`~peek_widget.top_crops` returned.
+        parts: the files, or a pattern of their names (where there is a file of this name, it is that one); or what
+            :func:`~peek_widget.top_crops` returned.
         dataset: where the images are; without it there is everything but the images themselves.
         model: the model that they were gathered with; see :meth:`Evidence.attach`.
+        incomplete: merge what there is, although parts that ``shard=`` divided the dataset into are missing, or were
+            ended before their last image.
 
     Raises:
         EvidenceStoreError: if one can't be read, was gathered with another model, other layers or other settings than
-            the first, or has images that another has too.
+            the first, or has images that another has too; or if a part is missing, or not complete.
         PeekError: if there is none.
     """
     named: list[tuple[str, ExampleIndex]] = [(_name(one, i), _index(one)) for i, one in enumerate(_listed(parts))]
     if not named:
         raise PeekError(f"There is nothing to merge in {parts!r}: give files that evidence.save(path) has written.")
     first, whole = named[0]
+    if not incomplete:
+        for name, part in named:
+            _check_ended(name, part)
     # What was given stays as it is.
     whole = index_of_bytes(index_bytes(whole))
     for name, part in named[1:]:
@@ -92,7 +108,26 @@ def merge_evidence(
         whole.merge(part)
         whole.fingerprint = whole.fingerprint or part.fingerprint
         whole.class_names = whole.class_names or part.class_names
+    missing = missing_shards(whole.shards)
+    if missing and not incomplete:
+        more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+        raise EvidenceStoreError(
+            f"Parts of the dataset are missing among those that were given: {', '.join(missing[:_NAMED])}{more}. Run "
+            "top_crops with each, and give its file too; or merge what there is, with incomplete=True."
+        )
     return Evidence(whole).attach(dataset, model=model)
+
+
+def _check_ended(name: str, part: ExampleIndex) -> None:
+    """Raise EvidenceStoreError for a part whose pass was ended before its last image."""
+    images = sum(one.images for one in part.shards)
+    if len(part.processed) < images:
+        which = ", ".join(f"shard=({one.number}, {one.count})" for one in part.shards)
+        raise EvidenceStoreError(
+            f"{name} has {len(part.processed):,} of the {images:,} images of its part of the dataset ({which}): its "
+            "pass was ended before. The same call of top_crops goes on from the file; or merge what there is, with "
+            "incomplete=True."
+        )
 
 
 def _check(first: str, whole: ExampleIndex, name: str, part: ExampleIndex) -> None:
@@ -100,6 +135,8 @@ def _check(first: str, whole: ExampleIndex, name: str, part: ExampleIndex) -> No
     found = difference(whole, part)
     if found is None and whole.class_names and part.class_names and whole.class_names != part.class_names:
         found = Difference("the classes", len(whole.class_names), f"{len(part.class_names)}, or others")
+    if found is None:
+        found = _groups_of_one_alone(whole, part)
     if found is None:
         chosen, others = whole.preparer.ranges.chosen, part.preparer.ranges.chosen
         kind = next((kind for kind in chosen if others.get(kind, chosen[kind]) != chosen[kind]), None)
@@ -122,10 +159,20 @@ def _check(first: str, whole: ExampleIndex, name: str, part: ExampleIndex) -> No
         )
 
 
+def _groups_of_one_alone(whole: ExampleIndex, part: ExampleIndex) -> Difference | None:
+    """Return the difference between what was given groups and what has kept nothing about any."""
+    alone = (whole.grouping is None) != (part.grouping is None)
+    given = whole.grouping or part.grouping
+    if not alone or given is None or not given.named:
+        return None
+    return Difference("groups", *("none" if one.grouping is None else one.grouping.names for one in (whole, part)))
+
+
 def _listed(parts: Any) -> list[Any]:
     if isinstance(parts, (str, os.PathLike)):
         pattern = os.fspath(parts)
-        return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+        magic = glob.has_magic(pattern) and not os.path.exists(pattern)  # a name may have brackets
+        return sorted(glob.glob(pattern)) if magic else [pattern]
     if isinstance(parts, (Evidence, LayerEvidence)) or not isinstance(parts, Iterable):
         raise PeekError(
             f"merge_evidence takes several parts, a list of files or of what top_crops(...) returned; a "

@@ -12,14 +12,13 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 
-from peek_widget._progress import duration
 from peek_widget._size import SizeLike
 from peek_widget._threads import computing_on
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
@@ -32,7 +31,8 @@ from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, Loaded, LoaderOptions, load_batches
 from peek_widget.evidence.merge import difference
 from peek_widget.evidence.prepare import Preparer, resize_of
-from peek_widget.evidence.shards import shard_of
+from peek_widget.evidence.progress import Progress
+from peek_widget.evidence.shards import Shard, shard_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
@@ -44,44 +44,6 @@ __all__ = ["EvidencePass", "Progress"]
 _MAX_FAILURES = 50  # unreadable images in a row, which mean a missing disk rather than damaged files
 _SAVE_INTERVAL = 60.0  # seconds
 _MOST_CROPS = 10_000
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a pass is.
-
-    Attributes:
-        done: number of images processed, those of earlier passes included.
-        total: number of images of the dataset; None for a stream that has not ended, which has no length.
-        skipped: number of processed images that could not be read.
-        seconds: time that this pass has been running.
-        rate: images per second, 0 before the first batch.
-        running: whether the pass is running.
-    """
-
-    done: int
-    total: int | None
-    skipped: int
-    seconds: float
-    rate: float
-    running: bool
-
-    @property
-    def left(self) -> float | None:
-        """Seconds that the remaining images will take at this rate; None while it is not known."""
-        if self.total is None:
-            return None
-        if self.done >= self.total:
-            return 0.0
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
-
-    def __str__(self) -> str:
-        text = f"{self.done:,} images so far" if self.total is None else f"{self.done:,} of {self.total:,} images"
-        if self.skipped:
-            text += f", {self.skipped:,} skipped"
-        if self.running and self.left is not None:
-            text += f", {self.rate:.3g} a second, {duration(self.left)} left"
-        return text
 
 
 def _preparer_of(network: Network, source: Source, loader: LoaderOptions) -> Preparer:
@@ -183,6 +145,7 @@ class EvidencePass:
         self.layers: tuple[str, ...] = layer_names(self.network, layers)
         self._loader = loader or LoaderOptions()
         self.indices: Sequence[int] = shard_of(self.source, shard, self._loader.batch_size)
+        self._shard = None if shard is None or shard[1] == 1 else Shard(*shard, len(self.indices))
         self._threads = threads
         self._kind = check_precision(precision, self.network.model_copy.device)
         self._precision: Precision = precision
@@ -227,7 +190,9 @@ class EvidencePass:
             fields[name] = replace(field_map(self.network, layer), measure=None)
         source = self.source
         said = source.described, fingerprint, source.class_names, source
-        return ExampleIndex(indices, fields, preparer, *said, self._groups, self._precision)
+        found = ExampleIndex(indices, fields, preparer, *said, self._groups, self._precision)
+        found.shards = () if self._shard is None else (self._shard,)
+        return found
 
     def _resumed_index(
         self, earlier: ExampleIndex, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None
@@ -249,6 +214,9 @@ class EvidencePass:
         preparer.ranges.chosen.update(earlier.preparer.ranges.chosen)
         if earlier.grouping is not None and new.grouping is not None:
             earlier.grouping.use(new.grouping)
+        if earlier.shards or not earlier.processed:  # else it is of the whole dataset
+            beside = [one for one in earlier.shards if one[:2] != new.shards[0][:2]] if new.shards else ()
+            earlier.shards = tuple(sorted((*beside, *new.shards)))
         earlier.fingerprint = fingerprint or earlier.fingerprint
         earlier.source, earlier.preparer = self.source, preparer
         earlier.described = self.source.described
@@ -425,7 +393,9 @@ class EvidencePass:
                 with computing_on(self._threads):
                     self._run(on_progress)
             finally:
-                if self._store is not None and self.example_index.count:
+                # An empty part is written too, so that a missing file is one that is missing.
+                empty = self._shard is not None and not self.example_index.skipped
+                if self._store is not None and (self.example_index.count or empty):
                     self.evidence.save(self._store)
         except BaseException as error:
             self.error = error

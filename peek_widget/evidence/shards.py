@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import islice
+from typing import NamedTuple
 
 from peek_widget.errors import DatasetError, PeekError
 from peek_widget.evidence.source import Source
 
-__all__ = ["Indices", "shard_of", "split"]
+__all__ = ["Indices", "Shard", "missing_shards", "shard_of", "split"]
 
 Indices = range | tuple[int, ...]
 """Indices of images, in ascending order; consecutive ones take no memory."""
@@ -40,6 +43,40 @@ def shard_of(source: Source, shard: tuple[int, int] | None, batch_size: int) -> 
     batches = -(-len(source) // batch_size)
     first, last = (batches * one // count * batch_size for one in (number, number + 1))
     return range(first, min(last, len(source)))
+
+
+class Shard(NamedTuple):
+    """One of several parts of a dataset, which its evidence remembers until all of them are there.
+
+    Attributes:
+        number: its number, from 0.
+        count: number of parts that the dataset is divided into.
+        images: number of images in it.
+    """
+
+    number: int
+    count: int
+    images: int
+
+    @property
+    def span(self) -> tuple[Fraction, Fraction]:
+        """Where it begins and ends in the dataset, from 0 to 1."""
+        return Fraction(self.number, self.count), Fraction(self.number + 1, self.count)
+
+
+def missing_shards(shards: Iterable[Shard]) -> list[str]:
+    """Return which parts of the dataset are missing beside these, each as ``"shard=(3, 16)"``; [] for no shards."""
+    ordered = sorted(set(shards), key=lambda one: one.span)
+    if not ordered:
+        return []
+    most = max(one.count for one in ordered)
+    upto, found = Fraction(0), []
+    for begin, end in (*(one.span for one in ordered), (Fraction(1), Fraction(1))):
+        if begin > upto:
+            first, last = upto * most, begin * most
+            found += [f"shard=({number}, {most})" for number in range(math.floor(first), math.ceil(last))]
+        upto = max(upto, end)
+    return found
 
 
 def undividable(source: Source) -> str:

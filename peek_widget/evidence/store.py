@@ -19,6 +19,7 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     odd_labels, assumed   {phrase: number of images}        (only where there are any)
     class_names   [name, ...]
     groups        {named, names, members: [[label, ...], ...]}, see groups.Grouping   (only where histograms are kept)
+    shards        [[number, count, images], ...] of a part of a dataset, see shards.Shard   (only where it is one)
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
     labels        [[label, count], ...]
     details       [[name, label, width, height], ...] of the images with the numbers in the tensor "details"
@@ -64,6 +65,7 @@ from peek_widget.evidence.header import FORMAT, HEADER, OPTIONAL
 from peek_widget.evidence.labels import Label
 from peek_widget.evidence.layer_index import Extremes, Histogram, LayerIndex
 from peek_widget.evidence.prepare import Preparer
+from peek_widget.evidence.shards import Shard
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network.receptive_field.field_map import FieldMap
 
@@ -137,6 +139,7 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
         **({"decoding": preparer.decoding} if preparer.decoding != "exact" else {}),
         **({"precision": example_index.precision} if example_index.precision != "float32" else {}),
         **({"groups": _described_groups(example_index.grouping)} if example_index.grouping else {}),
+        **({"shards": list(map(list, example_index.shards))} if example_index.shards else {}),
         **({"reason_indices": example_index.reason_indices} if example_index.reason_indices else {}),
         **({"odd_labels": dict(sorted(example_index.odd_labels.items()))} if example_index.odd_labels else {}),
         **({"assumed": dict(sorted(example_index.assumed.items()))} if example_index.assumed else {}),
@@ -273,6 +276,9 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
         example_index.grouping = Grouping.of(groups["named"], groups["names"], groups["members"])
         for number, layer in enumerate(layers.values()):
             layer.groups = _read_groups(number, layer.units, len(groups["names"]), tensors)
+    example_index.shards = tuple(Shard(*one) for one in header.get("shards", ()))
+    if any(shard.number >= shard.count for shard in example_index.shards):
+        raise FileError("It is of parts of its dataset that are not possible")
     example_index.count = header["count"]
     example_index.skipped = header["passed_over"]
     example_index.reasons = header["reasons"]

@@ -20,8 +20,9 @@ from peek_widget.evidence.dataset import DatasetLike, Labels
 from peek_widget.evidence.evidence import Evidence, LayerEvidence
 from peek_widget.evidence.groups import Groups
 from peek_widget.evidence.loading import LoaderOptions
-from peek_widget.evidence.passes import EvidencePass, Progress
+from peek_widget.evidence.passes import EvidencePass
 from peek_widget.evidence.prepare import Decoding
+from peek_widget.evidence.progress import Progress
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
 from peek_widget.network.precision import Precision

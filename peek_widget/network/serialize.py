@@ -75,6 +75,8 @@ def serialize(network: Network, dataset: Any = None) -> Payload:
     try:
         torch.save(content, buffer, pickle_module=pickler, pickle_protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
+        if dataset is not None and not _can_pickle(dataset, pickler):
+            raise ModelError(_dataset_stays(dataset, pickler, error)) from error
         part = _culprit(content, pickler) or f"the {type(network.model_copy.original).__name__}"
         do = (
             "take it out of the model (a plain attribute can be set again afterwards), or work in this process, "
@@ -108,9 +110,24 @@ def _culprit(content: dict[str, Any], pickler: Any) -> str | None:
         if not any(True for _ in part.children()) and not _can_pickle(part, pickler):
             return f"{where} (a {type(part).__name__})"
     for name, value in content.items():
-        if name != "module" and not _can_pickle(value, pickler):
-            return f"its {name}" if name != "dataset" else "the dataset that it is to see"
+        if name not in ("module", "dataset") and not _can_pickle(value, pickler):
+            return f"its {name}"
     return None
+
+
+def _dataset_stays(dataset: Any, pickler: Any, error: Exception) -> str:
+    """Say why a dataset can't be sent, and what can be done."""
+    try:
+        pickler.dumps(dataset)
+    except Exception as its_own:
+        error = its_own
+    do = "give names of files in place of what is in memory, or work in this process, without executor="
+    if pickler is pickle:
+        do = f"pip install cloudpickle, which packs classes and functions of a notebook too; or {do}"
+    return (
+        f"The dataset can't be sent to another process, because it, or a function that was given with it (labels=, "
+        f"groups=), can't be pickled ({type(error).__name__}: {error}): {do}."
+    )
 
 
 def _can_pickle(value: Any, pickler: Any) -> bool:

@@ -11,9 +11,10 @@ __all__ = ["constants", "upload"]
 
 
 def upload(values: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor from the CPU to a device without waiting for what the device is computing."""
-    if device.type == "cpu":
-        return values
+    """Copy a tensor to a device; from the CPU without waiting for what the device is computing."""
+    if values.device.type != "cpu" or device.type == "cpu":
+        # only the CPU's memory can be pinned
+        return values.to(device)
     if device.type == "cuda":
         # from pageable memory the copy would begin when all that was asked for before is done
         values = values.pin_memory()

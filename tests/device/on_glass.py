@@ -46,6 +46,7 @@ from peek_widget import (
 )
 from peek_widget.ascent import Accentuate, Ascent, Diversity, Style, watch
 from peek_widget.errors import AscentError
+from peek_widget.evidence.activations import run_batch
 from peek_widget.network import Network, read
 
 # So many steps are not needed to see that it looks every so many.
@@ -219,6 +220,13 @@ def evidence() -> Fact:
     return facts
 
 
+def batches_of_the_other_device() -> Fact:
+    """Images on the network's device, or on another one, as any loader may give them."""
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    found = [run_batch(NETWORKS[device], images.to(where), ["2"])["2"].cpu() for device in DEVICES for where in DEVICES]
+    return {"equal": all(same(found[0], one) for one in found[1:])}
+
+
 def waits_of_a_pass() -> Fact:
     draws = np.random.default_rng(0)
     images = list(draws.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8))
@@ -288,6 +296,7 @@ SCENARIOS: dict[str, Callable[[], Fact]] = {
     "broken": broken,
     "planted": planted,
     "evidence": evidence,
+    "batches of the other device": batches_of_the_other_device,
     "waits of a pass": waits_of_a_pass,
     "sheet": sheet,
     "photo": photo,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -117,6 +118,60 @@ def test_webdatasets_shards_are_read_by_number_with_their_labels(tmp_path):
     merged = merge_evidence(parts)["edges"]
     assert merged.label_counts == whole.label_counts == {0: 4, 1: 4, 2: 2}
     assert [u.quantiles for u in merged] == [u.quantiles for u in whole]
+
+
+def test_archives_do_not_stay_open(tmp_path):
+    for shard in range(12):
+        archive(tmp_path / f"{shard:02d}.tar", {"0.png": png(shard), "1.png": png(99)})
+    held = len(os.listdir("/proc/self/fd"))
+    source = read_source(f"{tmp_path}/{{00..11}}.tar")
+    found = everything(source)
+    assert len({data for *_, data in found}) == 13
+    assert len(os.listdir("/proc/self/fd")) == held
+    assert source.concurrent, "several threads read them at once"
+    assert everything(pickle.loads(pickle.dumps(source))) == found
+
+
+def test_a_second_name_of_a_file_in_an_archive_is_read(tmp_path):
+    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+        member = tarfile.TarInfo("./a.png")
+        member.size = len(png(1))
+        tar.addfile(member, io.BytesIO(png(1)))
+        again = tarfile.TarInfo("b.png")
+        again.type, again.linkname = tarfile.LNKTYPE, "a.png"
+        tar.addfile(again)
+        tar.addfile(tarfile.TarInfo("empty.png"))
+    source = read_source(str(tmp_path / "photos.tar"))
+    assert [source.name(i) for i in range(3)] == ["a.png", "b.png", "empty.png"]
+    assert source.item(1).image.tobytes() == source.item(0).image.tobytes()
+    with pytest.raises(UnreadableError, match="it is empty: 0 bytes"):
+        source.item(2)
+
+
+def test_numpys_arrays_at_an_address_are_images(tmp_path):
+    array = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
+    buffer, packed = io.BytesIO(), io.BytesIO()
+    np.save(buffer, array)
+    np.savez(packed, image=array)
+    files = {"a.npy": buffer.getvalue(), "b.npz": packed.getvalue(), "c.heic": b"1234", "d.npy": b"none"}
+    system = fsspec.filesystem("memory")
+    for name, data in files.items():
+        system.pipe_file(f"/arrays/{name}", data)
+    for source in (read_source("memory://arrays"), read_source(str(archive(tmp_path / "arrays.tar", files)))):
+        for number in range(2):
+            assert (source.item(number).image == array).all()
+        with pytest.raises(UnreadableError, match="pillow-heif"):
+            source.item(2)
+        with pytest.raises(UnreadableError, match="ValueError"):
+            source.item(3)
+    system.rm("/arrays", recursive=True)
+
+
+def test_a_folder_with_any_labels_is_sent_by_plain_pickle(folder, address):
+    for labels in (None, list(range(10)), {f"{name}": 1 for name in FILES if name.endswith(".png")}, len):
+        for where in (folder, address):
+            source = read_source(where, labels=labels)
+            assert everything(pickle.loads(pickle.dumps(source))) == everything(source)
 
 
 def test_folders_in_an_archive_are_labels(tmp_path, folder):

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
-from peek_widget.evidence import Evidence, EvidenceError, load_evidence, merge_evidence, top_crops
+from peek_widget.evidence import Evidence, EvidenceError, EvidencePass, load_evidence, merge_evidence, top_crops
 from peek_widget.evidence.cluster import ClusterPass
 from peek_widget.evidence.example_index import ExampleIndex, ImageSet
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded, LoaderOptions
-from peek_widget.evidence.shards import split
+from peek_widget.evidence.shards import Shard, missing_shards, split
 from peek_widget.evidence.store import index_bytes, index_of_bytes
 from peek_widget.network import workers
 from tests.networks import tiny
@@ -311,6 +312,84 @@ def test_nothing_to_merge_is_refused_in_a_sentence(serial, tmp_path):
         merge_evidence([1])
     with pytest.raises(EvidenceStoreError, match="There is no file"):
         merge_evidence("nowhere.safetensors")
+
+
+def test_a_part_that_is_missing_or_was_ended_before_its_end_is_named(tmp_path):
+    for job in (0, 1, 3):
+        run(shard=(job, 4), store=tmp_path / f"{job}", fingerprint="a")
+    with pytest.raises(EvidenceStoreError, match=r"missing among those that were given: shard=\(2, 4\)\. Run"):
+        merge_evidence(tmp_path / "*")
+    merged = merge_evidence(tmp_path / "*", incomplete=True)
+    merged.save(tmp_path / "merged")
+    with pytest.raises(EvidenceStoreError, match=r"shard=\(2, 4\)"):
+        merge_evidence([tmp_path / "merged"])
+    work = EvidencePass(tiny(), LAYERS, pictures(), 4, input_size=16, loader=LoaderOptions(batch_size=4), shard=(2, 4),
+                        preprocess="none", store=tmp_path / "2", fingerprint="a")  # fmt: skip
+    work.run(lambda _: work.stop())
+    with pytest.raises(
+        EvidenceStoreError, match=r"2' has 4 of the 16 images of its part of the dataset \(shard=\(2, 4\)"
+    ):
+        merge_evidence(tmp_path / "[0-3]")
+    run(shard=(2, 4), store=tmp_path / "2", fingerprint="a")
+    whole = content(run(fingerprint="a"))
+    assert content(merge_evidence(tmp_path / "[0-3]", pictures())) == whole
+    assert content(merge_evidence([tmp_path / "2", tmp_path / "merged"])) == whole
+
+
+def test_parts_of_other_counts_make_a_whole_too():
+    parts = [Shard(1, 2, 9), Shard(0, 4, 4), Shard(1, 4, 4)]
+    assert missing_shards([]) == missing_shards(parts) == []
+    assert missing_shards(parts[:2]) == ["shard=(1, 4)"]
+    assert missing_shards(parts[1:2]) == ["shard=(1, 4)", "shard=(2, 4)", "shard=(3, 4)"]
+
+
+def test_a_job_without_an_image_writes_its_file_too(tmp_path):
+    few = pictures(8)
+    for job in range(4):
+        run(few, shard=(job, 4), store=tmp_path / f"{job}", fingerprint="a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3"]
+    assert content(merge_evidence(tmp_path / "*", few)) == content(run(few, fingerprint="a"))
+    (tmp_path / "1").unlink()
+    with pytest.raises(EvidenceStoreError, match=r"shard=\(1, 4\)"):
+        merge_evidence(tmp_path / "*")
+
+
+def test_a_name_with_brackets_is_a_name(serial, tmp_path):
+    serial.save(tmp_path / "run[1].safetensors")
+    assert content(merge_evidence(tmp_path / "run[1].safetensors")) == content(serial)
+
+
+def test_groups_of_one_name_with_other_members_are_refused(tmp_path):
+    def part(job: int, members, **options) -> Evidence:
+        return run(shard=(job, 2), fingerprint="a", groups=members, **options)
+
+    one = part(0, {"few": [0], "odd": [1]})
+    with pytest.raises(
+        EvidenceStoreError, match=r"groups of which the label 1 is in 'odd', and part 1 with 'few', 'odd'"
+    ):
+        merge_evidence([one, part(1, {"few": [0, 1], "odd": [1]})])
+    with pytest.raises(EvidenceStoreError, match=r"groups of which the label 2 is in none, and part 1 with 'few'"):
+        merge_evidence([one, part(1, {"few": lambda label: label in (0, 2), "odd": [1]})])
+    other = part(1, {"few": [0, 99], "odd": [1]})  # no image has it
+    assert merge_evidence([one, other])["edges"].groups == {"few": {0}, "odd": {1}}
+    one.save(tmp_path / "store")
+    with pytest.raises(EvidenceStoreError, match="to resume from was gathered with groups of which the label 1 is in"):
+        part(0, {"few": [0, 1], "odd": [1]}, store=tmp_path / "store")
+    part(0, {"few": range(1), "odd": {1}}, store=tmp_path / "store")
+    many = run([(image, number) for number, (image, _) in enumerate(pictures())], shard=(1, 2), fingerprint="a")
+    many.example_index.without_groups()
+    with pytest.raises(EvidenceStoreError, match=r"groups \['few', 'odd'\], and part 1 with none"):
+        merge_evidence([one, many])
+
+
+def test_a_dataset_that_can_not_be_sent_is_what_the_error_is_about(monkeypatch):
+    images = Calm(pictures())
+    images.lock = threading.Lock()
+    with pytest.raises(PeekError, match=r"^The dataset can't be sent to another process, because .*lock"):
+        run(images, executor=Elsewhere())
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    with pytest.raises(PeekError, match=r"^The dataset can't be sent .*pip install cloudpickle"):
+        run(images, executor=Elsewhere())
 
 
 def test_indices_are_split_into_ranges_where_they_are_consecutive():
