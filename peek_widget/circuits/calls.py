@@ -110,7 +110,9 @@ def wiring_of(network: Network) -> Wiring:
         device = network.model_copy.device
         with undisturbed(device), torch.no_grad():
             gray = torch.full((1, network.channels, *network.size), 0.5, device=device, dtype=torch.float32)
-            known = _record(network, network.preprocess(gray))
+            image = network.preprocess(gray)
+            network.run(image, [network.layers[-1].name])  # finds out which memory format the forward takes
+            known = _record(network, image)
         _KNOWN[network.model_copy] = known
     known.check()
     return known
@@ -166,7 +168,7 @@ def run_forward(
         if returned is not None:
             returned(name if count == 1 else f"{name}@{count}", output)
 
-    images = images.to(model_copy.device, model_copy.dtype).contiguous()
+    images = model_copy.as_input(images)
     try:
         if returned is not None:
             handles.extend(module.register_forward_hook(hook) for module in names)
@@ -240,9 +242,8 @@ class _Recorder(Numbered):
 def _record(network: Network, image: Tensor) -> Wiring:
     wiring = Wiring()
     model_copy = network.model_copy
-    images = image.to(model_copy.device, model_copy.dtype).contiguous().clone()
-    if model_copy.least_images > 1:
-        images = images.repeat(model_copy.least_images, 1, 1, 1)
+    # as the forward is given them, so that it gets this very tensor
+    images = model_copy.as_input(image.repeat(max(1, model_copy.least_images), 1, 1, 1))
     mode = _Recorder(images, wiring)
 
     def returned(name: str, output: Any) -> None:

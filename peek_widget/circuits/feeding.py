@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from peek_widget.circuits.measure import hold, statistics_of
+from peek_widget.circuits.measure import Steps, finished, hold, statistics_step_by_step
 from peek_widget.circuits.program import Part, Tape
 from peek_widget.circuits.reads import Read, activation_value, readers_of
 from peek_widget.circuits.shown import Examples, Shown
 from peek_widget.network import OUTPUT, Network
 from peek_widget.network.context import undisturbed
 
-__all__ = ["CircuitOutput", "feeds"]
+__all__ = ["CircuitOutput", "feeds", "feeds_step_by_step"]
+
+_AT_ONCE = 2  # images of a step: the whole network is run on them, and three times backwards
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,13 @@ class CircuitOutput:
 def feeds(
     network: Network, layer: str, unit: int, shown: Shown, examples: Examples | None, count: int = 12
 ) -> list[CircuitOutput]:
+    """Measure what :func:`feeds_step_by_step` returns."""
+    return finished(feeds_step_by_step(network, layer, unit, shown, examples, count))
+
+
+def feeds_step_by_step(
+    network: Network, layer: str, unit: int, shown: Shown, examples: Examples | None, count: int = 12
+) -> Steps[list[CircuitOutput]]:
     """Measure what changes in the layers that read a unit, and in the classes, when it is held at its median.
 
     The change of a unit of another layer is taken, in each image, at the place of its map where that layer changes
@@ -64,11 +73,11 @@ def feeds(
     read = Read(layer, values.pop() if len(values) == 1 else activation_value(network, layer))
     names = list(dict.fromkeys([name for name, _ in found] + [OUTPUT]))
     part = Part(network, [read.value], names)
-    medians = statistics_of(network, [read], examples, shown)[read.value][0]
-    alone = network.one_at_a_time
+    statistics = yield from statistics_step_by_step(network, [read], examples, shown)
+    medians = statistics[read.value][0]
     effects: list[list[Tensor]] = [[] for _ in names]
     guesses: list[list[Tensor]] = [[] for _ in names]
-    for piece in shown.inputs.split(1) if alone else (shown.inputs,):
+    for piece in shown.inputs.split(1 if network.one_at_a_time else _AT_ONCE):
         tape = part.tape(piece)
         kept = tape.kept[read.value]
         held = hold(network, read, kept, unit, medians)
@@ -78,6 +87,7 @@ def feeds(
         for number, (change, slope) in enumerate(zip(changes, slopes, strict=True)):
             effects[number].append(_where_most(change, change))
             guesses[number].append(_where_most(slope, change))
+        yield
     rows = []
     for number, name in enumerate(names):
         effect, guess = torch.cat(effects[number]).mean(0), torch.cat(guesses[number]).mean(0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,9 +16,23 @@ from peek_widget.circuits.shown import Examples, Shown
 from peek_widget.network import Network
 from peek_widget.network.context import undisturbed
 
-__all__ = ["Inputs", "cut", "hold", "rank_correlation", "statistics_of", "statistics_step_by_step", "units_first"]
+__all__ = [
+    "Inputs",
+    "Steps",
+    "cut",
+    "finished",
+    "hold",
+    "rank_correlation",
+    "statistics_of",
+    "statistics_step_by_step",
+    "units_first",
+]
 
 _PLACES = 64  # of each image, that a median is taken over
+
+Found = TypeVar("Found")
+Steps: TypeAlias = Generator[None, None, Found]
+"""Work that pauses now and then; whoever stops asking ends it."""
 
 GROUPS, POINTS = 8, 4
 """Into how many groups the units that are read are divided, and how many gradients are averaged of each."""
@@ -43,7 +58,11 @@ def statistics_of(
     Returns:
         by value, ``[C]`` and ``[C]``, on the network's device.
     """
-    steps = statistics_step_by_step(network, reads, examples, shown)
+    return finished(statistics_step_by_step(network, reads, examples, shown))
+
+
+def finished(steps: Steps[Found]) -> Found:
+    """Make all steps of some work, and return what it has found."""
     while True:
         try:
             next(steps)
@@ -53,46 +72,60 @@ def statistics_of(
 
 def statistics_step_by_step(
     network: Network, reads: Sequence[Read], examples: Examples | None, shown: Shown
-) -> Generator[None, None, dict[int, tuple[Tensor, Tensor]]]:
-    """Compute what :func:`statistics_of` returns, a batch of images at a time; whoever stops asking ends the work."""
+) -> Steps[dict[int, tuple[Tensor, Tensor]]]:
+    """Compute what :func:`statistics_of` returns, a batch of images at a time."""
     kept = {} if examples is None or examples.photos is None else examples.statistics
     which = network.model_copy.signature, network.model_copy.version()
-    missing = [read for read in reads if (read.value, which) not in kept]
+    for old in [key for key in kept if key[1] != which]:  # of weights that the model no longer has
+        kept.pop(old, None)
+    known = {read.value: kept.get((read.value, which)) for read in reads}
+    missing = [read for read in reads if known[read.value] is None]
     if missing:
         photos = None if examples is None else examples.photos
         batches: Iterable[Tensor] = [shown.inputs] if photos is None else photos.batches(network)
-        found = yield from _statistics(network, missing, batches)
+        samples = _Samples(network, missing)
+        for batch in batches:
+            for part in batch.split(1) if network.one_at_a_time else (batch,):
+                samples.add(values_on(network, part, [read.value for read in missing]))
+            yield
+        found = samples.result()
         kept.update({(value, which): one for value, one in found.items()})
-    return {read.value: kept[read.value, which] for read in reads}
+        known.update(found)
+    return {value: one for value, one in known.items() if one is not None}
 
 
-def _statistics(
-    network: Network, reads: Sequence[Read], batches: Iterable[Tensor]
-) -> Generator[None, None, dict[int, tuple[Tensor, Tensor]]]:
-    samples: dict[int, list[Tensor]] = {read.value: [] for read in reads}
-    sums: dict[int, list[Tensor]] = {}
-    counts = dict.fromkeys(samples, 0)
-    for batch in batches:
-        for part in batch.split(1) if network.one_at_a_time else (batch,):
-            found = values_on(network, part, list(samples))
-            for read in reads:
-                values = units_first(network, read, found[read.value]).float()
-                flat = values.reshape(*values.shape[:2], -1)
-                step = -(-flat.shape[2] // _PLACES)
-                # Another first place in each image, so that no column of the map is looked at alone.
-                first = len(samples[read.value]) * 7 % step
-                samples[read.value].append(flat[:, :, first::step].transpose(0, 1).flatten(1))
-                total = [flat.double().sum((0, 2)), flat.double().square().sum((0, 2))]
-                known = sums.get(read.value)
-                sums[read.value] = total if known is None else [a + b for a, b in zip(known, total, strict=True)]
-                counts[read.value] += flat.shape[0] * flat.shape[2]
-        yield
-    result = {}
-    for value, parts in samples.items():
-        mean = sums[value][0] / counts[value]
-        spread = (sums[value][1] / counts[value] - mean.square()).clamp(min=0.0).sqrt()
-        result[value] = torch.cat(parts, 1).median(dim=1).values, spread.float()
-    return result
+class _Samples:
+    """Values of the units that are read at some places of some images, for their medians and standard deviations."""
+
+    def __init__(self, network: Network, reads: Sequence[Read]) -> None:
+        self._network, self._reads = network, reads
+        self._samples: dict[int, list[Tensor]] = {read.value: [] for read in reads}
+        self._sums: dict[int, list[Tensor]] = {}
+        self._counts: dict[int, int] = dict.fromkeys(self._samples, 0)
+
+    def add(self, found: dict[int, Tensor]) -> None:
+        """Take values of some images, by the value's number."""
+        for read in self._reads:
+            value = read.value
+            values = units_first(self._network, read, found[value]).float()
+            flat = values.reshape(*values.shape[:2], -1)
+            step = -(-flat.shape[2] // _PLACES)
+            # Another first place in each batch, so that no column of the map is looked at alone.
+            first = len(self._samples[value]) * 7 % step
+            self._samples[value].append(flat[:, :, first::step].transpose(0, 1).flatten(1))
+            total = [flat.double().sum((0, 2)), flat.double().square().sum((0, 2))]
+            known = self._sums.get(value)
+            self._sums[value] = total if known is None else [a + b for a, b in zip(known, total, strict=True)]
+            self._counts[value] += flat.shape[0] * flat.shape[2]
+
+    def result(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """Return by value the median and the standard deviation of each unit."""
+        result = {}
+        for value, parts in self._samples.items():
+            mean = self._sums[value][0] / self._counts[value]
+            spread = (self._sums[value][1] / self._counts[value] - mean.square()).clamp(min=0.0).sqrt()
+            result[value] = torch.cat(parts, 1).median(dim=1).values, spread.float()
+        return result
 
 
 @dataclass
@@ -104,7 +137,8 @@ class Inputs:
         layer, unit: the unit.
         reads: the layers that it reads.
         shown: the images.
-        medians: by value, the median of each unit ``[C]`` that is read.
+        medians: by value, the median of each unit ``[C]`` that is read; may be set to better ones. Left out, those of
+            the images shown.
     """
 
     network: Network
@@ -112,7 +146,7 @@ class Inputs:
     unit: int
     reads: Sequence[Read]
     shown: Shown
-    medians: dict[int, Tensor]
+    medians: dict[int, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.part: Part = Part(self.network, [read.value for read in self.reads], [self.layer])
@@ -140,6 +174,15 @@ class Inputs:
                 first += len(piece)
         self.activations: Tensor = torch.cat(activations)
         """The unit's activation on each image, at the place where it is looked at, ``[N]``."""
+        if not self.medians:
+            self.medians = {value: one[0] for value, one in self.statistics().items()}
+
+    def statistics(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """Return medians and deviations, by value, over the places of the images shown."""
+        samples = _Samples(self.network, self.reads)
+        for tape in self.tapes:
+            samples.add(tape.kept)
+        return samples.result()
 
     def _plain(self) -> AbstractContextManager[None]:
         return undisturbed(self.network.model_copy.device)
@@ -181,6 +224,10 @@ class Inputs:
         }
 
     def contributions(self) -> list[Tensor]:
+        """Compute what :meth:`contributions_step_by_step` returns."""
+        return finished(self.contributions_step_by_step())
+
+    def contributions_step_by_step(self) -> Steps[list[Tensor]]:
         """Compute the contribution of every unit that is read: activation less median, times gradient, over all places.
 
         By one gradient (:meth:`by_gradient`) where that is right: where all contributions together are what the unit
@@ -204,7 +251,7 @@ class Inputs:
         # Without any gradient a unit may still open what is closed once it is held.
         if bool(size.any()) and bool(((total - lost).abs() <= 1e-3 * torch.maximum(size, lost.abs()) + 1e-7).all()):
             return found
-        return self.by_groups()
+        return (yield from self.by_groups_step_by_step())
 
     def by_gradient(self, opened: bool = False) -> list[Tensor]:
         """Compute contributions by the gradient at the images: one backward for a batch, for all units at once.
@@ -216,9 +263,18 @@ class Inputs:
         Returns:
             as :meth:`contributions`.
         """
-        return self._sums(lambda tape, places: self._gradient(tape, places, {}, opened))
+
+        def gradients(tape: Tape, places: Tensor | None) -> Steps[dict[int, Tensor]]:
+            yield from ()
+            return self._gradient(tape, places, {}, opened)
+
+        return finished(self._sums(gradients))
 
     def by_groups(self, groups: int = GROUPS, points: int = POINTS) -> list[Tensor]:
+        """Compute what :meth:`by_groups_step_by_step` returns."""
+        return finished(self.by_groups_step_by_step(groups, points))
+
+    def by_groups_step_by_step(self, groups: int = GROUPS, points: int = POINTS) -> Steps[list[Tensor]]:
         """Compute contributions by gradients averaged over the way to the median, for a part of the units at a time.
 
         Integrated gradients (Sundararajan et al. 2017) move all units to their medians together, where the unit that
@@ -234,7 +290,7 @@ class Inputs:
             as :meth:`contributions`; ``groups * points`` backwards for a batch.
         """
 
-        def gradients(tape: Tape, places: Tensor | None) -> dict[int, Tensor]:
+        def gradients(tape: Tape, places: Tensor | None) -> Steps[dict[int, Tensor]]:
             draws = torch.Generator().manual_seed(0)
             found = {one.value: torch.zeros_like(tape.kept[one.value]) for one in self.reads}
             for point in range(points):
@@ -256,6 +312,7 @@ class Inputs:
                     }
                     for value, gradient in self._gradient(tape, places, way).items():
                         found[value] += gradient * moving[value] / points
+                    yield
             return found
 
         return self._sums(gradients)
@@ -278,11 +335,11 @@ class Inputs:
                 leaves[read.value] = moved.detach().clone().requires_grad_()
             return self._gradients(self._at(tape(leaves, opened)[0][:, self.unit], places).sum(), leaves)
 
-    def _sums(self, gradients: Callable[[Tape, Tensor | None], dict[int, Tensor]]) -> list[Tensor]:
+    def _sums(self, gradients: Callable[[Tape, Tensor | None], Steps[dict[int, Tensor]]]) -> Steps[list[Tensor]]:
         """Return for each layer that is read activation less median times gradient, over all places, ``[N, C]``."""
         found: list[list[Tensor]] = [[] for _ in self.reads]
         for tape, places in zip(self.tapes, self.positions, strict=True):
-            slopes = gradients(tape, places)
+            slopes = yield from gradients(tape, places)
             for parts, read in zip(found, self.reads, strict=True):
                 above = self._above(read, tape.kept[read.value])
                 product = units_first(self.network, read, above * slopes[read.value]).float()

@@ -126,7 +126,7 @@ class Part:
         padded = _padded(self.network, images)
         with undisturbed(self.network.model_copy.device), torch.no_grad():
             run_forward(self.network, mode, padded)
-            mode.kept[IMAGE] = padded.to(self.network.model_copy.device, self.network.model_copy.dtype)
+            mode.kept[IMAGE] = self.network.model_copy.as_input(padded)
         return Tape(self, mode.made_calls, mode.kept, tuple(images.shape))
 
 

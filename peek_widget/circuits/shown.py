@@ -29,7 +29,7 @@ from peek_widget.network.context import undisturbed
 
 __all__ = ["Examples", "Photos", "Shown", "drawn", "examples_of", "image_of", "still"]
 
-_BATCH = 8
+_BATCH = 4  # a forward of more images at once is slower on a CPU, and a circuit is given up between two batches
 # By the number of images that they were taken over.
 _STATISTICS: weakref.WeakKeyDictionary[ExampleIndex, dict[int, dict[Any, tuple[Tensor, Tensor]]]] = (
     weakref.WeakKeyDictionary()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from peek_widget._optional import optional_import
 from peek_widget._size import SizeLike
@@ -22,10 +22,35 @@ from peek_widget.circuits.unit_circuit import LOW, Circuit, CircuitInput
 from peek_widget.errors import PeekError
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
 
-__all__ = ["circuit", "one_circuit", "traced"]
+__all__ = ["PROVISIONAL", "Asked", "circuit", "one_circuit", "traced"]
 
 _AT_ONCE = 4
 """Number of effects that are measured between two states of a circuit."""
+
+PROVISIONAL = "Medians and spreads so far are those of the images shown; those of real images follow."
+"""Remark of a circuit whose contributions and weights will change once more."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a circuit is of, and what it is computed on.
+
+    Attributes:
+        layer, unit: the unit.
+        shown: the images.
+        examples: what medians and spreads are taken over; None for what is shown.
+        below: names of layers further down to look at instead of the ones right below; None for these.
+        effects: for how many of the strongest contributions either way the effect is measured; None for all.
+        remarks: sentences that belong to it.
+    """
+
+    layer: str
+    unit: int
+    shown: Shown
+    examples: Examples | None = None
+    below: tuple[str, ...] | None = None
+    effects: int | None = 12
+    remarks: tuple[str, ...] = ()
 
 
 def circuit(
@@ -104,7 +129,9 @@ def circuit(
         _check_number("effects", effects, 0)
     check_layer(network, name)
     lower = (
-        None if below is None else [network.layer(one).name for one in ([below] if isinstance(below, str) else below)]
+        None
+        if below is None
+        else tuple(network.layer(one).name for one in ([below] if isinstance(below, str) else below))
     )
     given = examples_of(network, examples)
     plan = Plan(depth, width, k, effects, recipe, pictures, store, progress)
@@ -126,7 +153,8 @@ def circuit(
             )
             crops, _ = drawn(network, name, unit, recipe, progress)
         shown = crops
-    root = one_circuit(network, name, unit, given, shown, lower, effects, remarks)
+    asked = Asked(name, unit, shown, given, lower, effects, tuple(remarks))
+    root = one_circuit(network, asked)
     if depth == 1:
         return root
 
@@ -137,50 +165,33 @@ def circuit(
         return replace(shown, positions=(None,) * len(shown.positions))
 
     def compute(layer: str, unit: int, examples: Examples | None, shown: Shown) -> Circuit:
-        return one_circuit(network, layer, unit, examples, shown, None, effects)
+        return one_circuit(network, Asked(layer, unit, shown, examples, effects=effects))
 
     return replace(root, graph=grow(network, root, given, other, compute, plan))
 
 
-def one_circuit(
-    network: Network,
-    layer: str,
-    unit: int,
-    examples: Examples | None,
-    shown: Shown,
-    below: list[str] | None = None,
-    effects: int | None = 12,
-    remarks: Iterable[str] = (),
-) -> Circuit:
-    """Compute the circuit of a unit on the images shown; see :func:`circuit`."""
-    *_, last = traced(network, layer, unit, examples, shown, below, effects, remarks)
+def one_circuit(network: Network, asked: Asked) -> Circuit:
+    """Compute a circuit; see :func:`circuit`."""
+    *_, last = traced(network, asked, provisional=False)
     assert last is not None
     return last
 
 
-def traced(
-    network: Network,
-    layer: str,
-    unit: int,
-    examples: Examples | None,
-    shown: Shown,
-    below: list[str] | None = None,
-    effects: int | None = 12,
-    remarks: Iterable[str] = (),
-) -> Iterator[Circuit | None]:
-    """Compute the circuit of a unit, and give what is known of it so far: weights and contributions, then effects.
+def traced(network: Network, asked: Asked, provisional: bool = True) -> Iterator[Circuit | None]:
+    """Compute a circuit, and give what is known of it so far: weights and contributions, then effects.
 
-    None stands for work that has brought nothing yet: images that medians are taken over.
-
-    The strongest contributions either way are measured first, in turn. Whoever stops asking ends the work.
+    None stands for work that has brought nothing yet: images that medians are taken over. The strongest contributions
+    either way are measured first, in turn. Whoever stops asking ends the work.
 
     Args:
-        network, layer, unit, examples, below, effects: see :func:`circuit`.
-        shown: the images.
-        remarks: sentences that belong to it.
+        network: the model.
+        asked: what it is of.
+        provisional: whether to begin with contributions by one gradient and the medians of the images shown, where
+            others follow: they are there much earlier, and are named so by the remark PROVISIONAL.
     """
-    said = list(remarks)
-    every = reads_of(network, layer, below)
+    layer, unit, examples = asked.layer, asked.unit, asked.examples
+    said = list(asked.remarks)
+    every = reads_of(network, layer, asked.below)
     reads = [one for one in every if one.layer is not None]
     if len(reads) < len(every):
         also = "also " if reads else ""
@@ -188,52 +199,86 @@ def traced(
             f"{layer!r} {also}reads the image itself, whose channels are colors and no units: "
             f"filters(model, {layer!r}) shows its filters."
         )
-    if examples is None or examples.photos is None:
+    photos = None if examples is None else examples.photos
+    if photos is None:
         said.append("Medians and spreads are those of the places of what is shown, since there are no other images.")
     if not reads:
-        value = network.run(shown.inputs, [layer])[layer][:, unit]
+        value = network.run(asked.shown.inputs, [layer])[layer][:, unit]
         mean = float(value.flatten(1).amax(1).mean() if value.ndim > 1 else value.mean())
-        yield Circuit(layer, unit, (), mean, math.nan, shown, tuple(said), {}, None, network, examples)
+        yield Circuit(layer, unit, (), mean, math.nan, asked.shown, tuple(said), {}, None, network, examples)
         return
-    statistics = yield from statistics_step_by_step(network, reads, examples, shown)
-    inputs = Inputs(network, layer, unit, reads, shown, {value: one[0] for value, one in statistics.items()})
-    kernels = inputs.kernels()
-    contributions = [one.mean(0) for one in inputs.contributions()]
-    order = contributions
-    if not any(bool(one.any()) for one in contributions) and any(bool(one.any()) for one in kernels):
-        order = [one.mean(0) for one in inputs.by_gradient(opened=True)]
+    inputs = Inputs(network, layer, unit, reads, asked.shown)
+    tracing = _Tracing(network, asked, inputs, inputs.kernels())
+    if provisional:
+        tracing.rank(inputs.statistics(), inputs.by_gradient())
+        yield tracing.so_far([*said, *([] if photos is None else [PROVISIONAL])])
+    statistics = yield from statistics_step_by_step(network, reads, examples, asked.shown)
+    inputs.medians = {value: one[0] for value, one in statistics.items()}
+    tracing.rank(statistics, (yield from inputs.contributions_step_by_step()))
+    if tracing.closed:
         said.append(
             "No gradient comes through: an activation function in between is closed or saturated on these images, so "
             "that all contributions are zero. Effects are measured where the weights alone would do most."
         )
-    rows: list[tuple[int, CircuitInput, float]] = []
-    for number, (one, kernel) in enumerate(zip(reads, kernels, strict=True)):
-        spread, contribution = statistics[one.value][1], contributions[number]
-        weights = kernel.flatten(1).norm(dim=1) * kernel.flatten(1).sum(1).sign() * spread
-        # What it may depend on: by its weights, or (through a gate, a normalization) by its gradient.
-        used = kernel.flatten(1).ne(0).any(1) | contribution.ne(0)
-        for lower in used.nonzero().flatten().tolist():
-            found = CircuitInput(str(one.layer), lower, float(weights[lower]), float(contribution[lower]), math.nan)
-            rows.append((number, found, float(order[number][lower])))
-    rows.sort(key=lambda row: -row[2])
-    measured = [row[1] for row in rows]
-    named = {str(one.layer): kernel.cpu() for one, kernel in zip(reads, kernels, strict=True)}
-    mean = float(inputs.activations.mean())
-
-    def so_far(correlation: float, remarks: Iterable[str]) -> Circuit:
-        shared = (shown, tuple(remarks), named, None, network, examples)
-        return Circuit(layer, unit, tuple(measured), mean, correlation, *shared)
-
-    yield so_far(math.nan, said)
-    for number, at in enumerate(_both_ends(len(rows), effects), 1):
-        measured[at] = replace(rows[at][1], effect=float(inputs.effect(rows[at][0], rows[at][1].unit).mean()))
+    yield tracing.so_far(said)
+    for number, at in enumerate(_both_ends(len(tracing.rows), asked.effects), 1):
+        tracing.measure(at)
         if number % _AT_ONCE == 0:
-            yield so_far(math.nan, said)
-    known = [one for one in measured if not math.isnan(one.effect)]
-    correlation = rank_correlation(
-        torch.tensor([one.contribution for one in known]), torch.tensor([one.effect for one in known])
-    )
-    yield so_far(correlation, [*said, *_remarks(layer, unit, reads, rows, inputs, correlation)])
+            yield tracing.so_far(said)
+    correlation = tracing.correlation()
+    yield tracing.so_far([*said, *_remarks(layer, unit, reads, tracing.rows, inputs, correlation)], correlation)
+
+
+class _Tracing:
+    """The rows of a circuit that is being computed.
+
+    Attributes:
+        rows: the inputs from the highest contribution to the lowest, each with the number of its layer among the reads.
+        closed: whether no gradient comes through, so that the rows are in the order of what their weights would do.
+    """
+
+    def __init__(self, network: Network, asked: Asked, inputs: Inputs, kernels: list[Tensor]) -> None:
+        self._network, self._asked, self._inputs, self._kernels = network, asked, inputs, kernels
+        self._named = {str(one.layer): kernel.cpu() for one, kernel in zip(inputs.reads, kernels, strict=True)}
+        self.rows: list[tuple[int, CircuitInput]] = []
+        self.closed: bool = False
+
+    def rank(self, statistics: dict[int, tuple[Tensor, Tensor]], contributions: list[Tensor]) -> None:
+        """Take weights, by the spreads, and contributions ``[N, C]`` of each layer, in place of earlier ones."""
+        means = [one.mean(0) for one in contributions]
+        order = means
+        self.closed = not any(bool(one.any()) for one in means) and any(bool(one.any()) for one in self._kernels)
+        if self.closed:
+            order = [one.mean(0) for one in self._inputs.by_gradient(opened=True)]
+        rows: list[tuple[float, int, CircuitInput]] = []
+        for number, (one, kernel) in enumerate(zip(self._inputs.reads, self._kernels, strict=True)):
+            flat, contribution = kernel.flatten(1), means[number]
+            weights = flat.norm(dim=1) * flat.sum(1).sign() * statistics[one.value][1]
+            # What it may depend on: by its weights, or (through a gate, a normalization) by its gradient.
+            used = flat.ne(0).any(1) | contribution.ne(0)
+            for lower in used.nonzero().flatten().tolist():
+                found = CircuitInput(str(one.layer), lower, float(weights[lower]), float(contribution[lower]), math.nan)
+                rows.append((float(order[number][lower]), number, found))
+        rows.sort(key=lambda row: -row[0])
+        self.rows = [(number, found) for _, number, found in rows]
+
+    def measure(self, at: int) -> None:
+        """Measure the effect of a row."""
+        number, row = self.rows[at]
+        self.rows[at] = number, replace(row, effect=float(self._inputs.effect(number, row.unit).mean()))
+
+    def correlation(self) -> float:
+        """Compute the rank correlation of contribution and effect of the rows that are measured."""
+        known = [one for _, one in self.rows if not math.isnan(one.effect)]
+        return rank_correlation(
+            torch.tensor([one.contribution for one in known]), torch.tensor([one.effect for one in known])
+        )
+
+    def so_far(self, remarks: Iterable[str], correlation: float = math.nan) -> Circuit:
+        """Return what is known, as a circuit."""
+        asked, mean = self._asked, float(self._inputs.activations.mean())
+        shared = (asked.shown, tuple(remarks), self._named, None, self._network, asked.examples)
+        return Circuit(asked.layer, asked.unit, tuple(row for _, row in self.rows), mean, correlation, *shared)
 
 
 def _both_ends(count: int, each: int | None) -> list[int]:
@@ -245,7 +290,7 @@ def _both_ends(count: int, each: int | None) -> list[int]:
 
 
 def _remarks(
-    layer: str, unit: int, reads: list[Read], rows: list[Any], inputs: Inputs, correlation: float
+    layer: str, unit: int, reads: list[Read], rows: Sequence[Any], inputs: Inputs, correlation: float
 ) -> list[str]:
     said = []
     if len(reads) > 1:

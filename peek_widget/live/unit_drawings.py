@@ -22,7 +22,7 @@ __all__ = ["RECIPE", "Sheets", "UnitDrawings", "small_jpeg"]
 RECIPE: Recipe = Recipe.preset("peek-fast")
 """Recipe of the pictures that are drawn now."""
 
-_PREVIEW_AT = 5  # steps after which a picture is shown in advance
+_SHOWN_AT = (5, 10, 16)  # steps after which a picture is shown in advance
 _MOST = 512
 _MOST_TENSORS = 16
 
@@ -96,8 +96,8 @@ class UnitDrawings:
                 _keep(self._tensors, (layer, unit), picture, _MOST_TENSORS)
                 yield ascent, found
             else:
-                early = ascent.index == _PREVIEW_AT
-                yield ascent, small_jpeg(network, ascent.preview()[0]) if early else None
+                shown = ascent.index in _SHOWN_AT
+                yield ascent, small_jpeg(network, ascent.preview()[0]) if shown else None
 
 
 def _keep(into: OrderedDict[Key, _Value], key: Key, value: _Value, most: int) -> None:

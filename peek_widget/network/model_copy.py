@@ -314,6 +314,14 @@ class ModelCopy:
         self._memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
         return found
 
+    def as_input(self, images: Tensor) -> Tensor:
+        """Return images as the forward is given them: on this device, of the parameters' type, in the quickest format.
+
+        The format is the one that :meth:`run` uses, so that has to have run before.
+        """
+        images = images.to(self.device, self.dtype, memory_format=self._memory_format)
+        return images.contiguous() if self._memory_format is torch.contiguous_format else images
+
     def whole(self, images: Tensor, seed: int = 0) -> Any:
         """Run the whole forward on images ``[N, C, H, W]``, already preprocessed, as the user's own would run."""
         with full_precision(self.device):

@@ -88,7 +88,9 @@ def test_it_goes_on_from_its_store(tmp_path, monkeypatch):
     (tmp_path / next(name for name in names if name.startswith("circuit-2-00001"))).write_bytes(b"damaged")
     calls = []
     real = trace.one_circuit
-    monkeypatch.setattr(trace, "one_circuit", lambda *args: calls.append(args[1:3]) or real(*args))
+    monkeypatch.setattr(
+        trace, "one_circuit", lambda network, asked: calls.append((asked.layer, asked.unit)) or real(network, asked)
+    )
     again = circuit(model, "4", 0, PICTURES, **how).graph
     assert calls == [("4", 0), ("2", 1)]
     assert again.edges == first.edges

@@ -205,7 +205,7 @@ def test_the_model_is_a_guest_also_after_an_exception():
 
 
 def test_any_image_will_do_a_crop_and_a_picture_too():
-    model = Stack(lines(), nn.ReLU(), by_hand({0: {ACROSS: 1.0, DOWN: 1.0}}, 1, 3))
+    model = Stack(lines(), nn.ReLU(), by_hand({0: {ACROSS: 1.0, DOWN: 0.5}}, 1, 3))
     crops = top_crops(model, "2", PICTURES, 2, progress=False)
     crop = crops[0].top[0]
     by_crop = circuit(model, "2", 0, image=crop)

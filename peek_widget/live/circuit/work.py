@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from peek_widget._encode import png_bytes
+from peek_widget.ascent import Ascent
 from peek_widget.circuits import Circuit, CircuitInput, CircuitOutput
-from peek_widget.circuits.feeding import feeds
+from peek_widget.circuits.feeding import feeds_step_by_step
 from peek_widget.circuits.kernels import filter_images
 from peek_widget.circuits.reads import check_layer
 from peek_widget.circuits.shown import Examples, Shown, still
-from peek_widget.circuits.trace import traced
+from peek_widget.circuits.trace import PROVISIONAL, Asked, traced
 from peek_widget.errors import PeekError
 from peek_widget.live import protocol
 from peek_widget.live.unit_drawings import RECIPE, UnitDrawings
@@ -82,6 +83,8 @@ class CircuitWork:
         self._filter: bytes | None = None
         self._kernels: dict[tuple[str, int], bytes] = {}
         self._pictures: dict[tuple[str, int], tuple[bytes | None, bool, str]] = {}
+        # drawings that go on later, when the numbers are there
+        self._begun: dict[tuple[str, int], Iterator[tuple[Ascent, bytes | None]]] = {}
 
     def say_waiting(self) -> None:
         """Say that nothing is begun before there are some real images."""
@@ -101,6 +104,7 @@ class CircuitWork:
                 assert picture is not None
                 shown = still(self.network, self.layer, self.unit, picture, RECIPE)
             yield from self._measure(shown)
+            yield from self._sketch(self._units())
             yield from self._look_up(shown)
         except PeekError as error:
             # no circuit can be had of this unit, and the sentence says why
@@ -120,7 +124,8 @@ class CircuitWork:
             yield
 
     def _measure(self, shown: Shown) -> Iterator[None]:
-        for found in traced(self.network, self.layer, self.unit, self.examples, shown, None, MEASURED):
+        asked = Asked(self.layer, self.unit, shown, self.examples, effects=MEASURED)
+        for found in traced(self.network, asked):
             if found is None:
                 yield
                 continue
@@ -130,9 +135,14 @@ class CircuitWork:
             self._measured = done >= count
             if not found.inputs:
                 self._find_filter()
-            self._say("measuring", f"{self._on(shown)} Effects measured: {done} of {count}.")
+            if PROVISIONAL in found.remarks:
+                self._say("measuring", f"{self._on(shown)} {PROVISIONAL}")
+            else:
+                self._say("measuring", f"{self._on(shown)} Effects measured: {done} of {count}.")
             self._send_known_pictures()
             yield
+            # the first pictures between the numbers
+            yield from self._sketch([key for key in self._units() if key not in self._pictures][:1])
 
     def _find_filter(self) -> None:
         try:
@@ -144,27 +154,45 @@ class CircuitWork:
         self._say("measuring", f"{self._on(shown)} Measuring whom it feeds ...")
         yield
         try:
-            self._outputs = feeds(self.network, self.layer, self.unit, shown, self.examples, TARGETS)
+            self._outputs = yield from feeds_step_by_step(
+                self.network, self.layer, self.unit, shown, self.examples, TARGETS
+            )
         except PeekError as error:
             self._said.append(str(error))
         self._say("measuring", self._summary())
         self._send_known_pictures()
         yield
 
+    def _sketch(self, units: Sequence[tuple[str, int]]) -> Iterator[None]:
+        """Draw units until each has something to show; they are drawn on later."""
+        for key in units:
+            if key not in self._pictures:
+                self._begun[key] = self._drawings.draw(self.network, *key)
+                yield from self._draw_on(*key, until_shown=True)
+
     def _draw_others(self) -> Iterator[None]:
         self.drawing = True
         units = self._units()
-        for number, (layer, unit) in enumerate(units):
-            if (layer, unit) in self._pictures:
+        for number, key in enumerate(units):
+            if key in self._pictures and key not in self._begun:
                 continue
             self._say("drawing", f"{self._summary()} Drawing pictures: {number} of {len(units)}.")
-            try:
-                for ascent, picture in self._drawings.draw(self.network, layer, unit):
-                    if picture is not None:
-                        self._send_picture(layer, unit, picture, draft=not ascent.done)
-                    yield
-            except PeekError as error:
-                self._send_picture(layer, unit, None, problem=str(error))
+            if key not in self._begun:
+                self._begun[key] = self._drawings.draw(self.network, *key)
+            yield from self._draw_on(*key)
+
+    def _draw_on(self, layer: str, unit: int, until_shown: bool = False) -> Iterator[None]:
+        try:
+            for ascent, picture in self._begun[layer, unit]:
+                if picture is not None:
+                    self._send_picture(layer, unit, picture, draft=not ascent.done)
+                    if until_shown and not ascent.done:
+                        yield
+                        return
+                yield
+        except PeekError as error:
+            self._send_picture(layer, unit, None, problem=str(error))
+        self._begun.pop((layer, unit), None)
 
     # -- to the page
 
@@ -201,7 +229,7 @@ class CircuitWork:
 
     def _units(self) -> list[tuple[str, int]]:
         """Return the units whose pictures are shown, in the order in which they are drawn: the strongest first."""
-        rows = sorted(self.rows(), key=lambda one: -abs(one.effect))
+        rows = sorted(self.rows(), key=lambda one: -abs(one.effect if self._measured else one.contribution))
         return list(dict.fromkeys((one.layer, one.unit) for one in [*rows, *self._outputs]))
 
     def _say(self, state: str, text: str, problem: str = "") -> None:
@@ -210,6 +238,7 @@ class CircuitWork:
 
     def _send(self) -> None:
         found, rows = self.circuit, self.rows()
+        remarks = () if found is None else found.remarks
         buffers = []
         for one in rows:
             assert found is not None
@@ -226,7 +255,7 @@ class CircuitWork:
             "state": self._state,
             "problem": self._problem,
             "text": self._text,
-            "remarks": list(dict.fromkeys([*self._said, *(() if found is None else found.remarks)])),
+            "remarks": [one for one in dict.fromkeys([*self._said, *remarks]) if one != PROVISIONAL],
             "activation": None if found is None else _number(found.activation),
             "inputs": [
                 {
@@ -258,8 +287,10 @@ class CircuitWork:
 
     def _send_known_pictures(self) -> None:
         for layer, unit in self._units():
-            found = None if (layer, unit) in self._pictures else self._drawings.find(layer, unit)
+            known = (layer, unit) in self._pictures and (layer, unit) not in self._begun
+            found = None if known else self._drawings.find(layer, unit)
             if found is not None:
+                self._begun.pop((layer, unit), None)
                 self._send_picture(layer, unit, found)
 
     def _send_picture(
