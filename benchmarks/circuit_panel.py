@@ -109,7 +109,7 @@ def main() -> None:
         model = make()
         rounds: dict[str, list[tuple[float, float]]] = {}
         again: dict[str, list[tuple[float, float]]] = {}
-        for number in range(options.rounds):
+        for _ in range(options.rounds):
             endless = Recipe.preset("peek").replace(steps=100_000)
             explorer = UnitExplorer(
                 model,
