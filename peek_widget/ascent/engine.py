@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal, SupportsIndex, Unpack
@@ -138,7 +139,9 @@ class Ascent(Iterator[Step]):
 
     def _make_draws(self) -> ViewDraws:
         arguments = (self.recipe, self._geometry, self._generators, self.network.channels, self.device)
-        return ViewDraws(*arguments, self._numbers)
+        # weak: a run that refers to itself keeps its memory, that of a GPU too, until garbage is collected
+        run = weakref.proxy(self)
+        return ViewDraws(*arguments, lambda step: run._numbers(step))
 
     def _begin(self, pictures: Tensor | None) -> Image:
         frequencies = self._evaluator.highest_frequencies()

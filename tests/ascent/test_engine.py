@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -60,6 +62,23 @@ def test_same_seed_same_pixels(recipe: str) -> None:
     torch.manual_seed(99)  # the global state has no say
     other = render(tiny(), [Neuron("forms", 1), Logit(0)], short, seed=8, size=32)
     assert not torch.equal(first.images, other.images)
+
+
+@pytest.mark.parametrize("recipe", ["peek-fast", "oygard-2016"])
+def test_a_run_that_nobody_holds_gives_its_memory_back_at_once(recipe: str) -> None:
+    network = read(tiny())
+    render(network, "forms:3", Recipe.preset(recipe).replace(steps=10), size=32)  # what is found out once may stay
+    gc.collect()
+    gc.disable()
+    try:
+        run = Ascent(network, "forms:3", recipe=recipe, size=32)
+        for _ in range(2):
+            run.step()
+        ended = weakref.ref(run)
+        del run
+        assert ended() is None
+    finally:
+        gc.enable()
 
 
 def test_the_global_random_state_is_left_alone() -> None:

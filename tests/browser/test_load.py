@@ -77,8 +77,11 @@ def resident(book):
     book.ask(f"[explorer.end_comparison(), explorer.pause(), {changes}] and 0")
     book.ask("explorer.restart()")
     book.until_kernel("explorer.status['size'] == 96 and explorer.status['step'] == 1", timeout=120)
-    # Nor what the sheet is drawing by an earlier recipe: it ends.
-    book.until_kernel(f"sum({TENSORS}.values()) < 50e6", timeout=120)
+    # Nor what the sheet has half drawn by an earlier recipe. It keeps that while it is closed, and gives it up for the
+    # sheet of this recipe when it is open.
+    # pressed as a script does: a message of the bar may lie over it
+    book.root.get_by_role("tab", name="Whole layer").evaluate("tab => tab.click()")
+    book.until_kernel(f"sum({TENSORS}.values()) < 50e6")
     trim = "__import__('ctypes').CDLL('libc.so.6').malloc_trim(0)" if sys.platform == "linux" else "0"
     book.ask(f"[__import__('gc').collect(), {trim}]")
     return book.ask("__import__('psutil').Process().memory_info().rss") / 1e6
@@ -107,10 +110,11 @@ def agree(book):
     book.page.wait_for_timeout(1000)
     # by a step size of the slider's end a run may have come to numbers that are not finite
     book.until("['paused', 'done', 'error'].includes(d.state)", timeout=60)
+    # and where the machine is busy the last change may have come to Python and not to the run
+    book.until_kernel("explorer.status['unit'] == explorer.unit and explorer.status['layer'] == explorer.layer")
     name = book.ask("explorer.layer")
     unit = book.root.get_by_role("slider", name="Unit", exact=True)
-    assert int(unit.input_value()) == book.ask("explorer.unit") == book.ask("explorer.status['unit']")
-    assert book.ask("explorer.status['layer']") == name
+    assert int(unit.input_value()) == book.ask("explorer.unit")
     assert name in book.root.text_content()
     assert book.ask("explorer.recipe") in book.root.locator(".peek-recipe-button").text_content()
     # asked again, because what the last change began may just be ending
@@ -138,9 +142,6 @@ def agree(book):
 
 
 @pytest.mark.slow
-@pytest.mark.skip(
-    reason="in some runs the page stands still at the first change and the test hangs: cause not found yet"
-)
 def test_a_thousand_changes_in_a_minute(notebook, capsys):
     show = "explorer = UnitExplorer(model, layer='conv2', recipe='peek-fast', threads=1, size=96)\nexplorer"
     book = notebook([MODEL + LONG, "import threading\nbefore = threading.active_count()", show])
