@@ -330,6 +330,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_other_value_gives_a_drawing_or_a_named_error(tmp_path: Path, data: st.DataObject) -> None:

@@ -252,6 +252,7 @@ def _divided(draw):
     return values, draw(st.sets(st.integers(0, count - 1))), parts, k, draw(st.randoms(use_true_random=False))
 
 
+@pytest.mark.slow
 @given(_divided(), st.booleans())
 def test_any_parts_merged_in_any_order_give_the_whole(serial, divided, per_image):
     values, lost, parts, k, chance = divided

@@ -18,6 +18,7 @@ pytest.importorskip("matplotlib", reason="the survey's extra is not installed: p
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence.md"
 
 
+@pytest.mark.slow
 def test_the_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     images = Images(84)

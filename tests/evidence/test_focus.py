@@ -196,6 +196,7 @@ def planted(count: int) -> tuple[list[torch.Tensor], list[torch.Tensor], list[np
     return images, empty, masks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layer", "small"), [("conv6", 0.95), ("", 0.9)])
 def test_the_focus_contains_the_object_that_excites_the_unit_and_little_else(layer: str, small: float):
     """An object of a fifteenth of the image, in a field as large as the image: nine tenths of it lie in the focus."""

@@ -317,6 +317,7 @@ class Thinking(Planted):
         return super().forward(x)
 
 
+@pytest.mark.slow
 def test_a_pass_yields_to_an_ascent():
     def seconds(**options) -> float:
         work = EvidencePass(Thinking(), "", Pictures(60), loader=LoaderOptions(batch_size=10), input_size=16, **options)

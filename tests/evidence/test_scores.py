@@ -62,6 +62,7 @@ def test_the_table_has_a_row_for_each_unit(network, evidence) -> None:
     assert table["agreement"].mean() > 0.2
 
 
+@pytest.mark.slow
 def test_a_picture_drawn_in_one_step_is_worse(network, evidence) -> None:
     recipes = ("peek", Recipe().replace(steps=1))
     full, poor = (score_pictures(network, evidence, recipe, units=[3, 7], size=64) for recipe in recipes)

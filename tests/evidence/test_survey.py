@@ -116,6 +116,7 @@ def test_random_labels_are_enriched_in_no_unit():
     assert sum(of) <= 2, f"of 5 x 8 units with shuffled labels {of} were about something"
 
 
+@pytest.mark.slow
 def test_the_bundled_networks_classes_are_about_themselves():
     crops = top_crops(bundled(), ["classes", "conv1"], Images(420), progress=False)
     found = survey(crops["classes"])

@@ -70,6 +70,7 @@ def test_what_excites_and_inhibits_with_the_numbers_of_the_script(explore):
     assert {("0", ACROSS), ("0", DOT), ("", 1)} <= pictures
 
 
+@pytest.mark.slow
 def test_it_follows_the_unit_and_the_first_layer_shows_its_filter(explore):
     explorer = opened(explore, dataset=PICTURES)
     until(explorer, unit=0)

@@ -109,6 +109,7 @@ def test_each_thumbnail_is_sent_once_and_is_small(explore, images):
             assert max(Image.open(io.BytesIO(data)).size) <= 128
 
 
+@pytest.mark.slow
 def test_another_unit_of_the_layer_needs_no_second_pass(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images, recipe=LONG)
     until_pass_done(explorer)
@@ -177,6 +178,7 @@ class Flip(nn.Module):
         return x.flip(3)
 
 
+@pytest.mark.slow
 def test_behind_a_flip_crops_are_measured_on_their_images_and_no_map_lies_over_them(explore, images):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), Flip(), nn.Conv2d(8, 16, 3))
@@ -265,6 +267,7 @@ def test_a_narrow_field_is_outlined_itself_and_its_focus_is_found_only_when_aske
     eventually(lambda: [r["box"] for r in crop_set(explorer, 3, view="focus")["crops"]] == expected)
 
 
+@pytest.mark.slow
 def test_the_choice_of_ranking_does_not_fix_what_is_shown_of_another_layer(explore, images):
     explorer = explore(layer="conv2", unit=3, dataset=images)
     until_pass_done(explorer)
@@ -334,6 +337,7 @@ def test_a_recipe_that_cannot_start_from_a_picture_says_so_and_the_next_draws(ex
 SHORT_PEEK = Recipe.preset("peek").replace(steps=3, size=32)
 
 
+@pytest.mark.slow
 def test_the_pass_stops_and_resumes(explore):
     slow = Slow(200)
     explorer = explore(layer="conv2", unit=3, dataset=slow)
@@ -398,6 +402,7 @@ def test_no_crops_are_sent_while_nobody_looks(explore, images):
 # -- given evidence
 
 
+@pytest.mark.slow
 def test_given_evidence_is_shown_at_once(explore, images, tmp_path):
     model = tiny()
     found = top_crops(model, "conv2", images, progress=False)

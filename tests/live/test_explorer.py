@@ -395,6 +395,7 @@ def test_what_the_page_asks_in_vain_is_put_right_on_the_page(explore, caplog):
 json_values = st.none() | st.booleans() | st.integers(-3, 40) | st.floats() | st.text(max_size=5) | st.just([])
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     states=st.lists(

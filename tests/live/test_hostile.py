@@ -120,6 +120,7 @@ def test_ten_thousand_malformed_messages_change_nothing(explorer, caplog):
     assert explorer.status["run"] == before["status"]["run"] + 1
 
 
+@pytest.mark.slow
 def test_ten_thousand_malformed_states_leave_only_what_python_would_take(explorer, caplog):
     caplog.set_level("CRITICAL", "peek_widget")
     attacker = Attacker(2, protocol.CONTROL_TRAITS, values=["0", "2", 3, 12.0, "peek-fast"])

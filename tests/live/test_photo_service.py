@@ -186,6 +186,7 @@ def test_the_photo_is_in_no_saved_state(explorer):
     assert "photo" not in explorer.state
 
 
+@pytest.mark.slow
 def test_units_are_drawn_in_the_background_and_given_up_when_they_are_listed_no_more(explore, monkeypatch):
     quick = Recipe.preset("peek-fast").replace(steps=6, n_views=1)
     monkeypatch.setattr(unit_drawings, "RECIPE", quick)

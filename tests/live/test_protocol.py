@@ -168,6 +168,7 @@ nearly = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(json_values | nearly)
 def test_anything_is_either_a_message_or_refused(content):

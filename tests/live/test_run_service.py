@@ -358,6 +358,7 @@ def test_where_a_step_takes_seconds_the_size_is_lowered_after_two(bench):
     assert [a.size for a in b.made] == [224, 112, MIN_SIZE]
 
 
+@pytest.mark.slow
 def test_no_more_frames_than_the_rate_are_published(bench):
     b = bench(steps=100_000, seconds=0, rate=20)
     acked = threading.Event()
@@ -383,6 +384,7 @@ def test_without_acks_no_queue_builds_up(bench):
     b.until(lambda u: u.status["n"] == 16 and u.step >= index)
 
 
+@pytest.mark.slow
 def test_the_first_frame_after_a_request_made_during_a_step_goes_at_once(bench):
     b = bench(steps=100_000, seconds=0.1, rate=30)
     b.until(lambda u: u.status["n"] >= 15)

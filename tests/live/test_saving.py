@@ -370,6 +370,7 @@ def test_the_run_so_far_as_an_animation(explore, tmp_path, ending):  # noqa: F81
     assert np.abs(last - pixels(explorer.image)).mean() < 12
 
 
+@pytest.mark.slow
 def test_an_animation_of_a_long_run_has_at_most_50_pictures(explore, tmp_path):  # noqa: F811
     explorer = explore(recipe=LONG)
     eventually(lambda: explorer.step > 400)

@@ -98,6 +98,7 @@ def test_every_unit_is_sent_once_and_as_the_sheet_has_it(explore, page):
     assert len(rows) == 16, "no draft where it would save nothing, and nothing twice"
 
 
+@pytest.mark.slow
 def test_previews_come_first_and_finished_pictures_replace_them(explore, page):
     explorer = explore(layer="conv2", recipe=DRAFTED, playing=False)
     watching = page(explorer)
@@ -156,6 +157,7 @@ def test_the_sheet_yields_to_the_main_run(explore, page):
     eventually(lambda: "Waiting for the main run" not in watching.state()["text"])
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_while_nobody_looks(explore, page):
     explorer = explore(layer="conv2", recipe=LONG, playing=False)
     watching = page(explorer)
@@ -283,6 +285,7 @@ def test_tags_that_cannot_be_saved_at_the_end_are_warned_of(explore, page, tmp_p
     assert "The tags are not saved" in caplog.text
 
 
+@pytest.mark.slow
 def test_two_explorers_on_one_store_share_the_work(explore, page, tmp_path, monkeypatch):
     drawn, real = [], local.draw
 

@@ -31,6 +31,7 @@ def quick(output: Tensor) -> bool:
     return type(output.grad_fn).__name__ == "_SubPixelBackward"
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_forward_and_gradient_are_torchs(data: st.DataObject) -> None:

@@ -83,6 +83,7 @@ def test_the_receptive_field_is_where_the_gradient_is_not_zero(name: str):
     assert clipped == [False, True, True], "a center within the image, a border and a corner at its edge"
 
 
+@pytest.mark.slow
 def test_the_field_behind_a_squeeze_and_excitation_is_measured():
     network = read(averaging(models.efficientnet_b0(weights=None)), 128, "none")
     layer = network.layer("features.2")
@@ -132,6 +133,7 @@ def test_a_map_is_laid_where_its_units_look_also_where_the_field_passes_the_bord
         assert place == pytest.approx(planted, abs=0.03 * 96)
 
 
+@pytest.mark.slow
 def test_a_measured_field_equals_the_propagated_one():
     network = read(averaging(built("resnet18")), 128, "none")
     assert (

@@ -44,6 +44,7 @@ def test_vgg16_receptive_fields_are_the_textbooks() -> None:
     assert found["features.30"].size == (7, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_blocks_and_functional_relus() -> None:
     squeeze = by_name(torchvision.models.squeezenet1_0(weights=None))
@@ -94,6 +95,7 @@ def _stack(data: st.DataObject) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_fields_agree_with_gradients(data: st.DataObject) -> None:
@@ -110,6 +112,7 @@ def test_fields_agree_with_gradients(data: st.DataObject) -> None:
     assert _field_by_gradient(model, last, side) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_the_middle_part_gives_the_same_value_and_gradient_as_the_whole_image(data: st.DataObject) -> None:

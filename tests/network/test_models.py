@@ -221,6 +221,7 @@ def test_objectives_can_be_summed() -> None:
     assert result.history[-1] > result.history[0]
 
 
+@pytest.mark.slow
 def test_the_callers_autocast_and_inference_mode_are_ignored() -> None:
     model, small = torchvision.models.resnet18(weights=None), tiny()
     objectives = [Logit(1), Neuron("drop", 2), Style(["forms"], torch.rand(3, 32, 32))]

@@ -49,6 +49,7 @@ def test_a_name_that_is_not_there_is_refused_with_similar_names(name, googlenet)
         googlenet.layer(name)
 
 
+@pytest.mark.slow
 def test_another_network_has_its_own_names_only():
     network = torchvision.models.resnet18(weights=None)
     assert "conv1" in [layer.name for layer in layers(network)]

@@ -135,6 +135,7 @@ def test_a_poster_s_pictures_fit_on_its_paper(units, landscape):
     assert points >= 5 or (width, height) in {PAPERS["A0"], PAPERS["A0"][::-1]}
 
 
+@pytest.mark.slow
 def test_posters_have_their_words_as_text(tmp_path):
     pytest.importorskip("matplotlib")
     sheet = sheet_of(9)
@@ -206,6 +207,7 @@ def test_evidence_of_another_layer_is_refused(tmp_path):
         sheet.to_html(tmp_path / "a.html", evidence=others)
 
 
+@pytest.mark.slow
 def test_the_survey_of_a_pass_suggests_the_classes_of_logits():
     """A logit's top images are of its class, so the survey of the output layer must say so."""
     pytest.importorskip("scipy")

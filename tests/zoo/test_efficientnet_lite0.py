@@ -407,6 +407,7 @@ def test_it_knows_photographs(trained):
     assert (first, among) >= (215, 238)
 
 
+@pytest.mark.slow
 def test_it_is_opened_by_its_name(trained):
     explorer = UnitExplorer("efficientnet_lite0", layer="", unit=130, playing=False)
     try:

@@ -106,6 +106,7 @@ def test_numbers_in_several_pieces_and_in_double_precision_are_read(file):
     assert np.array_equal(found["b"][0].astype("f4"), array)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_file_cut_off_anywhere_is_refused_or_holds_fewer_layers(kind, file):
     whole = net(kind)
@@ -201,6 +202,7 @@ def untrained():
     return vgg_s()
 
 
+@pytest.mark.slow
 def test_it_has_the_published_maps(untrained):
     found = {layer.name: layer for layer in layers(untrained)}
     assert found["conv1"].size == (109, 109)
@@ -223,6 +225,7 @@ def test_it_has_the_published_maps(untrained):
     assert sum(p.numel() for p in untrained.parameters()) == 102_908_520
 
 
+@pytest.mark.slow
 def test_it_says_what_it_expects_and_draws(untrained):
     assert "BGR of 0 to 255, mean 104 117 123" in str(untrained.preprocess)
     red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
