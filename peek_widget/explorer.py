@@ -46,7 +46,7 @@ from peek_widget.live.front_end import poster
 from peek_widget.live.history import HistoryPoint, unpack
 from peek_widget.live.initial_controls import initial_controls
 from peek_widget.live.model_source import ModelSource
-from peek_widget.live.routes import make_router
+from peek_widget.live.routes import make_router, send_module
 from peek_widget.live.static import read_static
 from peek_widget.network import Preprocess
 from peek_widget.network.precision import Precision
@@ -577,6 +577,9 @@ class UnitExplorer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is not None:
+            # now, because a page asks for it in vain as long as the cell is busy
+            send_module(self._parts.front_end)
         if bundle is not None and self.image is not None:
             # where no widget can be shown, in a file viewer say, there is still a picture
             bundle[0]["image/png"] = poster(self.image)

@@ -26,21 +26,6 @@ export function describeUnit(client: WidgetClient): string {
   return text.unitSpoken(wire.get("unit"), channels, text.layerName(wire.get("layer")), currentClass(client));
 }
 
-/** The facts about a layer that one needs to read its pictures: its units, feature map and receptive field. */
-export function describeLayer(layer: LayerInfo | undefined): string[] {
-  if (!layer) return [];
-  const map = text.mapSize(layer.size ?? []);
-  return [
-    layer.kind,
-    text.channels(layer.channels),
-    map,
-    text.receptiveField(layer.receptive_field),
-    // A vector has one position, so no stride.
-    map && text.stride(layer.stride),
-    layer.rectified ? text.rectified : null,
-  ].filter((part) => part !== null);
-}
-
 /** Selects a layer, with layer and unit in one edit: a unit that the new layer lacks must never reach the kernel. */
 export function chooseLayer(client: WidgetClient, layer: LayerInfo | undefined, unit = client.wire.get("unit")): void {
   if (!layer || layer.name === client.wire.get("layer")) return;

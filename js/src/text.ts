@@ -19,20 +19,6 @@ export const text = {
   resume: "Resume from here",
 
   objective: CONTROL_LABELS.objective,
-  kinds: {
-    neuron: "neuron (one position)",
-    channel: "channel (mean over map)",
-    class: "class logit",
-    custom: "custom (set in Python)",
-  },
-  negative: CONTROL_LABELS.negative,
-  negativeHelp: "Negative objective: lowers the activation instead of raising it",
-  featureMap: "Position in the feature map",
-  position: ([row, column]: readonly number[], [rows, columns]: readonly number[]) =>
-    `row ${row}, column ${column} (of ${rows}\u00a0×\u00a0${columns})`,
-  center: "Reset to center",
-  sizeBox: "Image size in px (empty = recipe default)",
-  sizeLabel: CONTROL_LABELS.size,
 
   layer: CONTROL_LABELS.layer,
   layerSlider: "Layer depth",
@@ -56,26 +42,8 @@ export const text = {
       (size[0] ?? 1) * (size[1] ?? 1) > 1 ? `${size[0]}\u00a0×\u00a0${size[1]}` : "",
       receptive_field ? `${receptive_field[0]}\u00a0px` : "",
     ].join("\t"),
-  unknownName: (typed: string, what: string) => `No ${what.toLowerCase()} is called “${typed}”.`,
-  nearest: (name: string) => `Did you mean ${name}?`,
-  openList: (what: string) => `All: ${what}`,
-  unitPicker: "Units by their pictures",
-  unitTitle: (unit: number) => `unit ${unit}`,
-  channels: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
-  mapSize: (size: readonly number[]) =>
-    size.length < 2 || (size[0] === 1 && size[1] === 1)
-      ? null
-      : `feature\u00a0map\u00a0${size[0]}\u00a0×\u00a0${size[1]}`,
-  receptiveField: (field: readonly number[] | null) =>
-    field && field.length === 2 ? `receptive\u00a0field\u00a0${field[0]}\u00a0×\u00a0${field[1]}\u00a0px` : null,
-  stride: (stride: readonly number[] | null) =>
-    stride && stride.length === 2
-      ? `stride\u00a0${stride[0] === stride[1] ? stride[0] : stride.join("\u00a0×\u00a0")}\u00a0px`
-      : null,
-  rectified: "post-ReLU",
 
   recipe: CONTROL_LABELS.recipe,
-  recipeSource: (source: string) => `Source: ${source}`,
   recipeNow: "Recipe: ",
   regularization: "Regularization",
   overridden: "overridden",
@@ -96,38 +64,10 @@ export const text = {
   rate: (rate: string) => `${rate} steps/s`,
 
   examples: "Dataset examples",
-  topOrBottom: "Ranking",
-  top: "Top",
-  bottom: "Bottom",
-  topHelp: "Images with the highest activation",
-  bottomHelp: "Images with the lowest activation",
-  fullOrCut: "Display",
-  full: "Full image",
-  cut: "Receptive field",
-  focus: "Focus",
-  fullHelp: "Full image, receptive field or its focus outlined",
-  cutHelp: "Cropped to the receptive field",
-  focusHelp: "Cropped to where the gradient is (95 %)",
-  /** Begins with the visible text, so that speech input finds the button by what can be read on it. */
-  cropSpoken: (rank: number, label: string, activation: string) =>
-    `${[activation, label].filter(Boolean).join(" ")}, activation of example ${rank}. Enlarge`,
-  stopPass: "Stop",
-  resumePass: "Resume",
-  noExamples: "No examples for this unit yet.",
-  back: "Back to all",
-  previousCrop: "Previous example",
-  nextCrop: "Next example",
-  startFrom: "Use as initial image",
-  startFromHelp: "Optimize from this crop instead of noise",
-  map: "Activation map",
-  mapHelp: "Bright = high activation",
-  noMap: "This layer is not spatial: one activation per image.",
-  clipped: "The receptive field extends beyond the image here.",
   startFromNoise: "Start from noise again",
   redraw: "Draw again with the new weights",
   redrawAlways: "Redraw while it trains",
   redrawStop: "Stop redrawing",
-  addImages: 'To compare with your own images: UnitExplorer(model, dataset="photos")',
 
   saveGroup: "Save and copy",
   save: "Save",
@@ -151,6 +91,7 @@ export const text = {
   widen: "Wider tab, without the sliders",
   lecture: "Lecture mode: larger type and picture",
   loading: "Loading…",
+  runAgain: "Run the cell again to see this.",
   gauge: "Activation: optimized image vs. real images",
 
   silent: "The kernel has not responded for a few seconds. It may be busy or disconnected.",
@@ -158,7 +99,4 @@ export const text = {
   tagsKept: (units: number) =>
     `Tags of ${units === 1 ? "1 unit" : `${units} units`} are lost with this page: save them and pass tags=Tags.load("tags.json").`,
   saveTags: "Save tags.json",
-  aboutModel: "Model",
-  aboutPreprocess: "Input",
-  aboutDevice: "Device",
 } as const;

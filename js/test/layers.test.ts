@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { className, describeLayer, randomOther } from "../src/layers";
+import { className, randomOther } from "../src/layers";
+import { describeLayer } from "../src/lazy/details";
 import { LAYERS, layer } from "./fakes";
 
 const names = Array.from({ length: 10 }, (_, i) => `class ${i}`);

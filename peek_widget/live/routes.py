@@ -30,6 +30,7 @@ __all__ = [
     "route_photo",
     "route_run",
     "route_sheet",
+    "send_module",
 ]
 
 log: logging.Logger = logging.getLogger("peek_widget")
@@ -88,8 +89,8 @@ def route_downloads(router: Router, explorer: Actions, parts: Assembly) -> None:
     """Have messages handled that ask for a part of the front end or for something to save."""
     front_end, run = parts.front_end, parts.run
 
-    def send_module(_: protocol.LoadModule) -> None:
-        front_end.send({"kind": "module"}, [read_static(name).encode() for name in ("lazy.js", "lazy.css")])
+    def send_requested(_: protocol.LoadModule) -> None:
+        send_module(front_end)
         run.wake()
 
     def send_file(message: protocol.Save) -> None:
@@ -97,8 +98,13 @@ def route_downloads(router: Router, explorer: Actions, parts: Assembly) -> None:
         parts.jobs.add(lambda: parts.exporter.send(message.what, front_end, comparison=comparison, code=explorer.code))
         run.wake()
 
-    router.on(protocol.LoadModule, handler=send_module)
+    router.on(protocol.LoadModule, handler=send_requested)
     router.on(protocol.Save, handler=send_file)
+
+
+def send_module(front_end: FrontEnd) -> None:
+    """Send the page the part of the front end that is no part of a saved notebook."""
+    front_end.send({"kind": "module"}, [read_static(name).encode() for name in ("lazy.js", "lazy.css")])
 
 
 def route_run(router: Router, explorer: Actions, run: RunService, front_end: FrontEnd) -> None:

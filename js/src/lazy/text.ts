@@ -1,6 +1,71 @@
 // The texts of the lazily loaded panels, as ../text.ts.
 
+import { CONTROL_LABELS } from "../protocol.gen";
+
 export const text = {
+  kinds: {
+    neuron: "neuron (one position)",
+    channel: "channel (mean over map)",
+    class: "class logit",
+    custom: "custom (set in Python)",
+  },
+  negative: CONTROL_LABELS.negative,
+  negativeHelp: "Negative objective: lowers the activation instead of raising it",
+  featureMap: "Position in the feature map",
+  position: ([row, column]: readonly number[], [rows, columns]: readonly number[]) =>
+    `row ${row}, column ${column} (of ${rows}\u00a0×\u00a0${columns})`,
+  center: "Reset to center",
+  sizeBox: "Image size in px (empty = recipe default)",
+  sizeLabel: CONTROL_LABELS.size,
+  channels: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
+  mapSize: (size: readonly number[]) =>
+    size.length < 2 || (size[0] === 1 && size[1] === 1)
+      ? null
+      : `feature\u00a0map\u00a0${size[0]}\u00a0×\u00a0${size[1]}`,
+  receptiveField: (field: readonly number[] | null) =>
+    field && field.length === 2 ? `receptive\u00a0field\u00a0${field[0]}\u00a0×\u00a0${field[1]}\u00a0px` : null,
+  stride: (stride: readonly number[] | null) =>
+    stride && stride.length === 2
+      ? `stride\u00a0${stride[0] === stride[1] ? stride[0] : stride.join("\u00a0×\u00a0")}\u00a0px`
+      : null,
+  rectified: "post-ReLU",
+  unknownName: (typed: string, what: string) => `No ${what.toLowerCase()} is called “${typed}”.`,
+  nearest: (name: string) => `Did you mean ${name}?`,
+  unitPicker: "Units by their pictures",
+  unitTitle: (unit: number) => `unit ${unit}`,
+  recipeSource: (source: string) => `Source: ${source}`,
+  topOrBottom: "Ranking",
+  top: "Top",
+  bottom: "Bottom",
+  topHelp: "Images with the highest activation",
+  bottomHelp: "Images with the lowest activation",
+  fullOrCut: "Display",
+  full: "Full image",
+  cut: "Receptive field",
+  focus: "Focus",
+  fullHelp: "Full image, receptive field or its focus outlined",
+  cutHelp: "Cropped to the receptive field",
+  focusHelp: "Cropped to where the gradient is (95 %)",
+  /** Begins with the visible text, so that speech input finds the button by what can be read on it. */
+  cropSpoken: (rank: number, label: string, activation: string) =>
+    `${[activation, label].filter(Boolean).join(" ")}, activation of example ${rank}. Enlarge`,
+  stopPass: "Stop",
+  resumePass: "Resume",
+  noExamples: "No examples for this unit yet.",
+  back: "Back to all",
+  previousCrop: "Previous example",
+  nextCrop: "Next example",
+  startFrom: "Use as initial image",
+  startFromHelp: "Optimize from this crop instead of noise",
+  map: "Activation map",
+  mapHelp: "Bright = high activation",
+  noMap: "This layer is not spatial: one activation per image.",
+  clipped: "The receptive field extends beyond the image here.",
+  addImages: 'To compare with your own images: UnitExplorer(model, dataset="photos")',
+  aboutModel: "Model",
+  aboutPreprocess: "Input",
+  aboutDevice: "Device",
+
   optimizedMark: "optimized",
   medianMark: "median",
   highMark: "99th percentile",

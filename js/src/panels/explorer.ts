@@ -7,10 +7,8 @@ import { explainLabels } from "../ui/help";
 import { type Tab, tabPanel } from "../ui/tabs";
 import { type View, watch } from "../ui/view";
 import { curvePanel } from "./curve";
-import { detailsTab } from "./details";
-import { examplesTab } from "./examples";
 import { knobsPanel } from "./knobs";
-import { circuitTab, compareTab, gaugePanel, photoTab, sheetTab } from "./lazy";
+import { circuitTab, compareTab, detailsTab, examplesTab, gaugePanel, photoTab, sheetTab } from "./lazy";
 import { pickerPanel, slidersPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { recipePanel } from "./recipe";
@@ -21,8 +19,8 @@ import { transportPanel } from "./transport";
 type Panel = (view: View) => HTMLElement;
 
 /**
- * The tabs beside the picture, in order. A new tab is a function in a file of its own (after details.ts, or as a tab of
- * lazy.ts, if its script is to be loaded when it is opened), and named here.
+ * The tabs beside the picture, in order. A new tab is a function in lazy.ts with its content in a file of lazy/, and is
+ * named here.
  */
 const TABS: readonly ((view: View) => Tab)[] = [examplesTab, sheetTab, compareTab, circuitTab, photoTab, detailsTab];
 

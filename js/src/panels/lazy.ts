@@ -2,6 +2,7 @@ import type { LoadedModule } from "../stores/lazy";
 import { text } from "../text";
 import type { LazyTopic } from "../topics";
 import { el, setText } from "../ui/dom";
+import { explainLabels } from "../ui/help";
 import type { Tab } from "../ui/tabs";
 import { type View, watch } from "../ui/view";
 
@@ -9,26 +10,32 @@ type Panels = typeof import("../lazy/index");
 
 const panelsOf = (loaded: LoadedModule): Panels => loaded.script as Panels;
 
-/** Replaces `note` by the content of a panel once the module is loaded; until then `note` shows the progress or error. */
+/** What stands where a panel will be, until it is loaded; it is seen only if that takes long, so that nothing flashes. */
+function noteOf(view: View): HTMLElement {
+  const note = el("p", { class: "peek-help peek-loading" });
+  watch(view, ["health"], () => setText(note, view.client.connection.health === "gone" ? text.runAgain : text.loading));
+  return note;
+}
+
+/** Replaces `note` by the content of a panel once the module is loaded; where it can't be, it says why. */
 async function fill(view: View, note: HTMLElement, content: (loaded: LoadedModule) => HTMLElement[]): Promise<void> {
-  const { lazy } = view.client;
-  if (!lazy.loaded) setText(note, text.loading);
   try {
-    const loaded = await lazy.load();
+    const loaded = await view.client.lazy.load();
     if (view.signal.aborted || !note.parentElement) return;
     // One style element for each view: a view that is closed must not take it from the others.
     const styled = note.closest(".peek-root")?.querySelector(".peek-lazy");
     if (!styled) note.before(el("style", { class: "peek-lazy" }, loaded.style));
-    note.replaceWith(...content(loaded));
+    const made = content(loaded);
+    note.replaceWith(...made);
+    for (const each of made) explainLabels(view, each);
   } catch (error) {
     setText(note, String(error));
   }
 }
 
-interface LazyTab {
-  id: string;
-  title: string;
-  topic: LazyTopic;
+interface LazyTab extends Omit<Tab, "content" | "wanted" | "toggled"> {
+  /** What says that the kernel was at it already when the page was loaded. */
+  topic?: LazyTopic;
   content(loaded: LoadedModule): HTMLElement[];
   /** Whether Python, say, has started it: then the tab opens by itself. */
   started?(loaded: LoadedModule): boolean;
@@ -37,17 +44,16 @@ interface LazyTab {
 }
 
 /** Makes a tab that stays empty until it is opened. */
-function lazyTab(view: View, { id, title, topic, content, started, toggled }: LazyTab): Tab {
+function lazyTab(view: View, { topic, content, started, toggled, ...tab }: LazyTab): Tab {
   const { lazy } = view.client;
-  const note = el("p", { class: "peek-help" });
+  const note = noteOf(view);
   const panel = el("div", { class: "peek-lazy-content" }, note);
   let open = false;
   return {
-    id,
-    title,
+    topics: topic ? [topic] : [],
+    ...tab,
     content: panel,
-    topics: [topic],
-    wanted: () => lazy.requested.has(topic) || Boolean(lazy.loaded && started?.(lazy.loaded)),
+    wanted: () => Boolean((topic && lazy.requested.has(topic)) || (lazy.loaded && started?.(lazy.loaded))),
     async toggled(now) {
       open = now;
       if (now) await fill(view, note, content);
@@ -55,6 +61,28 @@ function lazyTab(view: View, { id, title, topic, content, started, toggled }: La
       if (lazy.loaded && now === open) toggled?.(lazy.loaded, panel, now && !view.signal.aborted);
     },
   };
+}
+
+/** The dataset examples; absent without a dataset. */
+export function examplesTab(view: View): Tab {
+  return lazyTab(view, {
+    id: "examples",
+    title: text.realImages,
+    topics: ["evidence_status"],
+    available: () => view.client.hasDataset,
+    initial: true,
+    content: (loaded) => panelsOf(loaded).examplesContents(view),
+  });
+}
+
+/** What is set once and read now and then. */
+export function detailsTab(view: View): Tab {
+  return lazyTab(view, {
+    id: "details",
+    title: text.details,
+    initial: true,
+    content: (loaded) => panelsOf(loaded).detailsContents(view),
+  });
 }
 
 /** The contact sheet of the layer: nothing in the page or the kernel until it is opened. */
@@ -103,7 +131,7 @@ export function circuitTab(view: View): Tab {
 
 /** The picture and the dataset examples on one scale; hidden where there is no dataset. */
 export function gaugePanel(view: View): HTMLElement {
-  const note = el("p", { class: "peek-help" });
+  const note = noteOf(view);
   const panel = el("section", { class: "peek-gauge", "aria-label": text.gauge }, note);
   let requested = false;
   watch(view, ["evidence_status"], () => {
@@ -113,4 +141,19 @@ export function gaugePanel(view: View): HTMLElement {
     void fill(view, note, (loaded) => panelsOf(loaded).gaugeContents(view, panel));
   });
   return panel;
+}
+
+/** The list of names below a box, once it is loaded. */
+export async function nameList({ client }: View): Promise<Panels["nameList"]> {
+  return panelsOf(await client.lazy.load()).nameList;
+}
+
+/** The units as thumbnails, which there are once a contact sheet has been opened; nothing before. */
+export function unitPickerPlace(view: View): HTMLElement {
+  const place = el("span", { hidden: true });
+  watch(view, ["sheet"], () => {
+    const { loaded } = view.client.lazy;
+    if (loaded && place.parentElement) place.replaceWith(panelsOf(loaded).unitPicker(view));
+  });
+  return place;
 }

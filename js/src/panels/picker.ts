@@ -1,45 +1,11 @@
-import {
-  chooseLayer,
-  chooseUnit,
-  currentClass,
-  currentLayer,
-  describeLayer,
-  describeUnit,
-  randomOther,
-} from "../layers";
+import { chooseLayer, chooseUnit, currentClass, currentLayer, describeUnit, randomOther } from "../layers";
 import type { LayerInfo } from "../protocol.gen";
 import { text } from "../text";
 import { combobox, type Entry } from "../ui/combobox";
 import { numberBox, slider } from "../ui/controls";
 import { el, iconButton, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
-import { unitPicker } from "./unit-picker";
-
-/** The heading: layer, unit and class name, with the facts about the layer below. */
-export function headingPanel(view: View): HTMLElement {
-  const { client } = view;
-  const unit = el("span", { class: "peek-heading-unit" });
-  const layer = el("span", { class: "peek-heading-layer" });
-  const name = el("span", { class: "peek-heading-class" });
-  const caption = el("p", { class: "peek-caption" });
-  watch(view, ["layer", "unit", "_layer_list", "class_names"], () => {
-    const { wire } = client;
-    setText(layer, text.layerName(wire.get("layer")));
-    setText(unit, text.unitTitle(wire.get("unit")));
-    setText(name, currentClass(client) ?? "");
-    name.title = name.textContent ?? "";
-    name.hidden = !name.textContent;
-    caption.replaceChildren(...describeLayer(currentLayer(client)).map((part) => el("span", {}, part)));
-  });
-  const row = (label: string, ...content: HTMLElement[]): HTMLElement =>
-    el("div", { class: "peek-row" }, el("span", { class: "peek-label" }, label), ...content);
-  return el(
-    "header",
-    { class: "peek-heading" },
-    row(text.unit, el("h3", {}, unit, name)),
-    row(text.layer, layer, caption),
-  );
-}
+import { nameList, unitPickerPlace } from "./lazy";
 
 /** The controls that select layer and unit, in the bar. */
 export function pickerPanel(view: View): HTMLElement {
@@ -50,7 +16,7 @@ const layersOf = ({ client }: View): readonly LayerInfo[] => client.wire.get("_l
 
 function layerBox(view: View): HTMLElement {
   const { client, signal } = view;
-  const list = combobox(text.layer, (at) => chooseLayer(client, layersOf(view)[at]), signal);
+  const list = combobox(text.layer, (at) => chooseLayer(client, layersOf(view)[at]), nameList(view), signal);
   let entries: Entry[] = [];
   watch(view, ["_layer_list"], () => {
     entries = layersOf(view).map((layer) => ({ name: text.layerName(layer.name), detail: text.layerFacts(layer) }));
@@ -79,7 +45,7 @@ function unitBoxes(view: View): HTMLElement[] {
     () => chooseUnit(client, randomOther(currentLayer(client)?.channels ?? 1, unit())),
     signal,
   );
-  const classes = combobox(text.className, (at) => chooseUnit(client, at), signal);
+  const classes = combobox(text.className, (at) => chooseUnit(client, at), nameList(view), signal);
   classes.box.classList.add("peek-class-box");
   let names: Entry[] = [];
   watch(view, ["class_names"], () => {
@@ -98,7 +64,7 @@ function unitBoxes(view: View): HTMLElement[] {
     random.disabled = channels < 2;
   });
   return [
-    el("div", { class: "peek-inline peek-unit-box" }, previous, box.input, count, next, random, unitPicker(view)),
+    el("div", { class: "peek-inline peek-unit-box" }, previous, box.input, count, next, random, unitPickerPlace(view)),
     classes.box,
   ];
 }

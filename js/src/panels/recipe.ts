@@ -101,19 +101,6 @@ export function recipePanel(view: View): HTMLElement {
   return choice;
 }
 
-/** What the current recipe does, and who published it. */
-export function recipeSummary(view: View): HTMLElement {
-  const { wire } = view.client;
-  const summary = el("p", { class: "peek-recipe-summary" });
-  const source = el("p", { class: "peek-help" });
-  watch(view, ["_recipe_list", "recipe"], () => {
-    const chosen = (wire.get("_recipe_list") ?? []).find((row) => row.name === wire.get("recipe"));
-    setText(summary, chosen?.summary ?? "");
-    setText(source, chosen?.source ? text.recipeSource(chosen.source) : "");
-  });
-  return el("div", { class: "peek-row" }, el("span", { class: "peek-label" }, text.recipe), summary, source);
-}
-
 function option(row: RecipeInfo, group: string, radios: Map<string, HTMLInputElement>): HTMLElement {
   const radio = el("input", { type: "radio", name: group, value: row.name, class: "peek-radio" });
   radios.set(row.name, radio);

@@ -25,8 +25,8 @@ export interface LoadedModule {
 }
 
 /**
- * Loads the panels that not everybody opens (lazy/) from the kernel when the first of them is opened, so that a page is
- * ready sooner and saved notebooks, which contain the front end, stay small.
+ * Loads the panels in lazy/ from the kernel, so that a page is ready sooner and saved notebooks, which contain the rest of
+ * the front end, stay small. The kernel sends them when an explorer is displayed, and again when a page asks for them.
  */
 export class LazyModule {
   loaded: LoadedModule | undefined;
@@ -36,6 +36,8 @@ export class LazyModule {
   /** Messages that came while the script was loaded, since the kernel goes on sending. */
   private backlog: [unknown, readonly Binary[]][] = [];
   private onArrival: (buffers: readonly Binary[]) => void = () => undefined;
+  /** Script and style sheet that came without a request: a kernel that is busy answers none. */
+  private arrived: readonly Binary[] | null = null;
   private disposed = false;
 
   constructor(
@@ -68,10 +70,12 @@ export class LazyModule {
 
   /** Gets script and style sheet from the kernel. */
   async fetch(): Promise<{ script: LazyScript; style: string }> {
-    const [code, style] = await new Promise<readonly Binary[]>((resolve) => {
+    const come = new Promise<readonly Binary[]>((resolve) => {
       this.onArrival = resolve;
-      this.send({ kind: "load_module" });
+      if (!this.arrived) this.send({ kind: "load_module" });
     });
+    const [code, style] = this.arrived ?? (await come);
+    this.arrived = null;
     const url = URL.createObjectURL(new Blob([bytesOf(code) ?? ""], { type: "text/javascript" }));
     const script: LazyScript = await import(/* @vite-ignore */ url).finally(() => URL.revokeObjectURL(url));
     return { script, style: new TextDecoder().decode(bytesOf(style) ?? undefined) };
@@ -79,8 +83,10 @@ export class LazyModule {
 
   receive(content: unknown, buffers: readonly Binary[]): void {
     const message = content as { kind?: string; open?: boolean; state?: string } | null;
-    if (message?.kind === "module") this.onArrival(buffers);
-    else if (this.loaded) {
+    if (message?.kind === "module") {
+      if (!this.loaded) this.arrived = buffers;
+      this.onArrival(buffers);
+    } else if (this.loaded) {
       for (const store of [this.loaded.sheet, this.loaded.comparison, this.loaded.photo, this.loaded.circuit])
         store.receive(content, buffers);
     } else {

@@ -1,6 +1,16 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
-import { bytes, FakeModel, frame, installScreen, type Screen, settle, status, traits } from "../fakes";
+import {
+  bytes,
+  FakeModel,
+  frame,
+  installLazyModule,
+  installScreen,
+  type Screen,
+  settle,
+  status,
+  traits,
+} from "../fakes";
 
 let screen: Screen;
 let host: HTMLElement;
@@ -8,6 +18,7 @@ let host: HTMLElement;
 beforeEach(() => {
   vi.useFakeTimers();
   screen = installScreen();
+  installLazyModule();
   host = document.body.appendChild(document.createElement("div"));
 });
 
@@ -38,6 +49,35 @@ const drag = (input: HTMLInputElement, value: number): void => {
   input.dispatchEvent(new Event("input"));
 };
 const root = (): DOMStringMap => find(".peek-root").dataset;
+
+test("panels that are loaded are there at once when the kernel has sent them by itself", async () => {
+  vi.restoreAllMocks();
+  const model = new FakeModel();
+  const imported: string[] = [];
+  vi.stubGlobal("URL", {
+    createObjectURL: () => "data:text/javascript,",
+    revokeObjectURL: (url: string) => imported.push(url),
+  });
+  const widget = createWidget();
+  widget.initialize({ model: model.asModel });
+  await model.tell({ kind: "module" }, [bytes(1), bytes(2)]);
+  widget.render({ model: model.asModel, el: host });
+  await vi.waitUntil(() => imported.length > 0);
+  expect(model.kinds()).not.toContain("load_module");
+  vi.unstubAllGlobals();
+});
+
+test("a panel that can't be loaded says so, one of a kernel that is gone what to do, and else nothing flashes", async () => {
+  vi.restoreAllMocks();
+  installScreen();
+  const { model } = await open();
+  expect(model.kinds()).toContain("load_module");
+  expect(find(".peek-tabpanel:not([hidden]) .peek-loading").textContent).toBe("Loading…");
+  model.dead = true;
+  button("Next unit").click();
+  await settle();
+  expect(find(".peek-tabpanel:not([hidden]) .peek-loading").textContent).toContain("Run the cell again");
+});
 
 test("initialize sends hello and does not wait", () => {
   const model = new FakeModel();

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { WidgetClient } from "../../src/client";
-import { unitPicker } from "../../src/panels/unit-picker";
+import { unitPicker } from "../../src/lazy/unit-picker";
 import type { LoadedModule } from "../../src/stores/lazy";
 import { FakeModel, installScreen, settle } from "../fakes";
 

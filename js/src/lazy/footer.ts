@@ -1,6 +1,6 @@
-import { text } from "../text";
 import { el } from "../ui/dom";
 import { type View, watch } from "../ui/view";
+import { text } from "./text";
 
 /** Model, input preprocessing, device and version. */
 export function footerPanel(view: View): HTMLElement {

@@ -1,7 +1,7 @@
 import { chooseUnit, currentLayer } from "../layers";
-import { text } from "../text";
 import { el, iconButton, setProperty } from "../ui/dom";
 import { type View, watch, watchThrottled } from "../ui/view";
+import { text } from "./text";
 
 /** Thumbnails in a row of the list, as unit-picker.css has it. */
 const COLUMNS = 6;

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { WidgetClient } from "../../src/client";
+import { centerOf } from "../../src/lazy/objective";
 import { mountExplorer } from "../../src/panels/explorer";
-import { centerOf } from "../../src/panels/objective";
 import { checkpointToward } from "../../src/panels/transport";
-import { FakeModel, installScreen, LAYERS, settle, status, traits } from "../fakes";
+import { FakeModel, installLazyModule, installScreen, LAYERS, settle, status, traits } from "../fakes";
 
 let model: FakeModel;
 let view: AbortController;
@@ -11,6 +11,7 @@ let host: HTMLElement;
 
 beforeEach(async () => {
   installScreen();
+  installLazyModule();
   host = document.createElement("div");
   document.body.append(host);
   const layers = LAYERS.map((each) => (each.name === "fc" ? { ...each, objectives: ["class" as const] } : each));

@@ -1,9 +1,10 @@
 import { currentLayer } from "../layers";
 import { clamp, formatSize, readSize } from "../numbers";
 import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "../protocol.gen";
-import { text } from "../text";
+import { text as shared } from "../text";
 import { el, iconButton, setProperty, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
+import { text } from "./text";
 
 type Pair = readonly [number, number];
 
@@ -28,7 +29,7 @@ export function objectivePanel(view: View): HTMLElement {
   const listen = (element: HTMLElement, event: string, act: (event: Event) => void): void =>
     element.addEventListener(event, act, { signal });
 
-  const kind = el("select", { class: "peek-select", "aria-label": text.objective });
+  const kind = el("select", { class: "peek-select", "aria-label": shared.objective });
   listen(kind, "change", () => edit({ objective: kind.value as ObjectiveKind }));
   const negative = el("input", { type: "checkbox" });
   listen(negative, "change", () => edit({ negative: negative.checked }));
@@ -103,7 +104,7 @@ export function objectivePanel(view: View): HTMLElement {
   return el(
     "div",
     { class: "peek-row" },
-    label(text.objective),
+    label(shared.objective),
     el(
       "div",
       { class: "peek-inline" },

@@ -125,7 +125,7 @@ const root = (): DOMStringMap => find(".peek-root").dataset;
 
 test("without a dataset there is no panel and no gauge, but a hint how to add images", async () => {
   await open(new FakeModel());
-  expect(find(".peek-examples").hidden).toBe(true);
+  expect(host.querySelector(".peek-examples")).toBeNull();
   expect(find(".peek-gauge").hidden).toBe(true);
   expect(find(".peek-main").classList.contains("peek-with-images")).toBe(false);
   expect(find(".peek-hint").textContent).toContain("dataset=");

@@ -2,23 +2,16 @@ import type { WidgetClient } from "../client";
 import { formatNumber } from "../numbers";
 import type { Box, CropInfo } from "../protocol.gen";
 import type { CropView, OpenedCrop } from "../stores/crops";
-import { text } from "../text";
+import { text as shared } from "../text";
 import { el, iconButton, setText, textButton } from "../ui/dom";
-import type { Tab } from "../ui/tabs";
 import { type View, watch } from "../ui/view";
+import { text } from "./text";
 
 const TILES = 9;
 
-/** The dataset examples; absent without a dataset. */
-export function examplesTab(view: View): Tab {
-  return {
-    id: "examples",
-    title: text.realImages,
-    content: examplesPanel(view),
-    topics: ["evidence_status"],
-    available: () => view.client.hasDataset,
-    initial: true,
-  };
+/** The dataset examples of the unit. */
+export function examplesContents(view: View): HTMLElement[] {
+  return [examplesPanel(view)];
 }
 
 /** The dataset examples of the unit, as a grid or with one of them large. */
@@ -33,11 +26,11 @@ function examplesPanel(view: View): HTMLElement {
   let before = 0;
   const panel = el(
     "section",
-    { class: "peek-examples", "aria-label": text.examples },
+    { class: "peek-examples", "aria-label": shared.examples },
     el(
       "div",
       { class: "peek-inline peek-examples-head" },
-      el("span", { class: "peek-label" }, text.examples),
+      el("span", { class: "peek-label" }, shared.examples),
       el("div", { class: "peek-inline peek-examples-choices" }, ...choices(view)),
     ),
     grid.element,
