@@ -9,8 +9,9 @@ number is encoded in its first row), and whether it shows the effect of a moved 
 
 Then a real ascent (SqueezeNet with its ImageNet weights where PEEK_SHARED or ../shared has it, else the bundled
 network): its steps per second while it is visible, divided by those while it is hidden, alternating; once with the
-kernel pinned to one core and server and browser to the other, once unpinned. Then the time until a picture appears, and
-last the memory over 10,000 frames.
+kernel pinned to one core and server and browser to the other, once unpinned. Then the time until a picture appears, the
+time from a stroke of the brush over a photo to what it changes (the kernel on one core), and last the memory over
+10,000 frames.
 """
 
 from __future__ import annotations
@@ -317,6 +318,87 @@ def waits(server: Server, context: BrowserContext, options: Any) -> None:
         )
 
 
+# A stroke of the brush at a place; resolves to the milliseconds until the page has painted it, and until it has painted
+# the predictions and the units that follow. A repaint is over when the next task after its animation frame runs.
+STROKE = """([y, x]) => new Promise(done => {
+  const panel = document.querySelector('.peek-photo');
+  const canvas = panel.querySelector('.peek-photo-canvas');
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  const at = { bubbles: true, pointerId: 1, buttons: 1, clientX: left + x * width, clientY: top + y * height };
+  const painted = then => requestAnimationFrame(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = then;
+    port2.postMessage(0);
+  });
+  const began = performance.now();
+  const since = () => performance.now() - began;
+  const missing = new Set(['.peek-photo-classes', '.peek-photo-units']);
+  let shown = 0;
+  const seen = new MutationObserver(changes => {
+    for (const name of missing)
+      if (changes.some(({ target }) => target.nodeType === 1 && target.matches(name))) missing.delete(name);
+    if (missing.size) return;
+    seen.disconnect();
+    painted(() => done([shown, since()]));
+  });
+  canvas.dispatchEvent(new PointerEvent('pointerdown', at));
+  canvas.dispatchEvent(new PointerEvent('pointerup', { ...at, buttons: 0 }));
+  painted(() => { shown = since() });
+  seen.observe(panel, { childList: true, subtree: true });
+})"""
+
+# The kernel at rest: what was asked of it is answered.
+IDLE = """ending => document.querySelector('.peek-root')?.dataset.peekPhoto?.endsWith(ending)"""
+
+
+def strokes(server: Server, context: BrowserContext, options: Any) -> None:
+    """Measure the time from a stroke of the brush over a photo until page, predictions and units show it."""
+    layer = "features.12" if REAL else "conv5"
+    network = "SqueezeNet" if REAL else "the bundled network"
+    print(f"\na stroke over a photo ({network}, {layer}, kernel on one core, one thread)")
+    cell = MODEL + (
+        "import numpy as np\n"
+        f"explorer = UnitExplorer(model, layer={layer!r}, threads=1,\n"
+        "                        recipe=Recipe.preset('peek').replace(steps=100_000))\n"
+        "explorer.look_at_photo(np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8))\n"
+        "explorer"
+    )
+    moves = random.Random(0)
+    with notebook(server, context, "strokes", [cell]) as lab:
+        lab.run_all()
+        lab.page.wait_for_function("() => document.querySelector('.peek-root')?.dataset.peekPhoto", timeout=120_000)
+        kernel = lab.ask("os.getpid()")
+        cores = sorted(os.sched_getaffinity(0))
+        pin([kernel], {cores[0]})
+        if len(cores) > 1:
+            pin(watchers(kernel), {cores[1]})
+        lab.root.get_by_role("button", name="Brush").click()
+        for name, act in (
+            ("the run draws", "explorer.play()"),
+            ("the run is paused", "explorer.pause()"),
+            ("paused, all layers", "None"),
+        ):
+            lab.ask(f"{act} and 0")
+            if "all layers" in name:
+                lab.root.get_by_role("button", name="All layers").click()
+                lab.page.wait_for_function(
+                    "() => Number(document.querySelector('.peek-root').dataset.peekPhotoLayers) > 1"
+                )
+            lab.page.wait_for_timeout(3000)
+            found = []
+            for _ in range(options.moves):
+                lab.page.wait_for_timeout(700 + 300 * moves.random())
+                found.append(lab.page.evaluate(STROKE, [moves.random(), moves.random()]))
+                lab.page.wait_for_timeout(500)
+                lab.root.get_by_role("button", name="As it was").click()
+                lab.page.wait_for_function(IDLE, arg="/whole", timeout=60_000)
+            shown, followed = zip(*found, strict=True)
+            numbers = [percentile(part, share) for part in (shown, followed) for share in (0.5, 0.95)]
+            what = "painted after {:.0f} ms (p95 {:.0f}), predictions and units after {:.0f} ms (p95 {:.0f})"
+            print(f"  {name:20} {what.format(*numbers)}", flush=True)
+    print("required: painted <= 100, predictions and units <= 300")
+
+
 def page_process() -> int:
     """Return the resident bytes of the browser's largest renderer process, which is that of the only page."""
     children = psutil.Process().children(recursive=True)
@@ -361,6 +443,7 @@ PARTS: dict[str, Callable[[Server, BrowserContext, Any], None]] = {
     "rfb": against_rfb,
     "watched": watched_share,
     "waits": waits,
+    "strokes": strokes,
     "endurance": endurance,
 }
 

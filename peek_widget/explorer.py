@@ -394,7 +394,7 @@ class UnitExplorer(anywidget.AnyWidget):
     @property
     def photo(self) -> Look | None:
         """What the model sees in the photo: `photo.table`, `photo.map(layer, unit)`; None before, and without one."""
-        return self._parts.photo.look
+        return self._parts.photo.shared_look
 
     @property
     def circuit(self) -> Circuit | None:

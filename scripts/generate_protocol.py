@@ -14,10 +14,12 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
+from peek_widget.ascent.accentuate import STRENGTH
 from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, MINIMUM_SIZE
 from peek_widget.live import protocol
 from peek_widget.live.controls import CONTROLS, LARGEST_SEED, Controls
 from peek_widget.live.protocol import traits
+from peek_widget.photo.firing import LISTED
 
 PATH = Path(__file__).resolve().parents[1] / "js/src/protocol.gen.ts"
 
@@ -131,6 +133,8 @@ def generate() -> str:
     parts = [
         HEAD,
         f"export const LARGEST_SEED = {LARGEST_SEED};\n"
+        f"export const ACCENTUATE_STRENGTH = {STRENGTH:g};\n"
+        f"export const UNITS_LISTED = {LISTED};\n"
         f"export const [SMALLEST_SIZE, LARGEST_SIZE] = [{MINIMUM_SIZE}, {MAXIMUM_SIZE}] as const;\n",
         names("TRAIT_NAMES", [*CONTROLS, *protocol.TRAIT_TYPES])
         + names("LIVE_TRAITS", protocol.LIVE_TRAITS)

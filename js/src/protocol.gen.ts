@@ -6,6 +6,8 @@ export type Binary = DataView | ArrayBuffer | Uint8Array;
 export type Box = readonly [number, number, number, number];
 
 export const LARGEST_SEED = 9007199254740991;
+export const ACCENTUATE_STRENGTH = 5;
+export const UNITS_LISTED = 9;
 export const [SMALLEST_SIZE, LARGEST_SIZE] = [8, 2048] as const;
 
 export const TRAIT_NAMES = ["layer", "unit", "recipe", "blur", "jitter", "decay", "total_variation", "step_size", "seed", "size", "objective", "at", "negative", "device", "playing", "redraw", "_layer_list", "_recipe_list", "_knobs", "class_names", "_about", "frame", "activation", "step", "_history", "status", "evidence_status", "gauge", "tags", "tag_keys"] as const;
@@ -165,8 +167,6 @@ export interface PhotoUnit {
   percentile: number;
   label: string;
   tags: string;
-  y: number;
-  x: number;
   map: boolean;
 }
 
@@ -303,6 +303,7 @@ export interface PhotoStep {
   step: number;
   total: number;
   activation: number;
+  mean: number;
   percentile: number;
   classes: readonly PhotoClass[];
   problem: string;

@@ -22,22 +22,20 @@ from peek_widget.photo.unit_map import without_what_is_cut_off
 
 __all__ = [
     "MAP_SIDE",
-    "K",
     "basis",
     "class_rows",
     "given_image",
-    "layer_rows",
+    "layer_row",
     "listed",
     "mask_of",
     "photo_jpeg",
     "pixels_jpeg",
+    "seen_message",
+    "step_message",
     "unit_rows",
 ]
 
-K = 9
-"""Number of units that are listed of the layer."""
-
-K_OVERVIEW = 4
+LISTED_OF_EACH = 4
 """Number of units that are listed of each layer in the overview."""
 
 SIDE = 512
@@ -74,7 +72,13 @@ def mask_of(strokes: Sequence[float], size: tuple[int, int]) -> np.ndarray[Any, 
     ys, xs = (np.arange(rows) + 0.5)[:, None], (np.arange(columns) + 0.5)[None]
     mask = np.zeros((rows, columns), bool)
     for y, x, radius in zip(strokes[::3], strokes[1::3], strokes[2::3], strict=False):
-        mask |= (ys - y * rows) ** 2 + (xs - x * columns) ** 2 <= (radius * _MASK_SIDE) ** 2
+        reach, down, across = radius * _MASK_SIDE, y * rows, x * columns
+        # only where the circle may be: a long stroke has thousands of them
+        part = (
+            slice(max(0, int(down - reach)), int(down + reach) + 1),
+            slice(max(0, int(across - reach)), int(across + reach) + 1),
+        )
+        mask[part] |= (ys[part[0]] - down) ** 2 + (xs[:, part[1]] - across) ** 2 <= reach**2
     return mask
 
 
@@ -93,15 +97,15 @@ def listed(look: Look, layer: str, place: tuple[float, float] | None) -> tuple[l
     width, height = look.size
     try:
         if place is None:
-            return look.unusual(layer, K), ""
-        return look.at(layer, place[0] * height, place[1] * width, K), ""
+            return look.unusual(layer), ""
+        return look.at(layer, place[0] * height, place[1] * width), ""
     except (LayerError, PhotoError) as error:
         return [], str(error)
 
 
 def unit_rows(look: Look, units: Sequence[Firing], side: int = MAP_SIDE) -> tuple[list[dict[str, Any]], list[bytes]]:
     """Return the units as `PhotoUnit` has them, and their maps over the photo as gray PNGs."""
-    (width, height), rows, maps = look.size, [], []
+    rows, maps = [], []
     for one in units:
         drawn = _drawn_map(look, one, side)
         maps += [] if drawn is None else [drawn]
@@ -111,24 +115,17 @@ def unit_rows(look: Look, units: Sequence[Firing], side: int = MAP_SIDE) -> tupl
             "percentile": one.percentile,
             "label": one.label,
             "tags": ", ".join(one.tags),
-            "y": one.place[0] / height,
-            "x": one.place[1] / width,
             "map": drawn is not None,
         }
         rows.append(row)
     return rows, maps
 
 
-def layer_rows(look: Look) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Return the layers as `PhotoLayer` has them, and the maps of their units."""
-    rows, maps = [], []
-    for name in look.layers:
-        units = [one for one in look.unusual(name, K_OVERVIEW) if one.activation > 0]
-        of_layer, theirs = unit_rows(look, units, SMALL_MAP_SIDE)
-        real = bool(units) and units[0].basis == "evidence"
-        rows.append({"layer": name, "real": real, "units": of_layer})
-        maps += theirs
-    return rows, maps
+def layer_row(look: Look, name: str) -> tuple[dict[str, Any], list[bytes]]:
+    """Return a layer as `PhotoLayer` has it, and the maps of its units."""
+    units = [one for one in look.unusual(name, LISTED_OF_EACH) if one.activation > 0]
+    rows, maps = unit_rows(look, units, SMALL_MAP_SIDE)
+    return {"layer": name, "real": bool(units) and units[0].basis == "evidence", "units": rows}, maps
 
 
 def class_rows(before: Look, after: Look | None) -> list[dict[str, Any]]:
@@ -171,3 +168,36 @@ def basis(units: Sequence[Firing], place: bool, evidence: LayerEvidence | None) 
     if place:
         return "Percent of the photo's places where the unit fires less: there are no real images to compare with."
     return "Percent of the layer's units that stand out less: there are no real images to compare with."
+
+
+def seen_message(**fields: Any) -> dict[str, Any]:
+    """Return a `PhotoSeen`; fields that are not given are those of no photo."""
+    empty: dict[str, Any] = {
+        "kind": protocol.PhotoSeen.kind,
+        "problem": "",
+        "text": "",
+        "width": 0,
+        "height": 0,
+        "shown": [0.0, 0.0, 1.0, 1.0],
+        "classes": [],
+        "note": "",
+        "units": [],
+        "changed": False,
+        "picture": False,
+    }
+    return {**empty, **fields}
+
+
+def step_message(**fields: Any) -> dict[str, Any]:
+    """Return a `PhotoStep`; fields that are not given are those of a run that has made no step."""
+    empty: dict[str, Any] = {
+        "kind": protocol.PhotoStep.kind,
+        "step": 0,
+        "total": 0,
+        "activation": 0.0,
+        "mean": 0.0,
+        "percentile": 0.0,
+        "classes": [],
+        "problem": "",
+    }
+    return {**empty, **fields}

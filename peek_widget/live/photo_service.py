@@ -29,7 +29,7 @@ __all__ = ["PhotoService"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 DUTY_CYCLE = 0.3
-"""Share of the time that drawing the units listed takes while the main run draws."""
+"""Share of the time that drawing the units listed, or an accentuation, takes while the main run draws."""
 
 REST = 0.4
 """Seconds after the page has asked for something in which no unit is drawn, so that a brush is followed at once."""
@@ -81,7 +81,7 @@ class PhotoService(Service[_Requests]):
         clock: returns seconds, monotonic.
 
     Attributes:
-        look: what the network sees in the photo; None where there is none.
+        look: what the network sees in the photo, for this thread alone; None where there is none.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class PhotoService(Service[_Requests]):
         self._watched, self._drawing, self._class_names = watched, drawing, class_names
         self._replica = Replica(network)
         self.look: Look | None = None
+        self._handed_out: tuple[Look, Look] | None = None
 
         # from here on: used by the service's own thread only
         self._pictures = UnitPictures(front_end, self._replica, UnitDrawings(sheets, precision), self._evidence)
@@ -112,11 +113,23 @@ class PhotoService(Service[_Requests]):
         self._changed_look: Look | None = None
         self._place: tuple[float, float] | None = None
         self._overview = False
+        # the overview that is still to be sent, a layer at a time
+        self._overview_rows: Iterator[None] | None = None
         self._accentuation: tuple[Accentuation, Iterator[Stage | None]] | None = None
         self._number = self._accentuations = 0
         # by layer: of how many real images the percentiles of the newest look are
         self._images_used: dict[str, int] = {}
-        self._rest_until = -math.inf
+        self._rest_until = self._accentuation_rests_until = -math.inf
+
+    @property
+    def shared_look(self) -> Look | None:
+        """What the network sees in the photo, for any thread: it runs a network of its own where it must."""
+        look, handed_out = self.look, self._handed_out
+        if look is None:
+            return None
+        if handed_out is None or handed_out[0] is not look:
+            self._handed_out = handed_out = look, look.detached()
+        return handed_out[1]
 
     # -- requests, from any thread
 
@@ -167,8 +180,10 @@ class PhotoService(Service[_Requests]):
             return None
         if not self._watched():
             return INTERVAL if self._accentuation is not None or self._pictures.pending else None
-        if self._accentuation is not None:
+        if self._overview_rows is not None:
             return 0.0
+        if self._accentuation is not None:
+            return max(0.0, self._accentuation_rests_until - self._clock())
         if self._pictures.pending:
             return max(0.0, self._rest_until - self._clock())
         return INTERVAL if self._evidence_may_grow() else None
@@ -195,6 +210,8 @@ class PhotoService(Service[_Requests]):
             self._front_end.send(self._message(""))
             return
         if requests.resend:
+            # the new page lists one layer, as each does at first
+            self._overview = False
             self._pictures.forget_page()
         new = requests.photo is not None
         if requests.photo is not None:
@@ -220,7 +237,7 @@ class PhotoService(Service[_Requests]):
             self._send(picture=new or requests.resend)
 
     def _begin_anew(self) -> None:
-        self.look = self._changed_look = self._place = self._accentuation = None
+        self.look = self._changed_look = self._place = self._accentuation = self._overview_rows = None
         self._pictures.want("", ())
 
     def _image(self, given: Any) -> Any:
@@ -236,6 +253,7 @@ class PhotoService(Service[_Requests]):
         return None if self._examples is None else self._examples.layer_evidence(layer)
 
     def _reader(self) -> PhotoReader:
+        """Return what looks at photos with the weights and with what is known of real images now."""
         network = self._replica()
         network.model_copy.refresh()
         names = dict.fromkeys([layer.name for layer in network.layers if layer.primary] + [self._layer])
@@ -256,7 +274,8 @@ class PhotoService(Service[_Requests]):
     def _must_look_anew(self) -> bool:
         assert self.look is not None
         used = self._images_used.get(self._layer)
-        return self._layer not in self.look.layers or (used is not None and used != self._images())
+        unseen = any(one is not None and self._layer not in one.layers for one in (self.look, self._changed_look))
+        return unseen or (used is not None and used != self._images())
 
     def _images(self) -> int:
         """Number of real images that are known of the layer."""
@@ -283,7 +302,8 @@ class PhotoService(Service[_Requests]):
             return None
         region = None if edit.whole else page.mask_of(edit.strokes, self.look.size)
         try:
-            return self.look.without(region, edit.how).after
+            # the layer that is shown alone, so that it follows the brush; the others when there is time
+            return self.look.without(region, edit.how, self._layer).after
         except PhotoError:
             # the first dots of a brush, beside what the network sees or too small to shuffle
             return self._changed_look
@@ -291,11 +311,17 @@ class PhotoService(Service[_Requests]):
     # -- what can wait
 
     def _go_on(self) -> None:
-        """Make a step of the accentuation, compare with more real images, or find a picture of a unit."""
+        """Send a layer of the overview, make a step of the accentuation, compare with more real images, or find a
+        picture of a unit."""
         if self.look is None or not self._watched():
             return
-        if self._accentuation is not None:
+        if self._overview_rows is not None:
+            if next(self._overview_rows, True):
+                self._overview_rows = None
+        elif self._accentuation is not None:
+            began = self._clock()
             self._step(*self._accentuation)
+            self._accentuation_rests_until = self._rest_after(began)
         elif self._much_grown():
             # first, or what fails would be tried again without end
             self._images_used[self._layer] = self._images()
@@ -304,9 +330,30 @@ class PhotoService(Service[_Requests]):
         elif self._pictures.pending:
             began, draws = self._clock(), self._pictures.draws
             self._pictures.work()
-            if draws and self._drawing():
-                now = self._clock()
-                self._rest_until = now + (now - began) * (1.0 / DUTY_CYCLE - 1.0)
+            if draws:
+                self._rest_until = self._rest_after(began)
+
+    def _rest_after(self, began: float) -> float:
+        """Return until when to rest after work since `began`, so that the main run goes on if it draws."""
+        now = self._clock()
+        return now + (now - began) * (1.0 / DUTY_CYCLE - 1.0) if self._drawing() else now
+
+    def _overview_work(self) -> Iterator[None]:
+        """Look at all layers where only one was, and send the overview; requests are taken in between."""
+        assert self.look is not None
+        look = self._changed_look
+        if look is None:
+            look = self.look
+        elif set(look.layers) != set(self.look.layers):
+            look = self._changed_look = look.again()
+            yield
+        rows, maps = [], []
+        for name in look.layers:
+            row, theirs = page.layer_row(look, name)
+            rows.append(row)
+            maps += theirs
+            yield
+        self._front_end.send({"kind": protocol.PhotoLayers.kind, "n": self._number, "layers": rows}, maps)
 
     def _accentuate(self, message: protocol.PhotoAccentuate) -> None:
         self._accentuation = None
@@ -320,7 +367,7 @@ class PhotoService(Service[_Requests]):
             asked = {"unit": message.unit, "less": message.less, "strength": message.strength}
             self._front_end.send(self._step_message(**asked, problem=str(error)))
             return
-        self._accentuation = made, iter(made)
+        self._accentuation, self._accentuation_rests_until = (made, iter(made)), -math.inf
 
     def _step(self, accentuation: Accentuation, stages: Iterator[Stage | None]) -> None:
         problem, stage = "", None
@@ -338,6 +385,7 @@ class PhotoService(Service[_Requests]):
             assert self.look is not None
             firing = stage.look.firing(accentuation.layer, accentuation.unit)
             seen = {"step": stage.step, "activation": firing.activation, "percentile": firing.percentile}
+            seen["mean"] = float(stage.look.map(accentuation.layer, accentuation.unit).values.mean())
             seen["classes"] = page.class_rows(self.look, stage.look if stage.step else None)
         message = self._step_message(
             unit=accentuation.unit,
@@ -376,41 +424,11 @@ class PhotoService(Service[_Requests]):
         )
         self._front_end.send(message, [page.photo_jpeg(look)] * picture + maps)
         self._pictures.want(self._layer, [one.unit for one in units])
-        if self._overview:
-            layers, maps = page.layer_rows(look)
-            self._front_end.send({"kind": protocol.PhotoLayers.kind, "n": self._number, "layers": layers}, maps)
+        self._overview_rows = self._overview_work() if self._overview else None
 
     def _step_message(self, **more: Any) -> dict[str, Any]:
-        empty: dict[str, Any] = {
-            "kind": protocol.PhotoStep.kind,
-            "n": self._number,
-            "run": self._accentuations,
-            "layer": self._layer,
-            "step": 0,
-            "total": 0,
-            "activation": 0.0,
-            "percentile": 0.0,
-            "classes": [],
-            "problem": "",
-        }
-        return {**empty, **more}
+        return page.step_message(n=self._number, run=self._accentuations, **{"layer": self._layer, **more})
 
     def _message(self, state: str, **more: Any) -> dict[str, Any]:
-        empty: dict[str, Any] = {
-            "kind": protocol.PhotoSeen.kind,
-            "n": self._number if state else 0,
-            "state": state,
-            "problem": "",
-            "text": "",
-            "width": 0,
-            "height": 0,
-            "shown": [0.0, 0.0, 1.0, 1.0],
-            "classes": [],
-            "note": "",
-            "layer": self._layer,
-            "units": [],
-            "place": self._place is not None,
-            "changed": False,
-            "picture": False,
-        }
-        return {**empty, **more}
+        n = self._number if state else 0
+        return page.seen_message(n=n, state=state, layer=self._layer, place=self._place is not None, **more)

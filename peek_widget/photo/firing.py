@@ -11,7 +11,10 @@ from torch import Tensor
 from peek_widget.evidence import LayerEvidence
 from peek_widget.evidence.layer_index import by_position
 
-__all__ = ["Basis", "Firing", "Unusual", "at_place", "on_photo"]
+__all__ = ["LISTED", "Basis", "Firing", "Unusual", "at_place", "on_photo"]
+
+LISTED = 9
+"""Number of units of a layer that are listed."""
 
 Basis = Literal["evidence", "layer"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -15,7 +15,7 @@ from peek_widget.errors import LayerError, PhotoError
 from peek_widget.evidence.prepare import InputPlacement
 from peek_widget.photo.edits import Edit, Region, edited, region_mask
 from peek_widget.photo.figure import figure
-from peek_widget.photo.firing import Firing, Unusual, at_place, on_photo
+from peek_widget.photo.firing import LISTED, Firing, Unusual, at_place, on_photo
 from peek_widget.photo.predictions import Prediction, Predictions
 from peek_widget.photo.unit_map import UnitMap, without_what_is_cut_off
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from peek_widget.photo.reader import PhotoReader
 
 __all__ = ["Look", "WhatIf"]
-
-K = 9
-"""Number of units of a layer that are listed."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Look:
 
     # Units
 
-    def unusual(self, layer: str | nn.Module | None = None, k: int | None = K) -> list[Firing]:
+    def unusual(self, layer: str | nn.Module | None = None, k: int | None = LISTED) -> list[Firing]:
         """Return the units that fire most unusually on the photo, the most unusual first.
 
         Args:
@@ -94,7 +91,7 @@ class Look:
         self._reader.network.check_unit(name, unit)
         return self._firing(name, int(unit), self._found(name))
 
-    def at(self, layer: str | nn.Module, y: float, x: float, k: int | None = K) -> list[Firing]:
+    def at(self, layer: str | nn.Module, y: float, x: float, k: int | None = LISTED) -> list[Firing]:
         """Return the units that fire most unusually at a place of the photo, the most unusual first.
 
         Args:
@@ -232,7 +229,9 @@ class Look:
 
     # What if
 
-    def without(self, region: Region = None, how: Edit = "gray") -> WhatIf:
+    def without(
+        self, region: Region = None, how: Edit = "gray", layers: str | nn.Module | Iterable[str] | None = None
+    ) -> WhatIf:
         """Look again at the photo with a part of it changed.
 
         It is changed as the network sees it, in its input.
@@ -242,16 +241,32 @@ class Look:
                 None for the whole photo.
             how: ``"gray"`` covers it with gray, ``"grayscale"`` takes its colors away, ``"blur"`` blurs it,
                 ``"shuffle"`` exchanges tiles of it; see :func:`peek_widget.photo.edits.edited`.
+            layers: look at these only, which is quicker; left out, at all that were looked at.
 
         Returns:
             the same photo before and after, and their differences.
 
         Raises:
             PhotoError: if there is no such region, or ``how``.
+            LayerError: if one of the layers was not looked at.
         """
+        names = None
+        if layers is not None:
+            names = [self._name(each) for each in ([layers] if isinstance(layers, (str, nn.Module)) else layers)]
         mask = region_mask(region, Size(*self.pixels.shape[-2:]), self.size, self._placement)
-        after = self._reader.look_again(self, edited(self.pixels, mask, how, self._reader.network.preprocess))
-        return WhatIf(self, after)
+        pixels = edited(self.pixels, mask, how, self._reader.network.preprocess)
+        return WhatIf(self, self._reader.look_again(self, pixels, names))
+
+    def again(self) -> Look:
+        """Look once more at what the network got of the photo, at all layers."""
+        return self._reader.look_again(self, self.pixels)
+
+    def detached(self) -> Look:
+        """Return the same, which whatever is still to be computed runs a network of its own for.
+
+        For another thread than the one that looks at photos: a network is run by one thread at a time.
+        """
+        return replace(self, _reader=self._reader.detached())
 
     def __repr__(self) -> str:
         width, height = self.size
@@ -294,10 +309,10 @@ class WhatIf:
     def table(self) -> pd.DataFrame:
         """The nine units of each layer whose percentile changed most: before, after, and percentiles of both."""
         rows = []
-        for name in self.before.layers:
+        for name in self.after.layers:
             was, now = (look._found(name) for look in (self.before, self.after))
             change = (now.percentile - was.percentile).abs().nan_to_num(-1.0)
-            for unit in change.argsort(descending=True, stable=True)[:K].tolist():
+            for unit in change.argsort(descending=True, stable=True)[:LISTED].tolist():
                 one, other = (float(look.activation[unit]) for look in (was, now))
                 shares = [float(look.percentile[unit]) for look in (was, now)]
                 rows.append((name, unit, one, other, other - one, *shares, now.basis))

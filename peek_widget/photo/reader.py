@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +65,10 @@ class PhotoReader:
         self.network: Network = network
         self.layers: tuple[str, ...] = tuple(layers)
         self._fields: dict[str, FieldMap] = {}
-        self._running = threading.Lock()
+        # whose forwards are run: None for the network itself, or a replica, which is made when it is needed
+        self._replica: Network | None = None
+        self._detached = False
+        self._running = threading.RLock()
         self._evidence = dict(evidence or {})
         self._class_names = class_names_of(network, class_names)
         self._tags: Tagged = tags or {}
@@ -90,8 +94,28 @@ class PhotoReader:
             known = None if found is None else found._example_index.fields[name]
             # A pass keeps no network, with which such a field is measured position by position.
             usable = known is not None and not known.by_position
-            self._fields[name] = known if usable else field_map(self.network, self.network.layer(name))
+            self._fields[name] = known if usable else self._measured(name)
         return self._fields[name]
+
+    def _measured(self, name: str) -> FieldMap:
+        with self._running:
+            network = self._own()
+            return field_map(network, network.layer(name))
+
+    def _own(self) -> Network:
+        """Return the network to run; call it with the lock held."""
+        if not self._detached:
+            return self.network
+        if self._replica is None or self._replica.model_copy.stale():
+            self._replica = self.network.replica()
+        return self._replica
+
+    def detached(self) -> PhotoReader:
+        """Return a reader of the same photos that runs a replica of the network, for another thread."""
+        made = copy.copy(self)
+        made._detached, made._replica, made._running = True, None, threading.RLock()
+        made._fields = dict(self._fields)
+        return made
 
     def covered(self, name: str) -> tuple[tuple[float, float, float, float], bool]:
         """Return the part of the input that a layer's map covers, and whether its positions look where they are on it.
@@ -166,23 +190,30 @@ class PhotoReader:
         batch = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
         return self._look(batch, shown.contiguous(), picture, size, tuple(remarks))
 
-    def look_again(self, before: Look, pixels: Tensor) -> Look:
-        """Look at other pixels ``[C, S, S]`` in [0, 1] in place of those of a photo."""
-        return self._look(pixels[None], pixels, before.image, before.size, before.remarks)
+    def look_again(self, before: Look, pixels: Tensor, layers: Sequence[str] | None = None) -> Look:
+        """Look at other pixels ``[C, S, S]`` in [0, 1] in place of those of a photo; only at ``layers``, if given."""
+        return self._look(pixels[None], pixels, before.image, before.size, before.remarks, layers)
 
     @torch.inference_mode()
     def _look(
-        self, batch: Tensor, pixels: Tensor, picture: Image.Image, size: tuple[int, int], remarks: tuple[str, ...]
+        self,
+        batch: Tensor,
+        pixels: Tensor,
+        picture: Image.Image,
+        size: tuple[int, int],
+        remarks: tuple[str, ...],
+        layers: Sequence[str] | None = None,
     ) -> Look:
-        network = self.network
-        images = batch.to(network.model_copy.device)
-        images = images.float().div(255.0) if images.dtype == torch.uint8 else images
+        names = self.layers if layers is None else tuple(dict.fromkeys(layers))
         with self._running:
-            values = run_batch(network, batch, dict.fromkeys([*self.layers, OUTPUT]))
+            network = self._own()
+            images = batch.to(network.model_copy.device)
+            images = images.float().div(255.0) if images.dtype == torch.uint8 else images
+            values = run_batch(network, batch, dict.fromkeys([*names, OUTPUT]))
             predictions = predict(network, network.preprocess(images), values[OUTPUT], self._class_names)
-        kept = {name: values[name] for name in self.layers}
+        kept = {name: values[name] for name in names}
         placement = self.preparer.placement(size)
-        return Look(picture, size, pixels, predictions, self.layers, remarks, self, kept, placement)
+        return Look(picture, size, pixels, predictions, names, remarks, self, kept, placement)
 
 
 def look_at(

@@ -6,10 +6,12 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from peek_widget import Recipe
-from peek_widget.live import unit_drawings
+from peek_widget.live import photo_page, unit_drawings
+from peek_widget.photo import PhotoReader
 
 from .test_example_service import post, sent_messages
 from .test_explorer import eventually, explore, recording
@@ -228,6 +230,70 @@ def test_the_overview_has_all_layers(explorer):
     assert len(buffers) == sum(one["map"] for row in said["layers"] for one in row["units"])
 
 
+def test_the_brush_looks_at_the_layer_shown_and_the_overview_follows_until_the_page_is_loaded_again(
+    explorer, monkeypatch
+):
+    looked = []
+    again = PhotoReader.look_again
+
+    def counted(reader, before, pixels, layers=None):
+        looked.append(len(layers or reader.layers))
+        return again(reader, before, pixels, layers)
+
+    monkeypatch.setattr(PhotoReader, "look_again", counted)
+    see(explorer)
+    explorer.look_at_photo(picture())
+    until(explorer, "done")
+    post(explorer, "photo_edit", how="gray", whole=False, strokes=[0.5, 0.5, 0.2])
+    until(explorer, "done", changed=True)
+    assert looked == [1]
+
+    post(explorer, "photo_overview", on=True)
+    eventually(lambda: len(sent_messages(explorer, "photo_layers")) == 1)
+    post(explorer, "photo_edit", how="blur", whole=True, strokes=[])
+    eventually(lambda: len(sent_messages(explorer, "photo_layers")) == 2)
+    every = len(explorer.photo.layers)
+    assert looked == [1, every, 1, every]
+
+    post(explorer, "hello")
+    until(explorer, "done", picture=True, changed=True)
+    post(explorer, "photo_edit", how="gray", whole=True, strokes=[])
+    eventually(lambda: len(looked) == 5)
+    explorer.layer = "relu"
+    until(explorer, "done", layer="relu", changed=True)
+    assert len(sent_messages(explorer, "photo_layers")) == 2
+
+
+def test_what_python_gets_runs_a_network_of_its_own(explorer):
+    assert explorer.photo is None
+    explorer.look_at_photo(picture())
+    until(explorer, "done")
+    look = explorer.photo
+    assert look is explorer.photo
+    inside = explorer._parts.photo.look
+    ran = []
+    for name, one in (("thread", inside), ("python", look)):
+        with one._reader._running:
+            network = one._reader._own()
+        ran.append(network)
+        network.model_copy.module.register_forward_pre_hook(lambda *_, name=name: ran.append(name))
+    assert ran[0] is not ran[1]
+    after = look.without(how="grayscale").after
+    assert ran[2:] == ["python"]
+    # and sees the same
+    assert torch.equal(after.highest("conv2"), inside.without(how="grayscale").after.highest("conv2"))
+
+
+def test_a_mask_of_many_circles_is_that_of_each():
+    strokes = np.random.default_rng(0).random(60)
+    strokes[2::3] *= 0.3
+    ys, xs = (np.arange(171) + 0.5)[:, None], (np.arange(256) + 0.5)[None]
+    expected = np.zeros((171, 256), bool)
+    for y, x, radius in strokes.reshape(-1, 3):
+        expected |= (ys - y * 171) ** 2 + (xs - x * 256) ** 2 <= (radius * 256) ** 2
+    assert np.array_equal(photo_page.mask_of(strokes.tolist(), (384, 256)), expected)
+
+
 @pytest.mark.parametrize("less", [False, True])
 def test_a_unit_is_accentuated_step_by_step(explorer, less):
     explorer.look_at_photo(picture())
@@ -239,12 +305,24 @@ def test_a_unit_is_accentuated_step_by_step(explorer, less):
     first, last = made[0], made[-1]
     assert first["activation"] == pytest.approx(explorer.photo.firing("conv2", 3).activation)
     assert first["percentile"] == pytest.approx(explorer.photo.firing("conv2", 3).percentile)
+    # what is optimized is the mean over the map
+    assert first["mean"] == pytest.approx(float(explorer.photo.map("conv2", 3).values.mean()), rel=1e-4)
+    assert (last["mean"] < first["mean"]) == less
     assert (last["activation"] < first["activation"]) == less
     assert {one["after"] for one in first["classes"]} == {None}
     assert None not in {one["after"] for one in last["classes"]}
     assert explorer.photo.predictions.note == "", "the photo itself is as it was"
     (_, buffers) = sent_messages(explorer, "photo_step")[-1]
     assert Image.open(io.BytesIO(buffers[0])).size == (32, 32)
+
+
+def test_beside_a_run_an_accentuation_rests_most_of_the_time(explorer):
+    service = explorer._parts.photo
+    now, draws = [10.0], [True]
+    service._clock, service._drawing = lambda: now[0], lambda: draws[0]
+    assert service._rest_after(7.0) == pytest.approx(10.0 + 3.0 * 7 / 3)
+    draws[0] = False
+    assert service._rest_after(7.0) == 10.0
 
 
 def test_an_accentuation_is_stopped_and_one_that_is_not_possible_says_why(explorer):

@@ -32,6 +32,7 @@ export function compareContents(view: View, comparison: ComparisonStore): HTMLEl
   );
   const what = (): CompareKind => kind.value as CompareKind;
   const draw = textButton("", () => comparison.draw(what(), values()), signal);
+  draw.classList.add("peek-strong");
   const save = (): void => void client.exports.request("figure").then((file) => setText(line, download(file, signal)));
   const title = el("span", { class: "peek-spring" });
   const line = el("p", { class: "peek-help", role: "status" });
@@ -48,6 +49,10 @@ export function compareContents(view: View, comparison: ComparisonStore): HTMLEl
     const first = Math.max(0, Math.min(wire.get(what() === "seeds" ? "seed" : "unit"), end - count + 1));
     return Array.from({ length: Math.min(count, end + 1) }, (_, at) => first + at);
   };
+  /** Before the first comparison: what it shows, and the pictures that there would be. */
+  const about = el("p", { class: "peek-help" });
+  const places = el("div", { class: "peek-compared", "aria-hidden": "true" });
+  const intro = el("div", { class: "peek-group" }, about, places);
   const update = (): void => {
     boxes.hidden = what() !== "recipes";
     number.input.hidden = !boxes.hidden;
@@ -55,6 +60,14 @@ export function compareContents(view: View, comparison: ComparisonStore): HTMLEl
     const list = values();
     draw.disabled = list.length < FEWEST || list.length > MOST;
     setText(draw, draw.disabled ? text.compareChoose : text.compareDraw(list.length, text.compareKinds[what()]));
+    setText(about, `${text.compareAbout[what()]} ${text.compareAll}`);
+    const names = list.map((value) => text.comparePlace[what()](value));
+    if (names.join("\n") === [...places.children].map((place) => place.textContent).join("\n")) return;
+    places.replaceChildren(
+      ...names.map((name) =>
+        el("div", { class: "peek-compared-place" }, el("div", { class: "peek-thumb" }), el("span", {}, name)),
+      ),
+    );
   };
   kind.addEventListener("change", update, { signal });
   boxes.addEventListener("change", update, { signal });
@@ -89,6 +102,7 @@ export function compareContents(view: View, comparison: ComparisonStore): HTMLEl
     const { set, pictures } = comparison;
     const state = set?.state ?? "";
     shown.hidden = !state;
+    intro.hidden = !shown.hidden;
     setText(title, set?.title ?? "");
     setText(line, set?.text ?? "");
     problem.hidden = !set?.problem;
@@ -101,7 +115,7 @@ export function compareContents(view: View, comparison: ComparisonStore): HTMLEl
     tiles.forEach((each, at) => each.show(set?.items[at], pictures[at] ?? null));
     grid.style.setProperty("--count", String(set?.items.length ?? 0));
   });
-  return [el("div", { class: "peek-choices" }, kind, boxes, number.input, draw), shown];
+  return [el("div", { class: "peek-choices" }, kind, boxes, number.input, draw), intro, shown];
 }
 
 interface Tile {

@@ -1,13 +1,11 @@
 import { formatNumber } from "../numbers";
+import { ACCENTUATE_STRENGTH } from "../protocol.gen";
 import type { PhotoStore, Stage } from "../stores/photo";
 import { slider } from "../ui/controls";
 import { el, setText, textButton } from "../ui/dom";
 import type { View } from "../ui/view";
 import { problemLine } from "./photo-in";
 import { text } from "./text";
-
-/** As `Accentuate` in Python has it. */
-const STRENGTH = 5;
 
 export interface AccentuatePanel {
   tools: HTMLElement;
@@ -39,11 +37,11 @@ export function accentuatePanel({ client, signal }: View, photo: PhotoStore, cha
     min: 0,
     max: 15,
     step: 0.5,
-    value: STRENGTH,
+    value: ACCENTUATE_STRENGTH,
     title: text.photoStrengthHelp,
     "aria-label": text.photoStrength,
   });
-  const strengthNow = el("span", { class: "peek-of" }, String(STRENGTH));
+  const strengthNow = el("span", { class: "peek-of" }, String(ACCENTUATE_STRENGTH));
   strength.addEventListener("input", () => setText(strengthNow, strength.value), { signal });
   strength.addEventListener("change", () => photo.accentuated && begin(less), { signal });
 
@@ -142,8 +140,10 @@ export function accentuatePanel({ client, signal }: View, photo: PhotoStore, cha
       words,
       text.photoChanged(
         now.unit,
+        now.less,
         shown.step,
         now.total,
+        [formatNumber(first.mean), formatNumber(shown.mean)],
         [formatNumber(first.activation), formatNumber(shown.activation)],
         [first.percentile.toFixed(1), shown.percentile.toFixed(1)],
       ),

@@ -1,6 +1,6 @@
 // The texts of the lazily loaded panels, as ../text.ts.
 
-import { CONTROL_LABELS } from "../protocol.gen";
+import { CONTROL_LABELS, UNITS_LISTED } from "../protocol.gen";
 
 export const text = {
   kinds: {
@@ -75,6 +75,17 @@ export const text = {
   compareRecipes: "Recipes to compare",
   compareWhat: "What to compare",
   compareKinds: { recipes: "recipes", seeds: "seeds", units: "units" },
+  compareAbout: {
+    recipes: "What does a recipe do? This unit from the same seed, by each of them.",
+    seeds: "What is chance? This unit by the same recipe, from other noise each time.",
+    units: "What tells a unit from the next? Units of this layer by the same recipe, from the same seed.",
+  },
+  compareAll: "They are drawn in step, with their activations on one scale; a click takes one into the explorer.",
+  comparePlace: {
+    recipes: (name: string | number) => String(name),
+    seeds: (seed: string | number) => `seed ${seed}`,
+    units: (unit: string | number) => `unit ${unit}`,
+  },
   compareCount: "Number of pictures",
   compareChoose: "Choose 2 to 6",
   compareDraw: (count: number, what: string) => `Draw ${count} ${what}`,
@@ -117,7 +128,7 @@ export const text = {
   photoOfImages: "of real images",
   photoOfLayer: "of its units",
   photoOneLayer: "This layer",
-  photoOneLayerHelp: "The nine most unusual units of the layer shown",
+  photoOneLayerHelp: `The ${UNITS_LISTED} most unusual units of the layer shown`,
   photoAllLayers: "All layers",
   photoAllLayersHelp: "The most unusual units of each layer",
   photoWhere: "where",
@@ -135,8 +146,17 @@ export const text = {
   photoStrengthHelp: "The weight λ of what keeps an earlier layer as it is on the photo; 0 lets anything appear",
   photoHowFar: "How far",
   photoStepSpoken: (step: number, total: number) => `step ${step} of ${total}`,
-  photoChanged: (unit: number, step: number, total: number, activation: readonly string[], share: readonly string[]) =>
-    `Step ${step} of ${total}. Unit ${unit}: activation ${activation.join(" → ")}, more unusual than ${share.join(" → ")} %.`,
+  photoChanged: (
+    unit: number,
+    less: boolean,
+    step: number,
+    total: number,
+    mean: readonly string[],
+    highest: readonly string[],
+    share: readonly string[],
+  ) =>
+    `Step ${step} of ${total}. Unit ${unit}: mean over its map, which is ${less ? "lowered" : "raised"}, ${mean.join(" → ")}; ` +
+    `highest activation ${highest.join(" → ")}, more unusual than ${share.join(" → ")} %.`,
   photoOriginal: "Original (O)",
   photoOriginalHelp: "The photo as it was, or what was made of it: the key O",
   photoSave: "Save",

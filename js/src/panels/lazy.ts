@@ -87,12 +87,18 @@ export function detailsTab(view: View): Tab {
 
 /** The contact sheet of the layer: nothing in the page or the kernel until it is opened. */
 export function sheetTab(view: View): Tab {
+  // What the kernel was at when the page was loaded opens the tab; what it is told to do here does not.
+  let here = false;
   return lazyTab(view, {
     id: "sheet",
     title: text.sheet,
     topic: "sheet",
     content: (loaded) => panelsOf(loaded).sheetContents(view, loaded.sheet),
-    toggled: (loaded, panel, open) => loaded.sheet.open(panel, open),
+    started: (loaded) => !here && Boolean(loaded.sheet.info?.open),
+    toggled: (loaded, panel, open) => {
+      here = true;
+      loaded.sheet.open(panel, open);
+    },
   });
 }
 
@@ -120,12 +126,17 @@ export function photoTab(view: View): Tab {
 
 /** What feeds the unit, and whom it feeds; found while the tab is open. */
 export function circuitTab(view: View): Tab {
+  let here = false;
   return lazyTab(view, {
     id: "circuit",
     title: text.circuit,
     topic: "circuit",
     content: (loaded) => panelsOf(loaded).circuitContents(view, loaded.circuit),
-    toggled: (loaded, panel, open) => loaded.circuit.open(panel, open),
+    started: (loaded) => !here && Boolean(loaded.circuit.seen?.state),
+    toggled: (loaded, panel, open) => {
+      here = true;
+      loaded.circuit.open(panel, open);
+    },
   });
 }
 

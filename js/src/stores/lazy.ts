@@ -33,7 +33,7 @@ export class LazyModule {
   /** Panels to open as soon as they can be: what the kernel was already doing when this page was loaded again. */
   readonly requested = new Set<LazyTopic>();
   private loading: Promise<LoadedModule> | undefined;
-  /** Messages that came while the script was loaded, since the kernel goes on sending. */
+  /** Messages that came before the script was loaded, since the kernel goes on sending. */
   private backlog: [unknown, readonly Binary[]][] = [];
   private onArrival: (buffers: readonly Binary[]) => void = () => undefined;
   /** Script and style sheet that came without a request: a kernel that is busy answers none. */
@@ -90,7 +90,7 @@ export class LazyModule {
       for (const store of [this.loaded.sheet, this.loaded.comparison, this.loaded.photo, this.loaded.circuit])
         store.receive(content, buffers);
     } else {
-      if (this.loading) this.backlog.push([content, buffers]);
+      this.backlog.push([content, buffers]);
       if (message?.kind === "sheet" && message.open) this.request("sheet");
       if (message?.kind === "compare" && message.state) this.request("compared");
       if (message?.kind === "photo" && message.state) this.request("photo");

@@ -23,6 +23,7 @@ const MOST_BYTES = 300_000;
 export interface Stage {
   step: number;
   picture: ImageBitmap;
+  mean: number;
   activation: number;
   percentile: number;
   classes: readonly PhotoClass[];
@@ -48,6 +49,7 @@ export class PhotoStore {
   /** What went wrong here, before anything was sent. */
   problem = "";
   private newest = 0;
+  private newestLayers = 0;
   /** The last accentuation that was ended here: what is still on its way of it comes too late. */
   private ended = 0;
   private disposed = false;
@@ -160,9 +162,13 @@ export class PhotoStore {
   }
 
   private async takeLayers(message: PhotoLayers, buffers: readonly Binary[]): Promise<void> {
+    this.newestLayers += 1;
+    const mine = this.newestLayers;
     const decoded = await Promise.all(buffers.map((one) => decodeImage(one)));
-    for (const old of this.disposed ? decoded : this.layerMaps.flat()) old?.close();
-    if (this.disposed) return;
+    // What was decoded late, or of a photo that was closed or replaced meanwhile, is not shown.
+    const stale = this.disposed || mine !== this.newestLayers || message.n < (this.seen?.n ?? 0) || this.seen?.n === 0;
+    for (const old of stale ? decoded : this.layerMaps.flat()) old?.close();
+    if (stale) return;
     this.layers = message.layers;
     this.layerMaps = message.layers.map(({ units }) => mapsOf(units, decoded));
     this.onChange();
@@ -173,10 +179,10 @@ export class PhotoStore {
     if (message.run !== this.accentuated?.run) this.endAccentuation();
     this.accentuated = message;
     const picture = await decodeImage(buffer);
-    const { step, activation, percentile, classes } = message;
+    const { step, mean, activation, percentile, classes } = message;
     if (this.disposed || this.accentuated?.run !== message.run) picture?.close();
     else if (picture) {
-      this.stages = [...this.stages, { step, picture, activation, percentile, classes }];
+      this.stages = [...this.stages, { step, picture, mean, activation, percentile, classes }];
       this.stages.sort((one, other) => one.step - other.step);
     }
     if (!this.disposed) this.onChange();

@@ -24,8 +24,6 @@ const unit = (number: number, map = true): PhotoUnit => ({
   percentile: 99,
   label: "",
   tags: "",
-  y: 0.5,
-  x: 0.5,
   map,
 });
 
@@ -78,6 +76,7 @@ function step(run: number, at: number): PhotoStep {
     step: at,
     total: 100,
     activation: at,
+    mean: at / 2,
     percentile: 50,
     classes: [],
     problem: "",
@@ -143,4 +142,13 @@ test("the maps of all layers go to the units that have one", async () => {
   ];
   await tell({ kind: "photo_layers", n: 1, layers }, 2);
   expect(store.layerMaps.map((maps) => maps.map(Boolean))).toEqual([[true, false], [true]]);
+
+  // of two that are decoded at once the newer counts, and none of a photo that there is no more
+  const older = tell({ kind: "photo_layers", n: 1, layers: layers.slice(0, 1) }, 1);
+  await tell({ kind: "photo_layers", n: 1, layers: layers.slice(1) }, 1);
+  await older;
+  expect(store.layers.map(({ layer }) => layer)).toEqual(["b"]);
+  await tell(seen([], { n: 2 }), 0);
+  await tell({ kind: "photo_layers", n: 1, layers }, 2);
+  expect([store.layers.map(({ layer }) => layer), screen.bitmapsOpen]).toEqual([["b"], 1]);
 });

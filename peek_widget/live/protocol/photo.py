@@ -109,8 +109,6 @@ class PhotoUnit:
         percentile: how unusual that is, 0 to 100.
         label: name of its class, else label of its best real image, or "".
         tags: its tags, separated by commas, or "".
-        y: where its field has its center, as a share of the photo's height.
-        x: the same, of the photo's width.
         map: whether there is a map.
     """
 
@@ -119,8 +117,6 @@ class PhotoUnit:
     percentile: float
     label: str
     tags: str
-    y: float
-    x: float
     map: bool
 
 
@@ -216,7 +212,8 @@ class PhotoStep(ToPage, kind="photo_step"):
         step: number of steps made; 0 is the photo as it is.
         total: number of steps of the whole run.
         activation: highest activation of the unit.
-        percentile: how unusual that is, 0 to 100.
+        mean: mean of its activation over the map, which is what is made larger or smaller.
+        percentile: how unusual the highest one is, 0 to 100.
         classes: the classes as on the photo, and as they are now.
         problem: why there is no more of it, or "".
     """
@@ -230,6 +227,7 @@ class PhotoStep(ToPage, kind="photo_step"):
     step: int
     total: int
     activation: float
+    mean: float
     percentile: float
     classes: list[PhotoClass]
     problem: str
