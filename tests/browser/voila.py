@@ -35,7 +35,7 @@ class KernelOfAPage(Page):
         self.page.get_by_label("Network", exact=True).select_option(label=label)
         self.page.wait_for_function(
             "was => document.querySelectorAll('.peek-root').length === 1"
-            " && document.querySelector('.peek-footer').innerText !== was",
+            " && ![undefined, was].includes(document.querySelector('.peek-footer')?.innerText)",
             arg=was,
             timeout=120_000,
         )
