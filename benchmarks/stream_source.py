@@ -6,7 +6,10 @@ Imported by the notebooks of the benchmark, in their kernel.
 from __future__ import annotations
 
 import itertools
+import os
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +22,7 @@ from peek_widget.live.pacing import Pacer
 from peek_widget.live.still_meter import StillMeter
 from peek_widget.zoo import Images
 
-SIDE = 512
+SIDE = int(os.environ.get("PEEK_STREAM_SIDE", "512"))
 BLOCK = 8
 """Side in pixels of the block that encodes a bit: that of a JPEG block, so that it survives the encoding."""
 
@@ -79,6 +82,23 @@ class Buffer(RemoteFrameBuffer):
         super().send(content, buffers)
 
 
+@dataclass
+class Made:
+    """A step of it: its picture, ``[3, H, W]``, and a number."""
+
+    tensor: torch.Tensor
+    unread_activation: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the picture."""
+        return self.tensor.nbytes
+
+    def read_with(self, numbers: Sequence[torch.Tensor]) -> list[float]:
+        """Return the numbers: the picture is on the CPU already."""
+        return [float(one) for one in numbers]
+
+
 class Precomputed:
     """An ascent whose step is the next picture."""
 
@@ -94,7 +114,7 @@ class Precomputed:
         time.sleep(STEP_SECONDS)
         self.index += 1
         image = torch.from_numpy(self._source.next()).permute(2, 0, 1).float().div_(255)
-        return SimpleNamespace(tensor=image, activation=float(self.index % 100))
+        return Made(image, float(self.index % 100))
 
     def override(self, **_knobs: float | None) -> None:
         self._source.turn()
@@ -107,7 +127,7 @@ class Precomputed:
 
     recipe_values = values
 
-    def state(self) -> None:
+    def state(self, on_host: bool = True) -> None:
         """Return None: no earlier step is resumed here."""
 
 

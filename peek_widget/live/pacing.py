@@ -5,7 +5,8 @@ clock). Only one thread may use a `Pacer` at a time: its owner holds the lock.
 
 The constants come from measurements in JupyterLab. An acknowledgement of every frame halves the frame rate, because
 each message to the kernel repaints the notebook's busy indicator; so acknowledgements are few and cumulative, and the
-window of frames in flight spans about half a second. A page that takes longer and longer to show what it is sent has a
+window of frames in flight spans about half a second beside the round trip that was measured, since a kernel may be far
+from its page. A page that takes longer and longer to show what it is sent has a
 queue, and is sent less. What counts is how long a frame has been on its way, not how many frames are in flight, so that
 a slow page reacts to its user as quickly as a fast one (as LEDBAT keeps queues short, RFC 6817).
 """
@@ -61,6 +62,12 @@ EASE, GROW, EASE_EVERY = 0.7, 1.05, 0.5
 together), and `GROW` times its rate with each ack in time: frames that it can't draw would delay its reaction to its
 user."""
 
+AHEAD = 0.5
+"""Seconds of frames that may be in flight, beside those that the way takes: acks come four times a second."""
+
+LONGEST_WAY = 1.0
+"""Seconds of a round trip at most by which the window grows."""
+
 GRACE = 1.0
 """Seconds after which a stream that no view shows is paused: scrolling past must not stop the run."""
 
@@ -98,8 +105,8 @@ class Pacer:
         self._slowed_at = now
         self._sent = 0
         self._acked = 0
-        self._sent_at: deque[tuple[int, float]] = deque(maxlen=2 * self.window)
         self._shortest = math.inf
+        self._sent_at: deque[tuple[int, float]] = deque(maxlen=math.ceil(2 * self.rate * (AHEAD + LONGEST_WAY)))
         self._way_back: deque[float] = deque(maxlen=RECENT_ACKS)
         self._last_ack = now
         self._last_sent = -math.inf
@@ -210,8 +217,10 @@ class Pacer:
 
     @property
     def window(self) -> int:
-        """Number of frames that may be in flight: those of half a second; for a page that gets few, of two seconds."""
-        return max(2, round(min(self.rate / 2, 2 * self.pace)))
+        """Number of frames that may be in flight: those of half a second and of the shortest round trip; for a page that
+        gets few, of two seconds."""
+        way = min(self._shortest, LONGEST_WAY) if self._shortest < math.inf else 0.0
+        return max(2, round(min(self.rate * (AHEAD + way), 2 * self.pace)))
 
     @property
     def outstanding(self) -> int:

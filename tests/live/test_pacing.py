@@ -268,6 +268,46 @@ def test_the_window_is_half_a_second_of_frames():
     assert Pacer(1, now=0).window == 2
 
 
+@pytest.mark.parametrize("rate", [30, 60])
+@pytest.mark.parametrize("way", [0.05, 0.15, 0.3, 0.6])
+def test_a_page_far_away_gets_the_rate_with_as_many_frames_on_their_way_as_that_takes(rate, way):
+    page = FarPage(way, rate)
+    page.run(5)
+    before = page.sent
+    most = page.run(10)
+    assert (page.sent - before) / 10 == pytest.approx(rate, abs=1.5)
+    assert page.pacer.pace == rate, "a long way is no queue"
+    assert most >= rate * way
+
+
+class FarPage:
+    """A pacer and a page whose frames, and acks, are half of `way` seconds on their way."""
+
+    def __init__(self, way, rate):
+        self.way, self.now, self.sent, self.acked_at = way, 100.0, 0, 100.0
+        self.pacer = Pacer(rate, now=self.now)
+        self.frames, self.acks = [], []
+
+    def run(self, seconds):
+        """Let time pass; give the highest number of frames in flight."""
+        most, end = 0, self.now + seconds
+        while self.now < end:
+            self.now += 0.005
+            while self.acks and self.acks[0][0] <= self.now:
+                self.pacer.ack(self.acks.pop(0)[1], self.now)
+            if self.pacer.due(self.now) <= self.now:
+                self.sent += 1
+                self.pacer.sent(self.sent, self.now)
+                self.frames.append((self.now + self.way / 2 + 0.03, self.sent))
+            if self.now - self.acked_at >= 0.25 and self.frames and self.frames[0][0] <= self.now:
+                self.acked_at = self.now
+                shown = [n for at, n in self.frames if at <= self.now]
+                del self.frames[: len(shown)]
+                self.acks.append((self.now + self.way / 2, shown[-1]))
+            most = max(most, self.pacer.outstanding)
+        return most
+
+
 def test_a_silent_page_gets_few_frames_then_probes_then_none():
     page = Page(30)
     assert page.run(1.4) == 15, "a window, then nothing"
