@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from peek_widget._size import SizeLike
 from peek_widget._threads import computing_on
@@ -36,10 +37,13 @@ from peek_widget.evidence.shards import Shard, shard_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
+from peek_widget.network.memory import memory_error, release
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.receptive_field.field_map import field_map
 
 __all__ = ["EvidencePass", "Progress"]
+
+log: logging.Logger = logging.getLogger("peek_widget")
 
 _MAX_FAILURES = 50  # unreadable images in a row, which mean a missing disk rather than damaged files
 _SAVE_INTERVAL = 60.0  # seconds
@@ -176,6 +180,7 @@ class EvidencePass:
         self._done_now = 0
         self._running = False
         self._stream_ended = False
+        self._most = self._loader.batch_size  # images in a forward; fewer once memory ran out
         self._earlier = (
             False  # whether images were read elsewhere, so that those lost at the beginning mean a lost disk
         )
@@ -319,6 +324,8 @@ class EvidencePass:
                         break
                     self._process(batch)
                     self._stream_ended = batch.ended
+                except EvidenceError:
+                    raise
                 except Exception as error:
                     raise self._broken(error) from error
                 lost = sum(not one.foreign for one in batch.skipped)
@@ -367,14 +374,43 @@ class EvidencePass:
         example_index, source = self.example_index, self.source
         for item in batch.skipped:
             example_index.add_skipped(item, source.identity(item.index))
-        if batch.images is not None:
-            with self.network.model_copy.computing_in(self._kind):
-                values = run_batch(self.network, batch.images, self.layers, prepared=example_index.preparer.prepared)
-            example_index.add(values, batch.items, [source.identity(item.index) for item in batch.items])
+        done = 0
+        while batch.images is not None and done < len(batch.items):
+            part = slice(done, done + self._most)
+            values = self._computed(batch.images[part])
+            if values is not None:
+                items = batch.items[part]
+                example_index.add(values, items, [source.identity(item.index) for item in items])
+                done += len(items)
         if source.endless and (batch.items or batch.skipped):
             last = max(one.index for one in (*batch.items, *batch.skipped))
             source.settle(example_index.images_with_crops(), last)
         self._done_now += len(batch.items) + len(batch.skipped)
+
+    def _computed(self, images: Tensor) -> dict[str, Tensor] | None:
+        """Compute the layers' activations; None where memory ran out, and fewer images are to be tried at a time.
+
+        Raises:
+            EvidenceError: if it runs out with one.
+        """
+        device = self.network.model_copy.device
+        try:
+            with self.network.model_copy.computing_in(self._kind):
+                return run_batch(self.network, images, self.layers, prepared=self.example_index.preparer.prepared)
+        except Exception as error:
+            words = memory_error(error)
+            if words is None:
+                raise
+            if len(images) == 1:
+                raise self._broken(
+                    f"memory ran out ({words.rstrip('.')}) with a single image: free some of {device}'s, which other "
+                    "programs and notebooks may share, or give device='cpu' or a smaller input_size"
+                ) from error
+        # Not in the except clause: there the error's traceback still holds the tensors of the failed forward.
+        release(device)
+        self._most = max(1, len(images) // 2)
+        log.warning("Memory ran out with %d images on %s: the pass goes on with %d.", len(images), device, self._most)
+        return None
 
     def start(self, on_progress: Callable[[Progress], None] | None = None) -> EvidencePass:
         """Run in a thread; an exception there ends the pass and is kept in ``error``. Returns itself."""

@@ -217,8 +217,9 @@ class Pacer:
 
     @property
     def window(self) -> int:
-        """Number of frames that may be in flight: those of half a second and of the shortest round trip; for a page that
-        gets few, of two seconds."""
+        """Number of frames that may be in flight: those of half a second beside the shortest round trip; for a page
+        that gets few, of two seconds.
+        """
         way = min(self._shortest, LONGEST_WAY) if self._shortest < math.inf else 0.0
         return max(2, round(min(self.rate * (AHEAD + way), 2 * self.pace)))
 

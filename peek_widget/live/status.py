@@ -8,6 +8,7 @@ from peek_widget.errors import PeekError
 from peek_widget.live.playback import Playback
 from peek_widget.live.run import Run
 from peek_widget.live.snapshot import Target
+from peek_widget.network.memory import memory_error
 
 __all__ = ["HELP", "MADE_SMALLER", "SIZE_NEEDED", "describe_state", "describe_viewing", "status_of"]
 
@@ -35,6 +36,11 @@ SIZE_NEEDED = "This machine is slow at {size} px, and the layer needs that size.
 MADE_SMALLER = (
     "At {size} px this machine made {rate:.1f} steps a second, so the picture was made smaller ({smaller} px); "
     "set size to choose it yourself."
+)
+
+NO_MEMORY = (
+    "memory ran out ({words}). Other programs and notebooks may share it. Choose a smaller size or a recipe with fewer "
+    "views; or where it is a GPU's memory, the CPU: in the list beside Size, or explorer.device = 'cpu'."
 )
 
 NOT_VISIBLE = "not visible. Resumes when visible"
@@ -146,6 +152,9 @@ def describe_viewing(what: str, *, step: int, total: int, end: int, asked: int) 
 def _describe_error(error: BaseException | None) -> str:
     if error is None:
         return "unknown error."
+    words = memory_error(error)
+    if words is not None:
+        return NO_MEMORY.format(words=words.rstrip("."))
     text = str(error).strip() or "no message."
     # our own errors are sentences already; others need their type to make sense
     return text if isinstance(error, PeekError) else f"{type(error).__name__}: {text}"

@@ -22,6 +22,7 @@ from peek_widget.live.snapshot import BackgroundTask, Publish, RunningAscent, Sn
 from peek_widget.live.speed import MIN_RATE, MIN_SIZE, smaller
 from peek_widget.live.status import MADE_SMALLER, SIZE_NEEDED, status_of
 from peek_widget.live.still_meter import StillMeter
+from peek_widget.network.memory import memory_error, release
 
 __all__ = ["Requests", "RunWorker"]
 
@@ -128,6 +129,10 @@ class RunWorker:
         """Stop the run and publish the error."""
         log.error("The run of %s stopped: %s", self.target.describe(), error, exc_info=error)
         self._error = error
+        if memory_error(error) is not None:
+            # of a memory that others share nothing is held on to: not the picture's tensors, nor what they came from
+            self.run.ascent = None
+            release(error=error)
         self.playback.stop()
         if self.outbox.drop_unreadable():
             self.run.ascent = None

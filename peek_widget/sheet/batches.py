@@ -7,7 +7,6 @@ draws it, so that a batch means the same on every worker.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import logging
 import math
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -27,6 +26,7 @@ from peek_widget.ascent.still import resized, still_activation
 from peek_widget.ascent.views import ViewGeometry
 from peek_widget.errors import AscentError, PeekError, SizeError, UnitError
 from peek_widget.network import Network
+from peek_widget.network.memory import memory_error, release
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.sheet.seeds import unit_seed
 from peek_widget.sheet.unit import SheetUnit, to_png
@@ -253,7 +253,7 @@ def draw(
             yield from _draw_units(network, batch, units, digits, best or {})
             continue
         except (PeekError, MemoryError, RuntimeError) as error:
-            why = _memory(error)
+            why = memory_error(error)
             if why is None and not isinstance(error, AscentError):
                 raise
             if len(units) == 1 and why is not None:
@@ -273,7 +273,7 @@ def draw(
                     else "",
                 )
         # Not in the except clause: there the error's traceback still holds the tensors of the failed run.
-        _free(network)
+        release(network.model_copy.device)
         middle = len(units) // 2
         waiting[:0] = [units[:middle], units[middle:]]
 
@@ -365,30 +365,3 @@ def _check_batch(batch: Any, device: str) -> int:
         why = ", so that a batch is soon finished and saved" if device in LARGEST else ""
         raise PeekError(f"batch={batch!r}: give a number of units from 1 to {most}{why}, or leave it out.")
     return int(batch)
-
-
-def _memory(error: BaseException | None) -> str | None:
-    """Return the words of an error, or of its cause, if it means that memory ran out; else None."""
-    while error is not None:
-        words = str(error)
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-            isinstance(error, RuntimeError) and any(sign in words for sign in _SIGNS)
-        ):
-            return words.splitlines()[0][:200] if words else type(error).__name__
-        error = error.__cause__
-    return None
-
-
-_SIGNS = (
-    "DefaultCPUAllocator",
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "could not create a memory object",  # oneDNN's
-)
-
-
-def _free(network: Network) -> None:
-    gc.collect()
-    if network.model_copy.device.type == "cuda":
-        torch.cuda.empty_cache()

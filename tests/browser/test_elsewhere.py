@@ -29,7 +29,7 @@ def test_pictures_stream_and_controls_answer_over_a_long_line(server, browser_co
         # several on their way at once, and the page acknowledges one after the other: none waits for the one before
         acked = book.ask("pacer._acked")
         book.until_kernel(f"pacer._acked > {acked} + 20")
-        book.until_kernel("pacer._shortest >= %s" % ADDED)
+        book.until_kernel(f"pacer._shortest >= {ADDED}")
         book.until_kernel("pacer.outstanding >= 3")
         assert book.ask("pacer.window > pacer.rate * 0.5 + 3")
 

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from typing import ClassVar
 
 import pytest
 import torch
@@ -226,12 +227,54 @@ def test_a_model_that_breaks_midway_loses_nothing():
         def forward(self, x):
             calls.extend([x] * (len(x) == 8))  # what the probe gives it is of fewer
             if len(calls) > 2:
-                raise MemoryError("no more")
+                raise ArithmeticError("no more")
             return self.conv(x)
 
-    with pytest.raises(EvidenceError, match=r"after 16 of 40 images: .*MemoryError") as caught:
+    with pytest.raises(EvidenceError, match=r"after 16 of 40 images: .*ArithmeticError") as caught:
         top_crops(Moody(), "conv", Pictures(40), batch_size=8, input_size=16, progress=False)
     assert caught.value.found["conv"].images == 16
+
+
+class Small(nn.Module):
+    """A model on a device whose memory is full with more than a few images, from some image on."""
+
+    most, after = 3, 0
+    seen: ClassVar[list[int]] = []  # not the model's: its copy would begin each forward with the model's own
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = tiny()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > type(self).most and sum(type(self).seen) >= type(self).after:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        type(self).seen.append(len(x))
+        return self.inner(x)
+
+
+def test_where_memory_runs_out_a_pass_goes_on_with_fewer_images_at_a_time(monkeypatch, caplog):
+    how = {"batch_size": 16, "input_size": 16, "progress": False, "fingerprint": "a"}
+    monkeypatch.setenv("PEEK_PROBE", "0")
+    monkeypatch.setattr(Small, "after", 10**9)
+    whole = top_crops(Small(), "inner.forms", Pictures(40), **how)
+    monkeypatch.setattr(Small, "after", sum(Small.seen) + 18)  # what is read at first, and a batch
+    found = top_crops(Small(), "inner.forms", Pictures(40), **how)
+    assert "Memory ran out with 4 images on cpu: the pass goes on with 2." in caplog.text
+    assert max(Small.seen[-3:]) <= 3
+    assert found.images == 40
+    for one, other in zip(found, whole, strict=True):
+        assert [crop.index for crop in one.top] == [crop.index for crop in other.top]
+        assert [crop.activation for crop in one.top] == pytest.approx([crop.activation for crop in other.top], rel=1e-5)
+
+
+def test_no_memory_for_a_single_image_ends_the_pass_with_what_was_found(monkeypatch):
+    monkeypatch.setenv("PEEK_PROBE", "0")
+    monkeypatch.setattr(Small, "most", 0)
+    monkeypatch.setattr(Small, "after", sum(Small.seen) + 12)
+    words = r"ended after \d+ of 40 images: memory ran out \(.*2.00 GiB.*with a single image: .* or give device='cpu'"
+    with pytest.raises(EvidenceError, match=words) as caught:
+        top_crops(Small(), "inner.forms", Pictures(40), batch_size=8, input_size=16, progress=False)
+    assert caught.value.found["inner.forms"].images >= 8
 
 
 def test_an_interrupt_returns_what_was_found(capsys):

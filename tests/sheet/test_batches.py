@@ -16,6 +16,7 @@ from peek_widget.ascent import Ascent, Logit, Recipe, render
 from peek_widget.ascent.still import resized
 from peek_widget.errors import PeekError, RecipeError, UnitError
 from peek_widget.network import read
+from peek_widget.network.memory import memory_error
 from peek_widget.sheet import batches
 from peek_widget.sheet.batches import Batch, draw, finish, plan
 from peek_widget.sheet.seeds import unit_seed
@@ -161,7 +162,7 @@ def test_a_batch_is_halved_when_memory_runs_out(error, caplog):
 def test_an_allocation_that_fails_is_recognized(network):
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50)
-    assert batches._memory(caught.value) is not None
+    assert memory_error(caught.value) is not None
 
 
 def test_no_memory_for_one_picture_is_an_error_with_advice():
