@@ -285,7 +285,9 @@ def with_torch_alone(model: nn.Module, network: Network, crop: Crop) -> tuple[fl
     image = crop.input()[None].clone().requires_grad_()
     try:
         with torch.enable_grad():
-            model(network.preprocess(image))
+            # Twice, since torch's backward of a batch normalization is wrong for a batch of one image that becomes
+            # tokens (its strides are taken for another format).
+            model(network.preprocess(image.repeat(2, 1, 1, 1)))
     finally:
         handle.remove()
     value = kept[0][(0, crop.unit, *crop.position)]

@@ -13,12 +13,14 @@ from torch import Tensor
 from peek_widget.network.context import Calls, call
 from peek_widget.network.convolution import conv2d
 from peek_widget.network.nested import map_tensors, tensors_in
+from peek_widget.network.normalization import NORMALIZING
 from peek_widget.network.preactivation import PreActivation, is_carrier, storage_of
 from peek_widget.network.rectifiers import Derived, Role, is_affine, sources_of, writes
 
 __all__ = ["ForwardMode"]
 
 _SET_DATA = Tensor.data.__set__  # type: ignore[attr-defined]
+_INSTEAD = {torch.conv2d: conv2d, **NORMALIZING}
 _KNOWN_ROLES = (Role.RECTIFIER, Role.SOFTMAX, Role.SQUASH)
 
 
@@ -58,7 +60,8 @@ class ForwardMode(Calls):
     layers.
 
     A convolution computes its gradient by a faster formula where there is one, see
-    :func:`~peek_widget.network.convolution.conv2d`.
+    :func:`~peek_widget.network.convolution.conv2d`, and a batch normalization in spite of its strides, see
+    :mod:`~peek_widget.network.normalization`.
 
     Args:
         preactivations: those of the layers asked for; None keeps a bypassed value of every such call, whatever its
@@ -111,7 +114,7 @@ class ForwardMode(Calls):
         kwargs = kwargs or {}
         role = self._derived.role(func, args, kwargs)
         if role is None:
-            output = call(conv2d if func is torch.conv2d else func, args, kwargs, self._inference)
+            output = call(_INSTEAD.get(func, func), args, kwargs, self._inference)
             if self._bypassed:
                 self._carry(func, args, kwargs, output)
         else:

@@ -19,6 +19,7 @@ from torchvision.ops import DeformConv2d, deform_conv2d
 from peek_widget import Preprocess, layers, top_crops
 from peek_widget.evidence import load_evidence
 from peek_widget.network import Network, read
+from peek_widget.network.receptive_field.effective import gradient_energy
 from peek_widget.network.receptive_field.field_map import field_map, gradient_support, share_inside
 
 SIDE = 24
@@ -325,6 +326,29 @@ def test_a_measured_box_holds_the_gradient_where_the_rest_of_the_image_has_much_
     squared = gradient_support(seen, layer, (row, column)).square()
     left, top, right, bottom = map(round, fields.field_box(row * layer.size[1] + column).box)
     assert float(squared[top:bottom, left:right].sum()) >= 0.95 * float(squared.sum())
+
+
+class Vignette(nn.Module):
+    """A map that is darker towards the border, and a gate of the whole image, which is all that is left at it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (torch.hann_window(side + 2, periodic=False)[1:-1] for side in x.shape[2:])
+        return x * rows[:, None] * columns + x.mean((2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("size", [24, 48])
+def test_a_measured_box_holds_the_gradient_of_a_crop_at_the_border_of_a_smooth_image(size: int) -> None:
+    seen = read(Net(lambda x, a: a(x), 4, {"a": Vignette()}).eval(), size, "none")
+    draws = torch.Generator().manual_seed(0)
+    images = [
+        F.interpolate(torch.rand(1, 3, 3, 3, generator=draws), (size, size), mode="bicubic")[0].clamp(0, 1)
+        for _ in range(3)
+    ]
+    crops = top_crops(seen, "last", images, k=3, progress=False, workers=0)
+    for crop in (*crops[0].top, *crops[1].bottom):
+        energy, _ = gradient_energy(seen, "last", crop.unit, crop.input(), crop.position)
+        left, top, right, bottom = map(round, crop.input_box)
+        assert float(energy[top:bottom, left:right].sum()) >= 0.95 * float(energy.sum())
 
 
 def test_a_check_of_one_place_finds_a_wrong_box() -> None:

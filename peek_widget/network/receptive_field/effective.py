@@ -29,6 +29,7 @@ __all__ = [
     "SHARE",
     "EffectiveField",
     "central_energy",
+    "corner_energies",
     "effective_field",
     "effective_side",
     "gradient_energy",
@@ -42,6 +43,8 @@ SHARE = 0.95
 # Boxes have their edges on a grid of so many cells at most in each direction, laid over the part with any gradient: the
 # search is then quick beside the backward, and no eye sees a difference.
 _CELLS = 64
+# (height, width) in values of the noise that a smooth image is enlarged from.
+_COARSE = (9, 11)
 
 
 @dataclass(frozen=True)
@@ -121,13 +124,50 @@ def central_energy(network: Network, layer: str) -> Tensor:
         ``[H, W]``, by each pixel of the network's input: that of a sum of all units with random signs.
     """
     draws = torch.Generator().manual_seed(0)
-    signs = torch.randint(2, (network.layer(layer).channels,), generator=draws, device="cpu") * 2.0 - 1.0
+    signs = _signs(network, layer, draws)
+    image = noise(network.channels, network.size, draws)
+    return _signed_energy(network, layer, image, signs, lambda height, width: ((height - 1) // 2, (width - 1) // 2))
 
-    def central(values: Tensor) -> Tensor:
-        height, width = values.shape[1:]
-        return (values[:, (height - 1) // 2, (width - 1) // 2] * signs.to(values)).sum()
 
-    return _energy(network, layer, noise(network.channels, network.size, draws), False, central)[0]
+def corner_energies(network: Network, layer: str) -> tuple[Tensor, Tensor]:
+    """Compute the energy of the gradient of a layer's units at two opposite corners of its map, on a smooth image.
+
+    Where an image has little structure (sky, what is out of focus) and at its border a unit may have little gradient
+    of its own, and what a forward takes from the whole image weighs more than on noise.
+
+    Returns:
+        ``[H, W]`` each, as :func:`central_energy`: of the first row's first position, and of the last row's last.
+    """
+    draws = torch.Generator().manual_seed(0)
+    signs = _signs(network, layer, draws)
+    coarse = torch.rand(1, network.channels, *_COARSE, generator=draws, dtype=torch.float32, device="cpu")
+    image = torch.nn.functional.interpolate(coarse, tuple(network.size), mode="bicubic")[0].clamp(0.0, 1.0)
+    return (
+        _signed_energy(network, layer, image, signs, lambda height, width: (0, 0)),
+        _signed_energy(network, layer, image, signs, lambda height, width: (height - 1, width - 1)),
+    )
+
+
+def _signs(network: Network, layer: str, draws: torch.Generator) -> Tensor:
+    return torch.randint(2, (network.layer(layer).channels,), generator=draws, device="cpu") * 2.0 - 1.0
+
+
+def _signed_energy(
+    network: Network, layer: str, image: Tensor, signs: Tensor, position: Callable[[int, int], tuple[int, int]]
+) -> Tensor:
+    """Compute the energy of the gradient of the sum of a layer's units with these signs.
+
+    Args:
+        network, layer, image: see :func:`effective_field`.
+        signs: one for each unit, 1 or -1.
+        position: returns the (row, column), given the map's height and width.
+    """
+
+    def chosen(values: Tensor) -> Tensor:
+        row, column = position(*values.shape[1:])
+        return (values[:, row, column] * signs.to(values)).sum()
+
+    return _energy(network, layer, image, False, chosen)[0]
 
 
 def _side(box: tuple[float, float, float, float] | None) -> float | None:

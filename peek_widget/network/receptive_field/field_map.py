@@ -2,9 +2,11 @@
 
 Where the functions of the forward are known, fields follow from them and are exact. Where one lets every position
 depend *a little* on the whole image (a squeeze-and-excitation, a group normalization), the field is measured at the
-center of the map, and is the same elsewhere. Behind a function that is not known (a flip, attention, a deformable
-convolution, somebody's own) nothing follows for other positions: the field is measured at the position that is asked
-for; that of a dataset example on its own image, since such functions may look elsewhere on each.
+center of the map, and is the same elsewhere, if it holds the gradient of the map's corners on a smooth image too. Where
+it does not, it is known where a position looks, but how far is measured for each. Behind a function that is not known
+(a flip, attention, a deformable convolution, somebody's own) nothing follows for other positions. A field that is
+another one at each position is measured at the position that is asked for; that of a dataset example on its own image,
+since such functions may look elsewhere on each.
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ from torch import Tensor, nn
 from peek_widget._size import Size
 from peek_widget.errors import UnitError
 from peek_widget.network import Layer, Network
-from peek_widget.network.receptive_field.effective import central_energy, gradient_energy, smallest_box
+from peek_widget.network.receptive_field.effective import (
+    central_energy,
+    corner_energies,
+    gradient_energy,
+    smallest_box,
+)
 from peek_widget.network.receptive_field.spans import Span
 
 __all__ = [
@@ -199,46 +206,64 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
     center = ((top + bottom - 1) / 2, (left + right - 1) / 2)
     start = tuple(c - number * s for c, number, s in zip(center, central, stride, strict=True))
 
+    known = replace(whole, stride=stride, start=(start[0], start[1]))
+    return replace(_by_position(network, layer, known, size), in_place=_is_in_place(network, layer))
+
+
+def _by_position(network: Network, layer: Layer, known: FieldMap, size: tuple[float, float]) -> FieldMap:
+    """Return a layer's fields, each of which is measured when it is asked for.
+
+    Args:
+        network: the model.
+        layer: the layer.
+        known: its stride and start.
+        size: (height, width) of the field at the center of the map.
+    """
+
     @functools.cache
     def at(position: int) -> FieldBox:
-        return _measured(network, layer, divmod(position, width))
+        return _measured(network, layer, divmod(position, layer.size[1]))
 
-    return FieldMap(
-        "measured",
-        size,
-        stride,
-        (start[0], start[1]),
-        layer.size,
-        given,
-        by_position=True,
-        in_place=_is_in_place(network, layer),
-        measure=at,
-    )
+    return replace(known, kind="measured", size=size, by_position=True, measure=at)
 
 
 def _measured_around(network: Network, layer: Layer, known: FieldMap) -> FieldMap:
     """Return a layer's fields with their size measured at the center of the map.
 
     Args:
+        network: the model.
+        layer: the layer.
         known: the fields as the whole image, with the centers that follow from the layers.
     """
     central = (layer.size[0] - 1) // 2, (layer.size[1] - 1) // 2
     support = gradient_support(network, layer, central)
     left, top, right, bottom = _exceeding(support, network.size)
+    whole = bottom - top >= known.input_size.height and right - left >= known.input_size.width
     # On white noise, and on noise as in photographs, where what is normalized over the image may weigh more.
     for squared in (support.square(), central_energy(network, layer.name)):
-        if float(squared[int(top) : int(bottom), int(left) : int(right)].sum()) < _HELD * float(squared.sum()):
-            # The rest of the image has a lot of influence together, though each pixel has little; and it stays where it
-            # is when the position is another.
-            return known
-    if bottom - top >= known.input_size.height and right - left >= known.input_size.width:
+        # The rest of the image may have a lot of influence together, though each pixel has little; and it stays where
+        # it is when the position is another.
+        whole = whole or _held(squared, (left, top, right, bottom)) < _HELD
+    if whole:
         return known
     middle = [start + n * step + 0.5 for start, n, step in zip(known.start, central, known.stride, strict=True)]
     # The farther of the two edges: the image's border may have cut the other.
     height, width = (
         2 * max(at - low, high - at) for at, low, high in zip(middle, (top, left), (bottom, right), strict=True)
     )
-    return replace(known, kind="measured", size=(height, width))
+    found = replace(known, kind="measured", size=(height, width))
+    corners = (0, layer.size[0] * layer.size[1] - 1)
+    energies = corner_energies(network, layer.name)
+    shares = [_held(energy, found.field_box(corner).box) for energy, corner in zip(energies, corners, strict=True)]
+    return found if min(shares) >= _HELD else _by_position(network, layer, known, found.size)
+
+
+def _held(energy: Tensor, box: tuple[float, float, float, float]) -> float:
+    """Return the share of a gradient's energy ``[H, W]`` that lies in a box; 1 where there is none."""
+    left, top, right, bottom = box
+    inside = energy[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)]
+    total = float(energy.sum())
+    return float(inside.sum()) / total if total > 0.0 else 1.0
 
 
 def _edges(span: Span) -> Edges:
