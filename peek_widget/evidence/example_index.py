@@ -1,4 +1,7 @@
-"""All that a pass gathers: it is written by the pass, read for crops, and saved to a file."""
+"""All that a pass gathers: it is written by the pass, read for crops, and saved to a file.
+
+:class:`ExampleIndex` has more than 20 attributes because each is a part of such a file.
+"""
 
 from __future__ import annotations
 

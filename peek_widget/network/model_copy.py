@@ -1,4 +1,8 @@
-"""A structural copy of a model that shares its weights, so that the user's own module is never run or touched."""
+"""A structural copy of a model that shares its weights, so that the user's own module is never run or touched.
+
+:class:`ModelCopy` has more than 20 attributes because it is one idea, and most of them are what was found out about the
+model when it was copied; few of them change afterwards, with what a forward finds.
+"""
 
 from __future__ import annotations
 
