@@ -1,6 +1,6 @@
 import { el, setText } from "../ui/dom";
 import type { View } from "../ui/view";
-import { columnsFor, type Rows, rowsInView } from "./layout";
+import { fitted, type Rows, rowsInView } from "./layout";
 import type { Selection } from "./selection";
 
 const GAP = 6;
@@ -27,7 +27,7 @@ export interface SheetGrid {
   page: number;
   /** Lays out the units in this order. */
   lay(units: readonly number[]): void;
-  /** Sets the size of the tiles in pixels. */
+  /** Sets the size of the tiles in pixels, about: they fill the width. */
   zoom(tile: number): void;
   /** Updates the tiles in view after something about their units has changed. */
   refresh(): void;
@@ -68,7 +68,8 @@ export function sheetGrid(
   const unused: Row[] = [];
   let units: readonly number[] = [];
   let indexOf = new Map<number, number>();
-  let tile = 96;
+  let wanted = 96;
+  let tile = wanted;
   let columns = 1;
   let frame = 0;
   let shown: Rows = { first: 0, end: 0 };
@@ -145,9 +146,9 @@ export function sheetGrid(
       for (const cell of row.cells) cell.element.removeAttribute("data-unit");
       unused.push(row);
     }
-    const wanted = Array.from({ length: shown.end - shown.first }, (_, each) => shown.first + each);
-    if (focused >= 0 && (focused < shown.first || focused >= shown.end)) wanted.push(focused);
-    for (const at of wanted) {
+    const places = Array.from({ length: shown.end - shown.first }, (_, each) => shown.first + each);
+    if (focused >= 0 && (focused < shown.first || focused >= shown.end)) places.push(focused);
+    for (const at of places) {
       const there = rows.get(at);
       if (there && !repaint) continue;
       const row = there ?? unused.pop() ?? { element: el("div", { class: "peek-sheet-row", role: "row" }), cells: [] };
@@ -164,7 +165,7 @@ export function sheetGrid(
 
   const layOut = (): void => {
     const width = element.clientWidth - 2 * GAP;
-    columns = columnsFor(width, tile, GAP);
+    ({ columns, tile } = fitted(width, wanted, GAP));
     element.style.setProperty("--tile", `${tile}px`);
     canvas.style.height = `${count() * rowHeight()}px`;
     element.setAttribute("aria-rowcount", String(count()));
@@ -202,7 +203,7 @@ export function sheetGrid(
     zoom(next) {
       // The top row stays at the top.
       const top = Math.floor(element.scrollTop / rowHeight()) * columns;
-      tile = next;
+      wanted = next;
       layOut();
       element.scrollTop = Math.floor(top / columns) * rowHeight();
       render(false);

@@ -7,9 +7,11 @@ export interface Rows {
   end: number;
 }
 
-/** How many tiles fit beside each other. */
-export function columnsFor(width: number, tile: number, gap: number): number {
-  return Math.max(1, Math.floor((width + gap) / (tile + gap)));
+/** As many tiles of about this size as fit beside each other, and the size at which they leave no strip empty. */
+export function fitted(width: number, tile: number, gap: number): { columns: number; tile: number } {
+  if (width < tile) return { columns: 1, tile };
+  const columns = Math.max(1, Math.round((width + gap) / (tile + gap)));
+  return { columns, tile: Math.floor((width + gap) / columns) - gap };
 }
 
 /** The rows in view and `spare` more above and below, so that scrolling never shows an empty one. */

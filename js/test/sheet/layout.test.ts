@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { rowsInView } from "../../src/sheet/layout";
+import { fitted, rowsInView } from "../../src/sheet/layout";
 
 describe("rows in view", () => {
   test("include a few more above and below, never past an end", () => {
@@ -19,5 +19,21 @@ describe("rows in view", () => {
         expect(row >= first && row < end).toBe(true);
       }
     }
+  });
+});
+
+describe("tiles beside each other", () => {
+  test("leave no strip as wide as a tile, nor less than none, and are about as large as asked for", () => {
+    for (let width = 100; width < 1500; width += 7) {
+      for (const tile of [48, 96, 160]) {
+        const found = fitted(width, tile, 6);
+        const left = width - found.columns * found.tile - (found.columns - 1) * 6;
+        if (width >= tile) expect(left >= 0 && left < found.columns).toBe(true);
+        expect(found.tile).toBeGreaterThan(tile * 0.6);
+        expect(found.tile).toBeLessThan(tile * 1.6);
+      }
+    }
+    // where the panel is hidden, or narrower than a tile
+    expect(fitted(-12, 96, 6)).toEqual({ columns: 1, tile: 96 });
   });
 });
