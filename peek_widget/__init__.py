@@ -74,7 +74,7 @@ from peek_widget.network import Layer, Network, Preprocess, layers, read
 from peek_widget.photo import Firing, Look, Prediction, Predictions, UnitMap, WhatIf, look_at
 
 if TYPE_CHECKING:
-    from peek_widget.circuits import Circuit, circuit, filters
+    from peek_widget.circuits import Circuit, circuit, filters, pushed_classes
     from peek_widget.explorer import UnitExplorer
     from peek_widget.game.page import GuessingGame
     from peek_widget.live.comparison_service import LiveComparison
@@ -175,6 +175,7 @@ __all__ = [
     "look_at",
     "measure_spectrum",
     "merge_evidence",
+    "pushed_classes",
     "read",
     "render",
     "save_animation",
@@ -197,7 +198,7 @@ _OF_SHEET = (
 )
 
 
-_OF_CIRCUITS = ("Circuit", "circuit", "filters")
+_OF_CIRCUITS = ("Circuit", "circuit", "filters", "pushed_classes")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from peek_widget.circuits.feeding import CircuitOutput
 from peek_widget.circuits.graph import CircuitEdge, CircuitGraph, CircuitNode
 from peek_widget.circuits.kernels import Factors, filters
+from peek_widget.circuits.pushing import pushed_classes
 from peek_widget.circuits.trace import circuit
 from peek_widget.circuits.unit_circuit import Circuit, CircuitInput
 
@@ -16,4 +17,5 @@ __all__ = [
     "Factors",
     "circuit",
     "filters",
+    "pushed_classes",
 ]

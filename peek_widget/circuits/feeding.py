@@ -93,7 +93,7 @@ def feeds_step_by_step(
         effect, guess = torch.cat(effects[number]).mean(0), torch.cat(guesses[number]).mean(0)
         order = effect.abs().argsort(descending=True, stable=True)[:count].tolist()
         rows += [
-            CircuitOutput(name, one, _class_name(network, name, one), float(effect[one]), float(guess[one]))
+            CircuitOutput(name, one, class_name(network, name, one), float(effect[one]), float(guess[one]))
             for one in order
             if float(effect[one]) != 0.0
         ]
@@ -127,7 +127,8 @@ def _where_most(values: Tensor, change: Tensor) -> Tensor:
     return flat.gather(2, place[:, None, None].expand(-1, flat.shape[1], 1))[:, :, 0]
 
 
-def _class_name(network: Network, layer: str, unit: int) -> str:
+def class_name(network: Network, layer: str, unit: int) -> str:
+    """Return the name of a class, where the layer is the output and the model has ``class_names``; else ""."""
     names = getattr(network.model_copy.original, "class_names", None)
     known = layer == OUTPUT and isinstance(names, (list, tuple)) and unit < len(names)
     return str(names[unit]) if known and names is not None else ""

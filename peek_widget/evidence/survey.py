@@ -47,7 +47,9 @@ class Survey:
             pass has kept no histogram of the group.
         table: table with a row for each unit: the group with the lowest p-value (``about``, None where its q is above
             ``level``) with its ``count, of, expected, p, q``, and ``best`` (the unit's highest activation),
-            ``active_share``.
+            ``active_share``; and where ``pushes`` was given, ``pushes`` (the class that the unit adds most to on its
+            top crops, by name or number; None where it adds to none), ``push`` (how much) and ``pushes_it`` (whether
+            that class is in the group that the unit is about; None where that is not known).
         counts: table with a row for each group, most units first: ``group, units`` (number with q at most ``level``),
             ``of`` (number of units), ``share``, ``images`` (number in the group), ``least_p`` (lowest p-value that a
             unit can have for this group: if its top images are all in it, as far as there are enough), ``findable``
@@ -97,6 +99,13 @@ class Survey:
         total = int(self.counts["of"].max())
         lines = [f"{r.units} of {total} units: {r.group}" for r in self.counts.itertuples() if r.units]
         lines += self._over_all_images()
+        if "pushes_it" in self.table:
+            known = self.table["pushes_it"].dropna()
+            if len(known):
+                lines.append(
+                    f"classes pushed: {int(known.sum())} of the {len(known)} units that are about a group add most to "
+                    "a class of it"
+                )
         about = int(self.table["about"].notna().sum())
         lines.append(
             f"{total - about} of {total} units: no significant group in {self.images:,} images "
@@ -137,7 +146,9 @@ class Survey:
         return self.table.loc[self.table["borne_out"] == False, "unit"].tolist()  # noqa: E712  # None is neither
 
 
-def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.05) -> Survey:
+def survey(
+    evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.05, pushes: pd.DataFrame | None = None
+) -> Survey:
     """Test which units are about which group of images, by the labels of their top crops (label enrichment).
 
     For each unit and group: are there more images of the group among the unit's top crops than among as many random
@@ -157,9 +168,12 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
             that tells whether it is; ``"imagenet"`` for :data:`~peek_widget.evidence.groups.IMAGENET_GROUPS`; left
             out, those that the pass was given, else each label is a group of its own.
         level: accepted false discovery rate.
+        pushes: what ``pushed_classes(model, evidence)`` returned, to have beside what a unit is about the class that it
+            adds most to: what the network uses it for. The two are compared where labels are the model's classes.
 
     Raises:
-        PeekError: if the evidence has no labels, no group has an image, or scipy or pandas is not installed.
+        PeekError: if the evidence has no labels, no group has an image, ``pushes`` is of another layer, or scipy or
+            pandas is not installed.
 
     Warns:
         SurveyWarning: of units whose top images say what all images do not bear out.
@@ -225,6 +239,8 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
     ]
     table["best"] = evidence.tops()[:, 0].numpy()
     table["active_share"] = evidence.active_shares().numpy()
+    if pushes is not None:
+        _add_pushes(table, pushes, members, evidence)
     summary = pandas.DataFrame(
         counts, columns=["group", "units", "of", "share", "images", "least_p", "findable"]
     ).sort_values(["units", "images"], ascending=False, kind="stable", ignore_index=True)
@@ -238,6 +254,43 @@ def survey(evidence: LayerEvidence, groups: Groups = None, *, level: float = 0.0
             SurveyWarning,
         )
     return found
+
+
+def _add_pushes(
+    table: pd.DataFrame, pushes: pd.DataFrame, members: Mapping[str, set[Label]], evidence: LayerEvidence
+) -> None:
+    """Add to a survey's table the class that each unit adds most to, and whether the unit is about it."""
+    pandas = optional_import("pandas")
+    if not {"unit", "class", "name", "push"} <= set(getattr(pushes, "columns", ())):
+        raise PeekError(
+            f"pushes is a {type(pushes).__name__}: give what pushed_classes(model, evidence) returned, a table."
+        )
+    if pushes.attrs.get("layer", evidence.name) != evidence.name:
+        raise PeekError(f"pushes is of layer {pushes.attrs['layer']!r}, and the evidence of {evidence.name!r}.")
+    up = pushes[pushes["push"] > 0.0]
+    most = up.loc[up.groupby("unit")["push"].idxmax()].set_index("unit")
+    found = [most.loc[unit] if unit in most.index else None for unit in table["unit"]]
+    inside = [
+        None if one is None or about is None else _is_of(int(one["class"]), one["name"], members[about], evidence)
+        for one, about in zip(found, table["about"], strict=True)
+    ]
+    # as objects: pandas would make None of a text NaN
+    classes = [None if one is None else one["name"] or int(one["class"]) for one in found]
+    table["pushes"] = pandas.Series(classes, table.index, object)
+    table["push"] = [np.nan if one is None else one["push"] for one in found]
+    table["pushes_it"] = pandas.Series(inside, table.index, object)
+
+
+def _is_of(number: int, name: str, labels: set[Label], evidence: LayerEvidence) -> bool | None:
+    """Tell whether a class of the model is among labels of the dataset; None where labels are no classes of it."""
+    names = evidence.class_names
+    if name and any(name_of(label, names) == name for label in labels):
+        return True
+    if not any(isinstance(label, int) for label in labels):
+        return False if name else None
+    # Numbers mean the same where the names do, or there are none.
+    same = not name or not names or name_of(number, names) == name
+    return number in labels if same else False
 
 
 def _members(groups: Groups, counted: Mapping[Label, int], evidence: LayerEvidence) -> dict[str, set[Label]]:
