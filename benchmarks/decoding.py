@@ -5,8 +5,8 @@
 1. *Stages*: CPU milliseconds of one thread for an image, of each stage of reading 500 x 375 px JPEGs, and of the
    network.
 2. *Pass*: images per second of ``top_crops`` over them with SqueezeNet's fire8, from file to evidence: as it is by
-   default, and with ``decoding="fast"``, ``precision="bf16"``, two threads, and two processes; taking turns. Also
-   CPU seconds, which other processes disturb less.
+   default, and with ``decoding="fast"``, ``precision="bf16"``, two threads, and two workers in threads or processes;
+   taking turns. Also CPU seconds, which other processes disturb less.
 3. *Apart*: how far the results are from the exact ones, on the 250 real images.
 
 The photographs are the 250 real images (PEEK_SHARED or ../shared), enlarged to 500 x 375 px and saved with quality 90,
@@ -18,13 +18,14 @@ from __future__ import annotations
 import argparse
 import io
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,24 +121,34 @@ WAYS: dict[str, dict[str, Any]] = {
     "decoding='fast'": {"decoding": "fast"},
     "decoding='fast', bf16": {"decoding": "fast", "precision": "bf16"},
     "decoding='fast', bf16, threads=2": {"decoding": "fast", "precision": "bf16", "threads": 2},
-    "2 processes": {"executor": 2},
-    "2 processes, decoding='fast', bf16": {"executor": 2, "decoding": "fast", "precision": "bf16"},
+    "2 workers (threads)": {"executor": ThreadPoolExecutor},
+    "2 workers (threads), decoding='fast'": {"executor": ThreadPoolExecutor, "decoding": "fast"},
+    "2 workers (threads), fast, bf16": {"executor": ThreadPoolExecutor, "decoding": "fast", "precision": "bf16"},
+    "2 workers (processes)": {"executor": ProcessPoolExecutor},
+    "2 workers (processes), fast, bf16": {"executor": ProcessPoolExecutor, "decoding": "fast", "precision": "bf16"},
 }
+"""Ways to make the pass. Two workers are two networks that compute with one thread each, and not one with two."""
+
+
+def workers(kind: Any) -> Executor | None:
+    if kind is ProcessPoolExecutor:
+        return ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
+    return None if kind is None else kind(2)
 
 
 def spent() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def whole(names: list[str], rounds: int) -> None:
+def whole(names: list[str], rounds: int, only: str | None = None) -> None:
     network = read(squeezenet(), 224)
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    processor: dict[str, list[float]] = {name: [] for name in WAYS}
+    ways = {name: way for name, way in WAYS.items() if name == "default" or only is None or only in name}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    processor: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
-        for name, way in WAYS.items():
+        for name, way in ways.items():
             options = dict(way)
-            context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(2, context) if options.pop("executor", None) else None
+            pool = workers(options.pop("executor", None))
             if pool is not None:  # its start and its imports are not what is measured
                 top_crops(network, LAYER, names[:128], executor=pool, progress=False, **options)
             before, began = spent(), time.perf_counter()
@@ -145,12 +156,14 @@ def whole(names: list[str], rounds: int) -> None:
             seconds[name].append(time.perf_counter() - began)
             if pool is not None:
                 pool.shutdown()
-            processor[name].append(spent() - before if pool is None else float("nan"))
+            processes = isinstance(pool, ProcessPoolExecutor)
+            processor[name].append(float("nan") if processes else spent() - before)
     print(
         f"\nimages per second of {len(names)} JPEGs of {SIZE[0]} x {SIZE[1]} px, median of {rounds} rounds; CPU ms each"
     )
+    print(f"  (load of the machine: {', '.join(f'{one:.1f}' for one in os.getloadavg())})")
     first = statistics.median(seconds["default"])
-    for name in WAYS:
+    for name in ways:
         median = statistics.median(seconds[name])
         print(
             f"  {name:36s} {len(names) / median:6.1f}   {first / median:.2f} x   "
@@ -195,6 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", help="only the ways to make the pass with this in their names")
     parser.add_argument("--only", choices=("stages", "pass", "apart"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -203,7 +217,7 @@ def main() -> None:
         if options.only in (None, "stages"):
             stages(names)
         if options.only in (None, "pass"):
-            whole(names[: options.images], options.rounds)
+            whole(names[: options.images], options.rounds, options.ways)
     if options.only in (None, "apart"):
         apart()
 
