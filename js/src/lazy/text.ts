@@ -110,7 +110,7 @@ export const text = {
   photoLooking: "Looking at it ...",
   photoCanvas: "The photo; arrows move a place whose units are listed, Escape lists those of the whole photo",
   photoHow: "What the brush does",
-  photoEdits: { gray: "cover with gray", grayscale: "take color away", blur: "blur", shuffle: "shuffle" },
+  photoEdits: { gray: "gray over it", grayscale: "no color", blur: "blur", shuffle: "shuffle" },
   photoWhatIf: "What if",
   photoBrush: "Brush",
   photoBrushHelp: "Change a part: draw over the photo. Off, a click lists the units that fire at that place",
