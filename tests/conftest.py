@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,20 @@ LONG = (
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Don't import the tests that the marks leave out: with those in a browser or without, it takes 10 s."""
+    """Don't import the tests that the marks leave out: with those in a browser, or that are slow, it takes 15 s."""
     marks, here = config.option.markexpr, Path(__file__).parent
     if here not in collection_path.parents or " or " in marks:
         return None
+    wanted = marks.split(" and ")
     in_browser = collection_path.relative_to(here).parts[0] == "browser"
-    left_out = "not browser" if in_browser else "browser"
-    return True if left_out in marks.split(" and ") else None
+    if ("not browser" if in_browser else "browser") in wanted:
+        return True
+    slow = "not slow" in wanted and collection_path.suffix == ".py" and _slow_as_a_whole(collection_path)
+    return True if slow else None
+
+
+def _slow_as_a_whole(path: Path) -> bool:
+    return re.search(r"^pytestmark = \[?pytest\.mark\.slow\b", path.read_text(), re.MULTILINE) is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,9 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.browser import forked_kernels
 from tests.browser.serving import ForkServer
@@ -80,6 +78,9 @@ def kernels(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_to_its_end(path, tmp_path, monkeypatch, kernels):
+    import nbformat  # 4 s, for which whoever collects the fast tests need not wait
+    from nbclient import NotebookClient
+
     # nothing is downloaded: what a notebook would fetch, it must do without
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

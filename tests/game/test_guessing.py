@@ -3,7 +3,6 @@
 import random
 
 import pytest
-import scipy.stats
 
 from peek_widget import top_crops
 from peek_widget.errors import PeekError
@@ -67,6 +66,8 @@ def test_a_drawn_picture_is_the_one_reference(crops):
 
 @pytest.mark.parametrize(("right", "of"), [(0, 1), (5, 10), (17, 20), (40, 40)])
 def test_the_interval_is_wilsons(right, of):
+    import scipy.stats  # 1.5 s, which whoever collects the tests need not wait for
+
     expected = scipy.stats.binomtest(right, of).proportion_ci(method="wilson")
     assert Score(right, of).interval == pytest.approx((expected.low, expected.high), abs=1e-6)
 
