@@ -25,6 +25,7 @@ from peek_widget._threads import computing_on
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence.activations import layer_names, own_network, run_batch
 from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_source
+from peek_widget.evidence.ended import ended_early
 from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence, UnitEvidence, load_evidence
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.groups import Groups, read_groups
@@ -37,7 +38,7 @@ from peek_widget.evidence.shards import Shard, shard_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
-from peek_widget.network.memory import memory_error, release
+from peek_widget.network.memory import device_error, memory_error, release
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.receptive_field.field_map import field_map
 
@@ -356,19 +357,10 @@ class EvidencePass:
                 f"first ({name}) because {reason}."
             )
 
-    def _broken(self, cause: Exception | str) -> EvidenceError:
+    def _broken(self, cause: BaseException | str) -> EvidenceError:
         """Return the error of a pass that can't continue, with what it had found."""
-        seen = self.example_index.count
-        text = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"
-        of = "" if self.source.endless else f" of {len(self.indices):,}"
-        ended = f"The pass ended after {seen:,}{of} images: {text}."
-        return EvidenceError(
-            f"{ended} What it found in them is in the error's .found; resume=error.found lets another pass continue "
-            "from there.",
-            self.evidence,
-            ended,
-            text,
-        )
+        images = None if self.source.endless else len(self.indices)
+        return ended_early(cause, self.evidence, images, self.network.model_copy.device, self._store)
 
     def _process(self, batch: Batch) -> None:
         example_index, source = self.example_index, self.source
@@ -425,16 +417,21 @@ class EvidencePass:
 
     def _work(self, on_progress: Callable[[Progress], None] | None) -> None:
         try:
-            try:
-                with computing_on(self._threads):
-                    self._run(on_progress)
-            finally:
-                # An empty part is written too, so that a missing file is one that is missing.
-                empty = self._shard is not None and not self.example_index.skipped
-                if self._store is not None and (self.example_index.count or empty):
-                    self.evidence.save(self._store)
+            with computing_on(self._threads):
+                self._run(on_progress)
         except BaseException as error:
-            self.error = error
+            # (of a save, say: in a batch it is one already)
+            gone = not isinstance(error, PeekError) and device_error(error) is not None
+            self.error = self._broken(error) if gone else error
+        try:
+            # An empty part is written too, so that a missing file is one that is missing.
+            empty = self._shard is not None and not self.example_index.skipped
+            if self._store is not None and (self.example_index.count or empty):
+                self.evidence.save(self._store)
+        except BaseException as error:
+            if self.error is not None:  # which comes first: of a device that is gone nothing can be read, either
+                log.warning("The evidence can't be saved to %s: %s", self._store, error)
+            self.error = self.error or error
         finally:
             self._seconds, self._began = time.perf_counter() - (self._began or 0.0), None
             self._running = False

@@ -8,7 +8,7 @@ from peek_widget.errors import PeekError
 from peek_widget.live.playback import Playback
 from peek_widget.live.run import Run
 from peek_widget.live.snapshot import Target
-from peek_widget.network.memory import memory_error
+from peek_widget.network.memory import device_error, memory_error
 
 __all__ = ["HELP", "MADE_SMALLER", "SIZE_NEEDED", "describe_state", "describe_viewing", "status_of"]
 
@@ -41,6 +41,11 @@ MADE_SMALLER = (
 NO_MEMORY = (
     "memory ran out ({words}). Other programs and notebooks may share it. Choose a smaller size or a recipe with fewer "
     "views; or where it is a GPU's memory, the CPU: in the list beside Size, or explorer.device = 'cpu'."
+)
+
+NO_DEVICE = (
+    "the device does not answer any more ({words}). Restart the kernel: what was saved is kept. If that does not help, "
+    "choose the CPU: in the list beside Size, or explorer.device = 'cpu'."
 )
 
 NOT_VISIBLE = "not visible. Resumes when visible"
@@ -155,6 +160,9 @@ def _describe_error(error: BaseException | None) -> str:
     words = memory_error(error)
     if words is not None:
         return NO_MEMORY.format(words=words.rstrip("."))
+    words = device_error(error)
+    if words is not None:
+        return NO_DEVICE.format(words=words.rstrip("."))
     text = str(error).strip() or "no message."
     # our own errors are sentences already; others need their type to make sense
     return text if isinstance(error, PeekError) else f"{type(error).__name__}: {text}"

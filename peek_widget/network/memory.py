@@ -1,4 +1,4 @@
-"""Memory that runs out: telling that from other errors, and giving back what a failed piece of work held."""
+"""Memory that runs out, and devices that are gone: telling these from other errors, and giving back what was held."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import traceback
 
 import torch
 
-__all__ = ["memory_error", "release"]
+__all__ = ["device_error", "memory_error", "release"]
 
 _SIGNS = (
     "DefaultCPUAllocator",
@@ -26,6 +26,18 @@ def memory_error(error: BaseException | None) -> str | None:
             isinstance(error, RuntimeError) and any(sign in words for sign in _SIGNS)
         ):
             return words.splitlines()[0][:200] if words else type(error).__name__
+        error = error.__cause__
+    return None
+
+
+def device_error(error: BaseException | None) -> str | None:
+    """Return the words of an error, or of its cause, if it means that a device does not answer any more; else None."""
+    if memory_error(error) is not None:
+        return None
+    while error is not None:
+        words = str(error)
+        if isinstance(error, RuntimeError) and (type(error).__name__ == "AcceleratorError" or "CUDA error" in words):
+            return words.splitlines()[0][:200]
         error = error.__cause__
     return None
 

@@ -29,6 +29,7 @@ class Meter:
     """Counts what a GPU would wait for.
 
     Attributes:
+        gone: whether the device has vanished: whatever is asked of it raises.
         reads: number of times that the host took values from the device, which waits until all is computed.
         uploads: number of copies to the device that the host waits for: all that are not ``non_blocking``.
         at: where in the package that was, and how often.
@@ -36,6 +37,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.gone = False
         self.reset()
 
     def reset(self) -> None:
@@ -107,6 +109,8 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     host = [one for one in tensors if not isinstance(one, Glass) and one.dim() > 0]
     if here and host and func not in _COPIES:
         raise RuntimeError(f"{func}: expected all tensors to be on the same device, but found glass:0 and cpu")
+    if METER.gone and (here or _is_glass(kwargs.get("device"))):
+        raise RuntimeError("CUDA error: the device is gone")
     device = kwargs.get("device")
     there = _is_glass(device) if device is not None else bool(here)
     waits = not kwargs.get("non_blocking", False)

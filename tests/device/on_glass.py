@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ from peek_widget import (
 )
 from peek_widget.ascent import Accentuate, Ascent, Diversity, Style, watch
 from peek_widget.errors import AscentError
+from peek_widget.evidence import load_evidence, passes
 from peek_widget.evidence.activations import run_batch
 from peek_widget.network import Network, read
 
@@ -227,6 +229,33 @@ def batches_of_the_other_device() -> Fact:
     return {"equal": all(same(found[0], one) for one in found[1:])}
 
 
+def vanished() -> Fact:
+    """A device that vanishes in a pass and in a run: what was saved is kept, and it is said."""
+    found: Fact = {}
+    images = list(np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8))
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"{folder}/evidence"
+        how: dict[str, Any] = {"loader": LoaderOptions(batch_size=3), "input_size": 32, "store": store}
+        passes._SAVE_INTERVAL = 0.0
+        work = EvidencePass(MODEL, "2", images, 2, device=GLASS, **how)
+        try:
+            work.start(lambda progress: setattr(METER, "gone", progress.done >= 9)).wait(60)
+        finally:
+            METER.gone = False
+        found["pass"], found["kept"] = str(work.error), load_evidence(store)["2"].images
+        found["whole"] = EvidencePass(MODEL, "2", images, 2, device="cpu", **how).run()["2"].images
+    explorer = UnitExplorer(MODEL, layer="2", unit=3, recipe="peek-fast", size=16, input_size=32, device=str(GLASS))
+    try:
+        METER.gone = True
+        explorer.restart()
+        explorer._parts.run.wait(60)
+        found["explorer"] = explorer.status["text"]
+    finally:
+        METER.gone = False
+        explorer.close()
+    return found
+
+
 def waits_of_a_pass() -> Fact:
     draws = np.random.default_rng(0)
     images = list(draws.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8))
@@ -297,6 +326,7 @@ SCENARIOS: dict[str, Callable[[], Fact]] = {
     "planted": planted,
     "evidence": evidence,
     "batches of the other device": batches_of_the_other_device,
+    "vanished": vanished,
     "waits of a pass": waits_of_a_pass,
     "sheet": sheet,
     "photo": photo,

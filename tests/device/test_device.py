@@ -78,6 +78,17 @@ def test_a_pass_reads_once_a_batch(found: dict[str, Any]) -> None:
     assert facts["reads"] == facts["batches"] == 4, facts["at"]
 
 
+def test_a_device_that_vanishes_is_named_and_what_was_saved_is_kept(found: dict[str, Any]) -> None:
+    facts = found["vanished"]
+    said = "The pass ended after 9 of 12 images: glass:0 does not answer any more (CUDA error: the device is gone)."
+    assert said in facts["pass"]
+    assert "but what was saved is in " in facts["pass"]
+    assert facts["kept"] == 6
+    assert facts["whole"] == 12, "another device goes on from the file"
+    assert "the device does not answer any more (CUDA error: the device is gone)" in facts["explorer"]
+    assert "explorer.device = 'cpu'" in facts["explorer"]
+
+
 def test_what_is_not_finite_is_found_at_the_next_look(found: dict[str, Any]) -> None:
     facts = found["broken"]
     assert "In one of the steps 1 to 8" in facts["late"]

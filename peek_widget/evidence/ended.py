@@ -1,0 +1,42 @@
+"""How a pass that can't continue says so: what happened, and what has become of what it had found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from peek_widget.evidence.evidence import Evidence, EvidenceError
+from peek_widget.network.memory import device_error
+
+__all__ = ["ended_early"]
+
+
+def ended_early(
+    cause: BaseException | str, found: Evidence, images: int | None, device: torch.device, store: Path | None
+) -> EvidenceError:
+    """Return the error of a pass that can't continue.
+
+    Args:
+        cause: what was raised; or what happened, as the end of a sentence.
+        found: what it had found.
+        images: number of images that it was over; None for a stream.
+        device: the network's device.
+        store: file that it was saved to; None for none.
+    """
+    gone = None if isinstance(cause, str) else device_error(cause)
+    text = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"
+    if gone is not None:
+        text = f"{device} does not answer any more ({gone.rstrip('.')})"
+    of = "" if images is None else f" of {images:,}"
+    ended = f"The pass ended after {found.example_index.count:,}{of} images: {text}."
+    if gone is None:
+        after = (
+            "What it found in them is in the error's .found; resume=error.found lets another pass continue from there."
+        )
+    else:
+        kept = "with store= it would be saved every minute" if store is None else f"what was saved is in {str(store)!r}"
+        after = (
+            f"Restart Python. What it found is lost with the device, but {kept}, and another pass goes on from there."
+        )
+    return EvidenceError(f"{ended} {after}", found, ended, text)
