@@ -6,6 +6,7 @@ from peek_widget.network.network import Network
 from peek_widget.network.outputs import OUTPUT
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess
 from peek_widget.network.reading import layers, read
+from peek_widget.network.warm import quicker_precision
 
 __all__ = [
     "OUTPUT",
@@ -16,5 +17,6 @@ __all__ = [
     "PreprocessFunction",
     "find_preprocess",
     "layers",
+    "quicker_precision",
     "read",
 ]
