@@ -195,7 +195,6 @@ export interface CircuitSeen {
   problem: string;
   text: string;
   remarks: readonly string[];
-  activation: number | null;
   inputs: readonly CircuitRow[];
   outputs: readonly CircuitTarget[];
   filter: boolean;
@@ -217,6 +216,7 @@ export interface CircuitCrops {
   unit: number;
   crops: readonly CircuitCrop[];
   problem: string;
+  can_find: boolean;
 }
 
 /** The unit shown as it is, and with one input held at its median: two JPEGs. */
@@ -455,7 +455,7 @@ export type ToPage =
 /** What the kernel takes. */
 export type ToKernel =
   | { kind: "circuit_open"; on: boolean }
-  | { kind: "circuit_get_crops"; layer: string; unit: number }
+  | { kind: "circuit_get_crops"; layer: string; unit: number; find: boolean }
   | { kind: "circuit_set_without"; layer: string; unit: number; on: boolean }
   | { kind: "crop_view"; bottom: boolean; view: "whole" | "field" | "focus" }
   | { kind: "open_crop"; id: number }

@@ -97,8 +97,23 @@ def feeds_step_by_step(
             for one in order
             if float(effect[one]) != 0.0
         ]
-    upper = sorted((row for row in rows if row.layer != OUTPUT), key=lambda row: -abs(row.effect))[:count]
-    return [*upper, *(row for row in rows if row.layer == OUTPUT)]
+    upper = sorted((row for row in rows if row.layer != OUTPUT), key=lambda row: -abs(row.effect))
+    return [*_each_once(upper)[:count], *(row for row in rows if row.layer == OUTPUT)]
+
+
+def _each_once(rows: Sequence[CircuitOutput]) -> list[CircuitOutput]:
+    """Return rows without those of a block that are a unit inside it once more, joined to others or added to them."""
+    inner = {(row.layer, _rounded(row.effect)) for row in rows}
+    return [
+        row
+        for row in rows
+        if not any(name.startswith(f"{row.layer}.") and effect == _rounded(row.effect) for name, effect in inner)
+    ]
+
+
+def _rounded(value: float) -> str:
+    """Return a number to three digits."""
+    return f"{value:.3g}"
 
 
 def _slopes(tape: Tape, value: int, kept: Tensor, step: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

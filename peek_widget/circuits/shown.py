@@ -115,13 +115,14 @@ class Examples:
         return replace(self, layers={**self.layers, **found})
 
 
-def examples_of(network: Network, given: Any, images: int = 64) -> Examples | None:
+def examples_of(network: Network, given: Any, images: int = 64, check: bool = True) -> Examples | None:
     """Read what was given as ``examples``: evidence of a pass, or a dataset, over which no pass is made yet.
 
     Args:
         network: the model.
         given: :class:`LayerEvidence`, :class:`Evidence`, :class:`UnitEvidence`, a dataset, or None.
         images: number of images that medians and spreads are taken over.
+        check: whether evidence must be of the weights as they are now, which takes a hash of all of them.
 
     Raises:
         DatasetError, EvidenceStoreError: if the images can't be read, or the evidence is another model's.
@@ -134,7 +135,7 @@ def examples_of(network: Network, given: Any, images: int = 64) -> Examples | No
         given = Evidence(given.top[0]._example_index)
     if isinstance(given, (Evidence, LayerEvidence)):
         evidence = given if isinstance(given, Evidence) else given.evidence
-        for one in list(evidence.values())[:1]:
+        for one in list(evidence.values())[: 1 if check else 0]:
             one.check_model(network)
         source, index = evidence.source, evidence.example_index
         photos = None if source is None or source.endless else Photos(source, index.preparer, images)

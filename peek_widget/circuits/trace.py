@@ -133,6 +133,8 @@ def circuit(
         if below is None
         else tuple(network.layer(one).name for one in ([below] if isinstance(below, str) else below))
     )
+    if lower == ():
+        raise PeekError("below= names no layer: leave it out for the layers right below, or name one or several.")
     given = examples_of(network, examples)
     plan = Plan(depth, width, k, effects, recipe, pictures, store, progress)
     remarks = []
@@ -226,7 +228,7 @@ def traced(network: Network, asked: Asked, provisional: bool = True) -> Iterator
         if number % _AT_ONCE == 0:
             yield tracing.so_far(said)
     correlation = tracing.correlation()
-    yield tracing.so_far([*said, *_remarks(layer, unit, reads, tracing.rows, inputs, correlation)], correlation)
+    yield tracing.so_far([*said, *_remarks(asked, reads, tracing.rows, inputs, correlation)], correlation)
 
 
 class _Tracing:
@@ -289,13 +291,17 @@ def _both_ends(count: int, each: int | None) -> list[int]:
     return list(dict.fromkeys(one for pair in pairs for one in pair))
 
 
-def _remarks(
-    layer: str, unit: int, reads: list[Read], rows: Sequence[Any], inputs: Inputs, correlation: float
-) -> list[str]:
-    said = []
-    if len(reads) > 1:
-        names = ", ".join(str(one.layer) for one in reads[:6]) + (", ..." if len(reads) > 6 else "")
-        said.append(f"It reads {len(reads)} layers ({names}): each unit's effect is the direct one, past the others.")
+def _remarks(asked: Asked, reads: list[Read], rows: Sequence[Any], inputs: Inputs, correlation: float) -> list[str]:
+    layer, unit, below, said = asked.layer, asked.unit, asked.below or (), []
+    # The layer may read more than this unit does: a concatenation has units of several branches.
+    read = [str(one.layer) for number, one in enumerate(reads) if any(row[0] == number for row in rows)]
+    if len(read) > 1:
+        names = ", ".join(read[:6]) + (", ..." if len(read) > 6 else "")
+        said.append(f"It reads {len(read)} layers ({names}): each unit's effect is the direct one, past the others.")
+    for name in below if read else ():
+        if name not in read:
+            others = ", ".join(map(repr, read[:3]))
+            said.append(f"{name!r} acts on it only through {others}, if at all: its direct effect is none.")
     if not rows:
         said.append(f"Unit {unit} of {layer!r} reads nothing: all its weights are zero, so that it is constant.")
     elif layer and float(inputs.activations.max()) <= 0.0:

@@ -53,12 +53,16 @@ class UnitDrawings:
         self._tensors: OrderedDict[Key, Tensor] = OrderedDict()
         self._weights = ""
 
-    def use(self, network: Network) -> bool:
+    def use(self, network: Network, weights: str | None = None) -> bool:
         """Draw with the weights of this network from now on; return whether they are others than before.
 
         What was drawn with others is forgotten.
+
+        Args:
+            network: the network.
+            weights: its fingerprint, where that is known.
         """
-        weights = fingerprint(network)
+        weights = fingerprint(network) if weights is None else weights
         if weights == self._weights:
             return False
         self._weights = weights

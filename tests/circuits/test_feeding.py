@@ -67,6 +67,20 @@ def test_a_function_with_a_gradient_only_once_leaves_the_guess_open():
     assert table.guess.isna().all() or table.guess.iloc[0] == pytest.approx(1.0, abs=1e-5)
 
 
+def test_a_unit_that_a_block_only_passes_on_is_listed_once():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = by_hand({0: {ACROSS: 2.0}}, 1, 3), by_hand({0: {DOWN: 1.0}}, 1, 3)
+
+        def forward(self, x):
+            return torch.cat([self.left(x), self.right(x)], 1)
+
+    table = circuit(Stack(lines(), nn.ReLU(), Block()), "0", ACROSS, PICTURES, k=1).up()
+    assert table.layer.tolist() == ["2.left", ""]
+    assert table.effect.tolist() == pytest.approx([2.0, 2.0], abs=1e-5)
+
+
 def test_nothing_is_above_the_output():
     model = Stack(lines(), nn.ReLU(), by_hand({0: {DOT: 1.0}}, 1, 3))
     with pytest.raises(LayerError, match="no layer is above it"):

@@ -104,6 +104,31 @@ def test_a_bypass_counts_whole_where_the_layer_below_is_named():
     assert values["first", DOWN][2] > 0  # through the block alone
 
 
+def test_a_layer_that_acts_only_through_another_one_that_is_named_is_said():
+    model = Stack(lines(), nn.ReLU(), by_hand({0: {ACROSS: 1.0}}, 1, 3), nn.ReLU(), by_hand({0: {0: 1.0}}, 1, 1))
+    got = circuit(model, "4", 0, PICTURES, below=["0", "2"], k=2)
+    assert set(got.table.layer) == {"2"}
+    assert "'0' acts on it only through '2'" in " ".join(got.remarks)
+
+
+def test_sums_and_differences_of_layers_read_two():
+    class Both(nn.Module):
+        input_size = SIDE
+
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.read = lines(), lines(), by_hand({0: {ACROSS: 1.0, DOT: 0.5}}, 1, 3)
+
+        def forward(self, x):
+            return self.read(F.relu(self.one(x)) + 0.25 * F.relu(self.two(x)) - F.relu(self.two(-x)))
+
+    got = circuit(Both(), "read", 0, PICTURES, k=2)
+    values = found(got.table)
+    assert set(values) == {(layer, unit) for layer in ("one", "two", "two@2") for unit in (ACROSS, DOT)}
+    assert values["one", ACROSS][2] > 0
+    assert_linear(got.table)
+
+
 def test_a_depthwise_unit_reads_one_and_a_grouped_one_its_group():
     torch.manual_seed(0)
     depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
@@ -282,6 +307,8 @@ def test_what_is_refused():
         circuit(model, "2", 5, PICTURES)
     with pytest.raises(LayerError, match="does not read '2'"):
         circuit(model, "0", 0, PICTURES, below="2")
+    with pytest.raises(PeekError, match="names no layer"):
+        circuit(model, "2", 0, PICTURES, below=[])
     with pytest.raises(PeekError, match="k=0"):
         circuit(model, "2", 0, PICTURES, k=0)
     with pytest.raises(DatasetError, match="image= is a dict"):

@@ -1,6 +1,7 @@
 """The circuit of the unit shown on an explorer: what reaches the page, of networks whose circuits are set by hand."""
 
 import io
+import threading
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from peek_widget.circuits import circuit
+from peek_widget.live import weights
 from peek_widget.live.circuit import service
 from tests.circuits.networks import ACROSS, DOT, DOWN, PICTURES, Stack, Writes, by_hand, lines
 
@@ -59,7 +61,7 @@ def test_what_excites_and_inhibits_with_the_numbers_of_the_script(explore):
         for number in ("weight", "contribution", "effect"):
             assert row[number] == pytest.approx(table.loc[row["unit"], number], abs=1e-5)
     assert said["inputs"][0]["effect"] > 0 > said["inputs"][1]["effect"]
-    assert "its 6 top crops." in said["text"]
+    assert "its 6 top crops (activation" in said["text"]
     # its kernels: one of one weight above zero, red, and one below, blue
     red, blue = [Image.open(io.BytesIO(one)).convert("RGB").getpixel((0, 0)) for one in buffers]
     assert red[0] > red[2]
@@ -95,7 +97,7 @@ def test_without_a_dataset_it_is_the_drawn_picture_and_says_so(explore):
     said, _ = until(explorer)
     assert "drawn picture alone" in said["remarks"][0]
     assert {row["unit"] for row in said["inputs"]} <= {ACROSS, DOWN}
-    post(explorer, "circuit_get_crops", layer="0", unit=0)
+    post(explorer, "circuit_get_crops", layer="0", unit=0, find=False)
     eventually(lambda: sent_messages(explorer, "circuit_crops"))
     assert sent_messages(explorer, "circuit_crops")[-1][0]["problem"] == "There are no real images."
 
@@ -126,10 +128,24 @@ def test_an_input_is_held_while_the_unit_is_drawn_and_another_unit_ends_that(exp
 def test_crops_of_a_unit_come_where_there_are_some(explore):
     explorer = opened(explore, dataset=PICTURES, labels=list("abcdef"))
     until(explorer)
-    post(explorer, "circuit_get_crops", layer="0", unit=DOWN)
+    post(explorer, "circuit_get_crops", layer="0", unit=DOWN, find=False)
     eventually(lambda: sent_messages(explorer, "circuit_crops"))
-    assert "while it is shown" in sent_messages(explorer, "circuit_crops")[-1][0]["problem"]
-    post(explorer, "circuit_get_crops", layer="2", unit=0)
+    said = sent_messages(explorer, "circuit_crops")[-1][0]
+    assert "while it is shown" in said["problem"]
+    assert said["can_find"]
+    # where they are wanted, the images are looked at for that layer
+    post(explorer, "circuit_get_crops", layer="0", unit=DOWN, find=True)
+
+    def found():
+        explorer._parts.run.mark_active()
+        return sent_messages(explorer, "circuit_crops")[-1][0]["crops"]
+
+    eventually(found, 60)
+    said, pictures = sent_messages(explorer, "circuit_crops")[-1]
+    assert (said["layer"], said["unit"], said["problem"], said["can_find"]) == ("0", DOWN, "", False)
+    assert len(pictures) == len(said["crops"]) == 6
+    assert {one["label"] for one in said["crops"][:4]} == {"b", "c", "e", "f"}  # those with a line down
+    post(explorer, "circuit_get_crops", layer="2", unit=0, find=False)
     eventually(lambda: sent_messages(explorer, "circuit_crops")[-1][0]["layer"] == "2")
     said, pictures = sent_messages(explorer, "circuit_crops")[-1]
     assert {one["label"] for one in said["crops"][:3]} == {"a", "c", "e"}  # those with a line across
@@ -157,7 +173,7 @@ def test_a_new_page_gets_everything_and_a_closed_panel_computes_nothing(explore)
 
 
 def test_an_error_is_said_and_ends_nothing(explore, monkeypatch):
-    def breaks(*_):
+    def breaks(*_, **__):
         raise RuntimeError("broken")
 
     monkeypatch.setattr(service, "examples_of", breaks)
@@ -178,13 +194,62 @@ def test_of_many_units_in_a_row_the_last_one_is_found(explore, moves):
     assert until(explorer, unit=1)[0]["inputs"]
 
 
+def test_it_follows_training(explore, monkeypatch):
+    monkeypatch.setattr(weights, "REST", 0.3)
+    model = stack()
+    explorer = opened(explore, model, dataset=PICTURES)
+    before, _ = until(explorer)
+    with torch.no_grad():
+        model[2].weight.mul_(2.0)
+
+    def again():
+        explorer._parts.run.mark_active()
+        said = [content for content, _ in sent_messages(explorer, "circuit")]
+        changed = [at for at, one in enumerate(said) if "weights have changed" in one["text"]]
+        # what was known stays on the page until there is something new
+        assert all(one["inputs"] for one in said[changed[0] :]) if changed else True
+        return changed and said[-1]["state"] == "done"
+
+    eventually(again, 60)
+    after, _ = until(explorer)
+    for one, other in zip(before["inputs"], after["inputs"], strict=True):
+        assert other["effect"] == pytest.approx(2.0 * one["effect"], rel=1e-4)
+    assert "with earlier weights" in " ".join(after["remarks"])
+
+
+def test_a_script_and_the_tab_use_networks_of_their_own(explore):
+    explorer = opened(explore, dataset=PICTURES)
+    until(explorer)
+    mine = explorer.circuit
+    assert mine is explorer.circuit
+    assert mine._network.model_copy is not explorer._parts.circuit._job.network.model_copy
+    wanted = mine.up()
+    found, stop = [], threading.Event()
+
+    def script():
+        while not stop.is_set():
+            found.append(mine.up())
+
+    thread = threading.Thread(target=script)
+    thread.start()
+    for unit in (1, 0, 1):
+        explorer.unit = unit
+        until(explorer, unit=unit)
+    stop.set()
+    thread.join()
+    assert found
+    assert all(one.equals(wanted) for one in found)
+    said, _ = until(explorer, unit=1)
+    assert [row["unit"] for row in said["inputs"]] == [ACROSS, DOT]
+
+
 def test_who_takes_pictures_is_there_long_after_the_last_frame(explore):
     explorer = opened(explore, unit=0, dataset=PICTURES)
     until(explorer)
     audience = explorer._parts.run._audience
     audience.pacer.mark_active(-1e6)  # nothing was heard of the page for a long time
     assert not audience.watched()
-    for message in ({"kind": "present"}, {"kind": "circuit_get_crops", "layer": "0", "unit": 0}):
+    for message in ({"kind": "present"}, {"kind": "circuit_get_crops", "layer": "0", "unit": 0, "find": False}):
         audience.pacer.mark_active(-1e6)
         post(explorer, message.pop("kind"), **message)
         assert audience.watched()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from peek_widget._encode import png_bytes
@@ -19,7 +20,7 @@ from peek_widget.live import protocol
 from peek_widget.live.unit_drawings import RECIPE, UnitDrawings
 from peek_widget.network import OUTPUT, Network
 
-__all__ = ["CircuitWork"]
+__all__ = ["Basis", "CircuitWork"]
 
 K = 9
 """Number of crops that a circuit is computed on."""
@@ -38,7 +39,27 @@ NO_IMAGES = (
     "photo. UnitExplorer(model, dataset=...) gives it crops."
 )
 
+OUTDATED = (
+    "The model's weights have changed: this is the circuit with the earlier ones. It is found anew once they are at "
+    "rest."
+)
+
 Send = Callable[[Mapping[str, Any], Sequence[bytes]], None]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Real images that a circuit is computed on.
+
+    Attributes:
+        examples: dataset examples of the unit's layer; None where there are none.
+        among: how many images they are of, as part of a sentence; "" where all were looked at.
+        remarks: what else there is to say about them.
+    """
+
+    examples: Examples | None = None
+    among: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class CircuitWork:
@@ -47,8 +68,7 @@ class CircuitWork:
     Args:
         network: the model, for this thread.
         layer, unit: the unit.
-        examples: dataset examples of its layer; None where there are none.
-        among: how many images they are of, as part of a sentence; "" where all were looked at.
+        basis: the real images.
         drawings: pictures of units.
         class_names: names of the output's units; empty for none.
         send: sends a message to the page.
@@ -56,6 +76,7 @@ class CircuitWork:
     Attributes:
         circuit: the circuit, as far as it is known.
         drawing: whether only pictures are still to be drawn.
+        outdated: whether the weights have changed since, which was said.
     """
 
     def __init__(
@@ -63,8 +84,7 @@ class CircuitWork:
         network: Network,
         layer: str,
         unit: int,
-        examples: Examples | None,
-        among: str,
+        basis: Basis,
         drawings: UnitDrawings,
         class_names: Sequence[str],
         send: Send,
@@ -72,14 +92,15 @@ class CircuitWork:
         self.network: Network = network
         self.layer: str = layer
         self.unit: int = unit
-        self.examples: Examples | None = examples
-        self._among, self._drawings, self._class_names, self._send_message = among, drawings, class_names, send
+        self.basis: Basis = basis
+        self._drawings, self._class_names, self._send_message = drawings, class_names, send
         self.circuit: Circuit | None = None
         self.drawing: bool = False
+        self.outdated: bool = False
         self._state, self._problem, self._text = "reading", "", ""
         self._measured = False
         self._outputs: list[CircuitOutput] = []
-        self._said: list[str] = []
+        self._said: list[str] = list(basis.remarks)
         self._filter: bytes | None = None
         self._kernels: dict[tuple[str, int], bytes] = {}
         self._pictures: dict[tuple[str, int], tuple[bytes | None, bool, str]] = {}
@@ -90,13 +111,24 @@ class CircuitWork:
         """Say that nothing is begun before there are some real images."""
         self._say("reading", "Waiting for the first real images ...")
 
-    def pieces(self) -> Iterator[None]:
-        """Work, a piece at a time; what is known is sent after each that brought something."""
-        self._say("reading", "Finding what it reads ...")
+    def say_outdated(self) -> None:
+        """Say that the weights have changed since."""
+        self.outdated = True
+        self._say("reading", OUTDATED)
+
+    def pieces(self, again: bool = False) -> Iterator[None]:
+        """Work, a piece at a time; what is known is sent after each that brought something.
+
+        Args:
+            again: whether the page has an earlier circuit of the unit, which stays until there is something new.
+        """
+        if not again:
+            self._say("reading", "Finding what it reads ...")
         yield
         try:
             check_layer(self.network, self.layer)
-            shown = self.examples and self.examples.of(self.network, self.layer, self.unit, K)
+            examples = self.basis.examples
+            shown = examples and examples.of(self.network, self.layer, self.unit, K)
             if not shown:
                 self._said.append(NO_IMAGES)
                 yield from self._draw_itself()
@@ -124,7 +156,7 @@ class CircuitWork:
             yield
 
     def _measure(self, shown: Shown) -> Iterator[None]:
-        asked = Asked(self.layer, self.unit, shown, self.examples, effects=MEASURED)
+        asked = Asked(self.layer, self.unit, shown, self.basis.examples, effects=MEASURED)
         for found in traced(self.network, asked):
             if found is None:
                 yield
@@ -155,7 +187,7 @@ class CircuitWork:
         yield
         try:
             self._outputs = yield from feeds_step_by_step(
-                self.network, self.layer, self.unit, shown, self.examples, TARGETS
+                self.network, self.layer, self.unit, shown, self.basis.examples, TARGETS
             )
         except PeekError as error:
             self._said.append(str(error))
@@ -203,7 +235,8 @@ class CircuitWork:
             self._send_picture(layer, unit, picture, draft=draft, problem=problem)
 
     def _on(self, shown: Shown) -> str:
-        return f"On {shown.kind}{self._among}."
+        known = "" if self.circuit is None else f" (activation {self.circuit.activation:.3g})"
+        return f"On {shown.kind}{self.basis.among}{known}."
 
     def _summary(self) -> str:
         assert self.circuit is not None
@@ -256,7 +289,6 @@ class CircuitWork:
             "problem": self._problem,
             "text": self._text,
             "remarks": [one for one in dict.fromkeys([*self._said, *remarks]) if one != PROVISIONAL],
-            "activation": None if found is None else _number(found.activation),
             "inputs": [
                 {
                     "layer": one.layer,

@@ -53,6 +53,7 @@ class LayerPass:
         total: number of images of the dataset, once every one was processed (of a stream, too).
         problem: why the pass has ended early, as a sentence; "" otherwise.
         rate: images per second, lately.
+        weights: version of the model's weights with which the pass began; None for evidence that was given.
     """
 
     evidence: LayerEvidence
@@ -60,6 +61,7 @@ class LayerPass:
     total: int | None = None
     problem: str = ""
     rate: Rate = field(default_factory=lambda: Rate(RATE_WINDOW))
+    weights: int | None = None
 
     @property
     def running(self) -> bool:
@@ -146,6 +148,11 @@ class PassRunner:
             return
         self._source = SerialSource(read_source(dataset, self._labels))
 
+    @property
+    def can_scan(self) -> bool:
+        """Whether there are images to look at; from any thread."""
+        return self._source is not None
+
     def running(self, layer: str) -> bool:
         """Return whether the pass of a layer runs now."""
         found = self.layers.get(layer)
@@ -210,8 +217,10 @@ class PassRunner:
                 work.start()
 
     def _new_pass(self, layer: str, source: Source) -> LayerPass:
+        network = self._network()
+        weights = network.model_copy.version()
         work = EvidencePass(
-            self._network(),
+            network,
             layer,
             source,
             self._k,
@@ -220,7 +229,7 @@ class PassRunner:
             yield_to=self._drawing,
             duty=DUTY_CYCLE,
         )
-        return LayerPass(work.evidence[layer], work)
+        return LayerPass(work.evidence[layer], work, weights=weights)
 
     def any_image(self) -> Any:
         """Return an image of the dataset, any one of them; from any thread.

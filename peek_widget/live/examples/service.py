@@ -46,6 +46,7 @@ class _Requests:
         crop_view: show the bottom images; what is shown of each.
         open_crop: number of the crop to show enlarged; 0 for none.
         run_pass: let passes run, or stop them.
+        find: a layer that crops are wanted of though another one is shown.
         resend: a page has come that has nothing yet.
         look: something may have changed for this service.
     """
@@ -54,6 +55,7 @@ class _Requests:
     crop_view: tuple[bool, CropView] | None = None
     open_crop: int | None = None
     run_pass: bool | None = None
+    find: str | None = None
     resend: bool = False
     look: bool = False
 
@@ -89,7 +91,7 @@ class ExampleService(Service[_Requests]):
     ) -> None:
         super().__init__("peek_widget.examples", _Requests, clock=clock)
         self._front_end, self._watched, self._drawing, self._k = front_end, watched, drawing, k
-        self._replica = Replica(network)
+        self._replica, self._network = Replica(network), network
         self._passes = PassRunner(
             dataset, labels, value_range=value_range, network=network, drawing=drawing, k=k, clock=clock
         )
@@ -102,6 +104,7 @@ class ExampleService(Service[_Requests]):
         self._unit: tuple[str, int] | None = None
         self._evidence: UnitEvidence | None = None
         self._evidence_key: tuple[str, int, int] | None = None
+        self._also: list[str] = []  # layers that a pass was asked for while another one is shown
         self._pass_ran = False
         self._seen = False  # whether a visible page showed the explorer at the last look
         self._published: tuple[Any, Any] | None = None
@@ -123,6 +126,10 @@ class ExampleService(Service[_Requests]):
     def run_pass(self, on: bool) -> None:
         """Let the pass over the dataset run, or stop it."""
         self.post(run_pass=on)
+
+    def find_crops(self, layer: str) -> None:
+        """Look at the images for another layer first, and then go on with the one shown; passes may run from now on."""
+        self.post(find=layer)
 
     def resend(self) -> None:
         """Send everything to a page that has nothing yet."""
@@ -150,6 +157,22 @@ class ExampleService(Service[_Requests]):
         """Return the evidence on a layer once every image was processed; None before."""
         found = self._passes.layers.get(layer)
         return found.evidence if found is not None and found.evidence.images and found.complete else None
+
+    def of_earlier_weights(self, layer: str) -> bool:
+        """Return whether the model's weights have changed in place since the pass of a layer began."""
+        found = self._passes.layers.get(layer)
+        began_with = None if found is None else found.weights
+        return began_with not in (None, self._network().model_copy.version())
+
+    @property
+    def can_scan(self) -> bool:
+        """Whether there are images to look at; evidence that was given may come without."""
+        return self._passes.can_scan
+
+    def problem_of(self, layer: str) -> str:
+        """Return why a layer's pass has ended early, or the dataset can't be opened, as a sentence; "" otherwise."""
+        found = self._passes.layers.get(layer)
+        return self._passes.problem or ("" if found is None else found.problem)
 
     def any_image(self) -> Any:
         """Return an image of the dataset, any one of them, as it was loaded.
@@ -192,6 +215,7 @@ class ExampleService(Service[_Requests]):
         running = layer is not None and self._passes.running(layer)
         busy = (
             running
+            or bool(self._also)
             or self._pass_ran
             or self._passes.yields_to_first_picture(self._gauge.has_picture)
             or self._gauge.score_due(self._evidence, self.layer_evidence(layer), pass_running=running)
@@ -209,7 +233,9 @@ class ExampleService(Service[_Requests]):
         layer, _ = self._unit
         self._seen = watched = self._watched()
         ran = self._passes.running(layer)
-        self._passes.advance(layer, watched=watched, has_picture=self._gauge.has_picture)
+        self._also = [one for one in self._also if not (self.complete_evidence(one) or self.problem_of(one))]
+        wanted = self._also[0] if self._also else layer
+        self._passes.advance(wanted, watched=watched, has_picture=self._gauge.has_picture)
         # one more look after a pass has ended, for its last batch
         self._pass_ran = ran or self._passes.running(layer)
         self._refresh_evidence()
@@ -227,9 +253,14 @@ class ExampleService(Service[_Requests]):
             self._published = None
         if requests.run_pass is not None:
             self._passes.set_enabled(requests.run_pass, None if self._unit is None else self._unit[0])
+        if requests.find is not None and requests.find not in self._also:
+            self._passes.set_enabled(True, requests.find)
+            self._also.append(requests.find)
         if requests.crop_view is not None:
             self._feed.choose(*requests.crop_view)
         if requests.unit is not None and requests.unit != self._unit:
+            if self._unit is not None and requests.unit[0] != self._unit[0]:
+                self._also.clear()
             self._unit = requests.unit
             self._evidence, self._evidence_key, self._feed.opened = None, None, 0
 

@@ -30,10 +30,11 @@ class CircuitOpen(ToKernel, kind="circuit_open"):
 
 @dataclass(frozen=True)
 class GetCircuitCrops(ToKernel, kind="circuit_get_crops"):
-    """Send dataset examples of a unit of the circuit, if there are any."""
+    """Send dataset examples of a unit of the circuit, if there are any; with `find`, look for some of its layer."""
 
     layer: Text
     unit: CropNumber
+    find: Switch
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,6 @@ class CircuitSeen(ToPage, kind="circuit"):
         problem: why there is none, or what went wrong, or "".
         text: how far it is, and on what it is computed.
         remarks: what there is to say about it.
-        activation: activation of the unit on the images shown; None before it is known.
         inputs: the units that excite or inhibit it most, at most eight each.
         outputs: whom it feeds: units of the next layers, then classes.
         filter: whether the last buffer is the filter of a unit that reads the image itself.
@@ -106,7 +106,6 @@ class CircuitSeen(ToPage, kind="circuit"):
     problem: str
     text: str
     remarks: list[str]
-    activation: float | None
     inputs: list[CircuitRow]
     outputs: list[CircuitTarget]
     filter: bool
@@ -139,12 +138,21 @@ class CircuitCrop:
 
 @dataclass(frozen=True)
 class CircuitCrops(ToPage, kind="circuit_crops"):
-    """Dataset examples of a unit of the circuit, best first, a JPEG each; or a sentence why there are none."""
+    """Dataset examples of a unit of the circuit, best first, a JPEG each; or a sentence why there are none.
+
+    Attributes:
+        layer: name of its layer.
+        unit: number of the unit.
+        crops: the examples.
+        problem: why there are none, or "".
+        can_find: whether they can be looked for.
+    """
 
     layer: str
     unit: int
     crops: list[CircuitCrop]
     problem: str
+    can_find: bool
 
 
 @dataclass(frozen=True)

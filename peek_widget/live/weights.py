@@ -1,0 +1,61 @@
+"""Whether the weights of an explorer's model have changed since something was made with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from peek_widget.network import Network
+from peek_widget.network.fingerprint import fingerprint
+
+__all__ = ["REST", "Weights"]
+
+REST = 2.0
+"""Seconds without another change after which weights are at rest: a training loop makes many changes in that time."""
+
+
+class Weights:
+    """Follows the weights of a model, for one thread that makes something of them.
+
+    Changes are noticed by torch's counters of in-place changes and by the addresses of parameters, as the main run
+    notices them; hashing all weights is left for :meth:`digits`, once for each change.
+
+    Args:
+        network: returns the explorer's network as it is now read.
+        clock: returns seconds, monotonic.
+    """
+
+    def __init__(self, network: Callable[[], Network], clock: Callable[[], float]) -> None:
+        self._network, self._clock = network, clock
+        self._used: tuple[Any, ...] | None = None
+        self._seen: tuple[Any, ...] | None = None
+        self._changed_at = -math.inf
+        self._digits: tuple[tuple[Any, ...], str] | None = None
+
+    def _now(self) -> tuple[Any, ...]:
+        model_copy = self._network().model_copy
+        buffers = sum(one._version for one in model_copy.original.buffers() if not one.is_inference())
+        return id(model_copy), model_copy.stale(), model_copy.version(), buffers
+
+    def use(self) -> None:
+        """Note that something is made with the weights as they are now."""
+        self._used = self._seen = self._now()
+
+    def changed(self) -> bool:
+        """Tell whether the weights are others than those that were used."""
+        now = self._now()
+        if now != self._seen:
+            self._seen, self._changed_at = now, self._clock()
+        return self._used is not None and now != self._used
+
+    def rested(self) -> bool:
+        """Tell whether they have changed, and then not again for a while."""
+        return self.changed() and self._clock() - self._changed_at >= REST
+
+    def digits(self, network: Network) -> str:
+        """Return the fingerprint of a network, which has the weights as they are now."""
+        now = self._now()
+        if self._digits is None or self._digits[0] != now:
+            self._digits = now, fingerprint(network)
+        return self._digits[1]
