@@ -239,10 +239,13 @@ class _Keeper(Numbered):
                 self._values.setdefault(value // 1000, []).append(value)
         self._numbers = numbers
         self._final = max([*self._values, *numbers], default=-1)
+        self._stopped = False
         self.kept: dict[int, Tensor] = {}
         self.made_calls: dict[int, tuple[Any, Any]] = {}
 
     def made(self, number: int, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._stopped:  # what a ``with`` block of the forward calls at its end
+            return call(func, args, kwargs, self._inference)
         one = self._by_number.get(number)
         if one is not None and one.function is not func:
             raise ModelError(
@@ -259,6 +262,7 @@ class _Keeper(Numbered):
             with torch._C.DisableTorchFunction():
                 self.made_calls[number] = map_tensors(args, without), map_tensors(kwargs, without)
         if number == self._final and not self._values.get(number):
+            self._stopped = True
             raise Stopped
         output = call(func, args, kwargs, self._inference)
         if number in self._values:
@@ -267,6 +271,7 @@ class _Keeper(Numbered):
                 for value in self._values[number]:
                     self.kept[value] = results[value % 1000].clone()
         if number == self._final:
+            self._stopped = True
             raise Stopped
         return output
 

@@ -2,8 +2,10 @@
 
 from playwright.sync_api import expect
 
+from .axe import violations
 from .page import pixels_of
 from .test_explorer import LONG, MODEL
+from .test_for_everyone import theme
 from .test_real_images import DATASET
 
 SHOW = "explorer = UnitExplorer(model, layer='conv2', unit=3, recipe=long, playing=False, dataset=images)\nexplorer"
@@ -32,15 +34,25 @@ def test_one_walks_down_and_back_and_draws_without_an_input(notebook):
     expect(tab.get_by_role("img", name=f"Kernel from {lower}")).to_be_visible()
     expect(tab.get_by_role("list", name="Feeds").get_by_role("button").first).to_be_visible()
 
-    # by keyboard: no crops yet of a layer that was never shown; then down, and back
+    # by keyboard: no crops yet of a layer that was never shown, which can be looked for; then down, and back
     first.focus()
-    expect(tab.get_by_role("region", name="Real images of a unit")).to_contain_text("No crops of conv1 yet")
+    crops = tab.get_by_role("region", name="Real images of a unit")
+    expect(crops).to_contain_text("No crops of conv1 yet")
+    for name in ("Light", "Dark"):
+        theme(book, name)
+        assert violations(book.page, ".peek-circuit") == [], name
+    theme(book, "Light")
+    first.hover()
+    expect(crops).to_contain_text("No crops of conv1 yet")
+    crops.get_by_role("button", name="Look for them").click()
+    expect(crops.get_by_role("img")).to_have_count(6)
+    first.focus()
     first.press("Enter")
     book.until(f"d.circuit === '{lower}/done/'")
+    expect(tab.locator("[aria-current=location]")).to_be_focused()
     book.until_kernel(f"'conv1:' + str(explorer.unit) == '{lower}'")
     expect(tab).to_contain_text("channels are colors")
     expect(tab.get_by_role("img", name="Filter of this unit")).to_be_visible()
-    book.until("d.evidence === 'done'")
     tab.get_by_role("navigation").get_by_role("button", name="conv2:3").click()
     book.until("d.circuit === 'conv2:3/done/'")
     expect(tab.get_by_role("navigation").get_by_role("button")).to_have_count(0)
@@ -52,6 +64,10 @@ def test_one_walks_down_and_back_and_draws_without_an_input(notebook):
     book.until("d.circuit === 'conv2:3/done/done'")
     held = tab.get_by_role("region", name="The unit without one input")
     expect(held).to_contain_text("held at its median")
+    held.get_by_role("button", name="Close").press("Enter")
+    expect(tab.get_by_role("button", name=f"Draw without {lower}")).to_be_focused()
+    tab.get_by_role("button", name=f"Draw without {lower}").press("Enter")
+    book.until("d.circuit === 'conv2:3/done/done'")
     one, other = (pixels_of(held.get_by_role("img").nth(at)) for at in (0, 1))
     assert one != other
     root.get_by_role("slider", name="Unit", exact=True).press("ArrowRight")

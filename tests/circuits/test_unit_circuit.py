@@ -229,6 +229,19 @@ def test_the_model_is_a_guest_also_after_an_exception():
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_forward_without_gradients_has_circuits_all_the_same():
+    class NoGradient(Stack):
+        @torch.no_grad()
+        def forward(self, x):
+            return super().forward(x)
+
+    rows = {0: {ACROSS: 1.0, DOWN: 0.5}}
+    model = NoGradient(lines(), nn.ReLU(), by_hand(rows, 1, 3), nn.ReLU(), by_hand({0: {0: 1.0}}, 1, 1))
+    got = circuit(model, "2", 0, PICTURES, k=2)
+    assert set(got.table.unit) == {ACROSS, DOWN}
+    assert_linear(got.table)
+
+
 def test_any_image_will_do_a_crop_and_a_picture_too():
     model = Stack(lines(), nn.ReLU(), by_hand({0: {ACROSS: 1.0, DOWN: 0.5}}, 1, 3))
     crops = top_crops(model, "2", PICTURES, 2, progress=False)

@@ -2,10 +2,11 @@ import { formatNumber } from "../numbers";
 import type { CircuitRow, CircuitSeen, CircuitTarget } from "../protocol.gen";
 import type { CircuitStore, UnitAt } from "../stores/circuit";
 import { el, iconButton, setText, textButton } from "../ui/dom";
-import { throttled, type View, watch } from "../ui/view";
+import { type View, watch } from "../ui/view";
 import { text } from "./text";
 
-const CROPS_MS = 150;
+/** How long the pointer rests on a unit before its crops are shown: on the way to them it crosses others. */
+const REST_MS = 180;
 
 const nameOf = ({ layer, unit }: UnitAt): string => `${layer || text.circuitOutput}:${unit}`;
 const same = (one: UnitAt, other: UnitAt): boolean => one.layer === other.layer && one.unit === other.unit;
@@ -45,8 +46,14 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     "aria-label": text.circuitFilter,
   });
   // The crops of the unit under the pointer or the focus, and the drawing without an input
-  const cropsTitle = el("p", { class: "peek-label" });
+  const cropsTitle = el("p", { class: "peek-label", role: "status" });
   const cropsRow = el("div", { class: "peek-circuit-crops" });
+  const lookFor = (): void => {
+    if (!circuit.crops) return;
+    circuit.askCrops(circuit.crops.of, true);
+    focusOn("unit", nameOf(circuit.crops.of));
+  };
+  const find = textButton(text.circuitFindCrops, lookFor, signal);
   const crops = el(
     "section",
     { class: "peek-circuit-aside peek-circuit-over", "aria-label": text.circuitCrops },
@@ -54,8 +61,22 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     cropsRow,
   );
   const heldTitle = el("p", { class: "peek-help", role: "status" });
-  const heldRow = el("div", { class: "peek-circuit-held" });
-  const stop = textButton(text.circuitClose, () => circuit.hold({ layer: "", unit: 0 }, false), signal);
+  const heldFigures = [0, 1].map(() => {
+    const canvas = el("canvas", { class: "peek-thumb", role: "img" });
+    const caption = el("figcaption", { class: "peek-help" });
+    return { canvas, caption, figure: el("figure", {}, canvas, caption) };
+  });
+  const stop = textButton(
+    text.circuitClose,
+    () => {
+      const of = circuit.without?.of;
+      circuit.hold({ layer: "", unit: 0 }, false);
+      // The button goes away: back to the one that had opened it.
+      if (of) focusOn("held", nameOf(of));
+    },
+    signal,
+  );
+  const heldRow = el("div", { class: "peek-circuit-held" }, ...heldFigures.map(({ figure }) => figure), stop);
   const held = el("section", { class: "peek-circuit-aside", "aria-label": text.circuitHeld }, heldTitle, heldRow);
   const root = el(
     "div",
@@ -71,18 +92,41 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     remarks,
   );
 
+  const focused = (): HTMLElement | null => {
+    const active = (root.getRootNode() as Document | ShadowRoot).activeElement;
+    return root.contains(active) ? (active as HTMLElement) : null;
+  };
+  /** Focuses what has this value of a data attribute. */
+  const focusOn = (what: "unit" | "held", value: string): void => {
+    const every = [...root.querySelectorAll<HTMLElement>(`[data-${what}]`)];
+    every.find((one) => one.dataset[what] === value)?.focus({ preventScroll: true });
+  };
+  let arriving = false;
   const go = (to: UnitAt): void => {
+    // Whoever walks by keyboard arrives at the name of the unit, from where Tab leads on to what it is made of.
+    arriving = focused() !== null;
     circuit.walk(to);
     client.wire.edit({ layer: to.layer, unit: to.unit });
     client.connection.expectReply();
   };
   let pointed: UnitAt | null = null;
   let shown: UnitAt = { layer: "", unit: -1 };
-  const askCrops = throttled(() => pointed && circuit.askCrops(pointed), CROPS_MS, signal);
+  let aimed: UnitAt | null = null;
+  let resting: ReturnType<typeof setTimeout> | undefined;
+  const leave = (): void => {
+    aimed = null;
+    clearTimeout(resting);
+  };
+  signal.addEventListener("abort", leave, { once: true });
   const point = (to: UnitAt): void => {
+    if (aimed && same(aimed, to)) return;
+    leave();
+    aimed = to;
     if (pointed && same(pointed, to)) return;
-    pointed = to;
-    askCrops();
+    resting = setTimeout(() => {
+      pointed = to;
+      circuit.askCrops(to);
+    }, REST_MS);
   };
 
   /** A button with the unit's picture and name that leads there; its kernel and numbers beside it. */
@@ -103,7 +147,9 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
       thumb,
     );
     button.addEventListener("click", () => go(one), { signal });
-    button.addEventListener("pointerenter", () => point(one), { signal });
+    // What only comes to lie under a pointer that stands still is not pointed at.
+    button.addEventListener("pointermove", () => point(one), { signal });
+    button.addEventListener("pointerleave", leave, { signal });
     button.addEventListener("focus", () => point(one), { signal });
     return button;
   };
@@ -155,8 +201,7 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
   };
 
   const list = (seen: CircuitSeen): void => {
-    const focused = (root.getRootNode() as Document | ShadowRoot).activeElement;
-    const back = root.contains(focused) ? (focused as HTMLElement).dataset : {};
+    const { unit, held: without } = focused()?.dataset ?? {};
     const largest = (of: (one: CircuitRow) => number | null): number =>
       Math.max(0, ...seen.inputs.map((one) => Math.abs(of(one) ?? 0)));
     // Contribution and effect are changes of the same activation: one scale for both.
@@ -177,19 +222,24 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
       into.replaceChildren(...mine);
       part.hidden = mine.length === 0;
     }
-    for (const [what, value] of Object.entries(back)) {
-      const again = root.querySelector<HTMLElement>(`[data-${what}="${CSS.escape(value ?? "")}"]`);
-      again?.focus({ preventScroll: true });
-    }
+    if (unit !== undefined) focusOn("unit", unit);
+    else if (without !== undefined) focusOn("held", without);
   };
+  let way = "";
   const walked = (seen: CircuitSeen): void => {
+    const now = JSON.stringify([...circuit.trail, { layer: seen.layer, unit: seen.unit }]);
+    if (now === way) return;
+    way = now;
+    const here = el("b", { "aria-current": "location", tabindex: -1 }, nameOf(seen));
     trail.replaceChildren(
       ...circuit.trail.flatMap((one) => [
         textButton(nameOf(one), () => go(one), signal, text.circuitBack(nameOf(one))),
         el("span", { "aria-hidden": "true" }, "›"),
       ]),
-      el("b", { "aria-current": "location" }, nameOf(seen)),
+      here,
     );
+    if (arriving) here.focus({ preventScroll: true });
+    arriving = false;
   };
 
   let listed: unknown[] = [];
@@ -209,34 +259,28 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     legend.hidden = seen.inputs.length === 0;
     filter.hidden = !circuit.filter;
     paint(filter, circuit.filter);
-    walked(seen);
-    if (!same(seen, shown)) pointed = null;
+    if (!same(seen, shown)) {
+      pointed = null;
+      leave();
+    }
     shown = { layer: seen.layer, unit: seen.unit };
     // Only where something in it is new: a button that is replaced while it is pressed would get no click.
     const now = [JSON.stringify([seen.layer, seen.unit, seen.inputs, seen.outputs]), circuit.taken, circuit.kernels];
     if (now.some((each, at) => each !== listed[at])) list(seen);
     listed = now;
+    walked(seen);
     showCrops();
     held.hidden = !without;
     if (without) {
       setText(heldTitle, without.of.problem || without.of.text);
-      heldRow.replaceChildren(
-        ...without.bitmaps.map((bitmap, at) => {
-          const shown = el("canvas", {
-            class: "peek-thumb",
-            role: "img",
-            "aria-label": at ? text.circuitHeldOne(nameOf(without.of)) : text.circuitAsIs,
-          });
-          paint(shown, bitmap);
-          return el(
-            "figure",
-            {},
-            shown,
-            el("figcaption", { class: "peek-help" }, at ? text.circuitHeldOne(nameOf(without.of)) : text.circuitAsIs),
-          );
-        }),
-        stop,
-      );
+      heldFigures.forEach(({ canvas, caption, figure }, at) => {
+        const bitmap = without.bitmaps[at] ?? null;
+        const words = at ? text.circuitHeldOne(nameOf(without.of)) : text.circuitAsIs;
+        figure.hidden = !bitmap;
+        canvas.setAttribute("aria-label", words);
+        setText(caption, words);
+        paint(canvas, bitmap);
+      });
     }
     // For tests, as the other data attributes of the root.
     root
@@ -249,6 +293,7 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     if (!found) return;
     setText(cropsTitle, found.of.problem || text.circuitCropsOf(nameOf(found.of)));
     cropsRow.replaceChildren(
+      ...(found.of.can_find ? [find] : []),
       ...found.of.crops.map(({ activation, label }, at) => {
         const shown = el("canvas", {
           class: "peek-thumb",

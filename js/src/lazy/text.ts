@@ -180,6 +180,7 @@ export const text = {
   circuitAsIs: "as it is",
   circuitClose: "Close",
   circuitCrops: "Real images of a unit of the circuit",
+  circuitFindCrops: "Look for them",
   circuitCropsOf: (name: string) => `Real images that excite ${name} most`,
   circuitCrop: (activation: string, label: string) => `${activation} ${label}`.trim(),
   open: (caption: string) => `Open ${caption} in the explorer`,

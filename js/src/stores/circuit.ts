@@ -55,8 +55,9 @@ export class CircuitStore {
     if (now !== before && !this.disposed) this.send({ kind: "circuit_open", on: now });
   }
 
-  askCrops({ layer, unit }: UnitAt): void {
-    this.send({ kind: "circuit_get_crops", layer, unit });
+  /** Asks for crops of a unit; with `find`, images are looked at for its layer if need be. */
+  askCrops({ layer, unit }: UnitAt, find = false): void {
+    this.send({ kind: "circuit_get_crops", layer, unit, find });
   }
 
   hold({ layer, unit }: UnitAt, on: boolean): void {
