@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,9 @@ from peek_widget.ascent.view_draws import AHEAD, Drawn, ViewDraws
 from peek_widget.ascent.views import ViewGeometry, Window
 from peek_widget.ascent.watch import Watch
 from peek_widget.errors import AscentError, PeekError
-from peek_widget.network import Network
+from peek_widget.network import OUTPUT, Network
 from peek_widget.network.redirect import Redirected
+from peek_widget.network.residual import LessThroughBlocks
 
 __all__ = ["LARGE", "Evaluation", "Evaluator", "Group", "objective_value"]
 
@@ -215,7 +217,7 @@ class Evaluator:
         members = drawn.members
         group = self._group_of[members[0]]
         shown = self._views(group.view, self._chosen(leaf, members), drawn)
-        with self._network.model_copy.computing_in(self._kind):
+        with self._network.model_copy.computing_in(self._kind), self._through_blocks(group):
             outputs = self._network.run(self._network.preprocess(shown), group.layers, drawn.seeds)
             if self._starts is not None:
                 starts = self._views_of_starts(group.view, members, Size(*leaf.shape[-2:]), drawn)
@@ -230,6 +232,13 @@ class Evaluator:
             raise self._zero_gradient(members[0])
         total.backward()
         return found
+
+    def _through_blocks(self, group: Group) -> contextlib.AbstractContextManager[object]:
+        """Return what a group's forward runs in, for the recipe's share of the gradient through residual blocks."""
+        factor = self._recipe.residual_gradient
+        if factor == 1.0 or group.layers != (OUTPUT,) or self._network.layer(OUTPUT).spatial:
+            return contextlib.nullcontext()
+        return LessThroughBlocks(factor)
 
     def _unrepeatable(self) -> str:
         """Return why an evaluation can't be recorded; "" where it always calls the same functions."""

@@ -111,6 +111,11 @@ class Recipe:
     other classes. It is part of what is climbed, not of the activation that is shown; for a class of a model whose
     output is a vector, drawn alone."""
 
+    residual_gradient: float = 1.0
+    """Factor on the gradient through what a residual block adds to its input, for a class of a model whose output is a
+    vector (the skip gradient of Wu et al. 2020, see :mod:`~peek_widget.network.residual`): below 1, more of it takes
+    the shortcuts past the blocks, and what the picture shows is more often seen by other networks too."""
+
     sampling: Literal["crop", "normal-crop", "whole", "window"] = "crop"
     """How a view is taken from the picture: ``"crop"`` (random resized crops), ``"normal-crop"`` (MACO's crops, with
     normally distributed side and center), ``"whole"`` (the padded picture, as in Lucid) or ``"window"`` (one square of

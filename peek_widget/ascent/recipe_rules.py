@@ -84,6 +84,7 @@ RANGES = {
     "mean_grad_norm": (1e-6, 1e6),
     "stretch": (1e-3, 1e3),
     "log_probability": (0.0, 100.0),
+    "residual_gradient": (0.0, 1.0),
     "crop_std": (0.0, 1.0),
     "center_std": (0.0, 1.0),
     "jitter2": (0.0, 0.25),

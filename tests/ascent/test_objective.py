@@ -87,6 +87,31 @@ def test_the_log_probability_is_climbed_where_classes_exclude_each_other(last: n
     assert torch.equal(with_it, without) is not exclusive
 
 
+class Residual(nn.Module):
+    """A block with a shortcut, and classes or a map of them."""
+
+    def __init__(self, classes: bool = True) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.end = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()) if classes else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        stem = self.stem(images)
+        return self.end(stem + self.block(stem).tanh())
+
+
+@pytest.mark.parametrize(
+    ("one", "classes", "changed"), [(Logit(1), True, True), (Neuron("block", 1), True, False), (Logit(1), False, False)]
+)
+def test_a_class_alone_has_less_gradient_through_residual_blocks(one: Objective, classes: bool, changed: bool) -> None:
+    network = read(Residual(classes), input_size=16)
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    less, activation = gradient_of(network, one, picture, residual_gradient=0.5)
+    whole, same = gradient_of(network, one, picture)
+    assert activation == same
+    assert torch.equal(less, whole) is not changed
+
+
 def test_a_class_that_is_a_map_has_no_log_probability() -> None:
     assert Logit(1).log_probability({"": torch.zeros(2, 3, 4, 4)}) is None
 
