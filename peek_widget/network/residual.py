@@ -13,7 +13,7 @@ __all__ = ["LessThroughBlocks"]
 
 _SUMS = frozenset({torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__})
 
-# Autograd nodes that are looked at before it is said that one addend does not come from the other: a block has some ten.
+# Autograd nodes that are looked at before one addend is said not to come from the other: a block has some ten.
 _MOST_NODES = 200
 
 
