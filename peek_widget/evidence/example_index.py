@@ -199,9 +199,10 @@ class ExampleIndex:
         numbers = upload(torch.tensor(identities, dtype=torch.int64, device="cpu"), device)
         with self.lock:
             rows = None if self.grouping is None else [self.grouping.rows(item.label) for item in items]
-            entered = [index.update(values[name], numbers, rows) for name, index in self.layers.items()]
             if self.grouping is not None and self.grouping.too_many:
                 self.without_groups()
+                rows = None
+            entered = [index.update(values[name], numbers, rows) for name, index in self.layers.items()]
             # Read once for all layers.
             for item, identity, has_crop in zip(items, identities, torch.stack(entered).any(0).tolist(), strict=True):
                 self.processed.add(identity)

@@ -245,7 +245,10 @@ def score(
     for number, (objective, picture) in enumerate(zip(objectives, pictures, strict=True)):
         layer, unit = _unit(network, objective)
         if layer.name not in statistics:
-            raise PeekError(f"There are no statistics of layer {layer.name!r} over real images: measure it as well.")
+            raise PeekError(
+                f"There are no statistics of layer {layer.name!r} over real images: name it among the layers of "
+                "dataset_statistics, too."
+            )
         real = statistics[layer.name]
         flaw = degenerate(picture)
         best = float(real.best[unit])

@@ -15,12 +15,12 @@ from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.dry_run import BadPreprocessError, DryRun, NothingReturnedError, Seen
 from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.nested import map_tensors, tensors_in
-from peek_widget.network.outputs import OUTPUT, as_tensor
+from peek_widget.network.outputs import OUTPUT, as_tensor, parts_of
 from peek_widget.network.padding import only_pads
 from peek_widget.network.preactivation import ActivationTracker, PreActivation
 from peek_widget.network.preprocess import Preprocess
-from peek_widget.network.receptive_field.field import Field
-from peek_widget.network.receptive_field.layout import Layout, layouts
+from peek_widget.network.receptive_field.field import Field, without_order
+from peek_widget.network.receptive_field.layout import Layout, layouts, unknown_layout
 
 __all__ = ["Layer", "find_layers"]
 
@@ -174,7 +174,7 @@ def find_layers(
     found = _list_layers(outputs, final, size, run.activations)
     listed = {layer.name for layer in found}
     if OUTPUT not in listed:
-        raise ModelError(f"its output has shape {final.shape}, in which units can't be told from positions")
+        raise NothingReturnedError("its output has no values")
     return found, {name: before if before in listed else None for name, before in padded.items()}
 
 
@@ -220,7 +220,9 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
             return  # it returns no tensor, so it has no units and is not listed
         source = only_pads(module, name, inputs, value) if name != OUTPUT else None
         if name == OUTPUT:
-            run.activations.returned = frozenset().union(*(run.activations.of(one).last for one in tensors_in(output)))
+            run.activations.returned = frozenset().union(
+                *(run.activations.of(one).last for one in tensors_in(parts_of(output)))
+            )
         if source is not None:
             padded[full_name] = made.get(source.grad_fn)
             made.setdefault(value.grad_fn, padded[full_name])
@@ -276,6 +278,10 @@ def _list_layers(outputs: list[_Output], final: _Output, size: Size, activations
         # The dimension of images has one entry for each that was given; of any other number it is something else.
         shape = (1, *one.shape[1:]) if one.shape[:1] == final.shape[:1] else ()
         parts = layouts(shape, one.field, last_grid, size)
+        if not parts and one is final and 0 not in shape:
+            # The model's result is a layer, whatever it is: units in the usual place, and positions that are anywhere.
+            parts = {"": unknown_layout(shape)}
+            one = final = replace(one, field=without_order(one.field, None, "forward"))
         if not parts:
             continue
         # The model's output is always primary, under its own name. A container that only returns what a module within
@@ -307,7 +313,7 @@ def _layer(
     before = activations.read_before(output.preactivation)
     assert output.field is not None
     field = output.field
-    channels, *positions = ([1] if layout.single else []) + [output.shape[dim] for dim in layout.order[1:]]
+    channels, *positions = layout.sizes(output.shape)
     mapped = len(positions) > 0 and layout.token is None
     height, width = (layout.grid or (positions[0], positions[1])) if mapped else (1, 1)
     whole = field.whole or not mapped

@@ -11,7 +11,7 @@ from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.forward import ForwardMode
 from peek_widget.network.preactivation import PreActivation
 
-__all__ = ["OUTPUT", "OtherPath", "as_tensor", "collect", "forward_raised"]
+__all__ = ["OUTPUT", "OtherPath", "as_tensor", "collect", "forward_raised", "parts_of"]
 
 OUTPUT = ""
 """Name of the model itself among its layers: its output (the logits), as in ``named_modules()``."""
@@ -103,25 +103,33 @@ def forward_raised(error: Exception, images: Tensor) -> ModelError:
     )
 
 
+def parts_of(output: Any) -> list[Any]:
+    """Return what a module's output consists of: the values of a mapping, a sequence or an object's attributes."""
+    if isinstance(output, Mapping):
+        return list(output.values())
+    if isinstance(output, (tuple, list)):
+        return list(output)
+    slots = [getattr(output, one) for one in getattr(type(output), "__slots__", ()) if hasattr(output, one)]
+    return [output] if isinstance(output, Tensor) else [*slots, *getattr(output, "__dict__", {}).values()]
+
+
 def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
-    """Return the one tensor of a layer's output: itself, a mapping's ``logits`` or ``out``, or the first of a sequence.
+    """Return the one tensor of a layer's output: itself, the ``logits`` or ``out`` of several, or the first of them.
+
+    Several are a mapping, a sequence, or the attributes of an object (a dataclass).
 
     Raises:
         LayerError: if there is no tensor in it.
     """
     if isinstance(output, Tensor):
         return output
-    if isinstance(output, Mapping):
-        for key in ("logits", "out"):
-            if isinstance(output.get(key), Tensor):
-                return output[key]
-        output = list(output.values())
-    elif isinstance(getattr(output, "logits", None), Tensor):
-        return output.logits
-    if isinstance(output, (tuple, list)):
-        for value in output:
-            if isinstance(value, Tensor):
-                return value
+    named = output if isinstance(output, Mapping) else {"logits": getattr(output, "logits", None)}
+    for key in ("logits", "out"):
+        if isinstance(named.get(key), Tensor):
+            return named[key]
+    for value in parts_of(output):
+        if isinstance(value, Tensor):
+            return value
     raise LayerError(
         f"The layer {name!r} returns a {type(output).__name__} without a tensor in it, so it has no units: choose "
         "a layer that layers(model) lists."

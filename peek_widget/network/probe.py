@@ -156,9 +156,10 @@ def _probabilities(network: Network, found: dict[str, Tensor]) -> tuple[str, str
         return None
     if values.shape[1] != last.channels:  # samples of very many classes
         return None
-    for what, each in (("probabilities", values), ("the logarithms of probabilities", values.exp())):
-        if bool((each >= 0.0).all()) and bool(((each.sum(1) - 1.0).abs() < _SUM).all()):
-            return _SUMMED[0].format(what=what), _SUMMED[1].format(what=what, all=" and add up to 1")
+    if bool((values >= 0.0).all()) and bool(((values.sum(1) - 1.0).abs() < _SUM).all()):
+        return _squashed("probabilities", "its values lie between 0 and 1 and add up to 1")
+    if bool(((values.exp().sum(1) - 1.0).abs() < _SUM).all()):
+        return _squashed("the logarithms of probabilities", "the exponentials of its values add up to 1")
     unit = bool(((values.square().sum(1) - 1.0).abs() < _SUM).all())  # normalized, as embeddings are
     # As it is from a layer of torch's own, nothing was written by hand behind it.
     modules = dict(network.model_copy.module.named_modules())
@@ -170,8 +171,12 @@ def _probabilities(network: Network, found: dict[str, Tensor]) -> tuple[str, str
     within = not (unit or plain) and bool((values >= 0.0).all()) and bool((values <= 1.0 + _SUM).all())
     within = within and bool((values > 0.5).any())
     if within and values.shape[1] >= _MANY_CLASSES:
-        return _SUMMED[0].format(what="probabilities"), _SUMMED[1].format(what="probabilities", all="")
+        return _squashed("probabilities", "all of its values lie between 0 and 1")
     return None
+
+
+def _squashed(what: str, sign: str) -> tuple[str, str]:
+    return _SQUASHED[0].format(what=what), _SQUASHED[1].format(what=what, sign=sign)
 
 
 _BATCH = (
@@ -180,11 +185,11 @@ _BATCH = (
     "it one at a time, so that activations are those of an image alone; those of your own batches differ. (Batch "
     "normalization does so without running statistics, with track_running_stats=False.)",
 )
-_SUMMED = (
+_SQUASHED = (
     "classes may be read behind a squashing function written by hand: they look like {what}",
-    "What this model returns looks like {what}: for three images of noise all values lie in that range{all}. The "
-    "softmax or sigmoid that made them was not recognized, so that classes are drawn and read behind it, where they "
-    "saturate. Return the logits, or write it as torch.softmax, torch.log_softmax or torch.sigmoid: classes are then "
+    "What this model returns looks like {what}: for each of three images of noise {sign}. The softmax or sigmoid that "
+    "made them was not recognized, so that classes are drawn and read behind it, where they saturate. Return the "
+    "logits, or write it as torch.softmax, torch.log_softmax or torch.sigmoid: classes are then "
     "read before it.",
 )
 _RANDOM = (

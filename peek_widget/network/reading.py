@@ -110,7 +110,8 @@ def _of_forward(network: Network) -> list[Finding]:
     without = [layer.name for layer in network.layers if not layer.differentiable]
     if without:
         where = without[0] or "the output"
-        text = f"no gradient in {len(without)} layers ({where}...), because of {' and '.join(cuts)}"
+        where = where if len(without) == 1 else f"{len(without)} layers ({where}...)"
+        text = f"no gradient in {where}" + (f", because of {' and '.join(cuts)}" if cuts else "")
         found.append(Finding(text, of_forward=True))
     return found
 

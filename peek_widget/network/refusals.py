@@ -11,7 +11,7 @@ from peek_widget._size import Size
 from peek_widget.errors import ModelError
 from peek_widget.network.dry_run import BadPreprocessError, NothingReturnedError, Seen
 
-__all__ = ["no_convolution", "several_inputs", "unreadable"]
+__all__ = ["BYTES", "no_convolution", "several_inputs", "unreadable"]
 
 # What people call the part of a model that takes the image.
 _IMAGE_PARTS = (
@@ -34,6 +34,9 @@ _IMAGE_PARTS = (
     "net",
 )
 _MOST_PARTS = 6
+
+BYTES = "(images * 255).byte()"
+"""How images are given to a model that takes whole numbers from 0 to 255."""
 
 _NO_ATTRIBUTE = re.compile(r"'(?:Tensor|Parameter)' object has no attribute '(\w+)'")
 
@@ -75,6 +78,7 @@ def unreadable(
     instead: int | None,
     fitting: Sequence[Size] = (),
     frames: str | None = None,
+    given: str | None = None,
     readable: Callable[[nn.Module], bool],
 ) -> str:
     """Say why a model's forward can't be run on images.
@@ -91,6 +95,7 @@ def unreadable(
         instead: number of channels that the model can be read with, where another was given.
         fitting: sizes of images that the model can be read with.
         frames: how images become the 5-dimensional input that it takes, as Python; None where it takes none.
+        given: how images have to be given to it, as Python; None where that is not known.
         readable: tells whether a part of the model can be read.
     """
     kind = type(model).__name__
@@ -125,6 +130,18 @@ def unreadable(
             f"The forward of {kind} takes a list of images and not one tensor [N, C, H, W]: wrap it in a Module whose "
             "forward(images) returns self.model(list(images)), or self.model([images]) where the list is one of "
             f"batches{_or_part(model, readable)}."
+        )
+    if given == BYTES:
+        return (
+            f"A {kind} takes images of whole numbers from 0 to 255 (uint8), through which there is no gradient: take "
+            "the check and the conversion out of its forward, so that it takes floating-point numbers, or wrap what "
+            f"comes after them in a Module{_or_part(model, readable)}."
+        )
+    if given is not None:
+        order = "with the channels last, [N, H, W, C]" if "permute" in given else "by name"
+        return (
+            f"The forward of {kind} takes its images {order}, and here it is given one tensor [N, C, H, W]: wrap it in "
+            f"a Module whose forward(images) returns self.model({given}){_or_part(model, readable)}."
         )
     if lacking is not None and instead is not None:
         return (
@@ -161,7 +178,8 @@ def unreadable(
     return (
         f"{said} Say what it takes with input_size= (the side of a square in pixels, or (height, width)) and "
         f"preprocess=Preprocess(mean, std, "
-        f"channels=...){_or_part(model, readable)}."
+        f"channels=...){_or_part(model, readable)}. If it raises the same for images of yours, model(images), the "
+        "cause is in the model."
     )
 
 

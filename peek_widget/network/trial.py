@@ -18,7 +18,7 @@ from peek_widget.network.layers import Layer, find_layers
 from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.pixelwise import check_pixelwise
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess, stated_images
-from peek_widget.network.refusals import no_convolution, several_inputs, unreadable
+from peek_widget.network.refusals import BYTES, no_convolution, several_inputs, unreadable
 
 __all__ = ["Found", "find_images"]
 
@@ -124,6 +124,7 @@ def find_images(
                 model_copy, likely, sizes[0], find_preprocess(original, likely.channels, preprocess)
             ),
             frames=_frames(model_copy, likely, sizes[0]),
+            given=_otherwise_given(model_copy, likely, sizes[0]),
             readable=_readable,
         )
     ) from likely.error
@@ -211,6 +212,26 @@ def _frames(model_copy: ModelCopy, failure: _Failure, size: Size) -> str | None:
             except Exception:  # whatever the forward raises
                 continue
             return f"images.unsqueeze({axis})" + (f".expand({', '.join(map(str, shape))})" if count > 1 else "")
+    return None
+
+
+def _otherwise_given(model_copy: ModelCopy, failure: _Failure, size: Size) -> str | None:
+    """Return how a model has to be given images, by trial, as the arguments of a call; None where it is not that."""
+    parameters = inspect.signature(model_copy.original.forward).parameters.values()
+    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    if by_name and not any(p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters):
+        return f"{by_name[0]}=images"
+    image = torch.full((1, failure.channels, *size), 0.5, device=model_copy.device, dtype=torch.float32)
+    for given, arguments in (
+        (image.permute(0, 2, 3, 1).to(model_copy.dtype), "images.permute(0, 2, 3, 1)"),
+        ((image * 255).byte(), BYTES),
+    ):
+        try:
+            with torch.no_grad():
+                model_copy.forward(given)
+        except Exception:  # whatever the forward raises
+            continue
+        return arguments
     return None
 
 

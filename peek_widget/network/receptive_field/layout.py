@@ -11,7 +11,7 @@ from peek_widget._size import Size
 from peek_widget.network.receptive_field.axes import spatial
 from peek_widget.network.receptive_field.field import Field
 
-__all__ = ["Layout", "layouts"]
+__all__ = ["Layout", "layouts", "unknown_layout"]
 
 # Usual numbers of tokens before the patches: none, a class token, and one distillation or four register tokens more.
 _PREFIXES = (0, 1, 2, 5)
@@ -22,12 +22,14 @@ class Layout:
     """The meaning of an output's dimensions.
 
     Attributes:
-        order: the dimensions of images and units; then those of rows and columns of a map, or the one of tokens.
+        order: the dimensions of images and units; then those of rows and columns of a map, or the one of tokens. Of
+            more than four, all between the first and the last two are units (a detector's anchors and their numbers).
         grid: (rows, columns) of patches, where the tokens are patches.
         before: number of tokens before the patches.
         after: number of tokens after them.
         token: number of the one token that is a vector layer of its own; None for the output as a whole.
         single: whether the output has no dimension of units, but is one number, or one map, for each image.
+        flat: whether all that it has for an image are units.
     """
 
     order: tuple[int, ...]
@@ -36,6 +38,16 @@ class Layout:
     after: int = 0
     token: int | None = None
     single: bool = False
+    flat: bool = False
+
+    def sizes(self, shape: tuple[int, ...]) -> list[int]:
+        """Return of an output's shape the number of units, and those of rows and columns, or of tokens, if any."""
+        counts = [shape[dim] for dim in self.order[1:]]
+        if self.single:
+            return [1, *counts]
+        if self.flat:
+            return [math.prod(counts)]
+        return [math.prod(counts[:-2]), *counts[-2:]] if len(counts) > 3 else counts
 
     def __call__(self, output: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Return the output as ``[N, C, H, W]`` or ``[N, C]``.
@@ -48,6 +60,10 @@ class Layout:
             return output.unsqueeze(1)
         if self.order != tuple(range(output.ndim)):
             output = output.permute(self.order)
+        if self.flat:
+            return output.flatten(1)
+        if output.ndim > 4:
+            output = output.flatten(1, -3)
         if self.token is not None:
             return output[:, :, self.token]
         if self.grid is None:
@@ -79,14 +95,14 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int], si
         return {"": Layout((0,), single=True)}
     if len(shape) == 2:
         return {"": Layout((0, 1))}
-    if len(shape) == 4:
+    if len(shape) >= 4:
         dims = field.dims
         if dims is None and shape[2:] == (1, 1):
             dims = (2, 3)
         if dims is None or 0 in dims:
             return {}
-        (channel,) = {1, 2, 3} - set(dims)
-        return {"": Layout((0, channel, *dims))}
+        channels = sorted(set(range(1, len(shape))) - set(dims))
+        return {"": Layout((0, *channels, *dims))}
     if len(shape) != 3:
         return {}
     if field.dims == (1, 2):
@@ -115,6 +131,19 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int], si
         name: replace(patches, grid=None, before=0, after=0, token=number)
         for name, number in zip(names, others, strict=False)
     }
+
+
+def unknown_layout(shape: tuple[int, ...]) -> Layout:
+    """Return the layout of a model's result whose positions could not be followed, or are nowhere in the image.
+
+    Args:
+        shape: shape of the output for one image: ``[1, C, H, W]``; of three dimensions ``[1, T, C]``, T boxes, say; of
+            more, all numbers are units.
+    """
+    order = tuple(range(len(shape)))
+    if len(shape) == 3:
+        return Layout((0, 2, 1), (1, shape[1]))
+    return Layout(order, flat=len(shape) > 4)
 
 
 def _counted(count: int, last_grid: tuple[int, int], size: Size) -> tuple[int, tuple[int, int]] | None:
