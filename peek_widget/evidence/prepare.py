@@ -187,7 +187,9 @@ class Preparer:
             if image.dtype.kind == "f" and image.dtype.itemsize > 8:
                 image = image.astype(np.float64)
             if image.dtype.kind not in "uibf":
-                how = "array.astype(float)" if image.dtype.kind == "O" else "their absolute values, say"
+                how = {"O": "array.astype(float)", "V": "numpy.lib.recfunctions.structured_to_unstructured(array)"}.get(
+                    image.dtype.kind, "their absolute values, say"
+                )
                 raise NoImageError(
                     f"it is {_described(image)}; arrays are [H, W] or [H, W, C], of real numbers: give {how}"
                 )

@@ -131,18 +131,6 @@ def unreadable(
             "forward(images) returns self.model(list(images)), or self.model([images]) where the list is one of "
             f"batches{_or_part(model, readable)}."
         )
-    if given == BYTES:
-        return (
-            f"A {kind} takes images of whole numbers from 0 to 255 (uint8), through which there is no gradient: take "
-            "the check and the conversion out of its forward, so that it takes floating-point numbers, or wrap what "
-            f"comes after them in a Module{_or_part(model, readable)}."
-        )
-    if given is not None:
-        order = "with the channels last, [N, H, W, C]" if "permute" in given else "by name"
-        return (
-            f"The forward of {kind} takes its images {order}, and here it is given one tensor [N, C, H, W]: wrap it in "
-            f"a Module whose forward(images) returns self.model({given}){_or_part(model, readable)}."
-        )
     if lacking is not None and instead is not None:
         return (
             f"preprocess says {channels} channels, but the model's first convolution takes {lacking[0]} and was given "
@@ -161,6 +149,18 @@ def unreadable(
         )
     if not any("Conv" in type(module).__name__ for module in model.modules()) and not seen.convolutions:
         return no_convolution(model)
+    if given == BYTES:
+        return (
+            f"A {kind} takes images of whole numbers from 0 to 255 (uint8), through which there is no gradient: take "
+            "the check and the conversion out of its forward, so that it takes floating-point numbers, or wrap what "
+            f"comes after them in a Module{_or_part(model, readable)}."
+        )
+    if given is not None:
+        order = "with the channels last, [N, H, W, C]" if "permute" in given else "by name"
+        return (
+            f"The forward of {kind} takes its images {order}, and here it is given one tensor [N, C, H, W]: wrap it in "
+            f"a Module whose forward(images) returns self.model({given}){_or_part(model, readable)}."
+        )
     also = f" (nor on one of {' or '.join(map(str, others))})" if others else ""
     raised = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
     said = f"The model's forward could not be run on a {channels}-channel image{also} {tried}: {raised.rstrip('.')}."

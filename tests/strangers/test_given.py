@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.lib.recfunctions import structured_to_unstructured, unstructured_to_structured
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -96,7 +97,14 @@ def test_numbers_of_rare_types(image) -> None:
 
 @pytest.mark.parametrize(
     ("image", "words"),
-    [(ramp(0, 255, np.uint8).astype(object), r"array\.astype\(float\)"), (ramp(0, 1, np.complex64), "absolute values")],
+    [
+        (ramp(0, 255, np.uint8).astype(object), r"array\.astype\(float\)"),
+        (ramp(0, 1, np.complex64), "absolute values"),
+        (
+            unstructured_to_structured(np.stack([ramp(0, 255, np.uint8)] * 3, -1)),
+            r"structured_to_unstructured\(array\)",
+        ),
+    ],
 )
 def test_numbers_that_are_none_are_refused_with_a_way_out(image, words) -> None:
     found: Loaded = loaded([image])
@@ -104,3 +112,5 @@ def test_numbers_that_are_none_are_refused_with_a_way_out(image, words) -> None:
     assert re.search(words, found.reason)
     if image.dtype == object:
         assert torch.allclose(pixels([image.astype(float)])[0], TRUTH, atol=0.005)
+    elif image.dtype.names:
+        assert torch.allclose(pixels([structured_to_unstructured(image)])[0], TRUTH, atol=0.005)
