@@ -33,6 +33,8 @@ WARM = 8
 MOST = 4
 """Graphs of a run at most, one for each octave, say."""
 
+_NOT_YET = "Not recorded yet."
+
 _TOLERANCE = 1e-3  # of the largest number: kernels may add in another order
 
 
@@ -94,7 +96,7 @@ class Replayed:
 
     def __init__(self, compute: Compute, record: Record = record_cuda) -> None:
         self._compute, self._record = compute, record
-        self.said: str = "Not recorded yet."
+        self.said: str = _NOT_YET
         self._key: Any = None
         self._seen = self._recorded = 0
         self._given_up = False
@@ -106,7 +108,7 @@ class Replayed:
             return self._compute(pictures, drawn)
         key = (pictures.shape, *((one.members, one.coarser, _shape(one.theta), _shape(one.noise)) for one in drawn))
         if key != self._key:
-            self._key, self._seen, self._graph = key, 0, None
+            self._key, self._seen, self._graph, self.said = key, 0, None, _NOT_YET
         if self._graph is not None:
             return self._graph.replay(pictures, drawn)
         found = self._compute(pictures, drawn)

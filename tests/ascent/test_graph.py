@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -83,6 +84,11 @@ def test_another_size_is_recorded_anew() -> None:
     replayed, _ = run(recorder, objective=TWO[0], recipe=octaves)
     assert_equal(replayed, run(objective=TWO[0], recipe=octaves)[0])
     assert recorder.recorded == 2
+    ascent = Ascent(tiny(), TWO[0], octaves, seed=1, size=32)
+    ascent._evaluator.replay(Recorder())
+    said = [ascent.cuda_graph for _ in ascent]
+    replays = "Steps are replayed as a CUDA graph."
+    assert [one for one, _ in itertools.groupby(said)] == ["Not recorded yet.", replays, "Not recorded yet.", replays]
 
 
 def test_what_replays_other_numbers_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
