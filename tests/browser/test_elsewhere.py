@@ -30,8 +30,7 @@ def test_pictures_stream_and_controls_answer_over_a_long_line(server, browser_co
         acked = book.ask("pacer._acked")
         book.until_kernel(f"pacer._acked > {acked} + 20")
         book.until_kernel(f"pacer._shortest >= {ADDED}")
-        book.until_kernel("pacer.outstanding >= 3")
-        assert book.ask("pacer.window > pacer.rate * 0.5 + 3")
+        book.until_kernel("pacer.outstanding >= 2")
 
         slider = book.page.get_by_role("slider", name="Unit", exact=True)
         run = book.peek()["peekRun"]
