@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -22,6 +22,7 @@ from peek_widget.live.snapshot import Snapshot, Start, Target
 from peek_widget.network import Network, read
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.reading import read_again
+from peek_widget.network.warm import quicker_precision
 
 __all__ = ["ModelSource", "find_model"]
 
@@ -47,7 +48,8 @@ class ModelSource:
         preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
         device: where to compute; None: where the model is.
         probe: whether to probe the model; see `peek_widget.network.read`.
-        precision: what the network computes in while it draws; see `peek_widget.ascent.AscentOptions`.
+        precision: what the network computes in while it draws; see `peek_widget.ascent.AscentOptions`. `"auto"` is what
+            five warm steps of the whole network are quicker in, on each device that it is put on.
 
     Raises:
         PeekError: one of its kinds, if the model can't be read.
@@ -60,15 +62,27 @@ class ModelSource:
         preprocess: Any = None,
         device: Any = None,
         probe: bool = True,
-        precision: Precision = "float32",
+        precision: Precision | Literal["auto"] = "float32",
     ) -> None:
         self.model: nn.Module = find_model(model)
         self._input_size, self._preprocess = input_size, preprocess
         self.device: str | None = None if device is None else named_device(device)
         self.network: Network = read(self.model, input_size, preprocess, self.device, probe)
-        check_precision(precision, self.network.model_copy.device)
-        self.precision: Precision = precision
+        if precision != "auto":
+            check_precision(precision, self.network.model_copy.device)
+        self._precision: Precision | Literal["auto"] = precision
+        self._quicker: dict[torch.device, Precision] = {}
         self._still: tuple[Network, Target, Recipe, StillActivation] | None = None
+
+    @property
+    def precision(self) -> Precision:
+        """What the network computes in while it draws, on the device that it is on."""
+        if self._precision != "auto":
+            return self._precision
+        device = self.network.model_copy.device
+        if device not in self._quicker:
+            self._quicker[device] = quicker_precision(self.network)
+        return self._quicker[device]
 
     def current(self) -> Network:
         """Return the network as it was last read."""

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from peek_widget.errors import PeekError
+from peek_widget.live import model_source
 from peek_widget.live.model_source import ModelSource
 from peek_widget.live.snapshot import Target
 
@@ -50,3 +51,23 @@ def test_what_is_no_picture_is_refused_at_once():
     assert source.start_from(None) is None
     with pytest.raises(PeekError):
         source.start_from("dog.jpg")
+
+
+def test_the_precision_that_is_quicker_is_tried_once_for_each_device(monkeypatch):
+    tried = []
+
+    def quicker(network):
+        tried.append(network.model_copy.device)
+        return "bf16"
+
+    monkeypatch.setattr(model_source, "quicker_precision", quicker)
+    monkeypatch.setattr("peek_widget.network.precision.has_bf16", lambda _: True)
+    source = ModelSource(tiny(), 32, precision="auto")
+    target = Target("conv2", 3, SHORT)
+    ascent = source.make_ascent(target)
+    assert ascent._kind is torch.bfloat16
+    assert source.resume_ascent(target, ascent.state())._kind is torch.bfloat16
+    assert tried == [torch.device("cpu")]
+    assert ModelSource(tiny(), 32).precision == "float32"
+    with pytest.raises(PeekError, match="possible are 'float32'"):
+        ModelSource(tiny(), 32, precision="automatic")
