@@ -8,6 +8,7 @@
     first     of these, only the first picture of the README and the site: EfficientNet-Lite0 (the extra imagenet)
     drawing   an animation of units while they are drawn
     sheets    24 random classes and 24 random units of SqueezeNet
+    lite0     24 random classes and 36 random units of EfficientNet-Lite0 (the extra imagenet)
     crops     units of the bundled network, drawn, beside their top and bottom crops
     survey    what the bundled network's units are about: the counts and a chart
     real      the counts on SqueezeNet and the 250 real images (numbers only)
@@ -34,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "img"
 sys.path.insert(0, str(ROOT))
 
-from peek_widget import Logit, Neuron, ascend, render
+from peek_widget import Logit, Neuron, ascend, render, zoo
 from peek_widget.ascent import Objective, presets, to_pil
 from peek_widget.evidence import LayerEvidence, survey, top_crops
 from peek_widget.network import read
@@ -44,7 +45,7 @@ from tests.networks import shared, squeezenet
 SEED = 2016
 COUNT = 24
 
-# -- sheets and drawings of SqueezeNet
+# -- sheets and drawings
 
 
 def contact(pictures: list[torch.Tensor], columns: int, cell: int, gap: int = 8) -> Image.Image:
@@ -69,17 +70,24 @@ def draw(model: torch.nn.Module, objectives: list[Objective]) -> list[torch.Tens
 
 
 def sheets() -> None:
-    model = squeezenet()
-    rng = random.Random(SEED)
-    classes = rng.sample(range(1000), COUNT)
     # without the last convolution: its units are the classes
-    hidden = [layer for layer in read(model).layers if layer.primary and layer.name.startswith("features")]
-    units = [(layer.name, rng.randrange(layer.channels)) for layer in rng.choices(hidden, k=COUNT)]
-    units.sort(key=lambda unit: [layer.name for layer in hidden].index(unit[0]))
+    sheets_of("squeezenet", squeezenet(), "features", COUNT, random.Random(SEED))
+
+
+def lite0() -> None:
+    sheets_of("efficientnet-lite0", zoo.efficientnet_lite0(), "blocks", 36, random.Random(SEED + 1))
+
+
+def sheets_of(name: str, model: torch.nn.Module, hidden: str, count: int, rng: random.Random) -> None:
+    """Draw random classes, and random units of the layers whose names begin with ``hidden``."""
+    classes = rng.sample(range(1000), COUNT)
+    layers = [layer for layer in read(model).layers if layer.primary and layer.name.startswith(hidden)]
+    units = [(layer.name, rng.randrange(layer.channels)) for layer in rng.choices(layers, k=count)]
+    units.sort(key=lambda unit: [layer.name for layer in layers].index(unit[0]))
     print("classes, row by row:", classes)
     print("units, row by row:", units)
-    contact(draw(model, [Logit(k) for k in classes]), 6, 200).save(OUT / "squeezenet-classes.webp", quality=88)
-    contact(draw(model, [Neuron(*u) for u in units]), 6, 200).save(OUT / "squeezenet-units.webp", quality=88)
+    contact(draw(model, [Logit(k) for k in classes]), 6, 200).save(OUT / f"{name}-classes.webp", quality=88)
+    contact(draw(model, [Neuron(*u) for u in units]), 6, 200).save(OUT / f"{name}-units.webp", quality=88)
 
 
 def drawing() -> None:
@@ -342,6 +350,7 @@ PARTS = {
     "tabs": lambda: screens(["explorer-circuit", "explorer-photo"]),
     "drawing": drawing,
     "sheets": sheets,
+    "lite0": lite0,
     "crops": evidence_crops,
     "survey": evidence_survey,
     "real": survey_real,
