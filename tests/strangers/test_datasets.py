@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import io
 import itertools
@@ -17,7 +18,7 @@ import torchvision
 from PIL import Image
 from torchvision import tv_tensors
 
-from peek_widget import DatasetWarning, activations, load_evidence, survey, top_crops
+from peek_widget import DatasetWarning, activations, load_evidence, read, survey, top_crops
 from peek_widget.errors import DatasetError
 from peek_widget.evidence import EvidencePass
 from peek_widget.evidence.dataset import read_source
@@ -32,8 +33,13 @@ RED = [Image.new("RGB", (SIDE, SIDE), (50 * number, 0, 0)) for number in range(1
 MODEL = Planted()
 
 
+@functools.cache
+def network():
+    return read(MODEL, SIDE)
+
+
 def found(dataset, **given):
-    return top_crops(MODEL, "conv", dataset, 2, input_size=SIDE, progress=False, **given)
+    return top_crops(network(), "conv", dataset, 2, progress=False, **given)
 
 
 def labels_of(dataset, labels=None) -> list:

@@ -186,7 +186,9 @@ def test_the_box_is_where_the_gradient_is(name: str) -> None:
 
 
 def test_the_stride_of_a_map_larger_than_the_image_is_a_fraction() -> None:
-    strides = {name: read(Net(*EXACT[name]), SIDE).layer("last").stride for name in EXACT}
+    names = ("sub-pixel x2", "sub-pixel x2, twice", "nearest upsampling module", "transposed 5/3")
+    names += ("bilinear to 31 x 40", "U-Net with transposed")
+    strides = {name: read(Net(*EXACT[name]), SIDE).layer("last").stride for name in names}
     assert strides["sub-pixel x2"] == (0.5, 0.5)
     assert strides["sub-pixel x2, twice"] == (0.25, 0.25)
     assert strides["nearest upsampling module"] == pytest.approx((1 / 2, 1 / 3))
@@ -291,7 +293,7 @@ def test_what_may_look_elsewhere_is_measured_at_its_place(name: str) -> None:
     assert layer.global_field
     fields = field_map(seen, layer)
     assert fields.kind in ("measured", "whole")
-    for position in places(layer.size) if fields.by_position else ():  # else a little of the gradient is everywhere
+    for position in places(layer.size)[::2] if fields.by_position else ():  # else a little is everywhere
         share = share_inside(seen, "last", position)
         assert math.isnan(share) or share > 0.9, (position, share)
     assert field_map(seen, layer, measure=False).kind == "whole"

@@ -160,7 +160,7 @@ def test_functions_that_remember_the_module_run_the_copys(kind: type[Base]) -> N
     image = torch.rand(2, 3, 32, 32)
     network = read(model, 32)
     found = network.run(image, ["", "norm"])
-    history = render(model, [Logit(1), Neuron("norm", 2)], SHORT, size=32, input_size=32).history
+    history = render(network, [Logit(1), Neuron("norm", 2)], SHORT, size=32).history
     assert bool((history[-1] > history[0]).all())
     assert not ran  # the user's own was never run
     assert portrait(model)["hooks"] == hooked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.lib.recfunctions import structured_to_unstructured, unstructured_to_s
 from torch import nn
 from torch.utils.data import Dataset
 
-from peek_widget import top_crops
+from peek_widget import read, top_crops
 from peek_widget.errors import DatasetError
 from peek_widget.evidence.loading import Loaded
 from tests.strangers.images import TRUTH, colors, loaded, pixels, ramp
@@ -36,9 +37,13 @@ def pairs():
     yield from zip(PICTURES, NAMES, strict=True)
 
 
+@functools.cache
+def network():
+    return read(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 8)
+
+
 def labels_of(dataset, labels=None) -> list:
-    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    crops = top_crops(model, "0", dataset, k=4, labels=labels, input_size=8, progress=False)[0].top
+    crops = top_crops(network(), "0", dataset, k=4, labels=labels, progress=False)[0].top
     return [crop.label for crop in sorted(crops, key=lambda crop: crop.index)]
 
 

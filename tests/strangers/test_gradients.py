@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import threading
 from dataclasses import replace
 
@@ -107,13 +108,22 @@ def test_a_checkpointed_block_is_what_it_is_without_the_checkpoint(kind: type[Tw
     assert_same(before, portrait(model))
 
 
+OBJECTIVES = [Neuron("a.0", 1), Channel("a.1", 2), Channel("join", 1), Channel("join", 6), Logit(2)]
+
+
+@functools.cache
+def of_the_plain_model() -> tuple[torch.Tensor, float | None]:
+    """Pictures without checkpoints, and the side of an effective field."""
+    network = read(Two(), 32)
+    return render(network, OBJECTIVES, SHORT, size=32).images, effective_side(network, "last")
+
+
 @pytest.mark.parametrize("kind", CHECKPOINTED)
 def test_every_layer_of_it_can_be_drawn(kind: type[Two]) -> None:
-    objectives = [Neuron("a.0", 1), Channel("a.1", 2), Channel("join", 1), Channel("join", 6), Logit(2)]
-    drawn = render(kind(), objectives, SHORT, size=32, input_size=32)
-    assert torch.equal(drawn.images, render(Two(), objectives, SHORT, size=32, input_size=32).images)
     network = read(kind(), 32)
-    assert effective_side(network, "last") == effective_side(read(Two(), 32), "last")
+    images, side = of_the_plain_model()
+    assert torch.equal(render(network, OBJECTIVES, SHORT, size=32).images, images)
+    assert effective_side(network, "last") == side
     assert effective_field(network, "a.0", 1, torch.rand(3, 32, 32)).box is not None
 
 
@@ -246,15 +256,15 @@ def test_what_has_a_gradient_can_be_drawn_and_what_has_none_says_why(kind: type[
     objectives = [Channel("b", 1), Channel("last", 2), Logit(1)]
     if kind is not InferenceModeInAProduct:
         objectives.append(Channel("join", 6))
-    history = render(model, objectives, SHORT, size=32, input_size=32).history
+    network = read(model, 32)
+    history = render(network, objectives, SHORT, size=32).history
     assert bool((history[-1] > history[0]).all())
     for name in layers:
         with pytest.raises(AscentError, match=rf"cuts it with {words}, so that the layer '{name}' has none"):
-            render(model, Channel(name, 1), SHORT, size=32, input_size=32)
+            render(network, Channel(name, 1), SHORT, size=32)
     if kind is not InferenceModeInAProduct:
         with pytest.raises(AscentError, match=rf"cuts it with {words}, so that a part of the layer 'join' has none"):
-            render(model, Channel("join", 1), SHORT, size=32, input_size=32)
-    network = read(model, 32)
+            render(network, Channel("join", 1), SHORT, size=32)
     if layers:
         assert effective_side(network, "a") is None
         assert effective_field(network, "a", 1, torch.rand(3, 32, 32)).box is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from peek_widget import DatasetWarning, load_evidence, top_crops
+from peek_widget import DatasetWarning, load_evidence, read, top_crops
 from peek_widget.errors import DatasetError
 from peek_widget.evidence.dataset import read_label, read_source
 from tests.networks import Planted
@@ -24,8 +25,13 @@ def labels_of(dataset, labels=None) -> list:
     return [source.load(index)[2] for index in range(len(source))]
 
 
+@functools.cache
+def network():
+    return read(Planted(), 16)
+
+
 def found(dataset, **given):
-    return top_crops(Planted(), "conv", dataset, 1, input_size=16, progress=False, **given)
+    return top_crops(network(), "conv", dataset, 1, progress=False, **given)
 
 
 # -- labels of pandas: by position

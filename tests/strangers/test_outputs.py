@@ -85,7 +85,7 @@ def test_a_class_is_read_before_what_saturates_and_that_is_said(name: str) -> No
     model.logits(wanted)[0, 3].backward()
     assert torch.allclose(leaf.grad, wanted.grad, atol=1e-6)
     assert bool(leaf.grad.any())
-    history = render(model, Logit(3), SHORT, size=32, input_size=32).history
+    history = render(network, Logit(3), SHORT, size=32).history
     assert history[-1] > history[0] > 100
 
 

@@ -307,7 +307,7 @@ def test_weights_made_in_inference_mode(make, inside: bool) -> None:
     with torch.inference_mode(inside):
         network = read(model, 32)
         assert torch.allclose(network.run(image, [""])[""], expected, atol=1e-6)
-        drawn = render(model, [Logit(1), Neuron("forms", 3)], SHORT, size=32, input_size=32)
+        drawn = render(network, [Logit(1), Neuron("forms", 3)], SHORT, size=32)
         found = activations(model, image, ["forms"], preprocess="none", input_size=32)["forms"]
     assert bool((drawn.history[-1] > drawn.history[0]).all())
     assert found.shape == (2, 8, 16, 16)

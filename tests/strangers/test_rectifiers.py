@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from peek_widget import Channel, Neuron, Recipe, render
 from peek_widget.errors import AscentError
-from peek_widget.network import read
+from peek_widget.network import Network, read
 from tests.networks import assert_same, portrait
 
 SHORT = Recipe.preset("peek").replace(steps=3)
@@ -148,11 +149,17 @@ class Model(nn.Module):
         return self.last(x).mean((2, 3))
 
 
+@functools.cache
+def plain_network() -> Network:
+    """The same model with ``F.relu``, which the others are held against."""
+    return read(Model(F.relu).eval(), 32)
+
+
 @pytest.mark.parametrize("name", RELUS)
 def test_units_are_read_before_it_and_the_rest_is_what_it_was(name: str) -> None:
-    model, plain = Model(RELUS[name]).eval(), Model(F.relu).eval()
+    model = Model(RELUS[name]).eval()
     before = portrait(model)
-    network, other = read(model, 32), read(plain, 32)
+    network, other = read(model, 32), plain_network()
     assert [(one.name, one.rectified, one.primary) for one in network.layers] == [
         (one.name, one.rectified, one.primary) for one in other.layers
     ]
@@ -164,14 +171,15 @@ def test_units_are_read_before_it_and_the_rest_is_what_it_was(name: str) -> None
             together = network.run(image, names)
             for one in names:
                 assert torch.allclose(together[one], expected[one], atol=1e-5), one
-                assert torch.allclose(network.run(image, [one])[one], expected[one], atol=1e-5), one
+                if grad:
+                    assert torch.allclose(network.run(image, [one])[one], expected[one], atol=1e-5), one
     assert torch.allclose(expected[""], copy.deepcopy(model)(image.clone()), atol=1e-5)
     assert_same(before, portrait(model))
 
 
 @pytest.mark.parametrize("name", RELUS)
 def test_its_dead_units_have_the_gradient_of_before(name: str) -> None:
-    networks = [read(Model(function), 32) for function in (RELUS[name], F.relu)]
+    networks = [read(Model(RELUS[name]), 32), plain_network()]
     image = torch.rand(1, 3, 32, 32)
     for layer in ("act", "join", ""):
         gradients = []

@@ -175,10 +175,7 @@ def test_a_network_without_any_convolution_is_still_refused() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(
-            lambda: torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None),
-            marks=pytest.mark.slow,
-        ),
+        lambda: retina_net(),
         lambda: Detector(),
         lambda: nn.ModuleDict({"model": Detector()})["model"],
     ],
@@ -188,6 +185,14 @@ def test_detectors(make) -> None:
     with pytest.raises(ModelError, match=r"returns no map.*give the part of it that takes images, model\.backbone"):
         layers(model)
     assert layers(model.backbone)
+
+
+def retina_net() -> nn.Module:
+    """One of torchvision's detectors, with a small backbone."""
+    backbone = nn.Sequential(nn.Conv2d(3, 16, 3, 8, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1))
+    backbone.out_channels = 32
+    anchors = torchvision.models.detection.anchor_utils.AnchorGenerator(((16,),), ((1.0,),))
+    return torchvision.models.detection.RetinaNet(backbone, 2, min_size=64, max_size=64, anchor_generator=anchors)
 
 
 class Detector(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from peek_widget import (
 )
 from peek_widget.errors import PeekError
 from peek_widget.evidence import EvidencePass
+from peek_widget.network import Network
 from tests.networks import Tiny, tiny
 from tests.strangers.images import colors
 
@@ -48,12 +50,17 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 def crops(dataset: Any = IMAGES, layer: Any = "forms", **given: Any) -> Any:
-    return top_crops(
-        given.pop("model", MODEL),
-        layer,
-        dataset,
-        **{"k": 1, "input_size": 32, "progress": False, "workers": 0, **given},
-    )
+    if "model" in given or "input_size" in given:
+        how = {"input_size": 32, **given}
+        model = how.pop("model", MODEL)
+    else:
+        model, how = network(), given
+    return top_crops(model, layer, dataset, **{"k": 1, "progress": False, "workers": 0, **how})
+
+
+@functools.cache
+def network() -> Network:
+    return read(MODEL, 32)
 
 
 CLASS = Logit(1)
