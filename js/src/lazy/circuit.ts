@@ -58,6 +58,7 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     "section",
     { class: "peek-circuit-aside peek-circuit-over", "aria-label": text.circuitCrops },
     cropsTitle,
+    find,
     cropsRow,
   );
   const heldTitle = el("p", { class: "peek-help", role: "status" });
@@ -101,14 +102,22 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     const every = [...root.querySelectorAll<HTMLElement>(`[data-${what}]`)];
     every.find((one) => one.dataset[what] === value)?.focus({ preventScroll: true });
   };
-  let arriving = false;
+  /** Whether the focus is in the panel, or nowhere since what had it was replaced: not where somebody is at work. */
+  const free = (): boolean => {
+    const within = (root.getRootNode() as Document | ShadowRoot).activeElement;
+    if (root.contains(within)) return true;
+    return (!within || within === document.body) && (document.activeElement ?? document.body) === document.body;
+  };
+  let arriving: UnitAt | null = null;
   const go = (to: UnitAt): void => {
     // Whoever walks by keyboard arrives at the name of the unit, from where Tab leads on to what it is made of.
-    arriving = focused() !== null;
+    arriving = focused() ? { layer: to.layer, unit: to.unit } : null;
     circuit.walk(to);
     client.wire.edit({ layer: to.layer, unit: to.unit });
     client.connection.expectReply();
   };
+  /** While a button only takes the focus of the one that it replaces: nobody went there. */
+  let relisting = false;
   let pointed: UnitAt | null = null;
   let shown: UnitAt = { layer: "", unit: -1 };
   let aimed: UnitAt | null = null;
@@ -150,7 +159,7 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
     // What only comes to lie under a pointer that stands still is not pointed at.
     button.addEventListener("pointermove", () => point(one), { signal });
     button.addEventListener("pointerleave", leave, { signal });
-    button.addEventListener("focus", () => point(one), { signal });
+    button.addEventListener("focus", () => relisting || point(one), { signal });
     return button;
   };
   const inputRow = (one: CircuitRow, kernel: ImageBitmap | null, scales: readonly number[]): HTMLElement => {
@@ -222,8 +231,10 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
       into.replaceChildren(...mine);
       part.hidden = mine.length === 0;
     }
+    relisting = true;
     if (unit !== undefined) focusOn("unit", unit);
     else if (without !== undefined) focusOn("held", without);
+    relisting = false;
   };
   let way = "";
   const walked = (seen: CircuitSeen): void => {
@@ -238,8 +249,9 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
       ]),
       here,
     );
-    if (arriving) here.focus({ preventScroll: true });
-    arriving = false;
+    if (!arriving || !same(seen, arriving)) return;
+    if (free()) here.focus({ preventScroll: true });
+    arriving = null;
   };
 
   let listed: unknown[] = [];
@@ -287,13 +299,15 @@ export function circuitContents(view: View, circuit: CircuitStore): HTMLElement[
       .closest<HTMLElement>(".peek-root")
       ?.setAttribute("data-peek-circuit", `${nameOf(seen)}/${seen.state}/${without?.of.state ?? ""}`);
   };
+  let shownCrops: CircuitStore["crops"] = null;
   const showCrops = (): void => {
     const { crops: found } = circuit;
     crops.hidden = !found;
-    if (!found) return;
+    if (!found || found === shownCrops) return;
+    shownCrops = found;
     setText(cropsTitle, found.of.problem || text.circuitCropsOf(nameOf(found.of)));
+    find.hidden = !found.of.can_find;
     cropsRow.replaceChildren(
-      ...(found.of.can_find ? [find] : []),
       ...found.of.crops.map(({ activation, label }, at) => {
         const shown = el("canvas", {
           class: "peek-thumb",

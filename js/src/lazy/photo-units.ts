@@ -23,6 +23,7 @@ export interface UnitList {
 /** The units that fire unusually: those of the layer, a row each, or the first of all layers. */
 export function unitList({ client, signal }: View, photo: PhotoStore, changed: () => void): UnitList {
   let all = false;
+  let photoOf = 0;
   let pointed: ImageBitmap | null | undefined;
   let listed: unknown[] = [];
   let fill: (() => void)[] = [];
@@ -179,6 +180,9 @@ export function unitList({ client, signal }: View, photo: PhotoStore, changed: (
 
   const update = (): void => {
     const { seen } = photo;
+    // All layers of another photo are asked for anew: the kernel begins with the layer shown.
+    if (all && seen && seen.n !== photoOf) photo.overview(true);
+    photoOf = seen?.n ?? 0;
     one.setAttribute("aria-pressed", String(!all));
     every.setAttribute("aria-pressed", String(all));
     setText(

@@ -13,7 +13,10 @@ const panelsOf = (loaded: LoadedModule): Panels => loaded.script as Panels;
 /** What stands where a panel will be, until it is loaded; it is seen only if that takes long, so that nothing flashes. */
 function noteOf(view: View): HTMLElement {
   const note = el("p", { class: "peek-help peek-loading" });
-  watch(view, ["health"], () => setText(note, view.client.connection.health === "gone" ? text.runAgain : text.loading));
+  watch(view, ["health"], () => {
+    if (note.dataset.failed) return;
+    setText(note, view.client.connection.health === "gone" ? text.runAgain : text.loading);
+  });
   return note;
 }
 
@@ -29,6 +32,7 @@ async function fill(view: View, note: HTMLElement, content: (loaded: LoadedModul
     note.replaceWith(...made);
     for (const each of made) explainLabels(view, each);
   } catch (error) {
+    note.dataset.failed = "true";
     setText(note, String(error));
   }
 }
@@ -87,18 +91,14 @@ export function detailsTab(view: View): Tab {
 
 /** The contact sheet of the layer: nothing in the page or the kernel until it is opened. */
 export function sheetTab(view: View): Tab {
-  // What the kernel was at when the page was loaded opens the tab; what it is told to do here does not.
-  let here = false;
   return lazyTab(view, {
     id: "sheet",
     title: text.sheet,
     topic: "sheet",
     content: (loaded) => panelsOf(loaded).sheetContents(view, loaded.sheet),
-    started: (loaded) => !here && Boolean(loaded.sheet.info?.open),
-    toggled: (loaded, panel, open) => {
-      here = true;
-      loaded.sheet.open(panel, open);
-    },
+    // What the kernel was at when the page was loaded opens the tab; what it is told to do here, in any view, does not.
+    started: (loaded) => !loaded.sheet.openedHere && Boolean(loaded.sheet.info?.open),
+    toggled: (loaded, panel, open) => loaded.sheet.open(panel, open),
   });
 }
 
@@ -126,17 +126,13 @@ export function photoTab(view: View): Tab {
 
 /** What feeds the unit, and whom it feeds; found while the tab is open. */
 export function circuitTab(view: View): Tab {
-  let here = false;
   return lazyTab(view, {
     id: "circuit",
     title: text.circuit,
     topic: "circuit",
     content: (loaded) => panelsOf(loaded).circuitContents(view, loaded.circuit),
-    started: (loaded) => !here && Boolean(loaded.circuit.seen?.state),
-    toggled: (loaded, panel, open) => {
-      here = true;
-      loaded.circuit.open(panel, open);
-    },
+    started: (loaded) => !loaded.circuit.openedHere && Boolean(loaded.circuit.seen?.state),
+    toggled: (loaded, panel, open) => loaded.circuit.open(panel, open),
   });
 }
 
@@ -161,9 +157,11 @@ export async function nameList({ client }: View): Promise<Panels["nameList"]> {
 
 /** The units as thumbnails, which there are once a contact sheet has been opened; nothing before. */
 export function unitPickerPlace(view: View): HTMLElement {
+  const { lazy } = view.client;
+  if (lazy.loaded) return panelsOf(lazy.loaded).unitPicker(view);
   const place = el("span", { hidden: true });
   watch(view, ["sheet"], () => {
-    const { loaded } = view.client.lazy;
+    const { loaded } = lazy;
     if (loaded && place.parentElement) place.replaceWith(panelsOf(loaded).unitPicker(view));
   });
   return place;

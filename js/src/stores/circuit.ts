@@ -35,6 +35,8 @@ export class CircuitStore {
   trail: UnitAt[] = [];
   /** Number of pictures of units that have come. */
   taken = 0;
+  /** Whether a view has opened the tab: what the kernel then does is done for it, and opens no other view's. */
+  openedHere = false;
   private readonly openViews = new Set<object>();
   private readonly pictures = new Map<string, UnitPicture>();
   private heading: string | null = null;
@@ -49,6 +51,7 @@ export class CircuitStore {
   /** A view has opened or closed the tab. */
   open(view: object, on: boolean): void {
     const before = this.openViews.size > 0;
+    this.openedHere = true;
     if (on) this.openViews.add(view);
     else this.openViews.delete(view);
     const now = this.openViews.size > 0;

@@ -38,6 +38,8 @@ export class LazyModule {
   private onArrival: (buffers: readonly Binary[]) => void = () => undefined;
   /** Script and style sheet that came without a request: a kernel that is busy answers none. */
   private arrived: readonly Binary[] | null = null;
+  /** The host would not import the script: messages are kept for it only while it is tried again. */
+  private refused = false;
   private disposed = false;
 
   constructor(
@@ -55,6 +57,7 @@ export class LazyModule {
         const circuit = new script.CircuitStore(this.send, () => this.onChange("circuit"));
         this.loaded = { script, style, sheet, comparison, photo, circuit };
         this.requested.clear();
+        this.arrived = null;
         for (const each of this.backlog) this.receive(...each);
         this.backlog = [];
         if (this.disposed) this.dispose();
@@ -62,6 +65,7 @@ export class LazyModule {
       })
       .catch((error) => {
         this.loading = undefined;
+        this.refused = true;
         this.backlog = [];
         throw error;
       });
@@ -90,7 +94,7 @@ export class LazyModule {
       for (const store of [this.loaded.sheet, this.loaded.comparison, this.loaded.photo, this.loaded.circuit])
         store.receive(content, buffers);
     } else {
-      this.backlog.push([content, buffers]);
+      if (this.loading || !this.refused) this.backlog.push([content, buffers]);
       if (message?.kind === "sheet" && message.open) this.request("sheet");
       if (message?.kind === "compare" && message.state) this.request("compared");
       if (message?.kind === "photo" && message.state) this.request("photo");

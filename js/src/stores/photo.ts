@@ -50,6 +50,8 @@ export class PhotoStore {
   problem = "";
   private newest = 0;
   private newestLayers = 0;
+  /** Number of the photo that `layers` are of. */
+  private layersOf = 0;
   /** The last accentuation that was ended here: what is still on its way of it comes too late. */
   private ended = 0;
   private disposed = false;
@@ -144,6 +146,11 @@ export class PhotoStore {
       this.pictures.delete(key);
     }
     if (message.changed || message.n !== this.seen?.n) this.endAccentuation();
+    if (message.n !== this.layersOf) {
+      for (const map of this.layerMaps.flat()) map?.close();
+      this.layers = [];
+      this.layerMaps = [];
+    }
     this.seen = message;
     this.onChange();
   }
@@ -169,6 +176,7 @@ export class PhotoStore {
     const stale = this.disposed || mine !== this.newestLayers || message.n < (this.seen?.n ?? 0) || this.seen?.n === 0;
     for (const old of stale ? decoded : this.layerMaps.flat()) old?.close();
     if (stale) return;
+    this.layersOf = message.n;
     this.layers = message.layers;
     this.layerMaps = message.layers.map(({ units }) => mapsOf(units, decoded));
     this.onChange();

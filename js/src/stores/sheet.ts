@@ -27,6 +27,8 @@ export class SheetStore {
   counts: TagCounts | null = null;
   suggestions: TagSuggestions | null = null;
 
+  /** Whether a view has opened the tab: what the kernel then does is done for it, and opens no other view's. */
+  openedHere = false;
   private readonly openViews = new Set<object>();
   private newest = 0;
   private ackTimer: ReturnType<typeof setTimeout> | undefined;
@@ -43,6 +45,7 @@ export class SheetStore {
   /** A view has opened or closed the sheet. */
   open(view: object, on: boolean): void {
     const before = this.openViews.size > 0;
+    this.openedHere = true;
     if (on) this.openViews.add(view);
     else this.openViews.delete(view);
     const now = this.openViews.size > 0;

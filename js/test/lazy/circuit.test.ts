@@ -3,6 +3,8 @@ import createWidget from "../../src/index";
 import type { CircuitSeen } from "../../src/protocol.gen";
 import { FakeModel, frame, installLazyModule, installScreen, openTab, type Screen, settle, traits } from "../fakes";
 
+type Widget = ReturnType<typeof createWidget>;
+
 let screen: Screen;
 let host: HTMLElement;
 
@@ -43,7 +45,7 @@ function seen(more: Partial<CircuitSeen> = {}): CircuitSeen {
   };
 }
 
-async function open(): Promise<{ model: FakeModel; tab: HTMLElement; end(): void }> {
+async function open(): Promise<{ model: FakeModel; tab: HTMLElement; widget: Widget; end(): void }> {
   const model = new FakeModel(traits());
   const view = new AbortController();
   const widget = createWidget();
@@ -52,7 +54,7 @@ async function open(): Promise<{ model: FakeModel; tab: HTMLElement; end(): void
   screen.show(true);
   const tab = await openTab(host, "Circuit");
   await model.tell(seen(), [frame(), frame()]);
-  return { model, tab, end: () => view.abort() };
+  return { model, tab, widget, end: () => view.abort() };
 }
 
 const tile = (name: string): HTMLElement => host.querySelector(`[data-unit="${name}"]`)!;
@@ -100,6 +102,32 @@ test("one walks down and back by keyboard, and arrives at the name of the unit",
   expect(host.querySelectorAll(".peek-circuit-trail button")).toHaveLength(0);
 });
 
+test("a slow answer does not take the focus from where the user is by then", async () => {
+  const { model } = await open();
+  const cell = document.body.appendChild(document.createElement("textarea"));
+  tile("conv1:1").focus();
+  tile("conv1:1").click();
+  cell.focus();
+  await model.tell(seen({ layer: "conv1", unit: 1, inputs: [], outputs: [] }));
+  expect(here().textContent).toBe("conv1:1");
+  expect(document.activeElement).toBe(cell);
+  cell.remove();
+});
+
+test("another view of the same explorer stays at the tab that its user has open", async () => {
+  const { model, widget, end } = await open();
+  const other = document.body.appendChild(document.createElement("div"));
+  const view = new AbortController();
+  widget.render({ model: model.asModel, el: other, signal: view.signal } as never);
+  await settle();
+  await model.tell(seen({ text: "Effects measured: 4 of 24." }), [frame(), frame()]);
+  expect(other.querySelector(".peek-tab-circuit")?.hasAttribute("hidden")).toBe(true);
+  expect(host.querySelector(".peek-tab-circuit")?.hasAttribute("hidden")).toBe(false);
+  view.abort();
+  end();
+  other.remove();
+});
+
 test("crops come for what is pointed at or focused, and can be looked for where there are none", async () => {
   const { model } = await open();
   tile("conv1:1").dispatchEvent(new Event("pointermove"));
@@ -125,10 +153,10 @@ test("crops come for what is pointed at or focused, and can be looked for where 
   expect(asked(model).at(-1)).toEqual({ ...get, unit: 2, find: true });
   const crops = [{ activation: 1.5, label: "cat" }];
   await model.tell({ ...none, crops, problem: "", can_find: false } as never, [frame()]);
-  expect([over.querySelector("button"), over.querySelector("canvas")?.getAttribute("aria-label")]).toEqual([
-    null,
-    "1.50 cat",
-  ]);
+  expect([
+    over.querySelector("button:not([hidden])"),
+    over.querySelector("canvas")?.getAttribute("aria-label"),
+  ]).toEqual([null, "1.50 cat"]);
   expect(document.activeElement).toBe(tile("conv1:2"));
   // of another unit's circuit nothing is pointed at yet
   await model.tell(seen({ unit: 4 }), [frame(), frame()]);

@@ -150,5 +150,5 @@ test("the maps of all layers go to the units that have one", async () => {
   expect(store.layers.map(({ layer }) => layer)).toEqual(["b"]);
   await tell(seen([], { n: 2 }), 0);
   await tell({ kind: "photo_layers", n: 1, layers }, 2);
-  expect([store.layers.map(({ layer }) => layer), screen.bitmapsOpen]).toEqual([["b"], 1]);
+  expect([store.layers.map(({ layer }) => layer), screen.bitmapsOpen]).toEqual([[], 0]);
 });
