@@ -20,6 +20,8 @@ __all__ = ["CircuitOutput", "feeds", "feeds_step_by_step"]
 
 _AT_ONCE = 2  # images of a step: the whole network is run on them, and three times backwards
 
+_SAME = 1e-5  # relative difference of what was computed twice, once after an addition
+
 
 @dataclass(frozen=True)
 class CircuitOutput:
@@ -103,17 +105,18 @@ def feeds_step_by_step(
 
 def _each_once(rows: Sequence[CircuitOutput]) -> list[CircuitOutput]:
     """Return rows without those of a block that are a unit inside it once more, joined to others or added to them."""
-    inner = {(row.layer, _rounded(row.effect)) for row in rows}
+
+    def same(one: float, other: float) -> bool:
+        return math.isclose(one, other, rel_tol=_SAME) or (math.isnan(one) and math.isnan(other))
+
     return [
         row
         for row in rows
-        if not any(name.startswith(f"{row.layer}.") and effect == _rounded(row.effect) for name, effect in inner)
+        if not any(
+            one.layer.startswith(f"{row.layer}.") and same(one.effect, row.effect) and same(one.guess, row.guess)
+            for one in rows
+        )
     ]
-
-
-def _rounded(value: float) -> str:
-    """Return a number to three digits."""
-    return f"{value:.3g}"
 
 
 def _slopes(tape: Tape, value: int, kept: Tensor, step: Tensor, like: Sequence[Tensor]) -> list[Tensor]:

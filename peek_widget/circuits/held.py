@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import MutableMapping
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
@@ -10,10 +12,9 @@ from torch import Tensor, nn
 from peek_widget.circuits.measure import statistics_of
 from peek_widget.circuits.reads import Read, activation_value, check_layer
 from peek_widget.circuits.shown import Examples, Shown
-from peek_widget.errors import PeekError
+from peek_widget.errors import LayerError, PeekError
 from peek_widget.network import Network
-from peek_widget.network.nested import map_tensors
-from peek_widget.network.outputs import as_tensor
+from peek_widget.network.outputs import as_tensor, attributes_of
 
 __all__ = ["HeldNetwork", "held_at_median"]
 
@@ -43,7 +44,8 @@ def held_at_median(network: Network, name: str, unit: int, examples: Examples | 
         shown: the images that it is taken over where there are no examples.
 
     Raises:
-        LayerError, UnitError: if there is no such unit, or the layer is one of tokens.
+        LayerError, UnitError: if there is no such unit, the layer has no circuit, or what its module returns can't be
+            returned changed.
     """
     layer = check_layer(network, name)
     network.check_unit(layer.name, unit)
@@ -64,18 +66,46 @@ def held_at_median(network: Network, name: str, unit: int, examples: Examples | 
         count += 1
         if count != wanted:
             return None
-        held = as_tensor(output, layer.name)
-
-        def replaced(tensor: Tensor) -> Tensor:
-            if tensor is not held:
-                return tensor
-            copy = tensor.clone()  # a later function may still need what it was made of
-            copy.select(dim, unit).fill_(median)
-            return copy
-
-        return map_tensors(output, replaced)
+        free = as_tensor(output, layer.name)
+        held = free.clone()  # a later function may still need what it was made of
+        held.select(dim, unit).fill_(median)
+        found = _replaced(output, free, held)
+        if found is output:
+            raise LayerError(
+                f"Unit {unit} of {layer.name!r} can't be held: its module returns a {type(output).__name__}, of which "
+                "no changed copy can be made. Have it return a tensor, a tuple, a dict or a plain object."
+            )
+        return found
 
     every = dict(replica.model_copy.module.named_modules())
     replica.model_copy.module.register_forward_pre_hook(begin)
     every[module].register_forward_hook(hold)
     return HeldNetwork(**{one.name: getattr(replica, one.name) for one in fields(replica) if one.init})
+
+
+def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
+    """Return what a module returned with another tensor in place of one, in a copy; itself where it is not there.
+
+    It may be in tuples (named ones too), lists and mappings, also in one another, and in attributes of an object.
+    """
+    if isinstance(output, Tensor):
+        return new if output is old else output
+    if isinstance(output, (tuple, list, MutableMapping)):
+        keys = list(output) if isinstance(output, MutableMapping) else range(len(output))
+        changed = {key: found for key in keys if (found := _replaced(output[key], old, new)) is not output[key]}
+        if not changed:
+            return output
+        if isinstance(output, tuple):
+            items = [changed.get(number, item) for number, item in enumerate(output)]
+            return type(output)(*items) if hasattr(output, "_fields") else tuple(items)
+        copied = copy.copy(output)
+        for key, found in changed.items():
+            copied[key] = found
+        return copied
+    names = [name for name, value in attributes_of(output).items() if value is old]
+    if not names:
+        return output
+    copied = copy.copy(output)
+    for name in names:
+        object.__setattr__(copied, name, new)  # a frozen dataclass, too
+    return copied

@@ -76,7 +76,9 @@ def statistics_step_by_step(
     """Compute what :func:`statistics_of` returns, a batch of images at a time."""
     kept = {} if examples is None or examples.photos is None else examples.statistics
     which = network.model_copy.signature, network.model_copy.version()
-    for old in [key for key in kept if key[1] != which]:  # of weights that the model no longer has
+    for old in [
+        key for key in list(kept) if key[1] != which
+    ]:  # (another thread may add some) of weights that the model no longer has
         kept.pop(old, None)
     known = {read.value: kept.get((read.value, which)) for read in reads}
     missing = [read for read in reads if known[read.value] is None]

@@ -67,7 +67,7 @@ def pushed_classes(
         PeekError: if the layer is the model's output, an option is not possible, or pandas is not installed.
         EvidenceStoreError: if the evidence was gathered with other weights.
         DatasetError: if the images are not at hand.
-        LayerError, UnitError: if the layer is one of tokens, or has no such unit.
+        LayerError, UnitError: if the layer has no circuit (see :func:`~peek_widget.circuits.circuit`), or no such unit.
     """
     pandas = optional_import("pandas")
     if not isinstance(evidence, LayerEvidence):

@@ -49,17 +49,37 @@ def check_layer(network: Network, name: str) -> Layer:
     """Return a layer whose units have a circuit.
 
     Raises:
-        LayerError: if there is no such layer, or it is one of tokens.
-        ModelError: if what it reads can't be followed.
+        LayerError: if there is no such layer, or it is one of tokens or boxes, or its units are not counted by one
+            dimension.
     """
     layer = network.layer(name)
-    if layer.layout.grid is not None or layer.layout.token is not None or layer.layout.single:
-        raise LayerError(
-            f"The layer {name!r} is one of tokens (a transformer's), which attention mixes by what they are: which "
-            "units such a layer reads changes with every image, so that a table of its inputs would be wrong. Circuits "
-            "are of convolutional and linear layers."
-        )
+    why = _refusal(layer)
+    if why:
+        raise LayerError(f"{why}. Circuits are of convolutional and linear layers, [N, C, H, W] or [N, C].")
     return layer
+
+
+def _refusal(layer: Layer) -> str:
+    """Return why units of a layer have no circuit, without a period; "" where they have one."""
+    if layer.layout.grid is not None or layer.layout.token is not None:
+        return (
+            f"The layer {layer.name!r} is a list of tokens (a transformer's) or of boxes (a detector's): what its "
+            "places read differs from one to the next, and with attention from image to image, so that one table of "
+            "inputs would be wrong"
+        )
+    return _why_not_counted(layer)
+
+
+def _why_not_counted(layer: Layer) -> str:
+    """Return why units of a layer are not counted by one dimension, without a period; "" where they are."""
+    if layer.layout.single:
+        return f"The layer {layer.name!r} has no dimension of units: it returns one number, or one map, for each image"
+    if layer.layout.flat or len(layer.layout.order) > 4:
+        return (
+            f"The layer {layer.name!r} returns {len(layer.layout.order)} dimensions, of which several together count "
+            "its units (the channels and frames of a 3D convolution, say), while a circuit holds units along one"
+        )
+    return ""
 
 
 def reads_of(network: Network, name: str, below: Iterable[str] | None = None) -> list[Read]:
@@ -77,9 +97,20 @@ def reads_of(network: Network, name: str, below: Iterable[str] | None = None) ->
         One for each layer, in call order; the image last.
 
     Raises:
-        LayerError: if there is no such layer, or it does not depend on one of ``below``.
+        LayerError: if there is no such layer, it does not depend on one of ``below``, or units of one that it reads
+            are not counted by one dimension.
         ModelError: if something in the forward can't be followed.
     """
+    found = _reads(network, name, below)
+    for one in found:
+        why = "" if one.layer is None else _why_not_counted(network.layer(one.layer))
+        if why:
+            raise LayerError(f"{name!r} reads a layer whose units have no numbers in a circuit. {why}.")
+    return found
+
+
+def _reads(network: Network, name: str, below: Iterable[str] | None = None) -> list[Read]:
+    """Return what :func:`reads_of` returns, whatever dimensions those layers have."""
     wiring = wiring_of(network)
     layer = check_layer(network, name)
     owners = _owners(network, wiring)
@@ -105,7 +136,7 @@ def readers_of(network: Network, name: str) -> list[tuple[str, int]]:
     """Return the layers that read a layer, in call order, each with the value that it reads of it.
 
     Raises:
-        LayerError: if it is the model's output, or nothing reads it.
+        LayerError: if it is the model's output, or no layer that circuits are of reads it.
     """
     wiring = wiring_of(network)
     layer = check_layer(network, name)
@@ -124,18 +155,20 @@ def readers_of(network: Network, name: str) -> list[tuple[str, int]]:
     }
     found = []
     for other in network.layers:
-        usable = other.primary and other.layout.grid is None and other.layout.token is None and not other.layout.single
-        if other.index <= layer.index or not usable:
+        if not other.primary or other.index <= layer.index or _refusal(other):
             continue
         if other.output not in wiring.outputs:
             continue
-        for read in reads_of(network, other.name):
+        for read in _reads(network, other.name):
             if read.layer in own:
                 found.append((other.name, read.value))
             elif read.layer in joining:
                 found.append((other.name, value))
     if not found:
-        raise LayerError(f"No layer reads {name!r}: nothing that the model's forward runs after it depends on it.")
+        raise LayerError(
+            f"No layer reads {name!r} that circuits are of: what the model's forward runs after it does not depend on "
+            "it, or first goes through tokens or a layer whose units lie along several dimensions."
+        )
     return found
 
 

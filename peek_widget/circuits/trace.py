@@ -111,7 +111,8 @@ def circuit(
         input_size, preprocess, device: see :func:`~peek_widget.network.read`.
 
     Raises:
-        LayerError, UnitError: if there is no such layer or unit, or it is one of tokens.
+        LayerError, UnitError: if there is no such layer or unit, or the layer is one of tokens or boxes, or it or one
+            that it reads counts its units by several dimensions.
         ModelError: if what the layer reads can't be followed in the model's forward.
         DatasetError: if the images can't be read.
         EvidenceStoreError: if the examples are another model's.
@@ -189,7 +190,8 @@ def traced(network: Network, asked: Asked, provisional: bool = True) -> Iterator
         network: the model.
         asked: what it is of.
         provisional: whether to begin with contributions by one gradient and the medians of the images shown, where
-            others follow: they are there much earlier, and are named so by the remark PROVISIONAL.
+            others follow: they are there much earlier. Where medians over other images follow, the remark PROVISIONAL
+            says so.
     """
     layer, unit, examples = asked.layer, asked.unit, asked.examples
     said = list(asked.remarks)

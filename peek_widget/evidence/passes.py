@@ -42,7 +42,7 @@ from peek_widget.network.memory import device_error, memory_error, release
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.receptive_field.field_map import field_map
 
-__all__ = ["EvidencePass", "Progress"]
+__all__ = ["EvidencePass"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 

@@ -306,15 +306,11 @@ class ModelCopy:
             found = self.run(images.repeat(self.least_images, 1, 1, 1), wanted, preactivations, seed)
             return {name: values[: len(images)] for name, values in found.items()}
         try:
-            images = images.to(self.dtype, memory_format=self._memory_format)
-            if self._memory_format is torch.contiguous_format:
-                # What .to() leaves as it is where it was cut out of a larger tensor.
-                images = images.contiguous()
-            return self._run(images, wanted, preactivations, seed)
+            return self._run(self.as_input(images), wanted, preactivations, seed)
         except ModelError:
             if self._memory_format is torch.contiguous_format:
                 raise
-        found = self._run(images.contiguous(), wanted, preactivations, seed)
+        found = self._run(self.as_input(images).contiguous(), wanted, preactivations, seed)
         self._memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
         return found
 
@@ -324,6 +320,7 @@ class ModelCopy:
         The format is the one that :meth:`run` uses, so that has to have run before.
         """
         images = images.to(self.device, self.dtype, memory_format=self._memory_format)
+        # What .to() leaves as it is where it was cut out of a larger tensor.
         return images.contiguous() if self._memory_format is torch.contiguous_format else images
 
     def whole(self, images: Tensor, seed: int = 0) -> Any:

@@ -11,7 +11,7 @@ from peek_widget.errors import LayerError, ModelError
 from peek_widget.network.forward import ForwardMode
 from peek_widget.network.preactivation import PreActivation
 
-__all__ = ["OUTPUT", "OtherPath", "as_tensor", "collect", "forward_raised", "parts_of"]
+__all__ = ["OUTPUT", "OtherPath", "as_tensor", "attributes_of", "collect", "forward_raised", "parts_of"]
 
 OUTPUT = ""
 """Name of the model itself among its layers: its output (the logits), as in ``named_modules()``."""
@@ -109,24 +109,34 @@ def parts_of(output: Any) -> list[Any]:
         return list(output.values())
     if isinstance(output, (tuple, list)):
         return list(output)
-    slots = [getattr(output, one) for one in getattr(type(output), "__slots__", ()) if hasattr(output, one)]
-    return [output] if isinstance(output, Tensor) else [*slots, *getattr(output, "__dict__", {}).values()]
+    return [output] if isinstance(output, Tensor) else list(attributes_of(output).values())
+
+
+def attributes_of(output: Any) -> dict[str, Any]:
+    """Return an object's own attributes by name: those in slots, of its base classes first, then all others."""
+    found = {}
+    for kind in reversed(type(output).__mro__):
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(output, name):
+                found[name] = getattr(output, name)
+    return found | getattr(output, "__dict__", {})
 
 
 def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
     """Return the one tensor of a layer's output: itself, the ``logits`` or ``out`` of several, or the first of them.
 
-    Several are a mapping, a sequence, or the attributes of an object (a dataclass).
+    Several are a mapping, a sequence, or the attributes of an object (a dataclass, a named tuple).
 
     Raises:
         LayerError: if there is no tensor in it.
     """
     if isinstance(output, Tensor):
         return output
-    named = output if isinstance(output, Mapping) else {"logits": getattr(output, "logits", None)}
     for key in ("logits", "out"):
-        if isinstance(named.get(key), Tensor):
-            return named[key]
+        named = output.get(key) if isinstance(output, Mapping) else getattr(output, key, None)
+        if isinstance(named, Tensor):
+            return named
     for value in parts_of(output):
         if isinstance(value, Tensor):
             return value

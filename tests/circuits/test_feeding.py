@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from peek_widget import LayerError
 from peek_widget.circuits import circuit
+from peek_widget.circuits.feeding import CircuitOutput, _each_once
 from tests.circuits.networks import ACROSS, DOT, DOWN, PICTURES, SIDE, Bypass, Stack, by_hand, lines
 
 
@@ -79,6 +80,17 @@ def test_a_unit_that_a_block_only_passes_on_is_listed_once():
     table = circuit(Stack(lines(), nn.ReLU(), Block()), "0", ACROSS, PICTURES, k=1).up()
     assert table.layer.tolist() == ["2.left", ""]
     assert table.effect.tolist() == pytest.approx([2.0, 2.0], abs=1e-5)
+
+
+def test_units_of_a_block_that_only_nearly_lose_the_same_are_all_listed():
+    rows = [
+        CircuitOutput("2", 0, "", 2.0002, 2.0002),
+        CircuitOutput("2.inner", 0, "", 2.0, 2.0),
+        CircuitOutput("2.inner", 1, "", 2.0002, 1.0),
+        CircuitOutput("2", 1, "", 3.0, float("nan")),
+        CircuitOutput("2.inner", 2, "", 3.0000001, float("nan")),
+    ]
+    assert _each_once(rows) == [*rows[:3], rows[4]]
 
 
 def test_nothing_is_above_the_output():

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -23,8 +27,10 @@ from peek_widget import (
     top_crops,
 )
 from peek_widget.circuits import circuit
+from peek_widget.circuits.held import held_at_median
 from peek_widget.circuits.program import Part
 from peek_widget.circuits.reads import reads_of
+from peek_widget.circuits.shown import Shown
 from tests.circuits.networks import (
     ACROSS,
     DOT,
@@ -48,6 +54,11 @@ FAST = Recipe.preset("peek-fast").replace(steps=3)
 def found(table):
     """The table as {(layer, unit): (weight, contribution, effect)}."""
     return {(row.layer, row.unit): (row.weight, row.contribution, row.effect) for row in table.itertuples()}
+
+
+def on(images):
+    """These images, as a circuit is computed on them."""
+    return Shown(torch.stack(list(images)), (None,) * len(images), (), "given images")
 
 
 def assert_linear(table):
@@ -347,6 +358,47 @@ def test_tokens_are_refused_in_a_sentence():
         circuit(model, name, 0, image=PICTURES[0])
 
 
+class Frames(nn.Module):
+    """A vector layer, frames of a 3D convolution whose units are channels and frames, and classes."""
+
+    input_size = SIDE
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.frames, self.last = nn.Conv2d(1, 4, 1), nn.Conv3d(1, 5, (1, 3, 3)), nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.last(self.frames(self.first(x).relu()[:, None]).mean((2, 3, 4)))
+
+
+def test_units_along_several_dimensions_are_refused_in_a_sentence_also_where_they_are_read():
+    network = read(Frames())
+    assert network.layer("frames").channels == 20
+    with pytest.raises(LayerError, match="'frames' returns 5 dimensions, of which several together count"):
+        circuit(network, "frames", 17, image=PICTURES[0])
+    with pytest.raises(LayerError, match="'last' reads a layer whose units have no numbers in a circuit"):
+        circuit(network, "last", 0, image=PICTURES[0])
+    with pytest.raises(LayerError, match="several together count"):
+        held_at_median(network, "frames", 17, None, on(PICTURES[:1]))
+    with pytest.raises(LayerError, match="No layer reads 'first' that circuits are of"):
+        circuit(network, "first", 0, PICTURES, effects=0, progress=False).up()
+
+
+def test_boxes_are_refused_in_a_sentence():
+    class Boxes(nn.Module):
+        input_size = SIDE
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 6, 3)
+
+        def forward(self, x):
+            return self.conv(x).flatten(2).mT.sort(1).values
+
+    with pytest.raises(LayerError, match="boxes"):
+        circuit(Boxes(), "", 0, image=PICTURES[0])
+
+
 def test_effects_are_measured_for_the_strongest_either_way():
     torch.manual_seed(0)
     model = Stack(nn.Conv2d(1, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 1, 1))
@@ -383,3 +435,107 @@ def test_the_network_without_an_input_has_it_at_its_median_and_the_model_is_as_i
         activations(without, shown, "2")
     with pytest.raises(UnitError, match="numbered 0 to 2"):
         got.without("0", 7)
+
+
+class Pair(NamedTuple):
+    """Two maps of a module, of which the second one is the layer."""
+
+    aux: torch.Tensor
+    out: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The same as a frozen dataclass."""
+
+    aux: torch.Tensor
+    out: torch.Tensor
+
+
+class Slots:
+    """The same as an object whose attribute lies in a slot of a base class."""
+
+    __slots__ = "out"
+
+    def __init__(self, aux, out):
+        self.out = out
+
+
+class Derived(Slots):
+    __slots__ = ()
+
+
+class Mapped(OrderedDict):
+    """The same as a mapping of its own class, whose values are attributes too."""
+
+    def __init__(self, aux=None, out=None):
+        super().__init__(aux=aux, out=out)
+
+    @property
+    def out(self):
+        return self["out"]
+
+
+@pytest.mark.parametrize("kind", [Pair, Frozen, Derived, Mapped])
+def test_a_unit_is_held_in_what_its_module_returns_whatever_kind_that_is(kind):
+    class Wraps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = lines()
+
+        def forward(self, x):
+            return kind(x, self.conv(x) + 0.0)
+
+    class Model(nn.Module):
+        input_size = SIDE
+
+        def __init__(self):
+            super().__init__()
+            self.both, self.last = Wraps(), by_hand({0: {ACROSS: 1.0, DOWN: 1.0}}, 1, 3)
+
+        def forward(self, x):
+            return self.last(self.both(x).out)
+
+    network = read(Model())
+    assert network.layer("both").channels == 3
+    shown = torch.stack(PICTURES)
+    without = held_at_median(network, "both", ACROSS, None, on(PICTURES[:1]))
+    lower = network.run(shown, ["both"])["both"][:, ACROSS]
+    before, after = (one.run(shown, ["last"])["last"][:, 0] for one in (network, without))
+    median = lower[0].median()
+    assert float((before - after).abs().max()) > 0.5
+    assert torch.allclose(before - after, lower - median, atol=1e-6)
+
+
+def test_a_result_of_which_no_copy_can_be_made_changed_is_said():
+    class Fixed(Mapping):
+        def __init__(self, out):
+            self.held = (out,)
+
+        def __getitem__(self, key):
+            return {"out": self.held[0]}[key]
+
+        def __iter__(self):
+            return iter(["out"])
+
+        def __len__(self):
+            return 1
+
+    class Model(nn.Module):
+        input_size = SIDE
+
+        def __init__(self):
+            super().__init__()
+            self.both, self.last = nn.Sequential(lines(), Returns()), by_hand({0: {ACROSS: 1.0}}, 1, 3)
+
+        def forward(self, x):
+            return self.last(self.both(x)["out"])
+
+    class Returns(nn.Module):
+        def forward(self, x):
+            return Fixed(x + 0.0)
+
+    network = read(Model())
+    without = held_at_median(network, "both", ACROSS, None, on(PICTURES[:1]))
+    with pytest.raises(LayerError, match="can't be held: its module returns a Fixed"):
+        without.run(PICTURES[0][None], ["last"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -158,6 +160,8 @@ class Several(Tiny):
         lambda out, aux: {"aux": aux, "out": out},
         lambda out, aux: {"first": out, "aux": aux},
         lambda out, aux: type("Output", (), {"logits": out, "aux": aux})(),
+        lambda out, aux: SimpleNamespace(aux=aux, out=out),
+        lambda out, aux: namedtuple("Output", "aux out")(aux, out),
     ],
 )
 def test_the_result_is_found_among_several(wrap) -> None:

@@ -89,7 +89,8 @@ class FieldMap:
         input_size: (height, width) of the input in pixels.
         rows, columns: edges of the field of each row and each column, where size, stride and start do not say them (the
             map was enlarged, or pooled to a given size); None where they do.
-        by_position: whether nothing is known of a position before it is measured there.
+        by_position: whether a position's field is not said by size, stride and start, but measured there; the size is
+            then that at the center of the map.
         in_place: whether positions look where they are on the map, and not at its mirror image, say; tried at one.
         measure: measures the field of a position, by its number; None where no model is at hand.
     """
