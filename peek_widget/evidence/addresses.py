@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import posixpath
 import re
 import tarfile
 from pathlib import PurePosixPath
@@ -13,7 +14,7 @@ from typing import Any
 import fsspec
 
 from peek_widget.errors import DatasetError
-from peek_widget.evidence.files import open_image
+from peek_widget.evidence.files import is_other, open_image
 from peek_widget.evidence.folder import Folder
 from peek_widget.evidence.labels import Labels, read_label
 from peek_widget.evidence.source import Item, UnreadableError
@@ -24,6 +25,9 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_ARCHIVES = 100_000
 _BESIDE = (".cls", ".json", ".txt")
 """Endings of what webdataset has beside an image; ``.cls`` is its label."""
+
+_MOST_LINKS = 40  # on the way from a name to a file, as in Linux
+_NAMED = 4
 
 _Span = tuple[int, int]
 """Where in an archive the bytes of a file begin and end."""
@@ -56,10 +60,11 @@ class AddressFolder(Folder):
         self._addresses: tuple[str, ...] = _expanded(address)
         self._systems: dict[int, tuple[Any, str]] = {}
         found: dict[str, tuple[int, str, _Span | None]] = {}
+        left_out: list[str] = []
         for number, one in enumerate(self._addresses):
             try:
                 system, root = self._system(number)
-                spans = _members(system, root) if self._archive else dict.fromkeys(system.find(root))
+                spans, without = _members(system, root) if self._archive else (dict.fromkeys(system.find(root)), [])
             except Exception as error:  # each file system has errors of its own
                 raise DatasetError(
                     f"The images at {one!r} can't be listed ({type(error).__name__}: {error}): check the address, and "
@@ -67,7 +72,7 @@ class AddressFolder(Folder):
                 ) from error
             for name, span in spans.items():
                 inner = name if self._archive else name[len(root) :].lstrip("/")
-                if not any(part.startswith(".") for part in PurePosixPath(inner).parts):
+                if not _hidden(inner):
                     key = f"{PurePosixPath(one).name}/{inner}" if len(self._addresses) > 1 else inner
                     if key in found:
                         raise DatasetError(
@@ -75,6 +80,9 @@ class AddressFolder(Folder):
                             "not be told apart: give the folder above them, or one pass for each."
                         )
                     found[key] = number, inner, span
+            left_out += [name for name in without if not _hidden(name) and not is_other(name)]
+        if left_out and not found:
+            raise DatasetError(f"There is no image in {address!r}: {_without_content(left_out)}.")
         self._where = found
         self._labels_beside: bool = labels is None and self._archive
         every = [name for name in sorted(found) if not name.endswith(_BESIDE)]
@@ -83,6 +91,8 @@ class AddressFolder(Folder):
             # What is called a folder here is the archive that an image is in.
             self.class_names: tuple[str, ...] = ()
             self._label = _without_label
+        if left_out:
+            self.remarks = (*self.remarks, f"Left out of {address!r}: {_without_content(left_out)}.")
 
     def identity(self, index: int) -> int:
         """Return a hash of the file's name, and of its archive's."""
@@ -126,17 +136,52 @@ class AddressFolder(Folder):
         vars(self).update(state, _systems={})
 
 
-def _members(system: Any, path: str) -> dict[str, _Span]:
-    """Return where in a tar archive the content of each of its files is, by name. The archive is open no longer."""
+def _members(system: Any, path: str) -> tuple[dict[str, _Span], list[str]]:
+    """Return what is in a tar archive, which is open no longer.
+
+    Returns:
+        where the content of each of its files is, by name, links to files among them; and the names of what is neither
+        a folder nor a file whose bytes lie together in it.
+    """
     found: dict[str, _Span] = {}
+    links: dict[str, str] = {}
+    others: dict[str, None] = {}
     with system.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
             name = PurePosixPath(member.name).as_posix()
-            if member.islnk() and member.linkname in found:  # a second name of the same file
-                found[name] = found[member.linkname]
+            for earlier in (found, links, others):
+                earlier.pop(name, None)  # of two with one name the last is meant
+            target = PurePosixPath(member.linkname).as_posix()
+            if member.islnk() and target in found:  # a second name of the same file
+                found[name] = found[target]
+            elif member.islnk():
+                links[name] = target
+            elif member.issym():
+                links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
             elif member.isreg() and not member.issparse():
                 found[name] = member.offset_data, member.offset_data + member.size
-    return found
+            elif not member.isdir():
+                others[name] = None
+    for name, target in links.items():
+        for _ in range(_MOST_LINKS):
+            target = links.get(target, target)
+        if target in found:
+            found[name] = found[target]
+        else:
+            others[name] = None
+    return found, list(others)
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
+
+
+def _without_content(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    what = "names have" if len(names) != 1 else "name has"
+    return (
+        f"{len(names):,} {what} no content in the archive (links to what is not in it, sparse files, devices): {shown}"
+    )
 
 
 def _without_label(_: int) -> tuple[None, str]:

@@ -35,8 +35,11 @@ def ended_early(
             "What it found in them is in the error's .found; resume=error.found lets another pass continue from there."
         )
     else:
-        kept = "with store= it would be saved every minute" if store is None else f"what was saved is in {str(store)!r}"
-        after = (
-            f"Restart Python. What it found is lost with the device, but {kept}, and another pass goes on from there."
-        )
+        if store is None:
+            kept = "but with store= it would be saved every minute, and another pass goes on from there"
+        elif store.exists():
+            kept = f"but what was saved is in {str(store)!r}, and another pass goes on from there"
+        else:
+            kept = f"and nothing had been saved in {str(store)!r} yet: another pass begins anew"
+        after = f"Restart Python. What it found is lost with the device, {kept}."
     return EvidenceError(f"{ended} {after}", found, ended, text)

@@ -3,7 +3,7 @@ enrichment), and how well the unit tells that group from all other images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,8 @@ class Survey:
             ``level``) with its ``count, of, expected, p, q``, and ``best`` (the unit's highest activation),
             ``active_share``; and where ``pushes`` was given, ``pushes`` (the class that the unit adds most to on its
             top crops, by name or number; None where it adds to none), ``push`` (how much) and ``pushes_it`` (whether
-            that class is in the group that the unit is about; None where that is not known).
+            that class is in the group that the unit is about; None where that is not known, such as for labels that
+            are no classes of the model).
         counts: table with a row for each group, most units first: ``group, units`` (number with q at most ``level``),
             ``of`` (number of units), ``share``, ``images`` (number in the group), ``least_p`` (lowest p-value that a
             unit can have for this group: if its top images are all in it, as far as there are enough), ``findable``
@@ -106,6 +107,8 @@ class Survey:
                     f"classes pushed: {int(known.sum())} of the {len(known)} units that are about a group add most to "
                     "a class of it"
                 )
+            elif (self.table["about"].notna() & self.table["pushes"].notna()).any():
+                lines.append("classes pushed: not compared, for the labels are not known to be classes of the model")
         about = int(self.table["about"].notna().sum())
         lines.append(
             f"{total - about} of {total} units: no significant group in {self.images:,} images "
@@ -169,7 +172,9 @@ def survey(
             out, those that the pass was given, else each label is a group of its own.
         level: accepted false discovery rate.
         pushes: what ``pushed_classes(model, evidence)`` returned, to have beside what a unit is about the class that it
-            adds most to: what the network uses it for. The two are compared where labels are the model's classes.
+            adds most to: what the network uses it for. The two are compared where labels are the model's classes: by
+            name, where at least half of the names on one side are on the other too; by number, where whole-number
+            labels have no names.
 
     Raises:
         PeekError: if the evidence has no labels, no group has an image, ``pushes`` is of another layer, or scipy or
@@ -270,8 +275,11 @@ def _add_pushes(
     up = pushes[pushes["push"] > 0.0]
     most = up.loc[up.groupby("unit")["push"].idxmax()].set_index("unit")
     found = [most.loc[unit] if unit in most.index else None for unit in table["unit"]]
+    names = evidence.class_names
+    named = {*names, *(name_of(label, names) for label in evidence.label_counts if label is not None)}
+    alike = _alike(named, set(pushes["name"]) - {""})
     inside = [
-        None if one is None or about is None else _is_of(int(one["class"]), one["name"], members[about], evidence)
+        None if one is None or about is None else _is_of(int(one["class"]), one["name"], members[about], names, alike)
         for one, about in zip(found, table["about"], strict=True)
     ]
     # as objects: pandas would make None of a text NaN
@@ -281,16 +289,31 @@ def _add_pushes(
     table["pushes_it"] = pandas.Series(inside, table.index, object)
 
 
-def _is_of(number: int, name: str, labels: set[Label], evidence: LayerEvidence) -> bool | None:
-    """Tell whether a class of the model is among labels of the dataset; None where labels are no classes of it."""
-    names = evidence.class_names
+def _alike(labels: set[str], classes: set[str]) -> bool:
+    """Tell whether labels and classes have the same vocabulary: by the overlap coefficient of their names.
+
+    Not by a single name: datasets of other things share one now and then. Nor by all: either may have more.
+    """
+    return 2 * len(labels & classes) >= max(1, min(len(labels), len(classes)))
+
+
+def _is_of(number: int, name: str, labels: set[Label], names: Sequence[str], alike: bool) -> bool | None:
+    """Tell whether a class of the model is among labels of the dataset; None where labels are no classes of it.
+
+    Args:
+        number: number of the class.
+        name: its name, where it is known, else "".
+        labels: the labels.
+        names: names of the classes that whole-number labels stand for, where known.
+        alike: whether labels and classes are named alike.
+    """
     if name and any(name_of(label, names) == name for label in labels):
         return True
-    if not any(isinstance(label, int) for label in labels):
-        return False if name else None
-    # Numbers mean the same where the names do, or there are none.
-    same = not name or not names or name_of(number, names) == name
-    return number in labels if same else False
+    if names or not any(isinstance(label, int) for label in labels):
+        # A class without a name is not known to be one of those that have one.
+        return False if name and alike else None
+    # Numbers mean the same where there are no names that say otherwise.
+    return number in labels
 
 
 def _members(groups: Groups, counted: Mapping[Label, int], evidence: LayerEvidence) -> dict[str, set[Label]]:

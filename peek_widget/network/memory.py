@@ -15,6 +15,30 @@ _SIGNS = (
     "not enough memory",
     "out of memory",
     "could not create a memory object",  # oneDNN's
+    "_ALLOC_FAILED",  # cuBLAS's, cuFFT's, cuSOLVER's and cuDNN's
+    "ALLOCATION_FAILED",  # cuDNN's from version 9
+)
+
+# After these a GPU answers nothing until the process is started anew (CUDA Runtime API, cudaError_t: "any further CUDA
+# work will return the same error"), or there is none. After others, such as "no kernel image is available", it works.
+_LOST = (
+    "an illegal memory access was encountered",
+    "an illegal instruction was encountered",
+    "device-side assert triggered",
+    "hardware stack error",
+    "invalid program counter",
+    "launch timed out and was terminated",
+    "misaligned address",
+    "operation not supported on global/shared address space",
+    "unspecified launch failure",
+    "uncorrectable",  # of its memory (ECC), or of NVLink
+    "unknown error",
+    "busy or unavailable",
+    "no CUDA-capable device is detected",
+    "no ROCm-capable device is detected",
+    "driver shutting down",
+    "context is destroyed",
+    "hardware error",  # of a peer's memory
 )
 
 
@@ -31,13 +55,17 @@ def memory_error(error: BaseException | None) -> str | None:
 
 
 def device_error(error: BaseException | None) -> str | None:
-    """Return the words of an error, or of its cause, if it means that a device does not answer any more; else None."""
+    """Return the words of an error, or of its cause, if it means that a device does not answer any more; else None.
+
+    An error after which the device works on, such as one of a kernel that was not made for it, is none of these.
+    """
     if memory_error(error) is not None:
         return None
     while error is not None:
-        words = str(error)
-        if isinstance(error, RuntimeError) and (type(error).__name__ == "AcceleratorError" or "CUDA error" in words):
-            return words.splitlines()[0][:200]
+        for line in str(error).splitlines() if isinstance(error, RuntimeError) else ():
+            named = type(error).__name__ == "AcceleratorError" or "CUDA error" in line or "HIP error" in line
+            if named and any(sign in line for sign in _LOST):
+                return line[:200]
         error = error.__cause__
     return None
 

@@ -110,7 +110,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if here and host and func not in _COPIES:
         raise RuntimeError(f"{func}: expected all tensors to be on the same device, but found glass:0 and cpu")
     if METER.gone and (here or _is_glass(kwargs.get("device"))):
-        raise RuntimeError("CUDA error: the device is gone")
+        raise RuntimeError("CUDA error: unspecified launch failure")
     device = kwargs.get("device")
     there = _is_glass(device) if device is not None else bool(here)
     waits = not kwargs.get("non_blocking", False)

@@ -148,6 +148,50 @@ def test_a_second_name_of_a_file_in_an_archive_is_read(tmp_path):
         source.item(2)
 
 
+def test_links_in_an_archive_are_the_files_that_they_lead_to_and_others_are_named(tmp_path):
+    kinds = {"hard": tarfile.LNKTYPE, "soft": tarfile.SYMTYPE, "pipe": tarfile.FIFOTYPE}
+    path = tmp_path / "photos.tar"
+
+    def write(*links: tuple[str, str, str], files: int) -> None:
+        with tarfile.open(path, "w") as tar:
+            for kind, name, target in links[:1]:  # one that leads to what comes later
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = kinds[kind], target
+                tar.addfile(member)
+            for number in range(files):
+                member = tarfile.TarInfo(f"./in/{number}.png")
+                member.size = len(png(number))
+                tar.addfile(member, io.BytesIO(png(number)))
+            for kind, name, target in links[1:]:
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = kinds[kind], target
+                tar.addfile(member)
+
+    write(
+        ("soft", "first.png", "in/1.png"),
+        ("hard", "./in/hard.png", "./in/0.png"),
+        ("soft", "./out/soft.png", "../in/hard.png"),
+        ("soft", "out/chain.png", "soft.png"),
+        ("soft", "out/circle.png", "circle.png"),
+        ("soft", "out/nowhere.png", "/tmp/0.png"),
+        ("soft", "out/notes.txt", "/tmp/notes.txt"),
+        ("pipe", "pipe", ""),
+        files=2,
+    )
+    source = read_source(str(path))
+    images = {name: data for name, _, data in everything(source)}
+    assert list(images) == ["first.png", "in/0.png", "in/1.png", "in/hard.png", "out/chain.png", "out/soft.png"]
+    assert images["first.png"] == images["in/1.png"]
+    assert len({images[name] for name in ("in/0.png", "in/hard.png", "out/chain.png", "out/soft.png")}) == 1
+    assert source.remarks == (
+        f"Left out of {str(path)!r}: 3 names have no content in the archive (links to what is not in it, sparse files, "
+        "devices): pipe, out/circle.png, out/nowhere.png.",
+    )
+    write(("soft", "a.png", "/tmp/a.png"), files=0)
+    with pytest.raises(DatasetError, match=r"no image in .*: 1 name has no content in the archive .*: a\.png\."):
+        read_source(str(path))
+
+
 def test_numpys_arrays_at_an_address_are_images(tmp_path):
     array = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
     buffer, packed = io.BytesIO(), io.BytesIO()

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -29,6 +30,7 @@ from peek_widget.evidence import (
 )
 from peek_widget.evidence import loading as loading_module
 from peek_widget.evidence.dataset import Items
+from peek_widget.evidence.ended import ended_early
 from peek_widget.network import read
 from peek_widget.zoo import Images, bundled
 from tests.networks import Planted, assert_same, portrait, tiny
@@ -555,3 +557,18 @@ def test_a_file_of_other_weights_is_refused(tmp_path):
         next(model.parameters()).mul_(1.01)  # trained on
     with pytest.raises(EvidenceStoreError, match="model of fingerprint"):
         top_crops(model, "conv4", Images(4), progress=False, store=tmp_path / "crops.safetensors")
+
+
+def test_of_a_device_that_is_gone_it_is_said_what_was_saved(tmp_path):
+    found = top_crops(tiny(), ["edges"], Pictures(2), input_size=16, progress=False)
+    gone = RuntimeError("CUDA error: unspecified launch failure")
+    store = tmp_path / "evidence"
+
+    def text(store: Path | None) -> str:
+        return str(ended_early(gone, found, 9, torch.device("cpu"), store))
+
+    assert "with store= it would be saved every minute, and another pass goes on from there" in text(None)
+    assert "and nothing had been saved in " in text(store)
+    assert text(store).endswith("yet: another pass begins anew.")
+    found.save(store)
+    assert f"but what was saved is in {str(store)!r}, and another pass goes on from there." in text(store)

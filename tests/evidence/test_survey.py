@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 pytest.importorskip("scipy", reason="the survey's extra is not installed: pip install 'peek_widget[survey]'")
-pytest.importorskip("pandas", reason="the survey's extra is not installed: pip install 'peek_widget[survey]'")
+pandas = pytest.importorskip("pandas", reason="the survey's extra is not installed: pip install 'peek_widget[survey]'")
 
 from peek_widget.errors import EvidenceStoreError, PeekError, SurveyWarning
 from peek_widget.evidence import IMAGENET_GROUPS, LayerEvidence, survey, top_crops
@@ -210,6 +210,40 @@ def test_of_many_labels_no_histogram_is_kept_and_the_survey_says_so():
     options = {"labels": labels, "input_size": 32, "preprocess": "none", "progress": False, "groups": {"one": [1]}}
     with pytest.raises(EvidenceStoreError, match="keeps nothing about groups"):
         top_crops(Meadow(), "conv", images, resume=evidence.evidence, **options)
+
+
+def pushes(*rows: tuple[int, int, str]):
+    """What pushed_classes would return: the class that each unit adds to, by number and name."""
+    return pandas.DataFrame([(*row, 1.0) for row in rows], columns=["unit", "class", "name", "push"])
+
+
+def pushes_it(evidence: LayerEvidence, *rows: tuple[int, int, str]) -> list[bool | None]:
+    return survey(evidence, pushes=pushes(*rows)).table["pushes_it"].tolist()[: len(rows)]
+
+
+def test_texts_are_compared_with_classes_of_the_same_names_alone(planted):
+    named = [(0, 7, "red"), (1, 8, "blue"), (2, 9, "violet")]
+    assert pushes_it(planted, *named) == [True, False, False]
+    assert pushes_it(planted, (0, 7, "n02102040"), (1, 8, "n02123045"), (2, 9, "n02120079")) == [None] * 3
+    assert pushes_it(planted, (0, 7, "red"), (1, 8, "tench"), (2, 9, "hen"), (3, 1, "cock")) == [True] + [None] * 3
+    assert pushes_it(planted, (0, 7, ""), (1, 8, ""), (2, 9, "")) == [None] * 3
+    found = survey(planted, pushes=pushes((0, 7, "n02102040")))
+    assert "classes pushed: not compared, for the labels are not known to be classes of the model" in str(found)
+    assert "classes pushed" not in str(survey(planted))
+    assert "add most to a class of it" in str(survey(planted, pushes=pushes(*named)))
+
+
+def test_numbers_are_compared_with_classes_where_no_names_say_otherwise():
+    images, labels = meadow(200)
+    order = ["red", "green", "blue", "level stripes", "upright stripes", "nothing"]
+    numbers = [order.index(label) for label in labels]
+    evidence = top_crops(Meadow(), "conv", images, labels=numbers, input_size=32, preprocess="none", progress=False)
+    assert pushes_it(evidence, (0, 0, ""), (1, 2, "")) == [True, False]
+    assert pushes_it(evidence, (0, 0, "tench"), (1, 2, "shark")) == [True, False]
+    evidence.evidence.example_index.class_names = tuple(order)
+    assert pushes_it(evidence, (0, 3, "red"), (1, 2, "blue")) == [True, False], "by name, whatever the number"
+    assert pushes_it(evidence, (0, 0, "tench"), (1, 2, "shark"), (2, 2, "hen")) == [None] * 3, "other classes"
+    assert pushes_it(evidence, (0, 0, ""), (1, 2, "")) == [None] * 2, "a model with another number of classes"
 
 
 def test_the_chart_shows_the_counts(planted):

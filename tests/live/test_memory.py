@@ -10,7 +10,7 @@ from peek_widget import Recipe, UnitExplorer
 from peek_widget.errors import ModelError
 from peek_widget.live.status import describe_state
 from peek_widget.network import read
-from peek_widget.network.memory import memory_error, release
+from peek_widget.network.memory import device_error, memory_error, release
 from tests.networks import tiny
 
 RECIPE = Recipe.preset("peek-fast").replace(steps=12, size=32)
@@ -83,3 +83,28 @@ def test_an_error_of_something_else_is_not_taken_for_one_of_memory():
     assert memory_error(ValueError("out of memory of what was said")) is None
     assert "memory" not in describe_state("error", "a unit", step=1, total=2, error=ValueError("no"))
     release(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", memory_error),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", memory_error),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", memory_error),
+        ("cuFFT error: CUFFT_ALLOC_FAILED", memory_error),
+        ("CUDA error: out of memory\nCUDA kernel errors might be reported later.", memory_error),
+        ("CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later.", device_error),
+        ("CUDA error: device-side assert triggered", device_error),
+        ("HIP error: an illegal memory access was encountered", device_error),
+        ("CUDA error: no kernel image is available for execution on the device", None),
+        ("CUDA error: invalid configuration argument", None),
+        ("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx(...)`", None),
+        ("of what was said: unspecified launch failure", None),
+    ],
+)
+def test_a_full_memory_a_device_that_is_gone_and_one_that_works_on_are_told_apart(said, what):
+    for error in (RuntimeError(said), ModelError("It raised an error.")):
+        if not isinstance(error, RuntimeError):
+            error.__cause__ = RuntimeError(said)
+        for one in (memory_error, device_error):
+            assert one(error) == (said.splitlines()[0] if one is what else None)
