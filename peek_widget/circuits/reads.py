@@ -140,7 +140,7 @@ def readers_of(network: Network, name: str) -> list[tuple[str, int]]:
     """
     wiring = wiring_of(network)
     layer = check_layer(network, name)
-    if layer.name == OUTPUT:
+    if layer.name == OUTPUT or wiring.outputs.get(layer.output) == wiring.outputs.get(OUTPUT):
         raise LayerError("The model's output is its last layer: no layer is above it that could read its classes.")
     value, owners = _value(wiring, layer), _owners(network, wiring)
     own = {layer.name, owners.get(value)}

@@ -95,8 +95,9 @@ def test_units_of_a_block_that_only_nearly_lose_the_same_are_all_listed():
 
 def test_nothing_is_above_the_output():
     model = Stack(lines(), nn.ReLU(), by_hand({0: {DOT: 1.0}}, 1, 3))
-    with pytest.raises(LayerError, match="no layer is above it"):
-        circuit(model, "", 0, PICTURES).up()
+    for name in ("", "2"):
+        with pytest.raises(LayerError, match="no layer is above it"):
+            circuit(model, name, 0, PICTURES).up()
 
 
 def test_behind_a_block_that_only_adds_or_joins_the_next_layer_is_fed():

@@ -150,6 +150,41 @@ def test_a_depthwise_unit_reads_one_and_a_grouped_one_its_group():
     assert set(found(circuit(model, "4", 0, PICTURES).table)) == {("2", 0), ("2", 1)}
 
 
+def test_through_a_depthwise_stage_signs_and_order_are_those_that_were_set():
+    stage = nn.Conv2d(3, 3, 1, groups=3)
+    stage.weight.data = torch.tensor([1.0, -2.0, 0.5])[:, None, None, None]
+    stage.bias.data = torch.tensor([0.0, 3.0, 0.0])  # no ReLU of it is shut
+    model = Stack(lines(), nn.ReLU(), stage, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    model[-1].weight.data = torch.tensor([[1.0, 1.0, 0.5]])
+    image = picture("across", "down", "dot")
+    assert set(circuit(model, "", 0, image=image).table.layer) == {"2"}
+    got = circuit(model, "", 0, image=image, below="0")
+    assert_linear(got.table)
+    assert got.strongest().unit.tolist() == [DOWN, ACROSS, DOT]
+    assert got.inhibits().unit.tolist() == [DOWN]
+    lower = found(got.table)
+    assert lower["0", DOWN][2] == pytest.approx(-2.0 * lower["0", ACROSS][2], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_any_precision(kind):
+    model = Stack(lines(), nn.ReLU(), by_hand({0: {ACROSS: 1.0, DOWN: 0.75}}, 1, 3)).to(kind)
+    got = circuit(model, "2", 0, image=picture("across", "down"))
+    assert got.strongest().unit.tolist() == [ACROSS, DOWN]
+    assert got.table.contribution.tolist() == pytest.approx(got.table.effect.tolist(), abs=0.02)
+    assert {one.dtype for one in model.parameters()} == {kind}
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_whoever_calls_it_may_have_turned_gradients_off(around):
+    model = Stack(lines(), nn.ReLU(), by_hand({0: {ACROSS: 1.0, DOWN: 0.5}}, 1, 3), nn.ReLU(), nn.Conv2d(1, 2, 1))
+    with around():
+        got = circuit(model, "2", 0, PICTURES, k=2)
+        up = got.up()
+    assert_linear(got.table)
+    assert up.guess.notna().all()
+
+
 def test_a_concatenation_is_looked_through_with_its_normalization_and_pooling():
     got = circuit(Joined(), "read", 0, PICTURES, k=4)
     values = found(got.table)
