@@ -32,7 +32,7 @@ CASES = {
     "squeezenet": (squeezenet, "features.9.expand3x3", (12, 40, 71)),
     "lite0": (zoo.efficientnet_lite0, "blocks.10.project", (51, 7, 30)),
 }
-MOMENTS = ("contributions", "medians", "first picture", "all pictures", "effects", "done")
+MOMENTS = ("contributions", "medians", "first picture", "all pictures", "effects")
 
 
 class Timed(comm.base_comm.BaseComm):
@@ -66,8 +66,6 @@ def moment(content: dict[str, Any], pictured: set[Any], unit: tuple[str, int]) -
         found.add("effects")
     if {(row["layer"], row["unit"]) for row in content["inputs"]} <= pictured:
         found.add("all pictures")
-    if content["state"] == "done":
-        found.add("done")
     return found
 
 
@@ -82,7 +80,7 @@ def times(explorer: UnitExplorer, layer: str, unit: int) -> dict[str, tuple[floa
     began, found, pictured, at = time.perf_counter(), {}, set(), 0
     processor: float | None = 0.0 if not before.alive else None
     messages.receive("circuit_open", on=True)
-    while "done" not in found and time.perf_counter() - began < 120:
+    while len(found) < len(MOMENTS) and time.perf_counter() - began < 120:
         time.sleep(0.02)
         messages.receive("present")
         while at < len(messages.sent):
@@ -132,7 +130,7 @@ def main() -> None:
                     (again if count else rounds).setdefault(key, []).append(value)
             explorer.close()
         for title, taken in (("first unit of a layer", rounds), ("further units of it", again)):
-            print(f"{name}, {title}: seconds by the clock (of processor time), medians of {len(taken['done'])}")
+            print(f"{name}, {title}: seconds by the clock (of processor time), medians of {len(taken['effects'])}")
             for key in MOMENTS:
                 if key in taken:
                     clock, used = (statistics.median(one[at] for one in taken[key]) for at in (0, 1))

@@ -12,7 +12,7 @@ from peek_widget.circuits import Circuit
 from peek_widget.circuits.held import held_at_median
 from peek_widget.errors import PeekError
 from peek_widget.live import protocol
-from peek_widget.live.circuit.work import CircuitWork
+from peek_widget.live.circuit.work import CircuitWork, as_text
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.unit_drawings import RECIPE, small_jpeg
 
@@ -86,8 +86,8 @@ class Without:
             for one, picture in zip((network, held), finished, strict=True)
         ]
         text = (
-            f"Left: as it is, activation {values[0]:.3g}. Right: with unit {unit} of {layer} held at its median, "
-            f"{values[1]:.3g}."
+            f"Left: as it is, activation {as_text(values[0])}. Right: with unit {unit} of {layer} held at its median, "
+            f"{as_text(values[1])}."
         )
         self._say("done", text, [small_jpeg(network, one) for one in finished])
 

@@ -20,7 +20,7 @@ from peek_widget.live import protocol
 from peek_widget.live.unit_drawings import RECIPE, UnitDrawings
 from peek_widget.network import OUTPUT, Network
 
-__all__ = ["Basis", "CircuitWork"]
+__all__ = ["Basis", "CircuitWork", "as_text"]
 
 K = 9
 """Number of crops that a circuit is computed on."""
@@ -235,7 +235,7 @@ class CircuitWork:
             self._send_picture(layer, unit, picture, draft=draft, problem=problem)
 
     def _on(self, shown: Shown) -> str:
-        known = "" if self.circuit is None else f" (activation {self.circuit.activation:.3g})"
+        known = "" if self.circuit is None else f" (activation {as_text(self.circuit.activation)})"
         return f"On {shown.kind}{self.basis.among}{known}."
 
     def _summary(self) -> str:
@@ -331,6 +331,11 @@ class CircuitWork:
         self._pictures[layer, unit] = picture, draft, problem
         message = {"kind": protocol.CircuitPicture.kind, "layer": layer, "unit": unit}
         self._send_message({**message, "draft": draft, "problem": problem}, [] if picture is None else [picture])
+
+
+def as_text(value: float) -> str:
+    """Return a number as part of a sentence: three digits, or whole where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.3g}"
 
 
 def _number(value: float) -> float | None:
