@@ -111,8 +111,11 @@ def wiring_of(network: Network) -> Wiring:
         with undisturbed(device), torch.no_grad():
             gray = torch.full((1, network.channels, *network.size), 0.5, device=device, dtype=torch.float32)
             image = network.preprocess(gray)
-            network.run(image, [network.layers[-1].name])  # finds out which memory format the forward takes
-            known = _record(network, image)
+            try:
+                known = _record(network, image)
+            except ModelError:
+                network.run(image, [network.layers[-1].name])  # finds out whether it takes another memory format
+                known = _record(network, image)
         _KNOWN[network.model_copy] = known
     known.check()
     return known

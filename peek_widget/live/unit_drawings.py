@@ -22,7 +22,7 @@ __all__ = ["RECIPE", "Sheets", "UnitDrawings", "small_jpeg"]
 RECIPE: Recipe = Recipe.preset("peek-fast")
 """Recipe of the pictures that are drawn now."""
 
-_SHOWN_AT = (5, 10, 16)  # steps after which a picture is shown in advance
+_SHOWN_AT = (4, 9, 15)  # steps after which a picture is shown in advance
 _MOST = 512
 _MOST_TENSORS = 16
 

@@ -310,7 +310,7 @@ class ModelCopy:
         except ModelError:
             if self._memory_format is torch.contiguous_format:
                 raise
-        found = self._run(self.as_input(images).contiguous(), wanted, preactivations, seed)
+        found = self._run(_in_rows(self.as_input(images)), wanted, preactivations, seed)
         self._memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
         return found
 
@@ -321,12 +321,12 @@ class ModelCopy:
         """
         images = images.to(self.device, self.dtype, memory_format=self._memory_format)
         # What .to() leaves as it is where it was cut out of a larger tensor.
-        return images.contiguous() if self._memory_format is torch.contiguous_format else images
+        return _in_rows(images) if self._memory_format is torch.contiguous_format else images
 
     def whole(self, images: Tensor, seed: int = 0) -> Any:
         """Run the whole forward on images ``[N, C, H, W]``, already preprocessed, as the user's own would run."""
         with full_precision(self.device):
-            return self.forward(images.to(self.device, self.dtype, memory_format=torch.contiguous_format), seed)
+            return self.forward(_in_rows(images.to(self.device, self.dtype)), seed)
 
     def _address(self, name: str) -> tuple[str, int]:
         """Return the module's name and the number of its call (from 1) that a layer name stands for."""
@@ -392,6 +392,16 @@ def _dtype(model: nn.Module) -> torch.dtype:
         if parameter is not None and parameter.dtype in _TYPES:
             return parameter.dtype
     return next((p.dtype for p in model.parameters() if p.is_complex()), torch.complex64).to_real()
+
+
+def _in_rows(images: Tensor) -> Tensor:
+    """Return images in the usual memory format.
+
+    Those of one channel may be in it by ``is_contiguous()`` and still have the strides of channels_last, which all maps
+    that are computed of them then have too.
+    """
+    usual = torch.empty(images.shape, device="meta").stride()
+    return images if images.stride() == usual else images.clone(memory_format=torch.contiguous_format)
 
 
 def _storages(model: nn.Module) -> tuple[Any, ...]:

@@ -275,6 +275,25 @@ def test_the_model_is_a_guest_also_after_an_exception():
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_forward_that_takes_views_of_its_maps():
+    """It fails in the memory format that is quickest, and is run in the usual one."""
+
+    class Views(nn.Module):
+        input_size = SIDE
+
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = lines(), nn.Linear(3 * SIDE * SIDE, 2)
+
+        def forward(self, x):
+            return self.last(F.relu(self.first(x)).view(len(x), -1))
+
+    torch.manual_seed(0)
+    got = circuit(Views(), "last", 1, PICTURES, k=2)
+    assert {layer for layer, _ in found(got.table)} == {"first"}
+    assert_linear(got.table)
+
+
 def test_a_forward_without_gradients_has_circuits_all_the_same():
     class NoGradient(Stack):
         @torch.no_grad()
