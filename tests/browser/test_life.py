@@ -3,6 +3,7 @@
 import importlib.metadata
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import expect
@@ -177,6 +178,7 @@ def test_an_interrupt_stops_the_cell_and_not_the_picture(drawing):
 @pytest.mark.parametrize("by", ["the notebook's own Restart", "somebody else, over REST"])
 def test_a_restarted_kernel_is_said_to_be_gone_within_seconds_and_its_cells_run_again_show_a_live_one(drawing, by):
     book = drawing()
+    book.ask("setattr(explorer, 'tags', {'conv2': {'3': ['stripes']}})")
     if by.startswith("the"):
         book.page.evaluate(f"path => ({PANEL})(path).sessionContext.session.kernel.restart()", book.name)
     else:
@@ -186,8 +188,11 @@ def test_a_restarted_kernel_is_said_to_be_gone_within_seconds_and_its_cells_run_
     expect(book.root.locator(".peek-status")).to_contain_text("Kernel disconnected")
     expect(book.root.get_by_role("slider", name="Unit", exact=True)).to_be_disabled()
     expect(book.root.get_by_role("button", name="Pause")).to_be_disabled()
-    # the last picture stays
+    # the last picture stays, and the tags can be kept
     assert len(set(book.pixels())) > 10
+    kept = book.root.locator(".peek-messages")
+    expect(kept).to_contain_text("Tags of 1 unit are lost with this page")
+    assert "stripes" in unquote(kept.get_by_role("link").get_attribute("href"))
     book.page.wait_for_timeout(1000)
     assert book.until("true")["health"] == "gone"
     book.run_cell(0)

@@ -1,5 +1,7 @@
 """The whole layer beside the picture: a real kernel, JupyterLab and Chromium, the bundled network."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -43,11 +45,20 @@ def tile(book, unit):
 
 def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet):
     book = sheet(WHOLE)
+    # once its pace is known it says how long it will take
+    expect(book.root.locator(".peek-tab-sheet")).to_contain_text(re.compile(r"( left|then take about)\b"), timeout=120_000)
     total = book.ask("next(row['channels'] for row in explorer._layer_list if row['name'] == explorer.layer)")
     until(book, f"s.drawn === '{total}' && s.state === 'done'", 600)
     assert book.ask("len(explorer.sheet.done)") == total
     picture = tile(book, 0).locator("img")
     assert picture.evaluate("i => i.complete && i.naturalWidth") == book.ask("min(128, explorer.sheet[0].image.width)")
+
+    # the pictures are in the unit picker too, which opens one
+    book.root.get_by_role("button", name="Units by their pictures").click()
+    option = book.root.get_by_role("option", name="unit 2", exact=True)
+    assert option.locator("img").evaluate("i => i.complete && i.naturalWidth > 0")
+    option.click()
+    book.until_kernel("explorer.unit == 2")
 
     # arrows and Enter
     tile(book, 0).click()

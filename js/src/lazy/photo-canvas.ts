@@ -45,13 +45,7 @@ export function photoCanvas({ signal }: View, photo: PhotoStore, overlay: () => 
     if (stage)
       context.drawImage(stage.picture, left * width, top * height, (right - left) * width, (bottom - top) * height);
     if (map) layMap(context, map, [0, 0, map.width, map.height], width, height);
-    context.fillStyle = "rgb(128 128 128 / .75)";
-    for (let n = 0; n < strokes.length; n += 3) {
-      const [y = 0, x = 0, radius = 0] = strokes.slice(n, n + 3);
-      context.beginPath();
-      context.arc(x * width, y * height, radius * Math.max(width, height), 0, 7);
-      context.fill();
-    }
+    for (let n = 0; n < strokes.length; n += 3) drawStroke(n);
     if (!place) return;
     for (const [color, line] of [
       ["#fff", 5],
@@ -64,21 +58,34 @@ export function photoCanvas({ signal }: View, photo: PhotoStore, overlay: () => 
       context.stroke();
     }
   };
+  /** Draws the circle whose numbers begin at `n`. */
+  const drawStroke = (n: number): void => {
+    const context = canvas.getContext("2d");
+    const [y = 0, x = 0, radius = 0] = strokes.slice(n, n + 3);
+    if (!context) return;
+    context.fillStyle = "rgb(128 128 128 / .75)";
+    context.beginPath();
+    context.arc(x * canvas.width, y * canvas.height, radius * Math.max(canvas.width, canvas.height), 0, 7);
+    context.fill();
+  };
   const sendEdit = throttled(() => photo.edit(how, false, strokes), EDIT_MS, signal);
   const sendPlace = throttled(() => photo.place(place?.[0] ?? 0, place?.[1] ?? 0, place !== null), PLACE_MS, signal);
   const stroke = (y: number, x: number): void => {
     strokes = [...strokes, y, x, Number(size.value)].slice(-6000);
+    // It alone: drawing thousands of them anew would lag behind the hand.
+    drawStroke(strokes.length - 3);
     sendEdit();
   };
   const act = (event: PointerEvent): void => {
     const box = canvas.getBoundingClientRect();
     const y = clamp((event.clientY - box.top) / box.height, 0, 1);
     const x = clamp((event.clientX - box.left) / box.width, 0, 1);
-    if (brush) stroke(y, x);
-    else {
-      place = [y, x];
-      sendPlace();
+    if (brush) {
+      stroke(y, x);
+      return;
     }
+    place = [y, x];
+    sendPlace();
     draw();
   };
   canvas.addEventListener(
@@ -170,11 +177,17 @@ export function photoCanvas({ signal }: View, photo: PhotoStore, overlay: () => 
   const tools = el(
     "div",
     { class: "peek-photo-tools" },
-    el("span", { class: "peek-label" }, text.photoWhatIf),
+    el(
+      "div",
+      { class: "peek-inline" },
+      el("span", { class: "peek-label" }, text.photoWhatIf),
+      el("span", { class: "peek-spring" }),
+      el("div", { class: "peek-pair" }, reset),
+    ),
     el(
       "div",
       { class: "peek-choices" },
-      el("div", { class: "peek-inline" }, brushButton, kind, size),
+      el("div", { class: "peek-inline" }, el("div", { class: "peek-pair" }, brushButton), kind, size),
       el(
         "div",
         { class: "peek-pair" },
@@ -182,7 +195,6 @@ export function photoCanvas({ signal }: View, photo: PhotoStore, overlay: () => 
         whole("blur", text.photoBlur),
         whole("shuffle", text.photoShuffle),
       ),
-      reset,
     ),
   );
   return { canvas, tools, draw, clear };

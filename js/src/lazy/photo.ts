@@ -35,7 +35,7 @@ export function photoContents(view: View, photo: PhotoStore): HTMLElement[] {
     el(
       "div",
       { class: "peek-photo-main" },
-      shown.canvas,
+      el("div", { class: "peek-photo-side" }, shown.canvas, accentuate.tools),
       el(
         "div",
         { class: "peek-photo-side" },
@@ -43,7 +43,6 @@ export function photoContents(view: View, photo: PhotoStore): HTMLElement[] {
         classes,
         note,
         shown.tools,
-        accentuate.tools,
       ),
     ),
     accentuate.result,

@@ -1,0 +1,100 @@
+"""What a person walking through the widget once found wrong, on one page: a real kernel, JupyterLab and Chromium."""
+
+from playwright.sync_api import expect
+
+from .test_explorer import LONG, MODEL
+
+SETUP = """
+model.add_module("a_name_that_goes_on_" * 15, nn.Conv2d(32, 8, 1))
+model.add_module("last", nn.Conv2d(8, 4, 1))
+with torch.no_grad():
+    model.conv2.weight[5] = 0.0
+    model.conv2.bias[5] = 0.0
+import tempfile
+from pathlib import Path
+from PIL import Image
+folder = Path(tempfile.mkdtemp())
+for number, name in enumerate(("n02102318", "n02099712")):
+    (folder / name).mkdir()
+    for shade in range(3):
+        Image.new("RGB", (64, 64), (60 * shade, 90 * number, 80)).save(folder / name / f"{shade}.png")
+"""
+SHOW = "explorer = UnitExplorer(model, layer='conv2', unit=3, recipe=long, dataset=folder)\nexplorer"
+
+
+def test_what_a_walk_through_it_found_wrong_stays_mended(notebook):
+    book = notebook([MODEL + LONG + SETUP, SHOW])
+    book.run_all()
+    book.until("d.drawn > 3 && d.state === 'running' && d.evidence === 'done' && d.crops > 0", timeout=120)
+    root = book.root
+    said = root.locator(".peek-messages")
+
+    # captions have words, and not the numbers of WordNet
+    labels = set(root.locator(".peek-crop-label").all_inner_texts()) - {""}
+    assert labels == {"cocker spaniel", "Labrador retriever"}
+
+    # a wrong name of a layer is said to be none, and the nearest one named
+    search = root.get_by_role("combobox", name="Layer", exact=True)
+    search.click()
+    search.fill("convv2")
+    note = root.locator(".peek-list-note").first
+    expect(note).to_have_text("No layer is called “convv2”. Did you mean conv2?")
+    expect(search).to_have_attribute("aria-invalid", "true")
+    search.press("Escape")
+    expect(search).to_have_value("conv2")
+
+    # a name of 300 characters widens nothing
+    search.fill("a_name")
+    search.press("Enter")
+    book.until_kernel("explorer.layer.startswith('a_name')")
+    expect(search).to_have_attribute("title", "a_name_that_goes_on_" * 15)
+    assert root.evaluate("root => root.scrollWidth <= root.clientWidth")
+    root.get_by_role("tab", name="Details").click()
+    expect(root.locator(".peek-heading-layer")).to_contain_text("a_name")
+    assert root.evaluate(
+        "root => [root, root.querySelector('.peek-details')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
+    book.ask("setattr(explorer, 'layer', 'conv2') or setattr(explorer, 'unit', 3)")
+    book.until("d.state === 'running' && d.step > 5")
+
+    # looking back, then the next unit: it is drawn, and the page does not stay on an empty picture
+    scrubber = root.locator(".peek-scrubber")
+    scrubber.press("Home")
+    expect(said.get_by_role("button", name="Resume from here")).to_be_visible()
+    root.get_by_role("button", name="Next unit").click()
+    book.until("d.state === 'running' && d.step > 5")
+    expect(said).to_be_hidden()
+    assert len(set(book.pixels())) > 10
+
+    # a unit without a gradient, and a comparison that makes the run rest, are said on the picture
+    root.get_by_role("button", name="Next unit").click()
+    expect(said.locator(".peek-error")).to_contain_text("gradient")
+    stage, message = root.locator(".peek-stage").bounding_box(), said.bounding_box()
+    assert stage["y"] <= message["y"] <= message["y"] + message["height"] <= stage["y"] + stage["height"] + 1
+    root.get_by_role("button", name="Next unit").click()
+    book.until("d.state === 'running' && d.step > 5")
+    expect(said).to_be_hidden()
+    root.get_by_role("tab", name="Compare").click()
+    places = root.locator(".peek-compared-place")
+    expect(places).to_have_count(2)
+    root.get_by_role("combobox", name="What to compare").select_option("seeds")
+    expect(places).to_have_text(["seed 0", "seed 1", "seed 2"])
+    root.get_by_role("button", name="Draw 3 seeds").click()
+    book.until("d.compared === 3 && d.state === 'idle'")
+    expect(said.locator(".peek-warning").first).to_be_visible()
+    expect(places.first).to_be_hidden()
+    # where an activation lies is a mark on a scale: a filled bar would look like progress
+    mark = "bar => getComputedStyle(bar).backgroundSize.split(',')[0]"
+    assert root.locator(".peek-compared-bar").first.evaluate(mark) == "3px 100%"
+    root.get_by_role("button", name="Close").click()
+    book.until("!d.compare && d.state === 'running'")
+    expect(said).to_be_hidden()
+
+    # the weights change while it rests: that is said, and it can follow the training
+    book.hold()
+    book.ask("model.conv1.weight.detach().mul_(1.5) is None or 0")
+    expect(said.get_by_role("button", name="Draw again with the new weights")).to_be_visible()
+    said.get_by_role("button", name="Redraw while it trains").click()
+    book.until_kernel("explorer.redraw")
+    expect(said.get_by_role("button", name="Stop redrawing")).to_be_visible()
+    assert book.errors == []
