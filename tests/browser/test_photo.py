@@ -147,6 +147,7 @@ def test_a_photo_is_looked_at_changed_and_accentuated(notebook):
     before = pixels_of(canvas)
     panel.get_by_role("slider", name="Hold the photo").press("Home")
     root.get_by_role("button", name="Less of it").click()
+    book.page.mouse.move(2, 2)  # over no unit, whose map would lie over the photo
     book.until("d.photoStep === 100")
     words = panel.locator(".peek-photo-accent-words")
     expect(words).to_contain_text(f"Step 100 of 100. Unit {seen[1]}")
