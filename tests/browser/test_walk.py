@@ -55,14 +55,15 @@ def test_what_a_walk_through_it_found_wrong_stays_mended(notebook):
         "root => [root, root.querySelector('.peek-details')].every(e => e.scrollWidth <= e.clientWidth)"
     )
     book.ask("setattr(explorer, 'layer', 'conv2') or setattr(explorer, 'unit', 3)")
-    book.until("d.state === 'running' && d.step > 5")
+    book.until_kernel("(explorer.status['layer'], explorer.status['unit']) == ('conv2', 3)")
+    run = book.until("d.state === 'running' && d.step > 5")["run"]
 
     # looking back, then the next unit: it is drawn, and the page does not stay on an empty picture
     scrubber = root.locator(".peek-scrubber")
     scrubber.press("Home")
     expect(said.get_by_role("button", name="Resume from here")).to_be_visible()
     root.get_by_role("button", name="Next unit").click()
-    book.until("d.state === 'running' && d.step > 5")
+    run = book.until(f"d.run > {run} && d.state === 'running' && d.step > 5")["run"]
     expect(said).to_be_hidden()
     assert len(set(book.pixels())) > 10
 
