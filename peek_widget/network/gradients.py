@@ -42,7 +42,8 @@ class GradientTracker:
         """Return whether a gradient of the tensor reaches the image, and what cuts it on some way to it, in words."""
         entry = self._known.get(id(tensor))
         if entry is None:
-            return False, frozenset()
+            # The image alone has a gradient: something made the tensor of it that torch does not report.
+            return tensor.requires_grad, frozenset()
         _, reaches, cuts, node = entry
         if tensor.grad_fn is not node and isinstance(tensor.grad_fn, BackwardCFunction):
             # Made in an autograd function of the model's own, which computes without gradients and then has one.
@@ -51,7 +52,11 @@ class GradientTracker:
 
     def called(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Report one call of a torch function and the ``output`` that it returned."""
-        given = [self.of(tensor) for tensor in tensors_in([args, kwargs]) if id(tensor) in self._known]
+        given = [
+            self.of(tensor)
+            for tensor in tensors_in([args, kwargs])
+            if id(tensor) in self._known or tensor.requires_grad
+        ]
         if not given:
             return
         had = any(reaches for reaches, _ in given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from peek_widget.errors import LayerError, ModelError
@@ -132,6 +133,10 @@ def as_tensor(output: Any, name: str = OUTPUT) -> Tensor:
         LayerError: if there is no tensor in it.
     """
     if isinstance(output, Tensor):
+        if torch._C._functorch.is_functorch_wrapped_tensor(output):
+            raise LayerError(
+                f"The layer {name!r} is called within torch.vmap, image by image: choose one outside of it."
+            )
         return output
     for key in ("logits", "out"):
         named = output.get(key) if isinstance(output, Mapping) else getattr(output, key, None)

@@ -108,7 +108,8 @@ def is_carrier(function: Callable[..., Any]) -> bool:
 
 def storage_of(tensor: Tensor) -> int:
     """Return a number that is equal for two tensors that share memory, so that a write into one changes the other."""
-    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
+    plain = tensor.layout is torch.strided and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return tensor.untyped_storage().data_ptr() if plain else id(tensor)  # within torch.vmap it can't be asked for
 
 
 def address_of(tensor: Tensor) -> int:

@@ -179,7 +179,7 @@ def unreadable(
         f"{said} Say what it takes with input_size= (the side of a square in pixels, or (height, width)) and "
         f"preprocess=Preprocess(mean, std, "
         f"channels=...){_or_part(model, readable)}. If it raises the same for images of yours, model(images), the "
-        "cause is in the model."
+        "cause is in the model; if copy.deepcopy(model)(images) alone does, a copy lacks something that the model has."
     )
 
 

@@ -78,6 +78,11 @@ def refuse(model: Any) -> None:
                 "give the float model that it was made from."
             )
     for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ModelError(
+                f"The part {name!r} of the model is a TorchScript module, which can't be copied and hooked: put the "
+                "Python module that it was scripted from in its place."
+            )
         if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
             raise ModelError(
                 f"The layer {name!r} is quantized and has no gradients to follow; give the float model that it was "

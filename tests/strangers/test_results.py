@@ -207,3 +207,35 @@ class Counted(Tiny):
 
 def test_a_result_without_gradient_is_said_to_have_none() -> None:
     assert "no gradient in the output" in str(read(Counted(), SIDE).findings)
+
+
+class PerImage(Tiny):
+    """Its head is written for one image, and mapped over the batch."""
+
+    def forward(self, images):
+        maps = F.relu(self.forms(F.relu(self.edges(images))))
+        return torch.vmap(lambda one: self.classes(one.mean((1, 2))) + one.amax((1, 2)) @ self.mixing)(maps)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixing = nn.Parameter(torch.rand(8, 5))
+
+
+def test_a_result_made_by_vmap() -> None:
+    model = PerImage().eval()
+    network = read(model, SIDE, "none")
+    assert network.layers[-1].differentiable
+    assert str(network.findings) == "nothing found"
+    images = torch.rand(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        assert torch.allclose(network.run(images, [""])[""], model(images), atol=1e-5)
+    assert torch.isfinite(torch.tensor(render(network, Logit(1), SHORT).activation))
+
+
+def test_a_scripted_part_is_named() -> None:
+    model = Tiny()
+    plain, model.forms = model.forms, torch.jit.script(model.forms)
+    with pytest.raises(ModelError, match=r"The part 'forms' .*TorchScript.*put the Python module"):
+        read(model, SIDE)
+    model.forms = plain
+    assert read(model, SIDE).layers

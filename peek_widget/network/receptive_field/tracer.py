@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from peek_widget.network.nested import tensors_in
+from peek_widget.network.preactivation import storage_of
 from peek_widget.network.receptive_field import functions as known
 from peek_widget.network.receptive_field.axes import grid, plain, reshaped, spatial
 from peek_widget.network.receptive_field.combined import Inputs, attended, joined, multiplied, pointwise, unknown
@@ -114,7 +115,7 @@ class FieldTracer:
             return
         first, last = _memory(tensor)
         for other, theirs in list(self._fields.values()):
-            if other is tensor or other.untyped_storage().data_ptr() != tensor.untyped_storage().data_ptr():
+            if other is tensor or storage_of(other) != storage_of(tensor):
                 continue
             begin, end = _memory(other)
             if begin < last and first < end and not _same(theirs, field):
