@@ -119,7 +119,7 @@ class ExampleIndex:
         precision: what the network computed in.
 
     Attributes:
-        shards: the parts of the dataset that it is of; () where of all of it.
+        shards: the parts of the dataset, or of several, that it is of; () where of all of it.
         processed: the images that were taken in or skipped.
         count: number of images taken in.
         skipped: number of images that could not be read.
@@ -237,10 +237,10 @@ class ExampleIndex:
                 index.merge(other.layers[name], rows)
             if rows is None or (self.grouping is not None and self.grouping.too_many):
                 self.without_groups()
-            self.shards = tuple(sorted({*self.shards, *other.shards}))
-            if not missing_shards(self.shards):
-                self.shards = ()
             self.processed.merge(other.processed)
+            self.shards = tuple(sorted({*self.shards, *other.shards}))
+            if not missing_shards(self.shards) and len(self.processed) >= sum(one.images for one in self.shards):
+                self.shards = ()
             self.count += other.count
             self.skipped += other.skipped
             for mine, theirs in (

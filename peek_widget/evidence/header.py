@@ -37,6 +37,12 @@ def _row(*checks: schema.Check) -> schema.Check:
     return check
 
 
+def _shard(name: str, value: Any) -> tuple[Any, ...]:
+    whole = schema.whole(_MANY)
+    named = (whole, schema.text(64)) if isinstance(value, list) and len(value) > 3 else ()  # in later versions
+    return _row(whole, schema.whole(_MANY, 1), whole, *named)(name, value)
+
+
 def _size(name: str, value: Any) -> int | tuple[int, int]:
     side = schema.whole(_SIDE, 1)
     return schema.pair(side)(name, value) if isinstance(value, list) else side(name, value)
@@ -95,7 +101,7 @@ HEADER: dict[str, schema.Check] = {
             "members": schema.sequence(schema.sequence(_check_label, _MANY), 10**4),
         }
     ),
-    "shards": schema.sequence(_row(schema.whole(_MANY), schema.whole(_MANY, 1), schema.whole(_MANY)), 10**6),
+    "shards": schema.sequence(_shard, 10**6),
     "seen_upto": schema.whole(_MANY),
     "labels": schema.sequence(_row(_check_label, schema.whole(_MANY)), _MANY),
     "details": schema.sequence(_row(_text, _check_label, schema.whole(2**31, 1), schema.whole(2**31, 1)), _MANY),

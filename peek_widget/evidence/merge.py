@@ -111,9 +111,11 @@ def merge_evidence(
     missing = missing_shards(whole.shards)
     if missing and not incomplete:
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+        several = len({one[3:] for one in whole.shards}) > 1
+        changed = " If all are to be of one dataset, images were added, taken away or renamed meanwhile." * several
         raise EvidenceStoreError(
             f"Parts of the dataset are missing among those that were given: {', '.join(missing[:_NAMED])}{more}. Run "
-            "top_crops with each, and give its file too; or merge what there is, with incomplete=True."
+            f"top_crops with each, and give its file too; or merge what there is, with incomplete=True.{changed}"
         )
     return Evidence(whole).attach(dataset, model=model)
 
@@ -122,7 +124,7 @@ def _check_ended(name: str, part: ExampleIndex) -> None:
     """Raise EvidenceStoreError for a part whose pass was ended before its last image."""
     images = sum(one.images for one in part.shards)
     if len(part.processed) < images:
-        which = ", ".join(f"shard=({one.number}, {one.count})" for one in part.shards)
+        which = ", ".join(map(str, part.shards))
         raise EvidenceStoreError(
             f"{name} has {len(part.processed):,} of the {images:,} images of its part of the dataset ({which}): its "
             "pass was ended before. The same call of top_crops goes on from the file; or merge what there is, with "

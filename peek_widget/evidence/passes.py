@@ -34,7 +34,7 @@ from peek_widget.evidence.loading import Batch, Loaded, LoaderOptions, load_batc
 from peek_widget.evidence.merge import difference
 from peek_widget.evidence.prepare import Preparer, resize_of
 from peek_widget.evidence.progress import Progress
-from peek_widget.evidence.shards import Shard, shard_of
+from peek_widget.evidence.shards import Shard, resumed_shards, shard_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
@@ -150,7 +150,7 @@ class EvidencePass:
         self.layers: tuple[str, ...] = layer_names(self.network, layers)
         self._loader = loader or LoaderOptions()
         self.indices: Sequence[int] = shard_of(self.source, shard, self._loader.batch_size)
-        self._shard = None if shard is None or shard[1] == 1 else Shard(*shard, len(self.indices))
+        self._shard = Shard.of(self.source, *shard, len(self.indices)) if shard and shard[1] > 1 else None
         self._threads = threads
         self._kind = check_precision(precision, self.network.model_copy.device)
         self._precision: Precision = precision
@@ -221,8 +221,8 @@ class EvidencePass:
         if earlier.grouping is not None and new.grouping is not None:
             earlier.grouping.use(new.grouping)
         if earlier.shards or not earlier.processed:  # else it is of the whole dataset
-            beside = [one for one in earlier.shards if one[:2] != new.shards[0][:2]] if new.shards else ()
-            earlier.shards = tuple(sorted((*beside, *new.shards)))
+            done = len(earlier.processed)
+            earlier.shards = () if self._shard is None else resumed_shards(earlier.shards, self._shard, done)
         earlier.fingerprint = fingerprint or earlier.fingerprint
         earlier.source, earlier.preparer = self.source, preparer
         earlier.described = self.source.described

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from typing import NamedTuple
 
-from peek_widget.errors import DatasetError, PeekError
+from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence.source import Source
 
-__all__ = ["Indices", "Shard", "missing_shards", "shard_of", "split"]
+__all__ = ["Indices", "Shard", "missing_shards", "resumed_shards", "shard_of", "split"]
+
+_LOOKED_AT = 16  # images of a dataset that tell it from others
 
 Indices = range | tuple[int, ...]
 """Indices of images, in ascending order; consecutive ones take no memory."""
@@ -52,23 +55,91 @@ class Shard(NamedTuple):
         number: its number, from 0.
         count: number of parts that the dataset is divided into.
         images: number of images in it.
+        total: number of images in the dataset; 0 where it is not known, as in files of earlier versions.
+        digest: what tells the dataset from others of this length, a hash of which images it has; "" likewise.
     """
 
     number: int
     count: int
     images: int
+    total: int = 0
+    digest: str = ""
+
+    @classmethod
+    def of(cls, source: Source, number: int, count: int, images: int) -> Shard:
+        """Return a part of a dataset."""
+        total = len(source)
+        # A few are enough: what is added or taken away changes the length, and other datasets have other names.
+        looked_at = sorted({at * total // _LOOKED_AT for at in range(_LOOKED_AT)} if total else ())
+        identities = ",".join(str(source.identity(index)) for index in looked_at)
+        return cls(number, count, images, total, hashlib.blake2b(identities.encode(), digest_size=8).hexdigest())
 
     @property
     def span(self) -> tuple[Fraction, Fraction]:
         """Where it begins and ends in the dataset, from 0 to 1."""
         return Fraction(self.number, self.count), Fraction(self.number + 1, self.count)
 
+    def within(self, other: Shard) -> bool:
+        """Tell whether it is a part of another part, or the same."""
+        (begin, end), (first, last) = self.span, other.span
+        return first <= begin and end <= last
+
+    def overlaps(self, other: Shard) -> bool:
+        """Tell whether it has images of another part."""
+        (begin, end), (first, last) = self.span, other.span
+        return first < end and begin < last
+
+    def __str__(self) -> str:
+        return f"shard=({self.number}, {self.count})"
+
+
+def resumed_shards(earlier: Sequence[Shard], new: Shard, done: int) -> tuple[Shard, ...]:
+    """Return which parts evidence is of when a pass over another part goes on from it.
+
+    Args:
+        earlier: the parts that it was of.
+        new: the part that the pass is over.
+        done: number of images that it has.
+
+    Raises:
+        EvidenceStoreError: if the new part has some images of an earlier one, and each has others.
+    """
+    beside = [one for one in earlier if not one.within(new)]
+    around = [one for one in beside if new.within(one)]
+    crossed = next((one for one in beside if one.overlaps(new) and one not in around), None)
+    if crossed is not None:
+        raise EvidenceStoreError(
+            f"The evidence to resume from is of {crossed}, and {new} has some of these images and others: give "
+            f"{crossed}, or start again without resume= (or with another store=)."
+        )
+    complete = done >= sum(one.images for one in earlier)
+    if complete and any(one.digest in ("", new.digest) for one in around):
+        return tuple(earlier)
+    return tuple(sorted((*(one for one in beside if one not in around), new)))
+
 
 def missing_shards(shards: Iterable[Shard]) -> list[str]:
-    """Return which parts of the dataset are missing beside these, each as ``"shard=(3, 16)"``; [] for no shards."""
-    ordered = sorted(set(shards), key=lambda one: one.span)
-    if not ordered:
-        return []
+    """Return which parts of their datasets are missing beside these; [] for no shards.
+
+    Returns:
+        each as ``"shard=(3, 16)"``, with the number of images in the dataset where they are of several.
+    """
+    every = set(shards)
+    known = all(one.digest for one in every)  # else all are taken to be of the same dataset
+    datasets: dict[tuple[int, str], list[Shard]] = {}
+    for one in every:
+        which = (one.total, one.digest) if known else (0, "")
+        datasets.setdefault(which, []).append(one)
+    found = []
+    for (total, _), parts in sorted(datasets.items()):
+        of = f" of the dataset of {total:,} images" if len(datasets) > 1 else ""
+        found += [f"{name}{of}" for name in _missing(parts)]
+    return found
+
+
+def _missing(shards: Iterable[Shard]) -> list[str]:
+    """Return which parts of a single dataset are missing."""
+    ordered = sorted(shards, key=lambda one: one.span)
     most = max(one.count for one in ordered)
     upto, found = Fraction(0), []
     for begin, end in (*(one.span for one in ordered), (Fraction(1), Fraction(1))):

@@ -19,7 +19,8 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     odd_labels, assumed   {phrase: number of images}        (only where there are any)
     class_names   [name, ...]
     groups        {named, names, members: [[label, ...], ...]}, see groups.Grouping   (only where histograms are kept)
-    shards        [[number, count, images], ...] of a part of a dataset, see shards.Shard   (only where it is one)
+    shards        [[number, count, images, total, digest], ...] of a part of a dataset, see shards.Shard   (only where
+                  it is one; the last two are left out where they are not known)
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
     labels        [[label, count], ...]
     details       [[name, label, width, height], ...] of the images with the numbers in the tensor "details"
@@ -139,7 +140,11 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
         **({"decoding": preparer.decoding} if preparer.decoding != "exact" else {}),
         **({"precision": example_index.precision} if example_index.precision != "float32" else {}),
         **({"groups": _described_groups(example_index.grouping)} if example_index.grouping else {}),
-        **({"shards": list(map(list, example_index.shards))} if example_index.shards else {}),
+        **(
+            {"shards": [list(one if one.digest else one[:3]) for one in example_index.shards]}
+            if example_index.shards
+            else {}
+        ),
         **({"reason_indices": example_index.reason_indices} if example_index.reason_indices else {}),
         **({"odd_labels": dict(sorted(example_index.odd_labels.items()))} if example_index.odd_labels else {}),
         **({"assumed": dict(sorted(example_index.assumed.items()))} if example_index.assumed else {}),

@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
 from peek_widget.evidence import Evidence, EvidenceError, EvidencePass, load_evidence, merge_evidence, top_crops
@@ -24,7 +25,7 @@ from peek_widget.evidence.cluster import ClusterPass
 from peek_widget.evidence.example_index import ExampleIndex, ImageSet
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded, LoaderOptions
-from peek_widget.evidence.shards import Shard, missing_shards, split
+from peek_widget.evidence.shards import Shard, missing_shards, resumed_shards, split
 from peek_widget.evidence.store import index_bytes, index_of_bytes
 from peek_widget.network import workers
 from tests.networks import tiny
@@ -331,6 +332,9 @@ def test_a_part_that_is_missing_or_was_ended_before_its_end_is_named(tmp_path):
         EvidenceStoreError, match=r"2' has 4 of the 16 images of its part of the dataset \(shard=\(2, 4\)"
     ):
         merge_evidence(tmp_path / "[0-3]")
+    merge_evidence(tmp_path / "[0-3]", incomplete=True).save(tmp_path / "unfinished")
+    with pytest.raises(EvidenceStoreError, match=r"unfinished' has 60 of the 72 images of its part of the dataset"):
+        merge_evidence(tmp_path / "unfinished")
     run(shard=(2, 4), store=tmp_path / "2", fingerprint="a")
     whole = content(run(fingerprint="a"))
     assert content(merge_evidence(tmp_path / "[0-3]", pictures())) == whole
@@ -342,6 +346,50 @@ def test_parts_of_other_counts_make_a_whole_too():
     assert missing_shards([]) == missing_shards(parts) == []
     assert missing_shards(parts[:2]) == ["shard=(1, 4)"]
     assert missing_shards(parts[1:2]) == ["shard=(1, 4)", "shard=(2, 4)", "shard=(3, 4)"]
+
+
+def test_a_part_that_was_gathered_as_a_smaller_one_before_is_complete(tmp_path):
+    whole, other = content(run(fingerprint="a")), run(shard=(1, 2), fingerprint="a")
+    for shard in ((0, 4), (0, 2), (1, 4)):  # of what is done a part adds nothing
+        run(shard=shard, store=tmp_path / "store", fingerprint="a")
+    assert content(merge_evidence([tmp_path / "store", other])) == whole
+    with pytest.raises(
+        EvidenceStoreError, match=r"is of shard=\(0, 2\), and shard=\(1, 3\) has some of these images and"
+    ):
+        run(shard=(1, 3), store=tmp_path / "store", fingerprint="a")
+    of = {"total": 40, "digest": "a"}
+    half, quarter, last = Shard(0, 2, 20, **of), Shard(0, 4, 10, **of), Shard(3, 4, 10, **of)
+    assert resumed_shards([half, last], quarter, 30) == (half, last)
+    assert resumed_shards([half, last], quarter, 29) == (quarter, last), "not all of the half is there"
+    assert resumed_shards([half], quarter._replace(digest="b"), 20) == (quarter._replace(digest="b"),)
+    assert resumed_shards([quarter, last], half, 20) == (half, last)
+
+
+def test_parts_of_several_datasets_are_judged_for_each(tmp_path):
+    def part(dataset: str, job: int) -> Evidence:
+        return run(tmp_path / dataset, shard=(job, 2), fingerprint="a")
+
+    for dataset in "ab":
+        (tmp_path / dataset).mkdir()
+        for number, (image, _) in enumerate(pictures()[8:16]):
+            Image.fromarray(image).save(tmp_path / dataset / f"{dataset}{number}.png")
+    one, other = ([part(dataset, job) for job in range(2)] for dataset in "ab")
+    whole = content(merge_evidence([*one, *other]))
+    assert content(merge_evidence([one[0], other[0], one[1], other[1]])) == whole
+    assert index_of_bytes(content(one[0])).shards == one[0].example_index.shards
+    with pytest.raises(
+        EvidenceStoreError, match=r"shard=\(0, 2\) of the dataset of 8 images.*added, taken away or ren"
+    ):
+        merge_evidence([one[0], other[1]])
+    (tmp_path / "a" / "a9.png").write_bytes((tmp_path / "a" / "a7.png").read_bytes())
+    with pytest.raises(
+        EvidenceStoreError, match=r"shard=\(1, 2\) of the dataset of 8 images, shard=\(0, 2\) of .* 9 im"
+    ):
+        merge_evidence([one[0], part("a", 1)])
+    for found in (one[0], other[1]):  # as of an earlier version, which did not say of which dataset they are
+        found.example_index.shards = tuple(Shard(*shard[:3]) for shard in found.example_index.shards)
+        assert index_of_bytes(content(found)).shards == found.example_index.shards
+    assert merge_evidence([one[0], other[1]])["edges"].images == 8
 
 
 def test_a_job_without_an_image_writes_its_file_too(tmp_path):
