@@ -332,7 +332,9 @@ class EvidencePass:
                 lost = sum(not one.foreign for one in batch.skipped)
                 failed_in_a_row = 0 if batch.items else failed_in_a_row + lost
                 row = [*([] if batch.items else row), *(one for one in batch.skipped if not one.foreign)]
-                if lost and failed_in_a_row >= _MAX_FAILURES and (example_index.count or self._earlier):
+                # Of so many, where none was read before, the end says that none can be; a stream may have no end.
+                some = example_index.count or self._earlier or source.endless
+                if lost and failed_in_a_row >= _MAX_FAILURES and some:
                     reason = row[-1]
                     if not source.endless:
                         # It is the dataset that is gone, and they may be there when the pass goes on.

@@ -8,6 +8,7 @@ from typing import Any
 
 from peek_widget.network import Network
 from peek_widget.network.fingerprint import fingerprint
+from peek_widget.network.preactivation import address_of
 
 __all__ = ["REST", "Weights"]
 
@@ -18,8 +19,9 @@ REST = 2.0
 class Weights:
     """Follows the weights of a model, for one thread that makes something of them.
 
-    Changes are noticed by torch's counters of in-place changes and by the addresses of parameters, as the main run
-    notices them; hashing all weights is left for :meth:`digits`, once for each change.
+    Changes are noticed by torch's counters of in-place changes and by the addresses of parameters and buffers, as the
+    main run notices them; hashing all weights is left for :meth:`digits`, once for each change. A model that is only
+    read again, for another device or because of a hook, has the weights that it had.
 
     Args:
         network: returns the explorer's network as it is now read.
@@ -29,18 +31,29 @@ class Weights:
     def __init__(self, network: Callable[[], Network], clock: Callable[[], float]) -> None:
         self._network, self._clock = network, clock
         self._used: tuple[Any, ...] | None = None
+        self._used_copy: tuple[Any, ...] | None = None
         self._seen: tuple[Any, ...] | None = None
         self._changed_at = -math.inf
         self._digits: tuple[tuple[Any, ...], str] | None = None
 
     def _now(self) -> tuple[Any, ...]:
         model_copy = self._network().model_copy
-        buffers = sum(one._version for one in model_copy.original.buffers() if not one.is_inference())
-        return id(model_copy), model_copy.stale(), model_copy.version(), buffers
+        buffers = list(model_copy.original.buffers())
+        places = tuple(address_of(one) for one in (*model_copy.original.parameters(), *buffers))
+        return places, model_copy.version(), sum(one._version for one in buffers if not one.is_inference())
+
+    def _copy(self) -> tuple[Any, ...]:
+        model_copy = self._network().model_copy
+        return id(model_copy), model_copy.stale()
 
     def use(self) -> None:
-        """Note that something is made with the weights as they are now."""
+        """Note that something is made with the weights as they are now, and with the model as it is now read."""
         self._used = self._seen = self._now()
+        self._used_copy = self._copy()
+
+    def read_again(self) -> bool:
+        """Tell whether the model was read again since, or has to be: for another device, say, or because of a hook."""
+        return self._used_copy is not None and self._copy() != self._used_copy
 
     def changed(self) -> bool:
         """Tell whether the weights are others than those that were used."""

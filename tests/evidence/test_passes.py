@@ -572,3 +572,10 @@ def test_of_a_device_that_is_gone_it_is_said_what_was_saved(tmp_path):
     assert text(store).endswith("yet: another pass begins anew.")
     found.save(store)
     assert f"but what was saved is in {str(store)!r}, and another pass goes on from there." in text(store)
+
+
+def test_a_stream_of_which_nothing_can_be_read_is_not_read_to_an_end_that_may_not_come():
+    items = iter(["no image"] * 400)
+    with pytest.raises(EvidenceError, match=r"after 0 images: \d+ images in a row could not be read"):
+        top_crops(tiny(), "edges", items, progress=False)
+    assert len(list(items)) > 300

@@ -2,15 +2,20 @@
 
 import io
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.data import Dataset
 
 from peek_widget.circuits import circuit
 from peek_widget.live import weights
 from peek_widget.live.circuit import service
+from peek_widget.live.circuit.crops import UnitCrops
+from peek_widget.network import read
 from tests.circuits.networks import ACROSS, DOT, DOWN, PICTURES, Stack, Writes, by_hand, lines
 
 from .test_example_service import post, sent_messages, until_pass_done
@@ -215,6 +220,87 @@ def test_it_follows_training(explore, monkeypatch):
     for one, other in zip(before["inputs"], after["inputs"], strict=True):
         assert other["effect"] == pytest.approx(2.0 * one["effect"], rel=1e-4)
     assert "with earlier weights" in " ".join(after["remarks"])
+
+
+def test_weights_change_and_a_model_that_is_read_again_has_the_same():
+    model, now = stack(), []
+    now[:] = [read(model)]
+    following = weights.Weights(lambda: now[0], time.monotonic)
+    following.use()
+    assert not following.changed()
+    assert not following.read_again()
+    now[:] = [read(model)]  # as for another device
+    assert following.read_again()
+    assert not following.changed()
+    following.use()
+    handle = model.register_forward_hook(lambda *_: None)
+    assert following.read_again()
+    assert not following.changed()
+    handle.remove()
+    with torch.no_grad():
+        model[2].weight.mul_(2.0)
+    assert following.changed()
+    following.use()
+    model[2].weight = nn.Parameter(model[2].weight.detach() * 2.0)
+    assert following.changed()
+
+
+def test_a_model_that_is_read_again_has_its_circuit_anew_and_no_weights_are_said_to_have_changed(explore):
+    model = stack()
+    explorer = opened(explore, model, dataset=PICTURES)
+    until(explorer)
+    before, count = explorer._parts.circuit._job, len(sent_messages(explorer, "circuit"))
+    handle = model.register_forward_hook(lambda *_: None)
+    eventually(lambda: explorer._parts.circuit._job is not before)
+    handle.remove()
+    eventually(lambda: len(sent_messages(explorer, "circuit")) > count)
+    until(explorer)
+    assert not any("weights" in one["text"] for one, _ in sent_messages(explorer, "circuit"))
+
+
+def test_without_a_circuit_none_is_said_to_be_of_earlier_weights(explore):
+    model = Writes()
+    explorer = opened(explore, model, layer="second")
+    until(explorer, "none")
+    with torch.no_grad():
+        model.second.weight.mul_(2.0)
+    assert until(explorer, "reading")[0]["text"].startswith("The model's weights are changing: the circuit is found")
+
+
+def test_crops_that_could_not_be_found_are_looked_for_again(explore):
+    class Disk(Dataset):
+        gone = False
+
+        def __len__(self):
+            return len(PICTURES)
+
+        def __getitem__(self, index):
+            if self.gone:
+                raise OSError("the disk is gone")
+            return PICTURES[index]
+
+    disk = Disk()
+    explorer = opened(explore, dataset=disk)
+    until(explorer)
+    sent = []
+    front_end = SimpleNamespace(send=lambda message, _: sent.append(message))
+    crops = UnitCrops(front_end, explorer._parts.examples)
+
+    def looked(find=False):
+        explorer._parts.run.mark_active()
+        if find:
+            crops.show("0", DOWN, True)
+        crops.look()
+        return sent[-1]
+
+    disk.gone = True
+    looked(find=True)
+    eventually(lambda: "the disk is gone" in looked()["problem"], 30)
+    assert sent[-1]["can_find"]
+    assert not crops.grows
+    disk.gone = False
+    assert looked(find=True)["problem"] == "Looking at real images for 0 ..."
+    eventually(lambda: looked()["crops"], 30)
 
 
 def test_a_script_and_the_tab_use_networks_of_their_own(explore):

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import itertools
 import threading
 import time
 
@@ -17,6 +18,7 @@ from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
 from peek_widget.evidence.source import SerialSource
 from peek_widget.live import protocol
+from peek_widget.live.examples import service
 from peek_widget.live.examples.pass_runner import PassRunner
 from peek_widget.live.examples.thumbnails import shares, start_picture
 from peek_widget.network import ModelCopy, read
@@ -571,6 +573,56 @@ def test_a_stream_is_read_anew_for_each_layer_and_its_crops_are_shown(explore, i
     eventually(lambda: explorer.evidence_status["layer"] == "conv1")
     until_pass_done(explorer)
     assert len(explorer.crops.top) == 9
+
+
+class Endless(torch.utils.data.IterableDataset):
+    """Reads on and on, but can't be begun again while the line is dead."""
+
+    dead = False
+
+    def __iter__(self):
+        if self.dead:
+            raise OSError("the line is dead")
+        return itertools.cycle(Streamed())
+
+
+def test_looking_for_crops_of_another_layer_never_ends_the_pass_of_the_one_shown(explore, monkeypatch):
+    explorer = explore(layer="conv2", unit=3, dataset=(stream := Endless()), playing=False)
+    examples = explorer._parts.examples
+
+    def images(layer="conv2"):
+        explorer._parts.run.mark_active()
+        found = examples.layer_evidence(layer)
+        return 0 if found is None else found.images
+
+    def goes_on():
+        seen = images()
+        eventually(lambda: images() > seen + 8, 30)
+
+    eventually(images, 30)
+    examples.find_crops(["conv1"])
+    eventually(lambda: images("conv1"), 30)
+    assert examples.finds("conv1")
+    # Stop and Resume are of the layer shown
+    post(explorer, "run_pass", on=False)
+    assert not examples.finds("conv1")
+    post(explorer, "run_pass", on=True)
+    goes_on()
+    # whoever moves on wants no more of them
+    examples.find_crops(["conv1"])
+    examples.find_crops([])
+    goes_on()
+    # of a stream some images are enough
+    monkeypatch.setattr(service, "ENOUGH", images("conv1") + 8)
+    examples.find_crops(["conv1"])
+    eventually(lambda: not examples.finds("conv1"), 30)
+    assert images("conv1") >= service.ENOUGH
+    goes_on()
+    # nor does an error end more than its own pass
+    stream.dead = True
+    examples.find_crops(["relu"])
+    eventually(lambda: "the line is dead" in examples.problem_of("relu"), 30)
+    goes_on()
 
 
 def test_an_iterator_serves_one_layer_and_says_so_for_the_next(explore):

@@ -28,7 +28,7 @@ class UnitCrops:
     def __init__(self, front_end: FrontEnd, examples: ExampleService | None) -> None:
         self._front_end, self._examples = front_end, examples
         self._unit: tuple[str, int] | None = None
-        self._sought: set[str] = set()
+        self._sought: list[str] = []
         self._sent: tuple[Any, ...] = ()
 
     @property
@@ -40,14 +40,16 @@ class UnitCrops:
         """Send the crops of a unit, and look for crops of its layer where that is wanted."""
         self._unit = layer, unit
         if find and self._examples is not None:
-            self._sought.add(layer)
-            self._examples.find_crops(layer)
+            self._sought = [*(one for one in self._sought if one != layer), layer]
+            self._examples.find_crops(self._sought)
         self._send()
 
     def forget(self) -> None:
-        """Send nothing more by itself: another circuit is shown."""
+        """Send nothing more by itself, and look for nothing: another circuit is shown, or none."""
         self._unit = None
-        self._sought.clear()
+        if self._sought and self._examples is not None:
+            self._examples.find_crops(())
+        self._sought = []
 
     def look(self) -> None:
         """Send the crops again where that says something new: twice as many images, or the last."""
@@ -60,9 +62,9 @@ class UnitCrops:
             return ()
         found = self._examples.layer_evidence(layer)
         images = 0 if found is None else found.images
-        over = self._examples.complete_evidence(layer) is not None or bool(self._examples.problem_of(layer))
+        over = not self._examples.finds(layer)
         if over:
-            self._sought.discard(layer)
+            self._sought = [one for one in self._sought if one != layer]
         return layer, images.bit_length(), over
 
     def _send(self) -> None:
@@ -82,9 +84,9 @@ class UnitCrops:
         if found is None or not found.images:
             if not examples.can_scan:
                 return [], [], f"No crops of {name}: the evidence that was given has none, and no images.", False
-            problem = examples.problem_of(layer)
-            if layer in self._sought and not problem:
+            if examples.finds(layer):
                 return [], [], f"Looking at real images for {name} ...", False
+            problem = examples.problem_of(layer)
             said = (
                 f"No crops of {name} yet: images are looked at for a layer while it is shown, or when they are wanted."
             )

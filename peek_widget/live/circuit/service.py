@@ -225,6 +225,8 @@ class CircuitService(Service[_Requests]):
             if requests.open and not self._open:
                 self._since = self._clock()
             self._open = requests.open
+            if not requests.open:
+                self._crops.forget()
         if requests.unit is not None:
             self._outdated, self._since = True, self._clock()
             self._pieces = None
@@ -239,13 +241,17 @@ class CircuitService(Service[_Requests]):
                 self._without.begin(self._job, *wanted)
 
     def _follow_training(self) -> None:
-        """Give up what is of earlier weights, and say so; begin anew when they rest."""
-        if self._job is None or not self._weights.changed():
+        """Give up what is of earlier weights, and say so; begin anew at their rest, or at once if they are the same."""
+        if self._job is None:
+            return
+        if not self._weights.changed():
+            self._outdated = self._outdated or self._weights.read_again()
             return
         if not self._job.outdated:
             self._pieces = None
             self._without.stop()
-            self._job.say_outdated()
+            if self._shows(*self._unit):
+                self._job.say_outdated()
         if self._weights.rested():
             self._outdated = True
 
@@ -272,8 +278,8 @@ class CircuitService(Service[_Requests]):
             return
         # first, or what fails would be tried again without end
         self._outdated, self._basis = False, basis
-        network = self._replica()
         self._weights.use()
+        network = self._replica()
         network.model_copy.refresh()
         digits = self._weights.digits(network)
         self._drawings.use(network, digits)

@@ -44,6 +44,8 @@ OUTDATED = (
     "rest."
 )
 
+CHANGING = "The model's weights are changing: the circuit is found once they are at rest."
+
 Send = Callable[[Mapping[str, Any], Sequence[bytes]], None]
 
 
@@ -114,7 +116,7 @@ class CircuitWork:
     def say_outdated(self) -> None:
         """Say that the weights have changed since."""
         self.outdated = True
-        self._say("reading", OUTDATED)
+        self._say("reading", CHANGING if self.circuit is None else OUTDATED)
 
     def pieces(self, again: bool = False) -> Iterator[None]:
         """Work, a piece at a time; what is known is sent after each that brought something.

@@ -77,7 +77,7 @@ class LayerPass:
 class PassRunner:
     """Opens the dataset and runs the pass of the layer that is shown.
 
-    All methods but :meth:`stop` and :meth:`wait` are for one thread.
+    All methods but :meth:`stop`, :meth:`wait`, :meth:`forget_problem` and :meth:`any_image` are for one thread.
 
     Args:
         dataset: images as `peek_widget.top_crops` takes them, or evidence already gathered: an `Evidence`, a
@@ -153,6 +153,17 @@ class PassRunner:
         """Whether there are images to look at; from any thread."""
         return self._source is not None
 
+    @property
+    def endless(self) -> bool:
+        """Whether the images are a stream, whose end is not known before it is there; from any thread."""
+        return self._source is not None and self._source.endless
+
+    def forget_problem(self, layer: str) -> None:
+        """Forget what has ended the pass of a layer, which may then be tried again; from any thread."""
+        found = self.layers.get(layer)
+        if found is not None:
+            found.problem = ""
+
     def running(self, layer: str) -> bool:
         """Return whether the pass of a layer runs now."""
         found = self.layers.get(layer)
@@ -174,16 +185,17 @@ class PassRunner:
     def set_enabled(self, enabled: bool, layer: str | None) -> None:
         """Stop passes, or let them go on; then the one of `layer` is tried again if an error had ended it."""
         self.enabled = enabled
-        if enabled and layer in self.layers:
-            self.layers[layer].problem = ""
+        if enabled and layer is not None:
+            self.forget_problem(layer)
 
-    def advance(self, layer: str, *, watched: bool, has_picture: bool) -> None:
+    def advance(self, layer: str, *, watched: bool, has_picture: bool, shown: bool = True) -> None:
         """Start the pass of a layer if it should run, and stop it if not. Passes of other layers are stopped.
 
         Args:
-            layer: name of the layer that is shown.
+            layer: name of the layer.
             watched: whether a visible page shows the explorer.
             has_picture: whether the explorer has shown its first picture.
+            shown: whether it is the layer that is shown, with whose error passes end; otherwise others go on.
         """
         for name, other in self.layers.items():
             if name != layer and other.running:
@@ -209,12 +221,16 @@ class PassRunner:
             found.problem = _explain(work.error)
             log.warning("The pass over the dataset ended: %s", found.problem)
             work.error = None
-            self.enabled = False
+            self.enabled = self.enabled and not shown
         elif work.wait(0):
-            if _is_complete(progress):
+            if _is_complete(progress) and found.evidence.images:
                 found.total, found.work = progress.total, None
             elif wanted and not found.problem:
-                work.start()
+                if _is_complete(progress) and self._source is not None:
+                    # not one image could be read: it is tried again from the first
+                    found = self.layers[layer] = self._new_pass(layer, self._source)
+                if found.work is not None:
+                    found.work.start()
 
     def _new_pass(self, layer: str, source: Source) -> LayerPass:
         network = self._network()
@@ -314,7 +330,7 @@ class PassRunner:
             rest = None if progress.total is None else progress.total - progress.done
             left = None if rest is None else found.rate.time_left(rest, at_least=1.0)
             return "running", f"Scanning the dataset: {of}{'' if left is None else f', {duration(left)} left'}."
-        if _is_complete(progress):
+        if _is_complete(progress) and found.evidence.images:
             return "done", _describe_end(found.evidence.images, progress.total or progress.done)
         if found.problem:
             return "error", f"Ended by an error after {of}."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ INTERVAL = 0.35
 K = 9
 """Number of examples of a unit."""
 
+ENOUGH = 500
+"""Number of images of a stream that are looked at for a layer that is not shown: its end, if any, is not known."""
+
 
 @dataclass
 class _Requests:
@@ -46,7 +49,7 @@ class _Requests:
         crop_view: show the bottom images; what is shown of each.
         open_crop: number of the crop to show enlarged; 0 for none.
         run_pass: let passes run, or stop them.
-        find: a layer that crops are wanted of though another one is shown.
+        find: the layers that crops are wanted of though another one is shown.
         resend: a page has come that has nothing yet.
         look: something may have changed for this service.
     """
@@ -55,7 +58,7 @@ class _Requests:
     crop_view: tuple[bool, CropView] | None = None
     open_crop: int | None = None
     run_pass: bool | None = None
-    find: str | None = None
+    find: tuple[str, ...] | None = None
     resend: bool = False
     look: bool = False
 
@@ -91,6 +94,7 @@ class ExampleService(Service[_Requests]):
     ) -> None:
         super().__init__("peek_widget.examples", _Requests, clock=clock)
         self._front_end, self._watched, self._drawing, self._k = front_end, watched, drawing, k
+        self._sought: tuple[str, ...] = ()  # layers that a pass was asked for while another one is shown
         self._replica, self._network = Replica(network), network
         self._passes = PassRunner(
             dataset, labels, value_range=value_range, network=network, drawing=drawing, k=k, clock=clock
@@ -104,8 +108,8 @@ class ExampleService(Service[_Requests]):
         self._unit: tuple[str, int] | None = None
         self._evidence: UnitEvidence | None = None
         self._evidence_key: tuple[str, int, int] | None = None
-        self._also: list[str] = []  # layers that a pass was asked for while another one is shown
         self._pass_ran = False
+        self._elsewhere = False  # whether another layer than the one shown had its turn at the last look
         self._seen = False  # whether a visible page showed the explorer at the last look
         self._published: tuple[Any, Any] | None = None
 
@@ -124,12 +128,29 @@ class ExampleService(Service[_Requests]):
         self.post(open_crop=number)
 
     def run_pass(self, on: bool) -> None:
-        """Let the pass over the dataset run, or stop it."""
+        """Let the pass over the dataset run, or stop it, and those that :meth:`find_crops` asked for."""
+        if not on:
+            self._sought = ()
         self.post(run_pass=on)
 
-    def find_crops(self, layer: str) -> None:
-        """Look at the images for another layer first, and then go on with the one shown; passes may run from now on."""
-        self.post(find=layer)
+    def find_crops(self, layers: Sequence[str]) -> None:
+        """Look at the images for other layers first, and then go on with the one shown; passes may run from now on.
+
+        Args:
+            layers: all that are wanted, in place of those of the last call, the newest last; what ended the pass of
+                that one is forgotten.
+        """
+        if layers:
+            self._passes.forget_problem(layers[-1])
+        self._sought = tuple(layers)
+        self.post(start=bool(layers), find=self._sought)
+
+    def finds(self, layer: str) -> bool:
+        """Return whether :meth:`find_crops` asked for a layer that images are still to be looked at for."""
+        found = self._passes.layers.get(layer)
+        enough = self._passes.endless and found is not None and found.evidence.images >= ENOUGH
+        over = enough or self.complete_evidence(layer) is not None or bool(self.problem_of(layer))
+        return layer in self._sought and not over
 
     def resend(self) -> None:
         """Send everything to a page that has nothing yet."""
@@ -215,7 +236,7 @@ class ExampleService(Service[_Requests]):
         running = layer is not None and self._passes.running(layer)
         busy = (
             running
-            or bool(self._also)
+            or self._elsewhere
             or self._pass_ran
             or self._passes.yields_to_first_picture(self._gauge.has_picture)
             or self._gauge.score_due(self._evidence, self.layer_evidence(layer), pass_running=running)
@@ -233,9 +254,9 @@ class ExampleService(Service[_Requests]):
         layer, _ = self._unit
         self._seen = watched = self._watched()
         ran = self._passes.running(layer)
-        self._also = [one for one in self._also if not (self.complete_evidence(one) or self.problem_of(one))]
-        wanted = self._also[0] if self._also else layer
-        self._passes.advance(wanted, watched=watched, has_picture=self._gauge.has_picture)
+        wanted = next((one for one in self._sought if self.finds(one)), layer)
+        self._elsewhere = wanted != layer
+        self._passes.advance(wanted, watched=watched, has_picture=self._gauge.has_picture, shown=wanted == layer)
         # one more look after a pass has ended, for its last batch
         self._pass_ran = ran or self._passes.running(layer)
         self._refresh_evidence()
@@ -253,14 +274,11 @@ class ExampleService(Service[_Requests]):
             self._published = None
         if requests.run_pass is not None:
             self._passes.set_enabled(requests.run_pass, None if self._unit is None else self._unit[0])
-        if requests.find is not None and requests.find not in self._also:
-            self._passes.set_enabled(True, requests.find)
-            self._also.append(requests.find)
+        if requests.find:
+            self._passes.set_enabled(True, None)
         if requests.crop_view is not None:
             self._feed.choose(*requests.crop_view)
         if requests.unit is not None and requests.unit != self._unit:
-            if self._unit is not None and requests.unit[0] != self._unit[0]:
-                self._also.clear()
             self._unit = requests.unit
             self._evidence, self._evidence_key, self._feed.opened = None, None, 0
 
