@@ -92,7 +92,7 @@ class AddressFolder(Folder):
             self.class_names: tuple[str, ...] = ()
             self._label = _without_label
         if left_out:
-            self.remarks = (*self.remarks, f"Left out of {address!r}: {_without_content(left_out)}.")
+            self.remarks: tuple[str, ...] = (*self.remarks, f"Left out of {address!r}: {_without_content(left_out)}.")
 
     def identity(self, index: int) -> int:
         """Return a hash of the file's name, and of its archive's."""
