@@ -155,6 +155,7 @@ class Assembly:
             enter=enter,
             precision=source.precision,
         )
+        run.give_way(self.photo.answering)
         self.circuit: CircuitService = CircuitService(
             (controls.layer, controls.unit),
             front_end=self.front_end,

@@ -106,6 +106,7 @@ class PhotoService(Service[_Requests]):
         self._replica = Replica(network)
         self.look: Look | None = None
         self._handed_out: tuple[Look, Look] | None = None
+        self._answers = False
 
         # from here on: used by the service's own thread only
         self._pictures = UnitPictures(front_end, self._replica, UnitDrawings(sheets, precision), self._evidence)
@@ -130,6 +131,10 @@ class PhotoService(Service[_Requests]):
         if handed_out is None or handed_out[0] is not look:
             self._handed_out = handed_out = look, look.detached()
         return handed_out[1]
+
+    def answering(self) -> bool:
+        """Return whether somebody waits for what was asked of the photo: a stroke of the brush, a place."""
+        return self._answers or not self._mailbox.empty
 
     # -- requests, from any thread
 
@@ -202,6 +207,13 @@ class PhotoService(Service[_Requests]):
             self._go_on()
             return
         self._rest_until = self._clock() + REST
+        self._answers = True
+        try:
+            self._answer(requests)
+        finally:
+            self._answers = False
+
+    def _answer(self, requests: _Requests) -> None:
         if requests.overview is not None:
             self._overview = requests.overview
         self._layer = self._layer if requests.layer is None else requests.layer

@@ -126,6 +126,10 @@ class RunService(Service[Requests]):
         self._worker.redraw = on
         super().wake()
 
+    def give_way(self, answering: Callable[[], bool]) -> None:
+        """Make no step, for half a second at most, while `answering` returns True: another service is waited for."""
+        self._worker.gives_way = answering
+
     def wake(self) -> None:
         """Let the worker look whether there is background work."""
         with self._changed:

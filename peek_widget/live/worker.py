@@ -37,6 +37,12 @@ TRAINING_REST = 3.0
 MAX_TRAINING_REST = 1.0
 """Seconds of such a rest at most."""
 
+WAY = 0.05
+"""Seconds between two looks at whether somebody still waits for something else than the run."""
+
+LONGEST_WAY = 0.5
+"""Seconds at most by which a step is put off for that: what takes longer is found beside the run."""
+
 
 @dataclass
 class Requests:
@@ -81,6 +87,7 @@ class RunWorker:
         outbox: the newest picture, and whether it was published.
         state: one of the protocol's states.
         redraw: whether a finished run begins again by itself when the weights have changed.
+        gives_way: returns whether somebody waits for something that is found sooner while no step is made.
     """
 
     def __init__(
@@ -110,6 +117,7 @@ class RunWorker:
         self.outbox: Outbox = Outbox()
         self.state: str = "starting" if playing else "paused"
         self.redraw: bool = False
+        self.gives_way: Callable[[], bool] = lambda: False
         self._knobs: dict[str, float | None] = {**dict.fromkeys(protocol.KNOB_NAMES), **knobs}
         self._playing = playing
         self._reduced_size: SizeLike | None = None
@@ -120,6 +128,7 @@ class RunWorker:
         self._apply(requests)
         self._follow_training()
         if self._wants_step():
+            self._give_way()
             self._step()
         self._settle()
         self._show(resend=requests.resend)
@@ -337,6 +346,14 @@ class RunWorker:
 
     def _weights_version(self) -> int:
         return 0 if self._weights is None else self._weights()
+
+    def _give_way(self) -> None:
+        """Put off a step while somebody waits for something else: on one core it would take as long again."""
+        for _ in range(round(LONGEST_WAY / WAY)):
+            if not self.gives_way():
+                return
+            self._rest(WAY)
+            self.run.speed.pause()
 
     def _yield_to_training(self, seconds: float) -> None:
         """Rest after a step that took so many seconds, if the model was trained on meanwhile."""

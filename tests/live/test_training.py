@@ -48,6 +48,19 @@ def test_the_worker_rests_while_the_weights_change_and_says_so(monkeypatch):
     bench.session.close()
 
 
+def test_no_step_is_made_while_somebody_waits_for_something_else_but_not_for_long(monkeypatch):
+    made = rests(monkeypatch)
+    bench = Trained(lambda: 7, steps=3)
+    bench.session.wait(10)
+    asked = iter([True, True, False, False])
+    bench.session.give_way(lambda: next(asked, True))
+    bench.session.restart()
+    assert bench.session.wait(10) == "done"
+    # two looks before the first step, none before the second, and before the third it waits as long as it may
+    assert made == [worker.WAY] * (2 + round(worker.LONGEST_WAY / worker.WAY))
+    bench.session.close()
+
+
 def test_a_new_run_has_no_note_on_changed_weights(monkeypatch):
     rests(monkeypatch)
     weights = [1]
