@@ -5,6 +5,7 @@ import io
 import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from peek_widget.errors import PeekError
 from peek_widget.evidence import top_crops
 from peek_widget.evidence.source import SerialSource
 from peek_widget.live import protocol
+from peek_widget.live.circuit.crops import UnitCrops
 from peek_widget.live.examples import service
 from peek_widget.live.examples.pass_runner import PassRunner
 from peek_widget.live.examples.thumbnails import shares, start_picture
@@ -609,8 +611,10 @@ def test_looking_for_crops_of_another_layer_never_ends_the_pass_of_the_one_shown
     post(explorer, "run_pass", on=True)
     goes_on()
     # whoever moves on wants no more of them
-    examples.find_crops(["conv1"])
-    examples.find_crops([])
+    crops = UnitCrops(SimpleNamespace(send=lambda *_: None), examples)
+    crops.show("conv1", 0, True)
+    assert examples.finds("conv1")
+    crops.forget()
     goes_on()
     # of a stream some images are enough
     monkeypatch.setattr(service, "ENOUGH", images("conv1") + 8)
