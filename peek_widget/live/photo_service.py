@@ -1,4 +1,8 @@
-"""The thread that looks at a photo of the user's own, and at what becomes of it where a part of it is changed."""
+"""The thread that looks at a photo of the user's own, and at what becomes of it where a part of it is changed.
+
+``PhotoService`` has more than 350 lines and 20 attributes because it is one idea, a conversation about one photo: each
+request changes what is looked at, and what is sent follows from that.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 It works while the panel is open and somebody sees it, in pieces of a part of a second, between which it looks into its
 mailbox: another unit ends all work on the last one. Numbers come first; pictures yield to the main run.
+Its attributes are more than 20 because each of what it was given, what it works on and what the page has is one.
 """
 
 from __future__ import annotations
