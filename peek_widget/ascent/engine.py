@@ -457,7 +457,10 @@ class Ascent(Iterator[Step]):
             )
         objectives = state.objectives if objective is None else objective
         if objectives is None:
-            raise PeekError("The file could not contain the objective, a function or an image: give it as objective=.")
+            raise PeekError(
+                "This state was loaded from a file that does not include its objective (a Python function or an image "
+                "can't be saved in it): give the same one again as objective=."
+            )
         spectrum = state.tensors.get("spectrum") if state.recipe.param == "maco" else None
         ascent = cls(
             model,
@@ -488,8 +491,9 @@ class Ascent(Iterator[Step]):
                     break
         if size not in self._geometry.sizes:
             raise PeekError(
-                f"The state's pictures have {size} px, and this model's run has "
-                f"{', '.join(map(str, self._geometry.sizes))}: resume it with the model of that run."
+                f"The state's pictures have {size} px, and with this model they would have "
+                f"{', '.join(map(str, self._geometry.sizes))}: resume it with the same model and the same input_size= "
+                "as that run."
             )
         with undisturbed(self.device):
             self.override(**state.overrides)

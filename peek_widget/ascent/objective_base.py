@@ -51,7 +51,10 @@ class Objective:
 
     def __init__(self, function: Callable[[Activations], Tensor], layers: Sequence[str], description: str = "") -> None:
         if not callable(function):
-            raise PeekError(f"An Objective is made from a function of activations; got a {type(function).__name__}.")
+            raise PeekError(
+                f"Objective(function, layers) needs a function of activations; a {type(function).__name__} was given. "
+                "For a unit use Channel(layer, unit), Neuron(layer, unit) or Logit(unit)."
+            )
         if isinstance(layers, str) or not layers:
             raise PeekError(
                 f'layers={layers!r}: give a list with the names of the layers that it reads, e.g. ["features.12"].'

@@ -64,7 +64,8 @@ def renamed_fields(values: Mapping[str, _T]) -> dict[str, _T]:
     for name, value in values.items():
         new = FIELDS.get(name, name)
         if new in renamed or (new != name and new in values):
-            raise RecipeError(f"A recipe has one field {new!r}, and this one has it under two names.")
+            names = ", ".join(repr(one) for one in values if FIELDS.get(one, one) == new)
+            raise RecipeError(f"The recipe has the field {new!r} under several names ({names}): keep only {new!r}.")
         renamed[new] = value
     return renamed
 

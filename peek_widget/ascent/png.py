@@ -72,7 +72,7 @@ def whole_png(png: bytes, name: str, keyword: str) -> str | None:
     file = io.BytesIO(png)
     if file.read(len(_SIGNATURE)) != _SIGNATURE:
         raise FileError(f"{name} is not a PNG.")
-    cut_off = FileError(f"{name} is cut off after {len(png)} bytes.")
+    cut_off = FileError(f"{name} is cut off after {len(png)} bytes. Copy or load it anew.")
     while True:
         header = file.read(8)
         length, kind = struct.unpack(">I4s", header) if len(header) == 8 else (0, b"")
@@ -81,7 +81,7 @@ def whole_png(png: bytes, name: str, keyword: str) -> str | None:
             raise cut_off
         data, checksum = body[:-4], body[-4:]
         if struct.pack(">I", zlib.crc32(kind + data)) != checksum:
-            raise FileError(f"{name} is damaged: a checksum in it is wrong.")
+            raise FileError(f"{name} is damaged: a checksum in it is wrong. Copy or load it anew.")
         if kind == b"tEXt" and data.startswith(key):
             found = data[len(key) :].decode("latin-1")
         if kind == b"IEND":

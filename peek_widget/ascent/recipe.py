@@ -246,7 +246,8 @@ class Recipe:
                 self._set(name, check_size(getattr(self, name), name))
         if not isinstance(self.view_size, int | None):
             raise RecipeError(
-                f"view_size={self.view_size!r}: give the side of a square; views of another shape have its area."
+                f"view_size={self.view_size!r}: give one whole number of pixels, e.g. 224. (Where pictures are not "
+                "square, views get the same area in their shape.)"
             )
         self._check_together()
 

@@ -192,9 +192,14 @@ def check_spectrum(spectrum: Any, channels: int, size: SizeLike) -> Tensor:
         )
     if spectrum.shape[1] < 3:
         raise RecipeError(f"spectrum has a side of {spectrum.shape[1]}: give one of images of 3 px or more.")
-    magnitude = torch.empty(0) if spectrum.is_complex() else spectrum.detach().to("cpu", torch.float32, copy=True)
+    if spectrum.is_complex():
+        raise RecipeError("spectrum holds complex numbers: give their magnitudes, spectrum.abs().")
+    magnitude = spectrum.detach().to("cpu", torch.float32, copy=True)
     if not magnitude.numel() or not 0.0 <= float(magnitude.min()) <= float(magnitude.max()) < float("inf"):
-        raise RecipeError("spectrum holds magnitudes: give finite numbers that are not negative.")
+        raise RecipeError(
+            "spectrum has negative, infinite or NaN values, or none at all: give magnitudes, finite and 0 or more, as "
+            "measure_spectrum(images) does."
+        )
     if not bool(magnitude.any()):
         raise RecipeError("spectrum is 0 at every frequency, so that no picture could have any form: measure another.")
     return magnitude

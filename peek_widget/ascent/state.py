@@ -208,7 +208,7 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
     if tuple(found["parameter"].shape) != whole_shape:
         raise PeekError(
             f"The state's pictures have shape {tuple(found['parameter'].shape)}, those of this run {whole_shape}: "
-            "resume it with the model of that run."
+            "resume it with the same model, input_size= and preprocess= as that run."
         )
     if "first_grad_rms" in found:
         shapes["first_grad_rms"] = (count, 1, 1, 1)
@@ -234,7 +234,13 @@ def _check(found: Mapping[str, Tensor], state: State, parameter: Tensor) -> None
         # Adam's scalars and squares and energies are never negative; no tensor is infinite.
         lowest = 0.0 if shape == () or name.endswith("_sq") or name == "initial_energies" else float("-inf")
         if not good or not bool((torch.isfinite(value) & (value >= lowest)).all()):
-            raise PeekError(f"The state's {name!r} does not fit such a run: the file is damaged, or of another run.")
+            raise PeekError(
+                f"The state's tensor {name!r} is missing or has a shape or values that do not fit its recipe: the file "
+                "is damaged or was edited. Load another copy, or start a new run."
+            )
     known = {*shapes, "spectrum", *(f"generator.{number}" for number in range(count))}
     if unknown := sorted(set(found) - known):
-        raise PeekError(f"A state of such a run has no {unknown[0]!r}: the file is damaged, or of another run.")
+        raise PeekError(
+            f"The state has a tensor {unknown[0]!r} that a run with its recipe does not use: the file is damaged or "
+            "was edited. Load another copy, or start a new run."
+        )

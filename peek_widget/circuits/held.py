@@ -26,8 +26,9 @@ class HeldNetwork(Network):
     def replica(self, **_: Any) -> NoReturn:
         """Raise PeekError: what needs a copy of its own (a sheet, a pass over images) would use the unit as it is."""
         raise PeekError(
-            "A network with a unit held at its median can be drawn on, with render, ascend or Ascent: sheets, passes "
-            "over images and circuits would copy it, and in a copy the unit is not held."
+            "A network with a unit held at its median works only with render, ascend and Ascent. Contact sheets, "
+            "passes over images and circuits make a copy, in which the unit is no longer held: give them the model "
+            "itself."
         )
 
 

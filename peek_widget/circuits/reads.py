@@ -105,7 +105,10 @@ def reads_of(network: Network, name: str, below: Iterable[str] | None = None) ->
     for one in found:
         why = "" if one.layer is None else _why_not_counted(network.layer(one.layer))
         if why:
-            raise LayerError(f"{name!r} reads a layer whose units have no numbers in a circuit. {why}.")
+            raise LayerError(
+                f"{name!r} reads a layer whose units a circuit can't show. {why}. Give circuit() an earlier layer to "
+                "look back to, as below=."
+            )
     return found
 
 
@@ -180,10 +183,10 @@ def activation_value(network: Network, name: str) -> int:
 def _value(wiring: Wiring, layer: Layer) -> int:
     value = wiring.outputs.get(layer.output)
     if value is None or value == IMAGE:
-        raise ModelError(
-            f"Which units {layer.name!r} reads can't be followed: what it returns is made by a function that torch "
-            "does not report."
-        )
+        why = "its output comes from a function whose inputs PyTorch does not let us see"
+        if value == IMAGE:
+            why = "its output is the image itself"
+        raise ModelError(f"There is no circuit for {layer.name!r}: {why}. Choose another layer.")
     return value
 
 

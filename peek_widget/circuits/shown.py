@@ -131,7 +131,11 @@ def examples_of(network: Network, given: Any, images: int = 64, check: bool = Tr
         return given
     if isinstance(given, UnitEvidence):
         if not given.top:
-            raise PeekError("examples= is the evidence of a unit without a single crop: make a pass with top_crops.")
+            raise PeekError(
+                f"examples= is the evidence of unit {given.unit} of {given.layer!r}, which has no crop (no image has "
+                "been read yet, or its activation was not finite on any): give the whole layer's evidence, as "
+                "top_crops(model, layer, images) returns it."
+            )
         given = Evidence(given.top[0]._example_index)
     if isinstance(given, (Evidence, LayerEvidence)):
         evidence = given if isinstance(given, Evidence) else given.evidence

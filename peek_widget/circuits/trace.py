@@ -125,7 +125,10 @@ def circuit(
     for option, value in (("k", k), ("depth", depth), ("width", width)):
         _check_number(option, value)
     if depth > 1 and below is not None:
-        raise PeekError("A tree goes down layer by layer: leave below= out, or depth=.")
+        raise PeekError(
+            f"below={below!r} and depth={depth} can't be combined, because with depth above 1 each step goes to the "
+            "layers right below: leave out below= or depth=."
+        )
     if effects is not None:
         _check_number("effects", effects, 0)
     check_layer(network, name)

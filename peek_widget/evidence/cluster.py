@@ -257,8 +257,9 @@ class ClusterPass(EvidencePass):
         for kind, range_ in chosen.items():
             if ours.get(kind, range_) != range_:
                 raise EvidenceStoreError(
-                    f"Images with numbers of {kind} are too rare for a range that fits all of them: say which are "
-                    "black and white with value_range=(black, white)."
+                    f"The worker processes took different values as black and white for images with numbers of {kind}, "
+                    "because each saw too few of them to tell: say which values are black and white with "
+                    "value_range=(black, white), e.g. (0, 4095)."
                 )
 
     def _divide(self, shard: _Shard, error: BaseException) -> None:

@@ -240,7 +240,8 @@ def score(
         PeekError: for an objective that is not a single unit, or numbers that do not match.
     """
     if len(objectives) != len(pictures) or (others is not None and len(others) != len(pictures)):
-        raise PeekError(f"{len(objectives)} objectives for {len(pictures)} pictures: give one for each.")
+        more = "" if others is None else f" and {len(others)} others"
+        raise PeekError(f"{len(objectives)} objectives for {len(pictures)} pictures{more}: give as many of each.")
     scores = []
     for number, (objective, picture) in enumerate(zip(objectives, pictures, strict=True)):
         layer, unit = _unit(network, objective)

@@ -396,9 +396,14 @@ class EvidencePass:
             if words is None:
                 raise
             if len(images) == 1:
+                way_out = "close other programs and notebooks"
+                if device.type != "cpu":
+                    way_out = (
+                        f"free some memory of {device}, which other programs and notebooks may be using, or give "
+                        "device='cpu'"
+                    )
                 raise self._broken(
-                    f"memory ran out ({words.rstrip('.')}) with a single image: free some of {device}'s, which other "
-                    "programs and notebooks may share, or give device='cpu' or a smaller input_size"
+                    f"memory ran out ({words.rstrip('.')}) with a single image: {way_out}, or give a smaller input_size"
                 ) from error
         # Not in the except clause: there the error's traceback still holds the tensors of the failed forward.
         release(device)

@@ -55,7 +55,9 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in named:
             if nn.parameter.is_lazy(tensor) or tensor.is_meta:
                 raise ModelError(
-                    f"The {kind} {name!r} has no values yet, so the model has no fingerprint: give it weights first."
+                    f"The {kind} {name!r} is lazy or on the meta device and holds no values, so the model can't be "
+                    "fingerprinted: run a lazy model once on an image, or load weights into it "
+                    "(load_state_dict(..., assign=True) for meta)."
                 )
             yield name, tensor.detach()
 

@@ -170,7 +170,10 @@ def find_layers(
                 "images (by x[0], flatten() or squeeze() in its forward?), where [images, units] is needed"
             )
         made = f"a batch of {final.shape[0]}"
-        raise ModelError(f"of {_counted(images)} of {size} px it made {made}, so that is not its size")
+        raise ModelError(
+            f"of {_counted(images)} of {size} px it made {made}: its forward probably reshapes to a fixed number of "
+            "values (x.view(-1, ...)), which fits images of another size"
+        )
     found = _list_layers(outputs, final, size, run.activations)
     listed = {layer.name for layer in found}
     if OUTPUT not in listed:

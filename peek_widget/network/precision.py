@@ -28,17 +28,14 @@ def check_precision(precision: object, device: torch.device) -> torch.dtype | No
         PeekError: if there is no such precision, or the device has no units for it.
     """
     if precision not in get_args(Precision):
-        raise PeekError(f"precision={precision!r}: possible are 'float32' and, where there are units for it, 'bf16'.")
+        raise PeekError(f"precision={precision!r}: give 'float32', or 'bf16' on hardware that computes in bfloat16.")
     if precision == "float32":
         return None
     if not has_bf16(device):
-        what = "this CPU has no units for it (AVX512-BF16, AMX, or bf16 on ARM)"
+        what = "this CPU has no bfloat16 instructions (AVX512-BF16, AMX, or bf16 on ARM)"
         if device.type != "cpu":
-            what = f"the device {str(device)!r} can't compute in it"
-        raise PeekError(
-            f"precision='bf16' computes the network in bfloat16, and {what}, so that nothing would be gained: leave "
-            "precision out."
-        )
+            what = f"the device {str(device)!r} can't compute in bfloat16"
+        raise PeekError(f"precision='bf16' is not possible here: {what}. Leave precision out.")
     return torch.bfloat16
 
 

@@ -175,7 +175,7 @@ def copy_structure(model: nn.Module, memo: dict[int, Any]) -> tuple[nn.Module, l
         for theirs, mine in pairs
     ):
         raise ModelError(
-            f"A {type(model).__name__} copies its parameters in a way of its own, so the picture would not follow "
-            "the model: give a plain torch.nn.Module."
+            f"Copies of this {type(model).__name__} don't share its parameters (it defines its own __deepcopy__, say), "
+            "so the picture would not follow changes of your model: give a plain torch.nn.Module."
         )
     return model_copy, hidden

@@ -248,7 +248,10 @@ class Dispatcher(Generic[TaskT]):
         try:
             future = self._executor.submit(work, self._function, job, source)
         except RuntimeError as error:  # BrokenExecutor is one too
-            raise ExecutorLostError(f"The executor takes no more work ({_words(error)}).") from error
+            raise ExecutorLostError(
+                f"The executor accepts no more tasks ({_words(error)}): it was shut down, or one of its processes "
+                "died. Make a new one, and keep it open (inside its with block) until this call returns."
+            ) from error
         self._in_flight[future] = job
         return future
 

@@ -112,7 +112,8 @@ class Look:
             )
         if not self._reader.covered(name)[1]:
             raise PhotoError(
-                f"The units of {name!r} look elsewhere than where they are on its map: name another layer."
+                f"Which units of {name!r} look at a place can't be told from its map: its positions are not in the "
+                "order of the image (after a flip or a shuffle, say). Name another layer."
             )
         left, top, right, bottom = self._box(name)
         rows, columns = self._reader.network.layer(name).size
@@ -137,7 +138,8 @@ class Look:
         row, column = position
         if not (0 <= row < rows and 0 <= column < columns):
             raise PhotoError(
-                f"The map of {name!r} has {rows} rows and {columns} columns, from 0; {position} was given."
+                f"position={position} is not on the map of {name!r}: give (row, column) from (0, 0) to ({rows - 1}, "
+                f"{columns - 1})."
             )
         return self._placement.box(self._reader.field(name).field_box(row * columns + column).box, self.size)
 

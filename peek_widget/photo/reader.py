@@ -262,9 +262,12 @@ def look_at(
         EvidenceStoreError: if the evidence was gathered with other weights.
         ModelError: if the model can't be read, or its forward raises.
     """
-    found = {evidence.name: evidence} if isinstance(evidence, LayerEvidence) else dict(evidence or {})
-    if any(not isinstance(one, LayerEvidence) for one in found.values()):
-        raise PeekError("evidence= takes what top_crops(...) or load_evidence(...) returned.")
+    found = {evidence.name: evidence} if isinstance(evidence, LayerEvidence) else {} if evidence is None else evidence
+    if not isinstance(found, Mapping) or any(not isinstance(one, LayerEvidence) for one in found.values()):
+        raise PeekError(
+            f"evidence= is a {type(evidence).__name__}: give what top_crops(...) returned, or load_evidence(path) for "
+            "a file."
+        )
     network = own_network(model, input_size, preprocess, device)
     for one in list(found.values())[:1]:
         one.check_model(network)

@@ -57,8 +57,8 @@ class UnitMap:
         """
         if not self.in_place:
             raise PhotoError(
-                f"The units of {self.layer!r} look elsewhere than where they are on its map (behind a flip, say), so "
-                "that it can't be laid over the photo: .values are its numbers."
+                f"The map of {self.layer!r} can't be laid over the photo: its positions are not in the order of the "
+                "image (after a flip or a shuffle, say). Its numbers are in .values."
             )
         values = self.values.numpy()
         high = float(values.max())

@@ -244,7 +244,8 @@ class Store:
     def _check_format(self, header: Mapping[str, Any]) -> None:
         if header.get("format") != FORMAT:
             raise SheetStoreError(
-                f"The store {self.address!r} was written by another version of peek_widget: give another folder."
+                f"The store {self.address!r} was written by another version of peek_widget, in a format that this one "
+                "can't read: use that version (if it is newer, update), or give another folder."
             )
 
     def header(self) -> dict[str, Any]:

@@ -140,7 +140,10 @@ def from_png(png: bytes, name: str) -> tuple[SheetUnit, Drawing]:
         drawing = drawing_in(png, name)
         values = read_json(note, f"The note in {name}", _LONGEST_NOTE)
         if values.get("format") != FORMAT:
-            raise FileError(f"{name} was written by another version of peek_widget, in a way that this one can't read.")
+            raise FileError(
+                f"{name} was written by another version of peek_widget, in a format that this one can't read: use that "
+                "version (if it is newer, update), or draw the sheet again."
+            )
         read = {key: check(key, values.get(key)) for key, check in _NOTE.items()}
     except FileError:
         raise

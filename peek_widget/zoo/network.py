@@ -104,8 +104,8 @@ def load(path: str | Path) -> SmallNet:
     path = Path(path)
     if not path.is_file():
         raise ModelError(
-            f"The weights file {path} is not there. Install peek_widget again, or train one with "
-            f"'python -m tools.zoo.train --out {path.name}'."
+            f"The weights file {path} is missing: reinstall peek_widget (in a checkout of its repository you can also "
+            f"train one: python -m tools.zoo.train --out {path.name})."
         )
     try:
         with safe_open(path, framework="pt") as file:
@@ -113,16 +113,15 @@ def load(path: str | Path) -> SmallNet:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"The weights file {path} cannot be read ({error}). It is probably damaged: install peek_widget "
-            "again, or train one with 'python -m tools.zoo.train'."
+            f"The weights file {path} cannot be read ({error}). It is probably damaged: reinstall peek_widget."
         ) from error
     try:
         network = SmallNet(int(facts["width"]), tuple(json.loads(facts["classes"])))
         network.load_state_dict(tensors)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ModelError(
-            f"The weights file {path} does not hold a network of this kind ({error}). It must be one that "
-            "'python -m tools.zoo.train' has written."
+            f"The weights file {path} does not hold the bundled network ({error}): reinstall peek_widget, or give your "
+            "own model, UnitExplorer(model)."
         ) from error
     network.facts = facts
     return network.eval()

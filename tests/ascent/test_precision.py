@@ -104,13 +104,13 @@ def test_a_sheet_is_drawn_in_it_and_its_pictures_say_so() -> None:
 
 @pytest.mark.parametrize("given", ["bfloat16", 16, None])
 def test_another_precision_is_refused(given: object) -> None:
-    with pytest.raises(PeekError, match="possible are 'float32' and"):
+    with pytest.raises(PeekError, match="give 'float32', or 'bf16' on hardware"):
         Ascent(tiny(), Logit(0), SHORT, precision=given)  # type: ignore[arg-type]
 
 
 def test_a_cpu_without_such_units_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda _: False)
-    words = "this CPU has no units for it .*leave precision out"
+    words = "this CPU has no bfloat16 instructions .*Leave precision out"
     for call in (
         lambda: Ascent(tiny(), Logit(0), SHORT, precision="bf16"),
         lambda: contact_sheet(tiny(), "forms", SHORT, precision="bf16"),
@@ -118,5 +118,5 @@ def test_a_cpu_without_such_units_says_what_to_do(monkeypatch: pytest.MonkeyPatc
     ):
         with pytest.raises(PeekError, match=words):
             call()
-    with pytest.raises(PeekError, match="the device 'mps' can't compute in it"):
+    with pytest.raises(PeekError, match="the device 'mps' can't compute in bfloat16"):
         precision.check_precision("bf16", torch.device("mps"))

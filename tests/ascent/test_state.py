@@ -173,7 +173,7 @@ def test_an_objective_that_a_file_cannot_contain_is_given_again(tmp_path: Path) 
     ascent.step()
     state = through_file(ascent.state(), tmp_path)
     assert state.objectives is None
-    with pytest.raises(PeekError, match="give it as objective="):
+    with pytest.raises(PeekError, match="give the same one again as objective="):
         Ascent.resume(NET, state)
     with pytest.raises(PeekError, match="has no objectives"):
         state.save(tmp_path / "again")
@@ -182,7 +182,7 @@ def test_an_objective_that_a_file_cannot_contain_is_given_again(tmp_path: Path) 
 
 def test_a_state_that_does_not_fit_the_model_is_refused() -> None:
     state = Ascent(NET, [Logit(1), Logit(2)], SHORT, size=24).state()
-    with pytest.raises(PeekError, match="resume it with the model of that run"):
+    with pytest.raises(PeekError, match=r"resume it with the same model.*input_size="):
         Ascent.resume(read(tiny(channels=1), 32), state)
     with pytest.raises(PeekError, match="2 seeds for 1 objectives"):
         Ascent.resume(NET, state, objective=Logit(1))
@@ -296,7 +296,7 @@ def test_hostile_tensors_are_refused(how: str, tmp_path: Path) -> None:
         tried += 1
     assert tried >= 8
     write(tmp_path / "bad", {**tensors, "evil": torch.zeros(1)}, header)
-    with pytest.raises(PeekError, match="has no 'evil'"):
+    with pytest.raises(PeekError, match="has a tensor 'evil'"):
         Ascent.resume(NET, State.load(tmp_path / "bad"))
 
 
@@ -304,7 +304,7 @@ def test_negative_squares_of_adam_are_refused(tmp_path: Path) -> None:
     tensors, header = kept(tmp_path / "good")
     for name in ("optimizer.step", "optimizer.mu_product", "optimizer.exp_avg_sq"):
         write(tmp_path / "bad", {**tensors, name: tensors[name] - 2.0}, header)
-        with pytest.raises(PeekError, match="damaged, or of another run"):
+        with pytest.raises(PeekError, match="damaged or was edited"):
             Ascent.resume(NET, State.load(tmp_path / "bad"))
 
 

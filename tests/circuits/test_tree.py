@@ -116,5 +116,5 @@ def test_the_cost_is_stated_before_it_starts(capsys):
 
 
 def test_a_tree_goes_layer_by_layer():
-    with pytest.raises(PeekError, match="leave below= out"):
+    with pytest.raises(PeekError, match=r"below='0' and depth=2 can't be combined.*leave out below= or depth="):
         circuit(three_levels(), "4", 0, image=PICTURES[0], below="0", depth=2)

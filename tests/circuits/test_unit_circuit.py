@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pytest
@@ -393,6 +393,11 @@ def test_what_is_refused():
         circuit(model, "2", 0, image={})
     with pytest.raises(ModelError, match="writes into a part of a map"):
         circuit(Writes(), "second", 0, image=PICTURES[0])
+    with pytest.raises(ModelError, match="no circuit for '0': its output is the image itself"):
+        circuit(Stack(nn.Identity(), by_hand({0: {0: 1.0}}, 1, 1)), "0", 0, image=PICTURES[0])
+    bare = replace(top_crops(model, "2", PICTURES, 1, progress=False)[0], top=[])
+    with pytest.raises(PeekError, match=r"the evidence of unit 0 of '2', which has no crop .*whole layer's evidence"):
+        circuit(model, "2", 0, bare)
 
 
 def test_tokens_are_refused_in_a_sentence():
@@ -430,8 +435,10 @@ def test_units_along_several_dimensions_are_refused_in_a_sentence_also_where_the
     assert network.layer("frames").channels == 20
     with pytest.raises(LayerError, match="'frames' returns 5 dimensions, of which several together count"):
         circuit(network, "frames", 17, image=PICTURES[0])
-    with pytest.raises(LayerError, match="'last' reads a layer whose units have no numbers in a circuit"):
+    with pytest.raises(LayerError, match=r"'last' reads a layer whose units a circuit can't show.*below="):
         circuit(network, "last", 0, image=PICTURES[0])
+    past = circuit(network, "last", 0, image=PICTURES[0], below="first", effects=0, progress=False)
+    assert {one.layer for one in past.inputs} == {"first"}
     with pytest.raises(LayerError, match="several together count"):
         held_at_median(network, "frames", 17, None, on(PICTURES[:1]))
     with pytest.raises(LayerError, match="No layer reads 'first' that circuits are of"):
@@ -485,7 +492,7 @@ def test_the_network_without_an_input_has_it_at_its_median_and_the_model_is_as_i
     assert float(lower.max()) > 0.5
     assert not model[0]._forward_hooks
     # a copy of it would not be held
-    with pytest.raises(PeekError, match="can be drawn on, with render"):
+    with pytest.raises(PeekError, match="works only with render"):
         activations(without, shown, "2")
     with pytest.raises(UnitError, match="numbered 0 to 2"):
         got.without("0", 7)

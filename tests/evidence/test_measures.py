@@ -263,6 +263,8 @@ def test_what_cannot_be_scored_is_refused_in_a_sentence() -> None:
         score(network, [Neuron("edges", 0)], picture, statistics)
     with pytest.raises(PeekError, match="2 objectives for 1 pictures"):
         score(network, [Neuron("forms", 0)] * 2, picture, statistics)
+    with pytest.raises(PeekError, match="1 objectives for 1 pictures and 2 others: give as many of each"):
+        score(network, [Neuron("forms", 0)], picture, statistics, others=torch.rand(2, 3, 32, 32))
     with pytest.raises(PeekError, match="at least one"):
         dataset_statistics(network, [], ["forms"])
     with pytest.raises(LayerError):

@@ -273,7 +273,9 @@ def test_no_memory_for_a_single_image_ends_the_pass_with_what_was_found(monkeypa
     monkeypatch.setenv("PEEK_PROBE", "0")
     monkeypatch.setattr(Small, "most", 0)
     monkeypatch.setattr(Small, "after", sum(Small.seen) + 12)
-    words = r"ended after \d+ of 40 images: memory ran out \(.*2.00 GiB.*with a single image: .* or give device='cpu'"
+    words = (
+        r"ended after \d+ of 40 images: memory ran out \(.*2.00 GiB.*with a single image: close other .*smaller input"
+    )
     with pytest.raises(EvidenceError, match=words) as caught:
         top_crops(Small(), "inner.forms", Pictures(40), batch_size=8, input_size=16, progress=False)
     assert caught.value.found["inner.forms"].images >= 8

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from peek_widget.errors import EvidenceStoreError, LayerError, PhotoError, UnitError
+from peek_widget.errors import EvidenceStoreError, LayerError, PeekError, PhotoError, UnitError
 from peek_widget.evidence import top_crops
 from peek_widget.photo import look_at
 from tests.networks import assert_same, portrait, tiny
@@ -378,6 +378,9 @@ def test_layers_units_and_evidence_that_do_not_fit_are_refused():
     evidence._example_index.fingerprint = None
     with pytest.raises(EvidenceStoreError, match="same input_size"):
         look_at(tiny(), GIVEN["PIL"], evidence=evidence, input_size=24)
+    for given, kind in (("photos.evidence", "str"), (3, "int"), ({"edges": 3}, "dict")):
+        with pytest.raises(PeekError, match=rf"evidence= is a {kind}: give what top_crops"):
+            look_at(tiny(), GIVEN["PIL"], evidence=given, input_size=16)
 
 
 # The guest, the table, the figure

@@ -316,7 +316,7 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "an impossible size": Refusal(lambda _: drawn(size=0), "size", lambda _: drawn(size=32)),
     "bf16 without units for it": Refusal(
-        lambda _: drawn(precision="half"), "possible are 'float32'", lambda _: drawn(precision="float32")
+        lambda _: drawn(precision="half"), "give 'float32'", lambda _: drawn(precision="float32")
     ),
     "several pictures, one file": Refusal(
         lambda path: drawn([Logit(0), Logit(1)]).save(path / "x.png"),
