@@ -48,7 +48,10 @@ ACCEPTED = [
     ),
     ({"kind": "photo_close"}, protocol.PhotoClose()),
     ({"kind": "circuit_open", "on": True}, protocol.CircuitOpen(True)),
-    ({"kind": "circuit_get_crops", "layer": "conv2", "unit": 3}, protocol.GetCircuitCrops("conv2", 3)),
+    (
+        {"kind": "circuit_get_crops", "layer": "conv2", "unit": 3, "find": True},
+        protocol.GetCircuitCrops("conv2", 3, True),
+    ),
     (
         {"kind": "circuit_set_without", "layer": "conv2", "unit": 3, "on": False},
         protocol.SetCircuitWithout("conv2", 3, False),
