@@ -46,9 +46,7 @@ def tile(book, unit):
 def test_it_fills_in_is_tagged_by_letters_counted_undone_and_opens_a_unit(sheet):
     book = sheet(WHOLE)
     # once its pace is known it says how long it will take
-    expect(book.root.locator(".peek-tab-sheet")).to_contain_text(
-        re.compile(r"( left|then take about)\b"), timeout=120_000
-    )
+    expect(book.root.locator(".peek-tab-sheet")).to_contain_text(re.compile(r"( left|then take)\b"), timeout=120_000)
     total = book.ask("next(row['channels'] for row in explorer._layer_list if row['name'] == explorer.layer)")
     until(book, f"s.drawn === '{total}' && s.state === 'done'", 600)
     assert book.ask("len(explorer.sheet.done)") == total

@@ -99,3 +99,68 @@ def test_what_a_walk_through_it_found_wrong_stays_mended(notebook):
     book.until_kernel("explorer.redraw")
     expect(said.get_by_role("button", name="Stop redrawing")).to_be_visible()
     assert book.errors == []
+
+
+REST = """
+import torch
+from torch import nn
+from peek_widget import UnitExplorer
+# fires where it is white, also far beyond the border
+model = nn.Sequential()
+model.add_module("light", nn.Conv2d(3, 1, 4, stride=4, padding=16, bias=False))
+model.add_module("relu", nn.ReLU())
+model.add_module("last", nn.Conv2d(1, 2, 1))
+with torch.no_grad():
+    model.light.weight.fill_(1 / 48)
+
+class Vanishes(torch.utils.data.Dataset):
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        if index >= 8:
+            raise OSError("the disk is gone")
+        image = torch.zeros(3, 64, 64)
+        image[:, 8:16, 40:48] = 1 - index / 16
+        return image, "white"
+"""
+SHOW_REST = (
+    "explorer = UnitExplorer(model, layer='light', recipe=long, dataset=Vanishes(), preprocess='none', input_size=64,\n"
+    "                        layout={'width': '720px'})\nexplorer"
+)
+# Where the mask is clearest, as shares of the picture's width and height.
+CLEAREST = """mask => {
+  const { width, height } = mask;
+  const alpha = mask.getContext('2d').getImageData(0, 0, width, height).data.filter((_, at) => at % 4 === 3);
+  const least = Math.min(...alpha);
+  const clear = [...alpha.keys()].filter(at => alpha[at] === least);
+  const mean = of => clear.reduce((sum, at) => sum + of(at) + 0.5, 0) / clear.length;
+  const picture = mask.parentElement.querySelector('.peek-shot-picture');
+  const [over, under] = [mask, picture].map(each => each.getBoundingClientRect());
+  return [
+    (over.left + mean(at => at % width) * over.width / width - under.left) / under.width,
+    (over.top + mean(at => Math.floor(at / width)) * over.height / height - under.top) / under.height,
+  ];
+}"""
+
+
+def test_a_layout_is_taken_a_dataset_may_vanish_and_a_map_lies_where_its_image_is(notebook):
+    book = notebook([LONG + REST, SHOW_REST])
+    book.run_all()
+    book.until("d.drawn > 3 && d.crops === 8", timeout=120)
+    assert book.root.evaluate("root => Math.round(root.parentElement.getBoundingClientRect().width)") == 720
+
+    # what was found stays, and the counts add up
+    panel = book.root.locator(".peek-tab-examples[role=tabpanel]")
+    expect(panel).to_contain_text("8 of 24 images processed. 16 could not be read (image 8: ")
+    expect(panel).to_contain_text("the disk is gone")
+    assert book.ask("(explorer.evidence_status['images'], len(explorer.crops.top))") == [8, 8]
+
+    # the field passes the border by 16 px on each side, and the map still lies on the square
+    panel.get_by_role("button", name="activation of example 1").click()
+    mask = panel.locator(".peek-large-picture .peek-shot-mask")
+    expect(mask).to_be_visible()
+    across, down = mask.evaluate(CLEAREST)
+    assert abs(across - 44 / 64) < 0.02
+    assert abs(down - 12 / 64) < 0.02
+    assert book.errors == []

@@ -45,7 +45,7 @@ export function statusPanel(view: View): HTMLElement {
 export function messagesPanel(view: View): HTMLElement {
   const { client, signal } = view;
   const { wire, connection, frames } = client;
-  const alert = el("p", { class: "peek-error", role: "alert", hidden: true });
+  const alert = el("p", { class: "peek-error", role: "alert", tabindex: 0, hidden: true });
   const warning = el("p", { class: "peek-warning", hidden: true });
   const resume = textButton(
     text.resume,
