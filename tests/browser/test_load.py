@@ -105,6 +105,21 @@ def shown_by_the_page(book):
     )
 
 
+def knobs_apart(book):
+    """The knobs whose slider stands elsewhere than the run has them: name, value, share of the slider's length."""
+    if book.peek()["peekState"] == "error":
+        return []
+    rows, values = book.ask("[explorer._knobs, explorer.status['values']]")
+    positions = shown_by_the_page(book)
+    apart = []
+    for row in rows:
+        value, place = values[row["name"]], positions[row["label"]] / 200
+        share = (value - row["minimum"]) / (row["maximum"] - row["minimum"])
+        if row["scale"] == "linear" and abs(place - share) > 0.01:
+            apart.append((row["name"], value, place))
+    return apart
+
+
 def agree(book):
     """Python, the front end and the picture say the same."""
     book.page.wait_for_timeout(1000)
@@ -125,14 +140,9 @@ def agree(book):
         assert time.monotonic() < ends, f"Python is at step and picture {said}, the page says {book.peek()}"
         book.page.wait_for_timeout(200)
     # the knobs stand where the run has them, unless it has failed and takes nothing until the next one
-    rows = book.ask("explorer._knobs") if book.peek()["peekState"] != "error" else []
-    values = book.ask("explorer.status['values']")
-    positions = shown_by_the_page(book)
-    for row in rows:
-        value, place = values[row["name"]], positions[row["label"]]
-        if row["scale"] == "linear":
-            share = (value - row["minimum"]) / (row["maximum"] - row["minimum"])
-            assert abs(place / 200 - share) <= 0.01, row["name"]
+    while apart := knobs_apart(book):
+        assert time.monotonic() < ends, (apart, book.ask("explorer.code()"), book.peek())
+        book.page.wait_for_timeout(200)
     # and the canvas shows the frame that Python has
     pixels = bytes(book.pixels())
     exact = Image.open(io.BytesIO(bytes(book.ask("list(explorer.frame)")))).convert("RGB")
