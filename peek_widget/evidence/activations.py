@@ -15,6 +15,7 @@ from peek_widget._size import SizeLike
 from peek_widget.errors import DatasetError, DatasetWarning, PeekError, warn
 from peek_widget.evidence.dataset import DatasetLike, read_source
 from peek_widget.evidence.loading import LoaderOptions, load_batches
+from peek_widget.evidence.prefetch import prefetched
 from peek_widget.evidence.prepare import Preparer, resize_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction, read
@@ -139,7 +140,8 @@ def activations(
     total = None if source.endless else len(source)
     indices = itertools.count() if source.endless else range(len(source))
     with progress_bar(total, "Activations", progress, unit="image") as bar:
-        for batch in load_batches(source, preparer, indices, options.batch_size):
+        loaded = load_batches(source, preparer, indices, options.batch_size)
+        for batch in prefetched(loaded, network.model_copy.device):
             if batch.skipped:
                 item = batch.skipped[0]
                 raise DatasetError(f"The image {item.name!r} can't be read: {item.reason}.")

@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -169,7 +169,7 @@ def load_batches(
     batch_size: int,
     workers: int | None = None,
     processes: int = 0,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Iterate over batches of the images with these indices, in order, loaded ahead of their use.
 
     Args:

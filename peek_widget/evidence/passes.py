@@ -32,6 +32,7 @@ from peek_widget.evidence.groups import Groups, read_groups
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, Loaded, LoaderOptions, load_batches
 from peek_widget.evidence.merge import difference
+from peek_widget.evidence.prefetch import prefetched
 from peek_widget.evidence.prepare import Preparer, resize_of
 from peek_widget.evidence.progress import Progress
 from peek_widget.evidence.shards import Shard, resumed_shards, shard_of
@@ -311,9 +312,9 @@ class EvidencePass:
             EvidenceError: if the pass can't continue.
         """
         example_index, source, loader = self.example_index, self.source, self._loader
-        batches = load_batches(
-            source, example_index.preparer, self._unprocessed(), loader.batch_size, loader.workers, loader.processes
-        )
+        args = (self._unprocessed(), loader.batch_size, loader.workers, loader.processes)
+        loaded = load_batches(source, example_index.preparer, *args)
+        batches = prefetched(loaded, self.network.model_copy.device)
         failed_in_a_row = 0
         row: list[Loaded] = []  # what failed in a row
         try:
