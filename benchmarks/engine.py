@@ -2,6 +2,7 @@
 
     pip install -e ".[bench]"
     python benchmarks/engine.py [--quick] [--rows a,b,c,d,e,f,g] [--rounds 9] [--threads 1] [--device cpu]
+                                [--precision float32]
 
 SqueezeNet 1.0 with its ImageNet weights (PEEK_SHARED or ../shared), VGG-16 and GoogLeNet with random ones, each at an
 early, a middle and a late layer. Except in d and e all have the same objective: the mean of unit 5 over its feature
@@ -12,7 +13,7 @@ a  Steps per second, divided by Lucent's. Lucent reads the layer after its ReLU 
    default; Lucent enlarges every view to 224 px for the network, the engine does not. "224": both canvases and both
    network inputs are 224 px (``fixed_image_size=224``; Lucent's would be about 250 otherwise). Lucent is measured as
    its README calls it, where the backward pass also computes gradients of the weights, and with
-   ``requires_grad_(False)``.
+   ``requires_grad_(False)``. The engine computes in --precision; without it in float32, as in all other rows.
 b  A step, compared with by_hand.py, the same picture without an engine: equal bit for bit on VGG-16, elsewhere up to
    the rounding of the first convolution's gradient, which the engine computes by a faster formula
    (peek_widget/network/convolution.py).
@@ -48,7 +49,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ from peek_widget import Channel, Logit, Neuron, Recipe, zoo
 from peek_widget.ascent import Ascent
 from peek_widget.evidence.measures import robust_activation
 from peek_widget.network import Network, read
-from peek_widget.network.precision import has_bf16
+from peek_widget.network.precision import Precision, has_bf16
 from tests.networks import squeezenet
 
 UNIT = 5
@@ -192,8 +193,10 @@ def beside_lucent(
     return pairs
 
 
-def ascent(read_model: Network, objective: Any, canvas: int, recipe: str | Recipe = RECIPE) -> Ascent:
-    run = Ascent(read_model, objective, recipe, size=canvas)
+def ascent(
+    read_model: Network, objective: Any, canvas: int, recipe: str | Recipe = RECIPE, precision: Precision = "float32"
+) -> Ascent:
+    run = Ascent(read_model, objective, recipe, size=canvas, precision=precision)
     run.extend(10**6)
     return run
 
@@ -227,7 +230,7 @@ def row_a(options: argparse.Namespace, clock: Clock) -> None:
         frozen = copy.deepcopy(model).requires_grad_(False)
         for depth, layer in layers:
             for canvas in (128,) if options.quick else (128, 224):
-                run = ascent(read_model, Channel(layer, UNIT), canvas)
+                run = ascent(read_model, Channel(layer, UNIT), canvas, precision=options.precision)
                 plain = beside_lucent(copy.deepcopy(model), layer, canvas, run.step, options.rounds, clock)
                 careful = beside_lucent(copy.deepcopy(frozen), layer, canvas, run.step, options.rounds, clock)
                 ratio, other = plain.ratio("lucent", "ours"), careful.ratio("lucent", "ours")
@@ -445,6 +448,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=4, help="number of classes, channels and neurons of row d")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="of the engine in row a")
     parser.add_argument(
         "--quick", action="store_true", help="smoke test: early layers, few rounds, no reliable numbers"
     )

@@ -220,7 +220,7 @@ def pictures(run: Run) -> Iterator[str]:
     model, _ = model_of(run, "resnet50")
     network = read(model, run.side)
     recipe = Recipe.preset("peek").replace(steps=4) if run.small else Recipe.preset("peek")
-    draw = lambda seed: Ascent(network, Logit(1), recipe, seed=seed).run(progress=False)  # noqa: E731
+    draw = lambda seed: Ascent(network, Logit(1), recipe, seed=seed, precision="float32").run(progress=False)  # noqa: E731
     draw(0)
     yield f"| a class of resnet50, {recipe.steps} steps | {run.timed(lambda: draw(1)):.2f} | under 0.5 |"
     model, layer = model_of(run, "vgg16")

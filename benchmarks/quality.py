@@ -517,7 +517,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=SUBJECTS, default="squeezenet", help="whose units are drawn")
     parser.add_argument("--out", type=Path, help="folder of pictures, sheets and table; default: quality/NETWORK")
-    parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="of the network that draws")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), help="of the network that draws; default: what suits it"
+    )
     parser.add_argument(
         "--recipes", default=",".join(Recipe.presets()), help="names, separated by commas; default: all"
     )
@@ -533,7 +535,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = [name.strip() for name in options.recipes.split(",")]
-    folder = options.network if options.precision == "float32" else f"{options.network}-{options.precision}"
+    folder = options.network if options.precision is None else f"{options.network}-{options.precision}"
     options.out = options.out or Path("quality") / folder
     subject = SUBJECTS[options.network]
     network = read(subject.model())

@@ -112,8 +112,8 @@ class UnitExplorer(anywidget.AnyWidget):
         redraw: whether a finished picture is drawn again by itself when the model's weights have changed: to watch a
             training. Without it `status` says that they have.
         precision: what the network computes in while it draws: `"float32"`, or `"bf16"` where the CPU or GPU has units
-            for it; `"auto"` for what five warm steps are quicker in (14 forwards and gradients, at once);
-            see `peek_widget.ascent.AscentOptions`. A comparison is drawn in float32.
+            for it; `"auto"` for what five warm steps are quicker in (14 forwards and gradients, at once); left out,
+            what suits the network and the machine, see `peek_widget.ascent.AscentOptions`.
         blur, jitter, decay, total_variation, step_size: knobs that override the recipe's values; ranges and units are
             in `peek_widget.ascent.KNOBS`. None leaves the recipe's value in force.
         tags: the first tags of units, in the form of the `tags` trait, or `Tags`.
@@ -221,7 +221,7 @@ class UnitExplorer(anywidget.AnyWidget):
         playing: bool = True,
         redraw: bool = False,
         probe: bool = True,
-        precision: Precision | Literal["auto"] = "float32",
+        precision: Precision | Literal["auto"] | None = None,
         blur: float | None = None,
         jitter: float | None = None,
         decay: float | None = None,

@@ -48,10 +48,11 @@ class AscentOptions(TypedDict, total=False):
     """Size of the image that the model was made for: the side of a square in pixels, or (height, width); found by trial
     when left out."""
 
-    precision: Precision
+    precision: Precision | None
     """What the network computes in: ``"float32"``, its own, or ``"bf16"``, where the CPU or GPU has units for bfloat16:
     its convolutions and matrix products alone, while picture, spectrum, optimizer and measured activations remain in
-    float32. PeekError where there are none."""
+    float32. PeekError where there are none. Left out, what suits the network and the machine, see
+    ``peek_widget.network.chosen_precision``."""
 
     threads: int | None
     """Number of CPU threads that torch computes on; left out, ``PEEK_THREADS`` in the environment, or one less than
@@ -66,7 +67,7 @@ class AscentOptions(TypedDict, total=False):
     photographs, or a power law for pictures of one channel."""
 
 
-_DEFAULTS: AscentOptions = {"seed": 0, "precision": "float32"}  # None for all others
+_DEFAULTS: AscentOptions = {"seed": 0}  # None for all others
 
 
 def with_options(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:

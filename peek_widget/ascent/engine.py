@@ -40,6 +40,7 @@ from peek_widget.network import ModelCopy, Network, Preprocess, read
 from peek_widget.network.context import full_precision, undisturbed
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.preprocess import PreprocessFunction
+from peek_widget.network.warm import chosen_precision
 
 __all__ = ["Ascent"]
 
@@ -103,7 +104,8 @@ class Ascent(Iterator[Step]):
         self._overrides: dict[str, float] = {}
         self._geometry = Geometry(self.network, self.recipe, self._asked_size, self.objectives)
         self._size = self._geometry.sizes[0]
-        self._kind = check_precision(options["precision"], self.device)
+        self.precision: Precision = chosen_precision(self.network, options["precision"])
+        self._kind = check_precision(self.precision, self.device)
         given = None if options["start"] is None else self._given(options["start"])
         self._starts = self._take_starts(given)
         self._evaluator = self._make_evaluator()
@@ -434,7 +436,7 @@ class Ascent(Iterator[Step]):
         preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
         device: str | torch.device | None = None,
         input_size: SizeLike | None = None,
-        precision: Precision = "float32",
+        precision: Precision | None = None,
     ) -> Ascent:
         """Continue a run from its state, with the same steps as without the interruption.
 

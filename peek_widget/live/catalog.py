@@ -91,7 +91,7 @@ class Catalog:
         return {
             "model": f"{name}: {found}" if found.all else name,
             "preprocess": f"{preprocess}; shown: {shown}" if shown else preprocess,
-            "device": str(network.model_copy.device),
+            "device": self._source.computing,
             "devices": devices(),
             "version": __version__,
             "help": HELP,

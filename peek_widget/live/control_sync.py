@@ -122,7 +122,7 @@ class ControlSync:
             self._list_recipe()
         if name == "device":
             parts.source.device = change.new
-            self._describe(_about={**self._explorer._about, "device": change.new})
+            self._describe(_about={**self._explorer._about, "device": parts.source.computing})
         if name in ("layer", "unit"):
             self.start = None
             if isinstance(self.controls().objective, Objective):

@@ -22,7 +22,7 @@ from peek_widget.live.snapshot import Snapshot, Start, Target
 from peek_widget.network import Network, read
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.reading import read_again
-from peek_widget.network.warm import quicker_precision
+from peek_widget.network.warm import chosen_precision, quicker_precision
 
 __all__ = ["ModelSource", "find_model"]
 
@@ -62,27 +62,34 @@ class ModelSource:
         preprocess: Any = None,
         device: Any = None,
         probe: bool = True,
-        precision: Precision | Literal["auto"] = "float32",
+        precision: Precision | Literal["auto"] | None = None,
     ) -> None:
         self.model: nn.Module = find_model(model)
         self._input_size, self._preprocess = input_size, preprocess
         self.device: str | None = None if device is None else named_device(device)
         self.network: Network = read(self.model, input_size, preprocess, self.device, probe)
-        if precision != "auto":
+        if precision is not None and precision != "auto":
             check_precision(precision, self.network.model_copy.device)
-        self._precision: Precision | Literal["auto"] = precision
+        self._precision: Precision | Literal["auto"] | None = precision
         self._quicker: dict[torch.device, Precision] = {}
         self._still: tuple[Network, Target, Recipe, StillActivation] | None = None
 
     @property
-    def precision(self) -> Precision:
-        """What the network computes in while it draws, on the device that it is on."""
+    def precision(self) -> Precision | None:
+        """What the network computes in while it draws, on the device that it is on; None for what suits it."""
         if self._precision != "auto":
             return self._precision
         device = self.network.model_copy.device
         if device not in self._quicker:
             self._quicker[device] = quicker_precision(self.network)
         return self._quicker[device]
+
+    @property
+    def computing(self) -> str:
+        """Where it is drawn, and in what: "cpu", or "cpu, in bfloat16"."""
+        device = str(self.network.model_copy.device) if self.device is None else self.device
+        here = device == str(self.network.model_copy.device)
+        return f"{device}, in bfloat16" if here and chosen_precision(self.network, self.precision) == "bf16" else device
 
     def current(self) -> Network:
         """Return the network as it was last read."""

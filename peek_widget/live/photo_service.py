@@ -101,7 +101,7 @@ class PhotoService(Service[_Requests]):
         class_names: Sequence[str],
         layer: str,
         enter: Callable[[], None],
-        precision: Precision = "float32",
+        precision: Precision | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("peek_widget.photo", _Requests, clock=clock)

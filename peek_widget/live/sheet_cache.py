@@ -173,7 +173,7 @@ class SheetCache:
         store: str | None = None,
         *,
         at_once: Callable[[], int] = lambda: 1,
-        precision: Precision = "float32",
+        precision: Precision | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._network, self._tags, self._store, self._clock = network, tags, store, clock

@@ -106,7 +106,7 @@ class SheetService(Service[_Requests]):
         evidence: Callable[[str], LayerEvidence | None] = lambda _: None,
         store: str | None = None,
         at_once: int = 1,
-        precision: Precision = "float32",
+        precision: Precision | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("peek_widget.sheet", _Requests, clock=clock)

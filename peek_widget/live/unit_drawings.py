@@ -47,7 +47,7 @@ class UnitDrawings:
         precision: what the network computes in, see `peek_widget.ascent.AscentOptions`.
     """
 
-    def __init__(self, sheets: Sheets, precision: Precision = "float32") -> None:
+    def __init__(self, sheets: Sheets, precision: Precision | None = None) -> None:
         self._sheets, self._precision = sheets, precision
         self._made: OrderedDict[Key, bytes] = OrderedDict()
         self._tensors: OrderedDict[Key, Tensor] = OrderedDict()

@@ -6,7 +6,7 @@ from peek_widget.network.network import Network
 from peek_widget.network.outputs import OUTPUT
 from peek_widget.network.preprocess import Preprocess, PreprocessFunction, find_preprocess
 from peek_widget.network.reading import layers, read
-from peek_widget.network.warm import quicker_precision
+from peek_widget.network.warm import chosen_precision, quicker_precision
 
 __all__ = [
     "OUTPUT",
@@ -15,6 +15,7 @@ __all__ = [
     "Network",
     "Preprocess",
     "PreprocessFunction",
+    "chosen_precision",
     "find_preprocess",
     "layers",
     "quicker_precision",

@@ -27,7 +27,8 @@ from peek_widget.ascent.views import ViewGeometry
 from peek_widget.errors import AscentError, PeekError, SizeError, UnitError
 from peek_widget.network import Network
 from peek_widget.network.memory import memory_error, release
-from peek_widget.network.precision import Precision, check_precision
+from peek_widget.network.precision import Precision
+from peek_widget.network.warm import chosen_precision
 from peek_widget.sheet.seeds import unit_seed
 from peek_widget.sheet.unit import SheetUnit, to_png
 
@@ -145,7 +146,7 @@ def plan(
     objective: Kind = "neuron",
     draft: bool = False,
     batch: int | None = None,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
 ) -> list[Batch]:
     """Divide the units of a layer into batches.
 
@@ -169,7 +170,7 @@ def plan(
         raise PeekError(f"objective={objective!r}: possible are 'neuron' (the center of the map) and 'channel'.")
     if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or not 0 <= int(seed) < 2**63:
         raise PeekError(f"seed={seed!r}: give a whole number from 0 to {2**63 - 1}.")
-    check_precision(precision, network.model_copy.device)
+    precision = chosen_precision(network, precision)
     name = network.layer(layer).name
     chosen = check_units(network, name, units)
     steps = None

@@ -63,7 +63,7 @@ def contact_sheet(
     device: str | torch.device | None = None,
     batch: int | None = None,
     threads: int | None = None,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     tags: Tags | None = None,
 ) -> ContactSheet:
     """Make a contact sheet: every unit of a layer, drawn as in the explorer.
@@ -160,7 +160,7 @@ class ContactSheet:
         evidence: LayerEvidence | Evidence | None = None,
         batch: int | None = None,
         threads: int | None = None,
-        precision: Precision = "float32",
+        precision: Precision | None = None,
         tags: Tags | None = None,
     ) -> None:
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):

@@ -102,7 +102,7 @@ def test_a_sheet_is_drawn_in_it_and_its_pictures_say_so() -> None:
     assert b'"precision": "bf16"' in sheet[1].png
 
 
-@pytest.mark.parametrize("given", ["bfloat16", 16, None])
+@pytest.mark.parametrize("given", ["bfloat16", 16, ""])
 def test_another_precision_is_refused(given: object) -> None:
     with pytest.raises(PeekError, match="give 'float32', or 'bf16' on hardware"):
         Ascent(tiny(), Logit(0), SHORT, precision=given)  # type: ignore[arg-type]

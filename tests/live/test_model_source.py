@@ -68,6 +68,8 @@ def test_the_precision_that_is_quicker_is_tried_once_for_each_device(monkeypatch
     assert ascent._kind is torch.bfloat16
     assert source.resume_ascent(target, ascent.state())._kind is torch.bfloat16
     assert tried == [torch.device("cpu")]
-    assert ModelSource(tiny(), 32).precision == "float32"
+    assert ModelSource(tiny(), 32).precision is None
+    assert source.computing == "cpu, in bfloat16"
+    assert ModelSource(tiny(), 32).computing == "cpu"
     with pytest.raises(PeekError, match="give 'float32', or 'bf16'"):
         ModelSource(tiny(), 32, precision="automatic")

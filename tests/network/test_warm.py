@@ -1,4 +1,4 @@
-"""The precision that a network is quicker in is found by trying it."""
+"""The precision that a network is drawn in follows a rule; the one that it is quicker in is found by trying."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from peek_widget import Ascent, Channel
 from peek_widget.errors import LayerError, PeekError
-from peek_widget.network import quicker_precision, read, warm
+from peek_widget.network import chosen_precision, quicker_precision, read, warm
 from tests.networks import tiny
 
 
@@ -66,3 +67,55 @@ def test_what_is_not_possible_is_refused():
         quicker_precision(network, images=0)
     with pytest.raises(LayerError, match="nowhere"):
         quicker_precision(network, "nowhere")
+
+
+def large(groups: int = 1, kernel: int = 3) -> nn.Sequential:
+    """A network of some seventy million multiplications on 32 px."""
+    return nn.Sequential(nn.Conv2d(3, 64, kernel, padding=kernel // 2), nn.Conv2d(64, 128, 3, groups=groups))
+
+
+@pytest.fixture
+def _smaller(monkeypatch):
+    # so that a network for a test can be a large one
+    monkeypatch.setattr(warm, "_LEAST_PRODUCTS", 10_000_000)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+
+
+@pytest.mark.usefixtures("_smaller")
+def test_a_large_network_of_ordinary_convolutions_is_drawn_in_bfloat16():
+    network = read(large(), 32)
+    assert chosen_precision(network) == "bf16"
+    assert chosen_precision(network, "float32") == "float32"
+    chosen, asked, exact = (
+        Ascent(network, Channel("1", 5), "peek-fast", size=32, precision=one) for one in (None, "bf16", "float32")
+    )
+    assert (chosen.precision, asked.precision, exact.precision) == ("bf16", "bf16", "float32")
+    for run in (chosen, asked, exact):
+        run.step()
+    assert torch.equal(chosen.images, asked.images)
+    assert not torch.equal(chosen.images, exact.images)
+
+
+@pytest.mark.usefixtures("_smaller")
+@pytest.mark.parametrize(
+    "model",
+    [
+        tiny(),
+        large(groups=2),
+        large().double(),
+        nn.Sequential(large(), nn.AdaptiveAvgPool2d(16), nn.Flatten(), nn.Linear(128 * 256, 100)),
+    ],
+    ids=["small", "grouped", "double", "mostly weights"],
+)
+def test_any_other_network_is_drawn_in_float32(model):
+    assert chosen_precision(read(model, 32)) == "float32"
+
+
+@pytest.mark.usefixtures("_smaller")
+def test_other_hardware_draws_in_float32(monkeypatch):
+    network = read(large(), 32)
+    monkeypatch.setattr(warm, "has_bf16", lambda _: False)
+    assert chosen_precision(network) == "float32"
+    monkeypatch.setattr(warm, "has_bf16", lambda _: True)
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert chosen_precision(network) == "float32"

@@ -102,7 +102,7 @@ class CircuitService(Service[_Requests]):
         watched: Callable[[], bool],
         drawing: Callable[[], bool],
         class_names: Sequence[str],
-        precision: Precision = "float32",
+        precision: Precision | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("peek_widget.circuit", _Requests, clock=clock)

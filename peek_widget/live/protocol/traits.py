@@ -103,7 +103,7 @@ class About:
     Attributes:
         model: name of the model's class.
         preprocess: description of the preprocessing of its input.
-        device: device that computes.
+        device: device that computes, and in bfloat16 where it does.
         devices: all devices of this machine.
         version: version of peek_widget.
         help: explanation of each control, by a short name of the control.
