@@ -17,7 +17,15 @@ import torch
 
 from peek_widget.errors import PeekError
 
-__all__ = ["allowed_threads", "computing_on", "set_threads", "thread_count", "thread_setter", "usual_threads"]
+__all__ = [
+    "allowed_threads",
+    "computing_on",
+    "divided_threads",
+    "set_threads",
+    "thread_count",
+    "thread_setter",
+    "usual_threads",
+]
 
 _here = threading.local()
 """``settled``: whether the number of torch's threads was settled for what this thread is doing."""
@@ -90,6 +98,26 @@ def allowed_threads(threads: int | None) -> int:
     """
     count = _given(threads)
     return _cores() if count is None else count
+
+
+def divided_threads(threads: int | None, most: int) -> tuple[int, int]:
+    """Divide threads among pieces of work that are done at once, and do not wait for each other.
+
+    Args:
+        threads: as for `thread_setter`; None without `PEEK_THREADS` is one for each core, and no more than torch would
+            take.
+        most: number of pieces at once, at most.
+
+    Returns:
+        the number of pieces at once, and the number of threads that each is computed on.
+
+    Raises:
+        PeekError: if it is no number of threads.
+    """
+    given = _given(threads)
+    count = min(torch.get_num_threads(), _cores()) if given is None else given
+    each = -(-count // most)
+    return count // each, each
 
 
 def _given(threads: int | None) -> int | None:

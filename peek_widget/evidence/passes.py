@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from peek_widget._size import SizeLike
 from peek_widget._threads import computing_on
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
-from peek_widget.evidence.activations import layer_names, own_network, run_batch
+from peek_widget.evidence.activations import layer_names, own_network
 from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_source
 from peek_widget.evidence.ended import ended_early
 from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence, UnitEvidence, load_evidence
 from peek_widget.evidence.example_index import ExampleIndex
+from peek_widget.evidence.forwards import Computed, Forwards, NoMemoryError
 from peek_widget.evidence.groups import Groups, read_groups
 from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, Loaded, LoaderOptions, load_batches
@@ -39,7 +40,7 @@ from peek_widget.evidence.shards import Shard, resumed_shards, shard_of
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
-from peek_widget.network.memory import device_error, memory_error, release
+from peek_widget.network.memory import device_error
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.receptive_field.field_map import field_map
 
@@ -93,7 +94,10 @@ class EvidencePass:
             same way are merged by :func:`~peek_widget.evidence.merge_evidence`. Left out, all of it.
         precision: ``"bf16"`` computes the network's convolutions and matrix products in bfloat16, where the device has
             units for it.
-        threads: number of CPU threads to compute on; left out, one less than there are cores, or ``PEEK_THREADS``.
+        threads: number of CPU threads to compute on; left out, one for each core, or ``PEEK_THREADS``. Each computes
+            batches of its own, so that with up to four what is found is the same, bit for bit, as with one; with more
+            than four, and where a forward may depend on those before it, or ``yield_to`` is given, some compute
+            together.
         device, input_size, preprocess: see :func:`peek_widget.network.read`.
         store: a file to resume from if it exists, which is written every minute and at the end. Images of a folder are
             identified by their file names, those of a list or Dataset by their index: give the same one, or a longer
@@ -153,12 +157,13 @@ class EvidencePass:
         self.indices: Sequence[int] = shard_of(self.source, shard, self._loader.batch_size)
         self._shard = Shard.of(self.source, *shard, len(self.indices)) if shard and shard[1] > 1 else None
         self._threads = threads
-        self._kind = check_precision(precision, self.network.model_copy.device)
+        kind = check_precision(precision, self.network.model_copy.device)
         self._precision: Precision = precision
         self._yield_to, self._duty = yield_to, duty
         self._store = None if store is None else Path(store)
         self._groups = read_groups(groups)
         preparer = _preparer_of(self.network, self.source, self._loader)
+        self._forwards = Forwards(self.network, self.layers, kind, preparer.prepared, self._loader.batch_size)
         earlier = resume.evidence if isinstance(resume, LayerEvidence) else resume
         if earlier is None and self._store is not None and self._store.exists():
             earlier = load_evidence(self._store)
@@ -182,7 +187,6 @@ class EvidencePass:
         self._done_now = 0
         self._running = False
         self._stream_ended = False
-        self._most = self._loader.batch_size  # images in a forward; fewer once memory ran out
         self._earlier = (
             False  # whether images were read elsewhere, so that those lost at the beginning mean a lost disk
         )
@@ -305,6 +309,13 @@ class EvidencePass:
                 self._stop.wait((time.perf_counter() - began) * (1.0 / self._duty - 1.0))
         self._check_found()
 
+    def _threads_each(self) -> int | None:
+        """Return the number of threads to compute on, and share them out where batches may be computed at once."""
+        if self._yield_to is not None:  # what it yields to may want the other cores
+            return self._threads
+        left = None if self.source.endless else len(self.indices) - len(self.example_index.processed)
+        return self._forwards.divide(self._threads, left if left is None else -(-left // self._loader.batch_size))
+
     def _batches(self) -> Iterator[float]:
         """Process batch after batch, and give the time at which each was begun.
 
@@ -314,20 +325,21 @@ class EvidencePass:
         example_index, source, loader = self.example_index, self.source, self._loader
         args = (self._unprocessed(), loader.batch_size, loader.workers, loader.processes)
         loaded = load_batches(source, example_index.preparer, *args)
-        batches = prefetched(loaded, self.network.model_copy.device)
+        batches = self._forwards.run(prefetched(loaded, self.network.model_copy.device))
         failed_in_a_row = 0
         row: list[Loaded] = []  # what failed in a row
         try:
             while not self._stop.is_set():
                 began = time.perf_counter()
                 try:
-                    batch = next(batches, None)
-                    if batch is None:
+                    found = next(batches, None)
+                    if found is None:
                         break
-                    self._process(batch)
+                    batch, computed = found
+                    self._take_in(batch, computed)
                     self._stream_ended = batch.ended
-                except EvidenceError:
-                    raise
+                except NoMemoryError as error:
+                    raise self._broken(str(error)) from error.__cause__
                 except Exception as error:
                     raise self._broken(error) from error
                 lost = sum(not one.foreign for one in batch.skipped)
@@ -365,52 +377,16 @@ class EvidencePass:
         images = None if self.source.endless else len(self.indices)
         return ended_early(cause, self.evidence, images, self.network.model_copy.device, self._store)
 
-    def _process(self, batch: Batch) -> None:
+    def _take_in(self, batch: Batch, computed: Iterable[Computed]) -> None:
         example_index, source = self.example_index, self.source
         for item in batch.skipped:
             example_index.add_skipped(item, source.identity(item.index))
-        done = 0
-        while batch.images is not None and done < len(batch.items):
-            part = slice(done, done + self._most)
-            values = self._computed(batch.images[part])
-            if values is not None:
-                items = batch.items[part]
-                example_index.add(values, items, [source.identity(item.index) for item in items])
-                done += len(items)
+        for values, items in computed:
+            example_index.add(values, items, [source.identity(item.index) for item in items])
         if source.endless and (batch.items or batch.skipped):
             last = max(one.index for one in (*batch.items, *batch.skipped))
             source.settle(example_index.images_with_crops(), last)
         self._done_now += len(batch.items) + len(batch.skipped)
-
-    def _computed(self, images: Tensor) -> dict[str, Tensor] | None:
-        """Compute the layers' activations; None where memory ran out, and fewer images are to be tried at a time.
-
-        Raises:
-            EvidenceError: if it runs out with one.
-        """
-        device = self.network.model_copy.device
-        try:
-            with self.network.model_copy.computing_in(self._kind):
-                return run_batch(self.network, images, self.layers, prepared=self.example_index.preparer.prepared)
-        except Exception as error:
-            words = memory_error(error)
-            if words is None:
-                raise
-            if len(images) == 1:
-                way_out = "close other programs and notebooks"
-                if device.type != "cpu":
-                    way_out = (
-                        f"free some memory of {device}, which other programs and notebooks may be using, or give "
-                        "device='cpu'"
-                    )
-                raise self._broken(
-                    f"memory ran out ({words.rstrip('.')}) with a single image: {way_out}, or give a smaller input_size"
-                ) from error
-        # Not in the except clause: there the error's traceback still holds the tensors of the failed forward.
-        release(device)
-        self._most = max(1, len(images) // 2)
-        log.warning("Memory ran out with %d images on %s: the pass goes on with %d.", len(images), device, self._most)
-        return None
 
     def start(self, on_progress: Callable[[Progress], None] | None = None) -> EvidencePass:
         """Run in a thread; an exception there ends the pass and is kept in ``error``. Returns itself."""
@@ -425,7 +401,7 @@ class EvidencePass:
 
     def _work(self, on_progress: Callable[[Progress], None] | None) -> None:
         try:
-            with computing_on(self._threads):
+            with computing_on(self._threads_each()):
                 self._run(on_progress)
         except BaseException as error:
             # (of a save, say: in a batch it is one already)
