@@ -19,12 +19,14 @@ from peek_widget.evidence import Crop
 from peek_widget.live.choices import named_device, objective_of
 from peek_widget.live.examples.thumbnails import start_picture
 from peek_widget.live.snapshot import Snapshot, Start, Target
-from peek_widget.network import Network, read
+from peek_widget.network import Network, read, settle_memory_format
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.reading import read_again
 from peek_widget.network.warm import chosen_precision, quicker_precision
 
 __all__ = ["ModelSource", "find_model"]
+
+_TRIED = ("cuda",)  # devices on which memory formats are tried: on a CPU another one would be other pixels
 
 
 def find_model(model: nn.Module | str | None) -> nn.Module:
@@ -72,6 +74,7 @@ class ModelSource:
             check_precision(precision, self.network.model_copy.device)
         self._precision: Precision | Literal["auto"] | None = precision
         self._quicker: dict[torch.device, Precision] = {}
+        self._formats: dict[torch.device, torch.memory_format] = {}
         self._still: tuple[Network, Target, Recipe, StillActivation] | None = None
 
     @property
@@ -104,6 +107,17 @@ class ModelSource:
             model_copy.refresh()
         return self.network
 
+    def _to_draw_with(self) -> Network:
+        """Return the fresh network, on a GPU in the memory format in which its steps are quicker there."""
+        network = self.fresh()
+        model_copy = network.model_copy
+        if model_copy.device.type in _TRIED:
+            if model_copy.device in self._formats:
+                model_copy.memory_format = self._formats[model_copy.device]
+            else:
+                self._formats[model_copy.device] = settle_memory_format(network, precision=self.precision)
+        return network
+
     def weights_version(self) -> int:
         """Return a number that changes with the model's weights."""
         return self.network.model_copy.version()
@@ -116,7 +130,7 @@ class ModelSource:
     def make_ascent(self, target: Target) -> Ascent:
         """Begin the ascent of a target."""
         return Ascent(
-            self.fresh(),
+            self._to_draw_with(),
             self.objective(target),
             target.recipe,
             seed=target.seed,
@@ -127,7 +141,7 @@ class ModelSource:
 
     def resume_ascent(self, target: Target, state: State) -> Ascent:
         """Go on from an earlier state of an ascent."""
-        return Ascent.resume(self.fresh(), state, precision=self.precision)
+        return Ascent.resume(self._to_draw_with(), state, precision=self.precision)
 
     def measurement(self, snapshot: Snapshot) -> Callable[[], float]:
         """Prepare to measure the still activation of a run's picture; with a negative objective it is the unit's own.

@@ -1,6 +1,7 @@
 """Reading somebody's model without touching it: its copy, its layers, their receptive fields, its preprocessing."""
 
 from peek_widget.network.layers import Layer
+from peek_widget.network.memory_format import settle_memory_format
 from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.network import Network
 from peek_widget.network.outputs import OUTPUT
@@ -20,4 +21,5 @@ __all__ = [
     "layers",
     "quicker_precision",
     "read",
+    "settle_memory_format",
 ]

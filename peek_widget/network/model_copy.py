@@ -56,6 +56,7 @@ class ModelCopy:
         least_images: number of images that the forward is given at least: 2 where it can't take one alone.
         hooks: the user's forward hooks.
         draws: how the forward draws random numbers.
+        memory_format: that of the images that the forward is given; contiguous where it fails in channels_last.
 
     Raises:
         ModelError: if it is not a Module, or of a kind that cannot be copied (ScriptModule, lazy, quantized), or
@@ -89,7 +90,7 @@ class ModelCopy:
             ) from error
         self.dtype: torch.dtype = _dtype(self.module)
         # Convolutions on a CPU are a third faster in this format; a forward that takes views of its maps may fail.
-        self._memory_format = torch.channels_last
+        self.memory_format: torch.memory_format = torch.channels_last
         self._kind: torch.dtype | None = None
         for module in (self.module, *hidden):
             module.eval()
@@ -308,10 +309,10 @@ class ModelCopy:
         try:
             return self._run(self.as_input(images), wanted, preactivations, seed)
         except ModelError:
-            if self._memory_format is torch.contiguous_format:
+            if self.memory_format is torch.contiguous_format:
                 raise
         found = self._run(_in_rows(self.as_input(images)), wanted, preactivations, seed)
-        self._memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
+        self.memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
         return found
 
     def as_input(self, images: Tensor) -> Tensor:
@@ -319,9 +320,9 @@ class ModelCopy:
 
         The format is the one that :meth:`run` uses, so that has to have run before.
         """
-        images = images.to(self.device, self.dtype, memory_format=self._memory_format)
+        images = images.to(self.device, self.dtype, memory_format=self.memory_format)
         # What .to() leaves as it is where it was cut out of a larger tensor.
-        return _in_rows(images) if self._memory_format is torch.contiguous_format else images
+        return _in_rows(images) if self.memory_format is torch.contiguous_format else images
 
     def whole(self, images: Tensor, seed: int = 0) -> Any:
         """Run the whole forward on images ``[N, C, H, W]``, already preprocessed, as the user's own would run."""

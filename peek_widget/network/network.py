@@ -97,13 +97,17 @@ class Network:
         # it imports this module
         from peek_widget.network.reading import read_again
 
-        return read_again(
+        found = read_again(
             self.known,
             self.model_copy.original,
             self.input_size if input_size is None else input_size,
             self.preprocess if preprocess is None else preprocess,
             self.model_copy.device if device is None else device,
         )
+        if found.model_copy.device == self.model_copy.device:
+            # of a forward that fails in channels_last, or that was found to be quicker so
+            found.model_copy.memory_format = self.model_copy.memory_format
+        return found
 
     def run(self, images: Tensor, names: Iterable[str], seeds: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Compute the activations of the named layers before their last ReLUs.

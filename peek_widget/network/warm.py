@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
-import statistics
-import time
 from typing import get_args
 
-import torch
 from torch import nn
 
-from peek_widget.errors import PeekError
 from peek_widget.network.layers import Layer
 from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.network import Network
 from peek_widget.network.precision import Precision, check_precision, has_bf16
 from peek_widget.network.reading import read
+from peek_widget.network.timed import GAIN, check_images, step_seconds
 
 __all__ = ["chosen_precision", "quicker_precision"]
-
-_WARM = 2  # steps before those that count: the first of each kind chooses its kernels
-_STEPS = 5
-_GAIN = 0.9  # of the time of a step in float32: what is hardly quicker is not worth the bits
 
 _LEAST_PRODUCTS = 400_000_000
 """Multiplications of one forward below which a step is short in either precision."""
@@ -93,31 +87,15 @@ def quicker_precision(
         PeekError: if ``images`` is no whole number above 0.
         LayerError: if there is no such layer.
     """
-    if isinstance(images, bool) or not isinstance(images, int) or images < 1:
-        raise PeekError(f"images={images!r}: give a whole number from 1.")
+    check_images(images)
     network = model if isinstance(model, Network) else read(model)
     found: Layer = network.layer(layer)
     device = network.model_copy.device
     if not has_bf16(device) or not found.differentiable:
         return "float32"
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(images, network.channels, *network.size, generator=generator, device="cpu").to(device)
-    seconds: dict[Precision, list[float]] = {one: [] for one in get_args(Precision)}
-    for _ in range(_WARM + _STEPS):
-        for precision, spent in seconds.items():
-            with torch.inference_mode(False), network.model_copy.computing_in(check_precision(precision, device)):
-                given = noise.clone().requires_grad_()
-                _wait(device)
-                began = time.perf_counter()
-                value = network.run(given, [found.name])[found.name].mean()
-                torch.autograd.grad(value, given)
-                _wait(device)
-                spent.append(time.perf_counter() - began)
-    float32, bf16 = (statistics.median(seconds[one][_WARM:]) for one in get_args(Precision))
-    return "bf16" if bf16 <= _GAIN * float32 else "float32"
-
-
-def _wait(device: torch.device) -> None:
-    """Wait until the device has computed all that it was asked for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    ways = {
+        one: functools.partial(network.model_copy.computing_in, check_precision(one, device))
+        for one in get_args(Precision)
+    }
+    float32, bf16 = step_seconds(network, found.name, images, ways).values()
+    return "bf16" if bf16 <= GAIN * float32 else "float32"
