@@ -10,7 +10,8 @@ seconds, to see that all of it works, and its numbers say nothing.
 
 1  Steps a second at 224 px, of a unit of a late layer with the recipe of by_hand.py (one view a step), without and with
    a CUDA graph (peek_widget/ascent/graph.py); the quicker beside the bare step: the network's forward and backward pass
-   on one fixed image, as a CUDA graph. Goal: at least .8 of it. Beside torch-lucent, as its README calls it, if it is
+   on one fixed image, as a CUDA graph. Goal: at least .8 of it. All in float32; beside it the memory format that five warm
+   steps were quicker in, which is taken, and the precision. Beside torch-lucent, as its README calls it, if it is
    installed. Goal: at least 10 times.
 2  Seconds from the call to the finished picture: a class of ResNet-50 with ``peek`` (goal: under 0.5), and 512 units of
    VGG-16's last convolution as a contact sheet; of the sheet as many units as fit, and the time of 512 by their rate.
@@ -49,7 +50,7 @@ from peek_widget import Channel, EvidencePass, LoaderOptions, Logit, Recipe, con
 from peek_widget.ascent import Ascent, graph, to_pil
 from peek_widget.evidence import passes
 from peek_widget.live.front_end import encode
-from peek_widget.network import Network, read
+from peek_widget.network import Network, quicker_precision, read, settle_memory_format
 from tests.networks import tiny
 
 UNIT = 5
@@ -184,17 +185,18 @@ def lucents_rate(run: Run, model: nn.Module, layer: str) -> float | None:
 
 def steps(run: Run) -> Iterator[str]:
     yield (
-        "| network | layer | steps a second | as a CUDA graph | bare step | of it (goal .8) | torch-lucent "
-        "| times it (goal 10) |"
+        "| network | layer | memory format | quicker precision | steps a second | as a CUDA graph | bare step "
+        "| of it (goal .8) | torch-lucent | times it (goal 10) |"
     )
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     said = ""
     for name in run.networks():
         if run.left() <= 0:
-            yield f"| {name} | no time was left | | | | | | |"
+            yield f"| {name} | no time was left | | | | | | | | |"
             continue
         model, layer = model_of(run, name)
         network = read(model, run.side)
+        tried = [str(settle_memory_format(network, layer)), quicker_precision(network, layer)]
         plain = run.rate(endless(network, Channel(layer, UNIT), RECIPE, run.side).step)
         os.environ["PEEK_CUDA_GRAPH"] = "1"
         try:
@@ -209,7 +211,8 @@ def steps(run: Run) -> Iterator[str]:
         alone = run.rate(bare(run, model, layer))
         beside = ("not measured", "") if theirs is None else (f"{theirs:.1f}", f"{ours / theirs:.1f}")
         shown = f"{plain:.1f} | {by_graph:.1f}" if by_graph else f"{plain:.1f} | "
-        yield f"| {name} | {layer} | {shown} | {alone:.1f} | {ours / alone:.2f} | {beside[0]} | {beside[1]} |"
+        columns = (name, layer, *tried, shown, f"{alone:.1f}", f"{ours / alone:.2f}", *beside)
+        yield f"| {' | '.join(columns)} |"
     yield ""
     yield said or "No CUDA graph was tried: that takes a GPU."
 
