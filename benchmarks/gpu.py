@@ -10,9 +10,9 @@ seconds, to see that all of it works, and its numbers say nothing.
 
 1  Steps a second at 224 px, of a unit of a late layer with the recipe of by_hand.py (one view a step), without and with
    a CUDA graph (peek_widget/ascent/graph.py); the quicker beside the bare step: the network's forward and backward pass
-   on one fixed image, as a CUDA graph. Goal: at least .8 of it. All in float32; beside it the memory format that five warm
-   steps were quicker in, which is taken, and the precision. Beside torch-lucent, as its README calls it, if it is
-   installed. Goal: at least 10 times.
+   on one fixed image, as a CUDA graph. Goal: at least .8 of it. All in float32; with the memory format that five warm
+   steps were quicker in, which is taken, and the precision, which is not. Beside torch-lucent, as its README calls it,
+   if it is installed. Goal: at least 10 times.
 2  Seconds from the call to the finished picture: a class of ResNet-50 with ``peek`` (goal: under 0.5), and 512 units of
    VGG-16's last convolution as a contact sheet; of the sheet as many units as fit, and the time of 512 by their rate.
 3  The pass over images: images a second, with the next batch copied meanwhile (evidence/prefetch.py) and without,

@@ -13,12 +13,13 @@ from peek_widget.network.model_copy import ModelCopy
 from peek_widget.network.network import Network
 from peek_widget.network.precision import Precision, check_precision
 from peek_widget.network.timed import GAIN, check_images, step_seconds
+from peek_widget.network.warm import chosen_precision
 
 __all__ = ["settle_memory_format"]
 
 
 def settle_memory_format(
-    network: Network, layer: str | nn.Module = "", *, images: int = 1, precision: Precision = "float32"
+    network: Network, layer: str | nn.Module = "", *, images: int = 1, precision: Precision | None = None
 ) -> torch.memory_format:
     """Try in which memory format a network's steps are quicker on its device, by five warm ones in each, and keep it.
 
@@ -34,7 +35,7 @@ def settle_memory_format(
         network: the network, from :func:`read`.
         layer: up to which layer; left out, the whole network.
         images: number of images, or views, of a forward.
-        precision: what the network computes in.
+        precision: what the network computes in; left out, what suits it.
 
     Returns:
         ``torch.contiguous_format`` where the median of a step is at most .9 of that in ``torch.channels_last``, or
@@ -46,7 +47,7 @@ def settle_memory_format(
     """
     check_images(images)
     found, model_copy = network.layer(layer), network.model_copy
-    kind = check_precision(precision, model_copy.device)
+    kind = check_precision(chosen_precision(network, precision), model_copy.device)
     if found.differentiable and model_copy.memory_format is torch.channels_last:
         formats = (torch.contiguous_format, torch.channels_last)
         ways = {one: functools.partial(_given_in, model_copy, one, kind) for one in formats}
