@@ -7,6 +7,7 @@ import math
 import platform
 from typing import get_args
 
+import torch
 from torch import nn
 
 from peek_widget.network.layers import Layer

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from peek_widget._size import Size, SizeLike
 from peek_widget.errors import PeekError, UnitError
-from peek_widget.network import Network
+from peek_widget.network.network import Network
 
 __all__ = [
     "SHARE",

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from peek_widget._size import Size
 from peek_widget.errors import UnitError
-from peek_widget.network import Layer, Network
+from peek_widget.network.layers import Layer
+from peek_widget.network.network import Network
 from peek_widget.network.receptive_field.effective import (
     central_energy,
     corner_energies,
