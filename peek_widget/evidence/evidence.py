@@ -10,7 +10,7 @@ from typing import Literal, SupportsIndex, overload
 import torch
 from torch import Tensor, nn
 
-from peek_widget.errors import EvidenceStoreError, PeekError, UnitError
+from peek_widget.errors import DatasetWarning, EvidenceStoreError, PeekError, UnitError, warn
 from peek_widget.evidence.crops import Crop
 from peek_widget.evidence.dataset import DatasetLike, Label, Source, read_source
 from peek_widget.evidence.example_index import Detail, ExampleIndex
@@ -327,9 +327,22 @@ class Evidence(dict[str, LayerEvidence]):
         Raises:
             DatasetError: if the dataset can't be read.
             EvidenceStoreError: if the evidence was gathered with other weights.
+
+        Warns:
+            DatasetWarning: if the files of a list have other names than those of the pass.
         """
         if dataset is not None:
-            self.example_index.use_source(read_source(dataset))
+            source = read_source(dataset)
+            renamed = self.example_index.renamed(source)
+            if renamed is not None:
+                number, was, now = renamed
+                warn(
+                    f"The evidence is of other images than the dataset: its number {number:,} is {was!r}, and that of "
+                    f"the dataset is {now!r}, so that crops are cut from the wrong images. Give them in the order "
+                    "of the pass.",
+                    DatasetWarning,
+                )
+            self.example_index.use_source(source)
         if model is not None:
             for layer in list(self.values())[:1]:
                 layer.check_model(model.original if isinstance(model, ModelCopy) else model)

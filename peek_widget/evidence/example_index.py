@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -31,6 +33,8 @@ __all__ = ["MAX_REASONS", "Detail", "ExampleIndex", "ImageSet"]
 MAX_REASONS = 100
 """Number of skipped images whose names and reasons are kept; further ones are only counted."""
 
+
+_LOOKED_AT = 64  # images that tell a dataset from another
 
 _PRUNE_AT = 1000
 """Number of images whose details are kept, beyond those with crops, before they are looked through."""
@@ -263,6 +267,24 @@ class ExampleIndex:
         ranges = self.preparer.ranges
         self.source = source
         self.preparer = replace(self.preparer, ranges=ValueRanges(ranges.given, source.sample, ranges.chosen))
+
+    def renamed(self, source: Source) -> tuple[int, str, str] | None:
+        """Return an image that is another one in a dataset whose images are known by their index; None for none.
+
+        Returns:
+            its index, and the names of its file here and there; their folders may differ.
+        """
+        if not source.by_index:
+            return None
+        with self.lock:
+            details = [*itertools.islice(self.details.items(), _LOOKED_AT)]
+        for identity, detail in details:
+            index = source.find(identity)
+            names = detail.name, detail.name if index is None else source.name(index)
+            was, now = (PurePath(name).name for name in names)
+            if was != now and f"image {index}" not in names:  # which is what one without a name is called
+                return identity, was, now
+        return None
 
     def remarks(self) -> tuple[str, ...]:
         """Return what there is to say about the images: what was left out, assumed, and is no label; as sentences."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -104,6 +106,20 @@ class ItemReader:
         except UnreadableError:
             return ""
         return os.fspath(image) if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "") or ""
+
+    def mark(self, item: Any) -> str:
+        """Return what tells an item's image from others: its file's name and size, or a hash of what is in memory."""
+        image, _ = self._parts(item)
+        if isinstance(image, Mapping) and set(image) <= {"bytes", "path"}:
+            image = image.get("bytes") or image.get("path")
+        file = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "")
+        if file:
+            size = os.path.getsize(file) if os.path.isfile(file) else ""
+            return f"{os.path.basename(os.fspath(file))}:{size}"
+        if isinstance(image, Tensor):
+            image = image.detach().cpu().contiguous().view(torch.uint8).numpy()
+        data = image if isinstance(image, (bytes, bytearray, memoryview)) else np.asarray(image).tobytes()
+        return hashlib.blake2b(data, digest_size=8).hexdigest()
 
     def _measured(self) -> bool:
         """Return whether the items' floating-point labels are measurements, so that a whole one is no class either."""
@@ -250,6 +266,8 @@ class Items(Source):
         DatasetError: if it has no length, no items by index or no items, or the labels do not fit.
     """
 
+    by_index: bool = True
+
     def __init__(self, items: IndexedImages, labels: Labels = None) -> None:
         count = _count(items)
         self.items: Any = items
@@ -292,6 +310,17 @@ class Items(Source):
         if isinstance(image, (str, os.PathLike)):
             return os.fspath(image)
         return getattr(image, "filename", "") or f"image {index}"
+
+    def mark(self, index: int) -> str:
+        """Return the file's name and size, or a hash of an image in memory.
+
+        Not its folder, which may be another on each machine. Of a Dataset, which may give something else each time or
+        take long, nothing.
+        """
+        if isinstance(self.items, (list, tuple, np.ndarray, Tensor)) or hasattr(self.items, "iloc"):
+            with contextlib.suppress(Exception):  # it will be said when the image is loaded
+                return self._reader.mark(self._at(index))
+        return ""
 
     def load(self, index: int, needed: int | None = None) -> tuple[Any, tuple[int, int] | None, Any]:
         """Load the image and label of an item; see :class:`Source`."""

@@ -222,6 +222,14 @@ class EvidencePass:
                 "The evidence to resume from keeps nothing about groups, and its images are not looked at again: start "
                 "again without resume= (or with another store=), or leave groups out."
             )
+        renamed = earlier.renamed(self.source)
+        if renamed is not None:
+            number, was, now = renamed
+            raise EvidenceStoreError(
+                f"The evidence to resume from is of other images: its number {number:,} is {was!r}, and that of the "
+                f"dataset is {now!r}. Give the same images in the same order (more may follow), or start again without "
+                "resume= (or with another store=)."
+            )
         preparer.ranges.chosen.update(earlier.preparer.ranges.chosen)
         if earlier.grouping is not None and new.grouping is not None:
             earlier.grouping.use(new.grouping)

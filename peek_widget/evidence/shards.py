@@ -71,8 +71,9 @@ class Shard(NamedTuple):
         total = len(source)
         # A few are enough: what is added or taken away changes the length, and other datasets have other names.
         looked_at = sorted({at * total // _LOOKED_AT for at in range(_LOOKED_AT)} if total else ())
-        identities = ",".join(str(source.identity(index)) for index in looked_at)
-        return cls(number, count, images, total, hashlib.blake2b(identities.encode(), digest_size=8).hexdigest())
+        marks = ",".join(f"{source.identity(index)}{source.mark(index)}" for index in looked_at)
+        digest = hashlib.blake2b(marks.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        return cls(number, count, images, total, digest)
 
     @property
     def span(self) -> tuple[Fraction, Fraction]:

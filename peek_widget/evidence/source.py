@@ -61,6 +61,7 @@ class Source(ABC):
         class_names: names of the classes that whole-number labels stand for, where known.
         remarks: sentences on what was left out or assumed when the dataset was opened.
         endless: whether it is a stream, which has no length and whose images can be loaded once, in order.
+        by_index: whether images are known by their index alone, which other datasets have too.
     """
 
     described: str
@@ -68,6 +69,7 @@ class Source(ABC):
     class_names: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     endless: bool = False
+    by_index: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -100,6 +102,10 @@ class Source(ABC):
             UnreadableError: if it can't be loaded.
             EndOfStreamError: if a stream ends before it.
         """
+
+    def mark(self, index: int) -> str:
+        """Return what tells the image from one of another dataset with the same identity; "" where nothing does."""
+        return ""
 
     def item(self, index: int, needed: int | None = None) -> Item:
         """Load an image as :meth:`load` does, with what is said about its label."""
@@ -138,6 +144,7 @@ class WrappedSource(Source):
         self.class_names: tuple[str, ...] = source.class_names
         self.remarks: tuple[str, ...] = source.remarks
         self.endless: bool = source.endless
+        self.by_index: bool = source.by_index
 
     def __len__(self) -> int:
         return len(self._source)
@@ -153,6 +160,10 @@ class WrappedSource(Source):
     def name(self, index: int) -> str:
         """Return the name of an image."""
         return self._source.name(index)
+
+    def mark(self, index: int) -> str:
+        """Return what tells an image from one of another dataset."""
+        return self._source.mark(index)
 
     def load(self, index: int, needed: int | None = None) -> Any:
         """Load an image; see :class:`Source`."""

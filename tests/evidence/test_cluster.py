@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -390,6 +391,42 @@ def test_parts_of_several_datasets_are_judged_for_each(tmp_path):
         found.example_index.shards = tuple(Shard(*shard[:3]) for shard in found.example_index.shards)
         assert index_of_bytes(content(found)).shards == found.example_index.shards
     assert merge_evidence([one[0], other[1]])["edges"].images == 8
+
+
+def test_parts_of_two_lists_of_one_length_are_told_apart(tmp_path):
+    def written(folder: str, first: int) -> list[str]:
+        (tmp_path / folder).mkdir()
+        names = [tmp_path / folder / f"{number}.png" for number in range(8)]
+        for number, name in enumerate(names, first):
+            Image.fromarray(pictures()[number][0][: number + 1]).save(name)
+        return list(map(str, names))
+
+    def part(images, job: int) -> Evidence:
+        return run(images, shard=(job, 2), fingerprint="a")
+
+    one, elsewhere, other = written("a", 8), written("b", 8), written("c", 9)
+    assert merge_evidence([part(one, 0), part(elsewhere, 1)])["edges"].images == 8, "a copy on another machine"
+    arrays = [image for image, _ in pictures()]
+    for mine, theirs in ((one, other), (one, arrays[8:16]), (arrays[8:16], arrays[16:24])):
+        with pytest.raises(EvidenceStoreError, match=r"shard=\(\d, 2\) of the dataset of 8 images"):
+            merge_evidence([part(mine, 0), part(theirs, 1)])
+
+
+def test_evidence_of_a_list_is_not_taken_for_that_of_another(tmp_path):
+    for number, (image, _) in enumerate(pictures()[8:18]):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    names = [f"{tmp_path}/{number}.png" for number in range(10)]
+    found = run(names[:8], store=tmp_path / "store", fingerprint="a")
+    words = "its number 0 is '0.png', and that of the dataset is '9.png'"
+    with pytest.raises(EvidenceStoreError, match=words):
+        run(names[::-1], store=tmp_path / "store", fingerprint="a")
+    with pytest.warns(UserWarning, match=words):
+        load_evidence(tmp_path / "store", names[::-1])
+    assert content(run(names, resume=found, fingerprint="a")) == content(run(names, fingerprint="a"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for images in (names, [image for image, _ in pictures()[8:16]], names[:1]):
+            load_evidence(tmp_path / "store", images)
 
 
 def test_a_job_without_an_image_writes_its_file_too(tmp_path):
