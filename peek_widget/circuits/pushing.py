@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -18,6 +18,7 @@ from peek_widget.circuits.reads import Read, activation_value, check_layer, read
 from peek_widget.circuits.shown import Examples, Shown, examples_of
 from peek_widget.errors import PeekError
 from peek_widget.evidence import LayerEvidence
+from peek_widget.evidence.dataset import Label
 from peek_widget.network import OUTPUT, ModelCopy, Network, Preprocess, PreprocessFunction, read
 from peek_widget.network.context import undisturbed
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["pushed_classes"]
+
+_LEAST_IMAGES = 8  # that tell whether labels are the numbers of the model's classes
+_LEAST_SHARE = 0.2  # of these images that the model takes for the class with the label's number
 
 
 def pushed_classes(
@@ -61,7 +65,9 @@ def pushed_classes(
         a DataFrame with the columns ``unit``, ``class`` (number), ``name`` (where the model has ``class_names``, or the
         dataset as many; else ""), ``push`` (in the units of the output, mean over the crops; largest first, below
         0 for a class that is pushed down) and ``crops`` (their number). A unit without a crop, and one that
-        changes no class, have no row.
+        changes no class, have no row. Its ``attrs["numbered_alike"]`` is whether whole-number labels are the numbers of
+        the model's classes, by whether it takes the images for the classes with their labels' numbers: a fifth of them
+        at least, and twice as many as by chance; None where fewer than 8 images have such a label.
 
     Raises:
         PeekError: if the layer is the model's output, an option is not possible, or pandas is not installed.
@@ -93,11 +99,15 @@ def pushed_classes(
     names = evidence.class_names
     called = progress if callable(progress) else None
     rows = []
+    taken_for: dict[int, tuple[Label, int]] = {}  # by image, its label and the class that the model takes it for
+    classes = 0
     with progress_bar(len(numbers), "Classes", False if callable(progress) else progress, unit="unit") as bar:
         for done, unit in enumerate(numbers, 1):
             shown = examples.of(network, layer.name, unit, k)
-            change = None if shown is None else _change(network, part, only, unit, examples, shown)
-            if shown is not None and change is not None:
+            if shown is not None:
+                change, taken = _change(network, part, only, unit, examples, shown)
+                classes = len(change)
+                taken_for.update({c.index: (c.label, one) for c, one in zip(shown.crops, taken, strict=True)})
                 order = change.argsort(descending=True, stable=True).tolist()
                 for one in dict.fromkeys([*order[:count], *order[-count:]]):
                     name = class_name(network, OUTPUT, one) or (names[one] if len(names) == len(change) else "")
@@ -108,17 +118,39 @@ def pushed_classes(
                 called(done, len(numbers))
     found = pandas.DataFrame(rows, columns=["unit", "class", "name", "push", "crops"])
     found.attrs["layer"] = layer.name
+    found.attrs["numbered_alike"] = _numbered_alike([*taken_for.values()], classes)
     return found
 
 
-def _change(network: Network, part: Part, only: Read, unit: int, examples: Examples, shown: Shown) -> Tensor:
-    """Return what each class loses when the unit is held, mean over the images, ``[classes]`` on the CPU."""
+def _numbered_alike(taken_for: Sequence[tuple[Label, int]], classes: int) -> bool | None:
+    """Tell whether labels are the numbers of the model's classes; None where too few are numbers to tell.
+
+    Args:
+        taken_for: of each image, its label and the class that the model takes it for.
+        classes: number of the model's classes.
+    """
+    right = [label == taken for label, taken in taken_for if isinstance(label, int)]
+    if len(right) < _LEAST_IMAGES:
+        return None
+    return sum(right) >= max(_LEAST_SHARE, min(2.0 / classes, 0.75)) * len(right)
+
+
+def _change(
+    network: Network, part: Part, only: Read, unit: int, examples: Examples, shown: Shown
+) -> tuple[Tensor, list[int]]:
+    """Return what each class loses when the unit is held, and what the images are taken for.
+
+    Returns:
+        the losses, mean over the images, ``[classes]`` on the CPU; and of each image the highest class's number.
+    """
     medians = statistics_of(network, [only], examples, shown)[only.value][0]
-    found = []
+    found, taken = [], []
     for piece in shown.inputs.split(1) if network.one_at_a_time else (shown.inputs,):
         tape = part.tape(piece)
         held = hold(network, only, tape.kept[only.value], unit, medians)
         with undisturbed(network.model_copy.device), torch.no_grad():
             (before,), (after,) = tape({}), tape({only.value: held})
-            found.append((before - after).flatten(2).mean(2) if before.ndim > 2 else before - after)
-    return torch.cat(found).float().mean(0).cpu()
+            before, after = (one.flatten(2).mean(2) if one.ndim > 2 else one for one in (before, after))
+            found.append(before - after)
+            taken += before.argmax(1).tolist()
+    return torch.cat(found).float().mean(0).cpu(), taken

@@ -50,7 +50,7 @@ class Survey:
             ``active_share``; and where ``pushes`` was given, ``pushes`` (the class that the unit adds most to on its
             top crops, by name or number; None where it adds to none), ``push`` (how much) and ``pushes_it`` (whether
             that class is in the group that the unit is about; None where that is not known, such as for labels that
-            are no classes of the model).
+            are no classes of the model, by their names or by what the model takes the images for).
         counts: table with a row for each group, most units first: ``group, units`` (number with q at most ``level``),
             ``of`` (number of units), ``share``, ``images`` (number in the group), ``least_p`` (lowest p-value that a
             unit can have for this group: if its top images are all in it, as far as there are enough), ``findable``
@@ -278,8 +278,11 @@ def _add_pushes(
     names = evidence.class_names
     named = {*names, *(name_of(label, names) for label in evidence.label_counts if label is not None)}
     alike = _alike(named, set(pushes["name"]) - {""})
+    numbered = bool(pushes.attrs.get("numbered_alike"))
     inside = [
-        None if one is None or about is None else _is_of(int(one["class"]), one["name"], members[about], names, alike)
+        None
+        if one is None or about is None
+        else _is_of(int(one["class"]), one["name"], members[about], names, alike, numbered)
         for one, about in zip(found, table["about"], strict=True)
     ]
     # as objects: pandas would make None of a text NaN
@@ -297,7 +300,9 @@ def _alike(labels: set[str], classes: set[str]) -> bool:
     return 2 * len(labels & classes) >= max(1, min(len(labels), len(classes)))
 
 
-def _is_of(number: int, name: str, labels: set[Label], names: Sequence[str], alike: bool) -> bool | None:
+def _is_of(
+    number: int, name: str, labels: set[Label], names: Sequence[str], alike: bool, numbered: bool
+) -> bool | None:
     """Tell whether a class of the model is among labels of the dataset; None where labels are no classes of it.
 
     Args:
@@ -306,14 +311,14 @@ def _is_of(number: int, name: str, labels: set[Label], names: Sequence[str], ali
         labels: the labels.
         names: names of the classes that whole-number labels stand for, where known.
         alike: whether labels and classes are named alike.
+        numbered: whether whole-number labels are the numbers of the model's classes.
     """
     if name and any(name_of(label, names) == name for label in labels):
         return True
     if names or not any(isinstance(label, int) for label in labels):
         # A class without a name is not known to be one of those that have one.
         return False if name and alike else None
-    # Numbers mean the same where there are no names that say otherwise.
-    return number in labels
+    return number in labels if numbered else None
 
 
 def _members(groups: Groups, counted: Mapping[Label, int], evidence: LayerEvidence) -> dict[str, set[Label]]:

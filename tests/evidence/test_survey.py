@@ -212,13 +212,15 @@ def test_of_many_labels_no_histogram_is_kept_and_the_survey_says_so():
         top_crops(Meadow(), "conv", images, resume=evidence.evidence, **options)
 
 
-def pushes(*rows: tuple[int, int, str]):
+def pushes(*rows: tuple[int, int, str], numbered_alike: bool | None = None):
     """What pushed_classes would return: the class that each unit adds to, by number and name."""
-    return pandas.DataFrame([(*row, 1.0) for row in rows], columns=["unit", "class", "name", "push"])
+    found = pandas.DataFrame([(*row, 1.0) for row in rows], columns=["unit", "class", "name", "push"])
+    found.attrs["numbered_alike"] = numbered_alike
+    return found
 
 
-def pushes_it(evidence: LayerEvidence, *rows: tuple[int, int, str]) -> list[bool | None]:
-    return survey(evidence, pushes=pushes(*rows)).table["pushes_it"].tolist()[: len(rows)]
+def pushes_it(evidence: LayerEvidence, *rows: tuple[int, int, str], **options) -> list[bool | None]:
+    return survey(evidence, pushes=pushes(*rows, **options)).table["pushes_it"].tolist()[: len(rows)]
 
 
 def test_texts_are_compared_with_classes_of_the_same_names_alone(planted):
@@ -233,13 +235,18 @@ def test_texts_are_compared_with_classes_of_the_same_names_alone(planted):
     assert "add most to a class of it" in str(survey(planted, pushes=pushes(*named)))
 
 
-def test_numbers_are_compared_with_classes_where_no_names_say_otherwise():
+def test_numbers_are_compared_with_classes_that_the_model_takes_the_images_for():
     images, labels = meadow(200)
     order = ["red", "green", "blue", "level stripes", "upright stripes", "nothing"]
     numbers = [order.index(label) for label in labels]
     evidence = top_crops(Meadow(), "conv", images, labels=numbers, input_size=32, preprocess="none", progress=False)
-    assert pushes_it(evidence, (0, 0, ""), (1, 2, "")) == [True, False]
-    assert pushes_it(evidence, (0, 0, "tench"), (1, 2, "shark")) == [True, False]
+    alike = {"numbered_alike": True}
+    assert pushes_it(evidence, (0, 0, ""), (1, 2, ""), **alike) == [True, False]
+    assert pushes_it(evidence, (0, 0, "tench"), (1, 2, "shark"), **alike) == [True, False]
+    for other in (None, False):
+        assert pushes_it(evidence, (0, 0, ""), (1, 2, ""), numbered_alike=other) == [None] * 2, (
+            "numbers of something else"
+        )
     evidence.evidence.example_index.class_names = tuple(order)
     assert pushes_it(evidence, (0, 3, "red"), (1, 2, "blue")) == [True, False], "by name, whatever the number"
     assert pushes_it(evidence, (0, 0, "tench"), (1, 2, "shark"), (2, 2, "hen")) == [None] * 3, "other classes"
