@@ -24,7 +24,7 @@ def jpeg_bytes(picture: Image.Image, quality: int, *, full_color: bool = False) 
 
 
 def jpeg_within(picture: Image.Image, limit: int, qualities: Sequence[int], *, full_color: bool = False) -> bytes:
-    """Encode a picture as the best JPEG of at most ``limit`` bytes; where none of the qualities fits, as the last."""
+    """Encode a picture as the best JPEG of at most ``limit`` bytes; if no quality fits, at the last one."""
     data = b""
     for quality in qualities:
         data = jpeg_bytes(picture, quality, full_color=full_color)

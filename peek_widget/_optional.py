@@ -11,7 +11,7 @@ __all__ = ["optional_import"]
 
 
 def optional_import(name: str) -> Any:
-    """The module of that name; PeekError with the command that installs it if there is none."""
+    """Import a module by name; PeekError with the command that installs it if it is missing."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

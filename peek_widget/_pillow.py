@@ -11,29 +11,29 @@ __all__ = ["converted", "is_turned", "sideways", "unpacked", "upright"]
 
 _ORIENTATION = 0x0112  # the EXIF tag in which a camera records how it was held
 
-# Pillow converts these to nothing but the other.
+# Pillow converts these modes only to each other.
 _THROUGH = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
 
 
 def sideways(image: Image.Image) -> bool:
-    """Tell whether width and height change places when the image is turned as its EXIF orientation says."""
+    """Return whether turning the image as its EXIF orientation says swaps width and height."""
     return _orientation(image) in (5, 6, 7, 8)
 
 
 def is_turned(image: Image.Image) -> bool:
-    """Tell whether an image is not upright, as its EXIF orientation says."""
+    """Return whether an image is not upright, as its EXIF orientation says."""
     return _orientation(image) in (2, 3, 4, 5, 6, 7, 8)
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return the image turned as its EXIF orientation says; itself where it says nothing, or can't be read."""
+    """Return the image turned as its EXIF orientation says; unchanged if there is none that can be read."""
     return ImageOps.exif_transpose(image) if is_turned(image) else image
 
 
 def _orientation(image: Image.Image) -> Any:
     try:
         return image.getexif().get(_ORIENTATION, 1)
-    # Damaged EXIF data raise nearly anything; the pixels are good none the less.
+    # Damaged EXIF data raise nearly anything; the pixels are good nonetheless.
     except Exception:
         return 1
 

@@ -148,7 +148,7 @@ def choice(options: Sequence[_T]) -> Callable[[str, Any], _T]:
 
     def check(name: str, value: Any) -> _T:
         if value not in options or (isinstance(value, bool) and True not in options):
-            raise FileError(f"{name} is {short(value)}: possible are {', '.join(map(str, options))}.")
+            raise FileError(f"{name} is {short(value)}; it must be one of {', '.join(map(str, options))}.")
         return value
 
     return check

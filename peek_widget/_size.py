@@ -45,8 +45,8 @@ class Size(NamedTuple):
         return self.height if self.square else (self.height, self.width)
 
     def of_side(self, side: float) -> Size:
-        """Return the size of this shape that has the area of a square of that side; itself where it has, but for half a
-        pixel of the side."""
+        """Return the size of this shape with the area of a square of that side; itself if it is within half a
+        pixel."""
         if abs(side - self.side) < 0.5:
             return self
         factor = side / self.side
@@ -87,7 +87,7 @@ def read_size(
         return Size(int(sides[0]), int(sides[1]))
     shown = tuple(given) if isinstance(given, Size) else given
     possible = f"a whole number {'above 0' if lowest == 1 else f'from {lowest} to {highest}'}"
-    three = " Channels are no part of it: preprocess= says how many there are." if many and len(sides) == 3 else ""
+    three = " Channels are not part of it: preprocess= says how many there are." if many and len(sides) == 3 else ""
     raise error(
         f"{name}={shown!r}: give the side of a square in pixels as {possible}, e.g. 224, or (height, width), e.g. "
         f"(256, 128).{three}"

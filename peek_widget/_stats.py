@@ -19,7 +19,7 @@ def wilson_interval(count: int, sample: int, total: int) -> tuple[float, float]:
     """Compute Wilson's 95 % interval (1927) for a share of a finite population, drawn from without replacement.
 
     The sample's size is taken as n (N - 1) / (N - n) (the finite population correction of the variance), and the
-    bounds as no further than what is already known: ``count`` items have it, ``sample - count`` have not.
+    bounds as no further than what is already known: ``count`` items have it, ``sample - count`` don't.
 
     Args:
         count: number of items of the sample that have it.
@@ -46,16 +46,16 @@ def cohens_kappa(observed: float, expected: float, answers: int) -> float:
         answers: number of answers that the shares are of.
 
     Returns:
-        (observed - expected) / (1 - expected); NaN where chance alone agrees wholly, or there is no answer.
+        (observed - expected) / (1 - expected); NaN where the agreement expected by chance is 1, or there is no answer.
     """
-    # Chance agrees wholly only where the two said the same throughout; any other share is further from 1 than this.
+    # Chance agreement is 1 only if both raters gave one answer throughout; any other share is further from 1 than this.
     if not answers or 1 - expected < 0.25 / answers**2:
         return math.nan
     return (observed - expected) / (1 - expected)
 
 
 def enrichment_p_value(count: np.ndarray, drawn: np.ndarray, members: int, population: int) -> np.ndarray:
-    """Compute the probability that so many or more of the items drawn are members by chance (hypergeometric test).
+    """Compute the probability of drawing ``count`` or more members by chance (hypergeometric test).
 
     Args:
         count: number of members among the items drawn.

@@ -3,7 +3,7 @@
 torch's threads wait for each other at every operation, and they wait by spinning: where other processes keep the cores
 busy, each spins while the one that it waits for has no core. On 2 cores that 2 other processes kept busy, drawing took
 26 times as long with two threads as with one; on the same cores alone two threads saved a sixth of the time
-(``benchmarks/threads.py``). So one core is left to others wherever nobody has said otherwise.
+(``benchmarks/threads.py``). So by default one core is left to others.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def thread_count(count: int | None = None) -> int:
             `usual_threads()`.
 
     Raises:
-        PeekError: if it is no number of threads.
+        PeekError: if it is not a number of threads.
     """
     if count is None and getattr(_here, "settled", False):
         return torch.get_num_threads()
@@ -78,20 +78,20 @@ def set_threads(count: int) -> None:
 
 
 def thread_setter(threads: int | None) -> Callable[[], None]:
-    """Return what a worker calls once to take no more of a shared machine than it may.
+    """Return a function that a worker calls once to limit its CPU threads on a shared machine.
 
     Args:
         threads: number of CPU threads; None takes the environment's `PEEK_THREADS`, or `usual_threads()`.
 
     Raises:
-        PeekError: if it is no number of threads.
+        PeekError: if it is not a number of threads.
     """
     count = _given(threads)
     return lambda: set_threads(usual_threads() if count is None else count)
 
 
 def allowed_threads(threads: int | None) -> int:
-    """Return how many threads may compute at once that do not wait for each other: as given, else one for each core.
+    """Return how many independent threads may compute at once: the given number, else one for each core.
 
     Args:
         threads: as for `thread_setter`.
@@ -112,7 +112,7 @@ def divided_threads(threads: int | None, most: int) -> tuple[int, int]:
         the number of pieces at once, and the number of threads that each is computed on.
 
     Raises:
-        PeekError: if it is no number of threads.
+        PeekError: if it is not a number of threads.
     """
     given = _given(threads)
     count = min(torch.get_num_threads(), _cores()) if given is None else given
@@ -121,7 +121,7 @@ def divided_threads(threads: int | None, most: int) -> tuple[int, int]:
 
 
 def _given(threads: int | None) -> int | None:
-    """Return the number of threads that the user or the environment gives; None where neither does."""
+    """Return the number of threads given by the user or the environment; None if neither gives one."""
     source, given = "threads", threads
     if threads is None:
         source, given = "PEEK_THREADS", os.environ.get("PEEK_THREADS") or None
@@ -131,7 +131,7 @@ def _given(threads: int | None) -> int | None:
         count = int(given)
         if count >= 1:
             return count
-    raise PeekError(f"{source} is a number of CPU threads, a whole number from 1; {given!r} was given.")
+    raise PeekError(f"{source} must be a number of CPU threads, a whole number from 1; {given!r} was given.")
 
 
 def _cores() -> int:

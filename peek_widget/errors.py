@@ -47,11 +47,11 @@ class ModelError(PeekError):
 
 
 class LayerError(PeekError):
-    """There is no such layer, or the model's forward never runs it."""
+    """The model has no such layer, or its forward never runs it."""
 
 
 class UnitError(PeekError):
-    """There is no such unit in the layer."""
+    """The layer has no such unit."""
 
 
 class SizeError(PeekError):
@@ -59,7 +59,7 @@ class SizeError(PeekError):
 
 
 class RecipeError(PeekError):
-    """A recipe's name, field or value is not possible."""
+    """A recipe has an unknown name or field, or an invalid value."""
 
 
 class AscentError(PeekError):
@@ -67,11 +67,11 @@ class AscentError(PeekError):
 
 
 class FileError(PeekError):
-    """A file, or a description kept in one, can't be read back; or what is to be kept in it can't be written."""
+    """A file can't be read or written, or its content is invalid."""
 
 
 class TagError(PeekError):
-    """A tag, or a table of tags, is not possible or can't be read."""
+    """A tag is invalid, or a table of tags can't be read."""
 
 
 class DatasetError(PeekError):
@@ -79,13 +79,13 @@ class DatasetError(PeekError):
 
 
 class PhotoError(PeekError):
-    """The photo can't be looked at: no image, or none that the network can take; or no such place or part of it."""
+    """The photo can't be looked at: it is not an image that the network can take, or has no such place or part."""
 
 
 class NotDrawnError(PeekError, KeyError):
     """A unit of a contact sheet has no picture yet, or can have none."""
 
-    def __str__(self) -> str:  # a KeyError shows its argument quoted
+    def __str__(self) -> str:  # str() of a KeyError quotes its argument
         return str(self.args[0])
 
 
@@ -102,43 +102,43 @@ class EvidenceStoreError(StoreError):
 
 
 class PeekWarning(UserWarning):
-    """The base of every warning of this package: an answer may be another one than you expect, and why."""
+    """The base of every warning of this package: results may differ from what you expect, and why."""
 
 
 class HookWarning(PeekWarning):
-    """A hook of the model is left out, so that activations differ from those of the model's own forward."""
+    """A hook of the model is left out, so activations may differ from those of the model's own forward."""
 
 
 class BatchWarning(PeekWarning):
-    """What the model makes of an image depends on the other images of its batch."""
+    """The model's output for an image depends on the other images of its batch."""
 
 
 class RandomWarning(PeekWarning):
-    """What the model makes of an image differs from one forward to the next."""
+    """The model's output for an image differs from one forward to the next."""
 
 
 class FieldWarning(PeekWarning):
-    """A receptive field is not where the model's layers say."""
+    """A receptive field differs from what the model's layers imply."""
 
 
 class OutputWarning(PeekWarning):
-    """The model's result looks squashed by something that was not recognized, so that classes are read behind it."""
+    """The model's output seems to have gone through an unrecognized squashing function: classes are read after it."""
 
 
 class PreprocessWarning(PeekWarning):
-    """The preprocessing mixes pixels a little, or draws random numbers."""
+    """The preprocessing mixes neighboring pixels a little, or draws random numbers."""
 
 
 class DatasetWarning(PeekWarning):
-    """Images were skipped, labels are no classes, or what a dataset's numbers mean was assumed."""
+    """Images were skipped, labels are not classes, or what a dataset's numbers mean was assumed."""
 
 
 class SurveyWarning(PeekWarning):
-    """What units are about by their top images is not borne out by all images."""
+    """All images don't bear out what units seem to be about by their top images."""
 
 
 def warn(message: str, kind: type[PeekWarning]) -> None:
-    """Issue a warning at the line outside this package that led to it, so that Python shows it once for that line."""
+    """Issue a warning at the calling line outside this package, so that Python shows it once for that line."""
     package = str(Path(__file__).parent)
     frame, level = sys._getframe(1), 2
     while frame is not None and frame.f_code.co_filename.startswith(package):

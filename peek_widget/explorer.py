@@ -156,7 +156,7 @@ class UnitExplorer(anywidget.AnyWidget):
     nothing.
 
     Raises:
-        PeekError: one of its kinds, in a sentence, for any argument that is not possible.
+        PeekError: one of its subclasses, in a sentence, for any invalid argument.
         traitlets.TraitError: with the same sentence, when a trait is set to such a value later.
     """
 
@@ -285,7 +285,7 @@ class UnitExplorer(anywidget.AnyWidget):
     # -- the run
 
     def play(self) -> None:
-        """Go on drawing; a finished run is prolonged."""
+        """Go on drawing; a finished run gets further steps."""
         self._check_open()
         if self.playing:
             self._parts.run.set_playing(True)
@@ -343,7 +343,7 @@ class UnitExplorer(anywidget.AnyWidget):
         The run itself stays where it is, and `play()` goes on from there.
 
         Raises:
-            PeekError: if it is no step that the run has made.
+            PeekError: if it is not a step that the run has made.
         """
         step = self._checked_step(step)
         self._parts.run.seek(step)
@@ -356,7 +356,7 @@ class UnitExplorer(anywidget.AnyWidget):
         before, the picture becomes the same again, bit for bit on the CPU.
 
         Raises:
-            PeekError: if it is no step that the run has made.
+            PeekError: if it is not a step that the run has made.
         """
         step = self._checked_step(step)
         self._parts.run.resume_from(step)
@@ -374,7 +374,7 @@ class UnitExplorer(anywidget.AnyWidget):
                 own start again.
 
         Raises:
-            PeekError: if it is no image. A recipe that can't begin from a picture (`maco`) says so in `status`.
+            PeekError: if it is not an image. A recipe that can't begin from a picture (`maco`) says so in `status`.
         """
         self._check_open()
         self._sync.start = self._parts.source.start_from(picture)
@@ -399,7 +399,7 @@ class UnitExplorer(anywidget.AnyWidget):
 
     @property
     def circuit(self) -> Circuit | None:
-        """What the unit shown is made of, as far as the tab "Circuit" has found out: `circuit.table`; None before.
+        """The circuit of the unit shown, as far as the tab "Circuit" has computed it: `circuit.table`; None before.
 
         `peek_widget.circuit(model, layer, unit, ...)` finds it without the tab.
         """
@@ -579,7 +579,7 @@ class UnitExplorer(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is not None:
-            # now, because a page asks for it in vain as long as the cell is busy
+            # now: while a cell runs, the page could not fetch it
             send_module(self._parts.front_end)
         if bundle is not None and self.image is not None:
             # where no widget can be shown, in a file viewer say, there is still a picture
@@ -587,14 +587,14 @@ class UnitExplorer(anywidget.AnyWidget):
         return bundle
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set a trait or an attribute; AttributeError for one that looks like a control's and is none."""
+        """Set a trait or an attribute; AttributeError for a misspelled control."""
         check_attribute(type(self), name, _DEFAULTS)
         super().__setattr__(name, value)
 
     # -- from the front end and from the traits
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take control values of the front end; what is not a control, or not possible, changes nothing."""
+        """Set controls from the front end; unknown names and invalid values are ignored."""
         self._parts.front_end.remember_route()
         controls, reset = self._sync.accept(sync_data)
         with self._sync.lock:
@@ -603,8 +603,8 @@ class UnitExplorer(anywidget.AnyWidget):
                 if reset:
                     self.send_state(reset)
             except TraitError as error:
-                log.warning("The front end asked for what is not possible: %s", error)
-                # its sliders must not stand where Python is not
+                log.warning("The front end sent an invalid control value: %s", error)
+                # so that its sliders show the values that Python has
                 self.send_state(list(controls))
 
     def _receive(self, _widget: Any, content: Any, buffers: Any) -> None:
@@ -636,10 +636,10 @@ class UnitExplorer(anywidget.AnyWidget):
     def _checked_step(self, step: Any) -> int:
         self._check_open()
         if not is_whole(step) or int(step) < 0:
-            raise PeekError(f"A step is a whole number from 0; {step!r} was given.")
+            raise PeekError(f"A step must be a whole number from 0; {step!r} was given.")
         steps = self.checkpoint_steps
         if not steps:
-            raise PeekError("There is no step to look at yet: the run has not made its first one.")
+            raise PeekError("There is no step to show yet: the run has not made its first one.")
         if int(step) > steps[-1]:
             raise PeekError(
                 f"The run has made {steps[-1]} steps, and step {int(step)} was asked for: give one up to that, or "

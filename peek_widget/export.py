@@ -23,7 +23,7 @@ MARKS = ({"_layer_list", "_recipe_list", "status"}, {"layer_list", "recipe_list"
 
 
 class Pictures(Preprocessor):
-    """Puts the last picture of each explorer in its place; whatever else a notebook holds stays as it is."""
+    """Preprocessor that replaces each explorer by its last picture; everything else in the notebook stays."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Change the notebook, as nbconvert asks of a preprocessor."""
@@ -40,13 +40,13 @@ class Pictures(Preprocessor):
                     del data[VIEW]
                     picture = _frame(state[name])
                     if picture is not None:
-                        # older than the state, if there is one: made when the cell was run
+                        # if there is one, it is older than the state: made when the cell was run
                         data.pop("image/png", None)
                         data["image/png" if picture.startswith("iVBOR") else "image/jpeg"] = picture
         for name in explorers:
             del state[name]
         if explorers and all(_of_an_explorer(model) for model in state.values()):
-            # nothing is left to be brought to life, and so nothing has to be fetched
+            # without widgets left, no script has to be fetched
             del widgets[STATE]
             if not widgets:
                 del nb.metadata["widgets"]
@@ -60,7 +60,7 @@ class HTMLWithPictures(HTMLExporter):
 
     def _init_preprocessors(self) -> None:
         super()._init_preprocessors()
-        # last: a notebook that is run on the way has its pictures only then
+        # last: a notebook that is executed during the conversion has its pictures only then
         self.register_preprocessor(Pictures, enabled=True)
 
 
@@ -73,5 +73,5 @@ def _frame(model: Any) -> str | None:
 
 
 def _of_an_explorer(model: Any) -> bool:
-    """Whether a stored model is only there for an explorer: its layout."""
+    """Return whether a stored widget model only serves an explorer, as its layout does."""
     return bool(model.get("model_name") == "LayoutModel")

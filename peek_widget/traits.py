@@ -49,13 +49,13 @@ _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Controls)
 if TYPE_CHECKING:
     _Dict = traitlets.Dict[str, Any]
 else:
-    _Dict = traitlets.Dict  # generic to a type checker only
+    _Dict = traitlets.Dict  # generic for type checkers only
 
 
 def check_attribute(kind: type, name: str, arguments: Collection[str]) -> None:
-    """Refuse an attribute of an explorer that would be accepted and do nothing.
+    """Refuse an attribute of an explorer that would have no effect.
 
-    Attributes of a user's own are possible, as of every widget; one that looks like a control's is a slip.
+    Users may set attributes of their own, as on every widget; a name close to a control's is taken for a typo.
 
     Args:
         kind: class of the explorer.
@@ -83,7 +83,7 @@ def check_attribute(kind: type, name: str, arguments: Collection[str]) -> None:
 
 
 class ControlTrait(traitlets.TraitType[_Got, _Set]):
-    """A control, described by the field of `Controls` with this name; set by one thread at a time.
+    """A control, described by the field of `Controls` with this name; one thread at a time sets it.
 
     traitlets swaps methods of the widget while it takes a message of the front end (which may come on
     a sub-shell's thread); a value set by another thread meanwhile would be rolled back or never sent.
@@ -130,7 +130,7 @@ class StreamTrait(traitlets.TraitType[_Got, _Got]):
         return obj._parts.front_end[self.name]
 
     def set(self, obj: Any, value: Any) -> None:
-        """Refuse."""
+        """Raise TraitError: only the explorer's threads set it."""
         raise TraitError(
             f"{self.name} shows what the explorer does and cannot be set; set layer, unit, recipe, a knob, seed or "
             "size, or call play(), pause(), restart(), step_once(), seek(), resume_from() or start_from()."
@@ -162,7 +162,9 @@ class LayerTrait(ControlTrait[str, str | nn.Module]):
     def validate(self, obj: Any, value: Any) -> Any:
         """Refuse what is neither a name nor a module; whether the model has it is checked afterwards."""
         if not isinstance(value, str | nn.Module):
-            raise TraitError(f"layer is the name of a layer or a module of the model, not a {type(value).__name__}.")
+            raise TraitError(
+                f"layer must be the name of a layer or a module of the model, not a {type(value).__name__}."
+            )
         return value
 
 
@@ -176,8 +178,8 @@ class IntTrait(ControlTrait[_Got, _Got], traitlets.Int[_Got, _Got]):
     def validate(self, obj: Any, value: Any) -> Any:
         """Refuse a bool, which traitlets would take for a number."""
         if isinstance(value, bool):
-            # here and not later: to traitlets False is an equal of 0, and so no change that would be looked at
-            raise TraitError(f"{self.name} is a whole number; {value!r} was given.")
+            # checked here: traitlets compares False and 0 as equal, and would not report a change
+            raise TraitError(f"{self.name} must be a whole number; {value!r} was given.")
         return super().validate(obj, value)
 
 

@@ -71,7 +71,7 @@ def test_a_script_may_say_how_many_threads_it_takes(monkeypatch: pytest.MonkeyPa
     assert _counts(monkeypatch, threads=2) == [2, 2]
     monkeypatch.setenv("PEEK_THREADS", "3")
     assert _counts(monkeypatch) == [3, 2]
-    with pytest.raises(PeekError, match="threads is a number of CPU threads"):
+    with pytest.raises(PeekError, match="threads must be a number of CPU threads"):
         _counts(monkeypatch, threads=0)
 
 

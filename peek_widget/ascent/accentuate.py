@@ -62,7 +62,7 @@ class Accentuate(Objective):
         photo: filled in by the ascent: what identifies the photo, see :func:`fingerprint_of_photo`.
 
     Raises:
-        PeekError: if ``unit`` is no objective, or ``strength`` no number from 0.
+        PeekError: if ``unit`` is not an objective, or ``strength`` no number from 0.
     """
 
     unit: Objective | str

@@ -142,7 +142,7 @@ def as_seeds(seed: object, count: int) -> tuple[int, ...]:
     """Return one seed for each of ``count`` pictures.
 
     Raises:
-        PeekError: if it is no whole number from 0 to 2**63 - 1, nor a list of as many such as there are pictures.
+        PeekError: if it is not a whole number from 0 to 2**63 - 1, nor a list of as many such as there are pictures.
     """
     seeds = tuple(seed) if isinstance(seed, (list, tuple)) else (seed,) * count
     if len(seeds) != count:

@@ -84,7 +84,7 @@ class Ascent(Iterator[Step]):
         **options: Unpack[AscentOptions],
     ) -> None:
         self._threads = options["threads"]
-        thread_count(self._threads)  # refuses what is no number of threads
+        thread_count(self._threads)  # refuses what is not a number of threads
         given = (options["input_size"], options["preprocess"], options["device"])
         self.network: Network = model if isinstance(model, Network) else read(model, *given)
         self.objectives: tuple[Objective, ...] = as_objectives(self.network, objective)
@@ -328,7 +328,7 @@ class Ascent(Iterator[Step]):
         overrides = dict(self._overrides)
         for name, value in numbers.items():
             if name not in NUMBERS:
-                raise RecipeError(f"There is no knob {name!r}; possible are {', '.join(NUMBERS)}.")
+                raise RecipeError(f"There is no knob {name!r}: choose one of {', '.join(NUMBERS)}.")
             if value is None:
                 overrides.pop(name, None)
             else:

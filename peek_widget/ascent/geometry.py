@@ -87,7 +87,7 @@ class Geometry:
         if max(self.sizes[-1]) > MAXIMUM_SIZE:
             raise RecipeError(
                 f"From the model's {network.size} px the octaves grow {grown:g} times, to {self.sizes[-1]} px; "
-                f"at most {MAXIMUM_SIZE} are possible: give size=, or octaves of smaller scales."
+                f"the limit is {MAXIMUM_SIZE}: give size=, or octaves of smaller scales."
             )
         self.window: Size = self.sizes[0]
 

@@ -64,7 +64,7 @@ Record = Callable[[Work], tuple[tuple[Tensor, Tensor], Callable[[], None]]]
 
 
 def wanted(device: torch.device) -> bool:
-    """Tell whether evaluations on a device are to be recorded."""
+    """Return whether evaluations on a device are to be recorded."""
     return device.type == "cuda" and os.environ.get("PEEK_CUDA_GRAPH") == "1"
 
 

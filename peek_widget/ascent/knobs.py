@@ -48,7 +48,7 @@ class Knob:
             raise RecipeError(f"{self.name}={value!r}: give a number from {self.minimum:g} to {self.maximum:g}.")
         if not self.minimum <= value <= self.maximum:
             raise RecipeError(
-                f"{self.name}={value!r} is out of range: possible is {self.minimum:g} to {self.maximum:g}"
+                f"{self.name}={value!r} is out of range: give a number from {self.minimum:g} to {self.maximum:g}"
                 + (f" ({self.unit})." if self.unit else ".")
             )
         return float(value)

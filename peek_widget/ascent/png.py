@@ -50,9 +50,9 @@ def texts(file: BinaryIO, name: str, keyword: str) -> list[bytes]:
         rest = file.read(length - len(start) + 4)
         data, checksum = rest[:-4], rest[-4:]
         if len(rest) < length - len(start) + 4:
-            raise FileError(f"{name} is cut off within its recipe. Copy or load it anew.")
+            raise FileError(f"{name} is cut off within its recipe. Copy or load it again.")
         if struct.pack(">I", zlib.crc32(kind + start + data)) != checksum:
-            raise FileError(f"{name} is damaged: the checksum of its recipe is wrong. Copy or load it anew.")
+            raise FileError(f"{name} is damaged: the checksum of its recipe is wrong. Copy or load it again.")
         found.append(_text(kind, data))
     return found
 
@@ -72,7 +72,7 @@ def whole_png(png: bytes, name: str, keyword: str) -> str | None:
     file = io.BytesIO(png)
     if file.read(len(_SIGNATURE)) != _SIGNATURE:
         raise FileError(f"{name} is not a PNG.")
-    cut_off = FileError(f"{name} is cut off after {len(png)} bytes. Copy or load it anew.")
+    cut_off = FileError(f"{name} is cut off after {len(png)} bytes. Copy or load it again.")
     while True:
         header = file.read(8)
         length, kind = struct.unpack(">I4s", header) if len(header) == 8 else (0, b"")
@@ -81,7 +81,7 @@ def whole_png(png: bytes, name: str, keyword: str) -> str | None:
             raise cut_off
         data, checksum = body[:-4], body[-4:]
         if struct.pack(">I", zlib.crc32(kind + data)) != checksum:
-            raise FileError(f"{name} is damaged: a checksum in it is wrong. Copy or load it anew.")
+            raise FileError(f"{name} is damaged: a checksum in it is wrong. Copy or load it again.")
         if kind == b"tEXt" and data.startswith(key):
             found = data[len(key) :].decode("latin-1")
         if kind == b"IEND":
@@ -96,7 +96,7 @@ def _headers(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int]]:
     for number in range(MOST_CHUNKS):
         header = file.read(8)
         if len(header) < 8:
-            raise FileError(f"{name} is cut off: it ends before its last chunk. Copy or load it anew.")
+            raise FileError(f"{name} is cut off: it ends before its last chunk. Copy or load it again.")
         length, kind = struct.unpack(">I4s", header)
         if (number == 0) != (kind == b"IHDR") or length > 2**31 - 1:
             raise FileError(f"{name} is damaged: its chunks are not those of a PNG.")

@@ -220,7 +220,7 @@ class Recipe:
         for name, options in _choices().items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in options:
-                raise RecipeError(f"{name}={value!r}: possible are {', '.join(map(repr, options))}.")
+                raise RecipeError(f"{name}={value!r}: choose one of {', '.join(map(repr, options))}.")
         for name, (low, high) in RANGES.items():
             if name in ("init_mean", "mean_grad_norm") and getattr(self, name) is None:
                 continue
@@ -435,7 +435,7 @@ def preset(name: object) -> Preset:
     """
     if isinstance(name, str) and name in _PRESETS:
         return _PRESETS[name]
-    raise RecipeError(f"There is no recipe {name!r}; possible are {', '.join(_PRESETS)}.")
+    raise RecipeError(f"There is no recipe {name!r}: choose one of {', '.join(_PRESETS)}.")
 
 
 def presets() -> Mapping[str, Preset]:

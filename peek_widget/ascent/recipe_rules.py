@@ -108,7 +108,7 @@ def check_size(size: object, name: str = "size") -> SizeLike:
 def check_number(name: str, value: object, low: float, high: float) -> float:
     """Return a number from ``low`` to ``high`` as a float; RecipeError for anything else."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
-        raise RecipeError(f"{name}={value!r} is out of range: possible is {low:g} to {high:g}.")
+        raise RecipeError(f"{name}={value!r} is out of range: give a number from {low:g} to {high:g}.")
     return float(value)
 
 

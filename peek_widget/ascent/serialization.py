@@ -58,7 +58,7 @@ def _objective(described: object, in_sum: bool) -> Objective | None:
         raise FileError(f"An objective is described by a JSON object; this is a {type(described).__name__}.")
     kind = described.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise FileError(f"There is no objective of kind {short(kind)}; possible are {', '.join(_KINDS)}.")
+        raise FileError(f"There is no objective of kind {short(kind)}; the kinds are {', '.join(_KINDS)}.")
     if in_sum and kind in ("sum", "accentuate"):
         raise FileError(f"A term of a sum can't be of kind {kind!r} itself; this one has such a term.")
     fields, make = _KINDS[kind]

@@ -159,7 +159,7 @@ def measure_spectrum(images: Iterable[Picture], size: SizeLike = 224) -> Tensor:
     if total is None:
         raise PeekError("A spectrum is measured from images, and there was none: give at least one.")
     mean = total / count
-    # The mean is no form, and the rendered values are standardized anyhow.
+    # The mean has no form, and rendered values are standardized anyway.
     mean[:, 0, 0] = 0.0
     return (mean / mean.max().clamp(min=1e-12)).float()
 

@@ -118,7 +118,7 @@ class ViewDraws:
         return block.take()
 
     def states(self) -> list[Tensor]:
-        """Return the generators' states as the steps until now have left them."""
+        """Return the generators' states as the steps so far have left them."""
         found = [one.get_state() for one in self._generators]
         for number, block in self._blocks.items():
             found[number] = block.states[block.taken][block.members.index(number)]
@@ -206,7 +206,7 @@ class _Block:
         self.taken: int = 0
 
     def begins_with(self, view: ViewGeometry, members: tuple[int, ...], size: Size, step: int) -> bool:
-        """Tell whether the next step is this one, of the same pictures, seen in the same way."""
+        """Return whether the next step is this one, of the same pictures, seen in the same way."""
         there = self._first + self.taken == step and self.taken < len(self._drawn)
         return there and self._key == (view, members, size)
 

@@ -104,7 +104,7 @@ def feeds_step_by_step(
 
 
 def _each_once(rows: Sequence[CircuitOutput]) -> list[CircuitOutput]:
-    """Return rows without those of a block that are a unit inside it once more, joined to others or added to them."""
+    """Return rows without those of a block that are a unit inside it again, joined to others or added to them."""
 
     def same(one: float, other: float) -> bool:
         return math.isclose(one, other, rel_tol=_SAME) or (math.isnan(one) and math.isnan(other))

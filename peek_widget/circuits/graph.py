@@ -112,8 +112,8 @@ class CircuitGraph:
     def to_networkx(self) -> Any:
         """Return it as a networkx ``DiGraph``: edges lead from the unit that is read to the one that reads it.
 
-        Nodes are named ``"layer3.1:7"``; they and the edges have the numbers as attributes. (networkx is no optional
-        extra of this package: torch itself requires it.)
+        Nodes are named ``"layer3.1:7"``; they and the edges have the numbers as attributes. (torch itself requires
+        networkx, so it needs no extra of this package.)
         """
         import networkx
 

@@ -62,7 +62,7 @@ def filter_images(network: Network, name: str, units: Iterable[int], size: int =
     below = [one.layer for one in reads_of(network, name) if one.layer is not None]
     if below:
         raise LayerError(
-            f"{name!r} reads units of {below[-1]!r} and no colors, so that its kernels are no pictures: "
+            f"{name!r} reads units of {below[-1]!r} and no colors, so that its kernels are not pictures: "
             "circuit(model, layer, unit, ...).kernel_image(layer, unit) shows the weights to one of them."
         )
     part = Part(network, [IMAGE], [name])

@@ -285,7 +285,7 @@ class Inputs:
         (``benchmarks/circuit.py`` compares.)
 
         Args:
-            groups: number of groups, by lot (always the same).
+            groups: number of groups, into which units are drawn with a fixed seed.
             points: number of points on the straight way.
 
         Returns:

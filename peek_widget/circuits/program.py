@@ -60,7 +60,7 @@ class Part:
         self.gates: frozenset[int] = _gates(self.steps.values(), self.wiring)
 
     def _depends(self, value: int) -> bool:
-        """Tell whether a value depends on one of those that are read; computed in call order, without recursion."""
+        """Return whether a value depends on one of those that are read; computed in call order, without recursion."""
         todo = [value]
         while todo:
             at = todo[-1]

@@ -72,7 +72,7 @@ def pushed_classes(
     Raises:
         PeekError: if the layer is the model's output, an option is not possible, or pandas is not installed.
         EvidenceStoreError: if the evidence was gathered with other weights.
-        DatasetError: if the images are not at hand.
+        DatasetError: if the images are not available.
         LayerError, UnitError: if the layer has no circuit (see :func:`~peek_widget.circuits.circuit`), or no such unit.
     """
     pandas = optional_import("pandas")
@@ -123,7 +123,7 @@ def pushed_classes(
 
 
 def _numbered_alike(taken_for: Sequence[tuple[Label, int]], classes: int) -> bool | None:
-    """Tell whether labels are the numbers of the model's classes; None where too few are numbers to tell.
+    """Return whether labels are the numbers of the model's classes; None where too few are numbers to tell.
 
     Args:
         taken_for: of each image, its label and the class that the model takes it for.

@@ -82,7 +82,7 @@ class Examples:
 
     Attributes:
         layers: evidence of each layer, by name.
-        photos: the images at large; None where they are not at hand.
+        photos: the images at large; None where they are not available.
         statistics: medians and spreads that were taken over them.
     """
 
@@ -164,7 +164,7 @@ def image_of(network: Network, layer: str, unit: int, given: Any) -> Shown:
             is taken; a :class:`Crop`, at its position; a drawn picture (a :class:`~peek_widget.Result`), still.
 
     Raises:
-        DatasetError: if it is no image that the network can take.
+        DatasetError: if it is not an image that the network can take.
     """
     if isinstance(given, Crop):
         done = given._example_index.preparer.prepared

@@ -28,7 +28,7 @@ _AT_ONCE = 4
 """Number of effects that are measured between two states of a circuit."""
 
 PROVISIONAL = "Medians and spreads so far are those of the images shown; those of real images follow."
-"""Remark of a circuit whose contributions and weights will change once more."""
+"""Remark of a circuit whose contributions and weights will change again."""
 
 
 @dataclass(frozen=True)

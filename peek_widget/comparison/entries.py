@@ -15,7 +15,7 @@ from peek_widget.network import OUTPUT, Network
 __all__ = ["FEWEST", "MOST", "Entry", "entries"]
 
 FEWEST, MOST = 2, 6
-"""Number of pictures side by side: fewer are no comparison, and more are too small to see."""
+"""Number of pictures side by side: fewer make no comparison, and more are too small to see."""
 
 
 @dataclass(frozen=True)

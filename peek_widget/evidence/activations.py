@@ -43,7 +43,7 @@ def layer_names(network: Network, layers: str | nn.Module | Iterable[str | nn.Mo
         LayerError: if there is no such layer.
         PeekError: if there is none at all.
     """
-    # what is no name at all is refused by the network
+    # what is not a name at all is refused by the network
     given = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, (str, nn.Module)) else [layers]
     if not given:
         raise PeekError("layers is empty: name at least one that layers(model) lists.")

@@ -34,7 +34,7 @@ _Span = tuple[int, int]
 
 
 def is_address(name: str) -> bool:
-    """Tell whether a dataset's name is an address, or that of a tar archive, and not of a folder."""
+    """Return whether a dataset's name is an address, or that of a tar archive, and not of a folder."""
     return "://" in name or (name.endswith(".tar") and not os.path.isdir(name))
 
 

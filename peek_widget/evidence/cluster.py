@@ -128,7 +128,7 @@ class _Suspects:
 
 
 def _has_problem(outcome: Outcome[_Shard]) -> bool:
-    """Tell whether an outcome may end the pass: those that don't are taken in before."""
+    """Return whether an outcome may end the pass: those that don't are taken in before."""
     return outcome.error is not None or bool(outcome.result.problem)
 
 

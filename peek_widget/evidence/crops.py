@@ -134,7 +134,7 @@ class Crop:
         Raises:
             DatasetError: if the image can't be read any more.
             EvidenceStoreError: if the model's weights have changed since the pass.
-            PeekError: if the model is not at hand, since the evidence was loaded from a file; say which it is with
+            PeekError: if the model is not available, since the evidence was loaded from a file; say which it is with
                 ``evidence.attach(dataset, model=model)``.
         """
         field = self._example_index.focuses.compute(self._key, lambda network: _find_focus(network, self))
@@ -332,7 +332,7 @@ def _find_focus(network: Network, crop: Crop) -> EffectiveField:
         raise EvidenceStoreError(
             f"In the pass the activation of unit {crop.unit} of {crop.layer!r} on {crop.name!r} was "
             f"{crop.activation:.4g}, with this network it is {field.activation:.4g}: it is another network, or its "
-            "weights or its preprocessing have changed. Gather the evidence anew with top_crops."
+            "weights or its preprocessing have changed. Gather the evidence again with top_crops."
         )
     return field
 

@@ -40,6 +40,6 @@ def ended_early(
         elif store.exists():
             kept = f"but what was saved is in {str(store)!r}, and another pass goes on from there"
         else:
-            kept = f"and nothing had been saved in {str(store)!r} yet: another pass begins anew"
+            kept = f"and nothing had been saved in {str(store)!r} yet: another pass starts from the beginning"
         after = f"Restart Python. What it found is lost with the device, {kept}."
     return EvidenceError(f"{ended} {after}", found, ended, text)

@@ -179,7 +179,7 @@ class LayerEvidence(Sequence[UnitEvidence]):
         if now != self.fingerprint:
             raise EvidenceStoreError(
                 f"The evidence was gathered with the model of fingerprint {self.fingerprint}, and this one's is {now}: "
-                "its weights have changed, or it is another. Gather it anew with top_crops."
+                "its weights have changed, or it is another. Gather it again with top_crops."
             )
 
     @property
@@ -195,7 +195,7 @@ class LayerEvidence(Sequence[UnitEvidence]):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What there is to say about the images, as sentences: what was left out, assumed, and is no label."""
+        """Remarks about the images, as sentences: what was left out, what was assumed, which labels are not labels."""
         return self._example_index.remarks()
 
     @property

@@ -287,7 +287,7 @@ class ExampleIndex:
         return None
 
     def remarks(self) -> tuple[str, ...]:
-        """Return what there is to say about the images: what was left out, assumed, and is no label; as sentences."""
+        """Return remarks about the images, as sentences: what was left out, what was assumed, which labels are none."""
         with self.lock:
             said = list(() if self.source is None else self.source.remarks)
             said += self.preparer.ranges.remarks

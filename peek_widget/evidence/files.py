@@ -34,7 +34,7 @@ _quick: contextvars.ContextVar[bool] = contextvars.ContextVar("peek_quick_decodi
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SAMPLES = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
 
-# What Pillow lists as images, and does not decode without a library of somebody else's.
+# What Pillow lists as images, and does not decode without a library of someone else's.
 _NO_PICTURES = (".pdf", ".h5", ".hdf", ".grib", ".bufr", ".mpg", ".mpeg", ".eps", ".ps", ".wmf", ".emf")
 _OTHERS = {
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".geojson", ".xml", ".yaml", ".yml", ".toml", ".cfg",
@@ -98,7 +98,7 @@ class Pages:
         except Exception as error:
             raise UnreadableError(f"{type(error).__name__}: {error}") from error
         if len({(array.shape, array.dtype) for array in arrays}) != 1 or arrays[0].ndim != 2:
-            raise NoImageError(f"its {self.count} pages differ in size or kind, or are in color, so they are no bands")
+            raise NoImageError(f"its {self.count} pages differ in size or kind, or are in color, so they are not bands")
         return np.stack(arrays, axis=2)
 
 
@@ -312,11 +312,11 @@ def _is_other_ending(ending: str) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """Tell from a file's name that it is an image, by an ending that is known."""
+    """Return whether a file's name ends as that of an image."""
     return Path(name).suffix.lower() in _images()
 
 
 def is_other(name: str) -> bool:
-    """Tell from a file's name that it is no image: a table, a text, an archive. An unknown ending may be one."""
+    """Return whether a file is not an image by its name: a table, a text, an archive. An unknown ending may be one."""
     ending = _ending(name)
     return bool(ending) and _is_other_ending(ending)

@@ -24,8 +24,8 @@ Key = tuple[str, int, str, tuple[int, int]]
 class Focuses:
     """The effective fields of crops, by layer, unit, name of the image and position; and the model that gives them.
 
-    The model is only pointed to: evidence does not keep it alive. It is read anew for the first crop, since the network
-    of the pass may be another thread's.
+    The model is held by a weak reference, so that evidence does not keep it alive. It is read again for the first
+    crop, since the network of the pass may be another thread's.
     """
 
     def __init__(self) -> None:

@@ -40,12 +40,12 @@ _NAMED = 4
 class Folder(Source):
     """The images in a folder and its sub-folders, in the order of their names.
 
-    Files whose name begins with a dot, those that are no images by their ending (tables, texts, archives), and images
+    Files whose name begins with a dot, those that are not images by their ending (tables, texts, archives), and images
     that annotate others (in ``masks`` beside ``images``, in ``SegmentationClass`` beside ``JPEGImages``) are left out;
     ``remarks`` says so.
 
     Without ``labels``, the label of an image is the name of its sub-folder if all images lie in sub-folders; folders
-    that name a part of the dataset (``train``, ``val``) or hold all images (``images``) are no labels.
+    that name a part of the dataset (``train``, ``val``) or hold all images (``images``) are not labels.
 
     Args:
         path: the folder.
@@ -109,7 +109,7 @@ class Folder(Source):
         """Open the file, with what is said about its label."""
         path = self.path / self._files[index]
         if path.exists() and not path.is_file():
-            raise NoImageError("it is no regular file")  # reading a pipe would never end
+            raise NoImageError("it is not a regular file")  # reading a pipe would never end
         image, size = open_image(path, needed)
         return Item(image, size, *self._label(index))
 
@@ -166,11 +166,11 @@ def _lies_in(name: str, folders: frozenset[str]) -> str | None:
 
 
 def _classes(files: Sequence[str], images: frozenset[str]) -> list[str]:
-    """Return the name of each file's sub-folder, beyond those that are no classes; [] if not every file has one.
+    """Return the name of each file's sub-folder, beyond those that are not classes; [] if not every file has one.
 
     Args:
         files: the files of images.
-        images: the sub-folders of images that have annotations beside them: what is above these is no class.
+        images: the sub-folders of images that have annotations beside them: what is above these is not a class.
     """
     within = [_lies_in(name, images) for name in files] if images else []
     if all(within) and within:
@@ -192,8 +192,7 @@ def _left_out(others: Sequence[str], folders: frozenset[str], files: Sequence[st
         named = ", ".join(ending for ending, _ in endings.most_common(_NAMED))
         said.append(
             f"{len(others):,} file{'s' * (len(others) != 1)} of the folder "
-            f"{'are' if len(others) != 1 else 'is'} no image{'s' * (len(others) != 1)} by the ending ({named}) and "
-            f"{'were' if len(others) != 1 else 'was'} left out."
+            f"{'were' if len(others) != 1 else 'was'} left out, since the name does not end as an image's ({named})."
         )
     if len(kept) < len(files):
         named = ", ".join(sorted(folders)[:_NAMED])

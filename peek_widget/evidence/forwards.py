@@ -64,7 +64,7 @@ class Forwards:
             the number of threads that a forward is to be computed on, for :func:`~peek_widget._threads.computing_on`.
 
         Raises:
-            PeekError: if ``threads`` is no number of threads.
+            PeekError: if ``threads`` is not a number of threads.
         """
         model_copy = self._network.model_copy
         # A function of the user's own is not copied with the network.

@@ -76,7 +76,7 @@ def read_groups(groups: Groups) -> Mapping[str, Any] | None:
     """
     if isinstance(groups, str):
         if groups != "imagenet":
-            raise PeekError(f"groups={groups!r}: as a word only 'imagenet' is possible; else a dict of labels by name.")
+            raise PeekError(f"groups={groups!r}: give 'imagenet' or a dict of labels by name.")
         groups = IMAGENET_GROUPS
     if groups is None:
         return None
@@ -95,7 +95,7 @@ def read_groups(groups: Groups) -> Mapping[str, Any] | None:
 
 
 def is_member(label: Label, wanted: Any, class_names: Sequence[str]) -> bool:
-    """Tell whether a label is in a group of :func:`read_groups`, by itself or by its class's name."""
+    """Return whether a label is in a group of :func:`read_groups`, by itself or by its class's name."""
     if label is None:
         return False
     return bool(wanted(label)) if callable(wanted) else label in wanted or name_of(label, class_names) in wanted

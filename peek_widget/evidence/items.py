@@ -122,7 +122,7 @@ class ItemReader:
         return hashlib.blake2b(data, digest_size=8).hexdigest()
 
     def _measured(self) -> bool:
-        """Return whether the items' floating-point labels are measurements, so that a whole one is no class either."""
+        """Return whether the items' floating-point labels are measurements; then even a whole one is not a class."""
         if not self._looked:
             self._looked = True
             self._has_decimals = has_decimals(label for _, label in self._parts_of(self._sample()))
@@ -138,7 +138,7 @@ class ItemReader:
     def _parts(self, item: Any) -> tuple[Any, Any]:
         """Return the image of an item as it is there, and its label."""
         if not isinstance(item, (Mapping, tuple, list, str, bytes)) and not _is_image(item):
-            # An object with the parts as attributes: a dataclass of somebody's own.
+            # An object with the parts as attributes: a dataclass of the user's own.
             named = getattr(item, "image", None)
             return (item, None) if named is None else (named, getattr(item, "label", None))
         if isinstance(item, tuple) and hasattr(item, "_fields"):
@@ -205,7 +205,7 @@ def _may_be_image(value: Any) -> bool:
 
 
 def _is_image(value: Any) -> bool:
-    """Tell whether a value is an image, and not a label, a name or an index."""
+    """Return whether a value is an image, and not a label, a name or an index."""
     if isinstance(value, (Image.Image, bytes, bytearray, memoryview)):
         return True
     shape = getattr(value, "shape", None)
@@ -213,13 +213,13 @@ def _is_image(value: Any) -> bool:
 
 
 def _is_named_tiff(image: Image.Image) -> bool:
-    """Tell whether an image is a TIFF that Pillow would map into memory, and then not turn upright."""
+    """Return whether an image is a TIFF that Pillow would map into memory, and then not turn upright."""
     mapped = image.format == "TIFF" and getattr(image, "tile", None) and os.path.isfile(getattr(image, "filename", ""))
     return bool(mapped) and _pillow.is_turned(image)
 
 
 def _is_numbers(value: Any) -> bool:
-    """Tell whether a list is an image as lists of lists of numbers, as datasets without a format have it."""
+    """Return whether a list is an image as lists of lists of numbers, as datasets without a format have it."""
     depth = 0
     while isinstance(value, list) and value:
         value, depth = value[0], depth + 1
@@ -252,7 +252,7 @@ def _opened(image: Any, needed: int | None) -> tuple[Any, tuple[int, int] | None
         return np.asarray(image), None
     if isinstance(image, float) and image != image:
         raise NoImageError("it has no file name, but NaN")
-    raise NoImageError(f"it is no image but of type {type(image).__name__}")
+    raise NoImageError(f"it is not an image but of type {type(image).__name__}")
 
 
 class Items(Source):
@@ -337,7 +337,7 @@ class Items(Source):
 
 
 def _count(items: Any) -> int:
-    """Return the number of items; DatasetError where there is none, or what is given is no sequence of images."""
+    """Return the number of items; DatasetError where there is none, or what is given is not a sequence of images."""
     kind = type(items).__name__
     how = "give a folder, a list, or a torch Dataset with __len__ and __getitem__"
     try:

@@ -54,8 +54,8 @@ _WORDS = 9  # words without a comma from which on a text is one
 def read_label(value: Any) -> tuple[Label, str]:
     """Return a label as a whole number, a text or None; and, where it is none of these, what it is.
 
-    What is no class (the boxes of a detection dataset, a mask, a one-hot vector, a number with decimals, a caption) is
-    no reason to lose the image: its label is None.
+    An image whose label is not a class (boxes of a detection dataset, a mask, a one-hot vector, a number with decimals,
+    a caption) is kept, with the label None.
 
     Returns:
         the label; and "" or a phrase such as "a dict", for a count of these.
@@ -96,7 +96,7 @@ def _single(value: Any) -> Any:
 
 
 def _is_caption(text: str) -> bool:
-    """Tell whether a text is a sentence about an image, and not the name of a class."""
+    """Return whether a text is a sentence about an image, and not the name of a class."""
     words = text.split()
     if "\n" in text.strip() or len(text) > _LONGEST or (len(words) >= _WORDS and "," not in text):
         return True
@@ -135,7 +135,7 @@ def _called(labels: Callable[[Any], Any], names: Sequence[Any], index: int) -> t
 
 
 def _looked_up(labels: Any, names: Sequence[Any] | None, measured: bool, index: int) -> tuple[Label, str]:
-    """Return a label, by the image's name or, without names, number; among measurements a whole one is no class."""
+    """Return a label, by the image's name or, without names, number; among measurements a whole one is not a class."""
     label = labels[index] if names is None else labels.get(names[index])
     return (None, DECIMALS) if measured and is_floating(label) else read_label(label)
 
@@ -145,12 +145,12 @@ def _measured(sample: Iterable[Any]) -> bool:
 
 
 def has_decimals(labels: Iterable[Any]) -> bool:
-    """Tell whether some of these labels are measurements, the targets of a regression."""
+    """Return whether some of these labels are measurements, the targets of a regression."""
     return any(read_label(label)[1] == DECIMALS for label in labels)
 
 
 def is_floating(label: Any) -> bool:
-    """Tell whether a label is one floating-point number."""
+    """Return whether a label is one floating-point number."""
     label = _single(label) if not isinstance(label, float) else label
     return isinstance(label, float)
 

@@ -61,7 +61,7 @@ class LoaderOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "value_range", check_range(self.value_range))  # frozen: set in construction
         if self.decoding not in get_args(Decoding):
-            raise PeekError(f"decoding={self.decoding!r}: possible are {' and '.join(map(repr, get_args(Decoding)))}.")
+            raise PeekError(f"decoding={self.decoding!r}: choose {' or '.join(map(repr, get_args(Decoding)))}.")
         for name, least, most in (("batch_size", 1, _LARGEST_BATCH), ("processes", 0, _MOST_PROCESSES)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -79,7 +79,7 @@ class Loaded:
         size: (width, height) of the image as it is stored.
         label: label of the image.
         reason: why the image could not be loaded; "" where it was.
-        foreign: whether it could not because it is no image that the network can take, and not because it was lost.
+        foreign: whether it could not because it is not an image that the network can take, and not because it was lost.
         odd: what the dataset has in place of a label; "" where the label is a label, or there is none.
         assumed: how the image was taken that may be taken otherwise, as the end of a sentence; or "".
     """

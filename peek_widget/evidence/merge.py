@@ -151,7 +151,7 @@ def _check(first: str, whole: ExampleIndex, name: str, part: ExampleIndex) -> No
     if found is not None:
         raise EvidenceStoreError(
             f"{first} was gathered with {found.what} {found.was}, and {name} with {found.now}: only parts of one pass "
-            "can be merged, of the same model with the same settings. Leave one of them out, or gather it anew."
+            "can be merged, of the same model with the same settings. Leave one of them out, or gather it again."
         )
     shared = whole.processed.common(part.processed)
     if shared is not None:

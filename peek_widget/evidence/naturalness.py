@@ -93,7 +93,7 @@ def naturalness(picture: Tensor) -> dict[str, float]:
 
 
 def in_band(statistics: Mapping[str, float]) -> dict[str, bool]:
-    """Tell which statistics of :func:`naturalness` lie within :data:`NATURAL_BAND`; one that is NaN is left out."""
+    """Return which statistics of :func:`naturalness` lie within :data:`NATURAL_BAND`; one that is NaN is left out."""
     return {
         name: low <= statistics[name] <= high
         for name, (low, high) in NATURAL_BAND.items()

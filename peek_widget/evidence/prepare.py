@@ -121,7 +121,7 @@ class Preparer:
             ``[C, *size]`` (uint8, or float32 in [0, 1]), and the (width, height) of the image.
 
         Raises:
-            NoImageError: if it is no image, or has another number of channels.
+            NoImageError: if it is not an image, or has another number of channels.
         """
         if self.prepared:
             return self._checked(image)
@@ -194,7 +194,7 @@ class Preparer:
                     f"it is {_described(image)}; arrays are [H, W] or [H, W, C], of real numbers: give {how}"
                 )
         elif not isinstance(image, Tensor):
-            raise NoImageError(f"it is no image but of type {type(image).__name__}")
+            raise NoImageError(f"it is not an image but of type {type(image).__name__}")
         given = _described(image)
         image = self.ranges.scale(self._channels_first(image))
         if len(image) == 4 and self.channels in (1, 3):
@@ -249,7 +249,7 @@ def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise NoImageError(f"it is {width} x {height} px, more than {MAX_PIXELS / 1e6:.0f} million pixels")
     if max(width, height) > 100 * min(width, height):
-        raise NoImageError(f"it is {width} x {height} px, which is no picture but a line")
+        raise NoImageError(f"it is {width} x {height} px, which is not a picture but a line")
 
 
 def _described(image: Any) -> str:

@@ -81,12 +81,12 @@ class Shard(NamedTuple):
         return Fraction(self.number, self.count), Fraction(self.number + 1, self.count)
 
     def within(self, other: Shard) -> bool:
-        """Tell whether it is a part of another part, or the same."""
+        """Return whether it is a part of another part, or the same."""
         (begin, end), (first, last) = self.span, other.span
         return first <= begin and end <= last
 
     def overlaps(self, other: Shard) -> bool:
-        """Tell whether it has images of another part."""
+        """Return whether it has images of another part."""
         (begin, end), (first, last) = self.span, other.span
         return first < end and begin < last
 

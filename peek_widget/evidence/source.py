@@ -28,7 +28,7 @@ class UnreadableError(Exception):
 
 
 class NoImageError(UnreadableError):
-    """What was read is no image, or none that the network can take: nothing is wrong with the disk."""
+    """What was read is not an image, or none that the network can take: nothing is wrong with the disk."""
 
 
 class EndOfStreamError(Exception):

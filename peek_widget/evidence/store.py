@@ -24,8 +24,8 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     seen_upto     all images with a lower number were processed (others are in the tensor "seen")
     labels        [[label, count], ...]
     details       [[name, label, width, height], ...] of the images with the numbers in the tensor "details"
-    layers        [{name, units, size, k, per_image, field: {kind, size, stride, start}}, ...]; of a field that is no
-                  even grid also rows and columns, [[first edge, last edge], ...]; by_position if it is measured on
+    layers        [{name, units, size, k, per_image, field: {kind, size, stride, start}}, ...]; of a field that is not
+                  an even grid also rows and columns, [[first edge, last edge], ...]; by_position if it is measured on
                   each image; in_place, if it is false that positions look where they are on the map
 
 An image's number is its index in a list or Dataset; in a folder, a hash of its name (so that files may be
@@ -215,11 +215,11 @@ def read_index(path: str | Path) -> ExampleIndex:
     except FileError as error:
         raise EvidenceStoreError(
             f"{str(path)!r} holds no evidence that can be used ({str(error).rstrip('.')}): give a file that "
-            "evidence.save(path) has written, or run the pass anew."
+            "evidence.save(path) has written, or run the pass again."
         ) from error
     except (SafetensorError, OSError) as error:
         raise EvidenceStoreError(
-            f"{str(path)!r} can't be read ({error}): it is damaged, cut off, or no file of evidence. Run the pass anew."
+            f"{str(path)!r} can't be read ({error}): it is damaged, cut off, or not evidence. Run the pass again."
         ) from error
 
 
@@ -366,7 +366,7 @@ def _read_groups(number: int, units: int, groups: int, tensors: dict[str, Tensor
 
 
 def _makes_sense(extremes: Extremes, positions: int) -> bool:
-    """Tell whether images, positions and values are within their ranges, and the values sorted."""
+    """Return whether images, positions and values are within their ranges, and the values sorted."""
     value, sign = extremes.value, extremes.sign
     there = extremes.image >= 0
     position = extremes.position[there]

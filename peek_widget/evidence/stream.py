@@ -33,7 +33,7 @@ _LARGEST = 2  # times the network's input: a larger image is kept at this size
 
 
 def is_stream(dataset: Any) -> bool:
-    """Tell whether a dataset can be iterated, and has no items by number."""
+    """Return whether a dataset can be iterated, and has no items by number."""
     if isinstance(dataset, torch.utils.data.IterableDataset):
         return True
     if not hasattr(dataset, "__iter__") or isinstance(dataset, (str, bytes, AbstractSet)):
@@ -76,7 +76,7 @@ class Stream(Source):
         self._recent: dict[int, Item] = {}
         self._names: dict[int, str] = {}  # of the recent ones; who keeps one knows its name
         self._kept: dict[int, str | Pages] = {}
-        # Crops that were shown a moment ago may be looked at once more.
+        # Crops that were shown a moment ago may be looked at again.
         self._fading: deque[dict[int, str | Pages]] = deque([{} for _ in range(_FADING)])
         self._folder: Path | None = None
 
@@ -106,7 +106,7 @@ class Stream(Source):
         if hasattr(self._items, "__next__") and self._passes:
             raise DatasetError(
                 f"The dataset is a {type(self._items).__name__}, which another pass has read, and it can't be read "
-                "from its beginning again: give an object whose iter() begins anew (a torch IterableDataset), a list, "
+                "from its beginning again: give an object whose iter() starts over (a torch IterableDataset), a list, "
                 "or all layers in one call."
             )
         self._passes += 1

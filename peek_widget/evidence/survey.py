@@ -50,7 +50,7 @@ class Survey:
             ``active_share``; and where ``pushes`` was given, ``pushes`` (the class that the unit adds most to on its
             top crops, by name or number; None where it adds to none), ``push`` (how much) and ``pushes_it`` (whether
             that class is in the group that the unit is about; None where that is not known, such as for labels that
-            are no classes of the model, by their names or by what the model takes the images for).
+            are not classes of the model, by their names or by what the model takes the images for).
         counts: table with a row for each group, most units first: ``group, units`` (number with q at most ``level``),
             ``of`` (number of units), ``share``, ``images`` (number in the group), ``least_p`` (lowest p-value that a
             unit can have for this group: if its top images are all in it, as far as there are enough), ``findable``
@@ -71,7 +71,7 @@ class Survey:
             PeekError: if there is no such group.
         """
         if group not in set(self.counts["group"]):
-            raise PeekError(f"There is no group {group!r}; there are: {', '.join(self.counts['group'])}.")
+            raise PeekError(f"There is no group {group!r}: choose one of {', '.join(self.counts['group'])}.")
         rows = self.every[(self.every["group"] == group) & (self.every["q"] <= self.level)]
         return rows.sort_values(["q", "count", "unit"], ascending=[True, False, True])["unit"].tolist()
 
@@ -293,7 +293,7 @@ def _add_pushes(
 
 
 def _alike(labels: set[str], classes: set[str]) -> bool:
-    """Tell whether labels and classes have the same vocabulary: by the overlap coefficient of their names.
+    """Return whether labels and classes have the same vocabulary: by the overlap coefficient of their names.
 
     Not by a single name: datasets of other things share one now and then. Nor by all: either may have more.
     """
@@ -303,7 +303,7 @@ def _alike(labels: set[str], classes: set[str]) -> bool:
 def _is_of(
     number: int, name: str, labels: set[Label], names: Sequence[str], alike: bool, numbered: bool
 ) -> bool | None:
-    """Tell whether a class of the model is among labels of the dataset; None where labels are no classes of it.
+    """Return whether a class of the model is among labels of the dataset; None where labels are not classes of it.
 
     Args:
         number: number of the class.

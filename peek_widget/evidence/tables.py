@@ -17,7 +17,7 @@ __all__ = ["columns_of", "read_table"]
 
 
 def columns_of(dataset: Any) -> tuple[str, ...] | None:
-    """Return the names of a table's columns; None for what is no table."""
+    """Return the names of a table's columns; None for what is not a table."""
     if hasattr(dataset, "features"):  # Hugging Face's has columns too, and knows which is which
         return None
     if hasattr(dataset, "iloc") or hasattr(dataset, "get_columns"):  # pandas, polars
@@ -50,7 +50,7 @@ def read_table(table: Any, names: Sequence[Any], labels: Labels = None) -> Items
     label_column = None
     if isinstance(labels, str):
         if labels not in rows:
-            raise DatasetError(f"labels={labels!r} is no column of the {kind}: it has {_listed(names)}.")
+            raise DatasetError(f"labels={labels!r} is not a column of the {kind}: it has {_listed(names)}.")
         label_column, labels = labels, rows[labels]
     elif labels is None:
         known = {str(name).lower(): name for name in rows if name != column}

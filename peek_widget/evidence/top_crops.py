@@ -99,7 +99,7 @@ def top_crops(
         PeekError: if model, layer or an option is not possible.
 
     Warns:
-        DatasetWarning: of images that were skipped, labels that are no classes, what was left out, and which range of
+        DatasetWarning: of images that were skipped, labels that are not classes, what was left out, and which range of
             values was assumed; once, in one sentence for each.
     """
     if fingerprint is None:

@@ -204,7 +204,7 @@ def _float_range(numbers: _Numbers) -> Range:
 
 
 def _numbers_of(image: Any) -> _Numbers | None:
-    """Return what an image's numbers are like; None for bytes, and for what is no image."""
+    """Return what an image's numbers are like; None for bytes, and for what is not an image."""
     image = image.first if isinstance(image, Pages) else image
     image = _pillow.unpacked(image) if isinstance(image, Image.Image) else image
     try:
@@ -232,7 +232,7 @@ def _as_numpy(image: Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if isinstance(image, Tensor):
         image = image.detach().cpu()
         if image.is_complex() or image.is_quantized:
-            raise NoImageError(f"it is a tensor of {image.dtype}, which is no image")
+            raise NoImageError(f"it is a tensor of {image.dtype}, which is not an image")
         image = image.float() if image.dtype in (torch.bfloat16, torch.float16) else image
         return image.numpy()
     # numpy's half is slow; files of other machines have their bytes in another order

@@ -104,7 +104,7 @@ class Guessing:
         seed: int = 0,
     ) -> None:
         if show not in ("drawn", "real", "none"):
-            raise PeekError(f"show={show!r}: possible are 'drawn', 'real' and 'none'.")
+            raise PeekError(f"show={show!r}: choose 'drawn', 'real' or 'none'.")
         if evidence.k <= REFERENCES or evidence.images < 2 * evidence.k:
             raise PeekError(
                 f"The evidence has {evidence.k} top examples of each unit, of {evidence.images} images: for questions "

@@ -49,7 +49,7 @@ class Choices:
         recipes: names of the presets that are offered, the first being the default; None offers all.
 
     Raises:
-        RecipeError: for a name that is no preset, or for none at all.
+        RecipeError: for a name that is not a preset, or for none at all.
     """
 
     def __init__(self, network: Callable[[], Network], recipes: Iterable[str] | None = None) -> None:
@@ -74,7 +74,7 @@ class Choices:
         if isinstance(recipe, str):
             Recipe.preset(recipe)
             if recipe not in self.recipes:
-                raise RecipeError(f"The recipe {recipe!r} is not offered here; possible are {', '.join(self.recipes)}.")
+                raise RecipeError(f"The recipe {recipe!r} is not offered: choose one of {', '.join(self.recipes)}.")
             return recipe
         raise RecipeError(
             f"A recipe is the name of a preset ({', '.join(Recipe.presets())}) or a Recipe, "
@@ -109,7 +109,7 @@ def check_kind(layer: Layer, kind: Any) -> str:
     elif kind in ("neuron", "channel"):
         why = ": its output has no map"
     raise PeekError(
-        f"objective={kind!r} is not possible for {what}{why}. Possible there: {', '.join(map(repr, possible))}."
+        f"objective={kind!r} is not available for {what}{why}. Choose one of {', '.join(map(repr, possible))}."
     )
 
 

@@ -296,7 +296,7 @@ def read_state(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
         given: the JSON, or the dict that it stands for.
 
     Raises:
-        FileError: if it is no JSON object, or has a field that no explorer has, or one of a wrong kind.
+        FileError: if it is not a JSON object, or has a field that no explorer has, or a field of the wrong kind.
         RecipeError: for a recipe that can't be.
     """
     if isinstance(given, str | bytes):

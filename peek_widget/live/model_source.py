@@ -168,7 +168,7 @@ class ModelSource:
             picture: see `UnitExplorer.start_from`.
 
         Raises:
-            PeekError: if it is no image.
+            PeekError: if it is not an image.
         """
         if picture is None:
             return None
@@ -177,6 +177,6 @@ class ModelSource:
             return Start(picture.name, lambda: start_picture(picture, channels))
         if isinstance(picture, Image.Image) and channels == 1 and picture.mode == "RGB":
             picture = _pillow.upright(picture).convert("L")
-        # what is no image is said here and now, and not in the worker
+        # what is not an image is said here and now, and not in the worker
         ready = match_channels(as_picture(picture), channels)
         return Start("a given picture", lambda: ready)

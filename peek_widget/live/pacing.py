@@ -51,11 +51,11 @@ the page."""
 
 RECENT_ACKS = 8
 """Number of the newest acks whose shortest way back tells how long another was held up by a cell in the kernel or by
-the network, which is no queue of the page."""
+the network, which is not a queue of the page."""
 
 DRIFT = 0.008
 """Seconds by which the shortest round trip known grows in each second without a shorter one: the connection itself can
-become slower for good, which is no queue either."""
+become slower for good, which is not a queue either."""
 
 EASE, GROW, EASE_EVERY = 0.7, 1.05, 0.5
 """A page with a queue gets `EASE` times its rate, once in `EASE_EVERY` seconds (acks that were held up arrive
@@ -175,7 +175,7 @@ class Pacer:
             self.pace, self._slowed_at = max(min(SLOWEST, self.rate), EASE * self.pace), now
 
     def _forget_trips(self) -> None:
-        """Measure round trips anew, because who watches, and over which connection, may have changed."""
+        """Measure round trips again, because who watches, and over which connection, may have changed."""
         self._sent_at.clear()
         self._way_back.clear()
         self._shortest = math.inf
@@ -201,7 +201,7 @@ class Pacer:
 
     def sent(self, n: int, now: float) -> None:
         """Note that frame `n` was sent."""
-        # a frame that is sent again, to a page that has just connected, is no new one
+        # a frame that is sent again, to a page that has just connected, is not a new one
         if n > self._sent:
             self._sent_at.append((n, now))
             self._sent = n

@@ -61,7 +61,7 @@ def given_image(given: Any) -> Any:
     try:
         return base64.b64decode(given.data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise PhotoError(f"The photo did not arrive whole: {error}. Give it once more.") from error
+        raise PhotoError(f"The photo did not arrive whole: {error}. Give it again.") from error
 
 
 def mask_of(strokes: Sequence[float], size: tuple[int, int]) -> np.ndarray[Any, Any]:

@@ -57,7 +57,7 @@ class UnitPictures:
             self.want("", ())
 
     def forget_page(self) -> None:
-        """Begin anew with a page that has nothing yet."""
+        """Begin again with a page that has nothing yet."""
         self._on_page.clear()
 
     def want(self, layer: str, units: Sequence[int]) -> None:

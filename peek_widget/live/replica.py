@@ -10,7 +10,7 @@ __all__ = ["Replica"]
 
 
 class Replica:
-    """One replica of the explorer's network, made anew where the model's weights or the device have moved.
+    """One replica of the explorer's network, made again where the model's weights or the device have moved.
 
     Calling it returns the replica. There is never more than one: on another device than the model's own each has a
     copy of the weights.

@@ -103,7 +103,7 @@ def route_downloads(router: Router, explorer: Actions, parts: Assembly) -> None:
 
 
 def send_module(front_end: FrontEnd) -> None:
-    """Send the page the part of the front end that is no part of a saved notebook."""
+    """Send the page the part of the front end that is not part of a saved notebook."""
     front_end.send({"kind": "module"}, [read_static(name).encode() for name in ("lazy.js", "lazy.css")])
 
 

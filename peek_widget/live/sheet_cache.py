@@ -221,7 +221,7 @@ class SheetCache:
 
         Args:
             key: the sheet that is opened, to see what its store has, where there is none of the layer yet; its recipe
-                and seed are no condition.
+                and seed do not matter.
             unit: number of the unit.
             weights: fingerprint of the weights.
 

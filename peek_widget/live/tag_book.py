@@ -61,7 +61,7 @@ class TagBook:
         """Replace all tags, as one edit.
 
         Raises:
-            PeekError: if they are no tags, or are on a layer or a unit that the model does not have.
+            PeekError: if they are not tags, or are on a layer or a unit that the model does not have.
         """
         new = given if isinstance(given, Tags) else Tags(given)
         for layer in new.layers:
@@ -73,7 +73,7 @@ class TagBook:
         """Replace all keys.
 
         Raises:
-            TagError: if it is no dict of letters and tags.
+            TagError: if it is not a dict of letters and tags.
         """
         if not isinstance(given, Mapping):
             raise TagError(

@@ -52,18 +52,18 @@ class Weights:
         self._used_copy = self._copy()
 
     def read_again(self) -> bool:
-        """Tell whether the model was read again since, or has to be: for another device, say, or because of a hook."""
+        """Return whether the model was read again since, or has to be: for another device, or because of a hook."""
         return self._used_copy is not None and self._copy() != self._used_copy
 
     def changed(self) -> bool:
-        """Tell whether the weights are others than those that were used."""
+        """Return whether the weights are others than those that were used."""
         now = self._now()
         if now != self._seen:
             self._seen, self._changed_at = now, self._clock()
         return self._used is not None and now != self._used
 
     def rested(self) -> bool:
-        """Tell whether they have changed, and then not again for a while."""
+        """Return whether they have changed, and then not again for a while."""
         return self.changed() and self._clock() - self._changed_at >= REST
 
     def digits(self, network: Network) -> str:

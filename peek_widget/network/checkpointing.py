@@ -27,8 +27,8 @@ def no_checkpoints() -> Iterator[None]:
     here: it would not leave out the ReLUs that the first run left out, and the gradient would be another one than
     that of the value. Within the block torch's default (reentrant) one also gives no gradient to a layer.
 
-    torch has no switch for it. Two of its functions are replaced while any thread is in here; in all other threads the
-    replacements do what torch's own do.
+    torch has no switch to turn it off. Two of its functions are replaced while any thread is in here; in all other
+    threads the replacements do what torch's own do.
     """
     global _entered
     with _lock:
@@ -65,7 +65,7 @@ def _replace() -> None:
 
 
 def _direct(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a generator function that the one for blocks without reentrance is replaced with."""
+    """Return a replacement of the generator function for non-reentrant blocks."""
 
     def generator(*args: Any, **kwargs: Any) -> Any:
         if not getattr(_here, "depth", 0):

@@ -1,4 +1,4 @@
-"""The contexts that a model is called in: the caller's are left out, and every function call is seen."""
+"""The contexts in which a model is called: the caller's are suspended, and every function call is intercepted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Calls", "call", "full_precision", "undisturbed"]
 
 @contextlib.contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Turn the caller's ``torch.autocast`` off, on the device and on the CPU, where views are rendered."""
+    """Turn off the caller's ``torch.autocast``, on the device and on the CPU, where views are rendered."""
     with contextlib.ExitStack() as stack:
         for kind in {"cpu", device.type}:
             if torch.is_autocast_enabled(kind):
@@ -28,13 +28,13 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
-    """Turn both the caller's ``torch.autocast`` and ``torch.inference_mode`` off."""
+    """Turn off the caller's ``torch.autocast`` and ``torch.inference_mode``."""
     with torch.inference_mode(False), full_precision(device):
         yield
 
 
 class Calls(TorchFunctionMode):
-    """Base class of the modes that a forward is run in: they see every torch function that it calls.
+    """Base class of the modes that forwards run in: they intercept every torch function that is called.
 
     No block is checkpointed in it. It is made right before it is entered.
     """

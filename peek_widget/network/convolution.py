@@ -1,4 +1,4 @@
-"""A faster formula for the gradient of a network's first convolution with respect to its input."""
+"""A faster gradient of a network's first convolution with respect to its input."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _plain(tensor: Tensor) -> bool:
 @functools.cache
 @torch.inference_mode(False)
 def _taps(shape: tuple[int, int, int, int], s: int) -> Tensor:
-    """Return where the taps of the groups' filters stand in the flat weights, from 1; 0 where there is none.
+    """Return the indices of the groups' filter taps in the flat weights, from 1; 0 for no tap.
 
     Args:
         shape: of the weights ``[N, C, K, L]``.
@@ -115,8 +115,8 @@ class _SubPixel(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         image, weight, _, ctx.stride, ctx.padding = inputs
-        # The image's shape would be enough, but a checkpointed block, which is run again outside of our mode, compares
-        # what is saved here with what torch.conv2d saves.
+        # The image's shape would do, but a checkpointed block, which runs again outside our mode, compares what is
+        # saved here with what torch.conv2d saves.
         ctx.save_for_backward(image, weight)
 
     @staticmethod
@@ -131,10 +131,10 @@ class _SubPixel(torch.autograd.Function):
         channels = weight.shape[1]
         order = _taps(tuple(weight.shape), s)
         rows, columns = order.shape[2:]  # taps for the pixels of one group
-        # One zero in front, for the taps that a group has less than another.
+        # A zero in front, for groups with fewer taps than others.
         taps = F.pad(weight.flatten(), (1, 0)).index_select(0, order.flatten()).view(order.shape)
         groups = torch.conv2d(gradient, taps, padding=(rows - 1, columns - 1))
-        # As F.pixel_shuffle, which is slow to read channels_last.
+        # Same as F.pixel_shuffle, which is slow on channels_last input.
         high, wide = groups.shape[2:]
         groups = groups.permute(0, 2, 3, 1).reshape(-1, high, wide, channels, s, s)
         padded = groups.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, high * s, wide * s)

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 __all__ = ["Draws", "OwnDraws", "mixed_seed", "own_draws"]
 
 _LARGEST_SEED = 2**63 - 1
-# The variants of operators that take a generator, of those that take none.
+# For operators without a generator argument, the variants that take one.
 _WITH_GENERATOR = {"default": "generator", "low": "low_generator", "names": "generator_with_names"}
 _KINDS = (np.random.Generator, np.random.RandomState, random.Random)
 _global_state = threading.RLock()
@@ -54,7 +54,7 @@ class OwnDraws(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # By default torch imports its compiler at the first call: 1.3 s before the first picture, for nothing.
+        # Otherwise torch imports its compiler at the first call, which delays the first picture by 1.3 s.
         return False
 
     def __torch_dispatch__(
@@ -79,7 +79,7 @@ class OwnDraws(TorchDispatchMode):
             if variant not in func.overloadpacket.overloads():
                 return _by_default_state(func, generator, args, kwargs)
             func = getattr(func.overloadpacket, variant)
-        # also where the model has a generator of its own, whose state would go on from forward to forward
+        # also replaces the model's own generators, whose state would carry over from forward to forward
         names = [argument.name for argument in func._schema.arguments if not argument.kwarg_only]
         if "generator" in names[: len(args)]:
             place = names.index("generator")
@@ -94,7 +94,7 @@ class OwnDraws(TorchDispatchMode):
 
 
 def _draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a call of an operator that may draw random numbers does: not attention without dropout, say."""
+    """Return whether this call of an operator draws random numbers; attention without dropout doesn't, for example."""
     for place, argument in enumerate(func._schema.arguments):
         given = args[place] if place < len(args) else kwargs.get(argument.name, argument.default_value)
         if argument.name in ("dropout_p", "dropout") and given == 0.0:
@@ -130,7 +130,7 @@ _LIKE: dict[Any, Callable[..., Any]] = {
 
 
 def _by_default_state(func: Any, generator: torch.Generator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call an operator that takes no generator, with the state of ours in place of the default one."""
+    """Call an operator that takes no generator, with our state in place of the default generator's."""
     with _global_state:
         if generator.device.type == "cuda":
             index = generator.device.index
@@ -148,7 +148,7 @@ def _by_default_state(func: Any, generator: torch.Generator, args: tuple[Any, ..
 
 @contextlib.contextmanager
 def own_draws(seed: int) -> Iterator[None]:
-    """Run what may draw random numbers by any means: they follow from the seed, and no other state changes."""
+    """Run a block whose random numbers, however drawn, follow from the seed; no other random state changes."""
     with _global_state:
         before = _states()
         _seed_states(seed)
@@ -181,12 +181,12 @@ class Draws:
         self._own = [one for part in module.modules() for one in vars(part).values() if isinstance(one, _KINDS)]
 
     def settle(self) -> None:
-        """Stop looking: a model that has drawn none until now is run without interception from now on."""
+        """Stop watching: a model that has drawn none so far runs without interception from now on."""
         self._settled = True
 
     @contextlib.contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
-        """Run a forward in this context: what it draws follows from the seed alone, and changes no other state."""
+        """Return a context for a forward in which all draws follow from the seed, and no other random state changes."""
         if self._settled and not self.random:
             yield
             return
@@ -230,7 +230,7 @@ def _seed_states(seed: int) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Tell whether two random states are equal."""
+    """Return whether two random states are equal."""
     if isinstance(one, Tensor):
         return torch.equal(one, other)
     if isinstance(one, np.ndarray):

@@ -1,4 +1,4 @@
-"""One forward of a model's copy in which everything that has to be known of it is recorded."""
+"""The dry run: one forward of a model's copy that records everything there is to know about it."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ __all__ = ["BadPreprocessError", "DryRun", "NothingReturnedError", "RefusalError
 
 
 class RefusalError(ModelError):
-    """A model that can be read at no size and with no number of channels, so that no other is tried."""
+    """Raised for a model that can't be read at any size or number of channels, so no other is tried."""
 
 
 class NothingReturnedError(ModelError):
-    """A forward that ran, and returned no tensor that depends on the image: it would at no other size."""
+    """Raised when a forward returned no tensor that depends on the image, which no other size would change."""
 
 
 class BadPreprocessError(ModelError):
-    """A preprocess function that raises, or returns something else than images."""
+    """Raised when a preprocess function raises, or returns something other than images."""
 
 
 @dataclass
 class Seen:
-    """What a dry run has met, also where the forward raised.
+    """What a dry run saw, even if the forward raised.
 
     Attributes:
         convolutions: number of convolutions that were computed.
         dimensions: of the last convolution that was begun, the number of dimensions that it slides over.
-        lacking: of a convolution that raised, the number of channels that it takes and the number that it was given.
+        lacking: for a convolution that raised, the number of channels that it takes and that it got.
         squeezed: whether ``squeeze()`` has removed the dimension of a single image.
-        key: what the forward has looked up in a tensor as if that were a dict.
+        key: the key that the forward looked up in a tensor as if it were a dict.
         numpy: whether what depends on the image was converted to numpy.
         flat: number of values of a whole map that a linear layer (or a view) takes of each image, where it was given
             another; and the shape (channels, rows, columns) of the map that it was given.
@@ -61,7 +61,7 @@ class DryRun(Calls):
     Args:
         image: the network's input.
         original: the user's model, no tensor of which may be used.
-        seen: filled in with what was met.
+        seen: filled in during the forward.
     """
 
     def __init__(self, image: Tensor, original: nn.Module, seen: Seen) -> None:
@@ -88,7 +88,7 @@ class DryRun(Calls):
             output = self._convolve(func, args, kwargs)
         else:
             self._look(name, args, kwargs)
-            # A buffer that something is written into stays without a graph.
+            # Buffers that are written into stay detached.
             writes = name == "__setitem__" or (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
             depending = any(self.fields.of(tensor) is not None for tensor in given)
             depending = depending and (not writes or given[0].requires_grad)
@@ -109,7 +109,7 @@ class DryRun(Calls):
         if known:
             self._seen.dimensions = weight.ndim - 2
             if weight.ndim == 5 and image.ndim < 5 and self.fields.of(image) is not None:
-                # torch would take the image for one volume of a single channel.
+                # torch would take the image for a single-channel volume.
                 raise RefusalError(_VOLUMES.format(kind=self._kind))
         try:
             output = call_with_graph(func, args, kwargs) if known else _call(func, args, kwargs)
@@ -124,7 +124,7 @@ class DryRun(Calls):
         return output
 
     def _look(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note what explains a failure of the forward, before the call ``name`` is made."""
+        """Record, before the call ``name``, what may explain a failure of the forward."""
         if name in ("squeeze", "squeeze_"):
             tensor = next(tensors_in([args, kwargs]))
             given = kwargs.get("dim", args[1] if len(args) == 2 else args[1:] or None)
@@ -143,7 +143,7 @@ class DryRun(Calls):
                 self._seen.flat = taken, self._map
         elif name in ("__getitem__", "__contains__") and len(args) > 1 and isinstance(args[1], str):
             self._seen.key = args[1]
-            if name == "__getitem__":  # torch would say the same, and warn that it will say something else one day
+            if name == "__getitem__":  # torch gives the same answer, with a deprecation warning
                 raise TypeError("new(): invalid data type 'str'")
 
 
@@ -152,7 +152,7 @@ def _call(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _without_graph(output: Any) -> Any:
-    """Detach single numbers that have no gradient in the model's own forward: torch takes those for plain numbers."""
+    """Detach scalars that have no gradient in the model's own forward, so that torch converts them to plain numbers."""
     if isinstance(output, Tensor):
         return output.detach() if output.ndim == 0 and output.grad_fn is not None else output
     if isinstance(output, tuple):
@@ -168,7 +168,7 @@ _TIED = (
 )
 
 _VOLUMES = (
-    "A {kind} takes volumes or videos [N, C, D, H, W] (its convolutions are 3-dimensional), and it is images "
-    "[N, C, H, W] that are drawn: wrap it in a Module whose forward makes a volume of each image, e.g. "
+    "A {kind} takes volumes or videos [N, C, D, H, W] (its convolutions are 3-dimensional), but images [N, C, "
+    "H, W] are drawn: wrap it in a Module whose forward makes a volume of each image, e.g. "
     "self.model(images.unsqueeze(2).expand(-1, -1, 16, -1, -1)) for a video of 16 equal frames."
 )

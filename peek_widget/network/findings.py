@@ -1,4 +1,4 @@
-"""What was found out about a model that its user should know: said in ``repr``, in the widget's footer, as warnings."""
+"""Findings about a model that its user should know: shown in ``repr`` and in the widget's footer, and as warnings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Finding", "Findings", "Known", "hook_findings"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found out about a model.
+    """One finding about a model.
 
     Attributes:
         text: a short phrase, for ``repr`` and the widget's footer.
         warning: the sentences of a warning; "" where the answers are those that one expects.
         kind: the kind of the warning.
         of_hook: whether it is about a hook of the model.
-        of_forward: whether it was found in the dry run, which is made anew whenever the model is read.
+        of_forward: whether it was found in the dry run, which is made again whenever the model is read.
     """
 
     text: str
@@ -30,13 +30,13 @@ class Finding:
     of_forward: bool = False
 
     def at(self, where: str) -> Finding:
-        """Return the same with the place filled in."""
+        """Return the finding with the place filled in."""
         return Finding(self.text.format(where=where), self.warning.format(where=where), self.kind)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the probe of a model has found.
+    """The findings of a model's probe.
 
     Attributes:
         all: the findings, none where everything is as expected.
@@ -63,7 +63,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Known:
-    """What was found out about a model by trying, for whoever reads it again: in a thread, in another process.
+    """What was found out about a model by trying, so that threads and other processes need not try it again.
 
     Attributes:
         hooks: its forward hooks.
@@ -83,7 +83,7 @@ class Known:
 
 
 def hook_findings(hooks: Hooks) -> list[Finding]:
-    """Return what is to be said about the model's own hooks."""
+    """Return the findings about the model's own hooks."""
     found = []
     if hooks.kept:
         found.append(Finding(f"runs with the model's own {_counted(hooks.kept)}", of_hook=True))

@@ -25,7 +25,7 @@ def fingerprint(model: nn.Module | Network) -> str:
     (DataParallel, torch.compile) is ignored. The model is only read.
 
     Raises:
-        ModelError: if it is no Module, or has a parameter without values (lazy, or on the meta device).
+        ModelError: if it is not a Module, or has a parameter without values (lazy, or on the meta device).
     """
     module = model.model_copy.original if isinstance(model, Network) else model
     if not isinstance(module, nn.Module):
@@ -44,7 +44,7 @@ def _unwrapped(module: nn.Module) -> nn.Module:
     while True:
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             module = module.module
-        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):  # torch.compile's
+        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):  # named so by torch.compile
             module = module._orig_mod
         else:
             return module

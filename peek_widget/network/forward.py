@@ -1,4 +1,4 @@
-"""Run a model's forward as it is, and read its layers before their last ReLUs, softmaxes and sigmoids."""
+"""Running a model's forward unchanged while reading its layers before their last ReLUs, softmaxes and sigmoids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KNOWN_ROLES = (Role.RECTIFIER, Role.SOFTMAX, Role.SQUASH)
 
 @dataclass(frozen=True)
 class _Bypassed:
-    """A tensor of the forward, and the value that it would have without some of the squashing calls.
+    """A tensor of the forward, and its value without some of the squashing calls.
 
     Attributes:
         real: the tensor as the forward has it. Kept, since the id of a collected tensor would be given to another.
@@ -46,7 +46,7 @@ class _Bypassed:
 
 
 class ForwardMode(Calls):
-    """A mode to run a forward in, which knows of each layer asked for what went into its last squashing calls.
+    """A mode for a forward that keeps, for each requested layer, what went into its last squashing calls.
 
     A unit whose output has been rectified has exactly zero gradient at most starts, so it is drawn by its
     pre-activation instead (36 of 40 units of SqueezeNet's fire8 are dead at a gray start after their ReLU, none before
@@ -68,7 +68,7 @@ class ForwardMode(Calls):
             number.
 
     Attributes:
-        calls: number of squashing calls until now.
+        calls: number of squashing calls so far.
     """
 
     def __init__(self, preactivations: Iterable[PreActivation] | None) -> None:
@@ -85,7 +85,7 @@ class ForwardMode(Calls):
         self._derived = Derived()
 
     def before(self, tensor: Tensor, result: bool = True) -> Tensor:
-        """Return the value of ``tensor`` before its last squashing calls; itself where there are none.
+        """Return the value of ``tensor`` before its last squashing calls; ``tensor`` itself if there are none.
 
         Args:
             tensor: a module's output.
@@ -95,12 +95,12 @@ class ForwardMode(Calls):
         return tensor if entry is None or (self._all and entry.result_only and not result) else entry.value
 
     def owned(self, tensor: Tensor) -> bool:
-        """Tell whether nothing later in the forward can write into the value that :meth:`before` returns."""
+        """Return whether nothing later in the forward can write into the value that :meth:`before` returns."""
         entry = self._bypassed.get(id(tensor))
         return entry is not None and entry.owned
 
     def taken(self, preactivation: PreActivation) -> None:
-        """Note that a layer has its output: bypassed values that no other layer waits for are dropped."""
+        """Record that a layer has its output, and drop bypassed values that no other layer needs."""
         if self._all:
             return
         self._waiting.remove(preactivation.last)
@@ -123,7 +123,7 @@ class ForwardMode(Calls):
         return output
 
     def _squash(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], role: Role) -> Any:
-        """Make a call that squashes, or leave it out."""
+        """Make a squashing call, or skip it."""
         number = self.calls
         self.calls += 1
         sources = sources_of(args, kwargs, self._derived.origins(args, kwargs))
@@ -133,7 +133,7 @@ class ForwardMode(Calls):
         if number in self._skip and not inside:
             if func is Tensor.__setitem__:
                 return None
-            # Another tensor where it matters which one was computed of a comparison.
+            # A new tensor object, because tensors computed from comparisons are tracked by id.
             return source if role in _KNOWN_ROLES else source.view_as(source)
         if not (number in self._skip or number in self._bypass or (self._all and self._always(role, source))):
             output = call(func, args, kwargs, self._inference)
@@ -154,7 +154,7 @@ class ForwardMode(Calls):
         return output
 
     def _always(self, role: Role, source: Tensor) -> bool:
-        """Tell whether a call is bypassed where it is not known which calls the layers come from."""
+        """Return whether a call is bypassed where it is not known which calls the layers come from."""
         return role in _KNOWN_ROLES or (role is Role.FOLLOWER and self._saturates(source))
 
     def _saturates(self, tensor: Tensor) -> bool:
@@ -162,7 +162,7 @@ class ForwardMode(Calls):
         return entry is not None and entry.saturates
 
     def _carry(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Apply a carrier to the bypassed values of its inputs too; after another function, forget what it wrote."""
+        """Apply a carrier to the bypassed values of its inputs; after any other function, drop those it wrote into."""
         given = list(tensors_in([args, kwargs]))
         if not (is_carrier(func) or (is_affine(func, args, kwargs) and any(map(self._saturates, given)))):
             given = []
@@ -177,7 +177,7 @@ class ForwardMode(Calls):
             bypassed = func(*map_tensors(args, self.before), **map_tensors(kwargs, self.before))
         saturates, result_only = all(one.saturates for one in sources), any(one.result_only for one in sources)
         for real, value in zip(tensors_in(output), tensors_in(bypassed), strict=True):
-            # In memory of its own (joined, pooled), or a view of an input's, and then owned as that one is.
+            # Either newly allocated (joined, pooled), or a view of an input's, and then owned as that one is.
             known = calls, owned.get(storage_of(value), True), saturates, result_only
             self._bypassed[id(real)] = _Bypassed(real, value, *known)
 

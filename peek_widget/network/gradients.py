@@ -1,4 +1,4 @@
-"""What in a forward keeps the gradient of a layer from the image: ``no_grad``, ``detach`` and the like."""
+"""Operations that cut the gradient between a layer and the image: ``no_grad``, ``detach`` and the like."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peek_widget.network.nested import tensors_in
 __all__ = ["GradientTracker", "call_with_graph"]
 
 _DATA = Tensor.data.__get__  # type: ignore[attr-defined]
-# Functions that take values out of torch, which they do not for a tensor with a graph, or not without a warning.
+# Functions that convert tensors to other types, which fail or warn for a tensor that requires grad.
 _LEAVING = frozenset(
     ("numpy", "__array__", "__deepcopy__", "__dlpack__", "item", "tolist", "__float__", "__int__", "__index__")
 )
@@ -42,7 +42,7 @@ class GradientTracker:
         """Return whether a gradient of the tensor reaches the image, and what cuts it on some way to it, in words."""
         entry = self._known.get(id(tensor))
         if entry is None:
-            # The image alone has a gradient: something made the tensor of it that torch does not report.
+            # Made from the image (nothing else has a gradient) by something that torch does not report.
             return tensor.requires_grad, frozenset()
         _, reaches, cuts, node = entry
         if tensor.grad_fn is not node and isinstance(tensor.grad_fn, BackwardCFunction):
@@ -51,7 +51,7 @@ class GradientTracker:
         return reaches, cuts
 
     def called(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Report one call of a torch function and the ``output`` that it returned."""
+        """Report one call of a torch function and its ``output``."""
         given = [
             self.of(tensor)
             for tensor in tensors_in([args, kwargs])
@@ -70,7 +70,7 @@ class GradientTracker:
 
 
 def _cause(func: Callable[..., Any]) -> str | None:
-    """Return what makes the result of a call one without gradient, in words; None if nothing does."""
+    """Return in words why the result of a call has no gradient; None if it has one."""
     if func.__name__ in ("detach", "detach_"):
         return "detach()"
     if func == _DATA:

@@ -1,4 +1,4 @@
-"""What a model holds besides its registered modules: modules in lists, and functions that remember a module."""
+"""What a model holds besides its registered modules: modules in lists, and functions that close over a module."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def hidden_modules(model: nn.Module) -> list[nn.Module]:
 
 
 def rebind(model: nn.Module, memo: dict[int, Any]) -> None:
-    """Let the functions that the copies of modules hold remember the copies, instead of the modules themselves.
+    """Make functions held by copied modules refer to the copies instead of the original modules.
 
-    ``copy.deepcopy`` takes a function as it is. A lambda that was made in a module's ``__init__`` remembers ``self``,
+    ``copy.deepcopy`` takes a function as it is. A lambda made in a module's ``__init__`` closes over ``self``,
     so that calling it would run the user's own module.
 
     Args:
@@ -103,7 +103,7 @@ def _modules_in(value: Any, depth: int) -> Iterator[nn.Module]:
 
 
 def _remembers(value: Any, memo: dict[int, Any], depth: int) -> bool:
-    """Tell whether there is a function in ``value`` that holds something which was copied."""
+    """Return whether a function in ``value`` refers to something that was copied."""
     if depth == 0:
         return False
     if isinstance(value, types.FunctionType):
@@ -118,7 +118,7 @@ def _was_copied(value: Any, memo: dict[int, Any], depth: int) -> bool:
 
 
 def _rebound(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a copy of ``value`` in which functions hold the copies."""
+    """Return a copy of ``value`` whose functions refer to the copies."""
     if isinstance(value, types.FunctionType):
         if id(value) not in memo and _remembers(value, memo, _DEEPEST):
             memo[id(value)] = _rebound_function(value, memo)
@@ -151,7 +151,7 @@ def _rebound_function(function: types.FunctionType, memo: dict[int, Any]) -> typ
     )
     made.__kwdefaults__ = _rebound(function.__kwdefaults__, memo)
     vars(made).update(vars(function))
-    memo[id(function)] = made  # before its variables, because it may be one of them
+    memo[id(function)] = made  # registered before its variables are copied: it may be one of them
     for name, cell in cells.items():
         if name in closed:
             cell.cell_contents = _rebound(closed[name], memo)

@@ -42,27 +42,27 @@ HOOK_TABLES = (
 _FORWARD_TABLES = ("_forward_pre_hooks", "_forward_hooks")
 _OPTIONS = ("_forward_pre_hooks_with_kwargs", "_forward_hooks_with_kwargs", "_forward_hooks_always_called")
 
-# Each try of a hook compares the tensors of the whole model before and after, where there are no more hooks than this.
+# Up to this many hooks, each trial of one compares all tensors of the model before and after.
 _FEW = 32
 # A tensor in a hook with more numbers than these is shared: a dataset, say, into which no hook writes.
 _LARGE = 2**24
 
 
 def is_torchs(hook: Any) -> bool:
-    """Tell whether a hook is one of ``torch.nn.utils`` (old weight norm, pruning): always a part of the forward."""
+    """Return whether a hook is one of ``torch.nn.utils`` (old weight norm, pruning): always a part of the forward."""
     function = getattr(hook, "hook", hook)  # some tables hold the hook in a wrapper
     owner = function if hasattr(function, "__module__") else type(function)
     return str(getattr(owner, "__module__", "")).startswith("torch.nn.utils")
 
 
 def hook_ids(model: nn.Module) -> tuple[int, ...]:
-    """Return numbers that tell which forward hooks the model has now."""
+    """Return the ids of the model's present forward hooks."""
     return tuple(key for module in model.modules() for table in _FORWARD_TABLES for key in list(vars(module)[table]))
 
 
 @dataclass
 class UserHook:
-    """A forward hook of the user's, as it is known in the copy.
+    """A forward hook of the user's, as seen in the copy.
 
     Attributes:
         module: name of the module that has it.
@@ -173,21 +173,21 @@ class Hooks:
 
     @property
     def left_out(self) -> list[UserHook]:
-        """The hooks of which it is not known whether they act, since they can't be copied or failed."""
+        """The hooks that can't be copied, or failed, so that it is unknown whether they act."""
         return [one for one in self.all if one.problem]
 
     @property
     def unknown(self) -> bool:
-        """Whether there is a hook in the copy of which it is not known yet what it does."""
+        """Whether the copy has a hook whose effect is still unknown."""
         return any(tried.known.acts is None for *_, tried, _ in self._in_place)
 
     @property
     def looking(self) -> bool:
-        """Whether a hook has been called and did nothing but look."""
+        """Whether some hook has been called and only observed."""
         return any(tried.known.acts is False for *_, tried, _ in self._in_place)
 
     def leave_out_failed(self) -> bool:
-        """Take out the hooks that raised an exception, and return whether there were any."""
+        """Remove the hooks that raised an exception; return whether there were any."""
         failed = [entry for entry in self._in_place if entry[3].error is not None]
         for target, table, key, tried, _ in failed:
             tried.known.problem = f"its copy raised {type(tried.error).__name__}: {tried.error}"
@@ -196,7 +196,7 @@ class Hooks:
         return bool(failed)
 
     def settle(self, written: Iterable[nn.Module] = ()) -> bool:
-        """Take out the hooks that have been called and did nothing but look; return whether there were any.
+        """Remove the hooks that have been called and only observed; return whether there were any.
 
         Args:
             written: modules of ours with parameters that were written to by one of them.
@@ -217,20 +217,20 @@ class Hooks:
         return len(self._in_place) < count
 
     def bring_back(self) -> None:
-        """Put back the hooks that :meth:`settle` has taken out: the forward needs what they keep."""
+        """Put back the hooks that :meth:`settle` removed: the forward needs what they keep."""
         for *_, tried, _ in self._removed:
             tried.known.acts = tried.settled = True
         self._in_place, self._removed = [*self._in_place, *self._removed], []
         self._insert_all()
 
     def refresh(self) -> None:
-        """Copy anew what the hooks hold (a mask, a switch), as it is now."""
+        """Copy again what the hooks hold (a mask, a switch), with its present values."""
         copier = _Copier(self._memo)
         for *_, tried, hook in self._in_place:
             try:
                 tried.call = copier.copy(hook)
             except Exception:
-                return  # changed by another thread just now: the next time
+                return  # another thread is changing it: try the next time
 
 
 def _pairs(original: nn.Module, memo: dict[int, Any]) -> dict[int, Any]:
@@ -279,7 +279,7 @@ class _Tried:
             raise
         now = [*_tensors_of(module if self._model is None else self._model), *tensors_in(list(args))]
         acts = returned is not None or [_mark(one) for one in now] != before
-        if not acts:  # a write through .data is not counted
+        if not acts:  # a write through .data does not change the version counter
             acts = not all(map(torch.equal, values, module.parameters(recurse=False)))
         self.known.acts = acts or bool(self.known.acts)
         if acts and self._after and returned is None and isinstance(args[-1], Tensor):
@@ -335,7 +335,7 @@ class _Copier:
         self._keep: list[Any] = []  # the memo goes by id
 
     def copy(self, value: Any) -> Any:
-        """Return a copy of a hook, or of anything that it holds."""
+        """Return a copy of a hook or of anything that it holds."""
         if isinstance(value, types.FunctionType):
             return value if value.__module__.partition(".")[0] == "torch" else self._function(value)
         if isinstance(value, types.MethodType):
@@ -349,7 +349,7 @@ class _Copier:
         self._prepare(value, set())
         made = copy.deepcopy(value, self._memo)
         if isinstance(call, types.FunctionType) and not isinstance(value, nn.Module):
-            # So that the global names that it uses are copies as well; what else it is asked for is unchanged.
+            # Makes the global names that it uses copies as well; its other attributes stay.
             return types.MethodType(self.copy(call), made)
         return made
 
@@ -382,14 +382,14 @@ class _Copier:
             try:
                 content = old.cell_contents
             except ValueError:
-                continue  # of a name that has no value yet
+                continue  # an empty cell: the name has no value yet
             cell.cell_contents = self._plain(content)
         for name in _global_names(function.__code__):
             value = theirs.get(name)
             if value is None or ours.get(name) is not value:
                 continue
             if isinstance(value, types.FunctionType) and value.__globals__ is not theirs:
-                continue  # of another module: a library's
+                continue  # from another module: a library's
             ours[name] = self._plain(value)
         return made
 

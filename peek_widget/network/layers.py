@@ -94,9 +94,10 @@ class Layer:
 
     @property
     def exclusive(self) -> bool:
-        """Whether at most one unit is meant to be on, as far as the forward tells: there is no sigmoid on each of them.
+        """Whether at most one class is meant to be active, as far as the forward tells: it has no sigmoid for each
+        class.
 
-        Several labels may also be trained on plain scores, which nobody can tell from the model.
+        A model trained on several labels may also return plain scores, which can't be told from the model.
         """
         return all("softmax" in name for name in self.squashed)
 
@@ -172,7 +173,7 @@ def find_layers(
         made = f"a batch of {final.shape[0]}"
         raise ModelError(
             f"of {_counted(images)} of {size} px it made {made}: its forward probably reshapes to a fixed number of "
-            "values (x.view(-1, ...)), which fits images of another size"
+            "values (x.view(-1, ...)), which suits images of another size"
         )
     found = _list_layers(outputs, final, size, run.activations)
     listed = {layer.name for layer in found}
@@ -205,7 +206,7 @@ def _prepared(image: Tensor, preprocess: Preprocess) -> Tensor:
 
 
 def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[list[_Output], dict[str, str | None]]:
-    """Run the forward; return what its modules returned, and for those that only pad whose map they were given."""
+    """Run the forward; return the outputs of its modules, and for modules that only pad, whose map they got."""
     outputs: list[_Output] = []
     padded: dict[str, str | None] = {}
     names = {module: name for name, module in model_copy.module.named_modules()}
@@ -220,7 +221,7 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
         try:
             value = as_tensor(output, name)
         except LayerError:
-            return  # it returns no tensor, so it has no units and is not listed
+            return  # without a tensor it has no units, and is not listed
         source = only_pads(module, name, inputs, value) if name != OUTPUT else None
         if name == OUTPUT:
             run.activations.returned = frozenset().union(
@@ -259,14 +260,14 @@ def _run_forward(model_copy: ModelCopy, image: Tensor, run: DryRun) -> tuple[lis
 
 
 def _forget_graph(module: nn.Module) -> None:
-    """Detach what a module has kept of a forward in its attributes, which the next one may go on with."""
+    """Detach what modules keep of a forward in their attributes, since the next forward may use it."""
     for name, value in list(vars(module).items()):
         kept = [tensor for tensor in tensors_in(value) if tensor.grad_fn is not None]
         if any(tensor._is_view() for tensor in kept):
             vars(module)[name] = map_tensors(value, Tensor.detach)
             continue
         for tensor in kept:
-            tensor.detach_()  # the same tensor, by which it is known what the forward writes into
+            tensor.detach_()  # the same object, by which writes of the forward are recognized
 
 
 def _list_layers(outputs: list[_Output], final: _Output, size: Size, activations: ActivationTracker) -> list[Layer]:
@@ -276,7 +277,7 @@ def _list_layers(outputs: list[_Output], final: _Output, size: Size, activations
     primary: dict[Any, int | None] = {}
     last_grid = (1, 1)
     for one in outputs:
-        if one.field is None:  # it does not depend on the image, so there is nothing to draw
+        if one.field is None:  # without dependence on the image there is nothing to draw
             continue
         # The dimension of images has one entry for each that was given; of any other number it is something else.
         shape = (1, *one.shape[1:]) if one.shape[:1] == final.shape[:1] else ()
@@ -348,12 +349,12 @@ def _layer(
 
 
 def _plain(number: float) -> float:
-    """Return a whole number as an int, which is shown without a decimal point."""
+    """Return a whole number as an int, so that it prints without a decimal point."""
     return int(number) if number == int(number) else number
 
 
 def _repeats(made_by: Any, primary: Container[Any], same_units: Mapping[Any, Any]) -> bool:
-    """Tell whether a tensor is a primary layer's output that was only rescaled, gated, cut, pooled or the like.
+    """Return whether a tensor is a primary layer's output that was only rescaled, gated, cut, pooled or the like.
 
     Args:
         made_by: the autograd node that made the tensor.
@@ -373,7 +374,7 @@ def _repeats(made_by: Any, primary: Container[Any], same_units: Mapping[Any, Any
             continue
         kind = _kind(node)
         inputs = [n for n, _ in node.next_functions if n is not None]
-        # A product (squeeze-and-excitation) scales the units that are there, and makes no new ones.
+        # A product (squeeze-and-excitation) rescales units, and makes no new ones.
         if kind not in _NEW_UNITS and (len(inputs) == 1 or kind == "Mul"):
             todo.extend(inputs)
     return False

@@ -1,4 +1,4 @@
-"""Memory that runs out, and devices that are gone: telling these from other errors, and giving back what was held."""
+"""Recognizing errors of memory that ran out and of lost devices, and releasing what was held."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIGNS = (
     "ALLOCATION_FAILED",  # cuDNN's from version 9
 )
 
-# After these a GPU answers nothing until the process is started anew (CUDA Runtime API, cudaError_t: "any further CUDA
+# After these a GPU answers nothing until the process is restarted (CUDA Runtime API, cudaError_t: "any further CUDA
 # work will return the same error"), or there is none. After others, such as "no kernel image is available", it works.
 _LOST = (
     "an illegal memory access was encountered",
@@ -43,7 +43,7 @@ _LOST = (
 
 
 def memory_error(error: BaseException | None) -> str | None:
-    """Return the words of an error, or of its cause, if it means that memory ran out; else None."""
+    """Return the message of an error, or of its cause, if it means that memory ran out; else None."""
     while error is not None:
         words = str(error)
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
@@ -55,9 +55,9 @@ def memory_error(error: BaseException | None) -> str | None:
 
 
 def device_error(error: BaseException | None) -> str | None:
-    """Return the words of an error, or of its cause, if it means that a device does not answer any more; else None.
+    """Return the message of an error, or of its cause, if it means that a device no longer answers; else None.
 
-    An error after which the device works on, such as one of a kernel that was not made for it, is none of these.
+    An error after which the device still works, such as a missing kernel image, does not count.
     """
     if memory_error(error) is not None:
         return None
@@ -71,11 +71,11 @@ def device_error(error: BaseException | None) -> str | None:
 
 
 def release(device: torch.device | None = None, error: BaseException | None = None) -> None:
-    """Give back the memory of a piece of work that failed, so that others on the same device have it.
+    """Release the memory of failed work, so that others on the same device can use it.
 
     Args:
         device: the device whose memory it was; left out, every GPU's.
-        error: what it raised, if that is kept: its traceback would hold on to all tensors of the functions in it.
+        error: the error, if it is kept: its traceback would keep all tensors of its frames alive.
     """
     while error is not None:
         traceback.clear_frames(error.__traceback__)

@@ -42,7 +42,7 @@ def settle_memory_format(
         the forward can't be given the latter; else ``torch.channels_last``, which it has without a trial.
 
     Raises:
-        PeekError: if ``images`` is no whole number above 0, or the precision is not possible.
+        PeekError: if ``images`` is not a whole number above 0, or the precision is not possible.
         LayerError: if there is no such layer.
     """
     check_images(images)

@@ -36,8 +36,8 @@ class ModelCopy:
     Parameters share their storage with the original, which may be trained on meanwhile; buffers (a BatchNorm's
     running statistics) are copies, updated by :meth:`refresh`. The original is only read.
 
-    ``nn.DataParallel`` and ``torch.compile`` are left out of the copy, be it around the whole model or a part of it:
-    layers have the names that they would have without them.
+    ``nn.DataParallel`` and ``torch.compile``, around the model or a part of it, are left out of the copy: layers have
+    the names that they would have without them.
 
     Forward hooks of the user's that change something are part of the copy, see :mod:`~peek_widget.network.hooks`;
     random numbers are drawn from a state of its own in each forward, see :mod:`~peek_widget.network.draws`; and each
@@ -71,7 +71,7 @@ class ModelCopy:
         memo: dict[int, Any] = {}
         self.module: nn.Module
         self.module, hidden = copy_structure(model, memo)
-        # In-place changes of parameters made in inference mode, which torch does not count.
+        # Counts in-place changes of parameters made in inference mode, which torch does not.
         self._changes = 0
         self._storages = _storages(model)
         own = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -97,11 +97,11 @@ class ModelCopy:
         first = {module: name for name, module in self.module.named_modules()}
         self._by_name = {name: module for module, name in first.items()}
         every = dict(self.module.named_modules(remove_duplicate=False))
-        # Of each name that a module has in the user's model, and of each module of it, the name as a layer.
+        # The layer name of each module of the user's model, by module and by any of its names.
         self._aliases = {name: first[every[ours]] for name, ours in (names | {n: n for n in every}).items()}
         self._name_of = {module: first[every[ours]] for module, ours in modules.items()}
         self.least_images: int = 1
-        # Whether its forward was seen to take another path than in the dry run.
+        # Whether a forward took another path than the dry run.
         self._other_path = False
         for module in given.modules():
             if inside(module) is not None:
@@ -112,10 +112,11 @@ class ModelCopy:
         )
         self._pairs = [(module, memo[id(module)]) for module in model.modules() if inside(module) is None]
         self._written: list[Written] = []
-        # Sizes of images, each with the layers at which its forward ended, that have shown what the forward writes.
+        # Sizes of images, each with the layers at which its forward ended, for which the writes of the forward are
+        # known.
         self._looked: set[tuple[Any, ...]] = set()
         self._settled = False
-        # Whether hooks go on from forward to forward with what they hold, so that each forward needs them as they were.
+        # Whether hooks carry state from forward to forward, which must then be restored before each.
         self._renewed = False
         if self.hooks.unknown or (known is not None and known.writes_parameters):
             # A hook may write into the weights, which are the user's.
@@ -130,7 +131,7 @@ class ModelCopy:
 
     @property
     def signature(self) -> tuple[Any, ...]:
-        """What changes with the storage of the original's parameters, the shapes of its buffers, and its hooks."""
+        """A value that changes with the original's parameter storage, buffer shapes and hooks."""
         return self._storages
 
     @property
@@ -140,11 +141,11 @@ class ModelCopy:
 
     @property
     def repeats(self) -> bool:
-        """Whether every forward calls the same functions: it draws nothing, and nothing is put back before it."""
+        """Whether every forward calls the same functions: no random numbers, nothing restored before it."""
         return not (self.draws.random or self._written or self.hooks.kept or self._other_path)
 
     def settle(self, image: Tensor) -> bool:
-        """Keep what the first whole forward has shown: which hooks act, and what is written into the modules.
+        """Record what the first whole forward showed: which hooks act, and what it writes into the modules.
 
         Args:
             image: the network's input of that forward.
@@ -160,7 +161,7 @@ class ModelCopy:
         looking = self.hooks.looking
         before = self._result(noise[: len(image)]) if looking else None
         if looking:
-            # Some act on several images only. And what they keep is then that of other images.
+            # Some act only on several images, and what they keep then belongs to other images.
             self._result(noise.flip(0))
         changed = changed_parameters(self._pairs)
         found = [*find_written(self._pairs, self._marks), *changed]
@@ -213,14 +214,14 @@ class ModelCopy:
         if self._renewed:
             self.hooks.refresh()
         if self._written:
-            with torch.inference_mode(False):  # what is put back may be needed for a gradient later
+            with torch.inference_mode(False):  # clones: a later gradient may need what is restored
                 for one in self._written:
                     one.put_back()
         try:
             with self.draws.seeded(seed), mode or no_checkpoints():
                 return self.module(images)
         finally:
-            # Some write what they made of a size (a window that was larger than the map), also where they then raise.
+            # Some write a value that depends on the size (a window larger than the map), even if they then raise.
             if (key := (*images.shape[1:], *until)) not in self._looked:
                 self._looked.add(key)
                 self._written += find_replaced(self._pairs, self._marks, self._written)
@@ -240,7 +241,7 @@ class ModelCopy:
         return f"{self._aliases[module]}{mark}{part}" if module in self._aliases else None
 
     def without_wrappers(self, name: str) -> str:
-        """Return a name that may be wrong with the part of it that is known written as in layer names."""
+        """Return a possibly wrong name, with its known part written as in layer names."""
         parts = name.split(".")
         for count in range(len(parts), 0, -1):
             known = self._aliases.get(".".join(parts[:count]))
@@ -249,7 +250,7 @@ class ModelCopy:
         return name
 
     def stale(self) -> bool:
-        """Tell whether the original's parameters have other storage now (after ``.to()``), or it has other hooks.
+        """Return whether the original's parameters have other storage now (after ``.to()``), or it has other hooks.
 
         The copy then no longer follows the original: make a new one.
         """
@@ -270,7 +271,7 @@ class ModelCopy:
             for theirs, ours in self._pairs:
                 for name, buffer in theirs._buffers.items():
                     mine = ours._buffers.get(name)
-                    # One that a forward has replaced is put back before the next.
+                    # One that a forward has replaced is restored before the next.
                     if buffer is not None and mine is not None and not mine.is_inference():
                         mine.copy_(buffer)
             for mine, theirs in zip(self.module.parameters(), self.original.parameters(), strict=True):
@@ -312,7 +313,7 @@ class ModelCopy:
             if self.memory_format is torch.contiguous_format:
                 raise
         found = self._run(_in_rows(self.as_input(images)), wanted, preactivations, seed)
-        self.memory_format = torch.contiguous_format  # so it was channels_last that the forward failed in
+        self.memory_format = torch.contiguous_format  # so the forward failed because of channels_last
         return found
 
     def as_input(self, images: Tensor) -> Tensor:
@@ -321,7 +322,7 @@ class ModelCopy:
         The format is the one that :meth:`run` uses, so that has to have run before.
         """
         images = images.to(self.device, self.dtype, memory_format=self.memory_format)
-        # What .to() leaves as it is where it was cut out of a larger tensor.
+        # A slice of a larger tensor, which .to() leaves unchanged.
         return _in_rows(images) if self.memory_format is torch.contiguous_format else images
 
     def whole(self, images: Tensor, seed: int = 0) -> Any:
@@ -396,7 +397,7 @@ def _dtype(model: nn.Module) -> torch.dtype:
 
 
 def _in_rows(images: Tensor) -> Tensor:
-    """Return images in the usual memory format.
+    """Return images in contiguous memory format.
 
     Those of one channel may be in it by ``is_contiguous()`` and still have the strides of channels_last, which all maps
     that are computed of them then have too.

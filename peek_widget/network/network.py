@@ -23,7 +23,7 @@ from peek_widget.network.published import torchvision_name
 
 __all__ = ["Network"]
 
-_WORTH_CUTTING = 0.9  # share of the image's height and width: a larger part saves too little to be cut out
+_WORTH_CUTTING = 0.9  # share of the image's height and width above which cutting out a part saves too little
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Network:
         channels: number of channels of the input image.
         size: (height, width) of the image that the model was read with: its own where that is known.
         preprocess: what an image in [0, 1] goes through before it is given to the model.
-        paddings: modules that are no layers because they only pad their input, each with the name of the layer whose
-            map they pad; None where that is no layer's (the image, say).
+        paddings: modules that are not layers because they only pad their input, each with the name of the layer whose
+            map they pad; None where that is not a layer's (the image, say).
         findings: what the probe of the model has found, see :mod:`peek_widget.network.probe`.
     """
 
@@ -86,7 +86,7 @@ class Network:
         preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
         device: str | torch.device | None = None,
     ) -> Network:
-        """Read the same model once more, for use in another thread.
+        """Read the same model again, for use in another thread.
 
         A network is run by one thread at a time. A replica has a copy of the structure of its own and shares the
         weights with the user's model (as this one does), except on another device than the model's.
@@ -94,7 +94,7 @@ class Network:
         Args:
             input_size, preprocess, device: as for :func:`read`; those left out are this network's.
         """
-        # it imports this module
+        # imported here: it imports this module
         from peek_widget.network.reading import read_again
 
         found = read_again(
@@ -175,16 +175,16 @@ class Network:
         name = self.model_copy.name_of(module)
         if name is None:
             raise LayerError(
-                f"The {type(module).__name__} given as a layer is no module of this model: give one of "
-                f"model.modules(), or a name. Possible are, e.g., {', '.join(list(self._by_name)[:4])}; layers(model) "
-                f"lists all {len(self._by_name)}."
+                f"The {type(module).__name__} given as a layer is not a module of this model: give one of "
+                f"model.modules(), or a name, such as {', '.join(list(self._by_name)[:4])}; layers(model) lists "
+                f"all {len(self._by_name)}."
             )
         if name not in self._by_name:
             raise self._not_listed(name, name)
         return self._by_name[name]
 
     def _not_listed(self, name: str, found: str) -> LayerError:
-        """Return why a module of the model is no layer.
+        """Return why a module of the model is not a layer.
 
         Args:
             name: the name that was given for it.
@@ -195,10 +195,10 @@ class Network:
             what, instead = "what it is given", f"name another; {self._similar(name)}"
             if before is not None:
                 what, instead = f"the map of {before!r}, the layer before it", f"name {before!r} instead."
-            return LayerError(f"{name!r} is no layer with units of its own, it only pads {what}: {instead}")
+            return LayerError(f"{name!r} is not a layer with units of its own, it only pads {what}: {instead}")
         return LayerError(
             f"The layer {name!r} is in the model, but has no units that can be drawn: its forward never runs it, "
-            f"or it returns no map and no vector. Possible are {self._similar(name)}"
+            f"or it returns no map and no vector; {self._similar(name)}"
         )
 
     def _similar(self, name: str) -> str:
@@ -224,7 +224,7 @@ class Network:
     # -- sizes that a layer can be computed at, found by trial
 
     def fixed(self, name: str) -> bool:
-        """Tell whether the layer can't be computed from images of any size, but only of ``input_size``.
+        """Return whether the layer can't be computed from images of any size, but only of ``input_size``.
 
         Tried at another size, which is one pixel less than a multiple of 32: decoders that join maps of several sizes
         often take multiples only, and get images of ``input_size``, too.
@@ -242,7 +242,7 @@ class Network:
         return {}
 
     def runs_at(self, name: str, size: SizeLike) -> bool:
-        """Tell whether the layer can be computed from an image of that size."""
+        """Return whether the layer can be computed from an image of that size."""
         return self.map_size(name, size) is not None
 
     def map_size(self, name: str, size: SizeLike) -> tuple[int, ...] | None:
@@ -260,7 +260,7 @@ class Network:
                 with torch.no_grad():
                     value = self.run(self.preprocess(probe), [name])[name]
             except (PeekError, RuntimeError, ValueError):
-                return None  # not kept: it may have been the memory that was missing
+                return None  # not cached: memory may have run out
             if value.numel() == 0:
                 return None
             self._map_sizes[key] = tuple(value.shape[2:])
@@ -337,7 +337,7 @@ class Network:
             places = [(a - b) * step for a, b, step in zip(*centers, layer.stride, strict=True)]
             ends = (size.height - height, size.width - width)
             if any(place != int(place) or not 0 <= place <= end for place, end in zip(places, ends, strict=True)):
-                return None  # (of a map larger than the image, the center may lie between two pixels)
+                return None  # (if the map is larger than the image, its center may lie between two pixels)
             top, left = map(int, places)
             part = run(image[:, :, top : top + height, left : left + width])
         except (PeekError, RuntimeError, ValueError):

@@ -1,4 +1,4 @@
-"""Batch normalization whose gradient is right whatever the strides of dimensions of one entry are."""
+"""Batch normalization whose gradient is right for any strides of dimensions of size 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _regular(tensor: Tensor) -> Tensor:
-    """Return the same tensor on the same memory, with the usual strides also for dimensions of one entry.
+    """Return a view of the tensor with regular strides, also for dimensions of size 1.
 
     Those of a batch of one image are arbitrary, and what comes of tokens in channels_last has others than a map.
     torch (2.14) takes such a tensor for contiguous in both formats at once, and reads it in the wrong one in the
@@ -37,7 +37,7 @@ def _regular(tensor: Tensor) -> Tensor:
 def _with_regular_strides(
     function: Callable[..., Tensor], arrange: Callable[[Tensor], Tensor] = _regular
 ) -> Callable[..., Tensor]:
-    """Return a normalization whose input has regular strides, and whose gradient is arranged in some way."""
+    """Return a normalization whose input gets regular strides, and whose gradient is rearranged by a function."""
 
     @functools.wraps(function)
     def normalize(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -52,7 +52,7 @@ def _with_regular_strides(
 NORMALIZING: dict[Callable[..., Any], Callable[..., Any]] = {
     F.batch_norm: _with_regular_strides(F.batch_norm),
     torch.batch_norm: _with_regular_strides(torch.batch_norm),
-    # These take views of maps that they make contiguous.
+    # These make views of maps contiguous.
     F.instance_norm: _with_regular_strides(F.instance_norm, Tensor.contiguous),
     torch.instance_norm: _with_regular_strides(torch.instance_norm, Tensor.contiguous),
 }

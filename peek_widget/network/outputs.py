@@ -19,11 +19,11 @@ OUTPUT = ""
 
 
 class _Stop(BaseException):
-    """Ends a forward at the last layer asked for; no Exception, so that no ``except`` in the model catches it."""
+    """Raised to end a forward at the last requested layer; a BaseException that no ``except`` in the model catches."""
 
 
 class OtherPath(BaseException):
-    """Ends a forward that took another path than the dry run's: its ReLU calls have other numbers."""
+    """Raised to end a forward that took another path than the dry run: its ReLU calls have other numbers."""
 
 
 def collect(
@@ -98,7 +98,7 @@ def collect(
 
 
 def forward_raised(error: Exception, images: Tensor) -> ModelError:
-    """Return the error to raise, from ``error``, where the model's forward raised that on some images."""
+    """Return the ModelError for an error that the model's forward raised on some images."""
     return ModelError(
         f"The model's forward raised {type(error).__name__} on an input of shape {tuple(images.shape)}: {error}"
     )

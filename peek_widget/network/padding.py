@@ -1,4 +1,4 @@
-"""Modules that only pad their input: their map is that of the layer before them, so that they are no layers."""
+"""Modules that only pad their input: their map is that of the layer before, so they are not layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 __all__ = ["only_pads"]
 
-# Autograd nodes of padding; a circular one is made by copying, and so known by its class.
+# Autograd nodes of padding; circular padding is made of copies, and is recognized by its class.
 _PADS = ("ConstantPadNd", "ReflectionPad2D", "ReplicationPad2D")
 
 
@@ -27,7 +27,7 @@ def only_pads(module: nn.Module, name: str, inputs: Sequence[Any], output: Tenso
     """
     source = inputs[0] if inputs else None
     if not isinstance(source, Tensor) or source.ndim != 4 or output.shape[:2] != source.shape[:2]:
-        return None  # nothing else is padded as a map is; and a padding of the channels gives units other numbers
+        return None  # only maps count; and padding the channels would renumber the units
     if isinstance(module, nn.CircularPad2d):
         return source
     if output is source:

@@ -1,4 +1,4 @@
-"""Find out by trial whether a preprocess function goes pixel by pixel, and whether it draws random numbers."""
+"""Testing whether a preprocess function works pixel by pixel, and whether it draws random numbers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from peek_widget.errors import ModelError
 
 __all__ = ["Pixels", "check_pixelwise", "own_random_state", "try_pixels"]
 
-_SIDES = (16, 8, 32)  # pixels by which the images differ from the network's input that are tried besides
+_SIDES = (16, 8, 32)  # sides of further test images, as differences from the network's input in pixels
 _SEEDS = 6
-# A pixel that changes by less than this share of what the changed pixel does has little of it in it ...
+# A pixel that changes by less than this share of the changed pixel's change has little of it ...
 _LITTLE = 0.05
-# ... and by less than this nothing but rounding.
+# ... and below this share, only rounding.
 _ROUNDING = 1e-4
 _MOST = 96
 
@@ -43,7 +43,7 @@ class Pixels:
 
     @property
     def alone(self) -> bool:
-        """Whether it has to be given one image at a time, so that an image gives the same in every batch."""
+        """Whether it has to get one image at a time, so that an image gives the same result in every batch."""
         return self.random or self.together
 
 
@@ -58,7 +58,7 @@ def check_pixelwise(
     found = try_pixels(function, channels, size, device)
     if found.moves:
         raise ModelError(
-            f"preprocess {found.moves}. Here it has to go pixel by pixel, or it would not be known which part of a "
+            f"preprocess {found.moves}. Here it must work pixel by pixel, or it would be unknown which part of a "
             "photograph a unit sees: images are resized, and their centers cut out, when they are loaded. Give what "
             "only changes pixels (a normalization), with Preprocess(..., resize=256) for how images are resized; or "
             "torchvision's own steps (Compose([Resize(256), CenterCrop(224), ToTensor(), Normalize(mean, std)]), "
@@ -72,9 +72,9 @@ def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: SizeLi
 
     It is called on noise of some sizes: what it returns must have the same height and width; where one pixel of the
     noise is changed, that pixel of what it returns must change, and no other by more than a twentieth as much. (A
-    standardization by the image's own mean and deviation changes all a little, which is no mixing of those around.) A
-    function that draws random numbers is tried with several seeds; the caller's random states stay as they were. What
-    it makes of an image in a batch must be what it makes of the image alone.
+    standardization by the image's own mean and deviation changes every pixel a little, which is no mixing of
+    neighbors.) A function that draws random numbers is tried with several seeds; the caller's random states stay as
+    they were. What it makes of an image in a batch must be what it makes of the image alone.
 
     Args:
         function: a function of images ``[N, C, H, W]`` in [0, 1].
@@ -113,7 +113,7 @@ def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: SizeLi
             first = before
             for row, column in spots:
                 changed = images.clone()
-                # Within the range of the others, so that what scales an image by its extremes changes nothing else.
+                # Within the range of the other pixels, so that scaling by the image's extremes stays the same.
                 changed[..., row, column] = torch.where(changed[..., row, column] < 0.5, 0.7, 0.3)
                 after = _run(function, changed, seed)
                 if after is None:
@@ -123,7 +123,7 @@ def try_pixels(function: Callable[[Tensor], Tensor], channels: int, size: SizeLi
                 moved[row, column] = 0.0
                 if float(moved.max()) > _LITTLE * here:
                     return Pixels(
-                        "changed other pixels than the one of the image that was changed: it moves pixels (crops, "
+                        "changed other pixels than the one that was changed in the image: it moves pixels (crops, "
                         "flips, pads) or blends them (blurs, sharpens)"
                     )
                 touched = int((moved > _ROUNDING * here).sum())
@@ -149,7 +149,7 @@ def _run(function: Callable[[Tensor], Tensor], images: Tensor, seed: int) -> Ten
 
 @contextlib.contextmanager
 def own_random_state(device: torch.device) -> Iterator[None]:
-    """Let torch (on the CPU and this device), Python and numpy draw what they like; put their states back after."""
+    """Save the random states of torch (on the CPU and this device), Python and numpy, and restore them afterwards."""
     pythons, numpys = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -1,5 +1,5 @@
 """Which squashing calls of a forward (ReLUs, softmaxes, sigmoids) a tensor comes from: what
-:class:`~peek_widget.network.forward.ForwardMode` has to know to give the activations before them."""
+:class:`~peek_widget.network.forward.ForwardMode` needs to give the activations before them."""
 
 from __future__ import annotations
 
@@ -102,14 +102,14 @@ _TRANSPOSES = {Tensor.T.__get__, Tensor.mT.__get__}
 
 
 def is_carrier(function: Callable[..., Any]) -> bool:
-    """Tell whether a function only rearranges, selects, joins or pools values (``cat``, ``view``, ``max_pool2d``)."""
+    """Return whether a function only rearranges, selects, joins or pools values (``cat``, ``view``, ``max_pool2d``)."""
     return name_of(function) in _CARRIERS or function in _TRANSPOSES
 
 
 def storage_of(tensor: Tensor) -> int:
     """Return a number that is equal for two tensors that share memory, so that a write into one changes the other."""
     plain = tensor.layout is torch.strided and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-    return tensor.untyped_storage().data_ptr() if plain else id(tensor)  # within torch.vmap it can't be asked for
+    return tensor.untyped_storage().data_ptr() if plain else id(tensor)  # not available within torch.vmap
 
 
 def address_of(tensor: Tensor) -> int:
@@ -143,7 +143,7 @@ class ActivationTracker:
     """Finds the :class:`PreActivation` of every tensor of a forward, whose calls are reported to it one by one.
 
     Attributes:
-        calls: number of squashing calls until now.
+        calls: number of squashing calls so far.
         rectifiers: numbers of those that are ReLUs.
         squashes: names of those that are softmaxes, or saturate, by their numbers.
         returned: numbers of the calls that what the model returns comes from, with only carriers in between.
@@ -162,7 +162,7 @@ class ActivationTracker:
         self.returned: frozenset[int] = frozenset()
         self._softmaxes: set[int] = set()
         self._saturating: set[int] = set()
-        # Of a call right behind others, those: a layer that is read before it is read before them as well.
+        # For a call that directly follows others, those: a layer read before it is read before them as well.
         self._beneath: dict[int, frozenset[int]] = {}
         self._sources: dict[int, int] = {}
         self._derived = Derived()
@@ -177,7 +177,7 @@ class ActivationTracker:
         return PreActivation(known.last, known.real, self.calls, sources)
 
     def read_before(self, known: PreActivation) -> PreActivation:
-        """Return the same without the calls that no unit is read before: sigmoids, but for the model's result."""
+        """Return the dependence without sigmoids that units are not read before: all but the model's last."""
         allowed = self.rectifiers | self._softmaxes | self.returned
         dropped, todo = set(), list(known.last - allowed)
         while todo:
@@ -198,13 +198,13 @@ class ActivationTracker:
         sources = sources_of(args, kwargs, self._derived.origins(args, kwargs))
         if not writes(func, args, kwargs):
             return Begun(role, sources)
-        # It writes into its first argument, whose values are then gone.
+        # An in-place call: its first argument's values are gone afterwards.
         return Begun(role, [sources[0].detach().clone(), *sources[1:]])
 
     def called(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, begun: Begun
     ) -> None:
-        """Report one call of a torch function and the ``output`` that it returned."""
+        """Report one call of a torch function and its ``output``."""
         given = list(tensors_in([args, kwargs]))
         if func is Tensor.__setitem__:
             output = args[0]
@@ -240,7 +240,7 @@ class ActivationTracker:
         real: frozenset[int],
         capped: bool,
     ) -> PreActivation | None:
-        """Return what the output of a call depends on that squashes; None if this one does not."""
+        """Return the squashing calls that the output of a call depends on; None if this call does not squash."""
         number = self.calls
         self.calls += 1
         role, source = begun.role, 0
@@ -259,7 +259,7 @@ class ActivationTracker:
         if role is Role.FOLLOWER and not saturates:
             if not (capped and beneath):
                 return None
-            role = Role.RECTIFIER  # a ReLU that is capped is one still
+            role = Role.RECTIFIER  # a capped ReLU is still a ReLU
         elif role is Role.RECTIFIER and not saturates:
             beneath = frozenset()
         if role is Role.RECTIFIER:
@@ -275,7 +275,7 @@ class ActivationTracker:
         return PreActivation(frozenset({number}) | beneath, real | (last - beneath))
 
     def _saturates(self, last: frozenset[int]) -> bool:
-        """Tell whether a tensor comes from saturating calls alone, and what is right before those."""
+        """Return whether a tensor comes only from saturating calls, and what comes right before them."""
         beneath = frozenset().union(*(self._beneath.get(number, frozenset()) for number in last))
         top = last - beneath
         return bool(top) and top <= self._saturating
@@ -286,7 +286,7 @@ class ActivationTracker:
         self._known[id(tensor)] = (tensor, known)
 
     def _invalidate_views(self, tensor: Tensor, made: PreActivation) -> None:
-        """After a write into ``tensor``: its other views depend on what was written, and not through carriers alone."""
+        """Update the other views after a write into ``tensor``: they depend on it, not only through carriers."""
         for other in self._sharing.get(storage_of(tensor), ()):
             before = self._of(other)
             self._record(other, PreActivation(frozenset(), before.last | before.real | made.last | made.real))

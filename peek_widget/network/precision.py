@@ -18,7 +18,7 @@ Precision = Literal["float32", "bf16"]
 
 
 def check_precision(precision: object, device: torch.device) -> torch.dtype | None:
-    """Return the type that convolutions and matrix products are computed in; None for the network's own.
+    """Return the dtype of convolutions and matrix products; None for the network's own.
 
     Args:
         precision: one of :data:`Precision`.
@@ -40,7 +40,7 @@ def check_precision(precision: object, device: torch.device) -> torch.dtype | No
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Tell whether a device has units that multiply in bfloat16."""
+    """Return whether a device has units that multiply in bfloat16."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():

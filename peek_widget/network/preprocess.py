@@ -51,7 +51,7 @@ class Preprocess:
             the others of its batch; found by trial when a model is read.
 
     Raises:
-        ModelError: if mean, std, channels and show disagree, or a number is not possible.
+        ModelError: if mean, std, channels and show disagree, or a number is invalid.
     """
 
     mean: tuple[float, ...] = ()
@@ -70,7 +70,7 @@ class Preprocess:
         counted = isinstance(self.channels, int) and not isinstance(self.channels, bool) and self.channels > 0
         if self.channels not in ("RGB", "BGR") and not counted:
             raise ModelError(
-                f"preprocess channels={self.channels!r}: possible are 'RGB', 'BGR' or a number of channels, "
+                f"preprocess channels={self.channels!r}: give 'RGB', 'BGR' or a number of channels, "
                 "e.g. Preprocess(mean=[0.13], std=[0.31], channels=1) for a gray-level network."
             )
         for name in ("mean", "std"):
@@ -111,7 +111,7 @@ class Preprocess:
                 object.__setattr__(self, name, Size(*sides).plain if name == "crop" else sides)
         if self.interpolation not in INTERPOLATIONS:
             raise ModelError(
-                f"preprocess interpolation={self.interpolation!r}: possible are {', '.join(INTERPOLATIONS)}."
+                f"preprocess interpolation={self.interpolation!r}: choose one of {', '.join(INTERPOLATIONS)}."
             )
 
     @property
@@ -123,11 +123,11 @@ class Preprocess:
         """Convert images ``[N, C, H, W]`` in [0, 1] to the network's input, of the same shape."""
         if self.function is not None:
             if not self.alone:
-                with OwnDraws(0):  # it leaves the caller's random state alone, whatever it does later
+                with OwnDraws(0):  # so that it never changes the caller's random state
                     return self.function(images)
             made = []
             for image in images.split(1):
-                with own_draws(0):  # one that adds noise adds the same again
+                with own_draws(0):  # the same noise each time
                     made.append(self.function(image))
             return torch.cat(made)
         if self.channels == "BGR":
@@ -232,8 +232,8 @@ def _read(given: Any, channels: int, source: str) -> Preprocess:
     if isinstance(given, str):
         if given != "none":
             raise ModelError(
-                f"preprocess={given!r}: as a word only 'none' is possible; else give a Preprocess(mean, std) or a "
-                "function on images in [0, 1]."
+                f"preprocess={given!r}: the only text that it takes is 'none'; else give a Preprocess(mean, std) or "
+                "a function on images in [0, 1]."
             )
         return Preprocess(channels=order, source=source)
     if callable(given):
@@ -248,7 +248,7 @@ def _of_steps(steps: Steps, channels: int, source: str) -> Preprocess:
     """Return what the steps of another library's preprocessing do."""
     normalization = steps.normalization
     mean, std = normalization or ((), ())
-    if len(mean) == 1:  # stands for all channels
+    if len(mean) == 1:  # one number stands for all channels
         mean, std = mean * channels, std * channels
     return Preprocess(
         mean,
@@ -275,14 +275,15 @@ def _own(model: torch.nn.Module) -> Any:
 def stated_images(
     model: torch.nn.Module, given: Preprocess | PreprocessFunction | Literal["none"] | None = None
 ) -> tuple[int | None, tuple[int, int] | None]:
-    """Return which images a preprocessing makes: number of channels and (height, width); None for what it leaves open.
+    """Return the number of channels and the (height, width) of the images a preprocessing makes; None where it leaves
+    them open.
 
     Args:
         model: the user's model.
         given: as for :func:`find_preprocess`.
 
     Raises:
-        ModelError: if it is a preprocessing of another library that is not possible.
+        ModelError: if it is another library's preprocessing that can't be used.
     """
     said = given if given is not None else _own(model)
     if isinstance(said, Preprocess):

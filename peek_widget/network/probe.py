@@ -53,7 +53,7 @@ _known: weakref.WeakKeyDictionary[nn.Module, tuple[Any, Findings]] = weakref.Wea
 
 
 def enabled() -> bool:
-    """Tell whether models are probed: not with ``PEEK_PROBE=0`` in the environment."""
+    """Return whether models are probed: not with ``PEEK_PROBE=0`` in the environment."""
     return os.environ.get("PEEK_PROBE", "1") not in ("0", "false", "no")
 
 
@@ -88,7 +88,7 @@ def _key(network: Network) -> Any:
 
 
 def probe_anew(network: Network) -> Findings:
-    """Probe a model, whatever is known of it."""
+    """Probe a model even if it was probed before."""
     found = [*_preprocessing(network)]
     several, one_at_a_time = _repeats(network)
     found += several
@@ -100,7 +100,7 @@ def probe_anew(network: Network) -> Findings:
 
 
 def _repeats(network: Network) -> tuple[list[Finding], bool]:
-    """Give the model one image alone, twice, and in a batch; return also whether it must get one at a time."""
+    """Run one image alone, twice, and in a batch; also return whether the model must get one image at a time."""
     model_copy, prepare = network.model_copy, network.preprocess
     with torch.no_grad():
         for size in dict.fromkeys((network.size.within(_SIZE), network.size)):
@@ -125,7 +125,7 @@ def _repeats(network: Network) -> tuple[list[Finding], bool]:
             together = _outputs(model_copy, prepare(batch))
         except Exception as error:
             return [Finding(f"one image at a time, since a batch raises {type(error).__name__}")], True
-        # The last image is much fainter: what a forward drops of a batch (mixtures of experts do) may be that one.
+        # The last image is much fainter, since a forward that drops part of a batch (a mixture of experts) may drop it.
         last = batch[2:].repeat(model_copy.least_images, 1, 1, 1)
         for number, found in ((1, alone), (2, _outputs(model_copy, prepare(last)))):
             own = {name: values[number : number + 1] for name, values in together.items() if len(values) == 3}
@@ -138,7 +138,7 @@ def _repeats(network: Network) -> tuple[list[Finding], bool]:
 
 
 def _probabilities(network: Network, found: dict[str, Tensor]) -> tuple[str, str] | None:
-    """Return what to say of a result that looks like probabilities, though no softmax was seen; None where it does not.
+    """Return a finding if the result looks like probabilities though no softmax was seen; else None.
 
     Args:
         network: the network.
@@ -161,7 +161,7 @@ def _probabilities(network: Network, found: dict[str, Tensor]) -> tuple[str, str
     if bool(((values.exp().sum(1) - 1.0).abs() < _SUM).all()):
         return _squashed("the logarithms of probabilities", "the exponentials of its values add up to 1")
     unit = bool(((values.square().sum(1) - 1.0).abs() < _SUM).all())  # normalized, as embeddings are
-    # As it is from a layer of torch's own, nothing was written by hand behind it.
+    # It comes straight from one of torch's layers, so no squashing by hand follows.
     modules = dict(network.model_copy.module.named_modules())
     plain = any(
         key != f"{OUTPUT}@1" and torch.equal(one, values) and not any(modules[key.rpartition("@")[0]].children())
@@ -186,9 +186,9 @@ _BATCH = (
     "normalization does so without running statistics, with track_running_stats=False.)",
 )
 _SQUASHED = (
-    "classes may be read behind a squashing function written by hand: they look like {what}",
+    "classes may be read after a hand-written squashing function: they look like {what}",
     "What this model returns looks like {what}: for each of three images of noise {sign}. The softmax or sigmoid that "
-    "made them was not recognized, so that classes are drawn and read behind it, where they saturate. Return the "
+    "made them was not recognized, so classes are drawn and read after it, where they saturate. Return the "
     "logits, or write it as torch.softmax, torch.log_softmax or torch.sigmoid: classes are then "
     "read before it.",
 )
@@ -214,7 +214,7 @@ def _images(network: Network, size: Size) -> Tensor:
 
 
 def _outputs(model_copy: ModelCopy, images: Tensor, seed: int = 0) -> dict[str, Tensor]:
-    """Run the whole forward; return samples ``[N, K]`` of what each module returns, by its name, in call order."""
+    """Run the whole forward; return samples ``[N, K]`` of each module's output by name, in call order."""
     found: dict[str, Tensor] = {}
     calls: dict[str, int] = {}
 
@@ -240,7 +240,7 @@ def _outputs(model_copy: ModelCopy, images: Tensor, seed: int = 0) -> dict[str, 
 
 
 def _sample(values: Tensor) -> Tensor:
-    """Return at most so many values of each image, from all parts of its output."""
+    """Return a sample of some 4096 values of each image, from all parts of its output."""
     for dim in reversed(range(1, values.ndim)):
         step = min(-(-values[:1].numel() // _SAMPLE), values.shape[dim])
         if step > 1:
@@ -249,14 +249,14 @@ def _sample(values: Tensor) -> Tensor:
 
 
 def _difference(network: Network, one: dict[str, Tensor], other: dict[str, Tensor]) -> str | None:
-    """Return where the first difference is that is more than rounding, in words; None if there is none."""
+    """Return in words where the first difference beyond rounding is; None if there is none."""
     tolerance = torch.finfo(network.model_copy.dtype).eps ** 0.5
     modules = dict(network.model_copy.module.named_modules())
     for key, values in one.items():
         others = other.get(key)
         if others is None or others.shape != values.shape or not bool(torch.isfinite(values).all()):
             continue
-        # Of all values together: rounding to a few levels (quantization) may move single ones by a whole level.
+        # Over all values together: rounding to a few levels (quantization) may move single ones by a whole level.
         if float((values - others).norm()) > tolerance * float(values.norm()):
             name = key.rpartition("@")[0]
             kind = type(modules[name]).__name__
@@ -299,7 +299,7 @@ _FIELD = (
 
 
 def _inside(network: Network, layer: Layer) -> bool:
-    """Tell whether the gradient of a position lies in its receptive field; also where there is none."""
+    """Return whether the gradient of a position lies in its receptive field; True if there is no gradient."""
     return not share_inside(network, layer) < 1.0 - _OUTSIDE
 
 
@@ -307,7 +307,7 @@ def _inside(network: Network, layer: Layer) -> bool:
 
 
 def _preprocessing(network: Network) -> list[Finding]:
-    """Say what a function that preprocesses images does besides changing each pixel by itself.
+    """Return what a preprocess function does besides changing each pixel by itself.
 
     What moves pixels was refused when the model was read.
     """
@@ -335,8 +335,8 @@ _NOISY = (
 )
 _TOGETHER = (
     "preprocessing is given one image at a time, since it depends on the batch",
-    "preprocess= makes something else of an image in a batch than of the image alone (it divides by the largest value "
-    "of the whole batch, say). Here it is given one image at a time, so that activations are those of an image alone; "
-    "those of your own batches differ. Take such numbers over the dimensions of one image, e.g. amax((1, 2, 3), "
+    "preprocess= gives another result for an image in a batch than for the image alone (it divides by the largest "
+    "value of the whole batch, say). Here it is given one image at a time, so that activations are those of an image "
+    "alone; those of your own batches differ. Take such numbers over the dimensions of one image, e.g. amax((1, 2, 3), "
     "keepdim=True).",
 )

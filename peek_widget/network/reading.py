@@ -45,7 +45,7 @@ def read(
         probe: whether to probe the model; ``PEEK_PROBE=0`` in the environment turns it off everywhere.
 
     Raises:
-        ModelError: if it is no model of images that can be read, with the reason.
+        ModelError: if it is not a model of images that can be read, with the reason.
         SizeError: if ``input_size`` is not one or two whole numbers above 0.
 
     Warns:
@@ -73,7 +73,7 @@ def read_again(
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
 ) -> Network:
-    """Read a model that was read before, in any thread: what was found by trying is taken over, without warnings.
+    """Read a model that was read before, in any thread: known findings are reused, without warnings.
 
     Args:
         known: what was found out (:attr:`Network.known`).
@@ -86,7 +86,7 @@ def read_again(
 
 
 def _with_findings(network: Network, known: Findings | None) -> Network:
-    """Return the network with its findings, those of its hooks among them; probed where none are known."""
+    """Return the network with its findings, including those of its hooks; probe it if none are known."""
     findings = known if known is not None or not probing.enabled() else probing.probe(network)
     network.model_copy.draws.settle()
     findings = findings or Findings()
@@ -99,7 +99,7 @@ def _with_findings(network: Network, known: Findings | None) -> Network:
 
 
 def _of_forward(network: Network) -> list[Finding]:
-    """Return what the dry run has shown that the user should know."""
+    """Return the findings of the dry run."""
     found = []
     squashed = network.layers[-1].squashed
     if squashed:
@@ -117,7 +117,7 @@ def _of_forward(network: Network) -> list[Finding]:
 
 
 def _measured(layer: Layer, size: Size) -> Layer:
-    """Return a layer of whose fields nothing is known but what is measured at each position."""
+    """Return a layer whose fields have to be measured at each position."""
     if not layer.spatial or layer.traced is None:
         return layer
     traced = replace(layer.traced, rows=None, columns=None, moved="the forward")

@@ -1,4 +1,4 @@
-"""Which function calls of a forward squash their input: ReLUs in any spelling, softmaxes, sigmoids and the like."""
+"""Recognizing the function calls of a forward that squash: ReLUs in any spelling, softmaxes, sigmoids and the like."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["Derived", "Role", "is_affine", "name_of", "only_caps", "sources_of",
 
 
 class Role(enum.Enum):
-    """What a call does that units may be read before."""
+    """The role of a call that units may be read before."""
 
     RECTIFIER = enum.auto()
-    """It sets negative values to zero, whatever its input."""
+    """Sets negative values to zero, for any input."""
     CANDIDATE = enum.auto()
-    """It may do so: by its values in the dry run."""
+    """May do so; its values in the dry run decide."""
     SOFTMAX = enum.auto()
-    """It makes one value larger by making others smaller."""
+    """Makes one value larger by making others smaller."""
     SQUASH = enum.auto()
-    """It saturates: a sigmoid, a tanh."""
+    """Saturates: a sigmoid, a tanh."""
     FOLLOWER = enum.auto()
-    """A monotone function that only counts behind one that saturates: the logarithm of a softmax."""
+    """A monotone function that only counts after one that saturates: the logarithm of a softmax."""
 
 
 _RELUS = frozenset(("relu", "relu_", "relu6"))
@@ -91,7 +91,7 @@ _GOING_ON = (
 _COMBINING = _AFFINE | frozenset(
     ("mul_", "where", "masked_fill", "masked_fill_", "__setitem__", "index_put", "index_put_")
 )
-# Every name that one of the above has, since most functions of a forward are none of them.
+# All names of the above, for a quick test, since most functions of a forward are not among them.
 _LOOKED_AT = (
     _RELUS
     | _THRESHOLDS
@@ -108,7 +108,7 @@ _DEEPEST = 4  # calls from the first function of a ReLU written by hand to its l
 
 
 class Derived:
-    """The tensors of a forward that were computed of comparisons and absolute values, a few calls ago."""
+    """Recent tensors of a forward that were computed from comparisons and absolute values."""
 
     def __init__(self) -> None:
         # By the tensor's id: the number of calls since, and what was compared. The tensor is kept as well, since the id
@@ -116,7 +116,7 @@ class Derived:
         self._known: dict[int, tuple[Tensor, int, tuple[Tensor, ...]]] = {}
 
     def role(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Role | None:
-        """Return what a call does; None for one that units are not read before. It is not made yet."""
+        """Return what a call does; None if units are not read before it. The call is not made yet."""
         name = name_of(func)
         if name not in _LOOKED_AT:
             return None
@@ -144,7 +144,7 @@ class Derived:
         return Role.FOLLOWER if name in _FOLLOWERS else None
 
     def origins(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-        """Return what was compared to compute the arguments of a call."""
+        """Return what was compared to compute a call's arguments."""
         if not self._known:
             return []
         entries = (self._known[id(one)] for one in tensors_in([args, kwargs]) if id(one) in self._known)
@@ -178,7 +178,7 @@ def name_of(func: Callable[..., Any]) -> str:
 
 
 def only_caps(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a call makes large values smaller, and nothing else."""
+    """Return whether a call only makes large values smaller."""
     name = name_of(func)
     return name == "clamp_max" or (name in ("clamp", "clip") and _number(args, kwargs, 1, "min", None) is None)
 
@@ -215,13 +215,13 @@ def zeroes_negatives(
 
 
 def writes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a squashing call writes into its first argument."""
+    """Return whether a squashing call writes into its first argument."""
     name = name_of(func)
     inplace = bool(kwargs.get("inplace")) or (name in ("relu", "relu6", "_threshold", "hardtanh") and args[-1] is True)
     return inplace or name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
 
 
 def is_affine(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a call adds a number or a weight to one tensor, multiplies it with one, or changes its sign."""
+    """Return whether a call adds a number or a weight to one tensor, multiplies it with one, or changes its sign."""
     given = (one for one in tensors_in([args, kwargs]) if not isinstance(one, nn.Parameter))
     return name_of(func) in _AFFINE and sum(1 for _ in given) == 1

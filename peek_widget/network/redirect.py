@@ -1,4 +1,4 @@
-"""Gradients through ReLUs that are shut: how a unit is drawn that only sees what a ReLU has set to zero."""
+"""Gradients through closed ReLUs: how to draw a unit that only sees what a ReLU has set to zero."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Redirected"]
 
 
 class Redirected(TorchFunctionMode):
-    """A mode in which a ReLU that would cut all of an image's gradient lets through what would open it.
+    """A mode in which a ReLU that would cut an image's whole gradient passes the gradients that would open it.
 
     A unit of a depthwise convolution reads one unit of the layer before, and that after its ReLU: where it is zero
     everywhere, as at the flat start of a picture, the gradient is zero too and nothing could ever be drawn. The rule is

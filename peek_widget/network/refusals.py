@@ -1,4 +1,4 @@
-"""Sentences for models that can't be read: the true cause, and a way out."""
+"""Error messages for models that can't be read: the true cause, and a way out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from peek_widget.network.dry_run import BadPreprocessError, NothingReturnedError
 
 __all__ = ["BYTES", "no_convolution", "several_inputs", "unreadable"]
 
-# What people call the part of a model that takes the image.
+# Usual names of the part of a model that takes the image.
 _IMAGE_PARTS = (
     "backbone",
     "visual",
@@ -42,7 +42,7 @@ _NO_ATTRIBUTE = re.compile(r"'(?:Tensor|Parameter)' object has no attribute '(\w
 
 
 def no_convolution(model: nn.Module) -> str:
-    """Say that a model has no channels."""
+    """Return the sentence for a model without channels."""
     return (
         f"A {type(model).__name__} runs no convolution on its image, so it has no channels to look into: give a "
         "convolutional network. A Linear over the patches of an image, with which some transformers begin, can be "
@@ -51,7 +51,7 @@ def no_convolution(model: nn.Module) -> str:
 
 
 def several_inputs(model: nn.Module, needed: Sequence[str], readable: Callable[[nn.Module], bool]) -> str:
-    """Say that a model's forward takes more than an image.
+    """Return the sentence for a model whose forward takes more than an image.
 
     Args:
         model: the user's model.
@@ -81,12 +81,12 @@ def unreadable(
     given: str | None = None,
     readable: Callable[[nn.Module], bool],
 ) -> str:
-    """Say why a model's forward can't be run on images.
+    """Return the sentence that says why a model's forward can't be run on images.
 
     Args:
         model: the user's model.
         error: what was raised.
-        seen: what the forward had met by then.
+        seen: what the forward had done by then.
         channels: number of channels of the image.
         others: other numbers of channels that were tried.
         tried: at which sizes, in words.
@@ -121,9 +121,9 @@ def unreadable(
         )
     if missing is not None and not seen.convolutions:
         return (
-            f"The forward of {kind} asks what it is given for .{missing[1]}, which a tensor has not, so it takes "
-            "something else than images [N, C, H, W] (a dict, say): wrap it in a Module whose forward takes images and "
-            f"makes of them what {kind} takes{_or_part(model, readable)}."
+            f"The forward of {kind} reads the attribute .{missing[1]} of its input, which a tensor does not have, so "
+            "it takes something other than images [N, C, H, W] (a dict, say): wrap it in a Module whose forward takes "
+            f"images and makes of them what {kind} takes{_or_part(model, readable)}."
         )
     if isinstance(error, TypeError) and "tuple of Tensors" in str(error):
         return (
@@ -138,13 +138,13 @@ def unreadable(
         )
     if frames is not None:
         return (
-            f"A {kind} takes videos, volumes or several views in 5 dimensions, and it is images [N, C, H, W] that are "
-            f"drawn: wrap it in a Module whose forward makes one of each image, self.model({frames})."
+            f"A {kind} takes videos, volumes or several views in 5 dimensions, but images [N, C, H, W] are drawn: wrap "
+            f"it in a Module whose forward makes one of each image, self.model({frames})."
         )
     if seen.dimensions == 1 and not seen.convolutions:
         return (
-            f"A {kind} takes sequences [N, C, L] (its convolutions are 1-dimensional), and it is images [N, C, H, W] "
-            "that are drawn: wrap it in a Module whose forward makes a sequence of each image, e.g. "
+            f"A {kind} takes sequences [N, C, L] (its convolutions are 1-dimensional), but images [N, C, H, W] are "
+            "drawn: wrap it in a Module whose forward makes a sequence of each image, e.g. "
             "self.model(images.flatten(2))."
         )
     if not any("Conv" in type(module).__name__ for module in model.modules()) and not seen.convolutions:
@@ -178,13 +178,13 @@ def unreadable(
     return (
         f"{said} Say what it takes with input_size= (the side of a square in pixels, or (height, width)) and "
         f"preprocess=Preprocess(mean, std, "
-        f"channels=...){_or_part(model, readable)}. If it raises the same for images of yours, model(images), the "
-        "cause is in the model; if copy.deepcopy(model)(images) alone does, a copy lacks something that the model has."
+        f"channels=...){_or_part(model, readable)}. If model(images) raises the same for your images, the cause is "
+        "in the model; if only copy.deepcopy(model)(images) does, a copy lacks something that the model has."
     )
 
 
 def _or_part(model: nn.Module, readable: Callable[[nn.Module], bool]) -> str:
-    """Return the end of a sentence that names a part of the model which can be read; empty if none is found."""
+    """Return the end of a sentence that names a readable part of the model; empty if there is none."""
     parts = {name: module for name, module in model.named_modules() if name.rpartition(".")[2] in _IMAGE_PARTS}
     ranked = sorted(parts, key=lambda name: (name.count("."), _IMAGE_PARTS.index(name.rpartition(".")[2])))
     for name in ranked[:_MOST_PARTS]:

@@ -1,4 +1,4 @@
-"""Residual blocks with less gradient through what they add: more of it takes the shortcuts past them."""
+"""Less gradient through what residual blocks add, so that more of it takes the shortcuts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LessThroughBlocks"]
 
 _SUMS = frozenset({torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__})
 
-# Autograd nodes that are looked at before one addend is said not to come from the other: a block has some ten.
+# Number of autograd nodes searched for one addend behind the other: a block has about ten.
 _MOST_NODES = 200
 
 
@@ -55,7 +55,7 @@ def _branch(one: Any, other: Any) -> Tensor | None:
 
 
 def _leads_to(start: Any, end: Any) -> bool:
-    """Tell whether the gradient of one autograd node goes on to another one, a few layers down."""
+    """Return whether the gradient of one autograd node goes on to another one, a few layers down."""
     seen, waiting = {start}, [start]
     for node in waiting:
         for next_node, _ in node.next_functions:

@@ -1,7 +1,7 @@
 """Serialization of a model, and of a dataset beside it, for other processes: packed once, loaded once in each.
 
-What is serialized is the model copy, not the user's model: it has the weights and the structure, and of the user's own
-hooks only those that change something.
+The model copy is serialized, not the user's model: it has the weights, the structure, and those of the user's hooks
+that change something.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Payload:
 
 @dataclass(frozen=True)
 class Received:
-    """What a worker has of a payload, or what threads of the same process are given instead of one.
+    """A deserialized payload, or what threads of the same process get instead.
 
     Attributes:
         network: the network, of the calling thread alone.
@@ -116,7 +116,7 @@ def _culprit(content: dict[str, Any], pickler: Any) -> str | None:
 
 
 def _dataset_stays(dataset: Any, pickler: Any, error: Exception) -> str:
-    """Say why a dataset can't be sent, and what can be done."""
+    """Return the sentence that says why a dataset can't be sent, and what to do."""
     try:
         pickler.dumps(dataset)
     except Exception as its_own:

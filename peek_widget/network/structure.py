@@ -27,12 +27,12 @@ NO_WEIGHTS: str = (
 )
 
 
-# Where people's checkpoints have the weights, or the model.
+# Keys under which checkpoints usually hold the weights, or the model.
 _CHECKPOINT_KEYS = ("model", "net", "state_dict", "model_state_dict", "model_ema")
 
 
 def _no_module(model: Any) -> str:
-    """Say what was given in place of a module, and how to come by one."""
+    """Return the sentence for something given in place of a module, with how to get one."""
     kind = type(model).__name__
     if isinstance(model, Mapping):
         key = next((key for key in _CHECKPOINT_KEYS if isinstance(model.get(key), (nn.Module, Mapping))), None)
@@ -55,7 +55,7 @@ def _no_module(model: Any) -> str:
 
 
 def refuse(model: Any) -> None:
-    """Raise ModelError for what can't be copied and run: no module; one that is scripted, lazy or quantized."""
+    """Raise ModelError for what can't be copied and run: not a module, or one that is scripted, lazy or quantized."""
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise ModelError(f"{model.__name__} is a class, not a model: make one first, {model.__name__}(...).")
     if not isinstance(model, nn.Module):
@@ -114,7 +114,7 @@ def _in_objects(value: Any, depth: int) -> Iterable[Tensor]:
 
 
 def _normal(tensor: Tensor) -> Tensor:
-    """Return a tensor on the same storage; a clone of one made in inference mode, which can take part in no graph."""
+    """Return a tensor on the same storage, or a clone if it was made in inference mode and can't be part of a graph."""
     return tensor.data.clone() if tensor.is_inference() else tensor.data
 
 
@@ -132,7 +132,7 @@ def copy_structure(model: nn.Module, memo: dict[int, Any]) -> tuple[nn.Module, l
         ModelError: if it can't be copied, or copies its parameters in a way of its own.
     """
     weights = {storage_of(parameter) for parameter in model.parameters()}
-    keep: list[Any] = []  # the memo goes by id: nothing in it may be collected before the copy is made
+    keep: list[Any] = []  # the memo is keyed by id, so nothing in it may be collected before the copy is made
     roots = (model, *hidden_modules(model))
     for module in [one for root in roots for one in root.modules()]:
         for value in vars(module).values():
@@ -145,7 +145,7 @@ def copy_structure(model: nn.Module, memo: dict[int, Any]) -> tuple[nn.Module, l
         for table in HOOK_TABLES:
             hooks = vars(module).get(table)
             if hooks:
-                # The user's own hooks come later; those of torch (weight_norm, pruning) are part of the forward.
+                # Only torch's hooks (weight_norm, pruning), which are part of the forward; the user's come later.
                 ours = {k: h for k, h in hooks.items() if is_torchs(h)}
                 memo[id(hooks)] = (
                     type(hooks)() if not ours else OrderedDict((k, copy.deepcopy(h, memo)) for k, h in ours.items())
@@ -158,7 +158,7 @@ def copy_structure(model: nn.Module, memo: dict[int, Any]) -> tuple[nn.Module, l
         # then make our backward fail.
         memo[id(parameter)] = nn.Parameter(_normal(parameter), requires_grad=False)
     try:
-        # The innermost wrapper first, because the modules around it are copied with it.
+        # Innermost wrapper first, since outer modules are copied with it.
         for module in reversed(list(model.modules())):
             if inside(module) is not None:
                 memo[id(module)] = copy.deepcopy(unwrapped(module), memo)

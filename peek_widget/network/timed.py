@@ -56,7 +56,7 @@ def step_seconds(
 
 
 def check_images(images: object) -> None:
-    """Raise PeekError if a number of images is no whole number above 0."""
+    """Raise PeekError if a number of images is not a whole number above 0."""
     if isinstance(images, bool) or not isinstance(images, int) or images < 1:
         raise PeekError(f"images={images!r}: give a whole number from 1.")
 

@@ -1,4 +1,4 @@
-"""Preprocessing as other libraries have it, as a :class:`Preprocess`: torchvision's steps, timm's, Hugging Face's.
+"""Other libraries' preprocessing (torchvision, timm, Hugging Face), converted to a :class:`Preprocess`.
 
 These resize and crop images of any size before they normalize them. Here that is done when an image is loaded, so that
 it is known which of its pixels the network sees: the steps that resize and crop become ``Preprocess.resize`` and
@@ -44,7 +44,7 @@ Resize = int | tuple[int, int]
 
 @dataclass
 class Steps:
-    """What the steps of a preprocessing do.
+    """The combined effect of a preprocessing's steps.
 
     Attributes:
         resize: length that the shorter side is resized to; or (height, width) that an image is resized to whatever its
@@ -74,13 +74,13 @@ class Steps:
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """Mean and standard deviation, where that is all that is done to pixels; None where it is not."""
+        """Mean and standard deviation, if nothing else is done to pixels; else None."""
         if not self.pixels:
             return (), ()
         return self.pixels[0] if len(self.pixels) == 1 and isinstance(self.pixels[0], tuple) else None
 
     def function(self, images: Tensor) -> Tensor:
-        """Do to images ``[N, C, H, W]`` in [0, 1] what the steps do to pixels."""
+        """Apply the steps' pixel operations to images ``[N, C, H, W]`` in [0, 1]."""
         if self.scale != 1.0:
             images = images * self.scale
         for step in self.pixels:
@@ -93,7 +93,7 @@ class Steps:
 
 
 def recognized(given: Any) -> Steps | None:
-    """Return what a preprocessing of another library does; None if it is none that is known.
+    """Return what another library's preprocessing does; None if it is not recognized.
 
     Args:
         given: a transform of torchvision or timm (``weights.transforms()``), torchvision's weights, or an image
@@ -117,7 +117,7 @@ def recognized(given: Any) -> Steps | None:
         height, width = steps.crop
         raise ModelError(
             f"preprocess: CenterCrop cuts {height} x {width} px out of images of any size, and nothing resizes them "
-            "before: put a Resize before it, or give Preprocess(mean, std) and input_size=, to which each image is "
+            "first: put a Resize before it, or give Preprocess(mean, std) and input_size=, to which each image is "
             "resized then."
         )
     _check_fits(steps)
@@ -129,7 +129,7 @@ def _is_weights(given: Any) -> bool:
 
 
 def _is_known(given: Any) -> bool:
-    """Tell whether something is a transform of a library, or a sequence of such."""
+    """Return whether something is a library's transform, or a sequence of them."""
     if isinstance(given, type) or type(given).__module__.partition(".")[0] not in _LIBRARIES:
         return False
     name = type(given).__name__
@@ -138,7 +138,7 @@ def _is_known(given: Any) -> bool:
 
 
 def _read(step: Any, steps: Steps) -> None:
-    """Add what a step does, be it one or a sequence of several."""
+    """Add what a step, or a sequence of steps, does."""
     name = type(step).__name__
     inside = getattr(step, "transforms", None)
     if isinstance(step, nn.Sequential) or (name == "Compose" and inside is not None):
@@ -152,8 +152,8 @@ def _read(step: Any, steps: Steps) -> None:
     elif name == "Resize":
         if getattr(step, "max_size", None) is not None:
             raise ModelError(
-                f"preprocess: Resize(max_size={step.max_size}) makes images of many shapes, and the network is given "
-                "one: leave max_size out, or give Preprocess(mean, std)."
+                f"preprocess: Resize(max_size={step.max_size}) makes images of many shapes, but the network takes one "
+                "shape: leave max_size out, or give Preprocess(mean, std)."
             )
         _resize(step.size, getattr(step, "interpolation", "bilinear"), steps)
     elif name == "ResizeKeepRatio" and not getattr(step, "longest", 1):  # timm's
@@ -171,12 +171,12 @@ def _read(step: Any, steps: Steps) -> None:
     elif name == "Normalize":
         _normalize(step.mean, step.std, steps)
     elif name == "Grayscale" and getattr(step, "num_output_channels", 1) == 1 and not steps.pixels:
-        steps.channels = 1  # an image is made gray for such a network anyway
+        steps.channels = 1  # images are converted to gray for such a network anyway
     elif name.startswith("Random") or name in _RANDOM or name in _NO_PIXELS:
         shapes = name in ("Pad", "FiveCrop", "TenCrop")
-        why = "changes the shape of images" if shapes else "is drawn anew for each image"
+        why = "changes the shape of images" if shapes else "is drawn again for each image"
         raise ModelError(
-            f"preprocess: {name} {why}, so that it would not be known which pixels the network sees. Give the "
+            f"preprocess: {name} {why}, so it would be unknown which pixels the network sees. Give the "
             "preprocessing of evaluation, without it, or Preprocess(mean, std)."
         )
     elif name not in _NOTHING:
@@ -184,7 +184,7 @@ def _read(step: Any, steps: Steps) -> None:
 
 
 def _changes_tensors(step: Callable[[Any], Any]) -> bool:
-    """Tell whether a step before the conversion to a tensor does something that has to be done to a tensor instead.
+    """Return whether a step before the conversion to a tensor has to be applied to the tensor instead.
 
     Raises:
         ModelError: if it can't be done to one.
@@ -197,14 +197,14 @@ def _changes_tensors(step: Callable[[Any], Any]) -> bool:
         except Exception:
             made = None  # it takes tensors
         if isinstance(made, Image.Image) and np.array_equal(np.asarray(made), np.asarray(image)):
-            return False  # it makes an RGB image of any, which is done here anyway
+            return False  # it converts to RGB, which is done here anyway
         try:
             step(torch.full((1, 3, 24, 20), 0.5, device="cpu"))
         except Exception as error:
             name = getattr(getattr(step, "lambd", step), "__name__", type(step).__name__)
             raise ModelError(
                 f"preprocess: {name} changes PIL images, and what is preprocessed here already is a tensor "
-                f"({type(error).__name__}: {error}): put it behind ToTensor and let it change tensors, or do it in the "
+                f"({type(error).__name__}: {error}): put it after ToTensor and let it change tensors, or do it in the "
                 "dataset."
             ) from error
     return True

@@ -1,4 +1,4 @@
-"""Find by trial which images a model takes: how many channels, which size, and whether one alone."""
+"""Finding by trial which images a model takes: the number of channels, the size, and whether a single image works."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from peek_widget.network.refusals import BYTES, no_convolution, several_inputs, 
 
 __all__ = ["Found", "find_images"]
 
-# Sides tried in turn when nothing says which the model takes; the first is that of most ImageNet models.
+# Sides tried in turn when the model's input size is unknown; the first is that of most ImageNet models.
 _SIZES = tuple(Size.of(n) for n in (224, 32, 28, 64, 96, 128, 227, 256, 299, 160, 192, 48, 40, 16, 20, 24, 8, 384, 512))
 
 _MOST_CHANNELS = 512
@@ -33,7 +33,7 @@ _FRAMES = (1, 8, 16)  # of a video that may be what a model takes
 
 @dataclass(frozen=True)
 class Found:
-    """How a model was read; see :class:`~peek_widget.network.network.Network` for the attributes."""
+    """A model as it was read; see :class:`~peek_widget.network.network.Network` for the attributes."""
 
     layers: tuple[Layer, ...]
     paddings: Mapping[str, str | None]
@@ -48,7 +48,7 @@ class _Failure:
 
     Attributes:
         error: what was raised at the first size that was tried.
-        seen: what was met there.
+        seen: what that forward did.
         lacking: see :class:`Seen`; at any size.
         convolutions: the largest number of convolutions that were computed at any size.
         squeezed: see :class:`Seen`; at any size.
@@ -168,20 +168,20 @@ def _try_sizes(model_copy: ModelCopy, channels: int, sizes: Sequence[Size], prep
                     first = error, seen
                 hopeless = final or lacking is not None or isinstance(error, BadPreprocessError)
                 if final or not seen.squeezed:
-                    break  # of two images it would not do better
+                    break  # two images would not help
                 continue
             if not seen.convolutions:
                 raise ModelError(no_convolution(model_copy.original))
             model_copy.least_images = images
             return Found(tuple(found), paddings, channels, size, preprocess)
         if hopeless:
-            break  # it would be the same at any size
+            break  # no other size would help
     assert first is not None
     return _Failure(channels, *first, lacking, convolutions, squeezed, final)
 
 
 def _fitting_sizes(model_copy: ModelCopy, failure: _Failure, tried: Size, preprocess: Preprocess) -> list[Size]:
-    """Return sizes of images of which a model's first linear layer gets as many values as it takes, found by trial."""
+    """Return image sizes that give a model's first linear layer as many values as it takes, found by trial."""
     if failure.seen.flat is None:
         return []
     takes, (channels, rows, columns) = failure.seen.flat
@@ -189,7 +189,7 @@ def _fitting_sizes(model_copy: ModelCopy, failure: _Failure, tried: Size, prepro
         return []
     positions, found = takes // channels, []
     shapes = [(n, positions // n) for n in range(1, positions + 1) if positions % n == 0]
-    # The rows and columns of its map for each pixel, as at the size that was tried; the most square ones first.
+    # Rows and columns of its map per pixel, from the size that was tried; the squarest first.
     for high, wide in sorted(shapes, key=lambda one: (abs(math.log(one[0] / one[1])), -one[0]))[:_MOST_SHAPES]:
         size = Size(round(tried.height / rows * high), round(tried.width / columns * wide))
         if isinstance(_try_sizes(model_copy, failure.channels, [size], preprocess), Found):
@@ -216,7 +216,7 @@ def _frames(model_copy: ModelCopy, failure: _Failure, size: Size) -> str | None:
 
 
 def _otherwise_given(model_copy: ModelCopy, failure: _Failure, size: Size) -> str | None:
-    """Return how a model has to be given images, by trial, as the arguments of a call; None where it is not that."""
+    """Return how a model wants its images, found by trial, as the arguments of a call; None if no way works."""
     parameters = inspect.signature(model_copy.original.forward).parameters.values()
     by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if by_name and not any(p.kind in (p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters):
@@ -236,7 +236,7 @@ def _otherwise_given(model_copy: ModelCopy, failure: _Failure, size: Size) -> st
 
 
 def _smaller(model_copy: ModelCopy, found: Found) -> Found:
-    """Read a network once more at a smaller size, where its receptive fields are small.
+    """Read a network again at a smaller size, where its receptive fields are small.
 
     A network with receptive fields of 20 px was not made for 224 px: drawn at that size, a unit would fill a hundredth
     of the picture.
@@ -255,7 +255,7 @@ def _channels(
     stated: int | None,
     failures: Sequence[_Failure],
 ) -> Iterator[int]:
-    """Iterate over the numbers of channels to try; ``failures`` holds what became of the ones before."""
+    """Iterate over the numbers of channels to try; ``failures`` holds the outcomes of the earlier ones."""
     model = model_copy.original
     said = given if given is not None else getattr(model, "preprocess", None)
     if stated is not None and not isinstance(said, Preprocess):
@@ -280,7 +280,7 @@ def _channels(
         tried.add(channels)
         yield channels
         if failures and failures[-1].channels == channels:
-            # Behind 3 and 1, since a model may have fewer channels than its image.
+            # After 3 and 1, since a model may have fewer channels than its image.
             place = next((n for n, one in enumerate(waiting) if one not in (3, 1)), len(waiting))
             waiting[place:place] = _fitting(failures[-1])
 
@@ -301,7 +301,7 @@ def _instead(
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None,
     failure: _Failure,
 ) -> int | None:
-    """Return the number of channels that the model can be read with, where the one that was given is wrong."""
+    """Return the number of channels that the model can be read with, if the given one is wrong."""
     if failure.lacking is None or not isinstance(preprocess, Preprocess):
         return None
     try:
@@ -311,7 +311,7 @@ def _instead(
 
 
 def _readable(model: nn.Module) -> bool:
-    """Tell whether a model can be read."""
+    """Return whether a model can be read."""
     try:
         find_images(ModelCopy(model))
     except ModelError:
@@ -320,7 +320,7 @@ def _readable(model: nn.Module) -> bool:
 
 
 def _needed(model: nn.Module) -> list[str]:
-    """Return the names of the arguments without which the model's forward can't be called."""
+    """Return the names of the required arguments of the model's forward."""
     return [
         p.name
         for p in inspect.signature(model.forward).parameters.values()

@@ -85,7 +85,7 @@ def quicker_precision(
         ``"float32"``.
 
     Raises:
-        PeekError: if ``images`` is no whole number above 0.
+        PeekError: if ``images`` is not a whole number above 0.
         LayerError: if there is no such layer.
     """
     check_images(images)

@@ -1,4 +1,4 @@
-"""Work in the processes of an executor: the model goes once to each, and what a lost worker had is sent again.
+"""Work in the processes of an executor: the model is sent once to each, and a lost worker's tasks are sent again.
 
 Any ``concurrent.futures.Executor`` will do: processes of this machine, or those of a Dask cluster by
 ``Client.get_executor()``.
@@ -30,20 +30,20 @@ __all__ = ["TRIES", "Dispatcher", "ExecutorLostError", "Job", "Outcome", "check_
 log: logging.Logger = logging.getLogger("peek_widget")
 
 TRIES = 3
-"""Number of times that a task is dispatched before what it ended with counts."""
+"""Number of times that a task is dispatched before its error counts."""
 
 _FINAL = ("KilledWorker",)
-"""Names of errors of executors that have tried several times themselves: Dask, on several workers."""
+"""Names of errors of executors that already retried by themselves: Dask, on several workers."""
 
 TaskT = TypeVar("TaskT")
 
 
 class ExecutorLostError(PeekError):
-    """The executor takes no work any more; the text is a sentence that says why."""
+    """The executor accepts no more work; the text is a sentence that says why."""
 
 
 def check_executor(executor: Any) -> None:
-    """Raise PeekError for what is no executor."""
+    """Raise PeekError for what is not an executor."""
     if not callable(getattr(executor, "submit", None)):
         hint = " (of a Dask client: client.get_executor())" if hasattr(executor, "get_executor") else ""
         raise PeekError(
@@ -164,7 +164,7 @@ class Dispatcher(Generic[TaskT]):
         self._source = _scatter(executor, payload.data) or self._write_file(payload.data)
 
     def __len__(self) -> int:
-        """Return the number of tasks that are dispatched and not yet answered."""
+        """Return the number of tasks in flight."""
         return len(self._in_flight) + len(self._postponed)
 
     def submit(self, task: TaskT) -> None:
@@ -176,7 +176,7 @@ class Dispatcher(Generic[TaskT]):
         self._dispatch(Job(self._key, task, __version__), self._source)
 
     def wait(self, seconds: float) -> list[Outcome[TaskT]]:
-        """Wait for about so many seconds, or until a task has ended, and return those that have.
+        """Wait for about that many seconds, or until a task has ended, and return the ended ones.
 
         Raises:
             ExecutorLostError: if the executor has died, and nothing else has come back.
@@ -190,7 +190,7 @@ class Dispatcher(Generic[TaskT]):
                 outcome = self._receive(future, job)
             except ExecutorLostError as error:
                 lost = error
-                # It comes again with the next call, for whoever takes first what has come back.
+                # It is raised again by the next call, so that the caller gets finished results first.
                 self._in_flight[future] = job
                 continue
             if outcome is not None:
@@ -206,7 +206,7 @@ class Dispatcher(Generic[TaskT]):
         self._in_flight.clear()
         self._with_model.clear()
         self._postponed.clear()
-        self._source = None  # Dask drops data that has no reference
+        self._source = None  # Dask drops unreferenced data
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -225,7 +225,7 @@ class Dispatcher(Generic[TaskT]):
                 "start (a script that makes a ProcessPoolExecutor needs if __name__ == '__main__':)."
             ) from error
         except (Exception, CancelledError) as error:
-            # A worker may have been lost, and with it the model's data.
+            # A worker may have been lost together with the model's data.
             if job.failures + 1 >= self._tries or type(error).__name__ in _FINAL:
                 return Outcome(job.task, None, error)
             log.warning("A task was lost (%s: %s); it is dispatched again.", type(error).__name__, _words(error))
@@ -264,11 +264,11 @@ class Dispatcher(Generic[TaskT]):
 
 
 def _scatter(executor: Any, data: bytes) -> Any:
-    """Make the bytes data of a Dask cluster, which each worker gets once; None for any other executor."""
+    """Scatter the bytes on a Dask cluster, so that each worker gets them once; None for any other executor."""
     client = getattr(executor, "_client", None)
     if not type(executor).__module__.startswith("distributed") or not hasattr(client, "scatter"):
         return None
-    with contextlib.suppress(TimeoutError):  # no worker there yet: the bytes go with the tasks
+    with contextlib.suppress(TimeoutError):  # no worker yet: the bytes go with the tasks
         return client.scatter(data, broadcast=True)
     return None
 

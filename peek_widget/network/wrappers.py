@@ -1,4 +1,4 @@
-"""Modules that only wrap another, and are left out of names: ``nn.DataParallel``, ``torch.compile``."""
+"""Modules that only wrap another and don't appear in layer names: ``nn.DataParallel``, ``torch.compile``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["inside", "names_without", "unwrapped"]
 
 
 def inside(module: nn.Module) -> str | None:
-    """Return the attribute under which a wrapper has the module that it wraps; None for any other module."""
+    """Return the attribute that holds a wrapper's module; None for any other module."""
     if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         return "module"
     # Importing the class itself would take a second.
@@ -26,7 +26,7 @@ def unwrapped(model: Any) -> Any:
 
 
 def names_without(model: nn.Module) -> tuple[dict[str, str], dict[nn.Module, str]]:
-    """Return of each name in ``model.named_modules()``, and of each module, the name that it has without wrappers."""
+    """Return the name without wrappers of each module, by its name in ``model.named_modules()`` and by the module."""
     names: dict[str, str] = {}
     modules: dict[nn.Module, str] = {}
 

@@ -1,4 +1,4 @@
-"""What a forward writes into its own modules: put back before every forward, so that each begins as the user's would.
+"""What a forward writes into its own modules: restored before every forward, so that each begins as the user's would.
 
 Spectral norm by hand improves its estimate in every forward, observers of quantization-aware training widen their
 range, others count their calls. A copy that went on from forward to forward would drift away from the user's model, and
@@ -22,7 +22,7 @@ _PLAIN = (int, float, bool, str, type(None))
 _TORCHS = ("_parameters", "_buffers", "_modules", "training")
 
 Pairs = Sequence[tuple[nn.Module, nn.Module]]
-"""The user's modules, each with ours."""
+"""Pairs of the user's modules and their copies."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Written:
     table: str = ""
 
     def put_back(self) -> None:
-        """Give our module the value that the user's has now."""
+        """Restore the copy's value from the user's module."""
         theirs = vars(self.theirs)[self.table] if self.table else vars(self.theirs)
         ours = vars(self.ours)[self.table] if self.table else vars(self.ours)
         if self.name not in theirs:
@@ -64,7 +64,7 @@ _Mark = tuple[Any, int, int]
 
 
 def marks_of(pairs: Pairs) -> dict[tuple[int, str, str], _Mark]:
-    """Note the tensors and numbers of our modules as they are now, for :func:`find_written`."""
+    """Record the tensors and numbers of the copied modules, for :func:`find_written`."""
     found: dict[tuple[int, str, str], _Mark] = {}
     for number, (_, ours) in enumerate(pairs):
         for name, value in vars(ours).items():
@@ -77,7 +77,7 @@ def marks_of(pairs: Pairs) -> dict[tuple[int, str, str], _Mark]:
 
 
 def find_written(pairs: Pairs, before: dict[tuple[int, str, str], _Mark]) -> list[Written]:
-    """Return what has been written into our modules since :func:`marks_of`."""
+    """Return what was written into the copied modules since :func:`marks_of`."""
     now = marks_of(pairs)
     found = []
     differing = _differing(pairs)
@@ -113,7 +113,7 @@ def find_replaced(pairs: Pairs, before: dict[tuple[int, str, str], _Mark], known
 
 
 def _differing(pairs: Pairs) -> set[tuple[int, str, str]]:
-    """Return which of our tensors have other values than the user's: not all that writes into one is counted."""
+    """Return which copied tensors differ from the user's, since the version counter does not see every write."""
     found = set()
     for number, (theirs, ours) in enumerate(pairs):
         for table, mine, original in (("", vars(ours), vars(theirs)), ("_buffers", ours._buffers, theirs._buffers)):
@@ -138,7 +138,7 @@ def _equal(one: _Mark, other: _Mark) -> bool:
 
 
 def changed_parameters(pairs: Pairs) -> list[Written]:
-    """Return the parameters of ours whose values are no longer the user's; all others share their memory again."""
+    """Return the copied parameters whose values differ from the user's; all others share their memory again."""
     found = []
     for theirs, ours in pairs:
         for name, parameter in theirs._parameters.items():
@@ -146,7 +146,7 @@ def changed_parameters(pairs: Pairs) -> list[Written]:
             if parameter is None or mine is None or address_of(mine) == address_of(parameter):
                 continue
             if parameter.is_inference():
-                continue  # ours is a clone
+                continue  # the copy has a clone
             if mine.device == parameter.device and torch.equal(mine.data, parameter.data):
                 mine.data = parameter.data
             elif mine.device == parameter.device:

@@ -103,7 +103,7 @@ def edited(pixels: Tensor, mask: Tensor, how: Edit, preprocess: Preprocess) -> T
         PhotoError: for an unknown ``how``.
     """
     if how not in EDITS:
-        raise PhotoError(f"how={how!r}: possible are {', '.join(map(repr, EDITS))}.")
+        raise PhotoError(f"how={how!r}: choose one of {', '.join(map(repr, EDITS))}.")
     if how == "shuffle":
         return _shuffled(pixels, mask)
     if how == "gray":

@@ -260,7 +260,7 @@ class Look:
         return WhatIf(self, self._reader.look_again(self, pixels, names))
 
     def again(self) -> Look:
-        """Look once more at what the network got of the photo, at all layers."""
+        """Look again at what the network got of the photo, at all layers."""
         return self._reader.look_again(self, self.pixels)
 
     def detached(self) -> Look:

@@ -164,7 +164,7 @@ class PhotoReader:
                 ``[C, H, W]`` in [0, 1].
 
         Raises:
-            PhotoError: if it is no image that can be read, or none that the network can take.
+            PhotoError: if it is not an image that can be read, or none that the network can take.
             ModelError: if the model's forward raises.
         """
         preparer = self.preparer
@@ -257,7 +257,7 @@ def look_at(
             :class:`~peek_widget.LoaderOptions`.
 
     Raises:
-        PhotoError: if it is no image that can be read, or none that the network can take.
+        PhotoError: if it is not an image that can be read, or none that the network can take.
         LayerError: if there is no such layer.
         EvidenceStoreError: if the evidence was gathered with other weights.
         ModelError: if the model can't be read, or its forward raises.

@@ -76,7 +76,7 @@ class Archive:
         store.unpack(self._check)
         self.load(store.units())
         for name in store.invalid():
-            self._note(name, f"{name} is no unit's picture: it is left alone.")
+            self._note(name, f"{name} is not a unit's picture: it is left alone.")
         self.save_index()
 
     # Pictures
@@ -152,7 +152,7 @@ class Archive:
         return [] if self.store is None else self.load(self.store.units())
 
     def save_index(self) -> None:
-        """Write the table of the pictures if the stored one differs; it is derived, so that failing is no loss."""
+        """Write the table of the pictures if the stored one differs; it is derived, so that failing is not a loss."""
         if self.store is None:
             return
         saved = [self.done[unit] for unit in self.units if unit in self.done and unit not in self.unsaved]

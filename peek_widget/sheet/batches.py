@@ -167,7 +167,7 @@ def plan(
     """
     recipe = as_recipe(recipe)
     if objective not in get_args(Kind):
-        raise PeekError(f"objective={objective!r}: possible are 'neuron' (the center of the map) and 'channel'.")
+        raise PeekError(f"objective={objective!r}: choose 'neuron' (the center of the map) or 'channel'.")
     if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or not 0 <= int(seed) < 2**63:
         raise PeekError(f"seed={seed!r}: give a whole number from 0 to {2**63 - 1}.")
     precision = chosen_precision(network, precision)

@@ -108,7 +108,7 @@ def draw(
     if not done:
         raise PeekError("Nothing of this sheet is drawn yet: call sheet.draw() first.")
     if paper is not None and paper not in PAPERS:
-        raise PeekError(f"There is no paper {paper!r} here; there are {', '.join(PAPERS)}.")
+        raise PeekError(f"There is no paper size {paper!r}: choose one of {', '.join(PAPERS)}.")
     tags = sheet.tags if tags is None else tags
     size = Size.of(sheet.size)
     shape = size.height / size.width
@@ -134,7 +134,7 @@ def draw(
     axes.set_axis_off()
 
     def write(x: float, y: float, words: str, size: float, **style: Any) -> None:
-        # parse_math=False: a tag with two $ in it is no formula.
+        # parse_math=False: a tag with two $ in it is not a formula.
         axes.text(x, y, words, fontsize=size, va="top", parse_math=False, **style)
 
     scale = _scale(width, height)

@@ -172,7 +172,7 @@ class Scheduler:
         Raises:
             SheetStoreError: if pictures can't be saved; they are in memory, and a later step saves them.
             PeekError: if it can't go on (no memory for one picture, an executor that died). :meth:`close` then gives
-                the leases back, and a later step begins anew.
+                the leases back, and a later step begins again.
         """
         if not self._recovered or self.archive.unsaved:
             self.archive.recover()
@@ -227,7 +227,7 @@ class Scheduler:
             self._leases.release()
 
     def close(self) -> None:
-        """Give up what is half drawn, and bring the store's index up to date. A later step begins anew."""
+        """Give up what is half drawn, and bring the store's index up to date. A later step begins again."""
         self.abandon()
         self._recovered = False
         self._refresh_at = -math.inf

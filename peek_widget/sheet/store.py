@@ -76,7 +76,7 @@ class Store:
 
         self.address: str = str(address)
         if not self.address.strip():
-            raise SheetStoreError("store='' is no address: give the path of a folder for the sheet, '.' for this one.")
+            raise SheetStoreError("store='' is not an address: give a folder for the sheet, '.' for this one.")
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError, OSError) as error:

@@ -2,7 +2,7 @@
 
 A tag is a few words of the user's, on a unit of a layer: ``"dog"``, ``"left eye"``. It is trimmed, its inner white
 space made single spaces, and composed (Unicode NFC). Case is kept as it was first written and does not tell tags
-apart: who tags ``"Dog"`` after ``"dog"`` has given ``dog`` once more. Markup is text like any other.
+apart: who tags ``"Dog"`` after ``"dog"`` has given ``dog`` again. Markup is text like any other.
 
 A unit that was reviewed and given no tag is not the same as one that nobody has reviewed: the first has an empty
 tuple of tags here, the second is absent. Shares are of the units reviewed.

@@ -90,7 +90,7 @@ def unit_number(unit: Any) -> int:
     """Check the number of a unit, given as a number or as its digits, and return it.
 
     Raises:
-        TagError: if it is no whole number from 0.
+        TagError: if it is not a whole number from 0.
     """
     if isinstance(unit, str) and unit.strip().isascii() and unit.strip().isdigit():
         unit = int(unit)
@@ -129,7 +129,7 @@ def read_json(text: str) -> dict[str, Any]:
     """Read JSON into a dict; its entries are checked by :func:`layer_tags`.
 
     Raises:
-        TagError: if it isn't JSON, has a name twice, or is no object.
+        TagError: if it isn't JSON, has a name twice, or is not an object.
     """
     _refuse_empty(text)
     try:
@@ -256,7 +256,7 @@ def suffix(path: str | os.PathLike[str]) -> str:
     """Return ``".json"`` or ``".csv"``, by the end of a file's name.
 
     Raises:
-        TagError: if it ends otherwise, or is no name.
+        TagError: if it ends otherwise, or is not a name.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TagError(f"Tags are kept in a file, whose path is text; a {type(path).__name__} was given.")

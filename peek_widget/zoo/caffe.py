@@ -70,7 +70,7 @@ def read_caffe(path: str | Path) -> dict[str, list[np.ndarray]]:
         net.ParseFromString(path.read_bytes())
     except _decode_error() as error:
         raise FileError(
-            f"{path.name} is no Caffe model, or is damaged or cut off ({error}): download it anew, and give the "
+            f"{path.name} is not a Caffe model, or is damaged or cut off ({error}): download it again, and give the "
             ".caffemodel, not its .prototxt."
         ) from error
     layers = [*net.layers, *net.layer]
@@ -121,7 +121,7 @@ def fill(modules: Mapping[str, nn.Module], weights: Mapping[str, Sequence[np.nda
                     f"{_by(parameter.shape)}. It is another network's, or another version's."
                 )
             if not np.isfinite(array).all():
-                raise FileError(f"{file}: layer {name} has numbers that are not finite: download it anew.")
+                raise FileError(f"{file}: layer {name} has numbers that are not finite: download it again.")
             ready.append((parameter, torch.from_numpy(array.astype(np.float32)).view(parameter.shape)))
     with torch.no_grad():
         for parameter, values in ready:

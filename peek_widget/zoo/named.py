@@ -26,7 +26,7 @@ def by_name(name: str) -> nn.Module:
     It has ``.class_names``, ``.preprocess`` and ``.input_size``, torchvision's from the metadata of the weights.
     Those are downloaded once, to the folder ``hub/checkpoints`` of torch's cache; EfficientNet-Lite0's are never
     downloaded (see :func:`~peek_widget.zoo.efficientnet_lite0`). Raises ModelError for an unknown name, and where there
-    are no weights.
+    are not weights.
     """
     if name in _OURS:
         return _OURS[name]()
@@ -45,9 +45,9 @@ def by_name(name: str) -> nn.Module:
                 "A file holds weights: make the model, load them with model.load_state_dict(...), and give the model. "
             )
         raise ModelError(
-            f"There is no network named {name!r}. {hint}Possible are {', '.join(map(repr, _OURS))} and torchvision's "
-            "classification models (torchvision.models.list_models() lists their names); without any name the bundled "
-            "network is taken."
+            f"There is no network named {name!r}. {hint}Choose {', '.join(map(repr, _OURS))} or one of "
+            "torchvision's classification models (torchvision.models.list_models() lists their names); without any "
+            "name the bundled network is taken."
         )
     weights = models.get_model_weights(name).DEFAULT
     try:

@@ -132,7 +132,7 @@ def test_the_strength_changes_while_it_draws():
         (lambda: accentuated(Accentuate("forms:3", keep="classes")), "does not come before", PeekError),
         (lambda: accentuated(Accentuate("edges:3")), "no layer with a map before", PeekError),
         (lambda: accentuated(Accentuate("forms:3", keep="nowhere")), "nowhere", LayerError),
-        (lambda: accentuated(Accentuate("forms:3", keep=nn.Conv2d(1, 1, 1))), "no module of this model", LayerError),
+        (lambda: accentuated(Accentuate("forms:3", keep=nn.Conv2d(1, 1, 1))), "not a module of this model", LayerError),
     ],
 )
 def test_what_is_not_possible_is_said(make, words, kind):

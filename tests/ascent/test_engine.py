@@ -270,7 +270,7 @@ def test_nan_is_an_error_in_a_sentence() -> None:
         (Logit(0), {"seed": -1}, PeekError, "seed=-1"),
         (Logit(0), {"seed": [1, 2]}, PeekError, "2 seeds for 1 objectives"),
         (Logit(0), {"size": 7}, RecipeError, "from 8 to 2048"),
-        (Logit(0), {"recipe": "nope"}, RecipeError, "possible are peek"),
+        (Logit(0), {"recipe": "nope"}, RecipeError, "choose one of peek"),
         (Logit(0), {"recipe": 3}, RecipeError, "recipe is a int"),
         ([], {}, PeekError, "not an objective"),
         (3, {}, PeekError, "not an objective"),

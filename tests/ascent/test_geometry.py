@@ -34,7 +34,7 @@ def test_octaves_end_at_the_size_asked_for_and_begin_at_the_models() -> None:
 
 def test_octaves_that_grow_past_every_size_are_refused() -> None:
     recipe = Recipe(octaves=((1, 4.0),) * 4)
-    with pytest.raises(RecipeError, match=r"octaves grow 256 times, to 8192 px; at most 2048 are possible: give size="):
+    with pytest.raises(RecipeError, match=r"octaves grow 256 times, to 8192 px; the limit is 2048: give size="):
         ascend(NET, Logit(0), recipe)
     assert Geometry(NET, recipe, 512).sizes == squares([8, 32, 128, 512])
 

@@ -629,7 +629,7 @@ for _ in range(5):
         (None, "a NoneType"),
         ([], "a list"),
         ({}, "kind None"),
-        ({"kind": "os.system"}, "possible are channel, neuron"),
+        ({"kind": "os.system"}, "kinds are channel, neuron"),
         ({"kind": ["channel"]}, "a list of 1"),
         ({"kind": "logit"}, "needs the field 'unit'"),
         ({"kind": "logit", "unit": 1, "__class__": "x"}, "no field '__class__'"),

@@ -163,24 +163,27 @@ def test_steps_scale_octaves_in_proportion(steps: int) -> None:
         ({"steps": 2.5}, "steps=2.5"),
         ({"steps": True}, "steps=True"),
         ({"steps": 10**9}, "from 1 to 100000"),
-        ({"blur": -0.1}, "blur=-0.1 is out of range: possible is 0 to 5"),
+        ({"blur": -0.1}, "blur=-0.1 is out of range: give a number from 0 to 5"),
         ({"blur": ((1.0, 2.0),)}, "for each of the 5 octaves"),
-        ({"blur": 10**400}, "out of range: possible is 0 to 5"),
+        ({"blur": 10**400}, "out of range: give a number from 0 to 5"),
         ({"step_size": float("nan")}, "step_size=nan"),
         ({"step_size": (1.0, float("inf"))}, "step_size=inf"),
         ({"decay": "much"}, "decay='much': give a number"),
         ({"decay": True}, "decay=True: give a number"),
         ({"decay": None}, "decay=None: give a number"),
         ({"blurr": 1.0}, "no field 'blurr'; near names: blur"),
-        ({"param": "jpeg"}, "possible are 'fourier', 'pixels'"),
-        ({"param": None}, "possible are 'fourier', 'pixels'"),
+        ({"param": "jpeg"}, "choose one of 'fourier', 'pixels'"),
+        ({"param": None}, "choose one of 'fourier', 'pixels'"),
         ({"crop": (0.5, 0.2)}, "the smallest comes first"),
-        ({"crop": (0.01, 0.2)}, "possible is 0.02 to 4"),
+        ({"crop": (0.01, 0.2)}, "give a number from 0.02 to 4"),
         ({"crop": 0.5}, "give .smallest, largest."),
         ({"crop": ((0.1, 0.2), (0.1, 0.2), (0.1, 0.2))}, "give .smallest, largest."),
         ({"crop": (((0.1, 0.2), (0.1, 0.2)), (0.1, 0.2))}, "two pairs at most"),
-        ({"rotation_choices": (181.0,)}, "one of rotation_choices=181.0 is out of range: possible is -180 to 180"),
-        ({"scale_choices": (0.2,)}, "one of scale_choices=0.2 is out of range: possible is 0.25 to 4"),
+        (
+            {"rotation_choices": (181.0,)},
+            "one of rotation_choices=181.0 is out of range: give a number from -180 to 180",
+        ),
+        ({"scale_choices": (0.2,)}, "one of scale_choices=0.2 is out of range: give a number from 0.25 to 4"),
         ({"rotation_choices": 5.0}, "give a tuple of numbers"),
         ({"n_views": 0}, "whole number from 1 to 64"),
         ({"n_views": 1.5}, "whole number from 1 to 64"),
@@ -192,7 +195,7 @@ def test_steps_scale_octaves_in_proportion(steps: int) -> None:
         ({"alpha": 1}, "give True or False"),
         ({"octaves": ()}, "octaves is empty"),
         ({"octaves": ((0, 1.0),) * 5}, "octave of 0 steps"),
-        ({"octaves": ((5, 0.5),) * 5}, "an octave's scale=0.5 is out of range: possible is 1 to 4"),
+        ({"octaves": ((5, 0.5),) * 5}, "an octave's scale=0.5 is out of range: give a number from 1 to 4"),
         ({"octaves": ((5, "1.0"),) * 5}, "an octave's scale='1.0'"),
         ({"octaves": ((5, math.nan),) * 5}, "an octave's scale=nan"),
         ({"octaves": 7}, "give ..steps, scale."),
@@ -293,7 +296,7 @@ def test_json_has_every_field_and_missing_ones_have_their_defaults() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_the_names_of_all() -> None:
-    with pytest.raises(RecipeError, match="no recipe 'peak'; possible are peek"):
+    with pytest.raises(RecipeError, match="no recipe 'peak': choose one of peek"):
         Recipe.preset("peak")
 
 

@@ -129,7 +129,7 @@ def test_gray_of_a_tensor_is_the_gray_of_its_picture():
         (np.full((20, 24), 1 + 2j), "complex128; arrays are"),
         (np.array(["a"]), "arrays are"),
         ("nowhere.jpg", "FileNotFoundError"),
-        (17, "no image but of type int"),
+        (17, "not an image but of type int"),
         (None, "NoneType"),
         ({"x": 1}, "no 'image' but x"),
         (Image.new("RGB", (2000, 16)), "a line"),
@@ -201,7 +201,7 @@ def test_broken_files_are_named_counted_and_skipped(tmp_path):
     (tmp_path / "labels.csv").write_text("a,b\n")
     (tmp_path / ".hidden").write_text("not looked at")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
-    with pytest.warns(DatasetWarning, match=r"3 of 9 images were skipped \(.*1 file of the folder is no image .*csv"):
+    with pytest.warns(DatasetWarning, match=r"3 of 9 images were skipped \(.*1 file of the folder was left out.*csv"):
         crops = top_crops(Planted(), "conv", tmp_path, k=2, input_size=16, progress=False)
     assert crops.images == 6
     assert crops.skipped_count == 3
@@ -304,4 +304,4 @@ def test_a_named_pipe_in_a_folder_is_skipped(tmp_path):
     os.mkfifo(tmp_path / "b.png")
     folder = Folder(tmp_path)
     assert load_one(folder, Preparer(3, 16, 16), 0).reason == ""
-    assert "no regular file" in load_one(folder, Preparer(3, 16, 16), 1).reason
+    assert "not a regular file" in load_one(folder, Preparer(3, 16, 16), 1).reason

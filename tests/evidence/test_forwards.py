@@ -151,5 +151,5 @@ def test_the_number_of_threads_is_the_cores_unless_something_else_is_said(monkey
     assert divided_threads(None, 4) == (2, 1)
     monkeypatch.setenv("PEEK_THREADS", "1")
     assert divided_threads(None, 4) == (1, 1)
-    with pytest.raises(PeekError, match="threads is a number of CPU threads"):
+    with pytest.raises(PeekError, match="threads must be a number of CPU threads"):
         divided_threads(0, 4)

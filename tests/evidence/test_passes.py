@@ -571,7 +571,7 @@ def test_of_a_device_that_is_gone_it_is_said_what_was_saved(tmp_path):
 
     assert "with store= it would be saved every minute, and another pass goes on from there" in text(None)
     assert "and nothing had been saved in " in text(store)
-    assert text(store).endswith("yet: another pass begins anew.")
+    assert text(store).endswith("yet: another pass starts from the beginning.")
     found.save(store)
     assert f"but what was saved is in {str(store)!r}, and another pass goes on from there." in text(store)
 

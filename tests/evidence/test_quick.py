@@ -78,7 +78,7 @@ def test_what_was_decoded_quickly_is_kept_apart(folder, tmp_path):
     with pytest.raises(EvidenceStoreError, match=r"\(decoding, precision\) \('fast', 'float32'\), now it is \('exact'"):
         top_crops(tiny(), "edges", folder, **options)
     assert found[0].top[0].image.size[0] > 0
-    with pytest.raises(PeekError, match="decoding='quick': possible are 'exact' and 'fast'"):
+    with pytest.raises(PeekError, match="decoding='quick': choose 'exact' or 'fast'"):
         LoaderOptions(decoding="quick")
 
 

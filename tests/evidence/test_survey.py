@@ -193,7 +193,7 @@ def test_histograms_are_kept_of_the_groups_that_a_pass_is_given():
     assert one.every["auprc"].notna().all()
     assert one.every[["auprc", "f1", "pearson"]].equals(other.every[["auprc", "f1", "pearson"]])
     assert survey(given, {"colored": ["red"]}).every["auprc"].isna().all(), "other labels under the same name"
-    with pytest.raises(PeekError, match="only 'imagenet' is possible"):
+    with pytest.raises(PeekError, match="give 'imagenet' or a dict"):
         top_crops(Meadow(), "conv", images, groups="animals", **options)
 
 
@@ -316,7 +316,7 @@ def test_imagenets_groups_are_what_they_say():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"groups": "animals"}, "only 'imagenet' is possible"),
+        ({"groups": "animals"}, "give 'imagenet' or a dict"),
         ({"groups": {}}, "at least one group"),
         ({"groups": {"a": [1, 2]}}, "None of the groups has an image: the labels are 'nothing'"),
         ({"groups": "imagenet"}, "None of the groups has an image"),
@@ -334,7 +334,7 @@ def test_without_labels_or_with_several_layers_it_is_refused(planted):
         survey(crops["conv"])
     with pytest.raises(PeekError, match=r"of several layers take one: evidence\[layer\]"):
         survey(crops)
-    with pytest.raises(PeekError, match=r"There is no group 'pink'; there are: .*red"):
+    with pytest.raises(PeekError, match=r"There is no group 'pink': choose one of .*red"):
         survey(planted).units("pink")
 
 

@@ -76,7 +76,7 @@ def test_bad_input_gets_a_sentence(crops):
     few = top_crops(bundled(), "conv5", Images(30), k=9)
     with pytest.raises(PeekError, match="k=18"):
         Guessing(bundled(), few)
-    with pytest.raises(PeekError, match="possible are"):
+    with pytest.raises(PeekError, match="choose 'drawn', 'real' or 'none'"):
         Guessing(bundled(), crops, show="all")
     with pytest.raises(PeekError, match="unit 999"):
         Guessing(bundled(), crops, units=[999], show="none")

@@ -129,7 +129,7 @@ def test_a_recipe_that_is_not_offered_is_not_compared_either(explore):  # noqa: 
     explorer = explore(layer="conv2", recipe=None, recipes=["peek-fast", "oygard-2016"])
     say(explorer, kind="compare", what="recipes", values=["peek-fast", "maco-2023"])
     eventually(lambda: compare_messages(explorer) and compare_messages(explorer)[-1][0]["state"] == "error")
-    assert "possible are peek-fast, oygard-2016" in compare_messages(explorer)[-1][0]["problem"]
+    assert "choose one of peek-fast, oygard-2016" in compare_messages(explorer)[-1][0]["problem"]
     with pytest.raises(RecipeError, match="not offered"):
         explorer.compare(recipes=["peek-fast", "maco-2023"])
 

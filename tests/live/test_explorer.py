@@ -664,7 +664,7 @@ def test_only_the_recipes_that_are_offered_can_be_chosen(explore):
     explorer = explore(recipe=None, recipes=["peek-fast", "oygard-2016"], playing=False)
     assert explorer.recipe == "peek-fast"
     assert [row["name"] for row in explorer._recipe_list] == ["peek-fast", "oygard-2016"]
-    with pytest.raises(TraitError, match="not offered here; possible are peek-fast, oygard-2016"):
+    with pytest.raises(TraitError, match="not offered: choose one of peek-fast, oygard-2016"):
         explorer.recipe = "peek"
     explorer.comm.receive({"method": "update", "state": {"recipe": "maco-2023"}})
     assert explorer.recipe == "peek-fast"

@@ -200,7 +200,7 @@ def test_an_impossible_step_is_refused_in_a_sentence(explore, step):
     explorer = explore(playing=False)
     with pytest.raises(PeekError, match="whole number from 0"):
         explorer.seek(step)
-    with pytest.raises(PeekError, match="no step to look at yet"):
+    with pytest.raises(PeekError, match="no step to show yet"):
         explorer.resume_from(3)
 
 

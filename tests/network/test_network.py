@@ -38,7 +38,9 @@ def test_a_module_that_is_used_under_two_names_is_the_layer_of_its_first_call() 
 
 def test_a_module_of_another_model_is_refused_with_what_is_possible() -> None:
     network = read(tiny(), 32)
-    with pytest.raises(LayerError, match=r"The Conv2d given as a layer is no module of this model.*edges.*lists all"):
+    with pytest.raises(
+        LayerError, match=r"The Conv2d given as a layer is not a module of this model.*edges.*lists all"
+    ):
         network.layer(tiny().forms)
 
 
@@ -81,5 +83,5 @@ def test_an_objective_takes_a_layer_as_a_module_and_an_ascent_names_it() -> None
     ascent = Ascent(model, given, "peek-fast", size=32, input_size=32)
     assert list(ascent.objectives) == named
     assert Neuron(model.forms, 3).describe().startswith("unit 3 of a Conv2d")
-    with pytest.raises(LayerError, match="is no module of this model"):
+    with pytest.raises(LayerError, match="is not a module of this model"):
         Ascent(model, Neuron(tiny().forms, 3), "peek-fast", size=32, input_size=32)

@@ -55,7 +55,7 @@ def names(model: nn.Module) -> list[str]:
 def test_a_padding_is_no_layer(padding: nn.Module) -> None:
     model = between(padding)
     assert names(model) == ["0", "1", "3", "4", ""]
-    with pytest.raises(LayerError, match=r"^'2' is no layer .* it only pads the map of '1', .* name '1' instead\.$"):
+    with pytest.raises(LayerError, match=r"^'2' is not a layer .* it only pads the map of '1', .* name '1' instead\.$"):
         read(model, 32, "none").layer("2")
     with pytest.raises(LayerError, match="only pads the map of '1'"):
         read(model, 32, "none").layer(model[2])
@@ -86,7 +86,7 @@ def test_the_second_call_of_a_padding_and_one_that_pads_nothing() -> None:
 
     network = read(Model(), 32, "none")
     assert [layer.name for layer in network.layers] == ["conv", "conv@2", "conv@3", ""]
-    with pytest.raises(LayerError, match=r"'pad@2' is no layer.*only pads the map of 'conv'"):
+    with pytest.raises(LayerError, match=r"'pad@2' is not a layer.*only pads the map of 'conv'"):
         network.layer("pad@2")
     with pytest.raises(LayerError, match="only pads the map of 'conv@2'"):
         network.layer("static_padding")

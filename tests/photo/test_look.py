@@ -336,7 +336,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
         (np.full((8, 8, 3), np.nan), "not finite"),
         (torch.randn(3, 16, 16), "values go from"),
         (torch.rand(7, 16, 16), "7 channels"),
-        (Image.new("L", (2000, 10)), "no picture but a line"),
+        (Image.new("L", (2000, 10)), "not a picture but a line"),
     ],
     ids=[
         "None",

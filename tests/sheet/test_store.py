@@ -514,7 +514,7 @@ def test_corrupt_tags_are_set_aside_and_reported_once(tmp_path, caplog):
 
 
 def test_an_empty_address_is_refused():
-    with pytest.raises(SheetStoreError, match="is no address"):
+    with pytest.raises(SheetStoreError, match="is not an address"):
         sheet("").draw()
 
 

@@ -293,7 +293,7 @@ def test_a_frame_of_paths_is_read_by_position(tmp_path):
     assert labels_of(given, dict(zip(given["path"], given["label"], strict=True))) == list(given["label"])
     assert read_source(given).concurrent
     with pytest.raises(
-        DatasetError, match="labels='breed' is no column of the DataFrame: it has 'path', 'label', 'fold'"
+        DatasetError, match="labels='breed' is not a column of the DataFrame: it has 'path', 'label', 'fold'"
     ):
         read_source(given, "breed")
 
@@ -381,12 +381,10 @@ def test_the_other_files_of_a_folder_never_end_a_pass(tmp_path):
     fill(tmp_path, [f"{number}.png" for number in range(5)] + others)
     fill(tmp_path, [f"m{number:03d}.unknown" for number in range(120)])
     fill(tmp_path, ["__MACOSX/x.png", ".cache/y.png", "z.png"])
-    with pytest.warns(
-        DatasetWarning, match=r"120 of 126 images were skipped .*65 files of the folder are no images by"
-    ):
+    with pytest.warns(DatasetWarning, match=r"120 of 126 images were skipped .*65 files of the folder were left out"):
         crops = found(tmp_path, batch_size=4)
     assert (crops.images, crops.skipped_count) == (6, 120)
-    assert "65 files of the folder are no images" in crops.remarks[0]
+    assert "65 files of the folder were left out" in crops.remarks[0]
     # labels in the order of the images, whatever lies beside them
     fill(tmp_path / "b", ["1.png", "2.png", "notes.txt"])
     assert labels_of(tmp_path / "b", [3, 4]) == [3, 4]

@@ -233,12 +233,12 @@ def paler(image: Image.Image) -> Image.Image:
 
 
 IMPOSSIBLE: dict[str, tuple[Any, str]] = {
-    "of PIL images": (_compose(v1.Resize((48, 48)), paler), "paler changes PIL images.*behind ToTensor"),
-    "random crop": (_compose(v1.RandomResizedCrop(48)), "RandomResizedCrop is drawn anew for each image.*evaluation"),
-    "random flip": (_compose(v1.Resize((48, 48)), v1.RandomHorizontalFlip()), "RandomHorizontalFlip is drawn anew"),
-    "colors": (v2.Compose([v2.Resize((48, 48)), v2.ColorJitter(0.5), v2.ToImage()]), "ColorJitter is drawn anew"),
+    "of PIL images": (_compose(v1.Resize((48, 48)), paler), "paler changes PIL images.*after ToTensor"),
+    "random crop": (_compose(v1.RandomResizedCrop(48)), "RandomResizedCrop is drawn again for each image.*evaluation"),
+    "random flip": (_compose(v1.Resize((48, 48)), v1.RandomHorizontalFlip()), "RandomHorizontalFlip is drawn again"),
+    "colors": (v2.Compose([v2.Resize((48, 48)), v2.ColorJitter(0.5), v2.ToImage()]), "ColorJitter is drawn again"),
     "five crops": (_compose(v1.Resize(60), v1.FiveCrop(48)), "FiveCrop changes the shape"),
-    "cropped, never resized": (_compose(v1.CenterCrop(48)), "nothing resizes them before: put a Resize before it"),
+    "cropped, never resized": (_compose(v1.CenterCrop(48)), "nothing resizes them first: put a Resize before it"),
     "cropped first": (_compose(v1.CenterCrop(48), v1.Resize(32)), "cropped before they are resized"),
     "twice": (_compose(v1.Resize(99), v1.Resize(48)), "resized before they are resized"),
     "too small": (_compose(v1.Resize(40), v1.CenterCrop(48)), "a larger Resize, or a smaller CenterCrop"),
@@ -342,7 +342,7 @@ def test_a_preprocess_says_how_images_are_resized(tmp_path: Any) -> None:
         ({"resize": 0}, "resize=0"),
         ({"resize": (10, 10, 10)}, "shorter side or"),
         ({"crop": 2.5}, "crop=2.5"),
-        ({"interpolation": "area"}, "possible are bilinear"),
+        ({"interpolation": "area"}, "choose one of bilinear"),
     ],
 )
 def test_impossible_sizes(wrong: Any, words: str) -> None:

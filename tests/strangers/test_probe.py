@@ -289,7 +289,7 @@ def test_preprocessing_that_draws_random_numbers(function) -> None:
     ],
 )
 def test_a_preprocess_that_depends_on_the_batch(function) -> None:
-    with pytest.warns(PreprocessWarning, match="in a batch than of the image alone") as found:
+    with pytest.warns(PreprocessWarning, match="in a batch than for the image alone") as found:
         network = read(tiny(), 32, function)
     assert len(found) == 1
     images = torch.rand(3, 3, 32, 32) * torch.tensor([0.2, 0.6, 1.0])[:, None, None, None]

@@ -155,7 +155,7 @@ def test_what_is_no_size_is_refused_in_a_sentence(wrong: Any) -> None:
     with pytest.raises(RecipeError, match=r"size=.*from 8 to 2048.*or \(height, width\)"):
         render(Person(), Logit(0), SHORT, input_size=(64, 32), size=wrong)
     if wrong == (3, 64, 32):
-        with pytest.raises(SizeError, match="Channels are no part of it"):
+        with pytest.raises(SizeError, match="Channels are not part of it"):
             read(Person(), wrong)
 
 

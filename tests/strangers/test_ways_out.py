@@ -246,7 +246,7 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "another model's module": Refusal(
         lambda _: crops(layer=tiny().forms),
-        r"no module of this model: give one of model\.modules\(\)",
+        r"not a module of this model: give one of model\.modules\(\)",
         lambda _: crops(layer=MODEL.forms),
     ),
     "a layer by number": Refusal(
@@ -275,9 +275,7 @@ REFUSALS: dict[str, Refusal] = {
         lambda _: drawn(Direction("forms", torch.ones(5))), "8", lambda _: drawn(Direction("forms", torch.ones(8)))
     ),
     # preprocessing
-    "a word": Refusal(
-        lambda _: layers(MODEL, 32, "imagenet"), "as a word only 'none'", lambda _: layers(MODEL, 32, "none")
-    ),
+    "a word": Refusal(lambda _: layers(MODEL, 32, "imagenet"), "takes is 'none'", lambda _: layers(MODEL, 32, "none")),
     "numbers for other channels": Refusal(
         lambda _: Preprocess(mean=[0.5], std=[0.5]),
         "mean has 1 numbers for 3 channels",
@@ -352,7 +350,7 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "an empty list": Refusal(lambda _: crops([]), "give one with at least one image", lambda _: crops(IMAGES)),
     "what is no image": Refusal(
-        lambda _: crops([object()]), "no image but of type object", lambda _: crops([IMAGES[0]])
+        lambda _: crops([object()]), "not an image but of type object", lambda _: crops([IMAGES[0]])
     ),
     "other channels": Refusal(
         lambda _: crops([torch.rand(7, 32, 32)]),

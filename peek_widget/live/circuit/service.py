@@ -242,7 +242,7 @@ class CircuitService(Service[_Requests]):
                 self._without.begin(self._job, *wanted)
 
     def _follow_training(self) -> None:
-        """Give up what is of earlier weights, and say so; begin anew at their rest, or at once if they are the same."""
+        """Drop what was computed with earlier weights and say so; start over once the weights are at rest."""
         if self._job is None:
             return
         if not self._weights.changed():

@@ -40,7 +40,7 @@ NO_IMAGES = (
 )
 
 OUTDATED = (
-    "The model's weights have changed: this is the circuit with the earlier ones. It is found anew once they are at "
+    "The model's weights have changed: this is the circuit with the earlier ones. It is found again once they are at "
     "rest."
 )
 

@@ -63,13 +63,13 @@ class CropFeed:
         return self._crops.get(number)
 
     def choose(self, bottom: bool, view: CropView) -> None:
-        """Choose the examples to show. A view that is shown anyhow is no choice: that of another layer may differ."""
+        """Choose the examples to show. The view already shown is not a choice: another layer's may differ."""
         self.bottom = bottom
         if self._last_set is None or view != self._last_set[3]:
             self._view = view
 
     def forget_page(self) -> None:
-        """Start anew with a page that has nothing yet."""
+        """Start again with a page that has nothing yet."""
         self._on_page.clear()
         self._last_set = None
 

@@ -123,7 +123,7 @@ class PassRunner:
         """Find out, once, what the dataset is; a folder of a million files takes its time.
 
         Raises:
-            PeekError: if it is no dataset, or evidence on another model.
+            PeekError: if it is not a dataset, or evidence on another model.
         """
         if self._opened:
             return

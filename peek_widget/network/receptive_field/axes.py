@@ -1,4 +1,4 @@
-"""Bookkeeping of where an image's rows and columns are in a tensor that was reshaped, permuted and sliced.
+"""Tracking where an image's rows and columns are in a tensor that was reshaped, permuted and sliced.
 
 A vision transformer reshapes a map ``[1, C, 14, 14]`` to tokens ``[1, 196, C]`` and puts a class token before them.
 Here that dimension of 197 entries is an :class:`Axis` with the factors 14 rows and 14 columns and one entry before
@@ -43,7 +43,7 @@ Axes = tuple[Axis, ...]
 
 
 def plain(size: int) -> Axis:
-    """Return a dimension of that size that is not one of positions."""
+    """Return a dimension of that size without positions."""
     return Axis(_merged([("", size, 0)]))
 
 
@@ -54,12 +54,12 @@ def grid(shape: Sequence[int]) -> Axes:
 
 
 def spatial(axis: Axis) -> bool:
-    """Tell whether a dimension goes over positions of the image: rows, columns or both."""
+    """Return whether a dimension goes over positions of the image: rows, columns or both."""
     return any(kind for kind, _, _ in axis.factors)
 
 
 def whole_axis(axis: Axis, kind: str) -> bool:
-    """Tell whether a dimension is all rows (kind "y") or all columns ("x") and nothing else."""
+    """Return whether a dimension is all rows (kind "y") or all columns ("x") and nothing else."""
     return axis.before == axis.after == 0 and axis.factors == ((kind, axis.size, 1),)
 
 

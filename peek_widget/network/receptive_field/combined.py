@@ -1,4 +1,4 @@
-"""What functions of several tensors make of the receptive fields of their positions."""
+"""How functions of several tensors combine the receptive fields of their positions."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def multiplied(left: Field | None, right: Field | None, output: Tensor, name: st
 
 def attended(field: Field, queries: Tensor, source: Tensor, output: Tensor, name: str) -> Field:
     """Attention: output positions are those of the queries, and each depends on the whole image."""
-    if queries is not source:  # learned, so that they are nowhere in the image
+    if queries is not source:  # learned, so without a place in the image
         return without_order(field, tuple(plain(size) for size in output.shape), name)
     if field.axes is None or output.shape[:-1] != source.shape[:-1]:
         return without_order(field, None, name)
@@ -78,7 +78,7 @@ def attended(field: Field, queries: Tensor, source: Tensor, output: Tensor, name
 
 
 def pointwise(inputs: Inputs, output: Tensor, name: str) -> Field:
-    """A function of single positions, where the inputs have the same ones; what has none is given to all alike."""
+    """A function of single positions, where the inputs have the same ones; inputs without positions are broadcast."""
     aligned = [(_aligned(tensor, field, output.ndim), field) for tensor, field in inputs]
     mixed = next((field.mixed for _, field in aligned if field.mixed), "")
     moved = next((field.moved for _, field in aligned if field.moved), "")
@@ -88,7 +88,7 @@ def pointwise(inputs: Inputs, output: Tensor, name: str) -> Field:
     kept: list[Field] = []
     for own, field in aligned:
         if own is None:
-            moved = moved or name  # positions that are not known meet others
+            moved = moved or name  # unknown positions meet others
         elif over and all(own[d].size == output.shape[d] for d in over):
             if not any(spatial(own[d]) for d in over) and not field.moved:
                 mixed = mixed or name  # of a map without positions, made of the whole image
@@ -112,7 +112,7 @@ def pointwise(inputs: Inputs, output: Tensor, name: str) -> Field:
 
 
 def _union(fields: Sequence[Field]) -> tuple[Span | None, Span | None]:
-    """Return what all of these together depend on, beside the whole image; None for both where it does not fit."""
+    """Return what all of these together depend on, apart from the whole image; None for both if they don't fit."""
     local = [field for field in fields if field.rows is not None and field.columns is not None]
     if not local:
         return None, None
@@ -132,7 +132,7 @@ def _without_positions(
         return Field(None, None, None, mixed, moved)
     made = output.ndim == 4 and output.shape[-2:] != (1, 1)
     if made and all(own is not None and own[-1].size == own[-2].size == 1 for own, _ in aligned):
-        # one position is given to all
+        # a single position is broadcast
         return Field(None, None, grid(output.shape), mixed or name, moved)
     fields = [field for _, field in aligned]
     rows, columns = (None, None) if moved or any(f.rows is None for f in fields) else _union(fields)
@@ -151,7 +151,7 @@ def _aligned(tensor: Tensor, field: Field, dims: int) -> Axes | None:
 
 
 def unknown(inputs: Inputs, output: Tensor, name: str) -> Field:
-    """Any other function: where its positions look is not known, and which they are is guessed by the shape."""
+    """Any other function: its positions are guessed from the shape, and where they look is unknown."""
     mixed = next((field.mixed for _, field in inputs if field.mixed), "")
     axes: Axes | None = None
     for tensor, field in inputs:

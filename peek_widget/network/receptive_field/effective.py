@@ -1,4 +1,4 @@
-"""The effective receptive field: where, on one image, the gradient of a unit at one position is.
+"""The effective receptive field: where on one image the gradient of a unit at one position lies.
 
 The receptive field is what *can* have influence. Deep networks have theoretical fields larger than the image, and most
 of such a field has next to none: the influence of its pixels falls off like a Gaussian from the center, whose width
@@ -90,7 +90,7 @@ def effective_field(
     Raises:
         LayerError: if there is no such layer.
         UnitError: if there is no such unit or position.
-        PeekError: if that is no image, or the share is not possible.
+        PeekError: if that is not an image, or the share is out of range.
     """
     energy, activation = gradient_energy(network, layer, unit, image, position, preprocessed=preprocessed)
     return EffectiveField(smallest_box(energy, share), activation)
@@ -101,8 +101,8 @@ def effective_side(network: Network, layer: str) -> float | None:
 
     On noise with the spectrum of photographs, by one forward and one backward: the gradient of a sum of units with
     random signs has on average the energy of all of them together. On EfficientNet-Lite0 the side is within a fifth of
-    the median over photographs. Computed once for each layer, and anew after the weights have changed in place, so that
-    a picture does not depend on what was drawn before a training step.
+    the median over photographs. Computed once for each layer, and again after the weights have changed in place, so
+    that a picture does not depend on what was drawn before a training step.
 
     Args:
         network: the model.
@@ -224,7 +224,7 @@ def gradient_energy(
         if not (0 <= position[0] < height and 0 <= position[1] < width):
             raise UnitError(
                 f"Layer {layer!r} has a map of {height} x {width} positions on this image; {tuple(position)} is "
-                "none of them."
+                "not one of them."
             )
         return values[position[0], position[1]]
 
@@ -272,7 +272,7 @@ def smallest_box(energy: Tensor, share: float = SHARE) -> tuple[float, float, fl
         (left, top, right, bottom), half-open; None where there is no energy, or it is not finite.
 
     Raises:
-        PeekError: if the share is not possible.
+        PeekError: if the share is out of range.
     """
     if not 0.0 < share <= 1.0:
         raise PeekError(f"share={share!r}: give the share of the gradient's energy, above 0 and up to 1.")

@@ -1,4 +1,4 @@
-"""The receptive fields of one tensor's positions, and what functions of one tensor make of them."""
+"""The receptive fields of one tensor's positions, and how functions of one tensor change them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Field:
         axes: where in the tensor the positions are; None where that is not known.
         mixed: name of a function that made every position depend on the whole image *besides* (the product of a
             squeeze-and-excitation, a group normalization), or that left no positions; "" if none did.
-        moved: name of a function behind which it is not known which pixels a position depends on; "" if none was.
+        moved: name of a function after which it is unknown which pixels a position depends on; "" if there was none.
         adapted: whether rows and columns hold at this size of the image alone (a pooling to a given size).
     """
 
@@ -85,7 +85,7 @@ class Field:
 
     @property
     def dims(self) -> tuple[int, int] | None:
-        """The dimensions of the tensor that are the rows and the columns of a map; None if it is no map."""
+        """The dimensions of the tensor that are the rows and the columns of a map; None if it is not a map."""
         axes = self.axes or ()
         over = [d for d, axis in enumerate(axes) if spatial(axis)]
         rows = [d for d in over if whole_axis(axes[d], "y")]
@@ -104,18 +104,18 @@ class Field:
 
 
 def without_order(field: Field, axes: Axes | None, name: str) -> Field:
-    """Return a field of positions that are no longer known, behind a function of that name."""
+    """Return the field after a function of that name, with positions unknown."""
     return Field(None, None, axes, field.mixed, field.moved or name)
 
 
 def spread(field: Field, name: str) -> Field:
-    """Return the field of positions that all depend on the whole image besides, behind a function of that name."""
+    """Return the field after a function of that name, whose positions also depend on the whole image."""
     return replace(field, mixed=field.mixed or name)
 
 
 def pooled(field: Field, axes: Axes | None, name: str) -> Field:
-    """Return the field of what is left of a map in which there are no positions any more."""
-    # Wherever its positions looked: what is left of them depends on all of the image.
+    """Return the field of a map reduced to values without positions."""
+    # The reduced values depend on the whole image, wherever the positions looked.
     return Field(None, None, axes, field.mixed or name)
 
 
@@ -177,7 +177,7 @@ def window(
 
 
 def _positions_lost(field: Field, output: Tensor, name: str) -> Field:
-    """Return the field of a map that was made of a tensor whose own positions are not known, or of one without any."""
+    """Return the field of a map made from a tensor with unknown positions, or without any."""
     if field.rows is None and (field.mixed or field.moved):
         return replace(field, rows=None, columns=None, axes=grid(output.shape))
     return without_order(field, grid(output.shape), name)
@@ -300,7 +300,7 @@ def permuted(
     """Return the axes after a permutation or transposition."""
     if axes is None:
         return None
-    # The same call on a tensor without data, whose strides (powers of 3) tell where each dimension went.
+    # The same call on a meta tensor, whose strides (powers of 3) tell where each dimension went.
     marked = torch.empty_strided((2,) * source.ndim, [3**d for d in range(source.ndim)], device="meta")
     turned = func(marked, *args[1:], **{k: v for k, v in kwargs.items() if k != "input"})
     order = [round(math.log(step, 3)) for step in turned.stride()]
@@ -332,7 +332,7 @@ def cut_out(field: Field, cuts: dict[int, tuple[int, int, int]]) -> Field:
 
 
 def picked(field: Field, index: Any, source: Tensor) -> Field:
-    """Index with whole numbers, slices, ``...``, None and one list; after any other index positions are not known."""
+    """Index with whole numbers, slices, ``...``, None and one list; after any other index positions are unknown."""
     parts = list(index) if isinstance(index, tuple) else [index]
     lists = [part for part in parts if isinstance(part, (list, Tensor, np.ndarray)) and np.ndim(part) == 1]
     known = len(lists) < 2 and all(

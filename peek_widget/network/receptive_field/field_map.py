@@ -4,7 +4,7 @@ Where the functions of the forward are known, fields follow from them and are ex
 depend *a little* on the whole image (a squeeze-and-excitation, a group normalization), the field is measured at the
 center of the map, and is the same elsewhere, if it holds the gradient of the map's corners on a smooth image too. Where
 it does not, it is known where a position looks, but how far is measured for each. Behind a function that is not known
-(a flip, attention, a deformable convolution, somebody's own) nothing follows for other positions. A field that is
+(a flip, attention, a deformable convolution, the user's own) nothing follows for other positions. A field that is
 another one at each position is measured at the position that is asked for; that of a dataset example on its own image,
 since such functions may look elsewhere on each.
 """
@@ -93,7 +93,7 @@ class FieldMap:
         by_position: whether a position's field is not said by size, stride and start, but measured there; the size is
             then that at the center of the map.
         in_place: whether positions look where they are on the map, and not at its mirror image, say; tried at one.
-        measure: measures the field of a position, by its number; None where no model is at hand.
+        measure: measures the field of a position, by its number; None without a model.
     """
 
     kind: Literal["exact", "measured", "whole"]
@@ -111,8 +111,8 @@ class FieldMap:
     def field_box(self, position: int) -> FieldBox:
         """Return the receptive field of a position, which is given as row * width + column.
 
-        One that has to be measured at its position takes a few forwards and backwards, the first time; where no model
-        is at hand (of evidence from a file) it is the whole image.
+        One that has to be measured at its position takes a few forwards and backwards, the first time; without a model
+        (evidence from a file) it is the whole image.
         """
         if self.by_position and self.measure is not None:
             return self.measure(position)
@@ -154,7 +154,7 @@ class FieldMap:
     @property
     def covered(self) -> tuple[float, float, float, float]:
         """Part of the input (left, top, right, bottom) that the map covers, each position one stride of it."""
-        if min(self.stride) <= 0.0:  # nothing is known of where positions look
+        if min(self.stride) <= 0.0:  # it is unknown where positions look
             return self.whole.box
         top, left = (start - stride / 2 + 0.5 for start, stride in zip(self.start, self.stride, strict=True))
         return left, top, left + self.map[1] * self.stride[1], top + self.map[0] * self.stride[0]
@@ -190,8 +190,8 @@ def field_map(network: Network, layer: Layer, measure: bool = True) -> FieldMap:
             *(None if rows.even and columns.even else _edges(span) for span in spans),
         )
     if spans is not None and not traced.moved and min(spans[0].step, spans[1].step) > 0:
-        # How far a unit looks does not follow from the layers, but where it looks does: of a measured field that the
-        # image's border cuts, the center is elsewhere.
+        # The layers tell where a unit looks, but not how far; a measured field that the border cuts has its center
+        # elsewhere.
         known = replace(
             whole, stride=(spans[0].step, spans[1].step), start=(float(spans[0].start), float(spans[1].start))
         )
@@ -283,9 +283,9 @@ def _all_of(size: Size) -> tuple[float, float, float, float]:
 
 
 def _is_in_place(network: Network, layer: Layer) -> bool:
-    """Tell whether a position beside the center depends on the part of the image where it is on the map."""
+    """Return whether a position beside the center depends on the part of the image where it is on the map."""
     height, width = layer.size
-    row, column = height // 5, width // 3  # where no mirror image and no turned one would be
+    row, column = height // 5, width // 3  # where neither a mirrored nor a rotated map would have it
     found = _around(gradient_support(network, layer, (row, column), 1))
     if found is None:
         return True
@@ -295,7 +295,7 @@ def _is_in_place(network: Network, layer: Layer) -> bool:
 
 
 def _around(support: Tensor) -> tuple[float, float, float, float] | None:
-    """Return the box about all that exceeds the threshold, and about 95 % of the gradient; None if there is none."""
+    """Return the box around all values above the threshold and around 95 % of the gradient; None if it is zero."""
     if not float(support.sum()) > 0 or not math.isfinite(float(support.sum())):
         return None
     left, top, right, bottom = _bounds(support > _THRESHOLD * support.max())
@@ -329,7 +329,7 @@ def field_on(
         gradient is zero.
 
     Raises:
-        LayerError, UnitError, PeekError: if there is no such layer, unit or position, or that is no image.
+        LayerError, UnitError, PeekError: if there is no such layer, unit or position, or that is not an image.
     """
     energy, _ = gradient_energy(network, layer, unit, image, position, preprocessed=preprocessed)
     found = _around(energy.sqrt())
@@ -370,7 +370,7 @@ def share_inside(
 
 @torch.inference_mode(False)
 def gradient_support(network: Network, layer: Layer, position: tuple[int, int], probes: int = _PROBES) -> Tensor:
-    """Sum up the absolute gradient of a position's units by each input pixel, over a few probes of seeded noise.
+    """Sum the absolute gradient of a position's units for each input pixel, over a few probes of seeded noise.
 
     Args:
         network: the model.
@@ -417,12 +417,12 @@ def measured_field(
     layer = layer if isinstance(layer, Layer) else network.layer(layer)
     height, width = layer.size
     if not (0 <= position[0] < height and 0 <= position[1] < width):
-        raise UnitError(f"Layer {layer.name!r} has a map of {height} x {width} positions; {position} is none of them.")
+        raise UnitError(f"Layer {layer.name!r} has a map of {height} x {width} positions, without {position}.")
     return FieldBox(*_exceeding(gradient_support(network, layer, position), network.size, threshold), False)
 
 
 def _exceeding(support: Tensor, size: Size, threshold: float = _THRESHOLD) -> tuple[float, float, float, float]:
-    """Return the box about all that exceeds a share of the largest; all of the image where there is nothing."""
+    """Return the box around all values above a share of the largest; the whole image if all are zero."""
     if not float(support.sum()) > 0 or not math.isfinite(float(support.sum())):
         return _all_of(size)
     return _bounds(support > threshold * support.max())

@@ -1,6 +1,6 @@
-"""What torch's functions do to positions of a map: a list of those that are known.
+"""What torch's functions do to the positions of a map: the list of known functions.
 
-A function that is in none of these sets is taken to move positions in an unknown way, so that the fields behind it are
+A function in none of these sets is assumed to move positions in an unknown way, so that the fields after it are
 measured: flips, cumulative sums, deformable convolutions, sampling by a grid, and whatever will be added to torch.
 """
 
@@ -130,12 +130,12 @@ def name_of(func: Callable[..., Any]) -> str:
     if name == "__get__":  # of an attribute such as Tensor.T
         name = getattr(getattr(func, "__self__", None), "__name__", name)
     if type(func).__name__ in ("OpOverload", "OpOverloadPacket") and not str(func).startswith("aten."):
-        return str(func)  # somebody's own operator
+        return str(func)  # the user's own operator
     return name.strip("_") or name
 
 
 def writes(func: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a function writes into its first argument."""
+    """Return whether a function writes into its first argument."""
     name = getattr(func, "__name__", "")
     if name.startswith("__"):
         return name == "__setitem__" or (name.startswith("__i") and name.strip("_")[1:] in _REFLECTED)

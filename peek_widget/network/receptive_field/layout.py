@@ -13,7 +13,7 @@ from peek_widget.network.receptive_field.field import Field
 
 __all__ = ["Layout", "layouts", "unknown_layout"]
 
-# Usual numbers of tokens before the patches: none, a class token, and one distillation or four register tokens more.
+# Usual numbers of tokens before the patches: 0; a class token; that and a distillation token, or four register tokens.
 _PREFIXES = (0, 1, 2, 5)
 
 
@@ -41,7 +41,7 @@ class Layout:
     flat: bool = False
 
     def sizes(self, shape: tuple[int, ...]) -> list[int]:
-        """Return of an output's shape the number of units, and those of rows and columns, or of tokens, if any."""
+        """Return the number of units in an output's shape, and of rows and columns, or of tokens, if any."""
         counts = [shape[dim] for dim in self.order[1:]]
         if self.single:
             return [1, *counts]
@@ -115,7 +115,7 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int], si
         axis = field.axes[dim]
         patches = Layout((0, 3 - dim, dim), grid, axis.before, axis.after)
     elif field.axes is not None and not any(spatial(axis) for axis in field.axes):
-        patches = Layout((0, 2, 1), (1, shape[1]))  # queries of a decoder, say: tokens that are nowhere in the image
+        patches = Layout((0, 2, 1), (1, shape[1]))  # such as a decoder's queries, which have no place in the image
     elif field.axes is None:
         found = _counted(shape[1], last_grid, size)
         if found is None:
@@ -134,7 +134,7 @@ def layouts(shape: tuple[int, ...], field: Field, last_grid: tuple[int, int], si
 
 
 def unknown_layout(shape: tuple[int, ...]) -> Layout:
-    """Return the layout of a model's result whose positions could not be followed, or are nowhere in the image.
+    """Return the layout of a model's result whose positions are unknown, or have no place in the image.
 
     Args:
         shape: shape of the output for one image: ``[1, C, H, W]``; of three dimensions ``[1, T, C]``, T boxes, say; of

@@ -1,4 +1,4 @@
-"""Which rows of the input each row of a map depends on; the same for columns.
+"""The rows of the input that each row of a map depends on; the same for columns.
 
 A :class:`Span` says it for every row by itself, so that upsampling by any factor, transposed convolutions, poolings to
 a given size and crops are exact, whose fields do not advance evenly. The two directions are followed apart: no function
@@ -75,7 +75,7 @@ class Span:
     def window(self, count: int, kernel: int, stride: int = 1, dilation: int = 1, padding: int = 0) -> Span:
         """Return the span of a convolution's or a pooling's output of ``count`` rows."""
         first = np.arange(count) * stride - padding
-        # the ends suffice where fields advance in order, and are no more than some rows otherwise
+        # the ends suffice if fields advance in order; otherwise they are off by a few rows at most
         taps = first[:, None] + np.arange(kernel) * dilation if kernel <= 64 else first[:, None] + _ends(kernel)
         low, high = self.at(taps)
         return Span(low.min(1), high.max(1), self.step * stride)

@@ -50,9 +50,9 @@ def _pair(value: Any) -> tuple[int, int]:
 class FieldTracer:
     """Computes the :class:`Field` of every tensor of a forward, whose calls are reported to it one by one.
 
-    It is exact behind the functions that are known (convolutions, also transposed ones, poolings, resizing, padding,
-    slicing, reshaping, and functions of single positions). Behind any other function it is not known which pixels a
-    position depends on, and the field says so.
+    It is exact after known functions (convolutions, also transposed ones, pooling, resizing, padding, slicing,
+    reshaping, and functions of single positions). After any other function it is unknown which pixels a position
+    depends on, and the field says so.
 
     Args:
         image: the network's input.
@@ -71,7 +71,7 @@ class FieldTracer:
             return entry[1]
         if not tensor.requires_grad:
             return None
-        # It has a gradient, and the image alone has: something made it that torch does not report.
+        # Made from the image (nothing else has a gradient) by something that torch does not report.
         axes = grid(tensor.shape) if tensor.ndim == 4 else None
         return Field(None, None, axes, moved="a function that torch does not report")
 
@@ -81,12 +81,12 @@ class FieldTracer:
             self._sizes.add(tuple(tensor.shape[-2:]))
 
     def called(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Report one call of a torch function and the ``output`` that it returned."""
+        """Report one call of a torch function and its ``output``."""
         name = known.name_of(func)
         if name in known.SHAPED_LIKE:
             return
         writes = known.writes(func, kwargs)
-        # What was written into has a gradient by now, also where it had none before.
+        # A tensor that was written into may have got its gradient only now.
         made = {id(tensor) for tensor in tensors_in([args[:1], kwargs.get("out")] if writes else [])}
         inputs = [
             (tensor, field)
@@ -109,7 +109,7 @@ class FieldTracer:
                 before += tensor.shape[int(argument(args, kwargs, 2, "dim", 0))]
 
     def _written(self, tensor: Tensor, field: Field, name: str) -> None:
-        """Note that tensors in whose memory a function wrote depend on what it wrote."""
+        """Record that tensors whose memory a function wrote into depend on what it wrote."""
         was = self._fields.get(id(tensor))
         if was is not None and _same(was[1], field):
             return
@@ -277,14 +277,14 @@ class FieldTracer:
 
 
 def _by_batch(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether a batch normalization takes the statistics of the batch at hand."""
+    """Return whether a batch normalization takes the statistics of the batch at hand."""
     if func is not F.batch_norm:
         return bool(argument(args, kwargs, 5, "training", False))
     return bool(argument(args, kwargs, 5, "training", False)) or argument(args, kwargs, 1, "running_mean", None) is None
 
 
 def _same(one: Field, other: Field) -> bool:
-    """Tell whether two fields are the same, wherever in their tensors the positions are."""
+    """Return whether two fields are the same, wherever in their tensors the positions are."""
     if (one.mixed, one.moved) != (other.mixed, other.moved):
         return False
     for mine, theirs in ((one.rows, other.rows), (one.columns, other.columns)):
