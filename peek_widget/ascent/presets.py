@@ -29,7 +29,8 @@ def _register_peek() -> None:
     other networks then named 11 and 13 where they had named 8 and 6. Half of a class's gradient through each residual
     block is left out: SqueezeNet then named 28 of 60 of EfficientNet-Lite0's classes where it had named 15.
 
-    ``peek-fast`` is ``peek`` with a third of the steps, about twice as long.
+    ``peek-fast`` is ``peek`` in a third of the time: half of the steps, twice as long, of two views each. It maximizes
+    a class's logit alone, since more of its pictures then excite the class more than any photograph.
     """
     peek = Recipe(
         name="peek", octaves=((64, 1.0),), param="fourier", optimizer="adam", grad_norm="rms", sampling="crop",
@@ -44,7 +45,9 @@ def _register_peek() -> None:
         "peek_widget; parametrization after Olah, Mordvintsev & Schubert 2017, crops after Fel et al. 2023 (MACO).",
     )
     register(
-        peek.replace(name="peek-fast", steps=22, step_size=(0.35, 0.05)),
+        peek.replace(
+            name="peek-fast", steps=32, step_size=(0.25, 0.04), n_views=2, view_size=128, log_probability=0.0
+        ),
         "Our own fast preset: peek in a third of the time, rougher.",
         "peek_widget; as peek.",
     )
