@@ -9,17 +9,17 @@ minutes; what does not fit says so. ``--small`` runs the same with a tiny networ
 seconds, to see that all of it works, and its numbers say nothing.
 
 1  Steps a second at 224 px, of a unit of a late layer with the recipe of by_hand.py (one view a step), without and with
-   a CUDA graph (peek_widget/ascent/graph.py); the quicker beside the bare step: the network's forward and backward pass
+   a CUDA graph (peek_widget/ascent/step.py); the quicker beside the bare step: the network's forward and backward pass
    on one fixed image, as a CUDA graph. Goal: at least .8 of it. All in float32; with the memory format that five warm
    steps were quicker in, which is taken, and the precision, which is not. Beside torch-lucent, as its README calls it,
    if it is installed. Goal: at least 10 times.
-2  Seconds from the call to the finished picture: a class of ResNet-50 with ``peek`` (goal: under 0.5), and 512 units of
-   VGG-16's last convolution as a contact sheet; of the sheet as many units as fit, and the time of 512 by their rate.
+2  Seconds from the call to the finished picture: a class of ResNet-50 with ``peek``, without and with a CUDA graph
+   (goal: under 0.5), and 512 units of VGG-16's last convolution as a contact sheet; of the sheet as many units as fit, and the time of 512 by their rate.
 3  The pass over images: images a second, with the next batch copied meanwhile (evidence/prefetch.py) and without,
    beside a bare forward of the same batches in the same precision that lie on the device already. Goal: at least .9.
 4  Memory of the device after each of 50 unit switches, three steps each: the last less the tenth. Goal: 0.
-5  Pictures beside the CPU's, from the same seed: the largest difference of a pixel after the first step and at the end,
-   and of the final activation. And whether a step waits for the host, by ``torch.cuda.set_sync_debug_mode("error")``.
+5  Pictures beside the CPU's, and of replayed steps beside plain ones, from the same seed: the largest difference of a
+   pixel after the first step and at the end, and of the final activation. And whether a step waits for the host, by ``torch.cuda.set_sync_debug_mode("error")``.
 6  Frames a second: a step, its picture read and made a JPEG, as for the widget.
 """
 
@@ -32,7 +32,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.by_hand import RECIPE
 from peek_widget import Channel, EvidencePass, LoaderOptions, Logit, Recipe, contact_sheet
-from peek_widget.ascent import Ascent, graph, to_pil
+from peek_widget.ascent import Ascent, to_pil
+from peek_widget.ascent.step import WARM
 from peek_widget.evidence import passes
 from peek_widget.live.front_end import encode
 from peek_widget.network import Network, quicker_precision, read, settle_memory_format
@@ -124,6 +125,16 @@ def endless(network: Network, objective: Any, recipe: Recipe, side: int) -> Asce
     return ascent
 
 
+@contextmanager
+def graphs() -> Iterator[None]:
+    """Ask for CUDA graphs in the runs that are begun meanwhile."""
+    os.environ["PEEK_CUDA_GRAPH"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PEEK_CUDA_GRAPH"]
+
+
 class _Stop(Exception):  # noqa: N818 - not an error
     pass
 
@@ -198,12 +209,9 @@ def steps(run: Run) -> Iterator[str]:
         network = read(model, run.side)
         tried = [str(settle_memory_format(network, layer)), quicker_precision(network, layer)]
         plain = run.rate(endless(network, Channel(layer, UNIT), RECIPE, run.side).step)
-        os.environ["PEEK_CUDA_GRAPH"] = "1"
-        try:
+        with graphs():
             replayed = endless(network, Channel(layer, UNIT), RECIPE, run.side)
-        finally:
-            del os.environ["PEEK_CUDA_GRAPH"]
-        for _ in range(0 if run.small else 2 * graph.WARM):
+        for _ in range(0 if run.small else 2 * WARM):
             replayed.step()
         by_graph = run.rate(replayed.step) if replayed.cuda_graph else 0.0
         said, ours = replayed.cuda_graph, max(plain, by_graph)
@@ -225,7 +233,9 @@ def pictures(run: Run) -> Iterator[str]:
     recipe = Recipe.preset("peek").replace(steps=4) if run.small else Recipe.preset("peek")
     draw = lambda seed: Ascent(network, Logit(1), recipe, seed=seed, precision="float32").run(progress=False)  # noqa: E731
     draw(0)
-    yield f"| a class of resnet50, {recipe.steps} steps | {run.timed(lambda: draw(1)):.2f} | under 0.5 |"
+    for how, context in (("", nullcontext()), (", as a CUDA graph", graphs())):
+        with context:
+            yield f"| a class of resnet50, {recipe.steps} steps{how} | {run.timed(lambda: draw(1)):.2f} | under 0.5 |"
     model, layer = model_of(run, "vgg16")
     units = 8 if run.small else 512
     sheet = contact_sheet(model, layer, recipe, units=range(units), size=run.side, input_size=run.side)
@@ -294,18 +304,27 @@ def equal(run: Run) -> Iterator[str]:
     for name in ("peek-fast", "oygard-2016"):
         recipe = Recipe.preset(name)
         recipe = recipe.replace(steps=len(recipe.octaves) if run.small else min(recipe.steps, 60))
-        first, last, values = [], [], []
-        for device in (run.device, torch.device("cpu")):
-            ascent = Ascent(read(model, run.side, device=device), Channel(layer, UNIT), recipe, size=run.side)
-            made = list(ascent)
-            first.append(made[0].images)
-            last.append(made[-1].images)
-            values.append(made[-1].activation)
-        apart = [float((one[0] - one[1]).abs().max()) for one in (first, last)]
-        share = abs(values[0] - values[1]) / max(abs(values[1]), 1e-9)
-        yield f"| {name} | {apart[0]:.2g} | {apart[1]:.2g} | {100 * share:.2g} % apart |"
+        networks = [read(model, run.side, device=device) for device in (run.device, torch.device("cpu"))]
+        found = [_ends(Ascent(network, Channel(layer, UNIT), recipe, size=run.side)) for network in networks]
+        yield _apart(name, found[0], found[1])
+        if name == "peek-fast":
+            with graphs():
+                replayed = Ascent(networks[0], Channel(layer, UNIT), recipe, size=run.side)
+            yield _apart(f"{name}, replayed beside plain steps", _ends(replayed), found[0])
     yield ""
     yield _waits(run, model, layer)
+
+
+def _ends(ascent: Ascent) -> tuple[Tensor, Tensor, float]:
+    """Return the pictures after the first and the last step, and the last activation."""
+    made = list(ascent)
+    return made[0].images, made[-1].images, made[-1].activation
+
+
+def _apart(name: str, one: tuple[Tensor, Tensor, float], other: tuple[Tensor, Tensor, float]) -> str:
+    first, last = (float((one[n] - other[n]).abs().max()) for n in (0, 1))
+    share = abs(one[2] - other[2]) / max(abs(other[2]), 1e-9)
+    return f"| {name} | {first:.2g} | {last:.2g} | {100 * share:.2g} % apart |"
 
 
 def _waits(run: Run, model: nn.Module, layer: str) -> str:

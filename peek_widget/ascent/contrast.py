@@ -79,7 +79,7 @@ class Bands:
         power = spectrum.real.square() + spectrum.imag.square()
         return torch.cat([power.flatten(2) @ self._counted, power[:, :, :1, 0] / self._pixels], dim=2)
 
-    def lift(self, energies: Tensor, share: float) -> Tensor:
+    def lift(self, energies: Tensor, share: float | Tensor) -> Tensor:
         """Return the factor for each spectrum by which it has at least a share of the contrast of photographs.
 
         Contrast is the root of the energy of all bands of the luminance (the first of three decorrelated colors; of
@@ -94,7 +94,7 @@ class Bands:
         """
         channels = slice(1 if energies.shape[1] == 3 else None)
         found = energies[:, channels, :-1].sum(dim=(1, 2))
-        asked = share**2 * self.natural[channels, :-1].sum()
+        asked = share**2 * self.natural[channels, :-1].sum().reshape(1)  # (of a float64 tensor [], still float32)
         return (asked / (found + _TINY)).clamp(min=1.0).sqrt().view(-1, 1, 1, 1)
 
     def gain(self, energies: Tensor, limits: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 ``Ascent`` has more than 350 lines because it is one idea, a run and everything that can be done with it: make steps,
 override numbers, change objective or recipe, save and resume. The parts of a step are in modules of their own:
-``evaluate``, ``update``, ``record``; beginning and saving a run in ``start`` and ``state``.
+``step`` (``evaluate``, ``update``), ``record``; beginning and saving a run in ``start`` and ``state``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from peek_widget.ascent.recipe import Recipe, as_recipe
 from peek_widget.ascent.record import Record
 from peek_widget.ascent.result import Origin, Result, Step, on_host
 from peek_widget.ascent.state import State, load_tensors, tensors_of
+from peek_widget.ascent.step import StepMaker
 from peek_widget.ascent.update import Updater
 from peek_widget.ascent.view_draws import ViewDraws
 from peek_widget.errors import PeekError, RecipeError
@@ -114,6 +115,7 @@ class Ascent(Iterator[Step]):
         with undisturbed(self.device):
             self._image = self._begin(given)
             self._updater = Updater(self.recipe, self._image, self.preprocess)
+        self._maker = self._make_maker()
         self._record = Record()
         self._rendered: Tensor | None = None  # the pictures after the last step, with their graph
 
@@ -138,6 +140,9 @@ class Ascent(Iterator[Step]):
     def _make_evaluator(self) -> Evaluator:
         arguments = (self.network, self.objectives, self.recipe, self._geometry, self._kind, self._starts)
         return Evaluator(*arguments)
+
+    def _make_maker(self) -> StepMaker:
+        return StepMaker(self._evaluator, self._updater, self.device, self.recipe.blur_every)
 
     def _make_draws(self) -> ViewDraws:
         arguments = (self.recipe, self._geometry, self._generators, self.network.channels, self.device)
@@ -169,15 +174,13 @@ class Ascent(Iterator[Step]):
         self._enter_octave()
         numbers = self._numbers(self.index)
         # The last step has rendered the pictures already, for its Step.
-        pictures = self._render() if self._rendered is None else self._rendered
-        self._rendered = None
-        found = self._evaluator.evaluate(pictures, self.index, self._draws)
-        gradient = self._updater.penalized(found, numbers)
-        self._updater.update(pictures, gradient, found.windows, numbers["step_size"])
-        self._updater.post_process(found.gradient, found.windows, numbers, self.index)
+        pictures, self._rendered = self._rendered, None
+        drawn = self._evaluator.draw(self._size, self.index, self._draws)
+        made = self._maker.make(self.index, drawn, numbers, pictures)
+        found, self._rendered = made.evaluation, made.pictures
         self._record.add(found, self.recipe)
         self.index += 1
-        self._rendered = rendered = self._render()
+        rendered = self._rendered
         self._evaluator.watch.pictures(rendered, self.index - 1, self.done)
         return Step(self.index - 1, rendered.detach(), found.activations, found.terms, self.network.preprocess.show)
 
@@ -258,9 +261,9 @@ class Ascent(Iterator[Step]):
     def cuda_graph(self) -> str:
         """Whether steps are replayed as a CUDA graph, in a sentence; "" where that was not asked for.
 
-        It is asked for by ``PEEK_CUDA_GRAPH=1`` in the environment, see :mod:`~peek_widget.ascent.graph`.
+        It is asked for by ``PEEK_CUDA_GRAPH=1`` in the environment, see :mod:`~peek_widget.ascent.step`.
         """
-        return self._evaluator.said_of_replay
+        return self._maker.said
 
     @property
     def size(self) -> SizeLike:
@@ -401,6 +404,7 @@ class Ascent(Iterator[Step]):
         self._take_size(size)
         # A new updater also forgets the first gradient, since gradients of units differ by orders of magnitude.
         self._updater = Updater(new, self._image, self.preprocess)
+        self._maker = self._make_maker()
 
     # Saving it
 
@@ -488,6 +492,7 @@ class Ascent(Iterator[Step]):
                 if size in shaped.sizes:
                     self._geometry = shaped
                     self._evaluator, self._draws = self._make_evaluator(), self._make_draws()
+                    self._maker = self._make_maker()
                     if isinstance(self._image, Fourier):
                         self._image.set_highest_frequencies(self._evaluator.highest_frequencies())
                     break

@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from peek_widget._size import Size
-from peek_widget.ascent import graph, views
+from peek_widget.ascent import views
 from peek_widget.ascent.accentuate import of_start
 from peek_widget.ascent.geometry import Geometry
-from peek_widget.ascent.graph import Computed, Record, Replayed
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.view_draws import AHEAD, Drawn, ViewDraws
@@ -26,7 +25,7 @@ from peek_widget.network import OUTPUT, Network
 from peek_widget.network.redirect import Redirected
 from peek_widget.network.residual import LessThroughBlocks
 
-__all__ = ["LARGE", "Evaluation", "Evaluator", "Group", "objective_value"]
+__all__ = ["LARGE", "Computed", "Evaluation", "Evaluator", "Group", "objective_value"]
 
 # Batched convolution kernels round differently from those for one picture, and a picture that is still nearly flat is
 # full of ties that a rounding decides: the first steps go through the network one picture at a time.
@@ -73,6 +72,21 @@ class Evaluation:
     """Rows and columns of each picture that were shown to the network."""
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What views, network and gradient give.
+
+    Attributes:
+        gradient: gradient of the objectives by the pictures, ``[N, C, H, W]``.
+        values: value of each objective, ``[N]``.
+        terms: for each objective, the value of each of its terms by its name, ``[]``.
+    """
+
+    gradient: Tensor
+    values: Tensor
+    terms: tuple[Mapping[str, Tensor], ...]
+
+
 class Evaluator:
     """Evaluates the objectives of an ascent on its pictures.
 
@@ -87,6 +101,7 @@ class Evaluator:
     Attributes:
         groups: pictures that may go through the network together.
         watch: looks for numbers that are not finite.
+        looks_once: whether the first step alone is asked which gradients are zero, since a look waits for the device.
 
     Raises:
         LayerError, UnitError, SizeError: if the network does not have what an objective needs.
@@ -119,26 +134,7 @@ class Evaluator:
         self._indices: dict[tuple[int, ...], Tensor] = {}
         self._first_shut: list[int] | None = None
         self.watch: Watch = Watch(objectives, self._device, self._zero_gradient)
-        self._replayed: Replayed | None = None
-        self._why_not = ""
-        if graph.wanted(self._device):
-            self.replay()
-
-    def replay(self, record: Record = graph.record_cuda) -> None:
-        """Record evaluations once they have been made a few times, and replay them; not where they may differ.
-
-        Args:
-            record: how they are recorded.
-        """
-        self._why_not = self._unrepeatable()
-        self._replayed = None if self._why_not else Replayed(self._compute, record)
-
-    @property
-    def said_of_replay(self) -> str:
-        """Whether evaluations are replayed as a CUDA graph, in a sentence; "" where that was not asked for."""
-        if self._why_not:
-            return f"Steps are not replayed as a CUDA graph: {self._why_not}."
-        return "" if self._replayed is None else self._replayed.said
+        self.looks_once: bool = self._device.type != "cpu"
 
     def highest_frequencies(self) -> Tensor:
         """Return for each picture the highest frequency, in cycles a picture, that its closest view shows, ``[N]``."""
@@ -158,25 +154,26 @@ class Evaluator:
         large = self._device.type == "cpu" and group.view.side >= LARGE
         return large or step < _PER_SAMPLE_STEPS
 
-    def evaluate(self, pictures: Tensor, step: int, draws: ViewDraws) -> Evaluation:
+    def settled(self, step: int) -> bool:
+        """Tell whether a step and those after it compute the same: no pictures alone, and no ReLUs to be opened."""
+        return step > _PER_SAMPLE_STEPS and (self._first_shut == [] or step >= self._last_redirected())
+
+    def _last_redirected(self) -> int:
+        return max(_REDIRECTED_STEPS, self._recipe.steps // 4)
+
+    def evaluate(self, pictures: Tensor, step: int, drawn: Sequence[Drawn]) -> Evaluation:
         """Show views of the pictures to the network, and take the gradient.
 
         Args:
             pictures: ``[N, C, H, W]`` in [0, 1].
             step: number of the step, from 0.
-            draws: the random numbers of the views.
+            drawn: what :meth:`draw` has drawn for them.
 
         Raises:
             AscentError: if at the first step nothing changes an objective, or a number is not finite.
             ModelError: if the model's forward raises; the cause is chained.
         """
-        drawn = self._drawn(Size(*pictures.shape[-2:]), step, draws)
-        windows: list[Window] = [(slice(None), slice(None))] * len(self._objectives)
-        for one in drawn:
-            for member, window in zip(one.members, one.windows, strict=True):
-                windows[member] = window
-        compute = self._compute if self._replayed is None or step < _PER_SAMPLE_STEPS else self._replayed
-        found = compute(pictures, drawn)
+        found = self.compute(pictures, drawn)
         gradient = found.gradient
         for member in self._shut(gradient, step):
             one = next(one for one in drawn if member in one.members)
@@ -186,10 +183,24 @@ class Evaluator:
             assert leaf.grad is not None
             gradient = gradient + leaf.grad
         self.watch.gradient(gradient, found.values, step)
-        return Evaluation(pictures.detach(), gradient, found.values, found.terms, windows)
+        return Evaluation(pictures.detach(), gradient, found.values, found.terms, self.windows(drawn))
 
-    def _drawn(self, size: Size, step: int, draws: ViewDraws) -> list[Drawn]:
-        """Return what is random in the views of a step, for each batch of pictures that go through the network."""
+    def windows(self, drawn: Sequence[Drawn]) -> list[Window]:
+        """Return the rows and columns of each picture that are shown to the network."""
+        windows: list[Window] = [(slice(None), slice(None))] * len(self._objectives)
+        for one in drawn:
+            for member, window in zip(one.members, one.windows, strict=True):
+                windows[member] = window
+        return windows
+
+    def draw(self, size: Size, step: int, draws: ViewDraws) -> list[Drawn]:
+        """Draw what is random in the views of a step, for each batch of pictures that go through the network.
+
+        Args:
+            size: size of the pictures.
+            step: number of the step, from 0.
+            draws: the random numbers of the views.
+        """
         found = []
         for group in self.groups:
             alone = self._is_per_sample(group, step)
@@ -199,7 +210,7 @@ class Evaluator:
             found += [draws.take(group.view, members, size, step, last) for members in batches]
         return found
 
-    def _compute(self, pictures: Tensor, drawn: Sequence[Drawn]) -> Computed:
+    def compute(self, pictures: Tensor, drawn: Sequence[Drawn]) -> Computed:
         """Compute activations and their gradient from pictures and what was drawn for them, and from nothing else."""
         leaf = pictures.detach().requires_grad_()
         activations: list[Tensor] = [leaf] * len(self._objectives)
@@ -240,7 +251,7 @@ class Evaluator:
             return contextlib.nullcontext()
         return LessThroughBlocks(factor)
 
-    def _unrepeatable(self) -> str:
+    def unrepeatable(self) -> str:
         """Return why an evaluation can't be recorded; "" where it always calls the same functions."""
         if self._network.one_at_a_time or not self._network.model_copy.repeats:
             return "the model draws random numbers, writes into itself or has hooks"
@@ -256,16 +267,16 @@ class Evaluator:
     def _shut(self, gradient: Tensor, step: int) -> list[int]:
         """Return the numbers of the pictures whose gradient is zero, in the steps in which ReLUs may be opened for it.
 
-        Elsewhere than on the CPU those alone are looked at whose first gradient was zero: a look waits for the device.
+        With :attr:`looks_once` those alone are looked at whose first gradient was zero.
         """
-        if step >= max(_REDIRECTED_STEPS, self._recipe.steps // 4):
+        if step >= self._last_redirected():
             return []
         looked = range(len(gradient)) if self._first_shut is None else self._first_shut
         if not looked:
             return []
         still = (gradient == 0).flatten(1).all(1).tolist()
         found = [n for n in looked if still[n] and not self._bound[n].depends_on_batch]
-        if self._first_shut is None and self._device.type != "cpu":
+        if self._first_shut is None and self.looks_once:
             self._first_shut = found
         return found
 

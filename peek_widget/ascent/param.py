@@ -116,7 +116,7 @@ class Fourier(Image):
         image.initial_energies = image._bands().energies(image._spectrum())
         return image
 
-    def bound_contrast(self, least: float, most: float) -> None:
+    def bound_contrast(self, least: float | Tensor, most: float | Tensor) -> None:
         """Scale the spectra so that no picture has too little contrast, and no band of frequencies too much.
 
         See :mod:`~peek_widget.ascent.contrast`. A pale picture is scaled up by a twentieth at most, so that a run of a
@@ -125,10 +125,12 @@ class Fourier(Image):
 
         Args:
             least: share of the contrast of photographs that a picture has at least; 0 for no limit.
-            most: energy that a band has at most, in multiples of photographs'; 0 for no limit.
+            most: energy that a band has at most, in multiples of photographs'; 0 for no limit. A tensor is a limit
+                whatever its value is.
         """
-        lifted = least > 0.0 and self.initial_energies is None
-        if not lifted and most <= 0.0:
+        capped = isinstance(most, Tensor) or most > 0.0
+        lifted = (isinstance(least, Tensor) or least > 0.0) and self.initial_energies is None
+        if not lifted and not capped:
             return
         with torch.no_grad():
             bands, spectrum = self._bands(), self._spectrum()
@@ -142,7 +144,7 @@ class Fourier(Image):
                     factor = bands.lift(energies, least).clamp(max=_MOST_LIFT)
                     self.parameter[one].mul_(factor[..., None])
                     energies = energies * factor[..., 0].square()
-                if most > 0.0:
+                if capped:
                     self.parameter[one].mul_(bands.gain(energies, limits[one])[..., None])
 
     def render_raised(self, least: float, most: float) -> Tensor:

@@ -22,24 +22,30 @@ __all__ = [
     "clip_contribution",
     "clip_norm",
     "decay",
+    "is_off",
     "l1_gradient",
     "total_variation_gradient",
 ]
 
 
-def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:
+def is_off(number: float | Tensor) -> bool:
+    """Tell whether a number makes its regularizer do nothing; False of a tensor, whose value is not looked at."""
+    return not isinstance(number, Tensor) and number <= 0.0
+
+
+def blur(image: Image, sigma: float | Tensor, windows: Sequence[Window]) -> None:
     """Blur the pictures with a Gaussian after a step (Yosinski et al. 2015; Øygard 2016).
 
     Args:
         image: the pictures, changed in place. For MACO the blur is applied to the fixed magnitudes, once and not
             again at every step.
-        sigma: standard deviation in pixels of the picture; 0 does nothing.
+        sigma: standard deviation in pixels of the picture; 0 does nothing. For a spectrum it may be a tensor.
         windows: the rows and columns of each picture that are blurred (pixels only; a spectrum is blurred as a whole).
     """
     if isinstance(image, Maco):
-        image.blur(sigma)
+        image.blur(float(sigma))
         return
-    if sigma <= 0.0:
+    if is_off(sigma):
         return
     with torch.no_grad():
         if isinstance(image, Fourier):
@@ -47,6 +53,7 @@ def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:
             transfer = torch.exp(-2.0 * (math.pi * sigma * image.frequency) ** 2)
             image.parameter.mul_(transfer[..., None])
             return
+        sigma = float(sigma)
         # Imported here: most runs do not need it, and importing torchvision takes a second.
         from torchvision.transforms.v2.functional import gaussian_blur
 
@@ -57,7 +64,7 @@ def blur(image: Image, sigma: float, windows: Sequence[Window]) -> None:
                 picture[:, rows, columns] = gaussian_blur(part, [2 * radius + 1] * 2, [sigma, sigma])
 
 
-def decay(image: Image, rate: float, neutral: Tensor) -> None:
+def decay(image: Image, rate: float | Tensor, neutral: Tensor) -> None:
     """Move the pictures toward the color that the network sees as zero (L2 decay).
 
     Args:
@@ -65,7 +72,7 @@ def decay(image: Image, rate: float, neutral: Tensor) -> None:
         rate: share of the way that is moved, in [0, 1); 0 does nothing.
         neutral: that color, ``[C]`` in [0, 1]; a spectrum decays to mid-gray.
     """
-    if rate <= 0.0:
+    if is_off(rate):
         return
     with torch.no_grad():
         if isinstance(image, Pixels):

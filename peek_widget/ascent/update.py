@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ class Updater:
         preprocess: the preprocessing, which determines the color that the network sees as zero.
 
     Attributes:
+        image: the pictures.
         first_grad_rms: root mean square of each picture's first gradient, ``[N, 1, 1, 1]``; None before that.
         grad_rms_sum: sum of the root mean squares of each picture's gradients, ``[N, 1, 1, 1]``; None where the recipe
             asks for no mean.
@@ -37,7 +39,8 @@ class Updater:
     """
 
     def __init__(self, recipe: Recipe, image: Image, preprocess: Preprocess) -> None:
-        self._recipe, self._image = recipe, image
+        self._recipe = recipe
+        self.image: Image = image
         self._neutral = preprocess.neutral().to(image.parameter.device)
         self.first_grad_rms: Tensor | None = None
         self.grad_rms_sum: Tensor | None = None
@@ -47,30 +50,56 @@ class Updater:
     def restart(self) -> None:
         """Begin with a new optimizer, for the image's present parameter."""
         kind = self._recipe.optimizer
-        self._optimizer: Optimizer | None = None if kind == "plain" else Optimizer(kind, self._image.parameter)
+        self._optimizer: Optimizer | None = None if kind == "plain" else Optimizer(kind, self.image.parameter)
 
-    def penalized(self, evaluation: Evaluation, numbers: Mapping[str, float]) -> Tensor:
-        """Return the gradient less that of the penalties, whose weights are in units of its root mean square."""
+    def of(self, image: Image) -> Updater:
+        """Return an updater of another image on the same memory, with the same optimizer."""
+        other = copy.copy(self)
+        other.image = image
+        return other
+
+    def unrepeatable(self) -> str:
+        """Return why an update can't be recorded; "" where it always computes the same."""
+        if self._recipe.mean_grad_norm is not None:
+            return "this recipe scales a gradient by the mean of all before it"
+        return ""
+
+    def state(self) -> list[Tensor]:
+        """Return the tensors that a step changes, each in place: the pictures' parameter, and the optimizer's."""
+        held = () if self._optimizer is None else self._optimizer.state.values()
+        return [self.image.parameter, *held]
+
+    def rates(self, step_size: float) -> tuple[float, ...]:
+        """Count a step of the optimizer, and return the numbers that it is made with."""
+        return (step_size,) if self._optimizer is None else self._optimizer.rates(step_size)
+
+    def penalized(self, evaluation: Evaluation, numbers: Mapping[str, float | Tensor]) -> Tensor:
+        """Return the gradient less that of the penalties, whose weights are in units of its root mean square.
+
+        A weight given as a tensor is not looked at, and at 0 changes nothing.
+        """
         gradient = evaluation.gradient
         for name, penalty in (
             ("total_variation", regularizers.total_variation_gradient),
             ("l1", regularizers.l1_gradient),
         ):
             weight = numbers[name]
-            if weight > 0.0:
+            if not regularizers.is_off(weight):
                 gradient = gradient - weight * _rms(gradient) * penalty(evaluation.pictures)
         return gradient
 
-    def update(self, pictures: Tensor, gradient: Tensor, windows: list[Window], step_size: float) -> None:
+    def update(
+        self, pictures: Tensor, gradient: Tensor, windows: list[Window], step_size: float | Sequence[Tensor]
+    ) -> None:
         """Make one step of the optimizer along the gradient.
 
         Args:
             pictures: ``[N, C, H, W]`` as the image rendered them, with their graph.
             gradient: gradient with respect to these pictures, ``[N, C, H, W]``.
             windows: rows and columns of each picture that a plain step on pixels changes.
-            step_size: step size of the optimizer.
+            step_size: step size of the optimizer; or what :meth:`rates` has returned, as tensors ``[]``.
         """
-        recipe, parameter = self._recipe, self._image.parameter
+        recipe, parameter = self._recipe, self.image.parameter
         if self.first_grad_rms is None:
             # Units differ by orders of magnitude, and Adam's epsilon is absolute.
             self.first_grad_rms = _rms(gradient).clamp(min=1e-30)
@@ -78,46 +107,49 @@ class Updater:
             found = _rms(gradient)
             self.grad_rms_sum = found if self.grad_rms_sum is None else self.grad_rms_sum + found
             self.grad_count += 1
-        if recipe.optimizer == "plain" and isinstance(self._image, Pixels):
+        if recipe.optimizer == "plain" and isinstance(self.image, Pixels):
             with torch.no_grad():
                 for number, (rows, columns) in enumerate(windows):
                     part = gradient[number, :, rows, columns]
-                    parameter[number, :, rows, columns] += self._plain_step(part, step_size, number)
+                    parameter[number, :, rows, columns] += self._plain_step(part, _plain(step_size), number)
         else:
             parameter.grad = None
             pictures.backward(-gradient / self._divisor(gradient))
             assert parameter.grad is not None
             if self._optimizer is None:
                 with torch.no_grad():
-                    parameter -= step_size * parameter.grad
-            else:
+                    parameter -= _plain(step_size) * parameter.grad
+            elif isinstance(step_size, (int, float)):
                 self._optimizer.step(parameter.grad, step_size)
-        if isinstance(self._image, Pixels):
+            else:
+                self._optimizer.step_by(parameter.grad, step_size)
+        if isinstance(self.image, Pixels):
             with torch.no_grad():
                 parameter.clamp_(0.0, 255.0)
 
-    def post_process(self, gradient: Tensor, windows: list[Window], numbers: Mapping[str, float], step: int) -> None:
+    def post_process(
+        self, gradient: Tensor, windows: list[Window], numbers: Mapping[str, float | Tensor], step: int
+    ) -> None:
         """Apply the regularizers that change the pictures after a step, from decay to the cap on the contrast.
 
         Args:
             gradient: gradient of the objectives with respect to the pictures before the step.
             windows: rows and columns of each picture that are blurred.
-            numbers: the recipe's NUMBERS as this step uses them.
+            numbers: the recipe's NUMBERS as this step uses them; a tensor among them is not looked at.
             step: number of the step, from 0.
         """
-        rate = numbers["decay"]
-        if rate > 0.0:
-            regularizers.decay(self._image, rate, self._neutral)
+        regularizers.decay(self.image, numbers["decay"], self._neutral)
         if step % self._recipe.blur_every == 0:
-            regularizers.blur(self._image, numbers["blur"], windows)
-        if isinstance(self._image, Fourier):
-            self._image.bound_contrast(numbers["contrast_floor"], numbers["contrast_cap"])
-        if isinstance(self._image, Pixels):
+            regularizers.blur(self.image, numbers["blur"], windows)
+        if isinstance(self.image, Fourier):
+            self.image.bound_contrast(numbers["contrast_floor"], numbers["contrast_cap"])
+        if isinstance(self.image, Pixels):
             neutral = self._neutral
-            regularizers.bilateral(self._image, numbers["bilateral"], self._recipe.bilateral_color)
-            regularizers.clip_norm(self._image, numbers["clip_norm_percentile"], neutral)
-            percentile = numbers["clip_contribution_percentile"]
-            regularizers.clip_contribution(self._image, gradient, percentile, neutral)
+            names = ("bilateral", "clip_norm_percentile", "clip_contribution_percentile")
+            sigma, weak, idle = (float(numbers[name]) for name in names)
+            regularizers.bilateral(self.image, sigma, self._recipe.bilateral_color)
+            regularizers.clip_norm(self.image, weak, neutral)
+            regularizers.clip_contribution(self.image, gradient, idle, neutral)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors that a resumed run needs, by name."""
@@ -138,7 +170,7 @@ class Updater:
         if self._optimizer is not None:
             self._optimizer.load(state)
 
-    def _plain_step(self, gradient: Tensor, step_size: float, number: int) -> Tensor:
+    def _plain_step(self, gradient: Tensor, step_size: float | Tensor, number: int) -> Tensor:
         """Return a plain step in gray levels along the gradient ``[C, H, W]`` of one picture."""
         match self._recipe.grad_norm:
             case "mean":
@@ -165,7 +197,7 @@ class Updater:
         assert self._recipe.mean_grad_norm is not None
         # Of a picture's gradient with root mean square r by gray levels, r * side * sqrt(channels) is the norm.
         mean = (self.grad_rms_sum[number].squeeze() / self.grad_count / 255.0).clamp(min=1e-30)
-        return self._recipe.mean_grad_norm / (mean * _PUBLISHED_SIDE * self._image.parameter.shape[1] ** 0.5)
+        return self._recipe.mean_grad_norm / (mean * _PUBLISHED_SIDE * self.image.parameter.shape[1] ** 0.5)
 
     def _divisor(self, gradient: Tensor) -> Tensor | float:
         """Return what the gradient is divided by before the optimizer gets it."""
@@ -179,6 +211,11 @@ class Updater:
                 return gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
             case _:
                 return 1.0
+
+
+def _plain(step_size: float | Sequence[Tensor]) -> float | Tensor:
+    """Return the step size of a plain step."""
+    return step_size if isinstance(step_size, (int, float)) else step_size[0]
 
 
 def _rms(gradient: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 from torch import Tensor, nn
 
 from peek_widget import Recipe, ascend, render
+from peek_widget._size import Size
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.diversity import Diversity, gram
 from peek_widget.ascent.evaluate import Evaluator
@@ -54,7 +55,8 @@ def gradient_of(network: Network, objective: Objective, picture: Tensor, **field
     geometry, device = Geometry(network, recipe, None), torch.device("cpu")
     numbers = {name: recipe.at(name, 0) for name in NUMBERS}
     draws = ViewDraws(recipe, geometry, [torch.Generator()], 3, device, lambda _step: numbers)
-    found = Evaluator(network, [objective], recipe, geometry).evaluate(picture, 0, draws)
+    evaluator = Evaluator(network, [objective], recipe, geometry)
+    found = evaluator.evaluate(picture, 0, evaluator.draw(Size(*picture.shape[-2:]), 0, draws))
     return found.gradient, float(found.activations)
 
 

@@ -34,6 +34,21 @@ def test_steps_are_those_of_torchs_class_to_the_last_bit(kind: Literal["adam", "
             optimizer.load(saved)
 
 
+@pytest.mark.parametrize("kind", ["adam", "nadam"])
+def test_steps_by_numbers_on_the_device_are_the_same_to_the_last_bit(kind: Literal["adam", "nadam"]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(2, 3, 50, generator=generator)
+    own, other = start.clone(), start.clone()
+    plain, by_rates = Optimizer(kind, own), Optimizer(kind, other)
+    for number in range(12):
+        gradient, rate = torch.randn(2, 3, 50, generator=generator), 0.05 + 0.01 * number
+        plain.step(gradient, rate)
+        by_rates.step_by(gradient, torch.tensor(by_rates.rates(rate), dtype=torch.float64).unbind())
+        assert torch.equal(own, other), number
+        assert plain.state.keys() == by_rates.state.keys()
+        assert all(torch.equal(plain.state[name], by_rates.state[name]) for name in plain.state)
+
+
 @pytest.mark.slow
 def test_the_first_picture_does_not_wait_for_torchs_compiler_to_be_imported() -> None:
     script = (

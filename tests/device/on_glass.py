@@ -119,6 +119,24 @@ def engine() -> Iterator[tuple[str, Callable[[], Fact]]]:
     yield "objective: several groups, noise, the best step, opacity", lambda: both(mixed, noisy, seed=[1, 2, 3])
 
 
+def replayed() -> Fact:
+    """Steps that are replayed with a knob moved between them; a recorder that does the work again stands for CUDA's."""
+    from tests.ascent.test_graph import REPLAYED, Recorder
+
+    recipe = Recipe.preset("peek").replace(steps=18, l1=0.1)
+    there, ascent = (Ascent(NETWORKS[device], TWO, recipe, seed=[1, 2], size=32) for device in DEVICES)
+    there._evaluator.looks_once = True
+    ascent._maker.replay(Recorder())
+    for one in (there, ascent):
+        for _ in range(15):
+            one.step()
+        one.override(blur=0.5, step_size=0.03)
+    assert ascent.cuda_graph == REPLAYED
+    equal = same(run_of(there), run_of(ascent))
+    ascent.extend(100)
+    return {"equal": equal, **counted(lambda: [ascent.step() for _ in range(3)])}
+
+
 def looks() -> Fact:
     """A run to its end whose every third step is shown."""
     ascent = Ascent(NETWORKS[GLASS], TWO[0], Recipe.preset("peek-fast").replace(steps=12), seed=1, size=16)
@@ -320,6 +338,7 @@ def waits_of_the_widget() -> Fact:
 
 SCENARIOS: dict[str, Callable[[], Fact]] = {
     **dict(engine()),
+    "engine: replayed": replayed,
     "a run that is looked at": looks,
     "changed": changed,
     "broken": broken,

@@ -42,7 +42,7 @@ def test_every_scenario_ran_to_its_end(found: dict[str, Any]) -> None:
 
 def test_all_is_equal_to_the_cpu_to_the_last_bit(found: dict[str, Any]) -> None:
     compared = {name: facts["equal"] for name, facts in found.items() if "equal" in facts}
-    assert {"changed", "evidence", "sheet", "photo", "widget", "engine: peek"} < compared.keys()
+    assert {"changed", "evidence", "sheet", "photo", "widget", "engine: peek", "engine: replayed"} < compared.keys()
     assert [name for name, equal in compared.items() if not equal] == []
     assert (found["sheet"]["units"], found["widget"]["steps"]) == (3, 1)
     assert found["widget"]["device"] == "glass:0"
