@@ -14,12 +14,14 @@ seconds, to see that all of it works, and its numbers say nothing.
    steps were quicker in, which is taken, and the precision, which is not. Beside torch-lucent, as its README calls it,
    if it is installed. Goal: at least 10 times.
 2  Seconds from the call to the finished picture: a class of ResNet-50 with ``peek``, without and with a CUDA graph
-   (goal: under 0.5), and 512 units of VGG-16's last convolution as a contact sheet; of the sheet as many units as fit, and the time of 512 by their rate.
+   (goal: under 0.5), and 512 units of VGG-16's last convolution as a contact sheet; of the sheet as many units as
+   fit, and the time of 512 by their rate.
 3  The pass over images: images a second, with the next batch copied meanwhile (evidence/prefetch.py) and without,
    beside a bare forward of the same batches in the same precision that lie on the device already. Goal: at least .9.
 4  Memory of the device after each of 50 unit switches, three steps each: the last less the tenth. Goal: 0.
 5  Pictures beside the CPU's, and of replayed steps beside plain ones, from the same seed: the largest difference of a
-   pixel after the first step and at the end, and of the final activation. And whether a step waits for the host, by ``torch.cuda.set_sync_debug_mode("error")``.
+   pixel after the first step and at the end, and of the final activation. And whether a step waits for the host, by
+   ``torch.cuda.set_sync_debug_mode("error")``.
 6  Frames a second: a step, its picture read and made a JPEG, as for the widget.
 """
 
