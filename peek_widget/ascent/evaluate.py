@@ -155,7 +155,7 @@ class Evaluator:
         return large or step < _PER_SAMPLE_STEPS
 
     def settled(self, step: int) -> bool:
-        """Tell whether a step and those after it compute the same: no pictures alone, and no ReLUs to be opened."""
+        """Return whether a step and those after it compute the same: no pictures alone, and no ReLUs to be opened."""
         return step > _PER_SAMPLE_STEPS and (self._first_shut == [] or step >= self._last_redirected())
 
     def _last_redirected(self) -> int:

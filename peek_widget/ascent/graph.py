@@ -34,7 +34,7 @@ Recorded = Callable[[Sequence[Drawn], Sequence[Tensor]], tuple[Tensor, ...]]
 
 
 def wanted(device: torch.device) -> bool:
-    """Tell whether steps on a device are to be recorded."""
+    """Return whether steps on a device are to be recorded."""
     return device.type == "cuda" and os.environ.get("PEEK_CUDA_GRAPH") == "1"
 
 

@@ -29,7 +29,7 @@ __all__ = [
 
 
 def is_off(number: float | Tensor) -> bool:
-    """Tell whether a number makes its regularizer do nothing; False of a tensor, whose value is not looked at."""
+    """Return whether a number makes its regularizer do nothing; False of a tensor, whose value is not looked at."""
     return not isinstance(number, Tensor) and number <= 0.0
 
 
