@@ -127,9 +127,9 @@ def _given(threads: int | None) -> int | None:
         source, given = "PEEK_THREADS", os.environ.get("PEEK_THREADS") or None
     if given is None:
         return None
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         count = int(given)
-        if count >= 1:
+        if count >= 1 and (isinstance(given, str) or count == given) and not isinstance(given, bool):
             return count
     raise PeekError(f"{source} must be a number of CPU threads, a whole number from 1; {given!r} was given.")
 

@@ -106,9 +106,13 @@ class AddressFolder(Folder):
         """Fetch the file, with what is said about its label."""
         name = self._files[index]
         image, size = open_image(io.BytesIO(self._fetched(name)), needed, name)
-        beside = f"{name.rpartition('.')[0]}.cls"
-        if self._labels_beside and beside in self._where:
-            return Item(image, size, *read_label(self._fetched(beside)))
+        if self._labels_beside:
+            folder, slash, inner = name.rpartition("/")
+            # In webdataset what ``a.left.jpg`` and ``a.right.jpg`` belong to goes up to the first dot.
+            for key in (inner.rpartition(".")[0], inner.partition(".")[0]):
+                beside = f"{folder}{slash}{key}.cls"
+                if beside in self._where:
+                    return Item(image, size, *read_label(self._fetched(beside)))
         return Item(image, size, *self._label(index))
 
     def _fetched(self, name: str) -> bytes:

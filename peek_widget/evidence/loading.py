@@ -47,7 +47,7 @@ class LoaderOptions:
             ``(-1, 1)``; None for those of :class:`~peek_widget.evidence.value_range.ValueRanges`.
 
     Raises:
-        PeekError: if ``batch_size``, ``processes``, ``decoding`` or ``value_range`` is not possible.
+        PeekError: if ``batch_size``, ``workers``, ``processes``, ``decoding`` or ``value_range`` is not possible.
     """
 
     resize: int | None = None
@@ -62,8 +62,11 @@ class LoaderOptions:
         object.__setattr__(self, "value_range", check_range(self.value_range))  # frozen: set in construction
         if self.decoding not in get_args(Decoding):
             raise PeekError(f"decoding={self.decoding!r}: choose {' or '.join(map(repr, get_args(Decoding)))}.")
-        for name, least, most in (("batch_size", 1, _LARGEST_BATCH), ("processes", 0, _MOST_PROCESSES)):
+        limits = {"batch_size": (1, _LARGEST_BATCH), "workers": (0, _MOST_PROCESSES), "processes": (0, _MOST_PROCESSES)}
+        for name, (least, most) in limits.items():
             value = getattr(self, name)
+            if name == "workers" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise PeekError(f"{name}={value!r}: give a whole number from {least} to {most}.")
 

@@ -155,7 +155,7 @@ class EvidencePass:
         self.layers: tuple[str, ...] = layer_names(self.network, layers)
         self._loader = loader or LoaderOptions()
         self.indices: Sequence[int] = shard_of(self.source, shard, self._loader.batch_size)
-        self._shard = Shard.of(self.source, *shard, len(self.indices)) if shard and shard[1] > 1 else None
+        self._shard = Shard.of(self.source, *map(int, shard), len(self.indices)) if shard and shard[1] > 1 else None
         self._threads = threads
         kind = check_precision(precision, self.network.model_copy.device)
         self._precision: Precision = precision

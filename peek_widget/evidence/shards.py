@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
+from numbers import Integral
 from typing import NamedTuple
 
 from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
@@ -37,7 +38,7 @@ def shard_of(source: Source, shard: tuple[int, int] | None, batch_size: int) -> 
         return range(0) if source.endless else range(len(source))
     whole = isinstance(shard, tuple | list) and len(shard) == 2
     number, count = shard if whole else (0, 0)
-    if not all(isinstance(one, int) and not isinstance(one, bool) for one in (number, count)) or not (
+    if not all(isinstance(one, Integral) and not isinstance(one, bool) for one in (number, count)) or not (
         0 <= number < count
     ):
         raise PeekError(f"shard={shard!r}: give (number, count), the number from 0 to count - 1, such as (0, 16).")

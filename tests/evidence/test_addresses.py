@@ -120,6 +120,15 @@ def test_webdatasets_shards_are_read_by_number_with_their_labels(tmp_path):
     assert [u.quantiles for u in merged] == [u.quantiles for u in whole]
 
 
+def test_several_images_of_one_sample_have_its_label(tmp_path):
+    files = {"x/7.left.png": png(1), "x/7.right.png": png(2), "x/7.cls": b"3", "x/8.v2.png": png(3), "x/8.v2.cls": b"4"}
+    archive(tmp_path / "pairs.tar", files | {"x/8.cls": b"5", "x/9.left.png": png(4)})
+    source = read_source(str(tmp_path / "pairs.tar"))
+    assert [(source.name(i), source.item(i).label) for i in range(4)] == [
+        ("x/7.left.png", 3), ("x/7.right.png", 3), ("x/8.v2.png", 4), ("x/9.left.png", "x")
+    ]  # fmt: skip
+
+
 def test_archives_do_not_stay_open(tmp_path):
     for shard in range(12):
         archive(tmp_path / f"{shard:02d}.tar", {"0.png": png(shard), "1.png": png(99)})

@@ -206,6 +206,7 @@ def test_an_interrupt_keeps_what_was_found():
     ("dataset", "options", "error", "words"),
     [
         (pictures(8), {"executor": "dask"}, PeekError, "give a concurrent.futures.Executor"),
+        (pictures(8), {"executor": Elsewhere}, PeekError, "the class Elsewhere itself: make one of it"),
         (iter(pictures(8)), {"executor": Elsewhere()}, DatasetError, "can't be divided among several processes"),
         (iter(pictures(8)), {"shard": (0, 2)}, DatasetError, "can't be divided among several processes"),
         (pictures(8), {"executor": Elsewhere(), "processes": 2}, PeekError, "give one of the two"),
@@ -234,7 +235,7 @@ def test_sets_of_images_are_merged_as_sets(one, other):
 
 
 def test_parts_of_several_jobs_are_merged(serial, tmp_path):
-    for job in (2, 0, 1):
+    for job in np.array([2, 0, 1]):
         run(shard=(job, 3), store=tmp_path / f"{job}.safetensors", fingerprint="a")
     merged = merge_evidence(tmp_path / "*.safetensors", pictures())
     assert content(merged) == content(run(fingerprint="a"))

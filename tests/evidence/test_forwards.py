@@ -97,7 +97,7 @@ def test_so_many_batches_are_computed_at_once(counted, monkeypatch):
 def test_where_it_could_be_otherwise_it_is_one_after_the_other(counted, monkeypatch, noise, options):
     options = {"threads": 2, "input_size": 16} | options
     loader = LoaderOptions(batch_size=BATCH)
-    work = EvidencePass(Counted(noise), "inner.forms", pictures(2 * BATCH), loader=loader, **options)
+    work = EvidencePass(Counted(noise), "inner.forms", pictures((2 if noise else 8) * BATCH), loader=loader, **options)
     monkeypatch.setattr(Counted, "wanted", 2)
     monkeypatch.setattr(Counted, "patience", 0.02)  # enough for another forward to begin
     work.run()
@@ -123,15 +123,29 @@ def test_what_was_computed_before_a_forward_failed_is_kept():
 
 
 def test_what_was_loaded_before_loading_failed_is_computed():
+    failing = threading.Event()
+
+    class Held(nn.Module):
+        """Computes no whole batch before the loader fails."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = tiny()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert len(x) < BATCH or failing.wait(30)
+            return self.inner(x)
+
     def batches() -> Iterator[Batch]:
-        for number in range(3):
-            yield Batch(torch.rand(1, 3, 16, 16), (Loaded(number, str(number)),), ())
+        for number in (0, 1):
+            yield Batch(torch.rand(BATCH, 3, 16, 16), (Loaded(number, str(number)),) * BATCH, ())
+        failing.set()
         raise OSError("the loader is gone")
 
-    forwards = Forwards(read(tiny(), 16), ["edges"], None, False, BATCH)
+    forwards = Forwards(read(Held(), 16), ["inner.edges"], None, False, BATCH)
     assert forwards.divide(2, None) == 1
     found = forwards.run(batches())
-    assert [batch.items[0].index for batch, _ in (next(found) for _ in range(3))] == [0, 1, 2]
+    assert [next(found)[0].items[0].index for _ in range(2)] == [0, 1]
     with pytest.raises(OSError, match="the loader is gone"):
         next(found)
 
@@ -151,5 +165,6 @@ def test_the_number_of_threads_is_the_cores_unless_something_else_is_said(monkey
     assert divided_threads(None, 4) == (2, 1)
     monkeypatch.setenv("PEEK_THREADS", "1")
     assert divided_threads(None, 4) == (1, 1)
-    with pytest.raises(PeekError, match="threads must be a number of CPU threads"):
-        divided_threads(0, 4)
+    for wrong in (0, 2.5, True, "many"):
+        with pytest.raises(PeekError, match="threads must be a number of CPU threads"):
+            divided_threads(wrong, 4)

@@ -483,7 +483,9 @@ def test_what_is_not_possible_is_refused_before_any_image_is_read(options, error
         EvidencePass(tiny(), **{"layers": "edges", "dataset": Pictures(8), "input_size": 16} | options)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 1.5}, {"batch_size": 0}, {"processes": -1}, {"processes": True}])
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 1.5}, {"batch_size": 0}, {"processes": -1}, {"processes": True}, {"workers": -1}]
+)
 def test_loader_options_that_are_not_possible_are_refused(options):
     ((name, value),) = options.items()
     with pytest.raises(PeekError, match=f"{name}={value}: give a whole number from"):
