@@ -123,6 +123,8 @@ class ExampleIndex:
         precision: what the network computed in.
 
     Attributes:
+        on_a_ramp: mean and standard deviation of each channel of what the preprocessing makes of one image, see
+            :func:`~peek_widget.evidence.prepare.on_a_ramp`; () where it is not known, or none is applied.
         shards: the parts of the dataset, or of several, that it is of; () where of all of it.
         processed: the images that were taken in or skipped.
         count: number of images taken in.
@@ -150,6 +152,7 @@ class ExampleIndex:
         precision: str = "float32",
     ) -> None:
         self.precision: str = precision
+        self.on_a_ramp: tuple[tuple[float, float], ...] = ()
         self.grouping: Grouping | None = Grouping(groups, class_names)
         self.layers: dict[str, LayerIndex] = layers
         self.fields: dict[str, FieldMap] = fields

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import itertools
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +48,11 @@ def difference(was: ExampleIndex, now: ExampleIndex) -> Difference | None:
     inputs = [(p.channels, p.size.plain, p.resize, p.interpolation, p.prepared) for p in (was.preparer, now.preparer)]
     if inputs[0] != inputs[1]:
         return Difference("(channels, input size, resize, interpolation, prepared)", *inputs)
+    ramps = [example_index.on_a_ramp for example_index in (was, now)]
+    if all(ramps) and not _close(*ramps):
+        shown = (", ".join(f"{mean:.3g} ({spread:.3g})" for mean, spread in ramp[:_NAMED]) for ramp in ramps)
+        what = "a preprocessing that gives the channels of a test image the mean (and deviation)"
+        return Difference(what, *shown)
     quick = [(one.preparer.decoding, one.precision) for one in (was, now)]
     if quick[0] != quick[1]:
         return Difference("(decoding, precision)", *quick)
@@ -65,6 +72,12 @@ def difference(was: ExampleIndex, now: ExampleIndex) -> Difference | None:
     if None not in (was.fingerprint, now.fingerprint) and was.fingerprint != now.fingerprint:
         return Difference("the model of fingerprint", was.fingerprint, now.fingerprint)
     return None
+
+
+def _close(one: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]) -> bool:
+    """Tell whether two preprocessings do the same, but for what processors round differently."""
+    pairs = zip(itertools.chain(*one), itertools.chain(*other), strict=False)
+    return len(one) == len(other) and all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-3) for a, b in pairs)
 
 
 def merge_evidence(
@@ -108,6 +121,7 @@ def merge_evidence(
         whole.merge(part)
         whole.fingerprint = whole.fingerprint or part.fingerprint
         whole.class_names = whole.class_names or part.class_names
+        whole.on_a_ramp = whole.on_a_ramp or part.on_a_ramp
     missing = missing_shards(whole.shards)
     if missing and not incomplete:
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""

@@ -34,7 +34,7 @@ from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Batch, Loaded, LoaderOptions, load_batches
 from peek_widget.evidence.merge import difference
 from peek_widget.evidence.prefetch import prefetched
-from peek_widget.evidence.prepare import Preparer, resize_of
+from peek_widget.evidence.prepare import Preparer, on_a_ramp, resize_of
 from peek_widget.evidence.progress import Progress
 from peek_widget.evidence.shards import Shard, resumed_shards, shard_of
 from peek_widget.evidence.value_range import ValueRanges
@@ -203,6 +203,7 @@ class EvidencePass:
         said = source.described, fingerprint, source.class_names, source
         found = ExampleIndex(indices, fields, preparer, *said, self._groups, self._precision)
         found.shards = () if self._shard is None else (self._shard,)
+        found.on_a_ramp = () if preparer.prepared else on_a_ramp(self.network)
         return found
 
     def _resumed_index(
@@ -237,6 +238,7 @@ class EvidencePass:
             done = len(earlier.processed)
             earlier.shards = () if self._shard is None else resumed_shards(earlier.shards, self._shard, done)
         earlier.fingerprint = fingerprint or earlier.fingerprint
+        earlier.on_a_ramp = earlier.on_a_ramp or new.on_a_ramp
         earlier.source, earlier.preparer = self.source, preparer
         earlier.described = self.source.described
         earlier.class_names = self.source.class_names or earlier.class_names

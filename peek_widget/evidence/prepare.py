@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from peek_widget.evidence.source import NoImageError
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import Network, Preprocess
 
-__all__ = ["Decoding", "InputPlacement", "Preparer", "resize_of", "to_picture"]
+__all__ = ["Decoding", "InputPlacement", "Preparer", "on_a_ramp", "resize_of", "to_picture"]
 
 Decoding = Literal["exact", "fast"]
 """How JPEGs are decoded: as torchvision's ``Resize`` on PIL images would have them, or as quickly as can be."""
@@ -281,6 +282,26 @@ def resize_of(network: Network, given: int | None = None) -> int | tuple[int, in
         what = f"network's input size ({size})" if size.square else f"longer side of the network's input ({size})"
         raise PeekError(f"resize={resize!r}{where}: give the shorter side in pixels, from the {what} to {most}.")
     return resize
+
+
+@torch.inference_mode()
+def on_a_ramp(network: Network) -> tuple[tuple[float, float], ...]:
+    """Return what tells a network's preprocessing from others, also where it is a function: what it makes of a ramp.
+
+    Returns:
+        the mean and the standard deviation of each channel, for an image that goes from black in its first channel to
+        white in its last; () if it does not take this image.
+    """
+    shape = (1, network.channels, *network.size)
+    ramp = torch.linspace(0.0, 1.0, math.prod(shape), device="cpu").view(shape)
+    try:
+        made = network.preprocess(ramp).double().cpu()
+        found = torch.stack([made.mean(dim=(0, 2, 3)), made.std(dim=(0, 2, 3))], dim=1)
+    except Exception:  # a function that needs another device, say; a real image will tell
+        return ()
+    # rounded: it is compared, and no file needs more
+    pairs = tuple((round(mean, 6), round(spread, 6)) for mean, spread in found.tolist())
+    return pairs if bool(found.isfinite().all()) else ()
 
 
 def to_picture(image: Any, preparer: Preparer) -> Image.Image:

@@ -14,6 +14,8 @@ The file is a safetensors file (https://github.com/huggingface/safetensors). Its
     show          [channel, ...] that are shown
     interpolation how images were resized, where not bilinear
     decoding, precision           how JPEGs were decoded and what the network computed in, where not exact and float32
+    on_a_ramp     [[mean, standard deviation], ...] of each channel of what the preprocessing makes of one image, see
+                  prepare.on_a_ramp (only where it is known)
     reasons       {name: reason} of the first hundred of the latter
     reason_indices  {name: index in the dataset} of these   (only where there are any)
     odd_labels, assumed   {phrase: number of images}        (only where there are any)
@@ -139,6 +141,7 @@ def _header(example_index: ExampleIndex, details: list[Detail]) -> dict[str, Any
         **({"show": preparer.show} if preparer.show else {}),
         **({"decoding": preparer.decoding} if preparer.decoding != "exact" else {}),
         **({"precision": example_index.precision} if example_index.precision != "float32" else {}),
+        **({"on_a_ramp": example_index.on_a_ramp} if example_index.on_a_ramp else {}),
         **({"groups": _described_groups(example_index.grouping)} if example_index.grouping else {}),
         **(
             {"shards": [list(one if one.digest else one[:3]) for one in example_index.shards]}
@@ -272,6 +275,7 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
         header["class_names"],
         precision=header.get("precision", "float32"),
     )
+    example_index.on_a_ramp = header.get("on_a_ramp", ())
     groups = header.get("groups")
     if groups is None:
         example_index.without_groups()

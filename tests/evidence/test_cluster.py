@@ -28,7 +28,7 @@ from peek_widget.evidence.layer_index import LayerIndex
 from peek_widget.evidence.loading import Loaded, LoaderOptions
 from peek_widget.evidence.shards import Shard, missing_shards, resumed_shards, split
 from peek_widget.evidence.store import index_bytes, index_of_bytes
-from peek_widget.network import workers
+from peek_widget.network import Preprocess, workers
 from tests.networks import tiny
 
 LAYERS = ["edges", "forms"]
@@ -289,6 +289,8 @@ def test_any_parts_merged_in_any_order_give_the_whole(serial, divided, per_image
         ({"resize": 20}, "resize"),
         ({"fingerprint": "b"}, "model of fingerprint a, and 'two' with b"),
         ({"value_range": (0, 200)}, "value_range"),
+        ({"preprocess": Preprocess(mean=(0.5,) * 3)}, r"mean \(and deviation\) 0\.166 .* with -0\.334"),
+        ({"preprocess": lambda images: images.flip(1)}, r"a preprocessing that gives .* with 0\.834 \(.*\), 0\.5 "),
         ({"shard": (0, 3)}, r"'two' has images that are in the parts before it, too \(image number 0 is one\)"),
     ],
 )

@@ -190,6 +190,7 @@ def test_files_added_to_a_folder_are_processed_and_the_others_recognized(tmp_pat
         ({"per_image": False}, "k and per_image"),
         ({"layers": ("edges",)}, "layers edges, forms, now it is edges"),
         ({"resize": 20}, "resize"),
+        ({"preprocess": lambda images: images * 2}, "a preprocessing that gives the channels"),
         ({"fingerprint": "b"}, "model of fingerprint a, now it is b"),
     ],
 )
