@@ -144,34 +144,48 @@ def spent() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
+def busy() -> float:
+    """Return for how many seconds of a core the machine was busy since it was started; NaN where it does not say."""
+    try:
+        user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
+    except OSError:
+        return float("nan")
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
 def whole(names: list[str], rounds: int, only: Sequence[str] = ()) -> None:
     network = read(squeezenet(), 224)
     reference = next(iter(WAYS))
     ways = {name: way for name, way in WAYS.items() if not only or name in (reference, *only)}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     processor: dict[str, list[float]] = {name: [] for name in ways}
-    loads = []
+    shares: list[float] = []
     for _ in range(rounds):
         for name, way in ways.items():
             options = dict(way)
             pool = workers(options.pop("executor", None))
             if pool is not None:  # its start and its imports are not what is measured
                 top_crops(network, LAYER, names[:128], executor=pool, progress=False, **options)
-            before, began = spent(), time.perf_counter()
+            before, began, of_all = spent(), time.perf_counter(), busy()
             top_crops(network, LAYER, names, executor=pool, progress=False, **options)
             seconds[name].append(time.perf_counter() - began)
             if pool is not None:
                 pool.shutdown()
             processes = isinstance(pool, ProcessPoolExecutor)
-            processor[name].append(float("nan") if processes else spent() - before)
-            loads.append(os.getloadavg()[0])
+            said = f"  {name}: {len(names) / seconds[name][-1]:.1f} a second"
+            if processes:
+                processor[name].append(float("nan"))  # it is known once they have ended, with that of their start
+            else:
+                processor[name].append(spent() - before)
+                cores = seconds[name][-1] * (os.cpu_count() or 1)
+                shares.append(max(0.0, (busy() - of_all - processor[name][-1]) / cores))
+                said += f" (others: {shares[-1]:.0%})"
+            print(said, flush=True)
     print(
         f"\nimages per second of {len(names)} JPEGs of {SIZE[0]} x {SIZE[1]} px, median (and range) of {rounds} "
         "rounds; times as many as the first, median of the ratios in each round; CPU ms each"
     )
-    print(
-        f"  (load of the machine, this among it: {min(loads):.1f} to {max(loads):.1f}; {datetime.now():%Y-%m-%d %H:%M})"
-    )
+    print(f"  (others took {min(shares):.0%} to {max(shares):.0%} of the cores; {datetime.now():%Y-%m-%d %H:%M})")
     for name in ways:
         rates = [len(names) / one for one in seconds[name]]
         times = statistics.median(a / b for a, b in zip(seconds[reference], seconds[name], strict=True))

@@ -19,6 +19,7 @@ from peek_widget.evidence.shards import Indices, split, undividable
 from peek_widget.evidence.source import Item, SerialSource, Source, UnreadableError, WrappedSource
 from peek_widget.evidence.store import index_bytes, index_of_bytes
 from peek_widget.evidence.value_range import Range
+from peek_widget.network import Network
 from peek_widget.network.precision import Precision
 from peek_widget.network.serialize import Received
 from peek_widget.network.workers import Dispatcher, ExecutorLostError, Outcome, check_executor
@@ -74,10 +75,18 @@ class _Found:
     problem: str = ""
 
 
+class _ShardPass(EvidencePass):
+    """A pass in a worker: the network is the calling thread's already, and is not read again for each shard."""
+
+    @staticmethod
+    def _own_network(model: Any, *_: Any) -> Network:
+        return model
+
+
 def gather(received: Received, shard: _Shard) -> _Found:
     """Run a pass over a shard in a worker. A function of the module, so that any executor can find it."""
     settings: _Settings = received.dataset
-    work = EvidencePass(
+    work = _ShardPass(
         received.network,
         settings.layers,
         _Shown(settings.source, shard.passed_over),

@@ -151,7 +151,7 @@ class EvidencePass:
         if not 0.0 < duty <= 1.0:
             raise PeekError(f"duty={duty!r}: give the share of the time that the pass may take, above 0 and up to 1.")
         self.source: Source = read_source(dataset, labels).for_pass()
-        self.network: Network = own_network(model, input_size, preprocess, device)
+        self.network: Network = self._own_network(model, input_size, preprocess, device)
         self.layers: tuple[str, ...] = layer_names(self.network, layers)
         self._loader = loader or LoaderOptions()
         self.indices: Sequence[int] = shard_of(self.source, shard, self._loader.batch_size)
@@ -190,6 +190,8 @@ class EvidencePass:
         self._earlier = (
             False  # whether images were read elsewhere, so that those lost at the beginning mean a lost disk
         )
+
+    _own_network = staticmethod(own_network)
 
     def _new_index(self, k: int, per_image: bool, preparer: Preparer, fingerprint: str | None) -> ExampleIndex:
         """Make an empty index of the examples of all layers."""
