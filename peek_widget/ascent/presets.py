@@ -45,9 +45,7 @@ def _register_peek() -> None:
         "peek_widget; parametrization after Olah, Mordvintsev & Schubert 2017, crops after Fel et al. 2023 (MACO).",
     )
     register(
-        peek.replace(
-            name="peek-fast", steps=32, step_size=(0.25, 0.04), n_views=2, view_size=128, log_probability=0.0
-        ),
+        peek.replace(name="peek-fast", steps=32, step_size=(0.25, 0.04), n_views=2, view_size=128, log_probability=0.0),
         "Our own fast preset: peek in a third of the time, rougher.",
         "peek_widget; as peek.",
     )
