@@ -100,6 +100,8 @@ class Run:
                 except RecipeError as error:
                     ascent.override(**{name: None})
                     self.refused[name] = str(error)
+        # kept now, because after a step that fails there is no ascent left to ask
+        self.facts()
 
     def extend(self, steps: int) -> None:
         """Allow so many further steps."""

@@ -254,6 +254,26 @@ def test_after_an_error_any_control_tries_again(bench):
     assert b.session.wait(5) == "done"
 
 
+def test_a_knob_whose_first_step_fails_is_in_the_status_of_the_error_and_after_it(bench):
+    b = bench(steps=10_000)
+    b.until(lambda u: u.step >= 8 and u.status["state"] == "running")
+    made = b.made[0]
+    override = made.override
+
+    def breaks(**knobs):
+        override(**knobs)
+        made.fail_at = made.index + 1
+
+    made.override = breaks
+    b.session.set_knobs(blur=3.0)
+    b.until_state("error")
+    assert b.last.status["values"] == {"blur": 3.0}
+    # an earlier step is viewed without the ascent that failed
+    b.session.seek(4)
+    assert b.session.wait(5) == "paused"
+    assert b.last.status["values"] == {"blur": 3.0}
+
+
 def test_after_an_error_acks_alone_do_not_try_again(bench):
     b = bench(fail_at=3)
     b.session.wait(5)
