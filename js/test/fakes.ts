@@ -1,7 +1,7 @@
 // A fake notebook host, small enough to count everything it hands out. jsdom has neither pictures nor an
 // IntersectionObserver, so both are faked here; tests/browser runs in a real browser.
 import type { AnyModel } from "@anywidget/types";
-import { vi } from "vitest";
+import { afterEach, beforeEach, vi } from "vitest";
 import * as lazy from "../src/lazy/index";
 import { CONTROL_DEFAULTS, type LayerInfo, type Status, type ToKernel, type Traits } from "../src/protocol.gen";
 import { LazyModule } from "../src/stores/lazy";
@@ -226,6 +226,28 @@ export function installScreen(decode?: (blob: Blob) => Promise<void>): Screen {
 /** Fakes the lazily loaded module, available at once or `after` a promise: tests cannot import a script from a URL. */
 export function installLazyModule(after: Promise<void> = Promise.resolve()): void {
   vi.spyOn(LazyModule.prototype, "fetch").mockImplementation(() => after.then(() => ({ script: lazy, style: "" })));
+}
+
+/** What a test has of its page: a faked screen, and the element that a widget is put into. */
+export interface Page {
+  screen: Screen;
+  host: HTMLElement;
+}
+
+/** Gives each test of a file a page of its own, with timers that stand still, and puts it away afterwards. */
+export function usePage(): Page {
+  const page = {} as Page;
+  beforeEach(() => {
+    vi.useFakeTimers();
+    page.screen = installScreen();
+    installLazyModule();
+    page.host = document.body.appendChild(document.createElement("div"));
+  });
+  afterEach(() => {
+    page.host.remove();
+    vi.useRealTimers();
+  });
+  return page;
 }
 
 /** Opens a tab as a click on its title does; gives its panel. */

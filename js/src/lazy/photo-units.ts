@@ -24,6 +24,8 @@ export interface UnitList {
 export function unitList({ client, signal }: View, photo: PhotoStore, changed: () => void): UnitList {
   let all = false;
   let photoOf = 0;
+  /** The photo's picture, and the number of the photo that it came with. */
+  let pictured: { picture: ImageBitmap | null; n: number } = { picture: null, n: 0 };
   let pointed: ImageBitmap | null | undefined;
   let listed: unknown[] = [];
   let fill: (() => void)[] = [];
@@ -180,9 +182,12 @@ export function unitList({ client, signal }: View, photo: PhotoStore, changed: (
 
   const update = (): void => {
     const { seen } = photo;
-    // All layers of another photo are asked for anew: the kernel begins with the layer shown.
-    if (all && seen && seen.n !== photoOf) photo.overview(true);
+    const { picture } = photo;
+    // Of another photo the kernel lists the layer shown, and so it does of this one for another page that has come.
+    const resent = picture !== pictured.picture && seen?.n === pictured.n;
+    if (all && seen && (seen.n !== photoOf || resent)) photo.overview(true);
     photoOf = seen?.n ?? 0;
+    if (picture !== pictured.picture) pictured = { picture, n: photoOf };
     one.setAttribute("aria-pressed", String(!all));
     every.setAttribute("aria-pressed", String(all));
     setText(

@@ -16,7 +16,12 @@ const layersOf = ({ client }: View): readonly LayerInfo[] => client.wire.get("_l
 
 function layerBox(view: View): HTMLElement {
   const { client, signal } = view;
-  const list = combobox(text.layer, (at) => chooseLayer(client, layersOf(view)[at]), nameList(view), signal);
+  const list = combobox(
+    text.layer,
+    (at) => chooseLayer(client, layersOf(view)[at]),
+    () => nameList(view),
+    signal,
+  );
   let entries: Entry[] = [];
   watch(view, ["_layer_list"], () => {
     entries = layersOf(view).map((layer) => ({ name: text.layerName(layer.name), detail: text.layerFacts(layer) }));
@@ -45,7 +50,12 @@ function unitBoxes(view: View): HTMLElement[] {
     () => chooseUnit(client, randomOther(currentLayer(client)?.channels ?? 1, unit())),
     signal,
   );
-  const classes = combobox(text.className, (at) => chooseUnit(client, at), nameList(view), signal);
+  const classes = combobox(
+    text.className,
+    (at) => chooseUnit(client, at),
+    () => nameList(view),
+    signal,
+  );
   classes.box.classList.add("peek-class-box");
   let names: Entry[] = [];
   watch(view, ["class_names"], () => {

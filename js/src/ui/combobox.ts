@@ -32,11 +32,14 @@ export interface Combobox {
   show(entries: readonly Entry[], at: number): void;
 }
 
-/** Makes a box with a name, in which another is searched by typing; its list is there as soon as `list` is loaded. */
+/**
+ * Makes a box with a name, in which another is searched by typing. `load` gives its list; where that fails, it is tried
+ * again when the box gets the focus.
+ */
 export function combobox(
   label: string,
   onChoose: (at: number) => void,
-  list: Promise<(box: NameBox) => NameList>,
+  load: () => Promise<(box: NameBox) => NameList>,
   signal: AbortSignal,
 ): Combobox {
   const input = el("input", {
@@ -64,6 +67,7 @@ export function combobox(
     () => {
       input.value = name();
       input.select();
+      void list();
     },
     { signal },
   );
@@ -78,14 +82,18 @@ export function combobox(
     restore,
     signal,
   };
-  list.then(
-    (make) => {
-      if (signal.aborted) return;
-      names = make(own);
-      names.update();
-    },
-    () => undefined, // said in the tab, which is loaded along with it
-  );
+  let loading = false;
+  const list = async (): Promise<void> => {
+    if (names || loading) return;
+    loading = true;
+    // What failed is said in the tab, which is loaded along with it.
+    const make = await load().catch(() => undefined);
+    loading = false;
+    if (!make || signal.aborted) return;
+    names = make(own);
+    names.update();
+  };
+  void list();
   return {
     box,
     show(known, at) {

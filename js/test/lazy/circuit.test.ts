@@ -1,25 +1,11 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
 import type { CircuitSeen } from "../../src/protocol.gen";
-import { FakeModel, frame, installLazyModule, installScreen, openTab, type Screen, settle, traits } from "../fakes";
+import { FakeModel, frame, openTab, settle, traits, usePage } from "../fakes";
 
 type Widget = ReturnType<typeof createWidget>;
 
-let screen: Screen;
-let host: HTMLElement;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  screen = installScreen();
-  installLazyModule();
-  host = document.body.appendChild(document.createElement("div"));
-});
-
-afterEach(() => {
-  host.remove();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
+const page = usePage();
 
 const row = (unit: number, effect: number | null, contribution = effect ?? 0.1) => ({
   layer: "conv1",
@@ -50,19 +36,19 @@ async function open(): Promise<{ model: FakeModel; tab: HTMLElement; widget: Wid
   const view = new AbortController();
   const widget = createWidget();
   widget.initialize({ model: model.asModel, signal: view.signal } as never);
-  widget.render({ model: model.asModel, el: host, signal: view.signal } as never);
-  screen.show(true);
-  const tab = await openTab(host, "Circuit");
+  widget.render({ model: model.asModel, el: page.host, signal: view.signal } as never);
+  page.screen.show(true);
+  const tab = await openTab(page.host, "Circuit");
   await model.tell(seen(), [frame(), frame()]);
   return { model, tab, widget, end: () => view.abort() };
 }
 
-const tile = (name: string): HTMLElement => host.querySelector(`[data-unit="${name}"]`)!;
-const without = (name: string): HTMLElement => host.querySelector(`[data-held="${name}"]`)!;
-const here = (): HTMLElement => host.querySelector("[aria-current=location]")!;
+const tile = (name: string): HTMLElement => page.host.querySelector(`[data-unit="${name}"]`)!;
+const without = (name: string): HTMLElement => page.host.querySelector(`[data-held="${name}"]`)!;
+const here = (): HTMLElement => page.host.querySelector("[aria-current=location]")!;
 const asked = (model: FakeModel): unknown[] => model.sent.filter((one) => one.kind.startsWith("circuit_"));
 const listed = (name: string): string[] =>
-  [...host.querySelectorAll<HTMLElement>(`ul[aria-label="${name}"] [data-unit]`)].map((one) => one.dataset.unit!);
+  [...page.host.querySelectorAll<HTMLElement>(`ul[aria-label="${name}"] [data-unit]`)].map((one) => one.dataset.unit!);
 
 test("what excites, what inhibits and what it feeds, by effect, or by contribution before it is measured", async () => {
   const { model, tab } = await open();
@@ -91,7 +77,7 @@ test("one walks down and back by keyboard, and arrives at the name of the unit",
   expect([model.state.layer, model.state.unit]).toEqual(["conv1", 1]);
   await model.tell(seen({ layer: "conv1", unit: 1, inputs: [], outputs: [] }));
   expect([here().textContent, document.activeElement]).toEqual(["conv1:1", here()]);
-  const [back] = host.querySelectorAll<HTMLButtonElement>(".peek-circuit-trail button");
+  const [back] = page.host.querySelectorAll<HTMLButtonElement>(".peek-circuit-trail button");
   expect(back?.textContent).toBe("conv2:3");
   back?.focus();
   await model.tell(seen({ layer: "conv1", unit: 1, inputs: [], outputs: [], text: "more" }));
@@ -99,7 +85,7 @@ test("one walks down and back by keyboard, and arrives at the name of the unit",
   back?.click();
   await model.tell(seen(), [frame(), frame()]);
   expect([here().textContent, document.activeElement]).toEqual(["conv2:3", here()]);
-  expect(host.querySelectorAll(".peek-circuit-trail button")).toHaveLength(0);
+  expect(page.host.querySelectorAll(".peek-circuit-trail button")).toHaveLength(0);
 });
 
 test("a slow answer does not take the focus from where the user is by then", async () => {
@@ -122,7 +108,7 @@ test("another view of the same explorer stays at the tab that its user has open"
   await settle();
   await model.tell(seen({ text: "Effects measured: 4 of 24." }), [frame(), frame()]);
   expect(other.querySelector(".peek-tab-circuit")?.hasAttribute("hidden")).toBe(true);
-  expect(host.querySelector(".peek-tab-circuit")?.hasAttribute("hidden")).toBe(false);
+  expect(page.host.querySelector(".peek-tab-circuit")?.hasAttribute("hidden")).toBe(false);
   view.abort();
   end();
   other.remove();
@@ -145,7 +131,7 @@ test("crops come for what is pointed at or focused, and can be looked for where 
   ]);
   const none = { kind: "circuit_crops", layer: "conv1", unit: 2, crops: [], problem: "No crops yet.", can_find: true };
   await model.tell(none as never);
-  const over = host.querySelector<HTMLElement>(".peek-circuit-over")!;
+  const over = page.host.querySelector<HTMLElement>(".peek-circuit-over")!;
   const find = over.querySelector("button")!;
   expect([over.hidden, over.textContent]).toEqual([false, "No crops yet.Look for them"]);
   find.focus();
@@ -174,7 +160,7 @@ test("the unit without an input: two pictures, and the focus goes back where the
   expect(asked(model).at(-1)).toEqual(hold);
   const held = { kind: "circuit_without", layer: "conv1", unit: 2, state: "drawing", text: "Step 3.", problem: "" };
   await model.tell(held as never, [frame(), frame()]);
-  const section = host.querySelector<HTMLElement>(".peek-circuit-held")!;
+  const section = page.host.querySelector<HTMLElement>(".peek-circuit-held")!;
   expect(section.querySelectorAll("figure:not([hidden])")).toHaveLength(2);
   const close = section.querySelector("button")!;
   close.focus();
@@ -195,5 +181,5 @@ test("a problem is said, and closing the view closes every picture", async () =>
   expect(tab.querySelector(".peek-error")?.textContent).toBe("No <b>gradient</b>.");
   vi.advanceTimersByTime(0);
   end();
-  expect(screen.bitmapsOpen).toBe(0);
+  expect(page.screen.bitmapsOpen).toBe(0);
 });

@@ -1,23 +1,9 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
 import type { ComparisonSet, SavedFile } from "../../src/protocol.gen";
-import { FakeModel, frame, installLazyModule, installScreen, openTab, type Screen, settle, traits } from "../fakes";
+import { FakeModel, frame, installLazyModule, installScreen, openTab, settle, traits, usePage } from "../fakes";
 
-let screen: Screen;
-let host: HTMLElement;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  screen = installScreen();
-  installLazyModule();
-  host = document.body.appendChild(document.createElement("div"));
-});
-
-afterEach(() => {
-  host.remove();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
+const page = usePage();
 
 const RECIPES = ["peek", "oygard-2016", "lucid-2017"].map((name) => ({ name, summary: "", source: "" }));
 
@@ -37,17 +23,17 @@ async function open(): Promise<{ model: FakeModel; find: <E extends HTMLElement>
   const view = new AbortController();
   const widget = createWidget();
   widget.initialize({ model: model.asModel, signal: view.signal } as never);
-  widget.render({ model: model.asModel, el: host, signal: view.signal } as never);
-  screen.show(true);
-  await openTab(host, "Compare");
-  return { model, find: (what) => [...host.querySelectorAll<never>(what)], end: () => view.abort() };
+  widget.render({ model: model.asModel, el: page.host, signal: view.signal } as never);
+  page.screen.show(true);
+  await openTab(page.host, "Compare");
+  return { model, find: (what) => [...page.host.querySelectorAll<never>(what)], end: () => view.abort() };
 }
 
 const named = (name: string): HTMLButtonElement =>
-  [...host.querySelectorAll("button")].find((one) =>
+  [...page.host.querySelectorAll("button")].find((one) =>
     [one.textContent, one.ariaLabel ?? one.getAttribute("aria-label")].includes(name),
   )!;
-const kind = (): HTMLSelectElement => host.querySelector(".peek-choices > select")!;
+const kind = (): HTMLSelectElement => page.host.querySelector(".peek-choices > select")!;
 const choose = (what: string): void => {
   kind().value = what;
   kind().dispatchEvent(new Event("change"));
@@ -91,7 +77,7 @@ test("the pictures are shown in step and acknowledged rarely", async () => {
   expect(find("[role=tab][aria-selected=true]")[0]?.textContent).toBe("Compare");
   vi.advanceTimersByTime(300);
   expect(asked(model)).toEqual([{ kind: "compare_ack", n: 5 }]);
-  expect(screen.bitmapsOpen).toBe(3);
+  expect(page.screen.bitmapsOpen).toBe(3);
   // A click sets what draws this picture; where the page can't there is none.
   expect(tiles[0]?.disabled).toBe(true);
   tiles[2]?.click();
@@ -100,14 +86,14 @@ test("the pictures are shown in step and acknowledged rarely", async () => {
 
 test("a set that is superseded while another one is decoded is skipped", async () => {
   let release: (() => void) | undefined;
-  screen = installScreen(() => new Promise((resolve) => (release = resolve)));
+  page.screen = installScreen(() => new Promise((resolve) => (release = resolve)));
   const { model } = await open();
   for (let n = 1; n <= 4; n += 1) model.tell(set(n, 1), [frame()]);
   release?.();
   await settle();
   release?.();
   await settle();
-  expect(screen.decodes).toBe(2);
+  expect(page.screen.decodes).toBe(2);
 });
 
 test("closing it removes everything", async () => {
@@ -117,12 +103,12 @@ test("closing it removes everything", async () => {
   expect(asked(model)).toEqual([{ kind: "compare", what: "recipes", values: [] }]);
   await model.tell(set(2, 0, { state: "" }), []);
   expect(find<HTMLElement>(".peek-tile").every((one) => one.hidden)).toBe(true);
-  expect(screen.bitmapsOpen).toBe(0);
+  expect(page.screen.bitmapsOpen).toBe(0);
   await model.tell(set(3, 2), [frame(), frame()]);
   // jsdom's own, for the event of a section that opens.
   vi.advanceTimersByTime(0);
   end();
-  expect(screen.bitmapsOpen).toBe(0);
+  expect(page.screen.bitmapsOpen).toBe(0);
   expect(vi.getTimerCount()).toBe(0);
 });
 
@@ -156,10 +142,10 @@ test("save downloads the kernel's file and revokes its URL", async () => {
   expect(clicked).toEqual(["x.png blob:1"]);
   expect(revoked).toEqual(["blob:1"]);
   expect(made[0]?.size).toBe(4);
-  expect(host.querySelector(".peek-save p")?.textContent).toBe("Saved as x.png. A note.");
+  expect(page.host.querySelector(".peek-save p")?.textContent).toBe("Saved as x.png. A note.");
   named("Save").click();
   await model.tell(kept("picture", { problem: "There is no picture yet." }), []);
-  expect(host.querySelector(".peek-save p")?.textContent).toBe("There is no picture yet.");
+  expect(page.host.querySelector(".peek-save p")?.textContent).toBe("There is no picture yet.");
   click.mockRestore();
 });
 
@@ -181,22 +167,22 @@ test("copy puts the picture into the clipboard, or says what to do if the browse
   expect(write).toHaveBeenCalledTimes(1);
   await model.tell(kept("picture"), [frame()]);
   expect(written).toEqual([4]);
-  expect(host.querySelector(".peek-save p")?.textContent).toBe("Copied.");
+  expect(page.host.querySelector(".peek-save p")?.textContent).toBe("Copied.");
 
   vi.stubGlobal("navigator", {});
   named("Copy").click();
   await model.tell(kept("picture"), [frame()]);
-  expect(host.querySelector(".peek-save p")?.textContent).toContain("use Save");
+  expect(page.host.querySelector(".peek-save p")?.textContent).toContain("use Save");
   // Code is shown where it can't be copied.
   named("Code").click();
   await model.tell(kept("code", { text: "UnitExplorer(model)" }), []);
-  expect(host.querySelector(".peek-save p")?.textContent).toContain("UnitExplorer(model)");
+  expect(page.host.querySelector(".peek-save p")?.textContent).toContain("UnitExplorer(model)");
 });
 
 test("an answer to a request of another page is ignored", async () => {
   const { model } = await open();
   await model.tell(kept("picture"), [frame()]);
-  expect(host.querySelector(".peek-save p")?.textContent).toBe("");
+  expect(page.host.querySelector(".peek-save p")?.textContent).toBe("");
 });
 
 test("a comparison started in Python opens the panel, and no message is lost while it loads", async () => {
@@ -205,11 +191,11 @@ test("a comparison started in Python opens the panel, and no message is lost whi
   const waits = new Promise<void>((resolve) => (come = resolve));
   installLazyModule(waits);
   const widget = createWidget();
-  widget.render({ model: model.asModel, el: host } as never);
-  screen.show(true);
+  widget.render({ model: model.asModel, el: page.host } as never);
+  page.screen.show(true);
   await settle();
   await model.tell(set(1, 0, { state: "starting", title: "" }), []);
-  const panel = host.querySelector<HTMLElement>("[role=tabpanel].peek-tab-compare")!;
+  const panel = page.host.querySelector<HTMLElement>("[role=tabpanel].peek-tab-compare")!;
   expect(panel.hidden).toBe(false);
   vi.advanceTimersByTime(0);
   await settle();

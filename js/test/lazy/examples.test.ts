@@ -1,32 +1,9 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import createWidget from "../../src/index";
 import type { CropInfo, CropSet, Gauge, LargeCrop } from "../../src/protocol.gen";
-import {
-  bytes,
-  FakeModel,
-  frame,
-  installLazyModule,
-  installScreen,
-  type Screen,
-  settle,
-  status,
-  traits,
-} from "../fakes";
+import { bytes, FakeModel, frame, settle, status, traits, usePage } from "../fakes";
 
-let screen: Screen;
-let host: HTMLElement;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  screen = installScreen();
-  installLazyModule();
-  host = document.body.appendChild(document.createElement("div"));
-});
-
-afterEach(() => {
-  host.remove();
-  vi.useRealTimers();
-});
+const page = usePage();
 
 const EVIDENCE = {
   state: "running",
@@ -104,20 +81,20 @@ function large(id: number, more: Partial<LargeCrop> = {}): LargeCrop {
 async function open(model = new FakeModel(traits({ evidence_status: EVIDENCE }))) {
   const widget = createWidget();
   const end = widget.initialize({ model: model.asModel });
-  const leave = widget.render({ model: model.asModel, el: host });
-  screen.show(true);
+  const leave = widget.render({ model: model.asModel, el: page.host });
+  page.screen.show(true);
   await settle();
   return { model, end, leave };
 }
 
 const find = <E extends Element = HTMLElement>(selector: string): E => {
-  const found = host.querySelector<E>(selector);
+  const found = page.host.querySelector<E>(selector);
   if (!found) throw new Error(`no ${selector}`);
   return found;
 };
-const tiles = (): HTMLButtonElement[] => [...host.querySelectorAll<HTMLButtonElement>(".peek-crop")];
+const tiles = (): HTMLButtonElement[] => [...page.host.querySelectorAll<HTMLButtonElement>(".peek-crop")];
 const words = (label: string): HTMLButtonElement => {
-  const found = [...host.querySelectorAll("button")].find((button) => button.textContent === label);
+  const found = [...page.host.querySelectorAll("button")].find((button) => button.textContent === label);
   if (!found) throw new Error(`no button ${label}`);
   return found;
 };
@@ -125,7 +102,7 @@ const root = (): DOMStringMap => find(".peek-root").dataset;
 
 test("without a dataset there is no panel and no gauge, but a hint how to add images", async () => {
   await open(new FakeModel());
-  expect(host.querySelector(".peek-examples")).toBeNull();
+  expect(page.host.querySelector(".peek-examples")).toBeNull();
   expect(find(".peek-gauge").hidden).toBe(true);
   expect(find(".peek-main").classList.contains("peek-with-images")).toBe(false);
   expect(find(".peek-hint").textContent).toContain("dataset=");
@@ -146,9 +123,9 @@ test("crops have pictures, activations, labels and outlines", async () => {
 test("a picture already decoded is reused, one no longer shown is closed", async () => {
   const { model } = await open();
   await model.tell(set(3), pictures(3));
-  expect(screen.bitmapsOpen).toBe(3);
+  expect(page.screen.bitmapsOpen).toBe(3);
   await model.tell(set(0, { crops: [crop(4, { image: 0 }), crop(2, { image: -1 })] }), pictures(1));
-  expect([screen.decodes, screen.bitmapsOpen]).toEqual([4, 2]);
+  expect([page.screen.decodes, page.screen.bitmapsOpen]).toEqual([4, 2]);
   expect(root().peekThumbs).toBe("2");
 });
 
@@ -182,7 +159,7 @@ test("a click shows a crop large with its map; Escape closes it and restores the
   expect(model.sent.at(-1)).toEqual({ kind: "open_crop", id: 0 });
   expect([find(".peek-large").hidden, find(".peek-crops").hidden]).toEqual([true, false]);
   expect(document.activeElement).toBe(tiles()[2]);
-  expect(screen.bitmapsOpen).toBe(9);
+  expect(page.screen.bitmapsOpen).toBe(9);
 });
 
 test("a picture for a crop that is no longer open is closed", async () => {
@@ -192,7 +169,7 @@ test("a picture for a crop that is no longer open is closed", async () => {
   tiles()[1]?.click();
   await model.tell(large(1), [frame(1), bytes(1, 2, 3, 4)]);
   expect(root().peekLarge).toBe("0");
-  expect(screen.bitmapsOpen).toBe(2);
+  expect(page.screen.bitmapsOpen).toBe(2);
 });
 
 test("arrow keys go to the next crop and wrap around", async () => {
@@ -256,7 +233,7 @@ test("the pass is stopped and resumed, and a problem with the dataset is shown",
     evidence_status: { ...EVIDENCE, state: "error", text: "", problem: "The folder is <b>empty</b>." },
   });
   expect(find(".peek-examples .peek-error").textContent).toBe("The folder is <b>empty</b>.");
-  expect(host.querySelectorAll(".peek-examples b")).toHaveLength(0);
+  expect(page.host.querySelectorAll(".peek-examples b")).toHaveLength(0);
 });
 
 test("the gauge shows its sentence and its mark", async () => {
@@ -280,8 +257,8 @@ test("nothing is left after the widget is disposed", async () => {
   await model.tell(large(1), [frame(1), bytes(1, 2, 3, 4)]);
   leave();
   end();
-  expect(screen.bitmapsOpen).toBe(0);
+  expect(page.screen.bitmapsOpen).toBe(0);
   expect(model.handlerCount).toBe(0);
   await model.tell(set(3), pictures(3));
-  expect(screen.bitmapsOpen).toBe(0);
+  expect(page.screen.bitmapsOpen).toBe(0);
 });

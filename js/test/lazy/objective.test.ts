@@ -12,8 +12,7 @@ let host: HTMLElement;
 beforeEach(async () => {
   installScreen();
   installLazyModule();
-  host = document.createElement("div");
-  document.body.append(host);
+  host = document.body.appendChild(document.createElement("div"));
   const layers = LAYERS.map((each) => (each.name === "fc" ? { ...each, objectives: ["class" as const] } : each));
   model = new FakeModel(traits({ _layer_list: layers, status: status({ checkpoints: [1, 4, 7, 10, 12], step: 12 }) }));
   view = new AbortController();
@@ -24,8 +23,6 @@ beforeEach(async () => {
 afterEach(() => {
   view.abort();
   host.remove();
-  vi.unstubAllGlobals();
-  vi.restoreAllMocks();
 });
 
 const named = <T extends Element = HTMLInputElement>(label: string): T =>

@@ -1,44 +1,22 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import createWidget from "../../src/index";
-import {
-  bytes,
-  FakeModel,
-  frame,
-  installLazyModule,
-  installScreen,
-  type Screen,
-  settle,
-  status,
-  traits,
-} from "../fakes";
+import { LazyModule } from "../../src/stores/lazy";
+import { bytes, FakeModel, frame, installScreen, settle, status, traits, usePage } from "../fakes";
 
-let screen: Screen;
-let host: HTMLElement;
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  screen = installScreen();
-  installLazyModule();
-  host = document.body.appendChild(document.createElement("div"));
-});
-
-afterEach(() => {
-  host.remove();
-  vi.useRealTimers();
-});
+const page = usePage();
 
 /** One widget with one view that can be seen. */
 async function open(model = new FakeModel()) {
   const widget = createWidget();
   const end = widget.initialize({ model: model.asModel });
-  const leave = widget.render({ model: model.asModel, el: host });
-  screen.show(true);
+  const leave = widget.render({ model: model.asModel, el: page.host });
+  page.screen.show(true);
   await settle();
   return { model, widget, end, leave };
 }
 
 const find = <E extends Element = HTMLElement>(selector: string): E => {
-  const found = host.querySelector<E>(selector);
+  const found = page.host.querySelector<E>(selector);
   if (!found) throw new Error(`no ${selector}`);
   return found;
 };
@@ -61,7 +39,7 @@ test("panels that are loaded are there at once when the kernel has sent them by 
   const widget = createWidget();
   widget.initialize({ model: model.asModel });
   await model.tell({ kind: "module" }, [bytes(1), bytes(2)]);
-  widget.render({ model: model.asModel, el: host });
+  widget.render({ model: model.asModel, el: page.host });
   await vi.waitUntil(() => imported.length > 0);
   expect(model.kinds()).not.toContain("load_module");
   vi.unstubAllGlobals();
@@ -77,6 +55,19 @@ test("a panel that can't be loaded says so, one of a kernel that is gone what to
   button("Next unit").click();
   await settle();
   expect(find(".peek-tabpanel:not([hidden]) .peek-loading").textContent).toContain("Run the cell again");
+});
+
+test("the lists of names are loaded again when a box gets the focus, where that failed before", async () => {
+  const fetch = vi.mocked(LazyModule.prototype.fetch);
+  const works = fetch.getMockImplementation()!;
+  fetch.mockRejectedValue(new Error("refused"));
+  await open();
+  const box = find<HTMLInputElement>("input[role=combobox]");
+  expect(box.hasAttribute("aria-controls")).toBe(false);
+  fetch.mockImplementation(works);
+  box.focus();
+  await settle();
+  expect(page.host.querySelector(`[id="${box.getAttribute("aria-controls")}"]`)?.role).toBe("tree");
 });
 
 test("initialize sends hello and does not wait", () => {
@@ -124,9 +115,9 @@ test("two views of one model share one decode and one hello, and both draw", asy
   const leave = widget.render({ model: model.asModel, el: second });
   await model.receive({ frame: frame(1), status: status() });
   await repainted();
-  expect(screen.decodes).toBe(1);
+  expect(page.screen.decodes).toBe(1);
   expect(model.kinds().filter((kind) => kind === "hello")).toHaveLength(1);
-  for (const place of [host, second]) expect(place.querySelector("canvas")?.width).toBe(8);
+  for (const place of [page.host, second]) expect(place.querySelector("canvas")?.width).toBe(8);
   leave();
   second.remove();
 });
@@ -289,7 +280,7 @@ test("names from the model are shown as text, never as markup", async () => {
   const { model } = await open(new FakeModel(state));
   await model.receive({ status: status({ text: nasty, error: nasty, layer: nasty, state: "error" }) });
   await vi.advanceTimersByTimeAsync(5000);
-  expect(host.querySelectorAll("img, script")).toHaveLength(0);
+  expect(page.host.querySelectorAll("img, script")).toHaveLength(0);
   expect(find(".peek-heading-layer").textContent).toBe(nasty);
   expect(find("[role=alert]").textContent).toBe(nasty);
 });
@@ -323,7 +314,7 @@ test("using a control reveals a dead kernel", async () => {
 test("keys typed into a control do not reach the notebook, its own shortcuts do", async () => {
   await open();
   const reached: string[] = [];
-  host.addEventListener("keydown", (event) => reached.push(event.key));
+  page.host.addEventListener("keydown", (event) => reached.push(event.key));
   const press = (key: string, more: KeyboardEventInit = {}): void =>
     void range("Unit").dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, ...more }));
   press("ArrowUp");
@@ -344,11 +335,11 @@ test("a control that is disabled or removed passes the focus to its neighbor", a
   expect([find("input[aria-label='Unit number']"), button("Random unit")]).toContain(document.activeElement);
 
   await model.receive({ status: status({ start: "a picture" }) });
-  const own = [...host.querySelectorAll("button")].find((one) => one.textContent === "Start from noise again")!;
+  const own = [...page.host.querySelectorAll("button")].find((one) => one.textContent === "Start from noise again")!;
   own.focus();
   await model.receive({ status: status({ start: "" }) });
   expect(own.hidden).toBe(true);
-  expect(host.contains(document.activeElement)).toBe(true);
+  expect(page.host.contains(document.activeElement)).toBe(true);
 });
 
 test("the focus stays where the user has moved it", async () => {
@@ -363,7 +354,7 @@ test("the focus stays where the user has moved it", async () => {
 
 test("every control has a name", async () => {
   await open();
-  for (const control of host.querySelectorAll("button, input, select")) {
+  for (const control of page.host.querySelectorAll("button, input, select")) {
     const name = control.getAttribute("aria-label") ?? control.closest("label")?.textContent ?? control.textContent;
     expect(name, control.outerHTML).toBeTruthy();
   }
@@ -404,10 +395,10 @@ test("nothing is left after 50 mounts: no listener, timer, observer, object URL,
     const widget = createWidget();
     const life = new AbortController();
     const view = new AbortController();
-    // The two ways a host may end things, in turn.
+    // The two ways a page.host may end things, in turn.
     const end = widget.initialize({ model: model.asModel, signal: life.signal });
-    const leave = widget.render({ model: model.asModel, el: host, signal: view.signal });
-    screen.show(true);
+    const leave = widget.render({ model: model.asModel, el: page.host, signal: view.signal });
+    page.screen.show(true);
     await model.receive({ frame: frame(i), status: status({ n: i }), _history: bytes(...Array(16).fill(0)) });
     drag(range("blur"), i + 1);
     drag(range("Unit"), i + 1);
@@ -426,10 +417,10 @@ test("nothing is left after 50 mounts: no listener, timer, observer, object URL,
   expect([...signals].filter((signal) => !signal.aborted)).toEqual([]);
   expect([...held.values()].filter((count) => count !== 0)).toEqual([]);
   expect(model.handlerCount).toBe(0);
-  expect(screen.observers.size).toBe(0);
+  expect(page.screen.observers.size).toBe(0);
   expect([urls, watching]).toEqual([0, 0]);
-  expect(screen.bitmapsOpen).toBe(0);
-  expect(host.childElementCount).toBe(0);
+  expect(page.screen.bitmapsOpen).toBe(0);
+  expect(page.host.childElementCount).toBe(0);
   expect(vi.getTimerCount()).toBe(0);
 });
 
@@ -444,16 +435,16 @@ test("a view that is mounted and left keeps no listener on the client", async ()
   await model.receive({ unit: 4 });
   const perView = updates.mock.calls.filter(([, value]) => value === "unit 4 of 512, conv2");
   expect(perView).toHaveLength(1);
-  expect(screen.observers.size).toBe(1);
+  expect(page.screen.observers.size).toBe(1);
 });
 
 test("a click on the picture gives the widget the focus, so that the notebook's shortcuts are not run", async () => {
   await open();
   const root = find(".peek-root");
   expect(root.tabIndex).toBe(-1);
-  expect(host.classList).toContain("peek-host");
+  expect(page.host.classList).toContain("peek-host");
   const seen = vi.fn();
-  host.addEventListener("keydown", seen);
+  page.host.addEventListener("keydown", seen);
   root.focus();
   root.dispatchEvent(new KeyboardEvent("keydown", { key: "d", bubbles: true, composed: true }));
   expect(seen).not.toHaveBeenCalled();
@@ -462,7 +453,8 @@ test("a click on the picture gives the widget the focus, so that the notebook's 
 test("changed weights are said on the picture, with a way to redraw", async () => {
   const { model } = await open();
   await model.receive({ status: status({ state: "done", weights_changed: true }) });
-  const labelled = (label: string) => [...host.querySelectorAll("button")].find((one) => one.textContent === label);
+  const labelled = (label: string) =>
+    [...page.host.querySelectorAll("button")].find((one) => one.textContent === label);
   const again = labelled("Draw again with the new weights");
   expect(again?.hidden).toBe(false);
   again?.click();
@@ -482,7 +474,7 @@ test("a comparison that makes the run rest is said on the picture", async () => 
 
 test("tags of a kernel that is gone can be saved from the page", async () => {
   const { model } = await open(new FakeModel(traits({ tags: { conv5: { "3": ["dog"] } } })));
-  expect(host.querySelector("a[download]")).toBeNull();
+  expect(page.host.querySelector("a[download]")).toBeNull();
   model.dead = true;
   await model.receive({ frame: frame(1), status: status() });
   await vi.advanceTimersByTimeAsync(2500);

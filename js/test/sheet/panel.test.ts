@@ -1,18 +1,15 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { WidgetClient } from "../../src/client";
 import { sheetContents } from "../../src/sheet/panel";
 import type { View } from "../../src/ui/view";
-import { bytes, FakeModel, installLazyModule, installScreen, settle, traits } from "../fakes";
+import { bytes, FakeModel, settle, traits, usePage } from "../fakes";
 
 describe("the contact sheet", () => {
-  let host: HTMLElement;
+  const page = usePage();
   let end: AbortController;
   let urls: Set<string>;
 
   beforeEach(() => {
-    vi.useFakeTimers();
-    installScreen();
-    installLazyModule();
     urls = new Set();
     let made = 0;
     vi.spyOn(URL, "createObjectURL").mockImplementation(() => {
@@ -24,13 +21,7 @@ describe("the contact sheet", () => {
     vi.spyOn(URL, "revokeObjectURL").mockImplementation((url) => void urls.delete(url));
     vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(640);
     vi.spyOn(HTMLElement.prototype, "clientHeight", "get").mockReturnValue(400);
-    host = document.body.appendChild(document.createElement("div"));
     end = new AbortController();
-  });
-
-  afterEach(() => {
-    host.remove();
-    vi.useRealTimers();
   });
 
   /** A sheet of 512 units as the page has it once its script is there. */
@@ -39,7 +30,7 @@ describe("the contact sheet", () => {
     const client = new WidgetClient(model.asModel);
     const { sheet: store } = await client.lazy.load();
     const view: View = { client, signal: end.signal };
-    host.append(...sheetContents(view, store));
+    page.host.append(...sheetContents(view, store));
     store.open(view, true);
     await model.tell({
       kind: "sheet",
@@ -56,13 +47,13 @@ describe("the contact sheet", () => {
     return { model, client, store, view };
   }
 
-  const grid = () => host.querySelector<HTMLElement>("[role=grid]")!;
-  const tile = (unit: number) => host.querySelector<HTMLElement>(`[data-unit="${unit}"]`)!;
+  const grid = () => page.host.querySelector<HTMLElement>("[role=grid]")!;
+  const tile = (unit: number) => page.host.querySelector<HTMLElement>(`[data-unit="${unit}"]`)!;
   const press = (key: string, more = {}) =>
     tileWithFocus().dispatchEvent(
       new KeyboardEvent("keydown", { key, code: `Key${key.toUpperCase()}`, bubbles: true, cancelable: true, ...more }),
     );
-  const tileWithFocus = () => host.querySelector<HTMLElement>('[role=gridcell][tabindex="0"]')!;
+  const tileWithFocus = () => page.host.querySelector<HTMLElement>('[role=gridcell][tabindex="0"]')!;
   const thumbs = (...units: number[]) => ({
     kind: "thumbs",
     sheet: 1,
@@ -75,13 +66,13 @@ describe("the contact sheet", () => {
     expect(grid().getAttribute("aria-rowcount")).toBe(
       String(Math.ceil(512 / Number(grid().getAttribute("aria-colcount")))),
     );
-    expect(host.querySelectorAll("[role=gridcell]").length).toBeLessThan(60);
+    expect(page.host.querySelectorAll("[role=gridcell]").length).toBeLessThan(60);
     expect(tileWithFocus()).toBe(tile(3));
     grid().scrollTop = 5000;
     grid().dispatchEvent(new Event("scroll"));
     await vi.advanceTimersByTimeAsync(50);
     expect(tile(3)).not.toBeNull();
-    expect(host.querySelectorAll("[role=row]:not([hidden])").length).toBeLessThan(12);
+    expect(page.host.querySelectorAll("[role=row]:not([hidden])").length).toBeLessThan(12);
   });
 
   test("the units in view are sent, the active one first, and not at every scroll", async () => {
@@ -143,7 +134,7 @@ describe("the contact sheet", () => {
   test("a letter without a tag asks for one and adds it; Escape cancels", async () => {
     const { model } = await open();
     press("c");
-    const box = host.querySelector<HTMLInputElement>(".peek-key-word")!;
+    const box = page.host.querySelector<HTMLInputElement>(".peek-key-word")!;
     expect(document.activeElement).toBe(box);
     box.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
     expect(model.sent.some((message) => message.kind === "key")).toBe(false);
@@ -159,7 +150,7 @@ describe("the contact sheet", () => {
 
   test("text typed into a box is no command", async () => {
     const { model } = await open({ tag_keys: { d: "dog" } });
-    const search = host.querySelector<HTMLInputElement>("input[type=search]")!;
+    const search = page.host.querySelector<HTMLInputElement>("input[type=search]")!;
     search.dispatchEvent(new KeyboardEvent("keydown", { key: "d", code: "KeyD", bubbles: true }));
     expect(model.sent).toEqual([]);
   });
@@ -210,11 +201,11 @@ describe("the contact sheet", () => {
       redo: false,
       problem: "",
     });
-    const button = host.querySelector<HTMLButtonElement>(".peek-word")!;
+    const button = page.host.querySelector<HTMLButtonElement>(".peek-word")!;
     expect(button.textContent).toContain("2 of 512, 0.4 %");
     button.click();
     const shown = () =>
-      [...host.querySelectorAll("[role=row]:not([hidden]) > [role=gridcell]:not([hidden])")].map((each) =>
+      [...page.host.querySelectorAll("[role=row]:not([hidden]) > [role=gridcell]:not([hidden])")].map((each) =>
         each.getAttribute("data-unit"),
       );
     expect(shown()).toEqual(["7", "9"]);
