@@ -102,27 +102,27 @@ def load(path: str | Path) -> SmallNet:
     the file is missing, damaged, or holds something else.
     """
     path = Path(path)
+    own = path != WEIGHTS
     if not path.is_file():
+        what = "give the path of one" if own else "reinstall peek_widget"
         raise ModelError(
-            f"The weights file {path} is missing: reinstall peek_widget (in a checkout of its repository you can also "
-            f"train one: python -m tools.zoo.train --out {path.name})."
+            f"The weights file {path} is missing: {what} (in a checkout of peek_widget's repository you can also train "
+            f"one: python -m tools.zoo.train --out {path.name})."
         )
     try:
         with safe_open(path, framework="pt") as file:
             facts = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"The weights file {path} cannot be read ({error}). It is probably damaged: reinstall peek_widget."
-        ) from error
+        what = "give one that python -m tools.zoo.train has written" if own else "reinstall peek_widget"
+        raise ModelError(f"The weights file {path} can't be read ({error}). It is probably damaged: {what}.") from error
     try:
         network = SmallNet(int(facts["width"]), tuple(json.loads(facts["classes"])))
         network.load_state_dict(tensors)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(
-            f"The weights file {path} does not hold the bundled network ({error}): reinstall peek_widget, or give your "
-            "own model, UnitExplorer(model)."
-        ) from error
+        what = "is not of a network that python -m tools.zoo.train has written" if own else "is damaged"
+        do = "a model of your own goes straight into UnitExplorer(model)" if own else "reinstall peek_widget"
+        raise ModelError(f"The weights file {path} {what} ({error}): {do}.") from error
     network.facts = facts
     return network.eval()
 

@@ -152,13 +152,25 @@ def test_a_cut_off_file_is_told(tmp_path, keep):
 def test_a_pickled_file_is_refused(tmp_path):
     path = tmp_path / "old.pt"
     torch.save(bundled().state_dict(), path)
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="can't be read.*give one that"):
         load(path)
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(ModelError, match=r"is missing: reinstall.*tools\.zoo\.train"):
+    with pytest.raises(ModelError, match=r"is missing: give the path of one.*tools\.zoo\.train"):
         load(tmp_path / "none.safetensors")
+
+
+def test_only_the_bundled_file_is_mended_by_installing_again(tmp_path, monkeypatch):
+    own = tmp_path / "mine.safetensors"
+    own.write_bytes(b"cut off")
+    for path in (own, tmp_path / "none.safetensors"):
+        with pytest.raises(ModelError) as found:
+            load(path)
+        assert "reinstall" not in str(found.value)
+    monkeypatch.setattr("peek_widget.zoo.network.WEIGHTS", own)
+    with pytest.raises(ModelError, match="reinstall peek_widget"):
+        bundled()
 
 
 @pytest.mark.parametrize("width", [None, "none", "8"])
@@ -166,7 +178,7 @@ def test_another_networks_file_is_told(tmp_path, width):
     path = tmp_path / "other.safetensors"
     facts = {"classes": json.dumps(CLASS_NAMES)} | ({} if width is None else {"width": width})
     save_file({"fc.weight": torch.zeros(3, 3)}, path, metadata=facts)
-    with pytest.raises(ModelError, match=r"(?s)does not hold the bundled network .*reinstall"):
+    with pytest.raises(ModelError, match=r"(?s)is not of a network that .*own goes straight into UnitExplorer\(model\)"):
         load(path)
 
 
