@@ -152,7 +152,7 @@ def test_a_cut_off_file_is_told(tmp_path, keep):
 def test_a_pickled_file_is_refused(tmp_path):
     path = tmp_path / "old.pt"
     torch.save(bundled().state_dict(), path)
-    with pytest.raises(ModelError, match="can't be read.*give one that"):
+    with pytest.raises(ModelError, match=r"can't be read.*give one that"):
         load(path)
 
 
@@ -178,7 +178,9 @@ def test_another_networks_file_is_told(tmp_path, width):
     path = tmp_path / "other.safetensors"
     facts = {"classes": json.dumps(CLASS_NAMES)} | ({} if width is None else {"width": width})
     save_file({"fc.weight": torch.zeros(3, 3)}, path, metadata=facts)
-    with pytest.raises(ModelError, match=r"(?s)is not of a network that .*own goes straight into UnitExplorer\(model\)"):
+    with pytest.raises(
+        ModelError, match=r"(?s)is not of a network that .*own goes straight into UnitExplorer\(model\)"
+    ):
         load(path)
 
 
