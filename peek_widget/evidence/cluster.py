@@ -31,6 +31,7 @@ _LARGEST_SHARD = 4096  # images
 _IN_FLIGHT = 256  # shards
 _WAIT = 0.25  # seconds until it is looked at whether to stop
 _SAVE_SHARE = 0.05  # of the time may be spent on saving
+_AGAIN = 60.0  # seconds until it is tried again where it was not possible
 _LOSSES = 2  # of workers that had a shard without the images that killed others, before the pass ends
 
 
@@ -205,9 +206,9 @@ class ClusterPass(EvidencePass):
                         on_progress(self.progress)
                 now = time.monotonic()
                 if self._store is not None and self.example_index.count and now - saved > cost / _SAVE_SHARE:
-                    self.evidence.save(self._store)
+                    done = self._save(self._store)
                     saved = time.monotonic()
-                    cost = saved - now
+                    cost = saved - now if done else _AGAIN * _SAVE_SHARE
         except ExecutorLostError as error:
             raise self._broken(str(error).rstrip(".")) from error
         finally:

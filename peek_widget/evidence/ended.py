@@ -1,4 +1,4 @@
-"""How a pass that can't continue says so: what happened, and what has become of what it had found."""
+"""How a pass that can't continue, or found nothing, says so: what happened, and what became of what it had found."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 import torch
 
+from peek_widget.errors import DatasetError
 from peek_widget.evidence.evidence import Evidence, EvidenceError
+from peek_widget.evidence.example_index import ExampleIndex
+from peek_widget.evidence.source import Source
 from peek_widget.network.memory import device_error
 
-__all__ = ["ended_early"]
+__all__ = ["check_found", "ended_early"]
 
 
 def ended_early(
@@ -43,3 +46,22 @@ def ended_early(
             kept = f"and nothing had been saved in {str(store)!r} yet: another pass starts from the beginning"
         after = f"Restart Python. What it found is lost with the device, {kept}."
     return EvidenceError(f"{ended} {after}", found, ended, text)
+
+
+def check_found(example_index: ExampleIndex, source: Source, ended: bool, stopped: bool) -> None:
+    """Raise DatasetError if not one image could be read.
+
+    Args:
+        example_index: what the pass gathered.
+        source: its dataset.
+        ended: whether that is a stream that has ended.
+        stopped: whether the pass was ended by its user.
+    """
+    if not example_index.count and ended and not example_index.skipped:
+        raise DatasetError(f"The dataset is {source.described}, which gave no image at all: is it used up?")
+    if not example_index.count and example_index.skipped and not stopped:
+        name, reason = next(iter(example_index.reasons.items()))
+        raise DatasetError(
+            f"None of the {example_index.skipped:,} items of {source.described} could be read as an image; the "
+            f"first ({name}) because {reason}."
+        )

@@ -22,10 +22,10 @@ from torch import nn
 
 from peek_widget._size import SizeLike
 from peek_widget._threads import computing_on
-from peek_widget.errors import DatasetError, EvidenceStoreError, PeekError
+from peek_widget.errors import EvidenceStoreError, PeekError
 from peek_widget.evidence.activations import layer_names, own_network
 from peek_widget.evidence.dataset import DatasetLike, Labels, Source, read_source
-from peek_widget.evidence.ended import ended_early
+from peek_widget.evidence.ended import check_found, ended_early
 from peek_widget.evidence.evidence import Evidence, EvidenceError, LayerEvidence, UnitEvidence, load_evidence
 from peek_widget.evidence.example_index import ExampleIndex
 from peek_widget.evidence.forwards import Computed, Forwards, NoMemoryError
@@ -37,6 +37,7 @@ from peek_widget.evidence.prefetch import prefetched
 from peek_widget.evidence.prepare import Preparer, on_a_ramp, resize_of
 from peek_widget.evidence.progress import Progress
 from peek_widget.evidence.shards import Shard, resumed_shards, shard_of
+from peek_widget.evidence.store import store_path
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network import ModelCopy, Network, Preprocess, PreprocessFunction
 from peek_widget.network.fingerprint import fingerprint as fingerprint_of
@@ -160,11 +161,14 @@ class EvidencePass:
         kind = check_precision(precision, self.network.model_copy.device)
         self._precision: Precision = precision
         self._yield_to, self._duty = yield_to, duty
-        self._store = None if store is None else Path(store)
+        self._store = None if store is None else store_path(store)
         self._groups = read_groups(groups)
         preparer = _preparer_of(self.network, self.source, self._loader)
         self._forwards = Forwards(self.network, self.layers, kind, preparer.prepared, self._loader.batch_size)
         earlier = resume.evidence if isinstance(resume, LayerEvidence) else resume
+        if earlier is not None and not isinstance(earlier, Evidence):
+            file = f"; for a file store={resume!r}" * isinstance(resume, (str, Path))
+            raise PeekError(f"resume is a {type(resume).__name__}: give what top_crops(...) returned{file}.")
         if earlier is None and self._store is not None and self._store.exists():
             earlier = load_evidence(self._store)
         if fingerprint is None and (self._store is not None or earlier is not None):
@@ -187,9 +191,8 @@ class EvidencePass:
         self._done_now = 0
         self._running = False
         self._stream_ended = False
-        self._earlier = (
-            False  # whether images were read elsewhere, so that those lost at the beginning mean a lost disk
-        )
+        # Whether images were read elsewhere, so that those lost at the beginning mean a lost disk.
+        self._earlier = False
 
     _own_network = staticmethod(own_network)
 
@@ -315,11 +318,20 @@ class EvidencePass:
             if on_progress is not None:
                 on_progress(self.progress)
             if self._store is not None and time.monotonic() - saved > _SAVE_INTERVAL and self.example_index.count:
-                self.evidence.save(self._store)
+                self._save(self._store)
                 saved = time.monotonic()
             if self._yield_to is not None and self._yield_to():
                 self._stop.wait((time.perf_counter() - began) * (1.0 / self._duty - 1.0))
         self._check_found()
+
+    def _save(self, store: Path) -> bool:
+        """Save on the way, and return whether that was possible: a disk that is full may not be by the end."""
+        try:
+            self.evidence.save(store)
+        except EvidenceStoreError as error:
+            log.warning("%s The pass goes on, and tries again.", error)
+            return False
+        return True
 
     def _threads_each(self) -> int | None:
         """Return the number of threads to compute on, and share them out where batches may be computed at once."""
@@ -373,16 +385,7 @@ class EvidencePass:
             batches.close()
 
     def _check_found(self) -> None:
-        """Raise DatasetError if not one image could be read."""
-        example_index, source = self.example_index, self.source
-        if not example_index.count and self._stream_ended and not example_index.skipped:
-            raise DatasetError(f"The dataset is {source.described}, which gave no image at all: is it used up?")
-        if not example_index.count and example_index.skipped and not self._stop.is_set():
-            name, reason = next(iter(example_index.reasons.items()))
-            raise DatasetError(
-                f"None of the {example_index.skipped:,} items of {source.described} could be read as an image; the "
-                f"first ({name}) because {reason}."
-            )
+        check_found(self.example_index, self.source, self._stream_ended, self._stop.is_set())
 
     def _broken(self, cause: BaseException | str) -> EvidenceError:
         """Return the error of a pass that can't continue, with what it had found."""
@@ -427,7 +430,8 @@ class EvidencePass:
         except BaseException as error:
             if self.error is not None:  # which comes first: of a device that is gone nothing can be read, either
                 log.warning("The evidence can't be saved to %s: %s", self._store, error)
-            self.error = self.error or error
+            unwritten = isinstance(error, EvidenceStoreError)
+            self.error = self.error or (self._broken(str(error).rstrip(".")) if unwritten else error)
         finally:
             self._seconds, self._began = time.perf_counter() - (self._began or 0.0), None
             self._running = False

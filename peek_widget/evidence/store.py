@@ -45,6 +45,8 @@ added). For the layer at position ``i`` of ``layers`` the tensors are::
 from __future__ import annotations
 
 import json
+import os
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,7 +74,7 @@ from peek_widget.evidence.shards import Shard
 from peek_widget.evidence.value_range import ValueRanges
 from peek_widget.network.receptive_field.field_map import FieldMap
 
-__all__ = ["FORMAT", "KEY", "index_bytes", "index_of_bytes", "read_index", "write_index"]
+__all__ = ["FORMAT", "KEY", "index_bytes", "index_of_bytes", "read_index", "store_path", "write_index"]
 
 KEY = "peek_widget.evidence"
 
@@ -83,21 +85,48 @@ _COUNTS = ("active", "counted")
 _GROUPS = ("count", "exponent", "first")
 
 
+def store_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file that evidence can be written to, so that hours of work are not lost for a wrong name.
+
+    Raises:
+        EvidenceStoreError: if it can't be.
+    """
+    how = "give the name of a file, such as 'evidence.safetensors'"
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise EvidenceStoreError(f"The evidence can't be written to {path!r}: {how}.")
+    name = os.fspath(path)
+    if "://" in name:
+        raise EvidenceStoreError(f"The evidence can't be written to {name!r}, an address: {how}, and copy it there.")
+    found = Path(name)
+    try:
+        if found.is_dir():
+            raise EvidenceStoreError(f"The evidence can't be written to {name!r}, a folder: {how} in it.")
+        if not found.exists():
+            found.parent.mkdir(parents=True, exist_ok=True)
+            tried = found.with_name(f"{found.name}.{os.getpid()}-{threading.get_ident():x}.part")
+            tried.touch()
+            tried.unlink()
+    except OSError as error:
+        raise _not_written(name, error) from error
+    return found
+
+
+def _not_written(name: str, error: OSError) -> EvidenceStoreError:
+    return EvidenceStoreError(f"The evidence can't be written to {name!r}: {error}. Give another path.")
+
+
 def write_index(example_index: ExampleIndex, path: str | Path) -> None:
     """Write a file that :func:`read_index` reads; the file that was there stays until the new one is complete.
 
     Raises:
         EvidenceStoreError: if the file can't be written.
     """
-    path = Path(path)
+    path = store_path(path)
     data = index_bytes(example_index)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, data)
     except OSError as error:
-        raise EvidenceStoreError(
-            f"The evidence can't be written to {str(path)!r}: {error}. Give another path."
-        ) from error
+        raise _not_written(str(path), error) from error
 
 
 def index_bytes(example_index: ExampleIndex) -> bytes:

@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import ClassVar
@@ -91,7 +92,7 @@ def same(one: Evidence, other: Evidence) -> None:
 
 def run(dataset, layers=("edges", "forms"), k=4, **options) -> Evidence:
     options.setdefault("batch_size", 8)
-    return top_crops(tiny(), list(layers), dataset, k, input_size=16, progress=False, **options)
+    return top_crops(tiny(), list(layers), dataset, k, input_size=16, **({"progress": False} | options))
 
 
 def test_the_crops_are_the_best_of_all_images():
@@ -562,6 +563,48 @@ def test_a_file_of_other_weights_is_refused(tmp_path):
         next(model.parameters()).mul_(1.01)  # trained on
     with pytest.raises(EvidenceStoreError, match="model of fingerprint"):
         top_crops(model, "conv4", Images(4), progress=False, store=tmp_path / "crops.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        (
+            {"store": "s3://bucket/crops"},
+            EvidenceStoreError,
+            "'s3://bucket/crops', an address: give the name of a file",
+        ),
+        ({"store": "."}, EvidenceStoreError, "'.', a folder: give the name of a file, .* in it"),
+        ({"store": ""}, EvidenceStoreError, "written to '': give the name of a file"),
+        ({"store": __file__ + "/below"}, EvidenceStoreError, "can't be written to .*test_passes.py/below"),
+        (
+            {"resume": "crops"},
+            PeekError,
+            r"resume is a str: give what top_crops\(...\) returned; for a file store='crops'",
+        ),
+    ],
+)
+def test_where_evidence_can_not_be_kept_is_said_before_any_image_is_read(options, error, said):
+    images = Pictures(8, broken=range(8))
+    with pytest.raises(error, match=said):
+        top_crops(tiny(), "edges", images, input_size=16, progress=False, **options)
+
+
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(1)], ids=["here", "executor"])
+def test_what_can_not_be_saved_any_more_is_not_lost(tmp_path, executor, caplog):
+    folder = tmp_path / "folder"
+
+    def gone(progress: Progress) -> None:
+        if folder.is_dir():
+            folder.rmdir()
+            folder.write_text("a file is here now")
+
+    with pytest.raises(EvidenceError, match="after 20 of 20 images: The evidence can't be written to") as caught:
+        run(Pictures(20), store=folder / "store", progress=gone, executor=executor)
+    assert caught.value.found["edges"].images == 20
+    assert ("The pass goes on, and tries again." in caplog.text) == (executor is not None), "it saves after each shard"
+    folder.unlink()
+    run(Pictures(20), resume=caught.value.found, store=folder / "store")
+    assert (folder / "store").is_file()
 
 
 def test_of_a_device_that_is_gone_it_is_said_what_was_saved(tmp_path):
