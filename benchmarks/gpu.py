@@ -22,7 +22,9 @@ seconds, to see that all of it works, and its numbers say nothing.
 5  Pictures beside the CPU's, and of replayed steps beside plain ones, from the same seed: the largest difference of a
    pixel after the first step and at the end, and of the final activation. And whether a step waits for the host, by
    ``torch.cuda.set_sync_debug_mode("error")``.
-6  Frames a second: a step, its picture read and made a JPEG, as for the widget.
+6  How many seeds of a unit at once cost at most 1.3 times one (``seeds_at_once``, up to 16), and the pictures' steps a
+   second of one and of so many.
+7  Frames a second: a step, its picture read and made a JPEG, as for the widget.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.by_hand import RECIPE
 from peek_widget import Channel, EvidencePass, LoaderOptions, Logit, Recipe, contact_sheet
-from peek_widget.ascent import Ascent, to_pil
+from peek_widget.ascent import Ascent, seeds_at_once, to_pil
 from peek_widget.ascent.step import WARM
 from peek_widget.evidence import passes
 from peek_widget.live.front_end import encode
@@ -60,7 +62,7 @@ UNIT = 5
 PAGE = ROOT / "docs" / "gpu.md"
 MARKS = ("<!-- measured -->", "<!-- end of what was measured -->")
 LATE = {"squeezenet1_0": "features.12", "resnet50": "layer4", "vgg16": "features.28"}
-SHARES = {"steps": 0.3, "pictures": 0.25, "images": 0.15, "memory": 0.1, "equal": 0.1, "frames": 0.1}
+SHARES = {"steps": 0.3, "pictures": 0.2, "images": 0.15, "memory": 0.1, "equal": 0.1, "seeds": 0.05, "frames": 0.1}
 
 
 @dataclass
@@ -346,6 +348,24 @@ def _waits(run: Run, model: nn.Module, layer: str) -> str:
         torch.cuda.set_sync_debug_mode("default")
 
 
+def seeds(run: Run) -> Iterator[str]:
+    yield "| network | seeds at once | steps a second of one | pictures' steps a second of so many |"
+    yield "|---|---|---|---|"
+    for name in run.networks():
+        if run.left() <= 0:
+            yield f"| {name} | no time was left | | |"
+            continue
+        model, layer = model_of(run, name)
+        network, unit = read(model, run.side), Channel(layer, UNIT)
+        count = seeds_at_once(network, unit, "peek", size=run.side, most=4 if run.small else 16)
+        rates = []
+        for number in (1, count):
+            ascent = Ascent(network, [unit] * number, "peek", seed=list(range(number)), size=run.side)
+            ascent.extend(10**6)
+            rates.append(number * run.rate(ascent.step, share=0.1))
+        yield f"| {name} | {count} | {rates[0]:.1f} | {rates[1]:.1f} |"
+
+
 def frames(run: Run) -> Iterator[str]:
     yield "| network | side | frames a second, each step shown | steps a second, every eighth shown |"
     yield "|---|---|---|---|"
@@ -371,6 +391,7 @@ TABLES: dict[str, tuple[str, Callable[[Run], Iterator[str]]]] = {
     "images": ("The pass over images", images),
     "memory": ("Memory of the device", memory),
     "equal": ("Beside the CPU's pictures", equal),
+    "seeds": ("Seeds at once", seeds),
     "frames": ("Frames a second", frames),
 }
 

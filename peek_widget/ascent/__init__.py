@@ -3,6 +3,7 @@
 from peek_widget.ascent.accentuate import Accentuate
 from peek_widget.ascent.animation import save_animation
 from peek_widget.ascent.arguments import AscentOptions
+from peek_widget.ascent.at_once import seeds_at_once
 from peek_widget.ascent.direction import Direction
 from peek_widget.ascent.diversity import Diversity
 from peek_widget.ascent.engine import Ascent
@@ -48,6 +49,7 @@ __all__ = [
     "presets",
     "render",
     "save_animation",
+    "seeds_at_once",
     "to_pil",
     "unit_objective",
 ]

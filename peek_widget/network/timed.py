@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from time import perf_counter
 from typing import TypeVar
 
 import torch
@@ -47,11 +47,11 @@ def step_seconds(
             with torch.inference_mode(False), torch.enable_grad(), ways[way]():
                 given: Tensor = noise.clone().requires_grad_()
                 wait_for(device)
-                began = time.perf_counter()
+                began = perf_counter()
                 value = network.run(given, [layer])[layer].mean()
                 torch.autograd.grad(value, given)
                 wait_for(device)
-                spent.append(time.perf_counter() - began)
+                spent.append(perf_counter() - began)
     return {way: statistics.median(spent[_WARM:]) for way, spent in seconds.items()}
 
 

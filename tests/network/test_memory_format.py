@@ -49,7 +49,7 @@ def test_five_warm_steps_of_each_tell_which_is_kept(
     seen.clear()
     state = torch.get_rng_state()
     if slow is None:  # the same time in both, and a tie must not change pixels
-        monkeypatch.setattr("peek_widget.network.timed.time.perf_counter", iter(range(100)).__next__)
+        monkeypatch.setattr("peek_widget.network.timed.perf_counter", iter(range(100)).__next__)
     assert settle_memory_format(network, "inner.forms", images=3) is kept
     assert seen == [(ROWS, 3), (LAST, 3)] * 7, "they take turns; two of each don't count"
     assert torch.equal(torch.get_rng_state(), state)
