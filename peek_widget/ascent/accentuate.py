@@ -27,7 +27,7 @@ _TINY = 1e-3  # share of |h0| below which the norm is rounded off, since it has 
 
 
 def of_start(layer: str) -> str:
-    """Return the name under which an objective finds a layer's activations on the same views of the start."""
+    """Return the key of a layer's activations on the same views of the start picture."""
     return f"\0start:{layer}"
 
 
@@ -58,11 +58,11 @@ class Accentuate(Objective):
             there will be less of it.
         keep: name of the layer that is to stay as it is on the photo, or the module; it must come before the unit's
             layer. Left out, the layer with a map that is halfway.
-        strength: weight of the penalty, from 0.
+        strength: weight of the penalty, 0 or more.
         photo: filled in by the ascent: what identifies the photo, see :func:`fingerprint_of_photo`.
 
     Raises:
-        PeekError: if ``unit`` is not an objective, or ``strength`` no number from 0.
+        PeekError: if ``unit`` is not an objective, or ``strength`` is negative or not a number.
     """
 
     unit: Objective | str
@@ -81,12 +81,12 @@ class Accentuate(Objective):
             raise PeekError(f'Accentuate({unit!r}): give an objective, e.g. Channel(layer, 3), or "layer:unit".')
         number = self.strength
         if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0.0 <= number < math.inf:
-            raise PeekError(f"strength={number!r}: give a number from 0 on.")
+            raise PeekError(f"strength={number!r}: give a number, 0 or more.")
         object.__setattr__(self, "strength", float(number))
 
     @property
     def inner(self) -> Objective:
-        """What is accentuated, as an objective."""
+        """The accentuated objective."""
         assert isinstance(self.unit, Objective)
         return self.unit
 
@@ -102,7 +102,7 @@ class Accentuate(Objective):
 
     @property
     def measured(self) -> Objective:
-        """What a still activation is measured of: the accentuated objective alone."""
+        """The objective that still activations are measured of: the accentuated one, without the penalty."""
         return self.inner
 
     @property
@@ -143,7 +143,7 @@ class Accentuate(Objective):
             network.layer(self.keep)
 
     def with_start(self, network: Network, picture: Tensor) -> Objective:
-        """Return the objective with what can be computed once of the picture that an ascent begins from.
+        """Return the objective bound to the start picture of an ascent, with everything precomputed from it.
 
         Args:
             network: the network.
@@ -157,7 +157,7 @@ class Accentuate(Objective):
         return _Bound(self, self.inner.bind(network), spread if spread > 0 else 1.0)
 
     def __call__(self, activations: Activations) -> Tensor:
-        """Refuse: without a start there is no value."""
+        """Raise PeekError: without a start picture there is no value."""
         raise PeekError(_NO_START)
 
     def describe(self) -> str:
@@ -186,7 +186,7 @@ _NO_START = (
 
 
 class _Bound(Objective):
-    """An :class:`Accentuate` with its unit's own spread on the photo."""
+    """An :class:`Accentuate` with the standard deviation of its unit on the photo."""
 
     def __init__(self, accentuate: Accentuate, inner: Objective, spread: float) -> None:
         super().__init__(self._value, accentuate.layers, accentuate.describe())

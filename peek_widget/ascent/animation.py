@@ -26,14 +26,14 @@ ENDINGS = {".gif": "gif", ".webp": "webp", ".mp4": "mp4"}
 
 
 class HasFigure(Protocol):
-    """A step that is shown as a figure, such as one of a comparison."""
+    """A step shown as a figure, such as one of a comparison."""
 
     def figure(self) -> PILImage.Image:
         """Return the figure."""
 
 
 Frame = Step | HasFigure | PILImage.Image | Tensor
-"""What becomes one picture of an animation; a tensor is ``[C, H, W]`` in [0, 1]."""
+"""One frame of an animation; a tensor is ``[C, H, W]`` in [0, 1]."""
 
 
 def save_animation(
@@ -41,8 +41,8 @@ def save_animation(
 ) -> None:
     """Write the pictures of a run as an animation, a .gif, .webp or .mp4 file.
 
-    Pictures of different sizes are shown at the size of the largest; those of another shape within it, on gray. Of
-    more than `most` pictures every second, every fourth, ... is shown, and always the first and the last.
+    Pictures are enlarged to the size of the largest; other shapes are padded with gray. If there are more than `most`
+    pictures, every second (fourth, ...) one is shown, always including the first and the last.
 
     Args:
         steps: steps of `ascend` or `compare`, or pictures (PIL images, or tensors ``[C, H, W]`` in [0, 1]).

@@ -1,4 +1,4 @@
-"""The arguments of an ascent: their names and types, written once, and what is made of them."""
+"""The arguments of an ascent: their names and types, and their conversion."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def with_options(function: Callable[_Parameters, _Result]) -> Callable[_Paramete
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            # as Python words it for a function without options
+            # worded as Python does for a function without options
             raise TypeError(f"{function.__qualname__}() {error}") from None
         bound.apply_defaults()
         arguments: Any = bound
@@ -101,7 +101,7 @@ def with_options(function: Callable[_Parameters, _Result]) -> Callable[_Paramete
 
 
 def as_objectives(network: Network, objective: object) -> tuple[Objective, ...]:
-    """Return one objective for each picture; ``"layer:unit"`` becomes what the unit is drawn for by default.
+    """Return one objective for each picture; ``"layer:unit"`` becomes the unit's default objective.
 
     Raises:
         PeekError: if it is anything else.
@@ -142,7 +142,7 @@ def as_seeds(seed: object, count: int) -> tuple[int, ...]:
     """Return one seed for each of ``count`` pictures.
 
     Raises:
-        PeekError: if it is not a whole number from 0 to 2**63 - 1, nor a list of as many such as there are pictures.
+        PeekError: if it is neither a whole number from 0 to 2**63 - 1 nor a list with one for each picture.
     """
     seeds = tuple(seed) if isinstance(seed, (list, tuple)) else (seed,) * count
     if len(seeds) != count:

@@ -1,4 +1,4 @@
-"""The contrast of a picture: the energy of each band of its frequencies, in multiples of photographs'.
+"""The contrast of a picture: the energy of each frequency band, relative to photographs.
 
 An optimizer that may use any contrast drives the lowest frequencies into black and white before it draws anything. MACO
 (Fel et al. 2023) fixes the magnitude of every frequency; here only the energy of each octave or so has an upper limit,
@@ -60,7 +60,7 @@ class Bands:
         size = Size.of(size)
         self._pixels = size.height * size.width
         self._weights = _band_weights(size).to(device)
-        # Of each pair of conjugate coefficients a half spectrum has one.
+        # A half spectrum has one of each pair of conjugate coefficients.
         counts = torch.full((size.width // 2 + 1,), 2.0, dtype=torch.float32, device="cpu")
         counts[0] = 1.0
         if size.width % 2 == 0:

@@ -47,7 +47,7 @@ __all__ = ["Ascent"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
-# As peek has them at its end, for recipes without: the contrast as a share of photographs', the energy of a band.
+# peek's final contrast floor and cap, for recipes without: the share of photographs' contrast, the energy of a band.
 _PREVIEW_CONTRAST = 0.55
 _PREVIEW_CAP = 2.0
 
@@ -85,7 +85,7 @@ class Ascent(Iterator[Step]):
         **options: Unpack[AscentOptions],
     ) -> None:
         self._threads = options["threads"]
-        thread_count(self._threads)  # refuses what is not a number of threads
+        thread_count(self._threads)  # raises for anything but a number of threads
         given = (options["input_size"], options["preprocess"], options["device"])
         self.network: Network = model if isinstance(model, Network) else read(model, *given)
         self.objectives: tuple[Objective, ...] = as_objectives(self.network, objective)
@@ -123,7 +123,7 @@ class Ascent(Iterator[Step]):
         return given_pictures(start, self.recipe, self.network.channels, self._size, len(self.objectives))
 
     def _take_starts(self, pictures: Tensor | None) -> Tensor | None:
-        """Return the given pictures where an objective is about them, and note in these which they are."""
+        """Return the given pictures if an objective needs them, and tell the objectives their fingerprints."""
         if not any(one.needs_start for one in self.objectives):
             return None
         if pictures is None:
@@ -146,7 +146,7 @@ class Ascent(Iterator[Step]):
 
     def _make_draws(self) -> ViewDraws:
         arguments = (self.recipe, self._geometry, self._generators, self.network.channels, self.device)
-        # weak: a run that refers to itself keeps its memory, that of a GPU too, until garbage is collected
+        # weak: a run in a reference cycle keeps its memory, on a GPU too, until garbage collection
         run = weakref.proxy(self)
         return ViewDraws(*arguments, lambda step: run._numbers(step))
 
@@ -173,7 +173,7 @@ class Ascent(Iterator[Step]):
     def _step(self) -> Step:
         self._enter_octave()
         numbers = self._numbers(self.index)
-        # The last step has rendered the pictures already, for its Step.
+        # The last step has already rendered the pictures for its Step.
         pictures, self._rendered = self._rendered, None
         drawn = self._evaluator.draw(self._size, self.index, self._draws)
         made = self._maker.make(self.index, drawn, numbers, pictures)
@@ -255,7 +255,7 @@ class Ascent(Iterator[Step]):
             self._evaluator.watch.look(self._render() if self._rendered is None else self._rendered, step.index)
         return Result(self.best, values, self.alpha, () if step is None else step.terms, interrupted, origin)
 
-    # Its pictures and numbers
+    # Pictures and numbers
 
     @property
     def cuda_graph(self) -> str:

@@ -40,7 +40,7 @@ picture reaches by a fifth."""
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures of a batch that the network sees in the same way and that may go through it together."""
+    """Pictures of a batch that share a view and may go through the network together."""
 
     members: tuple[int, ...]
     """Numbers of the pictures."""
@@ -54,7 +54,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one forward and backward pass has found."""
+    """The result of one forward and backward pass."""
 
     pictures: Tensor
     """The pictures that were evaluated, ``[N, C, H, W]`` in [0, 1], without a graph."""
@@ -74,7 +74,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Computed:
-    """What views, network and gradient give.
+    """The result of views, network and gradient.
 
     Attributes:
         gradient: gradient of the objectives by the pictures, ``[N, C, H, W]``.
@@ -144,7 +144,7 @@ class Evaluator:
         return found
 
     def per_sample(self, step: int) -> bool:
-        """Return whether the pictures are to be rendered one at a time before a step, to the last bit as if alone."""
+        """Return whether pictures are rendered one at a time before a step, bit-equal to being drawn alone."""
         return step <= _PER_SAMPLE_STEPS or any(self._is_per_sample(group, step) for group in self.groups)
 
     def _is_per_sample(self, group: Group, step: int) -> bool:
@@ -211,7 +211,7 @@ class Evaluator:
         return found
 
     def compute(self, pictures: Tensor, drawn: Sequence[Drawn]) -> Computed:
-        """Compute activations and their gradient from pictures and what was drawn for them, and from nothing else."""
+        """Compute activations and their gradient from nothing but pictures and the random numbers of their views."""
         leaf = pictures.detach().requires_grad_()
         activations: list[Tensor] = [leaf] * len(self._objectives)
         terms: list[Mapping[str, Tensor]] = [{}] * len(self._objectives)
@@ -245,14 +245,14 @@ class Evaluator:
         return found
 
     def _through_blocks(self, group: Group) -> contextlib.AbstractContextManager[object]:
-        """Return what a group's forward runs in, for the recipe's share of the gradient through residual blocks."""
+        """Return the context of a group's forward, with the recipe's factor on residual gradients."""
         factor = self._recipe.residual_gradient
         if factor == 1.0 or group.layers != (OUTPUT,) or self._network.layer(OUTPUT).spatial:
             return contextlib.nullcontext()
         return LessThroughBlocks(factor)
 
     def unrepeatable(self) -> str:
-        """Return why an evaluation can't be recorded; "" where it always calls the same functions."""
+        """Return why an evaluation can't be recorded as a graph; "" if it always calls the same functions."""
         if self._network.one_at_a_time or not self._network.model_copy.repeats:
             return "the model draws random numbers, writes into itself or has hooks"
         if self._network.preprocess.function is not None:
@@ -265,7 +265,8 @@ class Evaluator:
         return ""
 
     def _shut(self, gradient: Tensor, step: int) -> list[int]:
-        """Return the numbers of the pictures whose gradient is zero, in the steps in which ReLUs may be opened for it.
+        """Return the indices of the pictures whose gradient is zero, in the steps in which ReLUs may be opened for
+        them.
 
         With :attr:`looks_once` those alone are looked at whose first gradient was zero.
         """
@@ -281,7 +282,7 @@ class Evaluator:
         return found
 
     def _chosen(self, pictures: Tensor, members: tuple[int, ...]) -> Tensor:
-        """Return some of the pictures."""
+        """Return the pictures with these indices."""
         first, count = members[0], len(members)
         if members == tuple(range(first, first + count)):
             return pictures if count == len(pictures) else pictures[first : first + count]
@@ -290,7 +291,7 @@ class Evaluator:
         return pictures.index_select(0, self._indices[members])
 
     def _views_of_starts(self, view: ViewGeometry, members: tuple[int, ...], size: Size, drawn: Drawn) -> Tensor:
-        """Return the very views that are drawn of the present pictures of those that the ascent began from."""
+        """Return the views of the start pictures, with the same random numbers as those of the present pictures."""
         assert self._starts is not None
         starts = self._chosen(self._starts, members)
         if starts.shape[-2:] != size:
@@ -315,7 +316,7 @@ class Evaluator:
         return 0.0 if found is None else weight * found.mean()
 
     def _views(self, view: ViewGeometry, pictures: Tensor, drawn: Drawn) -> Tensor:
-        """Return what the network gets to see of some pictures of a group."""
+        """Return the views of some pictures of a group."""
         if drawn.theta is None:
             parts = [
                 views.shifted(picture[None, :, rows, columns], shift)
@@ -330,7 +331,7 @@ class Evaluator:
         return view.needed(shown if drawn.noise is None else shown + drawn.noise)
 
     def _zero_gradient(self, member: int) -> AscentError:
-        """Return why an objective has no gradient: what cuts it in the forward, or that its unit is dead."""
+        """Return the error for an objective without a gradient: the forward cuts it, or its unit is dead."""
         objective = self._objectives[member]
         cut = next(
             (one for one in map(self._network.layer, objective.layers) if one.cuts or not one.differentiable), None
@@ -350,8 +351,8 @@ _CUT_GRADIENT = (
 )
 
 _ZERO_GRADIENT = (
-    "At the start nothing that can be changed in the picture changes {objective!r}: its gradient is zero everywhere, "
-    "also with the ReLUs before it opened. The unit is dead (its weights are zero, or no image opens it), or it does "
+    "At the start no change of the picture changes {objective!r}: its gradient is zero everywhere, even with the "
+    "ReLUs before it opened. The unit is dead (its weights are zero, or no image opens it), or it does "
     "not look at the image: choose another unit. If all units of the layer say so, it ends in a ReLU that was not "
     "recognized: write it as torch.relu, since units are drawn before that."
 )
@@ -377,7 +378,7 @@ def objective_value(
             found = term.in_batch(activations, n_views, index)
         except KeyError as error:
             raise PeekError(
-                f"The objective reads the layer {error}, which is not among its layers={list(term.layers)}: name "
+                f"The objective reads the layer {error}, which is missing from its layers={list(term.layers)}: name "
                 "every layer that it reads."
             ) from error
         if not isinstance(found, Tensor) or found.shape != (n_views,):

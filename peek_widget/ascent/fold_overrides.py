@@ -38,7 +38,7 @@ def fold_overrides(
         lost.append("its crops change over the run, which was not drawn to its end")
     lengths = _lengths(recipe, steps)
     scales = _scales(recipe, sides)[: len(lengths)]
-    # the explorer shows the last picture, not the best one
+    # since the explorer shows the last picture, not the best one
     changes: dict[str, Any] = {"octaves": tuple(zip(lengths, scales, strict=True)), "return_best": False}
     for name in NUMBERS:
         changes[name] = overrides[name] if name in overrides else _schedule(recipe, name, lengths)
@@ -96,5 +96,5 @@ def _schedule(recipe: Recipe, name: str, lengths: list[int]) -> Any:
 
 def _interpolate(pair: tuple[float, float], share: float) -> float:
     start, end = pair
-    # exactly the end at the end, in spite of rounding
+    # the exact last value at the end, in spite of rounding
     return end if share >= 1.0 else start + (end - start) * share

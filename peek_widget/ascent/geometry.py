@@ -92,7 +92,7 @@ class Geometry:
         self.window: Size = self.sizes[0]
 
     def _last(self, size: SizeLike | None) -> Size | None:
-        """Return the size of the finished picture; None where neither the caller nor the recipe says it."""
+        """Return the size of the finished picture; None if neither the caller nor the recipe gives one."""
         if size is not None:
             return Size.of(check_size(size))
         of_recipe = self._recipe.size
@@ -101,7 +101,7 @@ class Geometry:
         return self.shape.of_side(of_recipe).within(Size(MAXIMUM_SIZE, MAXIMUM_SIZE))
 
     def _shape(self, objectives: Sequence[Objective]) -> Size:
-        """Return a size of the shape that the pictures have where nobody says it."""
+        """Return a size of the pictures' default shape."""
         whole = self._network.size
         if whole.square or self._recipe.sampling != "crop":
             return whole
@@ -119,7 +119,7 @@ class Geometry:
         return Size(min(side, whole.height), min(side, whole.width))
 
     def _field_layer(self, objective: Objective) -> Layer | None:
-        """Return the layer whose receptive field a picture of the objective follows; None where it follows none."""
+        """Return the layer whose receptive field the objective's pictures follow; None if they follow none."""
         center = objective.centered_on
         layer = None if center is None else self._network.layer(center)
         return None if layer is None or layer.global_field or not layer.spatial else layer
@@ -163,7 +163,8 @@ class Geometry:
         largest = max(least, key=_side)
         if largest.within(self.window) == largest:
             return largest
-        # Nobody asked for a picture that is too small for them: it is enlarged to what the network was read with.
+        # The size was not asked for and is too small for the layers: enlarged to the size that the network was read
+        # with.
         return self._network.size if self._free else size
 
     def _view(self, objective: Objective) -> ViewGeometry:
@@ -280,7 +281,7 @@ class Geometry:
         return 1.0 + 2.0 * recipe.padding - 2.0 * min(recipe.at("jitter", step), recipe.padding)
 
     def _checked(self, objective: Objective, view: ViewGeometry) -> ViewGeometry:
-        """Return the view; an error if the objective's layers can't be computed from it, with the true cause.
+        """Return the view after checking that the objective's layers can be computed from it.
 
         Raises:
             SizeError: if it is too small, with the smallest size that would do, or of a size that they don't take.
@@ -296,11 +297,11 @@ class Geometry:
                 enough = Size(*(-(-a * b // c) for a, b, c in zip(least, self.sizes[-1], self.window, strict=True)))
                 raise SizeError(
                     f"A picture of {self.sizes[-1]} px is too small: {what} can't be computed from the {view.size} px "
-                    f"that the network would get, it needs at least {least}. Give size={enough.plain} or more."
+                    f"that the network would get, and needs at least {least}. Give size={enough.plain} or more."
                 )
             cause = _why_not(network, name, view.size)
             if cause is None:
-                continue  # it was the memory, and there is enough now
+                continue  # memory had run out, and there is enough now
             if not network.runs_at(name, network.size):
                 raise ModelError(f"{what[:1].upper()}{what[1:]} can't be computed. {cause}")
             raise SizeError(
@@ -318,7 +319,7 @@ class Geometry:
 
 
 def _why_not(network: Network, layer: str, size: Size) -> str | None:
-    """Return what a layer's computation from an image of that size raises, as a sentence; None if nothing."""
+    """Return as a sentence why a layer can't be computed from an image of that size; None if it can."""
     image = torch.zeros(1, network.channels, *size, device=network.model_copy.device, dtype=torch.float32)
     try:
         with torch.no_grad():

@@ -5,7 +5,7 @@ the picture to the next one, is recorded as a graph, which reads the random view
 that is written before each replay, so that a moved slider needs no other graph. :mod:`~peek_widget.ascent.step` decides
 what is recorded, and when.
 
-It has never run on a GPU: none was at hand. So it is off unless ``PEEK_CUDA_GRAPH=1`` is set in the environment.
+It has never run on a GPU: none was available. So it is off unless ``PEEK_CUDA_GRAPH=1`` is set in the environment.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def record_cuda(work: Work) -> tuple[tuple[Tensor, ...], Callable[[], None]]:
             work()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # A kernel has other threads, which may allocate memory meanwhile.
+    # A Jupyter kernel has other threads that may allocate memory meanwhile.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         found = work()
     return found, graph.replay

@@ -1,4 +1,4 @@
-"""The pictures that an ascent begins from: noise, a plain color, phases, or pictures that are given."""
+"""The pictures that an ascent begins from: noise, a plain color, phases, or given pictures."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _phases(
     if spectrum is None:
         if channels not in (1, 3):
             raise RecipeError(
-                f"param='maco' holds pictures of {channels} channels to a spectrum, and one is known for 1 and for "
-                "3: give one as spectrum=measure_spectrum(images), or take param='fourier'."
+                f"param='maco' fixes the spectrum of pictures, and none is known for {channels} channels: give one "
+                "as spectrum=measure_spectrum(images), or take param='fourier'."
             )
         spectrum = natural_spectrum(size) if channels == 3 else power_law_spectrum(channels)
     spectrum = check_spectrum(spectrum, channels, size)

@@ -1,6 +1,6 @@
-"""Names in files that were written up to commit b59fa5a, and what they are called today.
+"""Former names of fields, in files written up to commit b59fa5a, and their present names.
 
-The one table of them: whoever reads a recipe, a run's state, an objective or a sheet's header applies it.
+All readers of recipes, run states, objectives and sheet headers apply these tables.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ POSITIONS: Mapping[str, str] = {"centre": "center"}
 
 
 def renamed_fields(values: Mapping[str, _T]) -> dict[str, _T]:
-    """Return a mapping by field with the names of today.
+    """Return a mapping with its fields under their present names.
 
     Raises:
         RecipeError: if a field stands in it under its old and its new name.
@@ -71,7 +71,7 @@ def renamed_fields(values: Mapping[str, _T]) -> dict[str, _T]:
 
 
 def recipe_values(values: Mapping[str, object]) -> dict[str, object]:
-    """Return the values of a recipe's fields with the names and words of today; errors as :func:`renamed_fields`."""
+    """Return a recipe's values with present field names and words; raises as :func:`renamed_fields`."""
     renamed = renamed_fields(values)
     for name, words in VALUES.items():
         value = renamed.get(name)
@@ -81,7 +81,7 @@ def recipe_values(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def renamed_tensor(name: str) -> str:
-    """Return the name of today of a tensor in a run's state."""
+    """Return the present name of a tensor in a run's state."""
     if name.startswith("optimiser."):
         return "optimizer." + name.removeprefix("optimiser.")
     return TENSORS.get(name, name)

@@ -276,7 +276,7 @@ class Maco(Image):
         return torch.sigmoid(recorrelate(values))
 
     def resize(self, size: SizeLike) -> None:
-        """Raise: new frequencies would have no phases, so a recipe with this parametrization has one size."""
+        """Raise: new frequencies would have no phases, so recipes with this parametrization have one size."""
         raise AssertionError("Recipe refuses octaves of several sizes for param='maco'")
 
 

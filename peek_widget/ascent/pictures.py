@@ -30,7 +30,7 @@ def to_pil(image: Tensor, alpha: Tensor | None = None) -> PILImage.Image:
     """
     colors = image[:3] if image.shape[0] >= 3 else image.mean(0, keepdim=True)
     levels = colors if alpha is None else torch.cat([colors, alpha.to(colors)])
-    # plane by plane: three times as fast as by pixels, and every frame of the live picture is converted here
+    # plane by plane, three times as fast as by pixels: every live frame is converted here
     values = levels.detach().cpu().nan_to_num().clamp_(0.0, 1.0)
     bands = [PILImage.fromarray(plane) for plane in values.mul_(255.0).round_().to(torch.uint8).numpy()]
     return bands[0] if len(bands) == 1 else PILImage.merge({2: "LA", 3: "RGB", 4: "RGBA"}[len(bands)], bands)

@@ -1,7 +1,7 @@
-"""The chunks of a PNG (https://www.w3.org/TR/png-3/): its texts, and whether it is complete.
+"""Reading the chunks of a PNG (https://www.w3.org/TR/png-3/): its texts, and whether it is complete.
 
-They are not read by Pillow, because a file need not be trusted: here no pixel is decoded, and the amount of text that
-is read or decompressed is limited.
+Pillow does not read them, because files need not be trusted: here no pixel is decoded, and the text that is read or
+decompressed is limited.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _text(kind: bytes, data: bytes) -> bytes:
     """Return the text of a chunk after its keyword, which other programs may have compressed or marked as UTF-8."""
     compressed = kind == b"zTXt"
     if compressed:
-        data = data[1:]  # without the compression method, of which there is one
+        data = data[1:]  # skipping the compression method, of which there is only one
     elif kind == b"iTXt":
         compressed = data[:1] == b"\1"
         parts = data[2:].split(b"\0", 2)  # language, translated keyword, text

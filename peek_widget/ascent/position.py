@@ -16,7 +16,7 @@ def is_whole(value: Any) -> bool:
 
 
 def as_position(at: Any) -> Any:
-    """Return a pair of whole numbers as ints, and anything else unchanged: :func:`check_position` refuses it later."""
+    """Return a pair of whole numbers as ints, and anything else unchanged, for :func:`check_position` to refuse."""
     if isinstance(at, (tuple, list)) and len(at) == 2 and all(is_whole(v) for v in at):
         return (int(at[0]), int(at[1]))
     return at

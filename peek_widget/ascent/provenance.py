@@ -184,7 +184,7 @@ def _the_only(found: list[bytes], name: str) -> Drawing:
             "pictures often drop it."
         )
     if len(found) > 1:
-        raise FileError(f"{name} contains {len(found)} recipes, and it is not clear which is the picture's.")
+        raise FileError(f"{name} contains {len(found)} recipes, and it is unclear which is the picture's.")
     return _read(found[0])
 
 
@@ -231,7 +231,7 @@ def _read(written: bytes) -> Drawing:
 
 def _format(name: str, value: Any) -> int:
     if type(value) is not int or value != FORMAT:
-        raise FileError(f"{name} is not {FORMAT}, the only format of drawings that there is.")
+        raise FileError(f"{name} is not {FORMAT}, the only known format of drawings.")
     return value
 
 

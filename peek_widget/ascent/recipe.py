@@ -36,7 +36,7 @@ class Recipe:
     A field of type ``Range`` takes (smallest, largest), or two such pairs for the run's start and its end.
 
     Raises:
-        RecipeError: for a number out of its range or a combination that is impossible, in a sentence.
+        RecipeError: for a number out of its range or an invalid combination, in a sentence.
     """
 
     # The run
@@ -284,7 +284,7 @@ class Recipe:
             if not rule.possible(self):
                 raise RecipeError(rule.message.format(recipe=self))
         for name in NUMBERS:
-            if name != "crop_mean":  # every recipe has one, as it has a crop
+            if name != "crop_mean":  # every recipe has one, like crop
                 self.check_use(name, max(_flat(getattr(self, name))))
 
     def check_use(self, name: str, value: float) -> None:
@@ -377,7 +377,7 @@ class Recipe:
         """Return the preset of that name.
 
         Raises:
-            RecipeError: if there is none, with the names that there are.
+            RecipeError: if there is none, with the names of all.
         """
         return preset(name).recipe
 
@@ -431,7 +431,7 @@ def preset(name: object) -> Preset:
     """Return the preset of that name.
 
     Raises:
-        RecipeError: if there is none, with the names that there are.
+        RecipeError: if there is none, with the names of all.
     """
     if isinstance(name, str) and name in _PRESETS:
         return _PRESETS[name]
@@ -445,7 +445,7 @@ def presets() -> Mapping[str, Preset]:
 
 @functools.cache
 def _choices() -> dict[str, tuple[str, ...]]:
-    """Return the possible words of each field that takes one of a few, as its type says."""
+    """Return the options of each field with a Literal type."""
     return {name: get_args(hint) for name, hint in get_type_hints(Recipe).items() if get_origin(hint) is Literal}
 
 

@@ -1,4 +1,4 @@
-"""What a recipe may hold: the ranges of its fields, and the combinations that are refused."""
+"""Rules for recipes: the ranges of fields, and combinations that are refused."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def check_size(size: object, name: str = "size") -> SizeLike:
     """Return the size of a picture (or what ``name`` is) in pixels: an int for a square, else (height, width).
 
     Raises:
-        RecipeError: if it is impossible.
+        RecipeError: if it is invalid.
     """
     return read_size(size, name, lowest=MINIMUM_SIZE, highest=MAXIMUM_SIZE, error=RecipeError).plain
 
@@ -123,5 +123,5 @@ def check_range(name: str, value: object) -> Range:
         return (start, end)
     low, high = (check_number(name, v, 0.02, 4.0) for v in value)
     if low > high:
-        raise RecipeError(f"{name}={value!r}: the smallest comes first.")
+        raise RecipeError(f"{name}={value!r}: give the smallest first.")
     return (low, high)

@@ -1,4 +1,4 @@
-"""What a run records beside its newest pictures: the best ones, and where the gradients were."""
+"""What a run records besides its newest pictures: the best ones, and where the gradients were."""
 
 from __future__ import annotations
 

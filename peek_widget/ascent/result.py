@@ -101,7 +101,7 @@ class Step:
     def terms(self) -> tuple[Mapping[str, float], ...]:
         """For each objective, the value of each of its terms by its name, without its weight."""
         values = [value for terms in self._terms for value in terms.values()]
-        # (a function of the user's may give some on another device)
+        # (a user's function may return some on another device)
         read = iter(torch.stack([one.to(values[0].device) for one in values]).tolist() if values else ())
         return tuple({name: next(read) for name in terms} for terms in self._terms)
 

@@ -24,7 +24,7 @@ HIGHEST_NUMBER = 2**31 - 1  # of a unit, row or column; torch takes none past 2*
 
 
 def check_recipe(_name: str, value: object) -> Recipe:
-    """Read the JSON object of a recipe; FileError if it is none, RecipeError for an impossible value in it."""
+    """Read the JSON object of a recipe; FileError if it isn't one, RecipeError for an invalid value."""
     if not isinstance(value, dict):
         raise FileError(f"A recipe is saved as a JSON object; this is a {type(value).__name__}.")
     return Recipe.from_json(json.dumps(value))

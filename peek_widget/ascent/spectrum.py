@@ -157,7 +157,7 @@ def measure_spectrum(images: Iterable[Picture], size: SizeLike = 224) -> Tensor:
         total = magnitude if total is None else total + magnitude
         count += 1
     if total is None:
-        raise PeekError("A spectrum is measured from images, and there was none: give at least one.")
+        raise PeekError("A spectrum is measured from images, and none was given: give at least one.")
     mean = total / count
     # The mean has no form, and rendered values are standardized anyway.
     mean[:, 0, 0] = 0.0
@@ -201,7 +201,7 @@ def check_spectrum(spectrum: Any, channels: int, size: SizeLike) -> Tensor:
             "measure_spectrum(images) does."
         )
     if not bool(magnitude.any()):
-        raise RecipeError("spectrum is 0 at every frequency, so that no picture could have any form: measure another.")
+        raise RecipeError("spectrum is 0 at every frequency, so no picture could have any form: measure another.")
     return magnitude
 
 

@@ -36,7 +36,7 @@ _LONGEST_HEADER = 256 * 2**20
 
 @dataclass(frozen=True)
 class State:
-    """Everything that a run consists of, except the model.
+    """Everything that makes up a run, except the model.
 
     Attributes:
         objectives: objective of each picture; None where a file could not contain one (a function, a style).

@@ -35,7 +35,7 @@ WARM = 8
 MOST = 4
 """Graphs of a run at most, one for each octave, say."""
 
-_TOLERANCE = 1e-3  # of the largest number: kernels may add in another order
+_TOLERANCE = 1e-3  # relative to the largest number: kernels may add in another order
 
 _NOT_YET = "Not recorded yet."
 _REPLAYED = "Steps are replayed as a CUDA graph."

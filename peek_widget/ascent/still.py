@@ -120,7 +120,7 @@ class StillActivation:
     def __init__(
         self, network: Network, objective: Objective, recipe: Recipe | None = None, size: SizeLike | None = None
     ) -> None:
-        if objective.needs_start:  # a photo, changed: it is given to the network as one
+        if objective.needs_start:  # an edited photo is shown to the network like a photo
             objective, recipe = objective.measured, None
         objective.check(network)
         self._network, self._objective, self._recipe, self._size = network, objective, recipe, size
@@ -131,7 +131,7 @@ class StillActivation:
         self._centers: dict[Size, tuple[float, float]] = {}
 
     def shown(self, picture: Tensor) -> ShownPicture:
-        """Return how the network is shown a picture ``[C, H, W]`` in [0, 1].
+        """Return the placement in which the network sees a picture ``[C, H, W]`` in [0, 1].
 
         Raises:
             PeekError: if that is not a picture.
@@ -159,7 +159,7 @@ class StillActivation:
         return float(value)
 
     def _place(self, own: Size) -> _Place:
-        """Return where a picture of that size in pixels lies, as the module's docstring says."""
+        """Return where a picture of that size lies in the network's input, by the rule in the module's docstring."""
         network, objective, recipe = self._network, self._objective, self._recipe
         layers = [network.layer(name) for name in objective.layers]
         whole = any(layer.global_field or not layer.spatial for layer in layers)
@@ -249,7 +249,7 @@ def resized(images: Tensor, size: SizeLike) -> Tensor:
 
 
 def _single_unit(objective: Objective) -> tuple[float, int | None]:
-    """Return the weight and the number of the unit that an objective is; None where it is not a single one."""
+    """Return the weight and number of an objective's unit; None if it isn't a single unit."""
     weight = 1.0
     if isinstance(objective, Sum) and len(objective.parts) == 1:
         ((weight, objective),) = objective.parts

@@ -68,7 +68,7 @@ class Style(Objective):
                     what = "all 0" if size == 0.0 else "not finite"
                     raise PeekError(
                         f"The image's activations in {describe_layer(name)} are {what}, so it has no texture there: "
-                        "choose another layer, or another image."
+                        "choose another layer or another image."
                     )
             return _Bound(self, targets)
 

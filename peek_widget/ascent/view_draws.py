@@ -26,7 +26,7 @@ _WHOLE: Window = (slice(None), slice(None))
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is random in the views of some pictures in one step.
+    """The random numbers of the views of some pictures in one step.
 
     Attributes:
         theta: maps from the views to their pictures, ``[N * V, 2, 3]`` on the network's device, see
@@ -49,7 +49,7 @@ class Drawn:
     seeds: tuple[int, ...] = ()
 
     def of(self, index: int) -> Drawn:
-        """Return what was drawn for one of the pictures."""
+        """Return the random numbers of one of the pictures."""
         count = len(self.members)
 
         def part(values: Tensor | None) -> Tensor | None:
@@ -99,7 +99,7 @@ class ViewDraws:
         self._blocks: dict[int, _Block] = {}
 
     def take(self, view: ViewGeometry, members: tuple[int, ...], size: Size, step: int, last: int) -> Drawn:
-        """Return what is random in the views of some pictures in a step.
+        """Return the random numbers of the views of some pictures in a step.
 
         Args:
             view: how the views are taken.
@@ -125,7 +125,7 @@ class ViewDraws:
         return found
 
     def forget(self, members: Sequence[int] | None = None) -> None:
-        """Forget what was drawn ahead for some pictures, and for those drawn with them; None for all."""
+        """Discard the numbers drawn ahead for some pictures and those drawn with them; None for all."""
         wanted = range(len(self._generators)) if members is None else members
         for block in [self._blocks[number] for number in wanted if number in self._blocks]:
             for number, state in zip(block.members, block.states[block.taken], strict=True):
@@ -183,7 +183,7 @@ class ViewDraws:
 
 
 class _Block:
-    """What was drawn for some pictures for the steps from ``step`` on.
+    """Random numbers of some pictures for the steps from ``step`` on.
 
     Attributes:
         members: numbers of the pictures.
@@ -206,11 +206,11 @@ class _Block:
         self.taken: int = 0
 
     def begins_with(self, view: ViewGeometry, members: tuple[int, ...], size: Size, step: int) -> bool:
-        """Return whether the next step is this one, of the same pictures, seen in the same way."""
+        """Return whether the block's next step is this one, of the same pictures and view."""
         there = self._first + self.taken == step and self.taken < len(self._drawn)
         return there and self._key == (view, members, size)
 
     def take(self) -> Drawn:
-        """Return what was drawn for the next step."""
+        """Return the random numbers of the next step."""
         self.taken += 1
         return self._drawn[self.taken - 1]

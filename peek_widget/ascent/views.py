@@ -1,6 +1,6 @@
 """Views: the random crops, rotations and shifts of a picture that the network sees.
 
-What excites a unit under all of them is form; what excites it at one exact position only is noise.
+What excites a unit under all views is form; what excites it only at one exact position is noise.
 """
 
 from __future__ import annotations

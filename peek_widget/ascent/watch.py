@@ -1,4 +1,4 @@
-"""Whether the numbers of a run are finite, and whether its first gradient is zero."""
+"""Checks that the numbers of a run are finite and that its first gradient is not zero."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERY = 50
 
 
 class Watch:
-    """Looks for what is not finite: after every step on the CPU, elsewhere every :data:`EVERY` steps.
+    """Checks for numbers that are not finite: after every step on the CPU, elsewhere every :data:`EVERY` steps.
 
     Elsewhere each look makes the CPU wait for the device, so numbers are added up there meanwhile: what was not finite
     in any step is not finite in the sum.
@@ -50,7 +50,7 @@ class Watch:
             if self._every == 1:
                 self._check(values.tolist(), step, step)
                 zero = still.tolist()
-            else:  # in one look
+            else:  # in one synchronization
                 found = torch.stack([values, still.to(values.dtype)]).tolist()
                 self._check(found[0], step, step)
                 zero = [one > 0 for one in found[1]]
@@ -77,7 +77,7 @@ class Watch:
             self.look(pictures, step)
 
     def look(self, pictures: Tensor, step: int) -> None:
-        """Look now, at the pictures after a step and at all that was taken since the last look; errors as above."""
+        """Check the pictures after a step and everything recorded since the last check; raises as above."""
         if self._every == 1:
             return
         total = pictures.detach().sum().reshape(1)

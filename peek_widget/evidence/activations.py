@@ -30,20 +30,20 @@ def own_network(
     preprocess: Preprocess | PreprocessFunction | Literal["none"] | None = None,
     device: str | torch.device | None = None,
 ) -> Network:
-    """Read a model, or a network again, so that an ascent may run the given one meanwhile."""
+    """Read a model, or make a replica of a network, so that an ascent may run the given one meanwhile."""
     if isinstance(model, Network):
         return model.replica(input_size=input_size, preprocess=preprocess, device=device)
     return read(model.original if isinstance(model, ModelCopy) else model, input_size, preprocess, device)
 
 
 def layer_names(network: Network, layers: str | nn.Module | Iterable[str | nn.Module]) -> tuple[str, ...]:
-    """Return the names of one layer or several; a name stays as it was given, a module gets that of its layer.
+    """Return the names of one or several layers; names stay as given, a module becomes the name of its layer.
 
     Raises:
         LayerError: if there is no such layer.
         PeekError: if there is none at all.
     """
-    # what is not a name at all is refused by the network
+    # the network refuses what is neither
     given = list(layers) if isinstance(layers, Iterable) and not isinstance(layers, (str, nn.Module)) else [layers]
     if not given:
         raise PeekError("layers is empty: name at least one that layers(model) lists.")
@@ -135,7 +135,7 @@ def activations(
         interpolation=network.preprocess.interpolation,
     )
     found: dict[str, Tensor] = {}
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}  # of a stream, whose length is not known
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}  # for a stream, whose length is unknown
     done = 0
     total = None if source.endless else len(source)
     indices = itertools.count() if source.endless else range(len(source))
@@ -159,7 +159,7 @@ def activations(
                 source.settle(set(), batch.items[-1].index)
             bar.update(len(batch.items))
     if not done:
-        raise DatasetError(f"The dataset is {source.described}, which gave no image at all: is it used up?")
+        raise DatasetError(f"The dataset is {source.described}, which gave no image: is it used up?")
     if ranges.remarks:
         warn(" ".join(ranges.remarks), DatasetWarning)
     return found or {name: torch.cat(several) for name, several in parts.items()}

@@ -26,11 +26,11 @@ _MOST_ARCHIVES = 100_000
 _BESIDE = (".cls", ".json", ".txt")
 """Endings of what webdataset has beside an image; ``.cls`` is its label."""
 
-_MOST_LINKS = 40  # on the way from a name to a file, as in Linux
+_MOST_LINKS = 40  # symbolic links followed for one name at most, as in Linux
 _NAMED = 4
 
 _Span = tuple[int, int]
-"""Where in an archive the bytes of a file begin and end."""
+"""Byte range of a file in an archive."""
 
 
 def is_address(name: str) -> bool:
@@ -65,7 +65,7 @@ class AddressFolder(Folder):
             try:
                 system, root = self._system(number)
                 spans, without = _members(system, root) if self._archive else (dict.fromkeys(system.find(root)), [])
-            except Exception as error:  # each file system has errors of its own
+            except Exception as error:  # each file system has its own errors
                 raise DatasetError(
                     f"The images at {one!r} can't be listed ({type(error).__name__}: {error}): check the address, and "
                     "whether you may read it."
@@ -88,7 +88,7 @@ class AddressFolder(Folder):
         every = [name for name in sorted(found) if not name.endswith(_BESIDE)]
         self._list(address, f"the {'archive' if self._archive else 'folder'} {address}", every, labels)
         if self._labels_beside and len(self._addresses) > 1:
-            # What is called a folder here is the archive that an image is in.
+            # The archive of an image takes the place of its folder.
             self.class_names: tuple[str, ...] = ()
             self._label = _without_label
         if left_out:
@@ -141,7 +141,7 @@ class AddressFolder(Folder):
 
 
 def _members(system: Any, path: str) -> tuple[dict[str, _Span], list[str]]:
-    """Return what is in a tar archive, which is open no longer.
+    """List a tar archive, and close it.
 
     Returns:
         where the content of each of its files is, by name, links to files among them; and the names of what is neither
@@ -154,9 +154,9 @@ def _members(system: Any, path: str) -> tuple[dict[str, _Span], list[str]]:
         for member in archive:
             name = PurePosixPath(member.name).as_posix()
             for earlier in (found, links, others):
-                earlier.pop(name, None)  # of two with one name the last is meant
+                earlier.pop(name, None)  # of two files with one name the last counts
             target = PurePosixPath(member.linkname).as_posix()
-            if member.islnk() and target in found:  # a second name of the same file
+            if member.islnk() and target in found:  # a hard link
                 found[name] = found[target]
             elif member.islnk():
                 links[name] = target

@@ -37,7 +37,7 @@ _LOSSES = 2  # of workers that had a shard without the images that killed others
 
 @dataclass(frozen=True)
 class _Settings:
-    """What all shards have in common."""
+    """The settings that all shards share."""
 
     source: Source
     layers: tuple[str, ...]
@@ -53,7 +53,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class _Shard:
-    """What a worker is to do.
+    """A worker's task.
 
     Attributes:
         indices: the images.
@@ -70,7 +70,7 @@ class _Shard:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a worker found: the evidence as a file's content, and why it can't go on, where it can't."""
+    """A worker's result: the evidence as file content, and why it can't go on, if it can't."""
 
     data: bytes
     problem: str = ""
@@ -103,13 +103,13 @@ def gather(received: Received, shard: _Shard) -> _Found:
     with computing_on(settings.threads):
         try:
             work.gather(shard.indices)
-        except EvidenceError as error:  # it can't be pickled, since it holds what was found
+        except EvidenceError as error:  # it can't be pickled, since it holds the evidence
             problem = error.why
     return _Found(b"" if shard.trial else index_bytes(work.example_index), problem)
 
 
 class _Shown(WrappedSource):
-    """A dataset of which some images are not touched.
+    """A dataset with some images left untouched.
 
     Args:
         source: the dataset.
@@ -121,7 +121,7 @@ class _Shown(WrappedSource):
         self._passed_over = passed_over
 
     def item(self, index: int, needed: int | None = None) -> Item:
-        """Load an image, unless it is one of those."""
+        """Load an image, unless it is to be left untouched."""
         if index in self._passed_over:
             raise UnreadableError(self._passed_over[index])
         return super().item(index, needed)
@@ -129,7 +129,7 @@ class _Shown(WrappedSource):
 
 @dataclass
 class _Suspects:
-    """A batch that workers died of, while its images are tried one by one."""
+    """A batch that killed workers, while its images are tried one by one."""
 
     shard: _Shard
     cause: BaseException
@@ -138,7 +138,7 @@ class _Suspects:
 
 
 def _has_problem(outcome: Outcome[_Shard]) -> bool:
-    """Return whether an outcome may end the pass: those that don't are taken in before."""
+    """Return whether an outcome may end the pass; the others are handled first."""
     return outcome.error is not None or bool(outcome.result.problem)
 
 
@@ -241,7 +241,7 @@ class ClusterPass(EvidencePass):
         return None if indices is None else _Shard(indices)
 
     def _take(self, outcome: Outcome[_Shard]) -> None:
-        """Take in what a worker found, or find out what it died of.
+        """Merge a worker's result, or find out what killed it.
 
         Raises:
             EvidenceError: if the pass can't go on.
@@ -273,24 +273,24 @@ class ClusterPass(EvidencePass):
                 )
 
     def _divide(self, shard: _Shard, error: BaseException) -> None:
-        """Give a shard that workers died of to others in smaller pieces, down to its images."""
+        """Redistribute a shard that killed workers in smaller pieces, down to single images."""
         size = self._loader.batch_size
         if len(shard.indices) > size:
             self._again.extend(_Shard(indices) for indices in split(shard.indices, size))
         elif shard.passed_over and shard.losses < _LOSSES:
-            # a worker that dies of something else takes what it had with it
+            # a worker that dies for another reason takes its tasks with it
             self._again.append(replace(shard, losses=shard.losses + 1))
         elif shard.passed_over or (len(shard.indices) == 1 and not self.example_index.processed):
             self._give_up(shard, error)
         elif len(shard.indices) == 1:
-            # others were survived, so it is this image
+            # the other images were survived, so it is this one
             self._again.append(_Shard(shard.indices, {shard.indices[0]: _fatal(error)}))
         else:
             self._suspects[shard.indices] = _Suspects(shard, error, set(shard.indices))
             self._again.extend(_Shard(range(index, index + 1), trial=True) for index in shard.indices)
 
     def _tried(self, shard: _Shard, error: BaseException | None) -> None:
-        """Note whether a worker survived an image, and process its batch again when all images are tried."""
+        """Record whether a worker survived an image, and process its batch again once all images are tried."""
         index = shard.indices[0]
         key, batch = next((key, batch) for key, batch in self._suspects.items() if index in batch.waiting)
         batch.waiting.discard(index)
@@ -313,5 +313,5 @@ class ClusterPass(EvidencePass):
 
 
 def _fatal(error: BaseException) -> str:
-    """Return why an image is passed over that workers died of."""
-    return f"each worker that was given it died ({type(error).__name__}: {error})"
+    """Return the reason for skipping an image that killed workers."""
+    return f"it killed each worker that loaded it ({type(error).__name__}: {error})"

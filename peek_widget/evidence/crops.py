@@ -153,7 +153,7 @@ class Crop:
         return self._example_index.focuses.known(self._key)
 
     def focus_of(self, field: EffectiveField) -> tuple[int, int, int, int] | None:
-        """Return an effective field, as :func:`find_focus` found it, in pixels of the image; None if it has no box."""
+        """Convert an effective field from :func:`find_focus` to pixels of the image; None if it has no box."""
         if field.box is None:
             return None
         return self._example_index.preparer.placement(self.size).box(field.box, self.size)
@@ -264,7 +264,7 @@ class Crop:
         try:
             image, _, _ = source.load(self.index, needed)
         except UnreadableError as error:
-            raise DatasetError(f"{self.name!r} could be read during the pass, but no more: {error}.") from error
+            raise DatasetError(f"{self.name!r} could be read during the pass, but no longer can: {error}.") from error
         return image
 
 
@@ -331,8 +331,8 @@ def _find_focus(network: Network, crop: Crop) -> EffectiveField:
     if abs(field.activation - crop.activation) > _SAME * max(abs(field.activation), abs(crop.activation), spread):
         raise EvidenceStoreError(
             f"In the pass the activation of unit {crop.unit} of {crop.layer!r} on {crop.name!r} was "
-            f"{crop.activation:.4g}, with this network it is {field.activation:.4g}: it is another network, or its "
-            "weights or its preprocessing have changed. Gather the evidence again with top_crops."
+            f"{crop.activation:.4g}, and with this network it is {field.activation:.4g}: it is another network, or "
+            "its weights or preprocessing have changed. Gather the evidence again with top_crops."
         )
     return field
 

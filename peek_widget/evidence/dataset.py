@@ -73,7 +73,7 @@ def read_source(dataset: DatasetLike, labels: Labels = None) -> Source:
         return AddressFolder(name, labels) if is_address(name) else Folder(name, labels)
     if inspect.isclass(dataset):
         raise DatasetError(
-            f"The dataset is the class {dataset.__name__} itself: make one of it, {dataset.__name__}(...)."
+            f"The dataset is the class {dataset.__name__} itself: give an instance, {dataset.__name__}(...)."
         )
     if inspect.isroutine(dataset):
         name = getattr(dataset, "__name__", "function")
@@ -135,7 +135,7 @@ def _mapping(dataset: Mapping[Any, Any], kind: str) -> str:
 
 
 def _flat(given: Any) -> bool:
-    """Return whether something is a row of numbers, as labels are, and no images of any kind."""
+    """Return whether something is a row of numbers, as labels are, and not images."""
     return getattr(given, "ndim", 1) == 1
 
 

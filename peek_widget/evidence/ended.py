@@ -21,7 +21,7 @@ def ended_early(
     """Return the error of a pass that can't continue.
 
     Args:
-        cause: what was raised; or what happened, as the end of a sentence.
+        cause: the exception; or what happened, as the end of a sentence.
         found: what it had found.
         images: number of images that it was over; None for a stream.
         device: the network's device.
@@ -58,7 +58,7 @@ def check_found(example_index: ExampleIndex, source: Source, ended: bool, stoppe
         stopped: whether the pass was ended by its user.
     """
     if not example_index.count and ended and not example_index.skipped:
-        raise DatasetError(f"The dataset is {source.described}, which gave no image at all: is it used up?")
+        raise DatasetError(f"The dataset is {source.described}, which gave no image: is it used up?")
     if not example_index.count and example_index.skipped and not stopped:
         name, reason = next(iter(example_index.reasons.items()))
         raise DatasetError(

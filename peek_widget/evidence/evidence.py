@@ -30,7 +30,7 @@ SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999, 1.0)
 
 @dataclass(frozen=True)
 class UnitEvidence:
-    """What the images show about one unit, at the time it was asked for.
+    """What the images so far show about one unit.
 
     Attributes:
         layer: name of the unit's layer.
@@ -61,7 +61,7 @@ class UnitEvidence:
 
 
 class LayerEvidence(Sequence[UnitEvidence]):
-    """What the images show about the units of a layer: ``evidence[17].top[0].image``.
+    """The evidence of a layer's units: ``evidence[17].top[0].image``.
 
     It may be read while the pass is running; each item is a snapshot of what has been found until then.
 
@@ -179,7 +179,7 @@ class LayerEvidence(Sequence[UnitEvidence]):
         if now != self.fingerprint:
             raise EvidenceStoreError(
                 f"The evidence was gathered with the model of fingerprint {self.fingerprint}, and this one's is {now}: "
-                "its weights have changed, or it is another. Gather it again with top_crops."
+                "its weights have changed, or it is another model. Gather the evidence again with top_crops."
             )
 
     @property
@@ -300,7 +300,7 @@ class LayerEvidence(Sequence[UnitEvidence]):
 
 
 class Evidence(dict[str, LayerEvidence]):
-    """What one pass gathered, by layer name."""
+    """The results of one pass, by layer name."""
 
     def __init__(self, example_index: ExampleIndex) -> None:
         super().__init__({name: LayerEvidence(name, example_index) for name in example_index.layers})

@@ -1,4 +1,4 @@
-"""All that a pass gathers: it is written by the pass, read for crops, and saved to a file.
+"""Everything a pass gathers: written by the pass, read for crops, and saved to a file.
 
 :class:`ExampleIndex` has more than 20 attributes because each is a part of such a file.
 """
@@ -95,7 +95,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Detail:
-    """What is kept of an image that has a crop.
+    """The stored details of an image that has a crop.
 
     Attributes:
         name: name of the image.
@@ -195,7 +195,7 @@ class ExampleIndex:
                     self.reason_indices.pop(item.name, None)
 
     def add(self, values: Mapping[str, Tensor], items: Sequence[Loaded], identities: Sequence[int]) -> None:
-        """Take in a batch of N images.
+        """Add a batch of N images.
 
         Args:
             values: activations of each layer, ``[N, C, H, W]`` or ``[N, C]``, by name.
@@ -225,13 +225,13 @@ class ExampleIndex:
                 self.prune()
 
     def without_groups(self) -> None:
-        """Keep no histogram of groups any more."""
+        """Drop the histograms of groups."""
         self.grouping = None
         for index in self.layers.values():
             index.groups = None
 
     def merge(self, other: ExampleIndex) -> None:
-        """Take in what was gathered in the same way from other images.
+        """Merge what was gathered in the same way from other images.
 
         The rule is associative and commutative: shards of a dataset give what one pass over it gives, bit for bit,
         however they are cut and in whatever order they are merged. Skipped images are named in the dataset's order.

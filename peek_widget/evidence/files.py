@@ -34,7 +34,7 @@ _quick: contextvars.ContextVar[bool] = contextvars.ContextVar("peek_quick_decodi
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SAMPLES = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}
 
-# What Pillow lists as images, and does not decode without a library of someone else's.
+# Endings that Pillow lists as images but can't decode without another library.
 _NO_PICTURES = (".pdf", ".h5", ".hdf", ".grib", ".bufr", ".mpg", ".mpeg", ".eps", ".ps", ".wmf", ".emf")
 _OTHERS = {
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".geojson", ".xml", ".yaml", ".yml", ".toml", ".cfg",
@@ -55,7 +55,7 @@ _HINTS = {
 }
 
 
-_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # what a phone's file begins with
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands of HEIF files
 
 
 class Pages:
@@ -150,7 +150,7 @@ def open_image(
         raise UnreadableError(_missing(path, error)) from error
     # Pillow's decoders raise nearly any exception on a broken file.
     except Exception as error:
-        lost = isinstance(error, OSError) and error.errno is not None  # what the system says; Pillow says no number
+        lost = isinstance(error, OSError) and error.errno is not None  # the system's; Pillow's have no number
         raise (UnreadableError if lost else NoImageError)(f"{type(error).__name__}: {error}") from error
 
 
@@ -182,7 +182,7 @@ def _open_quickly(path: Any, needed: int | None) -> tuple[Any, tuple[int, int] |
                 return None
             image.load()
             array = np.array(_pillow.upright(image))
-    # Whatever is the matter, the exact path finds out and says it.
+    # The exact path finds and reports the cause of any error.
     except Exception:
         return None
     pixels = torch.from_numpy(array[..., None] if array.ndim == 2 else array)
@@ -194,7 +194,7 @@ def _missing(path: Any, error: FileNotFoundError) -> str:
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
     if "://" in name:
         return f"there is nothing at the address {name!r}"
-    return text if os.path.isabs(name) else f"{text} (names are looked up from {os.getcwd()!r}: give full paths)"
+    return text if os.path.isabs(name) else f"{text} (relative names are looked up in {os.getcwd()!r}: give full paths)"
 
 
 def _open_array(path: str | Path | IO[bytes]) -> np.ndarray[Any, Any]:
@@ -224,7 +224,7 @@ def _open_array(path: str | Path | IO[bytes]) -> np.ndarray[Any, Any]:
 
 
 def _open_tiff(path: Any, name: str = "") -> np.ndarray[Any, Any]:
-    """Read a TIFF that Pillow can't, with tifffile where it is installed; NoImageError for any other file."""
+    """Read a TIFF that Pillow can't read with tifffile, if installed; NoImageError for any other file."""
     kind = _tiff_kind(path)
     if kind is None:
         raise NoImageError(_hint(path, name))
@@ -242,7 +242,7 @@ def _open_tiff(path: Any, name: str = "") -> np.ndarray[Any, Any]:
 
 
 def _hint(path: Any, name: str = "") -> str:
-    """Say what a file is that can't be read as an image, by its first bytes, else by its name."""
+    """Describe a file that can't be read as an image, by its first bytes, else by its name."""
     with _opened(path) as file:
         head = file.read(12)
     if not head:
@@ -257,7 +257,7 @@ def _ending(path: Any) -> str:
 
 
 def _tiff_kind(path: Any) -> str | None:
-    """Describe what a TIFF holds; None for a file that is none."""
+    """Describe the content of a TIFF; None for any other file."""
     try:
         with _opened(path) as file:
             head = file.read(8)
@@ -276,13 +276,13 @@ def _tiff_kind(path: Any) -> str | None:
 
 @contextlib.contextmanager
 def _opened(path: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
-    """Open a file; one that is open already is read from its beginning, and stays open.
+    """Open a file; an open file is rewound and stays open.
 
     Pillow is given the open file and not its name: it maps a named TIFF into memory, and then does not turn it.
     """
     if isinstance(path, str) and "://" in path:
         with fsspec.open(path, "rb") as file:
-            content = file.read()  # in one request; Pillow's own small reads would be one each
+            content = file.read()  # in one request, where Pillow's small reads would take one each
         yield io.BytesIO(content)
     elif isinstance(path, (str, os.PathLike)):
         with open(path, "rb") as file:
@@ -300,7 +300,7 @@ def _images() -> frozenset[str]:
 
 @functools.cache
 def _types() -> mimetypes.MimeTypes:
-    return mimetypes.MimeTypes(filenames=())  # not this system's own
+    return mimetypes.MimeTypes(filenames=())  # in the other byte order
 
 
 @functools.cache

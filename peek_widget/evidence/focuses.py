@@ -38,7 +38,7 @@ class Focuses:
         self._network: Network | None = None
 
     def use(self, network: Network) -> None:
-        """Say which model the evidence is of; it is read in the same way as this network when it is needed."""
+        """Set the evidence's model, which is read like this network when needed."""
         self._model = weakref.ref(network.model_copy.original)
         self._how = (network.input_size, network.preprocess, network.model_copy.device)
         self._known = network.known
@@ -89,7 +89,7 @@ class Focuses:
                     "The model that the evidence was gathered with is gone, so no gradient can be computed: give it "
                     "with evidence.attach(dataset, model=model)."
                 )
-            self._network = None  # let go first: two copies of the weights may be more than a GPU holds
+            self._network = None  # release it first: two copies of the weights may not fit on a GPU
             self._network = read_again(self._known, model, *self._how)
         self._network.model_copy.refresh()
         return self._network

@@ -1,4 +1,4 @@
-"""A folder of images: which of its files are the images, and what its sub-folders say about them."""
+"""A folder of images: which files are images, and which labels its sub-folders give."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from peek_widget.evidence.source import Item, NoImageError, Source
 
 __all__ = ["Folder"]
 
-# Names of sub-folders that hold a part of a dataset, and say nothing about what is in an image.
+# Names of sub-folders that are splits of a dataset, not labels.
 _SPLITS = re.compile(
     r"(train|training|val|valid|validation|eval|dev|test|testing|trainval|minival|unlabeled)[-_]?\d{0,4}"
 )
@@ -26,7 +26,7 @@ _IMAGES = {
     "image", "images", "img", "imgs", "jpegimages", "leftimg8bit", "photos", "pictures", "jpg", "jpeg", "png",
     "data", "rgb",
 }  # fmt: skip
-# Names of sub-folders that, beside one of images, hold their annotations as images.
+# Names of sub-folders that hold annotations of the images beside them, as images.
 _BESIDE = re.compile(r"(images?|imgs?|jpegimages|leftimg8bit|rgb|photos?|pictures?)([-_].*|\d*)")
 _ANNOTATIONS = re.compile(
     r"(masks?|labels?|annots?|annotations?|seg|segs|segmentations?|segmentation(class|object)\w*|gt|gtfine|gtcoarse|"
@@ -122,7 +122,7 @@ def _walk(root: Path) -> Iterator[str]:
     visited: set[str] = set()
     for folder, below, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in visited:  # a link to a folder above
+        if real in visited:  # a link to a parent folder
             below.clear()
             continue
         visited.add(real)
@@ -161,7 +161,7 @@ def _annotated(files: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _lies_in(name: str, folders: frozenset[str]) -> str | None:
-    """Return the one of the folders that a file lies in; None if it lies in none of them."""
+    """Return the folder that contains a file; None if none does."""
     return next((path for parent in Path(name).parents if (path := parent.as_posix()) in folders), None)
 
 

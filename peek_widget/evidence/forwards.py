@@ -40,7 +40,7 @@ class Forwards:
         layers: names of the layers.
         kind: type to compute in; None for the network's own.
         prepared: whether the images have already been preprocessed.
-        most: number of images in a forward; fewer once memory ran out.
+        most: number of batch size of a forward; smaller once memory ran out.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Forwards:
                 done += len(items)
 
     def _forward(self, images: Tensor, network: Network) -> dict[str, Tensor] | None:
-        """Compute the layers' activations; None where memory ran out, and fewer images are to be tried at a time."""
+        """Compute the layers' activations; None if memory ran out, so that smaller batches are tried."""
         device = network.model_copy.device
         try:
             with network.model_copy.computing_in(self._kind):

@@ -1,4 +1,4 @@
-"""How the highest activations of images are spread in each group of them: what scores over all images follow from.
+"""Histograms of images' highest activations by group, from which the scores over all images follow.
 
 Of each unit and group there are 64 bins of equal width, whatever the number of images. The width is a power of two, the
 smallest for which all activations that were seen lie within 64 bins; where a further one lies beyond, pairs of bins are
@@ -40,7 +40,7 @@ class GroupHistogram:
         self._first = torch.zeros(units, dtype=torch.int64, device="cpu")
         self._last = torch.full(
             (units,), -1, dtype=torch.int64, device="cpu"
-        )  # below the first: nothing has been counted
+        )  # below the first exponent: nothing counted yet
         self._waiting: list[tuple[Tensor, list[tuple[int, ...]]]] = []
         self.rows: int = 0
 
@@ -56,7 +56,7 @@ class GroupHistogram:
         return found
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what is kept, on the CPU.
+        """Return the stored tensors, on the CPU.
 
         Returns:
             counts ``[units, 1 + groups, 64]`` int32; exponents of the bins' widths, and numbers of the first bins,
@@ -120,7 +120,7 @@ class GroupHistogram:
             flat.index_add_(0, (at[image] + (1 + row[:, None]) * BINS).flatten(), one[image].flatten())
 
     def _grow(self, rows: int) -> None:
-        """Have room for so many groups."""
+        """Grow to a number of groups."""
         if rows > self.rows:
             self._count = F.pad(self._count, (0, 0, 0, rows - self.rows))
             self.rows = rows
@@ -163,7 +163,7 @@ class GroupHistogram:
         self._last = torch.where(there, last, self._last)
 
     def _places(self, exponent: Tensor, first: Tensor) -> Tensor:
-        """Return in which of the bins here those of another histogram lie, ``[units, 64]``."""
+        """Map the bins of another histogram to bins of this one, ``[units, 64]``."""
         number = first[:, None] + torch.arange(BINS, device="cpu")
         # of a unit of which nothing was counted there, whose exponent may be any, there is nothing to place
         shift = (self._exponent - exponent).clamp(min=0)[:, None]

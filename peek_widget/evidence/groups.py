@@ -72,7 +72,7 @@ def read_groups(groups: Groups) -> Mapping[str, Any] | None:
     """Return groups as a mapping from their names.
 
     Raises:
-        PeekError: if they are none.
+        PeekError: if they are not groups.
     """
     if isinstance(groups, str):
         if groups != "imagenet":
@@ -137,7 +137,7 @@ class Grouping:
         return found
 
     def use(self, other: Grouping) -> None:
-        """Judge labels that have not occurred as another grouping does."""
+        """Take over another grouping's groups of labels that have not occurred."""
         self._groups, self._class_names = other._groups, other._class_names
         for label in list(self._rows):
             if label is not None and not self._rows[label]:
@@ -160,7 +160,7 @@ class Grouping:
         return found
 
     def judged(self, label: Label, occurred: bool) -> list[str] | None:
-        """Return the names of the groups that a label is in; None where it is not known.
+        """Return the names of the groups that a label is in; None if unknown.
 
         Args:
             label: the label.

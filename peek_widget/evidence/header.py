@@ -1,4 +1,4 @@
-"""What may stand in the header of a file of evidence, and in which ranges: anybody may have made the file."""
+"""Checks of the header of an evidence file, which need not be trusted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _row(*checks: schema.Check) -> schema.Check:
 
 def _shard(name: str, value: Any) -> tuple[Any, ...]:
     whole = schema.whole(_MANY)
-    named = (whole, schema.text(64)) if isinstance(value, list) and len(value) > 3 else ()  # in later versions
+    named = (whole, schema.text(64)) if isinstance(value, list) and len(value) > 3 else ()  # fields of later versions
     return _row(whole, schema.whole(_MANY, 1), whole, *named)(name, value)
 
 

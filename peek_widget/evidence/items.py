@@ -136,9 +136,9 @@ class ItemReader:
                 continue
 
     def _parts(self, item: Any) -> tuple[Any, Any]:
-        """Return the image of an item as it is there, and its label."""
+        """Return an item's image, unconverted, and its label."""
         if not isinstance(item, (Mapping, tuple, list, str, bytes)) and not _is_image(item):
-            # An object with the parts as attributes: a dataclass of the user's own.
+            # An object with the parts as attributes, such as a user's dataclass.
             named = getattr(item, "image", None)
             return (item, None) if named is None else (named, getattr(item, "label", None))
         if isinstance(item, tuple) and hasattr(item, "_fields"):
@@ -157,13 +157,13 @@ class ItemReader:
         return item, None
 
     def _of_mapping(self, item: Mapping[Any, Any]) -> tuple[Any, Any]:
-        if not self._image_key and set(item) <= {"bytes", "path"}:  # an image of Hugging Face's, not decoded
+        if not self._image_key and set(item) <= {"bytes", "path"}:  # an undecoded Hugging Face image
             return item, None
         names = {str(key).lower(): key for key in item}
         key = self._image_key if self._image_key in item else None
         if key is None:
             known = [names[name] for name in IMAGE_KEYS if name in names and _may_be_image(item[names[name]])]
-            # A file's name beside the image itself is its name.
+            # A file name beside the image names it.
             key = next((name for name in known if not isinstance(item[name], str)), known[0] if known else None)
         if key is None:
             # webdataset's names may be composed: left.jpg
@@ -251,7 +251,7 @@ def _opened(image: Any, needed: int | None) -> tuple[Any, tuple[int, int] | None
     if hasattr(image, "__array__"):  # tensorflow, jax, xarray, zarr
         return np.asarray(image), None
     if isinstance(image, float) and image != image:
-        raise NoImageError("it has no file name, but NaN")
+        raise NoImageError("its file name is NaN")
     raise NoImageError(f"it is not an image but of type {type(image).__name__}")
 
 
@@ -289,7 +289,7 @@ class Items(Source):
 
     def _few(self) -> Iterator[Any]:
         for index in range(0, self._count, -(-self._count // _SAMPLE)):
-            with contextlib.suppress(Exception):  # it will be said of the item itself
+            with contextlib.suppress(Exception):  # the item itself will report it
                 yield self._at(index)
 
     def __len__(self) -> int:
@@ -347,7 +347,7 @@ def _count(items: Any) -> int:
             f"The dataset is a {kind} that doesn't say how many images it has ({error}): {how}."
         ) from error
     if not hasattr(items, "__getitem__"):
-        raise DatasetError(f"The dataset is a {kind}, which has no items by number: {how}.")
+        raise DatasetError(f"The dataset is a {kind}, which has no items by index: {how}.")
     if count == 0:
         raise DatasetError(f"The dataset ({kind}) is empty: give one with at least one image.")
     if isinstance(items, (np.ndarray, Tensor)):
@@ -356,7 +356,7 @@ def _count(items: Any) -> int:
 
 
 def _check_array(items: np.ndarray[Any, Any] | Tensor) -> None:
-    """Refuse an array that is one image, whose rows or channels would be taken for images."""
+    """Refuse a single image as an array, whose rows or channels would be taken for images."""
     shape = tuple(items.shape)
     tensor = isinstance(items, Tensor)
     wanted = "[N, C, H, W]" if tensor else "[N, H, W, C]"

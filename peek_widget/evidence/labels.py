@@ -1,4 +1,4 @@
-"""Labels of images: whole numbers and texts; and what people have in their place."""
+"""Labels of images: whole numbers and texts, and how other values are treated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Labels = Sequence[Label] | Mapping[Any, Label] | Callable[[Any], Label] | Iterab
 list); or the name of a table's column; or None for the dataset's own."""
 
 LabelFunction = Callable[[int], tuple[Label, str]]
-"""A function from an image's index to its label, and to what is there in its place (see :func:`read_label`)."""
+"""A function from an image's index to its label and a phrase, as :func:`read_label` returns them."""
 
 DECIMALS = "a number with decimals"
 """What :func:`read_label` says of a measurement, the target of a regression."""
@@ -45,7 +45,7 @@ DECIMALS = "a number with decimals"
 _HUGE = 2**63
 _HOW = "give a list with one label for each image, a mapping or function from the {what}, or leave labels out"
 _LOOKED_AT = 1000  # labels, to see whether they are measurements
-_NAMED = 3  # keys that an error names
+_NAMED = 3  # keys named in an error
 _LONGEST = 120  # characters of a class's name: the longest of ImageNet has 121 with its synonyms, most below 60
 _SENTENCE = 4  # words from which on a text that begins with an article, or ends with a full stop, is a caption
 _WORDS = 9  # words without a comma from which on a text is one
@@ -60,7 +60,7 @@ def read_label(value: Any) -> tuple[Label, str]:
     Returns:
         the label; and "" or a phrase such as "a dict", for a count of these.
     """
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # what pandas has for a missing one
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas' missing values
         return None, ""
     if isinstance(value, str):
         return (None, "a caption") if _is_caption(value) else (str(value), "")
@@ -84,7 +84,7 @@ def _a(noun: str) -> str:
 
 
 def _single(value: Any) -> Any:
-    """Return the one element of an array, tensor or scalar of a library; None if it is no such thing."""
+    """Return the single element of an array, tensor or scalar; None for anything else."""
     if isinstance(value, (Tensor, np.ndarray, np.generic)):
         found = value.item() if math.prod(value.shape) == 1 else None
         return found if isinstance(found, (str, bytes, int, float)) else None
@@ -135,7 +135,7 @@ def _called(labels: Callable[[Any], Any], names: Sequence[Any], index: int) -> t
 
 
 def _looked_up(labels: Any, names: Sequence[Any] | None, measured: bool, index: int) -> tuple[Label, str]:
-    """Return a label, by the image's name or, without names, number; among measurements a whole one is not a class."""
+    """Look up a label by the image's name, or by its number; among measurements a whole one is not a class."""
     label = labels[index] if names is None else labels.get(names[index])
     return (None, DECIMALS) if measured and is_floating(label) else read_label(label)
 
@@ -221,7 +221,7 @@ def _of_pandas(labels: Any, names: Sequence[Any], what: str) -> list[Any]:
 
 
 def class_names_of(dataset: Any, label_key: str | None = None) -> tuple[str, ...]:
-    """Return the names of a dataset's classes, where it or the dataset that it wraps has them.
+    """Return the class names of a dataset, or of the dataset that it wraps.
 
     Looked for are ``features`` with a ``ClassLabel`` (Hugging Face), ``classes``, ``class_names``, ``categories`` and
     ``class_to_idx`` (torchvision); of a ``Subset`` in its ``dataset``, of a ``ConcatDataset`` in all of its parts.

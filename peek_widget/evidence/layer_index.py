@@ -1,4 +1,4 @@
-"""What is kept of a layer's units from the images seen so far, in memory that does not grow with their number.
+"""The statistics of a layer's units over the images so far, in memory that does not grow with their number.
 
 For each unit: the ``k`` highest and the ``k`` lowest activations with their images and positions, two histograms (of
 all positions, and of each image's highest) and the number of active positions. The results do not depend on the order
@@ -21,7 +21,7 @@ SAMPLED = 32
 """Number of positions of each feature map that enter the histogram: evenly spaced, from a start that is derived from
 the image's number. Maximum, minimum and share of active positions are over all positions."""
 
-_NONE = -1  # image number where there is no image yet
+_NONE = -1  # image number for "none yet"
 _CACHED = 1 << 16  # numbers that stay in the processor's cache: a quarter of a megabyte
 
 
@@ -46,7 +46,7 @@ class Extremes:
         self.position: Tensor = torch.full((units, k), _NONE, dtype=torch.int64, device=device)
 
     def update(self, values: Tensor, best: Tensor, images: Tensor, per_image: bool = True) -> Tensor:
-        """Take in a batch of N images.
+        """Add a batch of N images.
 
         Args:
             values: ``[N, P, C]``, the activations at P positions.
@@ -81,7 +81,7 @@ class Extremes:
         return torch.isin(images, kept.unique())
 
     def _update_all(self, values: Tensor, best: Tensor, images: Tensor, ahead: Tensor) -> Tensor:
-        """Take in a batch for all units, be an image ahead in them or not: nothing waits for the host to know which."""
+        """Merge a batch for all units, without waiting for the host to know which units change."""
         at = (values.argmax(dim=1) if self.sign > 0 else values.argmin(dim=1)).T
         value = torch.where(ahead, best, -self.sign * torch.inf).T
         image = torch.where(ahead.T, images[None], _NONE)
@@ -265,7 +265,7 @@ def _bins(device: torch.device) -> Tensor:
 
 
 class LayerIndex:
-    """What is kept of one layer.
+    """The statistics of one layer.
 
     Args:
         units: number of units of the layer.
@@ -306,7 +306,7 @@ class LayerIndex:
 
     @torch.inference_mode()
     def update(self, values: Tensor, images: Tensor, rows: list[tuple[int, ...]] | None = None) -> Tensor:
-        """Take in a batch of N images.
+        """Add a batch of N images.
 
         Args:
             values: activations ``[N, C, H, W]`` or ``[N, C]``.
@@ -321,7 +321,7 @@ class LayerIndex:
         high, low, active = _reduced(flat)
         finite = high.isfinite() & low.isfinite()
         sampled = sample(flat, images)
-        # On a CPU nearly always nothing is to be done; elsewhere it would have to wait to find that out.
+        # On a CPU this check usually saves the work; elsewhere it would cost a synchronization.
         if values.device.type != "cpu" or not bool(finite.all()):
             high, low = torch.where(finite, high, torch.nan), torch.where(finite, low, torch.nan)
             sampled = torch.where(finite[:, None], sampled, torch.nan)

@@ -82,9 +82,9 @@ class Loaded:
         size: (width, height) of the image as it is stored.
         label: label of the image.
         reason: why the image could not be loaded; "" where it was.
-        foreign: whether it could not because it is not an image that the network can take, and not because it was lost.
+        foreign: whether the reason is that the network can't take it, and not that it could not be read.
         odd: what the dataset has in place of a label; "" where the label is a label, or there is none.
-        assumed: how the image was taken that may be taken otherwise, as the end of a sentence; or "".
+        assumed: the interpretation of an ambiguous image, as the end of a sentence; or "".
     """
 
     index: int
@@ -122,7 +122,7 @@ def default_workers() -> int:
 
 
 def load_one(source: Source, preparer: Preparer, index: int) -> Loaded:
-    """Load and prepare one image; what goes wrong with it becomes the reason why it is skipped.
+    """Load and prepare one image; an error becomes the reason for skipping it.
 
     Raises:
         EndOfStreamError: if a stream ends before it.
@@ -136,7 +136,7 @@ def load_one(source: Source, preparer: Preparer, index: int) -> Loaded:
         return Loaded(index, source.name(index), reason=str(error), foreign=isinstance(error, NoImageError))
     except EndOfStreamError:
         raise
-    # One image must not end the pass over all others, whatever a library makes of it.
+    # No error of a single image may end the pass.
     except Exception as error:
         return Loaded(index, source.name(index), reason=f"{type(error).__name__}: {error}")
     return Loaded(index, source.name(index), pixels, item.size or size, item.label, "", False, item.odd, assumed)
@@ -230,11 +230,11 @@ class _Chunks(torch.utils.data.Dataset):
 def _by_processes(
     source: Source, preparer: Preparer, chunks: Sequence[Sequence[int]], processes: int
 ) -> Iterator[Batch]:
-    preparer.ranges.choose()  # for all processes, and to be said
+    preparer.ranges.choose()  # chosen here for all processes, and to be reported
     yield from torch.utils.data.DataLoader(
         _Chunks(source, preparer, chunks),
         batch_size=None,
         num_workers=processes,
         prefetch_factor=2,
-        generator=torch.Generator(),  # the seeds of its workers would be drawn from the caller's random state
+        generator=torch.Generator(),  # so that its workers' seeds are not drawn from the caller's random state
     )

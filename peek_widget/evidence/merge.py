@@ -1,4 +1,4 @@
-"""Merging of evidence that was gathered in parts: by several processes, or jobs of a batch system."""
+"""Merging evidence gathered in parts, by several processes or jobs of a batch system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMED = 4
 
 
 class Difference(NamedTuple):
-    """What two pieces of evidence differ in: what it is, and its values."""
+    """A setting in which two pieces of evidence differ, and its values."""
 
     what: str
     was: Any
@@ -34,7 +34,7 @@ class Difference(NamedTuple):
 
 
 def difference(was: ExampleIndex, now: ExampleIndex) -> Difference | None:
-    """Return in which setting two pieces of evidence differ, so that they can't be one; None if in none."""
+    """Return the first setting in which two pieces of evidence differ; None if they can be merged."""
     if tuple(was.layers) != tuple(now.layers):
         return Difference("layers", ", ".join(was.layers), ", ".join(now.layers))
     for name, one in was.layers.items():
@@ -114,7 +114,7 @@ def merge_evidence(
     if not incomplete:
         for name, part in named:
             _check_ended(name, part)
-    # What was given stays as it is.
+    # The given evidence stays unchanged.
     whole = index_of_bytes(index_bytes(whole))
     for name, part in named[1:]:
         _check(first, whole, name, part)
@@ -176,7 +176,7 @@ def _check(first: str, whole: ExampleIndex, name: str, part: ExampleIndex) -> No
 
 
 def _groups_of_one_alone(whole: ExampleIndex, part: ExampleIndex) -> Difference | None:
-    """Return the difference between what was given groups and what has kept nothing about any."""
+    """Return the difference if only one of the two has kept groups."""
     alone = (whole.grouping is None) != (part.grouping is None)
     given = whole.grouping or part.grouping
     if not alone or given is None or not given.named:
@@ -187,7 +187,7 @@ def _groups_of_one_alone(whole: ExampleIndex, part: ExampleIndex) -> Difference 
 def _listed(parts: Any) -> list[Any]:
     if isinstance(parts, (str, os.PathLike)):
         pattern = os.fspath(parts)
-        magic = glob.has_magic(pattern) and not os.path.exists(pattern)  # a name may have brackets
+        magic = glob.has_magic(pattern) and not os.path.exists(pattern)  # brackets in a name are not a pattern
         return sorted(glob.glob(pattern)) if magic else [pattern]
     if isinstance(parts, (Evidence, LayerEvidence)) or not isinstance(parts, Iterable):
         raise PeekError(

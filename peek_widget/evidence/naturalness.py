@@ -1,4 +1,4 @@
-"""Statistics of a picture alone, without a network: whether it shows anything, and whether a photograph could be so."""
+"""Image statistics of a picture: whether it shows anything, and whether a photograph could have them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def degenerate(picture: Tensor) -> str:
-    """Return why a picture shows nothing: ``"nan"``, ``"gray"`` or ``"clipped"``; ``""`` if it shows something.
+    """Return the flaw of a picture that shows nothing: ``"nan"``, ``"gray"`` or ``"clipped"``; else ``""``.
 
     Gray: no channel has a standard deviation above 5 gray levels of 255 (so it is a uniform color). Clipped: at more
     than half of the pixels every channel is at 0 or 1.

@@ -55,7 +55,7 @@ _MOST_CROPS = 10_000
 
 
 def _preparer_of(network: Network, source: Source, loader: LoaderOptions) -> Preparer:
-    """Return what prepares the images of a pass; PeekError for an impossible ``resize``."""
+    """Return the preparer of a pass's images; PeekError for an invalid ``resize``."""
     preprocess = network.preprocess
     return Preparer(
         network.channels,
@@ -239,7 +239,7 @@ class EvidencePass:
         preparer.ranges.chosen.update(earlier.preparer.ranges.chosen)
         if earlier.grouping is not None and new.grouping is not None:
             earlier.grouping.use(new.grouping)
-        if earlier.shards or not earlier.processed:  # else it is of the whole dataset
+        if earlier.shards or not earlier.processed:  # otherwise it covers the whole dataset
             done = len(earlier.processed)
             earlier.shards = () if self._shard is None else resumed_shards(earlier.shards, self._shard, done)
         earlier.fingerprint = fingerprint or earlier.fingerprint
@@ -351,7 +351,7 @@ class EvidencePass:
         loaded = load_batches(source, example_index.preparer, *args)
         batches = self._forwards.run(prefetched(loaded, self.network.model_copy.device))
         failed_in_a_row = 0
-        row: list[Loaded] = []  # what failed in a row
+        row: list[Loaded] = []  # failures in a row
         try:
             while not self._stop.is_set():
                 began = time.perf_counter()
@@ -369,12 +369,12 @@ class EvidencePass:
                 lost = sum(not one.foreign for one in batch.skipped)
                 failed_in_a_row = 0 if batch.items else failed_in_a_row + lost
                 row = [*([] if batch.items else row), *(one for one in batch.skipped if not one.foreign)]
-                # Of so many, where none was read before, the end says that none can be; a stream may have no end.
+                # If nothing was ever read, the end of the dataset reports it; a stream may have no end.
                 some = example_index.count or self._earlier or source.endless
                 if lost and failed_in_a_row >= _MAX_FAILURES and some:
                     reason = row[-1]
                     if not source.endless:
-                        # It is the dataset that is gone, and they may be there when the pass goes on.
+                        # The dataset itself is gone, so these images may be back when the pass is resumed.
                         example_index.forget_skipped(row, [source.identity(one.index) for one in row])
                     raise self._broken(
                         f"{failed_in_a_row} images in a row could not be read, the last "
@@ -423,12 +423,12 @@ class EvidencePass:
             gone = not isinstance(error, PeekError) and device_error(error) is not None
             self.error = self._broken(error) if gone else error
         try:
-            # An empty part is written too, so that a missing file is one that is missing.
+            # An empty part is written too, so that a missing file means a missing part.
             empty = self._shard is not None and not self.example_index.skipped
             if self._store is not None and (self.example_index.count or empty):
                 self.evidence.save(self._store)
         except BaseException as error:
-            if self.error is not None:  # which comes first: of a device that is gone nothing can be read, either
+            if self.error is not None:  # checked first: nothing can be read from a lost device
                 log.warning("The evidence can't be saved to %s: %s", self._store, error)
             unwritten = isinstance(error, EvidenceStoreError)
             self.error = self.error or (self._broken(str(error).rstrip(".")) if unwritten else error)

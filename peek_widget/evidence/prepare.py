@@ -155,7 +155,7 @@ class Preparer:
         return image.detach().cpu().float(), (self.size.width, self.size.height)
 
     def assumed(self, image: Any) -> str:
-        """Return how an image was taken that may be taken otherwise, as the end of a sentence on several; or ""."""
+        """Return an ambiguous interpretation of an image, as the end of a sentence on several images; or ""."""
         if not isinstance(image, Pages):
             return ""
         how = (
@@ -184,7 +184,7 @@ class Preparer:
             image = np.asarray(image if plain else _pillow.converted(image, "L" if gray else "RGB"))
         if isinstance(image, np.ndarray):
             if type(image) is np.matrix:
-                image = np.asarray(image)  # slices of it would keep two dimensions
+                image = np.asarray(image)  # a np.matrix, whose slices keep two dimensions
             if image.dtype.kind == "f" and image.dtype.itemsize > 8:
                 image = image.astype(np.float64)
             if image.dtype.kind not in "uibf":

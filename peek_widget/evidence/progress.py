@@ -1,4 +1,4 @@
-"""How far a pass over a dataset is."""
+"""The progress of a pass over a dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Progress"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a pass is.
+    """The progress of a pass.
 
     Attributes:
         done: number of images processed, those of earlier passes included.

@@ -15,7 +15,7 @@ from peek_widget.evidence.source import Source
 
 __all__ = ["Indices", "Shard", "missing_shards", "resumed_shards", "shard_of", "split"]
 
-_LOOKED_AT = 16  # images of a dataset that tell it from others
+_LOOKED_AT = 16  # number of images whose identities tell datasets apart
 
 Indices = range | tuple[int, ...]
 """Indices of images, in ascending order; consecutive ones take no memory."""
@@ -78,16 +78,16 @@ class Shard(NamedTuple):
 
     @property
     def span(self) -> tuple[Fraction, Fraction]:
-        """Where it begins and ends in the dataset, from 0 to 1."""
+        """Its begin and end in the dataset, from 0 to 1."""
         return Fraction(self.number, self.count), Fraction(self.number + 1, self.count)
 
     def within(self, other: Shard) -> bool:
-        """Return whether it is a part of another part, or the same."""
+        """Return whether it lies within another shard, or equals it."""
         (begin, end), (first, last) = self.span, other.span
         return first <= begin and end <= last
 
     def overlaps(self, other: Shard) -> bool:
-        """Return whether it has images of another part."""
+        """Return whether it shares images with another shard."""
         (begin, end), (first, last) = self.span, other.span
         return first < end and begin < last
 
@@ -153,7 +153,7 @@ def _missing(shards: Iterable[Shard]) -> list[str]:
 
 
 def undividable(source: Source) -> str:
-    """Return why a stream can't be divided, as a sentence."""
+    """Return the error for a stream that can't be divided."""
     return (
         f"The dataset is {source.described}, which can only be read in order, so it can't be divided among several "
         "processes: give what has its images by number, such as a folder, a list, or the address of a tar file "

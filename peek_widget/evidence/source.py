@@ -1,4 +1,4 @@
-"""What a dataset is to a pass: numbered images, each with a label or without."""
+"""The interface of a dataset for a pass: numbered images, with or without labels."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SAMPLE = 16
 
 
 class UnreadableError(Exception):
-    """One image can't be read; the text is the reason, as the end of a sentence."""
+    """Raised when one image can't be read; the text is the reason, as the end of a sentence."""
 
 
 class NoImageError(UnreadableError):
-    """What was read is not an image, or none that the network can take: nothing is wrong with the disk."""
+    """Raised for something that is not an image, or not one that the network can take; the disk is fine."""
 
 
 class EndOfStreamError(Exception):
-    """There is no image with this index, and none with a higher one."""
+    """Raised when a stream has no image with this index, nor with a higher one."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Source(ABC):
 
 
 class WrappedSource(Source):
-    """A source that gives what another gives; the base of those that change something about it.
+    """A wrapper of another source; base class of wrappers that change something.
 
     Args:
         source: the source to load from.
@@ -185,7 +185,7 @@ class WrappedSource(Source):
 class SerialSource(WrappedSource):
     """A source that loads one image at a time, although several threads ask it.
 
-    A Dataset, or an open file, may not bear two threads.
+    A Dataset or an open file may not be thread-safe.
 
     Args:
         source: the source to load from.

@@ -251,7 +251,8 @@ def read_index(path: str | Path) -> ExampleIndex:
         ) from error
     except (SafetensorError, OSError) as error:
         raise EvidenceStoreError(
-            f"{str(path)!r} can't be read ({error}): it is damaged, cut off, or not evidence. Run the pass again."
+            f"{str(path)!r} can't be read ({error}): it is damaged, cut off, or not a file of evidence. Run the pass "
+            "again."
         ) from error
 
 
@@ -316,7 +317,7 @@ def _read(written: dict[str, Any], tensors: dict[str, Tensor]) -> ExampleIndex:
             layer.groups = _read_groups(number, layer.units, len(groups["names"]), tensors)
     example_index.shards = tuple(Shard(*one) for one in header.get("shards", ()))
     if any(shard.number >= shard.count for shard in example_index.shards):
-        raise FileError("It is of parts of its dataset that are not possible")
+        raise FileError("Its shards of the dataset are invalid")
     example_index.count = header["count"]
     example_index.skipped = header["passed_over"]
     example_index.reasons = header["reasons"]
@@ -375,10 +376,10 @@ def _read_layer(number: int, layer: dict[str, Any], tensors: dict[str, Tensor]) 
         for part, attribute in _EXTREMES.items():
             setattr(into, attribute, extremes[side][part])
         if not _makes_sense(into, height * width):
-            raise FileError(f"Its {side} images of layer {layer['name']!r} are not possible")
+            raise FileError(f"Its {side} images of layer {layer['name']!r} are invalid")
     for part, attribute in _HISTOGRAMS.items():
         if bool((histograms[part] < 0).any()):
-            raise FileError(f"Its histogram {part!r} has counts below 0")
+            raise FileError(f"Its histogram {part!r} has negative counts")
         getattr(index, attribute).count = histograms[part]
     index.active, index.counted = (counts[name] for name in _COUNTS)
     if bool((index.active < 0).any()) or bool((index.active > index.counted).any()):
@@ -392,9 +393,9 @@ def _read_groups(number: int, units: int, groups: int, tensors: dict[str, Tensor
     found = {part: _tensor(tensors, f"{number}/groups.{part}", dtypes[part], shapes[part]) for part in _GROUPS}
     count, exponent, first = (found[part] for part in _GROUPS)
     if bool((count < 0).any()) or bool((count[:, 1:] > count[:, :1]).any()):
-        raise FileError("Its groups have more images than there are, or fewer than none")
+        raise FileError("Its groups have more images than there are, or a negative number")
     if bool((exponent < -24).any()) or bool((exponent > 40).any()) or bool((first.abs() > 2**53).any()):
-        raise FileError("The bins of its groups are not possible")
+        raise FileError("The bins of its groups are invalid")
     return GroupHistogram.of(count, exponent, first)
 
 

@@ -27,7 +27,7 @@ from peek_widget.evidence.source import EndOfStreamError, Item, Source, Unreadab
 
 __all__ = ["Stream", "StreamLabels", "is_stream"]
 
-_AHEAD = 16  # items that are read before the first is used, to see what their numbers mean
+_AHEAD = 16  # items read ahead, to see what their numbers mean
 _FADING = 16  # batches after which an image that has no crop any more is deleted
 _LARGEST = 2  # times the network's input: a larger image is kept at this size
 
@@ -74,9 +74,9 @@ class Stream(Source):
         self._ahead: list[Any] = []
         self._next = 0
         self._recent: dict[int, Item] = {}
-        self._names: dict[int, str] = {}  # of the recent ones; who keeps one knows its name
+        self._names: dict[int, str] = {}  # of recent items; a kept image has its name stored
         self._kept: dict[int, str | Pages] = {}
-        # Crops that were shown a moment ago may be looked at again.
+        # Recently shown crops may be requested again.
         self._fading: deque[dict[int, str | Pages]] = deque([{} for _ in range(_FADING)])
         self._folder: Path | None = None
 
@@ -127,7 +127,7 @@ class Stream(Source):
                     return Item(_read(files[index]))
             if index < self._next:
                 raise UnreadableError("it has gone by in the stream and was not kept")
-            while self._next < index:  # processed by an earlier pass
+            while self._next < index:  # already processed by an earlier pass
                 self._draw()
             raw = self._draw()
             self._names[index] = self._reader.name(raw)
@@ -222,7 +222,7 @@ def _read(path: str | Pages) -> Any:
 
 
 def _smaller(image: Any, needed: int | None) -> Any:
-    """Return an image of 8 bits at most so large that its shorter side is twice what is needed; any other as it is."""
+    """Shrink an 8-bit image so that its shorter side is at most twice what is needed; return any other unchanged."""
     if not isinstance(image, Image.Image) or not isinstance(_pillow.unpacked(image), Image.Image):
         return image
     if needed is None or min(image.size) <= _LARGEST * needed:
@@ -262,6 +262,6 @@ class StreamLabels:
             return None, f"an error, as labels raised {type(error).__name__}: {error}"
 
     def _in_order(self, index: int) -> Any:
-        # They may be endless, too.
+        # The labels may be endless, too.
         self._values.extend(itertools.islice(self._rest, max(0, index + 1 - len(self._values))))
         return self._values[index]

@@ -285,7 +285,7 @@ def _add_pushes(
         else _is_of(int(one["class"]), one["name"], members[about], names, alike, numbered)
         for one, about in zip(found, table["about"], strict=True)
     ]
-    # as objects: pandas would make None of a text NaN
+    # as objects, since pandas would turn None into NaN
     classes = [None if one is None else one["name"] or int(one["class"]) for one in found]
     table["pushes"] = pandas.Series(classes, table.index, object)
     table["push"] = [np.nan if one is None else one["push"] for one in found]
@@ -293,9 +293,9 @@ def _add_pushes(
 
 
 def _alike(labels: set[str], classes: set[str]) -> bool:
-    """Return whether labels and classes have the same vocabulary: by the overlap coefficient of their names.
+    """Return whether labels and classes share a vocabulary, by the overlap coefficient of their names.
 
-    Not by a single name: datasets of other things share one now and then. Nor by all: either may have more.
+    A single common name is not enough, since unrelated datasets may share one; and either may have more names.
     """
     return 2 * len(labels & classes) >= max(1, min(len(labels), len(classes)))
 
@@ -337,6 +337,6 @@ def _members(groups: Groups, counted: Mapping[Label, int], evidence: LayerEviden
         have = ", ".join(map(repr, list(counted)[:5]))
         raise PeekError(
             f"None of the groups has an image: the labels are {have}{', ...' * (len(counted) > 5)}; "
-            "give groups of such."
+            "give groups of these labels."
         )
     return members

@@ -18,7 +18,7 @@ __all__ = ["columns_of", "read_table"]
 
 def columns_of(dataset: Any) -> tuple[str, ...] | None:
     """Return the names of a table's columns; None for what is not a table."""
-    if hasattr(dataset, "features"):  # Hugging Face's has columns too, and knows which is which
+    if hasattr(dataset, "features"):  # Hugging Face datasets have columns too, with known roles
         return None
     if hasattr(dataset, "iloc") or hasattr(dataset, "get_columns"):  # pandas, polars
         names = getattr(dataset, "columns", None)
@@ -90,7 +90,7 @@ def _image_column(kind: str, rows: Mapping[Any, list[Any]]) -> Any:
     known = {str(name).lower(): name for name in images}
     named = [known[key] for key in IMAGE_KEYS if key in known]
     if not images:
-        # A name without an ending, under a name that says what it is.
+        # A file name without an ending, in a column named like images.
         plain = {str(name).lower(): name for name, value in firsts.items() if isinstance(value, (str, os.PathLike))}
         named = [plain[key] for key in IMAGE_KEYS if key in plain]
     if named or len(images) == 1:

@@ -149,7 +149,7 @@ def _run_with_bar(work: EvidencePass, progress: bool | Callable[[Progress], obje
                     bar.set_postfix(skipped=now.skipped, refresh=False)
                 bar.update(now.done - bar.n)
         except KeyboardInterrupt:
-            # Requested by the user, so not an error: what was found is returned.
+            # The user asked for it, so it is not an error: the results so far are returned.
             work.stop(wait=True)
             print(f"\nStopped: {work.progress}; what was found is kept.", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""What the numbers of a dataset's images mean: which of them is black, and which white."""
+"""The value range of a dataset's images: which numbers are black and white."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Range = tuple[float, float]
 _OVERSHOOT = 0.15  # share of the range by which a sharp resizing (bicubic, Lanczos) may overshoot; clipped
 _FLOAT = "Floating-point"
 _BYTE, _WORD = 255.0, 65535.0
-_DEPTHS = (_BYTE, 1023.0, 4095.0, _WORD)  # of cameras and scanners; 14 bits are taken for 16, and are dark, not black
+_DEPTHS = (_BYTE, 1023.0, 4095.0, _WORD)  # of cameras and scanners; 14 bits count as 16, and look dark, not black
 
 
 @dataclass(frozen=True)
 class _Numbers:
-    """What one image's numbers are like."""
+    """The number type and range of one image."""
 
     kind: str
     low: float
@@ -40,7 +40,7 @@ class _Numbers:
 
 
 class ValueRanges:
-    """Scales the numbers of images to [0, 1], by their type, or where that says nothing by those of the dataset.
+    """Scales images to [0, 1] by their number type, or else by a range chosen for the whole dataset.
 
     Bytes are 0 to 255, and floating-point numbers from 0 to 1 are what they are. For other types one range is chosen
     for the whole dataset, from a sample of its images:
@@ -161,7 +161,7 @@ class ValueRanges:
 
 
 def check_range(given: Any) -> Range | None:
-    """Return a range that the user gave; PeekError if it is none."""
+    """Return the range that the user gave; PeekError if it isn't one."""
     if given is None:
         return None
     try:
@@ -185,7 +185,7 @@ def _of_whole_numbers(kind: str, found: list[_Numbers]) -> Range:
 def _of_floats(found: list[_Numbers]) -> Range:
     votes = Counter(_float_range(one) for one in found)
     most = max(votes.values())
-    # Of as many votes the larger: a dark image may be of any range.
+    # On a tie the larger range wins: a dark image may have any.
     range_ = max(range_ for range_, count in votes.items() if count == most)
     if range_ is _OTHER:
         return 0.0, max(one.high for one in found if _float_range(one) is _OTHER)
@@ -204,7 +204,7 @@ def _float_range(numbers: _Numbers) -> Range:
 
 
 def _numbers_of(image: Any) -> _Numbers | None:
-    """Return what an image's numbers are like; None for bytes, and for what is not an image."""
+    """Return the number type and range of an image; None for bytes, and for anything but an image."""
     image = image.first if isinstance(image, Pages) else image
     image = _pillow.unpacked(image) if isinstance(image, Image.Image) else image
     try:

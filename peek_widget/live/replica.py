@@ -31,7 +31,7 @@ class Replica:
         """
         given, replica = self._network(), self._replica
         if replica is None or replica.model_copy.stale() or replica.model_copy.device != given.model_copy.device:
-            # let go first: two copies of the weights may be more than a GPU holds
+            # release it first: two copies of the weights may not fit on a GPU
             self._replica = replica = None
             self._replica = replica = given.replica() if ready is None else ready
         return replica

@@ -122,7 +122,7 @@ def test_maco_keeps_every_magnitude_and_changes_phases(channels: int, side: int)
 
 
 def test_maco_of_two_channels_needs_a_spectrum() -> None:
-    with pytest.raises(RecipeError, match=r"pictures of 2 channels.*give one as spectrum=measure_spectrum"):
+    with pytest.raises(RecipeError, match=r"none is known for 2 channels.*give one as spectrum=measure_spectrum"):
         ascend(network(2), Logit(0), MACO)
 
 
@@ -186,7 +186,7 @@ def test_measure_spectrum_equals_a_computation_by_hand() -> None:
     by_hand[:, 0, 0] = 0.0
     assert torch.allclose(measure_spectrum([first, second], 16), by_hand / by_hand.max(), atol=1e-6)
     assert measure_spectrum([PILImage.new("L", (20, 30))], 8).shape == (1, 8, 5)
-    with pytest.raises(PeekError, match="there was none"):
+    with pytest.raises(PeekError, match="none was given"):
         measure_spectrum([])
     with pytest.raises(PeekError, match="Image 1 has 1 channels, those before it 3"):
         measure_spectrum([first, np.zeros((9, 9))], 16)

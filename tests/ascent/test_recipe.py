@@ -174,7 +174,7 @@ def test_steps_scale_octaves_in_proportion(steps: int) -> None:
         ({"blurr": 1.0}, "no field 'blurr'; near names: blur"),
         ({"param": "jpeg"}, "choose one of 'fourier', 'pixels'"),
         ({"param": None}, "choose one of 'fourier', 'pixels'"),
-        ({"crop": (0.5, 0.2)}, "the smallest comes first"),
+        ({"crop": (0.5, 0.2)}, "give the smallest first"),
         ({"crop": (0.01, 0.2)}, "give a number from 0.02 to 4"),
         ({"crop": 0.5}, "give .smallest, largest."),
         ({"crop": ((0.1, 0.2), (0.1, 0.2), (0.1, 0.2))}, "give .smallest, largest."),

@@ -116,7 +116,9 @@ def test_the_model_goes_to_a_worker_once(serial):
 
 def test_an_image_that_each_worker_dies_of_is_named_and_passed_over(serial):
     there = Elsewhere({41, 43})
-    with pytest.warns(UserWarning, match=r"3 of 72 images were skipped .*image 41: each worker that was given it died"):
+    with pytest.warns(
+        UserWarning, match=r"3 of 72 images were skipped .*image 41: it killed each worker that loaded it"
+    ):
         found = run(executor=there)
     assert sorted(found["edges"].skipped) == ["image 41", "image 43", "nowhere.png"]
     assert "ConnectionError: the worker is gone" in found["edges"].skipped["image 41"]
@@ -128,7 +130,7 @@ def test_an_image_that_each_worker_dies_of_is_named_and_passed_over(serial):
 def test_a_batch_of_one_image_that_each_worker_dies_of_is_passed_over_too():
     images = pictures()[:13]
     there = Elsewhere({12})
-    with pytest.warns(UserWarning, match="image 12: each worker that was given it died"):
+    with pytest.warns(UserWarning, match="image 12: it killed each worker that loaded it"):
         found = run(images, executor=there)
     assert "image 12" in found["edges"].skipped
 
@@ -206,7 +208,7 @@ def test_an_interrupt_keeps_what_was_found():
     ("dataset", "options", "error", "words"),
     [
         (pictures(8), {"executor": "dask"}, PeekError, "give a concurrent.futures.Executor"),
-        (pictures(8), {"executor": Elsewhere}, PeekError, "the class Elsewhere itself: make one of it"),
+        (pictures(8), {"executor": Elsewhere}, PeekError, "the class Elsewhere itself: give an instance"),
         (iter(pictures(8)), {"executor": Elsewhere()}, DatasetError, "can't be divided among several processes"),
         (iter(pictures(8)), {"shard": (0, 2)}, DatasetError, "can't be divided among several processes"),
         (pictures(8), {"executor": Elsewhere(), "processes": 2}, PeekError, "give one of the two"),

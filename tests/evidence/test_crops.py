@@ -150,7 +150,7 @@ def test_an_image_that_was_deleted_is_named_in_the_error(tmp_path):
         _ = loaded["conv"][0].top[0].image
     assert loaded.attach(tmp_path)["conv"][0].top[0].image.size == crops[0].top[0].image.size
     (tmp_path / "a.png").unlink()
-    with pytest.raises(DatasetError, match=r"'a.png' could be read during the pass, but no more"):
+    with pytest.raises(DatasetError, match=r"'a.png' could be read during the pass, but no longer can"):
         _ = crops[0].top[0].image
     with_a_red_square(20, 20, 4, 4, 8).save(tmp_path / "b.png")
     with pytest.raises(DatasetError, match=r"'a.png' is not in the folder"):

@@ -181,7 +181,7 @@ def test_labels_come_from_items_lists_mappings_functions_and_folders(tmp_path):
         (lambda folder: read_source(folder), "is empty"),
         (lambda folder: read_source(folder / "not there"), "is not there"),
         (lambda folder: read_source([]), "is empty"),
-        (lambda folder: read_source({1, 2}), "no items by number"),
+        (lambda folder: read_source({1, 2}), "no items by index"),
         (lambda folder: read_source({"a": picture()}), "give a folder, a torch Dataset or a list"),
         (lambda folder: read_source(picture()), r"dataset=\[image\]"),
         (lambda folder: read_source(torch.utils.data.DataLoader([picture()])), "of a DataLoader, its .dataset"),

@@ -79,7 +79,7 @@ def test_another_layer_has_its_own_objective_and_place(explore):
     ("layer", "name", "value", "words"),
     [
         ("conv2", "objective", "class", "only the model's output has classes"),
-        ("conv2", "objective", "nothing", "Possible there: 'neuron', 'channel'"),
+        ("conv2", "objective", "nothing", "Choose one of 'neuron', 'channel'"),
         ("", "objective", "channel", "its output has no map"),
         ("conv2", "at", (99, 0), "not on the feature map"),
         ("conv2", "at", (1, 2, 3), "two whole numbers"),

@@ -59,7 +59,7 @@ def test_the_page_cannot_choose_custom_where_there_is_none(explore, caplog):
     explorer = explore(layer="conv2", playing=False)
     explorer.set_state({"objective": "custom"})
     assert explorer.objective == "neuron"
-    assert "not possible" in caplog.text
+    assert "not available for" in caplog.text
 
 
 def test_an_objective_of_a_layer_that_the_model_has_not_is_refused(explore):

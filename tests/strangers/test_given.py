@@ -70,7 +70,7 @@ def test_what_is_no_dataset_is_named_with_a_way_out_that_works(what: str) -> Non
         labels_of(given)
     said = str(caught.value).rstrip(".")
     if what == "the class of a dataset":
-        assert "make one of it, Mine(...)" in said
+        assert "give an instance, Mine(...)" in said
         assert labels_of(Mine()) == right
         return
     scope = {"given": given, "images": given, "pairs": pairs, "dict": dict, **variables}

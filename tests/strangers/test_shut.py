@@ -80,7 +80,7 @@ def test_it_is_the_same_alone_and_beside_a_unit_that_needs_no_help() -> None:
 def test_a_unit_that_nothing_can_open_is_said_to_be_dead() -> None:
     dead = model()
     dead.depthwise.weight[0] = 0.0
-    with pytest.raises(AscentError, match="also with the ReLUs before it opened"):
+    with pytest.raises(AscentError, match="even with the ReLUs before it opened"):
         render(dead, Neuron("depthwise", 0), recipe(), size=32)
 
 

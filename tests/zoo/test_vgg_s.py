@@ -151,8 +151,8 @@ def folder_for_hypothesis(tmp_path_factory):
     ("data", "word"),
     [
         (b"", "no weights"),
-        (b"not a model at all, but some text", "no Caffe model"),
-        (b'name: "VGG_CNN_S"\nlayers { }', "no Caffe model"),
+        (b"not a model at all, but some text", "is not a Caffe model"),
+        (b'name: "VGG_CNN_S"\nlayers { }', "is not a Caffe model"),
         (new_layer(b"relu1"), "no weights"),
         (new_layer(b"a", CONV[1]) * 2, "two layers"),
         (chunk(100, chunk(1, b"a") + chunk(7, chunk(7, chunk(1, varint(2**60))))), "damaged"),
