@@ -71,11 +71,11 @@ def draw(model: torch.nn.Module, objectives: list[Objective]) -> list[torch.Tens
 
 def sheets() -> None:
     # without the last convolution: its units are the classes
-    sheets_of("squeezenet", squeezenet(), "features", COUNT, random.Random(SEED))
+    sheets_of("squeezenet", squeezenet(), "features", COUNT, random.Random(SEED + 4))
 
 
 def lite0() -> None:
-    sheets_of("efficientnet-lite0", zoo.efficientnet_lite0(), "blocks", 36, random.Random(SEED + 1))
+    sheets_of("efficientnet-lite0", zoo.efficientnet_lite0(), "blocks", 36, random.Random(SEED + 5))
 
 
 def sheets_of(name: str, model: torch.nn.Module, hidden: str, count: int, rng: random.Random) -> None:

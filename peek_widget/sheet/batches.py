@@ -58,7 +58,7 @@ _PIXELS = 64 * 224**2
 DRAFT_STEPS, DRAFT_SIZE = 8, 128
 """Smallest number of steps (twice as many of small views), and largest side in pixels, of a preview.
 
-By eight steps of ``peek`` the picture is laid out as it will be: on eight units of EfficientNet-Lite0's head previews
+By twelve steps of ``peek`` the picture is laid out as it will be: on eight units of EfficientNet-Lite0's head previews
 and finished pictures, both of 24 px, correlated by 0.69; those of short runs of their own that were as quick (fewer or
 smaller views, larger steps) by 0.1 to 0.5."""
 
