@@ -45,7 +45,7 @@ class ExecutorLostError(PeekError):
 def check_executor(executor: Any) -> None:
     """Raise PeekError for what is not an executor."""
     if isinstance(executor, type):
-        raise PeekError(f"executor is the class {executor.__name__} itself: make one of it, {executor.__name__}(2).")
+        raise PeekError(f"executor is the class {executor.__name__} itself: give an instance, {executor.__name__}(2).")
     if not callable(getattr(executor, "submit", None)):
         hint = " (of a Dask client: client.get_executor())" if hasattr(executor, "get_executor") else ""
         raise PeekError(
