@@ -127,7 +127,7 @@ def test_the_strength_changes_while_it_draws():
     [
         (lambda: Accentuate("forms"), "layer:unit", PeekError),
         (lambda: Accentuate(3), "give an objective", PeekError),
-        (lambda: Accentuate("forms:3", strength=-1), "from 0", PeekError),
+        (lambda: Accentuate("forms:3", strength=-1), "0 or more", PeekError),
         (lambda: accentuated(Accentuate("forms:3"), start=None), "start=photo", PeekError),
         (lambda: accentuated(Accentuate("forms:3", keep="classes")), "does not come before", PeekError),
         (lambda: accentuated(Accentuate("edges:3")), "no layer with a map before", PeekError),
