@@ -205,8 +205,8 @@ def test_positions_outside_of_the_map_are_refused(at: object) -> None:
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda a: None, "gave a NoneType for 4 images"),
-        (lambda a: a["forms"], r"gave shape \(4, 8"),
+        (lambda a: None, "gave a NoneType for 2 images"),
+        (lambda a: a["forms"], r"gave shape \(2, 8"),
         (lambda a: a["edges"][:, 0].mean(), "reads the layer 'edges'"),
     ],
 )

@@ -208,7 +208,7 @@ def test_a_preview_is_the_beginning_of_the_finished_pictures_own_run(large):
     """With its contrast raised, and small."""
     recipe = Recipe.preset("peek").replace(steps=64)
     (draft,) = plan(large, "", recipe, [2, 4], size=160, draft=True)
-    assert (draft.draft, draft.steps, draft.recipe) == (True, 12, recipe)
+    assert (draft.draft, draft.steps, draft.recipe) == (True, 16, recipe)
     runs = list(draw(large, draft, fingerprint="0" * 16))
     assert [one.steps for one in runs] == [draft.steps] * draft.steps
     for one in runs[-1].finished:

@@ -344,7 +344,7 @@ def test_a_factor_without_gradient_leaves_the_rest_its_own(kind: type[Two]) -> N
     found[0, 2].backward()
     expected[0, 2].backward()
     assert torch.allclose(leaves[0].grad, leaves[1].grad, atol=1e-7)
-    history = render(model, [Channel("join", 1), Logit(2)], SHORT, size=32, input_size=32).history
+    history = render(model, [Channel("join", 1), Logit(2)], SHORT.replace(steps=16), size=32, input_size=32).history
     assert bool((history[-1] > history[0]).all())
 
 
@@ -396,6 +396,6 @@ def test_what_a_forward_keeps_without_gradient_has_no_graph() -> None:
     network = read(model, 32)
     assert network.model_copy.module.bank.grad_fn is None
     assert all(layer.differentiable for layer in network.layers)
-    history = render(model, [Channel("join", 1), Logit(2)], SHORT, size=32, input_size=32).history
+    history = render(model, [Channel("join", 1), Logit(2)], SHORT.replace(steps=16), size=32, input_size=32).history
     assert bool((history[-1] > history[0]).all())
     assert not hasattr(model, "seen")

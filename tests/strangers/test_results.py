@@ -196,7 +196,9 @@ class Unfinished(Tiny):
 
 
 def test_a_mistake_in_the_model_is_not_laid_to_the_size() -> None:
-    with pytest.raises(ModelError, match=r"no attribute 'classify'.*model\(images\), the cause is in the model"):
+    with pytest.raises(
+        ModelError, match=r"no attribute 'classify'.*If model\(images\) raises the same .*, the cause is in the model"
+    ):
         read(Unfinished())
 
 
