@@ -2,10 +2,10 @@
 
 Nothing here computes: methods leave requests with the services and return. In the order of the file: the class
 docstring, the traits, the constructor, then methods about the run, the picture, the unit and its layer, and the
-explorer itself; last what the front end and traitlets call. What lies behind them:
+explorer itself; last, what the front end and traitlets call. The implementation is in:
 
 - `live/assembly.py`: the model and the services, and how they are connected.
-- `live/control_sync.py`: what follows when a control is set.
+- `live/control_sync.py`: what happens when a control is set.
 - `live/controls.py`: each control's default, checks and type; `live/initial_controls.py`: the first values.
 - `live/routes.py`: what each message of the front end does.
 - `live/export.py`: saving, the snapshot and the line of Python.
@@ -76,7 +76,7 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class UnitExplorer(anywidget.AnyWidget):
-    """Watch, live, how a picture is optimized for a unit of a convolutional network.
+    """Watch live how a picture is optimized for a unit of a convolutional network.
 
     Args:
         model: a `torch.nn.Module` (never changed), a name (`"efficientnet_lite0"`, whose weights the extra `imagenet`
@@ -88,75 +88,75 @@ class UnitExplorer(anywidget.AnyWidget):
             `peek_widget.top_crops` takes it; or evidence already gathered (what `top_crops` returned, or a file of it).
         class_names: names of the output's units, for the class list; left out, `model.class_names`.
         labels: a label for each image of `dataset`, as `top_crops` takes them; left out, the dataset's own.
-        value_range: numbers that are black and white in images of more than 8 bits, as `top_crops` takes them:
-            `(0, 4095)` or `(-1, 1)`; left out, it is found from the images and said.
+        value_range: the values of black and white in images of more than 8 bits, as `top_crops` takes them:
+            `(0, 4095)` or `(-1, 1)`; left out, it is inferred from the images and reported.
         recipe: the name of a preset or a `Recipe`.
-        recipes: names of the presets that can be chosen, the first being the default; left out, all.
+        recipes: names of the presets that can be chosen, the default first; left out, all.
         seed: seed of the random numbers, 0 to 2**53 - 1 (the front end counts in doubles).
         size: size of the picture in pixels: the side of a square, or (height, width); left out, the recipe's or the
             model's.
         preprocess: preprocessing of the model's input; see `peek_widget.network.find_preprocess`.
         input_size: size of the image that the model was made for: the side of a square in pixels, or (height, width);
-            found by trial if left out.
-        probe: whether to probe the model when it is read, see `peek_widget.network.read`; what is found is in the
+            left out, found by trial.
+        probe: whether to probe the model when it is read, see `peek_widget.network.read`; its findings are in the
             footer.
         objective: what is maximized: `"neuron"`, the activation at one position of the feature map (the default);
             `"channel"`, the mean over the map; `"class"`, the logit of one of the output's classes (the default
-            there); or an `Objective`, a sum or a `Direction` say. An `Objective` is for the unit shown: another unit
-            or layer sets the default again, and no gauge compares its picture with the unit's images.
+            there); or an `Objective`, such as a sum or a `Direction`. An `Objective` is for the unit shown: another
+            unit or layer sets the default again, and no gauge compares its picture with the unit's images.
         at: position (row, column) of the neuron on the feature map; None is the center, which another layer sets again.
-        negative: whether to minimize the objective. `activation` is the unit's own in both cases, so it falls then.
-        device: where to compute, `"cpu"`, `"cuda"` or `"mps"`; left out, where the model is.
-        threads: number of CPU threads of the worker; left out, `PEEK_THREADS`, or one less than there are cores.
+        negative: whether to minimize the objective. `activation` is always the unit's own, so it then falls.
+        device: where to compute, `"cpu"`, `"cuda"` or `"mps"`; left out, the device of the model.
+        threads: number of CPU threads of the worker; left out, `PEEK_THREADS`, or one less than the number of cores.
         playing: whether to begin at once.
-        redraw: whether a finished picture is drawn again by itself when the model's weights have changed: to watch a
-            training. Without it `status` says that they have.
+        redraw: whether a finished picture is drawn again automatically when the model's weights have changed, to watch
+            training. Otherwise `status` only says that they have.
         precision: what the network computes in while it draws: `"float32"`, or `"bf16"` where the CPU or GPU has units
-            for it; `"auto"` for what five warm steps are quicker in (14 forwards and gradients, at once); left out,
-            what suits the network and the machine, see `peek_widget.ascent.AscentOptions`.
+            for it; `"auto"` for whichever makes five warm steps faster (14 forwards and gradients, at once); left out,
+            whichever suits the network and the machine, see `peek_widget.ascent.AscentOptions`.
         blur, jitter, decay, total_variation, step_size: knobs that override the recipe's values; ranges and units are
-            in `peek_widget.ascent.KNOBS`. None leaves the recipe's value in force.
+            in `peek_widget.ascent.KNOBS`. None keeps the recipe's value.
         tags: the first tags of units, in the form of the `tags` trait, or `Tags`.
-        tag_keys: letters that add a tag in the panel of the layer, `{"d": "dog"}`.
-        sheet_store: where contact sheets and tags are saved and found again: a folder (each sheet has its own in it),
-            or any fsspec address; left out, they are in memory and gone with the explorer.
-        state: all controls at once, as the `state` of another explorer, in place of the single ones.
+        tag_keys: keys that add a tag in the panel of the layer: `{"d": "dog"}`.
+        sheet_store: where contact sheets and tags are saved and found again: a folder (with a subfolder for each sheet)
+            or any fsspec address; left out, they are kept in memory and lost with the explorer.
+        state: all controls at once, from the `state` of another explorer, instead of individual controls.
         layout: an ipywidgets `Layout`, or a dict of its values, as for every widget: `{"width": "900px"}`.
 
     Every control is a trait: `explorer.unit = 12` moves the slider and begins to draw unit 12. `frame` (JPEG or PNG
     bytes), `activation`, `step` and `status` can be read, observed and linked; they are written by the worker, and
-    **their observers run in the worker's thread**, between two steps. An observer that raises stops the run, with its
-    error in `status`.
+    **their observers run in the worker's thread**, between two steps. An observer that raises stops the run, and
+    `status` has its error.
 
     `activation` is the still activation of the picture: of the picture itself, without the random views of the steps
-    (:mod:`peek_widget.ascent.still` has the rule), as sheet, comparison and gauge have it. It is measured a few times a
-    second while the run goes on, so that it may be of a picture of some steps ago, and of the very picture shown
-    wherever the run stands still. 0 before the first measurement, NaN where an objective can't be measured.
+    (:mod:`peek_widget.ascent.still` has the rule), as in sheet, comparison and gauge. It is measured a few times a
+    second while the run goes on, so it may belong to a picture of some steps ago; when the run stands still, it
+    belongs to the picture shown. It is 0 before the first measurement, NaN where an objective can't be measured.
 
-    With a `dataset`, a thread beside the worker runs a pass over the images for each layer that is shown, one after
-    the other, and yields to the main run. A problem of the dataset is shown in the panel (and in `evidence_status`),
-    and the explorer goes on drawing. `crops` is what the pass has found for the unit shown. Two more traits can be
+    With a `dataset`, a second thread runs a pass over the images for each layer that is shown, one after
+    the other, and yields to the main run. A problem of the dataset is shown in the panel (and in `evidence_status`);
+    the explorer goes on drawing. `crops` is what the pass has found for the unit shown. Two more traits can be
     read, observed and linked; they are written by that thread, a few times a second at most:
 
     - `evidence_status`: progress of the pass: `state` ("waiting", "running", "stopped", "done", "given", "error"),
       `text`, `problem` (a sentence, or ""), `layer`, `unit`, `images` (processed) and `total`; {} without a dataset.
     - `gauge`: comparison of the picture with the real images, all pre-ReLU and at the position with the highest
-      activation: `activation`, that of the picture, the same number as the trait; `lowest`, `median`, `high` (99th
+      activation: `activation` of the picture, the same number as the trait; `lowest`, `median`, `high` (99th
       percentile) and `best` of the images; `activation_ratio`, the first divided by the last (None where `best` is not
       above zero); `text`; and, once the run has ended, `score` (`rank` of the unit in its layer on its own picture,
       `units`, `robustness`, `activation_ratio`, `text`). {} before the first image.
 
     The tab "Whole layer" draws every unit, those in view first, and yields to the main run; `sheet` is
-    what is drawn so far. Its tags are the trait `tags`, `{layer: {unit as text: [words]}}`, an empty list for a unit
-    that was reviewed and not tagged: read it, set it, observe it, link it. Pages edit it too, so that its observers
-    may run in another thread than the notebook's; `explorer.sheet.tags` counts, exports and compares (see
+    what has been drawn so far. Its tags are the trait `tags`, `{layer: {unit as text: [words]}}`, an empty list for a
+    unit that was reviewed and not tagged: read it, set it, observe it, link it. Pages edit it too, so its observers
+    may run in a thread other than the notebook's; `explorer.sheet.tags` counts, exports and compares (see
     `peek_widget.Tags`).
 
-    An explorer and its copy of the model stay until `close()`, as every widget does; one that nobody can see computes
-    nothing.
+    Like every widget, an explorer stays in memory until `close()`, with its copy of the model; while it is not
+    visible, it computes nothing.
 
     Raises:
-        PeekError: one of its subclasses, in a sentence, for any invalid argument.
+        PeekError: or a subclass of it, with a sentence, for any invalid argument.
         traitlets.TraitError: with the same sentence, when a trait is set to such a value later.
     """
 
@@ -275,7 +275,7 @@ class UnitExplorer(anywidget.AnyWidget):
         self.on_msg(self._receive)
         self._sync.observe()
         for service in parts.services:
-            # the services do not keep an explorer alive that nobody else holds, and end with it
+            # the services hold no reference to the explorer, and end when it is collected
             weakref.finalize(self, service.close, 0.0)
         if controls.playing:
             parts.run.start()
@@ -285,7 +285,7 @@ class UnitExplorer(anywidget.AnyWidget):
     # -- the run
 
     def play(self) -> None:
-        """Go on drawing; a finished run gets further steps."""
+        """Continue drawing; a finished run gets further steps."""
         self._check_open()
         if self.playing:
             self._parts.run.set_playing(True)
@@ -296,7 +296,7 @@ class UnitExplorer(anywidget.AnyWidget):
         self.playing = False
 
     def restart(self) -> None:
-        """Begin again with the same unit and seed."""
+        """Restart with the same unit and seed."""
         self._check_open()
         self._parts.run.restart()
         self._sync.stop_looking_back()
@@ -310,13 +310,13 @@ class UnitExplorer(anywidget.AnyWidget):
         """Block until the run is paused or has ended; for scripts and tests.
 
         Args:
-            timeout: seconds; None waits as long as it takes.
+            timeout: seconds; None waits without a limit.
 
         Returns:
-            "done", "paused" or "error"; "closed", once the explorer is.
+            "done", "paused" or "error"; "closed" once the explorer is closed.
 
         Raises:
-            TimeoutError: if it still runs after `timeout` seconds.
+            TimeoutError: if the run has not ended after `timeout` seconds.
         """
         return self._parts.run.wait(timeout)
 
@@ -324,8 +324,8 @@ class UnitExplorer(anywidget.AnyWidget):
     def history(self) -> list[HistoryPoint]:
         """The activation curve of the run: points with `step`, `activation`, `lowest` and `highest`.
 
-        `activation` is the picture's own (NaN at steps at which it was not measured), `lowest` and `highest` are what
-        the network made of the random views. There are at most 256 points: in a longer run one stands for some steps.
+        `activation` is the picture's own (NaN at steps at which it was not measured), `lowest` and `highest` are
+        of the random views. There are at most 256 points: in a longer run each stands for several steps.
         """
         return unpack(self._parts.front_end["_history"])
 
@@ -333,7 +333,7 @@ class UnitExplorer(anywidget.AnyWidget):
     def checkpoint_steps(self) -> list[int]:
         """The steps of the run that can be sought and resumed, ascending; the last is the run's newest.
 
-        There are at most 49, evenly thinned out as the run grows; fewer of a large picture (they have 96 MB in all).
+        There are at most 49, thinned out evenly as the run grows; fewer for a large picture (they share 96 MB).
         """
         return self._parts.run.checkpoint_steps
 
@@ -350,10 +350,10 @@ class UnitExplorer(anywidget.AnyWidget):
         self._sync.look_back()
 
     def resume_from(self, step: int) -> None:
-        """Go on drawing from the checkpoint nearest to a step; `status` says which that is.
+        """Continue drawing from the checkpoint nearest to a step; `status` says which that is.
 
-        Later steps are dropped, and the curve ends there. The knobs are the current ones: with the same ones as
-        before, the picture becomes the same again, bit for bit on the CPU.
+        Later steps are dropped, and the curve ends there. The current knobs are used: if they are
+        the same as before, so is the picture, bit for bit on the CPU.
 
         Raises:
             PeekError: if it is not a step that the run has made.
@@ -365,13 +365,13 @@ class UnitExplorer(anywidget.AnyWidget):
     def start_from(self, picture: Any) -> None:
         """Draw the unit from an initial image instead of the recipe's own start.
 
-        It holds for this unit: `restart()`, another seed and another recipe begin from it again; another unit or
-        layer does not.
+        The image is kept for this unit: `restart()`, another seed and another recipe begin from it again; another unit
+        or layer does not.
 
         Args:
             picture: a `Crop` (its focus, where its receptive field is wide and the focus is known), a PIL image, an
-                array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1], cropped to its middle square. None: the recipe's
-                own start again.
+                array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1], cropped to its central square. None
+                restores the recipe's own start.
 
         Raises:
             PeekError: if it is not an image. A recipe that can't begin from a picture (`maco`) says so in `status`.
@@ -382,24 +382,24 @@ class UnitExplorer(anywidget.AnyWidget):
         self.play()
 
     def look_at_photo(self, image: Any) -> None:
-        """Look at a photo of your own: what the model takes it for, and which units fire on it.
+        """Show the model a photo of your own: what it takes the photo for, and which units fire on it.
 
-        It is never part of a saved notebook. `photo` has what is seen once it is.
+        The photo is never part of a saved notebook. `photo` has the result once it is ready.
 
         Args:
-            image: a PIL image, a file's name or its bytes, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1].
+            image: a PIL image, the name or the bytes of a file, an array `[H, W, C]` or a tensor `[C, H, W]` in [0, 1].
         """
         self._check_open()
         self._parts.photo.show(image)
 
     @property
     def photo(self) -> Look | None:
-        """What the model sees in the photo: `photo.table`, `photo.map(layer, unit)`; None before, and without one."""
+        """What the model sees in the photo: `photo.table`, `photo.map(layer, unit)`; None without a photo."""
         return self._parts.photo.shared_look
 
     @property
     def circuit(self) -> Circuit | None:
-        """The circuit of the unit shown, as far as the tab "Circuit" has computed it: `circuit.table`; None before.
+        """The circuit of the unit shown, as far as the tab "Circuit" has computed it: `circuit.table`; None until then.
 
         `peek_widget.circuit(model, layer, unit, ...)` finds it without the tab.
         """
@@ -409,18 +409,18 @@ class UnitExplorer(anywidget.AnyWidget):
 
     @property
     def image(self) -> Image.Image | None:
-        """The newest picture, lossless (not the JPEG that was sent); None before the first."""
+        """The newest picture, lossless (not the JPEG that was sent); None before the first one."""
         return self._parts.exporter.picture
 
     def save(self, path: str | Path) -> None:
-        """Write the newest picture to a file, whose ending decides the format.
+        """Write the newest picture to a file, whose extension decides the format.
 
         A PNG is lossless and carries what `load_recipe` returns: objective, seed, size, and a recipe that draws this
-        very picture, with the overrides in it and as many steps as it has had. Where no recipe can (a knob was
-        changed during the run, or it began from an initial image) a warning says so.
+        very picture, with the overrides in it and as many steps as were made. Where no recipe can (a knob was
+        changed during the run, or the run began from an initial image), a warning says so.
 
         Raises:
-            PeekError: if there is no picture yet, or the ending names no format that can be written.
+            PeekError: if there is no picture yet, or the extension is not of a format that can be written.
             OSError: if the file can't be written.
         """
         self._parts.exporter.save(path)
@@ -428,16 +428,16 @@ class UnitExplorer(anywidget.AnyWidget):
     def animation(self, path: str | Path, *, rate: float = 15.0, hold: float = 1.5) -> None:
         """Write the run up to the newest picture as an animation: a `.gif`, a `.webp` or, with PyAV, an `.mp4`.
 
-        Its pictures are those of `checkpoint_steps`. For every step use
+        Its frames are the pictures of `checkpoint_steps`. For every step, use
         `peek_widget.save_animation(ascend(...), path)`.
 
         Args:
-            path: path of the file, whose ending is one of the three.
-            rate: pictures a second, up to 50.
+            path: path of the file, with one of these three extensions.
+            rate: pictures per second, up to 50.
             hold: seconds for which the last picture stays.
 
         Raises:
-            PeekError: if there is no picture yet, or the ending is another.
+            PeekError: if there is no picture yet, or the extension is another.
             OSError: if the file can't be written.
         """
         visible = self._parts.source.network.preprocess.visible
@@ -446,7 +446,7 @@ class UnitExplorer(anywidget.AnyWidget):
     def snapshot(self) -> None:
         """Leave the newest picture in the output of the cell that calls this; a plain script prints its caption.
 
-        It is a PNG as `save` writes it, so it remains, with its recipe, when the kernel has ended.
+        It is a PNG as `save` writes it, so it outlives the kernel, with its recipe.
 
         Raises:
             PeekError: if there is no picture yet.
@@ -457,10 +457,10 @@ class UnitExplorer(anywidget.AnyWidget):
 
     @property
     def crops(self) -> UnitEvidence | None:
-        """The dataset examples of the unit shown, as far as the pass is: `crops.top[0].image`.
+        """The dataset examples of the unit shown, as far as the pass has come: `crops.top[0].image`.
 
         None without a dataset and before the layer's first image. After `explorer.unit = ...` they are those of
-        another unit of the layer.
+        the new unit.
         """
         examples = self._parts.examples
         return None if examples is None else examples.crops(self.layer, self.unit)
@@ -469,12 +469,12 @@ class UnitExplorer(anywidget.AnyWidget):
     def sheet(self) -> ContactSheet:
         """The contact sheet of the layer, as far as it is drawn: `explorer.sheet[17].image`.
 
-        The tab "Whole layer" draws it; where that was never opened nothing is drawn yet, and
-        `explorer.sheet.draw()` draws it in the calling thread. Another layer, recipe, seed or size has another sheet;
+        The tab "Whole layer" draws it; until that is opened nothing is drawn, and
+        `explorer.sheet.draw()` draws it in the calling thread. Each layer, recipe, seed and size has its own sheet;
         its `tags` are the explorer's. `explorer.sheet.to_html("layer.html")` writes it as a page.
 
         Raises:
-            PeekError: if there can be none: a recipe that can't draw the layer, a store of another sheet.
+            PeekError: if there can't be a sheet: the recipe can't draw the layer, or the store has another sheet.
         """
         return self._parts.sheets.sheet()
 
@@ -487,7 +487,7 @@ class UnitExplorer(anywidget.AnyWidget):
     ) -> LiveComparison:
         """Draw the unit with 2 to 6 recipes or seeds, or 2 to 6 units of its layer, side by side below the main view.
 
-        All of them make their steps together, see `peek_widget.compare`; the main run is paused meanwhile. Seeds and
+        All of them are optimized together, see `peek_widget.compare`; meanwhile the main run is paused. Seeds and
         units are drawn with the current recipe and knobs, and all begin from the recipe's own start.
 
         Args:
@@ -496,7 +496,7 @@ class UnitExplorer(anywidget.AnyWidget):
             units: numbers of units of the layer.
 
         Returns:
-            the comparison: `.wait()` blocks until its end, `.figure()` and `.save("figure.png")` show it.
+            the comparison: `.wait()` blocks until it is finished, `.figure()` and `.save("figure.png")` show it.
 
         Raises:
             PeekError: if not exactly one of the three is given, or a value is not possible.
@@ -512,7 +512,7 @@ class UnitExplorer(anywidget.AnyWidget):
         return self._begin_comparison(what)
 
     def end_comparison(self) -> None:
-        """End the comparison and remove it from the page; the main run goes on."""
+        """End the comparison and remove it from the page; the main run continues."""
         self._parts.comparisons.close()
 
     # -- the explorer itself
@@ -527,15 +527,15 @@ class UnitExplorer(anywidget.AnyWidget):
         """All controls as JSON, for `UnitExplorer(model, state=...)`.
 
         Raises:
-            PeekError: while the objective is an `Objective`, which JSON can't hold.
+            PeekError: if the objective is an `Objective`, which JSON can't represent.
         """
         return self._parts.state(self._sync.controls())
 
     def code(self) -> str:
-        """Return a line of Python that makes this explorer again: `UnitExplorer(model, layer="layer3", unit=7)`.
+        """Return a line of Python that recreates this explorer: `UnitExplorer(model, layer="layer3", unit=7)`.
 
-        It needs `UnitExplorer` and `Recipe` from peek_widget. What was given as an object is a variable there, with the
-        name of its argument: `model`, `dataset`, `labels`, `class_names`, `preprocess`, `objective`.
+        It needs `UnitExplorer` and `Recipe` from peek_widget. An argument given as an object is a variable there, with
+        the argument's name: `model`, `dataset`, `labels`, `class_names`, `preprocess`, `objective`.
         """
         given = {
             name: value
@@ -547,12 +547,12 @@ class UnitExplorer(anywidget.AnyWidget):
         return code(self._given["model"], self._sync.controls(), given, default)
 
     def close(self) -> None:
-        """End the threads and remove the widget from the page.
+        """Stop the threads and remove the widget from the page.
 
         Setting a control raises from then on, and `status["state"]` is "closed".
         """
         self._closed = True
-        # there are none where the constructor raised
+        # there are no parts if the constructor raised
         parts: Assembly | None = getattr(self, "_parts", None)
         if parts is not None:
             parts.comparisons.close()
@@ -563,7 +563,7 @@ class UnitExplorer(anywidget.AnyWidget):
         super().close()
 
     def __dir__(self) -> list[str]:
-        """List what users call and set; what traitlets and ipywidgets add stays reachable."""
+        """List what users call and set; attributes of traitlets and ipywidgets are left out, but can be used."""
         ours = {name for kind in type(self).__mro__ if issubclass(kind, UnitExplorer) for name in vars(kind)}
         theirs = set(dir(anywidget.AnyWidget)) - ours - {"observe", "unobserve", "layout"}
         return [name for name in super().__dir__() if name not in theirs and name not in ("set_state", "trait_values")]
@@ -579,10 +579,10 @@ class UnitExplorer(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is not None:
-            # now: while a cell runs, the page could not fetch it
+            # send it now: while a cell runs, the page could not fetch it
             send_module(self._parts.front_end)
         if bundle is not None and self.image is not None:
-            # where no widget can be shown, in a file viewer say, there is still a picture
+            # where no widget can be shown, in a file viewer for example, the picture is
             bundle[0]["image/png"] = poster(self.image)
         return bundle
 
@@ -604,7 +604,7 @@ class UnitExplorer(anywidget.AnyWidget):
                     self.send_state(reset)
             except TraitError as error:
                 log.warning("The front end sent an invalid control value: %s", error)
-                # so that its sliders show the values that Python has
+                # send them back, so that its sliders show the values that Python has
                 self.send_state(list(controls))
 
     def _receive(self, _widget: Any, content: Any, buffers: Any) -> None:

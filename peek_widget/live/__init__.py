@@ -1,1 +1,1 @@
-"""What makes the explorer live: the worker, the pacing, the messages. Knows no model and no browser."""
+"""The live parts of the explorer: worker, pacing and messages, independent of model and browser."""

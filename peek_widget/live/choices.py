@@ -1,4 +1,4 @@
-"""What can be chosen for a model: its objectives, positions, recipes and devices, and the checks of a choice."""
+"""The choices for a model: objectives, positions, recipes and devices, and the checks of a choice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Selection(Protocol):
-    """The controls that decide what else can be chosen: an explorer's or a `Controls`."""
+    """The controls that determine the other choices: an explorer's or a `Controls`."""
 
     @property
     def layer(self) -> Any:
@@ -42,14 +42,14 @@ class Selection(Protocol):
 
 
 class Choices:
-    """What an explorer lets one choose.
+    """The choices that an explorer offers.
 
     Args:
-        network: gives the network as it is now read.
-        recipes: names of the presets that are offered, the first being the default; None offers all.
+        network: returns the current network.
+        recipes: names of the presets that are offered, the default first; None offers all.
 
     Raises:
-        RecipeError: for a name that is not a preset, or for none at all.
+        RecipeError: for a name that is not a preset, or for no names.
     """
 
     def __init__(self, network: Callable[[], Network], recipes: Iterable[str] | None = None) -> None:
@@ -85,7 +85,7 @@ class Choices:
 def kinds(layer: Layer) -> tuple[str, ...]:
     """Return the objectives that a layer's units can be drawn for, the default one first.
 
-    "neuron" is the unit at one position of its map, "channel" the mean over the map, "class" the model's own logit.
+    "neuron" is the unit at one position of its map, "channel" its mean over the map, "class" the model's logit.
     """
     if layer.name != OUTPUT:
         return ("neuron", "channel")
@@ -114,7 +114,7 @@ def check_kind(layer: Layer, kind: Any) -> str:
 
 
 def check_position(layer: Layer, at: Any) -> tuple[int, int] | None:
-    """Return a position (row, column) on the layer's map, None for its middle; UnitError if it is none."""
+    """Return a position (row, column) on the layer's map, None for its center; UnitError if it is not a position."""
     if at is None:
         return None
     if not layer.spatial:
@@ -126,7 +126,7 @@ def check_position(layer: Layer, at: Any) -> tuple[int, int] | None:
 
 
 def check_unit(unit: Any, now: Selection, choices: Choices) -> int:
-    """Return a unit of the layer chosen; UnitError if the layer has no such unit."""
+    """Return the number of a unit of the chosen layer; UnitError if the layer has no such unit."""
     choices.network().check_unit(now.layer, unit)
     return unit
 
@@ -145,12 +145,12 @@ def check_objective(objective: Any, now: Selection, choices: Choices) -> Objecti
 
 
 def check_at(at: Any, now: Selection, choices: Choices) -> tuple[int, int] | None:
-    """Return a position on the map of the layer chosen, see `check_position`."""
+    """Return a position on the map of the chosen layer, see `check_position`."""
     return check_position(choices.network().layer(now.layer), at)
 
 
 def check_device(device: Any, now: Selection, choices: Choices) -> str:
-    """Return a device's full name, see `named_device`; the one where the model is already is always possible."""
+    """Return a device's full name, see `named_device`; the model's current device is always possible."""
     if device == str(choices.network().model_copy.device):
         return device
     return named_device(device)
@@ -168,7 +168,7 @@ def devices() -> list[str]:
     found = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         found.append("mps")
-    # of another kind (an "xpu", say) there is one at most; torch before 2.6 does not tell
+    # there is at most one other kind, such as "xpu"; torch before 2.6 does not report it
     accelerator = getattr(torch, "accelerator", None)
     other = None if accelerator is None else accelerator.current_accelerator()
     if other is not None and other.type not in ("cuda", "mps"):

@@ -1,4 +1,4 @@
-"""What a comparison in an explorer draws, by its controls."""
+"""The plan of a comparison in an explorer: what it draws, from the controls."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["ComparisonPlan"]
 
 
 class ComparisonPlan:
-    """A comparison of recipes, seeds or units that can be begun.
+    """A planned comparison of recipes, seeds or units.
 
     Args:
         source: the model.
         choices: the recipes that are offered.
-        catalog: names of classes.
-        controls: the layer, and what the pictures have in common.
+        catalog: names of the classes.
+        controls: the layer, and whatever the pictures have in common.
         what: one of "recipes", "seeds" and "units", with its values.
 
     Raises:
-        PeekError: if it is not possible, in a sentence.
+        PeekError: if the comparison is not possible, with a sentence.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class ComparisonPlan:
         self._choices, self._catalog = choices, catalog
 
     def entries(self) -> tuple[list[Entry], str]:
-        """Return what is drawn, and a title.
+        """Return the entries to draw, and a title.
 
         Raises:
-            PeekError: if that is not possible, in a sentence.
+            PeekError: if the comparison is not possible, with a sentence.
         """
         controls = self._controls
         found = entries(
@@ -54,7 +54,7 @@ class ComparisonPlan:
             objective=self._objective,
             negative=controls.negative,
         )
-        # what can't be chosen can't be compared either: the page offers to show each picture in the main view
+        # only recipes that can be chosen can be compared: the page offers each picture for the main view
         for recipe in self._what.get("recipes", ()):
             self._choices.check_recipe(recipe)
         for seed in self._what.get("seeds", ()):
@@ -62,19 +62,19 @@ class ComparisonPlan:
         return found
 
     def make(self) -> Comparison:
-        """Begin the comparison; called in the worker."""
+        """Begin the comparison; called in the worker's thread."""
         found, title = self.entries()
         return Comparison(self._source.fresh(), found, title, size=self._controls.size)
 
     def page_controls(self) -> list[dict[str, Any]]:
-        """Return for each picture what the page sets to have it in the main view."""
+        """Return the controls that the page sets to show each picture in the main view."""
         ((what, values),) = self._what.items()
         return [self._controls_of(what, value) for value in values]
 
     def _objective(self, unit: int) -> Objective:
         controls = dataclasses.replace(self._controls, unit=unit)
         if unit != self._controls.unit and isinstance(controls.objective, Objective):
-            # an Objective is for the unit shown
+            # a custom Objective is for the unit shown only
             layer = self._source.network.layer(controls.layer)
             controls = dataclasses.replace(controls, objective=usual_kind(layer))
         return objective_of(self._source.network, controls.target())

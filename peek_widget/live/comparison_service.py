@@ -1,9 +1,8 @@
 """The comparison of an explorer, drawn by the thread of the main run: one step of all its pictures at a time.
 
-While it draws, the main run stands still, and goes on after it. The two would share one copy of the model and one
-processor: each would be slower by as much as the other takes, and nobody looks at a seventh picture beside six. Where
-a control is changed meanwhile, the main run makes its first step at once, so that the picture is of what the controls
-say.
+While it draws, the main run stands still, and continues afterwards. The two would share one copy of the model and one
+processor, so each would slow the other down, and a seventh picture beside six is of little use. If a control is
+changed meanwhile, the main run makes its first step at once, so that its picture matches the controls.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ __all__ = ["ComparisonService", "LiveComparison"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 RATE = 15.0
-"""Sets of pictures per second at most; a set has up to six pictures."""
+"""Maximum number of sets sent per second; a set has up to six pictures."""
 
 SIDE = 256
-"""Largest side in pixels of a picture on the page: side by side they are shown no larger."""
+"""Maximum side of a picture on the page, in pixels: side by side, pictures are not shown larger."""
 
 LIVE_QUALITY, STILL_QUALITY = 85, 93
 
 REST = 8.0
-"""The pictures are measured again after a rest of so many times what the last measurement took."""
+"""Ratio of the rest before the next measurement of the pictures to the duration of the last one."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class _Begin:
     """A comparison to draw.
 
     Attributes:
-        make: makes it.
-        controls: for each picture the explorer's controls that would draw it in the main run, by name.
+        make: makes the comparison.
+        controls: for each picture, the explorer's controls that would draw it in the main run, by name.
     """
 
     make: Callable[[], Comparison]
@@ -57,12 +56,12 @@ class _Begin:
 
 @dataclass
 class _Requests:
-    """What the worker is asked for.
+    """Requests to the worker.
 
     Attributes:
         begin: the comparison to draw instead.
-        close: put the present one away.
-        resend: send it again to a page that has nothing yet.
+        close: remove the current comparison.
+        resend: send the comparison again, to a page that has nothing yet.
     """
 
     begin: _Begin | None = None
@@ -81,15 +80,15 @@ class _Shown:
 
 
 class ComparisonService:
-    """One comparison at a time: a background task of the main run's thread.
+    """A background task of the main run's thread that draws one comparison at a time.
 
     Args:
         front_end: sends messages to the page; used in the worker.
-        wake: wakes the worker, so that it asks :meth:`ready`.
-        clock: returns seconds, monotonic.
+        wake: wakes the worker, so that it calls :meth:`ready`.
+        clock: returns monotonic time in seconds.
 
     Attributes:
-        current: the comparison that is shown; None where there is none.
+        current: the comparison that is shown; None without one.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class ComparisonService:
         self._pacer = Pacer(RATE, now=clock())
         self.current: LiveComparison | None = None
 
-        # from here on: written by the worker only
+        # the fields below are written by the worker only
         self._comparison: Comparison | None = None
         self._controls: Sequence[dict[str, Any]] = ()
         self._problem = ""
@@ -119,8 +118,8 @@ class ComparisonService:
         """Draw another comparison.
 
         Args:
-            make: makes it; called in the worker.
-            controls: for each picture the explorer's controls that would draw it in the main run, by name.
+            make: makes the comparison; called in the worker.
+            controls: for each picture, the explorer's controls that would draw it in the main run, by name.
         """
         with self._changed:
             self._number += 1
@@ -130,14 +129,14 @@ class ComparisonService:
         return self.current
 
     def close(self) -> None:
-        """Put the comparison away."""
+        """Remove the comparison."""
         with self._changed:
             self.current = None
             self._mailbox.post(begin=None, close=True)
         self._wake()
 
     def ack(self, n: int) -> None:
-        """Note that the page has drawn the messages up to `n`."""
+        """Note that the page has drawn the messages up to number `n`."""
         with self._changed:
             self._pacer.ack(n, self._clock())
 
@@ -151,7 +150,7 @@ class ComparisonService:
 
     @property
     def blocking(self) -> bool:
-        """Whether the main run stands still: a comparison is drawn, or about to be."""
+        """Whether the main run stands still, because a comparison is being drawn or about to be."""
         with self._changed:
             return self._mailbox.pending.begin is not None or self._drawing()
 
@@ -169,7 +168,7 @@ class ComparisonService:
         with self._changed:
             requests = self._mailbox.take()
             if requests.begin is not None or requests.close:
-                # with the lock held, or a waiter could take the end of the last comparison for that of the new one
+                # under the lock, or a waiter could take the end of the last comparison for the end of the new one
                 self._comparison, self._problem, self._measured, self._shown = None, "", (), None
                 self._measured_at = -math.inf
         try:
@@ -199,7 +198,7 @@ class ComparisonService:
         return comparison is not None and not comparison.done and not self._problem
 
     def _show(self, *, resend: bool) -> None:
-        """Send the pictures if they are new and it is time, or where a page asks for them."""
+        """Send the pictures if they are new and due, or if a page asks for them."""
         comparison = self._comparison
         if comparison is None:
             if resend:
@@ -207,7 +206,7 @@ class ComparisonService:
             return
         with self._changed:
             now = self._clock()
-            # the worker runs this only for a visible page or a waiting caller, which the pacer does not see by itself
+            # the worker runs this only for a visible page or a waiting caller, which the pacer does not know of
             self._pacer.mark_active(now)
             due = self._pacer.due(now) <= now
         done = comparison.done
@@ -229,7 +228,7 @@ class ComparisonService:
             self._pacer.sent(self._messages, self._clock())
 
     def _measure(self, comparison: Comparison) -> None:
-        """Measure the pictures' still activations, now and then and at the end."""
+        """Measure the pictures' still activations, from time to time and at the end."""
         rested = self._clock() - self._measured_at >= REST * self._cost
         if comparison.index and (comparison.done or rested or not self._measured):
             began = self._clock()
@@ -254,7 +253,7 @@ class ComparisonService:
         )
 
     def _items(self) -> list[dict[str, Any]]:
-        """Describe the pictures as the protocol has it."""
+        """Describe the pictures in the protocol's terms."""
         comparison, shown = self._comparison, self._shown
         if comparison is None or shown is None:
             return []
@@ -279,7 +278,7 @@ class ComparisonService:
     # -- for the holder of a LiveComparison
 
     def figure_of(self, number: int, side: int, dark: bool) -> Image.Image:
-        """Return the figure of the comparison of that number, as it was last shown; from any thread."""
+        """Return the figure of the comparison with this number, as it was last shown; from any thread."""
         comparison, shown = self._comparison, self._shown
         if self._is_gone(number):
             raise PeekError("This comparison was closed, and its pictures are gone: compare again.")
@@ -291,7 +290,7 @@ class ComparisonService:
         )
 
     def state_of(self, number: int) -> str:
-        """Return "waiting", "drawing", "done", "error" or "closed"."""
+        """Return the state: "waiting", "drawing", "done", "error" or "closed"."""
         if self._is_gone(number):
             return "closed"
         if self._problem:
@@ -301,7 +300,7 @@ class ComparisonService:
         return "done" if self._shown is not None and self._shown.done else "drawing"
 
     def wait_for(self, number: int, timeout: float | None) -> str:
-        """Block until the comparison of that number is finished; see `LiveComparison.wait`."""
+        """Block until the comparison with this number is finished; see `LiveComparison.wait`."""
         with self._changed:
             self._waiters += 1
         self._wake()
@@ -325,25 +324,25 @@ class ComparisonService:
 
 
 class LiveComparison:
-    """A comparison that an explorer draws, as it was last shown: what `explorer.compare` returns."""
+    """A comparison drawn by an explorer, as last shown: the return value of `explorer.compare`."""
 
     def __init__(self, service: ComparisonService, number: int) -> None:
         self._service, self._number = service, number
 
     @property
     def state(self) -> str:
-        """`"waiting"`, `"drawing"`, `"done"`, `"error"` or `"closed"`."""
+        """The state: `"waiting"`, `"drawing"`, `"done"`, `"error"` or `"closed"`."""
         return self._service.state_of(self._number)
 
     def wait(self, timeout: float | None = None) -> LiveComparison:
-        """Block until its pictures are finished.
+        """Block until the pictures are finished.
 
         Args:
-            timeout: seconds; None waits as long as it takes.
+            timeout: seconds; None waits without a limit.
 
         Raises:
-            PeekError: if it failed, with the reason.
-            TimeoutError: if it still draws after `timeout` seconds.
+            PeekError: if the comparison failed, with the reason.
+            TimeoutError: if the pictures are not finished after `timeout` seconds.
         """
         self._service.wait_for(self._number, timeout)
         return self
@@ -353,10 +352,10 @@ class LiveComparison:
         return self._service.figure_of(self._number, side, dark)
 
     def save(self, path: str | Path, *, side: int = 320, dark: bool = False) -> None:
-        """Write the figure to a file; the extension of its name says in which format.
+        """Write the figure to a file, whose extension decides the format.
 
         Raises:
-            FileError: if there is no such format for pictures.
+            FileError: if the extension is not that of a picture format.
         """
         path = Path(path)
         if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
@@ -379,7 +378,7 @@ def _describe(state: str, comparison: Comparison | None) -> str:
 
 
 def _scale(activations: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of a scale that has zero and all finite activations on it."""
+    """Return the ends of a scale that contains zero and all finite activations."""
     finite = [value for value in activations if math.isfinite(value)]
     low, high = min([0.0, *finite]), max([0.0, *finite])
     return low, high if high > low else low + 1.0

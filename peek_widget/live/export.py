@@ -1,4 +1,4 @@
-"""What can be taken away from an explorer: its picture with its recipe, an animation, a line of Python."""
+"""Exports from an explorer: its picture with its recipe, an animation, a line of Python."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class Exporter:
-    """Saves and shows the newest picture of a run.
+    """An exporter of the newest picture of a run.
 
     Args:
-        source: the model that it was drawn from.
+        source: the model that the picture was drawn from.
 
     Attributes:
-        snapshot: the newest picture and how it was made, None before the first.
-        picture: the same as a PIL image.
+        snapshot: the newest picture and how it was made; None before the first one.
+        picture: the newest picture as a PIL image.
     """
 
     def __init__(self, source: ModelSource) -> None:
@@ -87,13 +87,13 @@ class Exporter:
     def send(
         self, what: str, front_end: FrontEnd, *, comparison: LiveComparison | None, code: Callable[[], str]
     ) -> None:
-        """Send the page what it wants to save or copy.
+        """Send the page what it asked for, to be saved or copied.
 
         Args:
             what: "picture", "figure" or "code".
             front_end: the page.
             comparison: the comparison whose figure it is.
-            code: gives the line of Python.
+            code: returns the line of Python.
         """
         content = {"kind": "saved", "what": what, "name": "", "text": "", "note": "", "problem": ""}
         buffers = []
@@ -128,13 +128,13 @@ class Exporter:
 
 
 def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tuple[Drawing, str]:
-    """Return what a picture was drawn from, such that drawing it gives this picture again.
+    """Return how a picture was drawn, such that drawing it again gives the same picture.
 
     Overrides are folded into the recipe, and a run that was left early or prolonged becomes a recipe of
     that length.
 
     Returns:
-        the drawing, and a sentence on what of the picture it can't give back, "" where it gives all of it.
+        the drawing, and a sentence on what it can't reproduce of the picture; "" if it reproduces all of it.
     """
     target, recipe = snapshot.target, snapshot.recipe
     sides = [max(size) for size in Geometry(network, recipe, target.size, [objective]).sizes]
@@ -148,27 +148,27 @@ def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tu
 
 
 def file_name(snapshot: Snapshot, ending: str) -> str:
-    """Return a name for a file, of letters that every system takes: `features.12-unit-10-peek-seed-0.png`."""
+    """Return a file name of characters that every system accepts: `features.12-unit-10-peek-seed-0.png`."""
     target = snapshot.target
     words = f"{target.layer or 'output'}-unit-{target.unit}-{snapshot.recipe.name}-seed-{target.seed}"
     return f"{re.sub(r'[^A-Za-z0-9._=-]+', '_', words).strip('._')[:120] or 'picture'}{ending}"
 
 
 def code(model: Any, controls: Controls, given: Mapping[str, Any], default_objective: str) -> str:
-    """Return the call that makes an explorer with these controls; defaults are left out.
+    """Return the Python call that makes an explorer with these controls; defaults are left out.
 
     Args:
-        model: as it was given: None for the bundled network, a name, or a model, which goes by the name `model`.
+        model: the model as it was given: None for the bundled network, a name, or a module, written as `model`.
         controls: the controls.
-        given: further arguments that were given. Those that can't be written as a literal go by their own names.
-        default_objective: the objective of the layer's units where none is given.
+        given: further arguments that were given; one that can't be written as a literal is written as its name.
+        default_objective: the default objective of the layer's units.
     """
     arguments = [] if model is None else [repr(model) if isinstance(model, str) else "model"]
     arguments += [f"{name}={_literal(name, value)}" for name, value in given.items() if value is not None]
     for field in dataclasses.fields(controls):
         control, value = CONTROLS[field.name], getattr(controls, field.name)
         default = default_objective if field.name == "objective" else field.default
-        # the default layer depends on the model, so the layer is always named
+        # the default layer depends on the model, so the layer is always written
         if control.stored and control.in_code and (field.name == "layer" or value != default):
             arguments.append(f"{field.name}={_literal(field.name, value)}")
     return f"UnitExplorer({', '.join(arguments)})"
@@ -183,7 +183,7 @@ def _literal(name: str, value: Any) -> str:
 
 
 def recipe_code(recipe: Recipe) -> str:
-    """Return a recipe in Python: its preset and what differs from it, or all that differs from a plain `Recipe()`."""
+    """Return a recipe in Python: a preset and the differences from it, or the differences from a plain `Recipe()`."""
     base, called = Recipe(), "Recipe("
     if recipe.name in Recipe.presets():
         base = Recipe.preset(recipe.name)

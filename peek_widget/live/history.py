@@ -1,4 +1,4 @@
-"""The activation curve of a whole run in a fixed number of points."""
+"""The activation curve of a whole run, in a limited number of points."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from peek_widget.live.snapshot import Made
 __all__ = ["History", "HistoryPoint", "unpack"]
 
 MOST_UNREAD = 256
-"""Values that are left on a device at most, while no picture is shown."""
+"""Maximum number of values left on a device while no picture is shown."""
 
 _ROW = struct.Struct("<4f")
 
 
 class HistoryPoint(NamedTuple):
-    """One point of the activation curve, which stands for one step or, in a long run, for some consecutive ones."""
+    """One point of the activation curve, for one step or, in a long run, for several consecutive ones."""
 
     step: int
-    """Number of steps made, of the newest of these steps."""
+    """Number of steps made after the newest of these steps."""
 
     activation: float
-    """Still activation of a picture of these steps; NaN where none was measured."""
+    """Still activation of a picture of these steps; NaN if none was measured."""
 
     lowest: float
     """Lowest value of these steps, each the mean over the step's random views."""
 
     highest: float
-    """Highest of them."""
+    """Highest value of these steps, as above."""
 
 
 class History:
-    """The points of a run's curve. Whenever there are too many, each two become one.
+    """The points of a run's curve. Whenever there are too many, they are merged in pairs.
 
-    `packed()` is always the whole run, so that a page that connects late needs nothing more.
+    `packed()` always covers the whole run, so a page that connects late needs nothing else.
 
     Args:
-        capacity: number of points at most, from 4.
+        capacity: maximum number of points, at least 4.
     """
 
     def __init__(self, capacity: int = 256) -> None:
@@ -55,10 +55,10 @@ class History:
         """The first step that the newest point stands for."""
         self._unread: list[tuple[int, Tensor]] = []
         self._still: dict[int, float] = {}
-        """Still activations of steps that are not read yet."""
+        """Still activations of steps whose values have not been read yet."""
 
     def add(self, step: int, value: float | Tensor) -> None:
-        """Add the mean over the random views of the step that made the number of steps `step`; they come in order.
+        """Add the mean over the random views of the step number `step`; steps come in order.
 
         A tensor `[]` on a device is read later, together with others.
         """
@@ -71,7 +71,7 @@ class History:
         self._add(step, value)
 
     def read_with(self, made: Made) -> None:
-        """Read what was added and is still on the device, in one copy with the pictures of a step."""
+        """Read the values still on the device, in one copy with the pictures of a step."""
         if self._unread:
             self._take(made.read_with([value for _, value in self._unread]))
 
@@ -94,7 +94,7 @@ class History:
         self._points.append(added)
         self._first = step
         if len(self._points) > self.capacity:
-            # from the newest back, so that it does not change; the first may remain alone
+            # merge from the newest back; the first point may stay unmerged
             odd = len(self._points) % 2
             pairs = zip(self._points[odd::2], self._points[odd + 1 :: 2], strict=True)
             self._points = [*self._points[:odd], *(_joined(*pair) for pair in pairs)]
@@ -102,7 +102,7 @@ class History:
             self._first = step - self._stride // 2
 
     def measured(self, step: int, activation: float) -> None:
-        """Add the still activation of the picture after `step` steps, which were added before."""
+        """Add the still activation of the picture after `step` steps, all added before."""
         if any(step == unread for unread, _ in self._unread):
             self._still[step] = activation
             return
@@ -111,10 +111,10 @@ class History:
             self._points[at] = self._points[at]._replace(activation=activation)
 
     def cut(self, step: int) -> None:
-        """Forget the points after a step."""
+        """Drop the points after a step."""
         self._read()
         del self._points[bisect.bisect_right(self._points, step, key=lambda point: point.step) :]
-        # the next step begins a point
+        # the next step begins a new point
         self._first = step - self._stride
 
     def points(self) -> list[HistoryPoint]:
@@ -128,7 +128,7 @@ class History:
 
 
 def unpack(packed: bytes) -> list[HistoryPoint]:
-    """Return the points of `History.packed`, whose values are those of float32."""
+    """Return the points of `History.packed`, with float32 precision."""
     return [HistoryPoint(int(step), *values) for step, *values in _ROW.iter_unpack(packed)]
 
 

@@ -1,4 +1,4 @@
-"""The controls that an explorer begins with, from the arguments of its constructor or from a state."""
+"""The initial controls of an explorer, from the arguments of its constructor or from a state."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def initial_controls(
     defaults: Mapping[str, Any],
     choices: Choices,
 ) -> Controls:
-    """Return the checked controls that an explorer begins with.
+    """Return the initial controls of an explorer, checked.
 
     Args:
-        given: the arguments for single controls, by name.
-        state: the argument for all of them; None if it was not given.
+        given: the arguments for individual controls, by name.
+        state: the argument for all controls; None if it was not given.
         defaults: the defaults of the arguments.
-        choices: what is possible for the model.
+        choices: the possible values for the model.
 
     Raises:
-        PeekError: for a control that is not possible, or one that was given beside a state.
+        PeekError: for a control that is not possible, or one given together with a state.
     """
     wanted = given if state is None else _restored(state, given, defaults)
     wanted = {name: value for name, value in wanted.items() if value is not None}
@@ -44,7 +44,7 @@ def initial_controls(
 def _restored(
     state: str | Mapping[str, Any], given: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return the controls of a state; PeekError if some were given beside it."""
+    """Return the controls of a state; PeekError if individual controls were given too."""
     restored = read_state(state)
     beside = sorted(name for name, value in given.items() if value is not None and value != defaults[name])
     if beside:

@@ -1,4 +1,4 @@
-"""Small jobs that the worker does between two steps."""
+"""A queue of small jobs that the worker does between two steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class JobQueue:
-    """Small jobs that the worker does between two steps, so that no handler of a message has to wait for them."""
+    """A queue of small jobs that the worker does between two steps, so that no message handler waits for them."""
 
     blocking = False
 

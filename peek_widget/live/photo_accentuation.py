@@ -13,12 +13,12 @@ from peek_widget.photo import Look, PhotoReader
 __all__ = ["EVERY", "Accentuation", "Stage"]
 
 EVERY = 4
-"""Steps from one picture on the page to the next."""
+"""Number of steps between two pictures sent to the page."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The photo after some of the steps.
+    """The photo after a number of steps.
 
     Attributes:
         step: number of steps made; 0 is the photo as the network sees it.
@@ -32,16 +32,16 @@ class Stage:
 
 
 class Accentuation:
-    """A run of `Accentuate` on a photo, an iterator of what it has come to: one of every four steps.
+    """A run of `Accentuate` on a photo: an iterator over its stages, one for every four steps.
 
-    Between two of its steps it yields None, so that whoever calls it can do something else.
+    After each other step it yields None, so that the caller can do something else.
 
     Args:
         reader: looks at the pictures.
         look: what the network sees in the photo.
         layer: layer of the unit.
-        unit: number of the unit, whose mean over the map is made larger.
-        less: make it smaller.
+        unit: number of the unit, whose mean over the map is maximized.
+        less: whether to minimize it instead.
         strength: weight of the penalty, see `Accentuate`.
 
     Attributes:
@@ -49,7 +49,7 @@ class Accentuation:
         total: number of steps of the whole run.
 
     Raises:
-        PeekError: if the layer has no such unit, or none before it that could be kept.
+        PeekError: if the layer has no such unit, or no layer before it could be kept.
     """
 
     def __init__(self, reader: PhotoReader, look: Look, layer: str, unit: int, less: bool, strength: float) -> None:
@@ -65,7 +65,7 @@ class Accentuation:
         self.total: int = self._run.steps
 
     def __iter__(self) -> Iterator[Stage | None]:
-        """Make the steps."""
+        """Make the steps, yielding a stage or None after each."""
         yield Stage(0, self._look.pixels, self._look)
         while self._run.index < self.total:
             image = self._run.step().tensor

@@ -1,4 +1,4 @@
-"""What the page gets of a look at a photo: rows and pictures; and what the page sends, read."""
+"""Conversion of a look at a photo to rows and pictures for the page, and of what the page sends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 LISTED_OF_EACH = 4
-"""Number of units that are listed of each layer in the overview."""
+"""Number of units listed for each layer in the overview."""
 
 SIDE = 512
 """Longer side in pixels of the photo on the page."""
@@ -45,16 +45,16 @@ MAP_SIDE = 128
 """Longer side in pixels of a unit's map on the page, which the page enlarges smoothly."""
 
 SMALL_MAP_SIDE = 64
-"""The same in the overview of all layers."""
+"""Longer side in pixels of a unit's map in the overview of all layers."""
 
 _MASK_SIDE = 256
 
 
 def given_image(given: Any) -> Any:
-    """Return what a page sent as the bytes of a file; anything else as it is.
+    """Return a photo sent by a page as the bytes of a file; anything else as it is.
 
     Raises:
-        PhotoError: if it is not base64.
+        PhotoError: if the photo is not in base64.
     """
     if not isinstance(given, protocol.SetPhoto):
         return given
@@ -65,7 +65,7 @@ def given_image(given: Any) -> Any:
 
 
 def mask_of(strokes: Sequence[float], size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Return a mask over a photo of (width, height) that is True in circles of y, x and radius, in shares of it."""
+    """Return a mask over a photo of (width, height), True in the circles given by y, x and radius in shares of it."""
     width, height = size
     scale = _MASK_SIDE / max(size)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
@@ -73,7 +73,7 @@ def mask_of(strokes: Sequence[float], size: tuple[int, int]) -> np.ndarray[Any, 
     mask = np.zeros((rows, columns), bool)
     for y, x, radius in zip(strokes[::3], strokes[1::3], strokes[2::3], strict=False):
         reach, down, across = radius * _MASK_SIDE, y * rows, x * columns
-        # only where the circle may be: a long stroke has thousands of them
+        # change only the part around the circle: a long stroke has thousands of them
         part = (
             slice(max(0, int(down - reach)), int(down + reach) + 1),
             slice(max(0, int(across - reach)), int(across + reach) + 1),
@@ -83,17 +83,17 @@ def mask_of(strokes: Sequence[float], size: tuple[int, int]) -> np.ndarray[Any, 
 
 
 def photo_jpeg(look: Look) -> bytes:
-    """Return the photo as a JPEG, what the network does not see of it darkened."""
+    """Return the photo as a JPEG, with the part that the network does not see darkened."""
     return jpeg_bytes(without_what_is_cut_off(look.image, look.size, look.shown, SIDE), 88)
 
 
 def pixels_jpeg(pixels: Tensor, preprocess: Preprocess) -> bytes:
-    """Return a picture ``[C, S, S]`` in [0, 1] as a JPEG, of more than three channels those that are shown."""
+    """Return a picture ``[C, S, S]`` in [0, 1] as a JPEG; of more than three channels, only those that are shown."""
     return jpeg_bytes(to_pil(preprocess.visible(pixels)), 92)
 
 
 def listed(look: Look, layer: str, place: tuple[float, float] | None) -> tuple[list[Firing], str]:
-    """Return the most unusual units of a layer, at a place in shares of the photo or on all of it; or why not."""
+    """Return the most unusual units of a layer, at a place in shares of the photo or on all of it, or why there are none."""
     width, height = look.size
     try:
         if place is None:
@@ -104,7 +104,7 @@ def listed(look: Look, layer: str, place: tuple[float, float] | None) -> tuple[l
 
 
 def unit_rows(look: Look, units: Sequence[Firing], side: int = MAP_SIDE) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Return the units as `PhotoUnit` has them, and their maps over the photo as gray PNGs."""
+    """Return the units as rows of `PhotoUnit`, and their maps over the photo as gray PNGs."""
     rows, maps = [], []
     for one in units:
         drawn = _drawn_map(look, one, side)
@@ -122,14 +122,14 @@ def unit_rows(look: Look, units: Sequence[Firing], side: int = MAP_SIDE) -> tupl
 
 
 def layer_row(look: Look, name: str) -> tuple[dict[str, Any], list[bytes]]:
-    """Return a layer as `PhotoLayer` has it, and the maps of its units."""
+    """Return a layer as a row of `PhotoLayer`, and the maps of its units."""
     units = [one for one in look.unusual(name, LISTED_OF_EACH) if one.activation > 0]
     rows, maps = unit_rows(look, units, SMALL_MAP_SIDE)
     return {"layer": name, "real": bool(units) and units[0].basis == "evidence", "units": rows}, maps
 
 
 def class_rows(before: Look, after: Look | None) -> list[dict[str, Any]]:
-    """Return the highest classes of either as `PhotoClass` has them, those of before first."""
+    """Return the highest classes of both looks as rows of `PhotoClass`, those of `before` first."""
     rows = [
         {
             "name": one.name,
@@ -147,7 +147,7 @@ def class_rows(before: Look, after: Look | None) -> list[dict[str, Any]]:
 
 
 def _drawn_map(look: Look, one: Firing, side: int) -> bytes | None:
-    """Return where a unit fires as a gray PNG over the photo; None where it has no map that can be laid over it."""
+    """Return where a unit fires as a gray PNG over the photo; None if its map can't be laid over the photo."""
     width, height = look.size
     scale = side / max(look.size)
     found = look.map(one.layer, one.unit)
@@ -161,7 +161,7 @@ def _drawn_map(look: Look, one: Firing, side: int) -> bytes | None:
 
 
 def basis(units: Sequence[Firing], place: bool, evidence: LayerEvidence | None) -> str:
-    """Return in a sentence what the percentiles are of."""
+    """Return a sentence on the basis of the percentiles."""
     if any(one.basis == "evidence" for one in units) and evidence is not None:
         of = "the places of " if place else ""
         return f"Percent of {of}{evidence.images:,} real images where the unit fires less."
@@ -171,7 +171,7 @@ def basis(units: Sequence[Firing], place: bool, evidence: LayerEvidence | None) 
 
 
 def seen_message(**fields: Any) -> dict[str, Any]:
-    """Return a `PhotoSeen`; fields that are not given are those of no photo."""
+    """Return a `PhotoSeen`; omitted fields have the values for no photo."""
     empty: dict[str, Any] = {
         "kind": protocol.PhotoSeen.kind,
         "problem": "",
@@ -189,7 +189,7 @@ def seen_message(**fields: Any) -> dict[str, Any]:
 
 
 def step_message(**fields: Any) -> dict[str, Any]:
-    """Return a `PhotoStep`; fields that are not given are those of a run that has made no step."""
+    """Return a `PhotoStep`; omitted fields have the values for a run before its first step."""
     empty: dict[str, Any] = {
         "kind": protocol.PhotoStep.kind,
         "step": 0,

@@ -1,4 +1,4 @@
-"""Pictures of the units that the tab of a photo lists: drawn, and the best real crop, found one after the other."""
+"""Pictures of the units listed in the photo tab, drawn pictures and best real crops, found one after the other."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Of = Literal["drawn", "crop"]
 
 
 class UnitPictures:
-    """Sends the pictures of the units that are listed; for one thread, which calls :meth:`work` while it has time.
+    """A sender of the listed units' pictures; for one thread, which calls :meth:`work` while it has time.
 
-    A picture that must be drawn is drawn a step at a time, and given up when its unit is listed no more.
+    A picture that must be drawn is drawn one step at a time, and dropped when its unit is no longer listed.
 
     Args:
         front_end: sends messages to the page.
-        network: returns the network to draw and to find the focus of crops with.
+        network: returns the network for drawing and for finding the focus of crops.
         drawings: drawn pictures of units.
-        evidence: returns what is known of a layer from real images; None where there are none.
+        evidence: returns the evidence on a layer from real images; None where there is no evidence.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class UnitPictures:
         evidence: Callable[[str], LayerEvidence | None],
     ) -> None:
         self._front_end, self._network, self._drawings, self._evidence = front_end, network, drawings, evidence
-        # what the page has of the units listed, and which crop that is
+        # what the page has of the listed units, and from which crop
         self._on_page: dict[tuple[str, int, Of], object] = {}
         self._crops: deque[tuple[Crop, object]] = deque()
         self._found: deque[tuple[str, int]] = deque()
@@ -51,19 +51,19 @@ class UnitPictures:
         self._run: tuple[tuple[str, int], Iterator[tuple[Ascent, bytes | None]]] | None = None
 
     def use_network(self, network: Network) -> None:
-        """Draw with the weights of this network from now on; pictures of others are no longer the page's."""
+        """Draw with the weights of this network from now on; pictures of other weights no longer count as sent."""
         if self._drawings.use(network):
             self.forget_page()
             self.want("", ())
 
     def forget_page(self) -> None:
-        """Begin again with a page that has nothing yet."""
+        """Start again for a page that has no pictures yet."""
         self._on_page.clear()
 
     def want(self, layer: str, units: Sequence[int]) -> None:
-        """Find the pictures of these units from now on, those that the page has not, and of no others."""
+        """Find from now on the pictures of these units that the page lacks, and no others."""
         keys = [(layer, unit) for unit in units]
-        # the page keeps what is listed, and nothing else
+        # the page keeps only the pictures of listed units
         self._on_page = {key: value for key, value in self._on_page.items() if key[:2] in set(keys)}
         self._crops.clear()
         evidence = self._evidence(layer) if keys else None
@@ -80,7 +80,7 @@ class UnitPictures:
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to find."""
+        """Whether there is a picture to find."""
         return bool(self._crops or self._found or self._drawn)
 
     @property
@@ -89,7 +89,7 @@ class UnitPictures:
         return bool(self._drawn) and not (self._crops or self._found)
 
     def work(self) -> None:
-        """Do one piece of work: read a crop, look a picture up, or make a step of drawing one."""
+        """Do one piece of work: read a crop, look up a picture, or make one step of drawing it."""
         if self._crops:
             self._send_crop(*self._crops.popleft())
         elif self._found:
@@ -119,11 +119,11 @@ class UnitPictures:
                 self._run = key, self._drawings.draw(self._network(), *key)
             ascent, picture = next(self._run[1])
         except PeekError as error:
-            # a unit without a gradient, say
+            # for example, a unit without a gradient
             self._finish(key, None, str(error))
             return
         except Exception as error:
-            # said in the unit's row; the next one may be drawn
+            # the unit's row reports it; the next unit may still be drawn
             log.error("Unit %d of %r was not drawn: %s", key[1], key[0], error, exc_info=error)
             self._finish(key, None, f"{type(error).__name__}: {error}")
             return

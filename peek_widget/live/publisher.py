@@ -1,4 +1,4 @@
-"""The way of the run's pictures to the traits, to the examples and to whoever saves them."""
+"""Publishes a run's pictures to the traits, to the dataset examples and to the exporter."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Publisher"]
 
 
 class Publisher:
-    """Publishes the updates of a run.
+    """A publisher of a run's updates.
 
     Args:
-        front_end: gets them as traits.
-        exporter: gets the pictures.
-        network: returns the network that is drawn, whose preprocessing says which channels are shown.
+        front_end: receives them as traits.
+        exporter: receives the pictures.
+        network: returns the network being drawn, whose preprocessing says which channels are shown.
 
     Attributes:
-        examples: gets the pictures too, once there is a dataset.
+        examples: receives the pictures too, once there is a dataset.
     """
 
     def __init__(self, front_end: FrontEnd, exporter: Exporter, network: Callable[[], Network]) -> None:
@@ -31,7 +31,7 @@ class Publisher:
         self.examples: ExampleService | None = None
 
     def publish(self, update: Update) -> None:
-        """Publish an update; called in the worker."""
+        """Publish an update; called in the worker's thread."""
         values = {
             "activation": self._front_end["activation"] if update.activation is None else update.activation,
             "step": update.step,

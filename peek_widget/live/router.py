@@ -1,4 +1,4 @@
-"""The way of a front end's message to whoever handles it."""
+"""Routes the front end's messages to their handlers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _Message = TypeVar("_Message", bound=protocol.ToKernel)
 
 
 class Router:
-    """Handlers of messages by their class; one class may have several, which are called in the order they came."""
+    """Handlers of messages by class; a class may have several, called in the order of registration."""
 
     def __init__(self) -> None:
         self._handlers: dict[type[protocol.ToKernel], list[Callable[[Any], object]]] = {}
 
     def on(self, *messages: type[_Message], handler: Callable[[_Message], object]) -> None:
-        """Have a handler called with each message of these classes."""
+        """Register a handler for messages of these classes."""
         for message in messages:
             self._handlers.setdefault(message, []).append(handler)
 
     def route(self, content: Any, buffers: Any) -> None:
-        """Read a custom message and hand it over; one that is none of ours is logged and ignored."""
+        """Parse a custom message and call its handlers; a message outside the protocol is logged and ignored."""
         try:
             message = protocol.parse(content, buffers)
         except protocol.ProtocolError as error:
@@ -38,5 +38,5 @@ class Router:
 
     @property
     def handled(self) -> frozenset[type[protocol.ToKernel]]:
-        """The classes of messages that somebody handles."""
+        """The classes of messages that have a handler."""
         return frozenset(self._handlers)

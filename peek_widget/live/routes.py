@@ -1,4 +1,4 @@
-"""Which message of the front end does what."""
+"""The handlers of the front end's messages."""
 
 from __future__ import annotations
 
@@ -37,41 +37,41 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class Actions(Protocol):
-    """What of an explorer messages call."""
+    """The part of an explorer that messages call."""
 
     layer: Any
     unit: Any
 
     @property
     def checkpoint_steps(self) -> list[int]:
-        """The steps that can be gone back to."""
+        """The steps that can be sought and resumed."""
 
     def play(self) -> None:
-        """Go on drawing."""
+        """Continue drawing."""
 
     def restart(self) -> None:
-        """Begin again."""
+        """Restart the run."""
 
     def seek(self, step: int) -> None:
         """Show an earlier step."""
 
     def resume_from(self, step: int) -> None:
-        """Go on from an earlier step."""
+        """Resume from an earlier step."""
 
     def start_from(self, picture: Any) -> None:
-        """Draw on from a picture."""
+        """Draw from an initial image."""
 
     def code(self) -> str:
-        """Return the line of Python that makes the explorer."""
+        """Return the line of Python that recreates the explorer."""
 
 
 def make_router(explorer: Actions, parts: Assembly, begin_comparison: Callable[[dict[str, Any]], object]) -> Router:
     """Return a router on which every message of the front end has a handler.
 
     Args:
-        explorer: takes what a user of the page does as a call of its methods.
-        parts: the services that take the rest.
-        begin_comparison: begins a comparison of what it is given.
+        explorer: the explorer, whose methods carry out what a user of the page does.
+        parts: the services that handle the other messages.
+        begin_comparison: begins a comparison of the given values.
     """
     router = Router()
     route_downloads(router, explorer, parts)
@@ -86,7 +86,7 @@ def make_router(explorer: Actions, parts: Assembly, begin_comparison: Callable[[
 
 
 def route_downloads(router: Router, explorer: Actions, parts: Assembly) -> None:
-    """Have messages handled that ask for a part of the front end or for something to save."""
+    """Register handlers for messages that ask for a part of the front end or for something to save."""
     front_end, run = parts.front_end, parts.run
 
     def send_requested(_: protocol.LoadModule) -> None:
@@ -103,23 +103,23 @@ def route_downloads(router: Router, explorer: Actions, parts: Assembly) -> None:
 
 
 def send_module(front_end: FrontEnd) -> None:
-    """Send the page the part of the front end that is not part of a saved notebook."""
+    """Send the page the part of the front end that saved notebooks leave out."""
     front_end.send({"kind": "module"}, [read_static(name).encode() for name in ("lazy.js", "lazy.css")])
 
 
 def route_run(router: Router, explorer: Actions, run: RunService, front_end: FrontEnd) -> None:
-    """Have messages about the run handled."""
+    """Register handlers for messages about the run."""
 
     def answer(_: protocol.Ping) -> None:
-        # said at once, in the thread that was asked: the worker may be in a long step, and a host like Colab hands on
-        # nothing that another thread sends
+        # answer at once in the thread of the request: the worker may be in a long step, and hosts like Colab do not
+        # deliver what another thread sends
         front_end.send({"kind": "pong"})
         front_end.resend(LIVE_TRAITS)
 
     router.on(protocol.Play, handler=lambda _: explorer.play())
 
     def at_step(go: Callable[[int], None]) -> Callable[[Any], None]:
-        # the slider may still be that of a longer run which is over
+        # the slider may still be that of an earlier, longer run
         def handle(message: Any) -> None:
             steps = explorer.checkpoint_steps
             if steps:
@@ -143,7 +143,7 @@ def route_run(router: Router, explorer: Actions, run: RunService, front_end: Fro
 
 
 def route_comparison(router: Router, comparisons: ComparisonService, begin: Callable[[dict[str, Any]], object]) -> None:
-    """Have messages about the comparison handled; `begin` takes what is compared."""
+    """Register handlers for messages about the comparison; `begin` takes what is compared."""
 
     def compare(message: protocol.Compare) -> None:
         if message.values:
@@ -158,7 +158,7 @@ def route_comparison(router: Router, comparisons: ComparisonService, begin: Call
 
 
 def route_examples(router: Router, explorer: Actions, examples: ExampleService | None) -> None:
-    """Have messages about the dataset examples handled."""
+    """Register handlers for messages about the dataset examples."""
 
     def start_from(message: protocol.StartFromCrop) -> None:
         if message.id == 0:
@@ -167,7 +167,7 @@ def route_examples(router: Router, explorer: Actions, examples: ExampleService |
         crop: Crop | None = None if examples is None else examples.crop(message.id)
         if examples is None:
             refuse(message)
-        # a click may come late, when the crops of another unit are there already
+        # a click may come late, when another unit is already shown
         elif crop is not None and (crop.layer, crop.unit) == (explorer.layer, explorer.unit):
             explorer.start_from(crop)
 
@@ -188,13 +188,13 @@ def route_examples(router: Router, explorer: Actions, examples: ExampleService |
 
 
 def mark_active(router: Router, run: RunService, *messages: type[protocol.ToKernel]) -> None:
-    """Have these messages show that somebody is there: after a run's end no frame does."""
+    """Let these messages show that the page is active: after a run's end no acknowledgments come."""
     for message in messages:
         router.on(message, handler=lambda _: run.mark_active())
 
 
 def route_photo(router: Router, photo: PhotoService, run: RunService) -> None:
-    """Have messages about a photo of the user's own handled; each shows that somebody is there."""
+    """Register handlers for messages about a photo of the user's own; each shows that the page is active."""
     mark_active(router, run, protocol.SetPhoto, protocol.PhotoSample, protocol.PhotoEdit, protocol.PhotoPlace)
     mark_active(router, run, protocol.PhotoOverview, protocol.PhotoAccentuate)
     router.on(protocol.SetPhoto, handler=photo.show)
@@ -210,7 +210,7 @@ def route_photo(router: Router, photo: PhotoService, run: RunService) -> None:
 
 
 def route_circuit(router: Router, circuit: CircuitService, run: RunService) -> None:
-    """Have messages about the circuit of the unit shown handled; each shows that somebody is there."""
+    """Register handlers for messages about the circuit of the unit shown; each shows that the page is active."""
     mark_active(router, run, protocol.CircuitOpen, protocol.GetCircuitCrops, protocol.SetCircuitWithout)
     router.on(protocol.CircuitOpen, handler=lambda m: circuit.set_open(m.on))
     router.on(protocol.GetCircuitCrops, handler=circuit.send_crops)
@@ -222,7 +222,7 @@ def route_circuit(router: Router, circuit: CircuitService, run: RunService) -> N
 
 
 def route_sheet(router: Router, sheets: SheetService, tags: TagService, run: RunService) -> None:
-    """Have messages about the contact sheet handled."""
+    """Register handlers for messages about the contact sheet."""
 
     def opened(message: protocol.SheetOpen) -> None:
         sheets.set_open(message.on)
@@ -238,7 +238,7 @@ def route_sheet(router: Router, sheets: SheetService, tags: TagService, run: Run
     router.on(protocol.SheetAck, handler=received)
     router.on(protocol.SheetSimilarity, handler=lambda _: sheets.request_similarity())
     for message in (protocol.Hello, protocol.LoadModule):
-        # a page that has just come knows nothing yet of what is shown there
+        # a page that has just connected has nothing yet
         router.on(message, handler=lambda _: sheets.resend())
     for other in (protocol.Visible, protocol.Ping):
         router.on(other, handler=lambda _: sheets.wake())

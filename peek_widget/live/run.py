@@ -1,4 +1,4 @@
-"""The state of one run: its ascent, its curve, its checkpoints, and what there is to say about it."""
+"""The state of one run: its ascent, its curve, its checkpoints, and the notes on it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ WEIGHTS_CHANGED = "The weights have changed since this run began; restart it to 
 
 @dataclass(eq=False)
 class Run:
-    """One run of an ascent. A restart, another target and a smaller picture make a new one.
+    """One run of an ascent. A restart, another target or a smaller picture makes a new one.
 
     Attributes:
         number: number of the run, from 1; 0 before the first.
-        ascent: the ascent; None while it is made, and after one of its steps has failed.
+        ascent: the ascent; None while it is being made, and after one of its steps has failed.
         weights_version: version of the model's weights that the run was last known to use.
         weights_changed: whether the model's weights have changed since the run began.
-        note: a sentence on the run for the reader, "" for none.
-        edited: whether an override was changed since the first step.
-        refused: for each overridden knob that the recipe refuses, why; the recipe's own value is used for it.
-        speed: steps a second.
+        note: a sentence on the run for the user; "" for none.
+        edited: whether an override has changed since the first step.
+        refused: the reason, for each overridden knob that the recipe refuses; the recipe's own value is used.
+        speed: steps per second.
         history: the activation curve.
-        activation: the newest still activation that was measured, None before the first.
-        unmeasured: a sentence on why the pictures' activations can't be measured, "" where they can.
+        activation: the newest still activation that was measured; None before the first one.
+        unmeasured: a sentence on why the pictures' activations can't be measured; "" if they can.
         checkpoints: earlier steps that can be viewed and resumed.
     """
 
@@ -54,25 +54,25 @@ class Run:
 
     def following(self) -> Run:
         """Return the run after this one, without an ascent yet."""
-        # the facts stay until there are new ones, or every number on the page would blink when a slider is moved
+        # keep the facts until there are new ones, or every number on the page would blink when a slider is moved
         return Run(self.number + 1, weights_version=self.weights_version, _facts=self._facts)
 
     def begin(self, ascent: RunningAscent, overrides: Mapping[str, float]) -> None:
-        """Take the ascent that the run draws with, from its first step."""
+        """Begin the run with an ascent, from its first step."""
         self.ascent = ascent
         if overrides:
             self.override(overrides)
-        # a distance that the run's length makes likely, so that fewer checkpoints are taken in vain
+        # choose the stride by the run's length, so that fewer checkpoints are taken only to be dropped
         self.checkpoints = Checkpoints(stride=max(1, min(4, int(ascent.steps) // MAX_CHECKPOINTS)))
 
     def resume(self, ascent: RunningAscent, point: Checkpoint, knobs: Mapping[str, float | None], asked: int) -> None:
-        """Go on from a checkpoint of this run, with another ascent that begins there and the current knobs.
+        """Resume from a checkpoint of this run, with another ascent that begins there and the current knobs.
 
         Args:
-            ascent: goes on from the checkpoint's state.
-            point: the checkpoint; what came after it is forgotten.
-            knobs: the current overrides, None for the recipe's own value.
-            asked: number of the step that was asked for, to which the checkpoint is the nearest.
+            ascent: the ascent that continues from the checkpoint's state.
+            point: the checkpoint; later steps are dropped.
+            knobs: the current overrides; None for the recipe's own value.
+            asked: number of the requested step, to which the checkpoint is the nearest.
         """
         self.number += 1
         self.ascent = ascent
@@ -87,7 +87,7 @@ class Run:
         self.speed = Speed()
 
     def override(self, knobs: Mapping[str, float | None]) -> None:
-        """Override knobs from the next step on; those that the recipe refuses keep its own value."""
+        """Override knobs from the next step on; knobs that the recipe refuses keep the recipe's value."""
         ascent = self.ascent
         assert ascent is not None
         self.refused = {}
@@ -100,11 +100,11 @@ class Run:
                 except RecipeError as error:
                     ascent.override(**{name: None})
                     self.refused[name] = str(error)
-        # kept now, because after a step that fails there is no ascent left to ask
+        # read the facts now: after a failed step there is no ascent to read them from
         self.facts()
 
     def extend(self, steps: int) -> None:
-        """Allow so many further steps."""
+        """Allow `steps` further steps."""
         assert self.ascent is not None
         self.ascent.extend(steps)
 
@@ -126,9 +126,9 @@ class Run:
         """Return the record of a step that the ascent has just made.
 
         Args:
-            step: what the ascent's `step()` gave.
-            target: what is drawn, with the size that was taken for it.
-            overrides: the knobs that were overridden, also those that the recipe refused.
+            step: the result of the ascent's `step()`.
+            target: what is drawn, with the size that was chosen for it.
+            overrides: the overridden knobs, including those that the recipe refused.
         """
         ascent = self.ascent
         assert ascent is not None
@@ -136,7 +136,7 @@ class Run:
             target=target,
             recipe=ascent.recipe,
             made=step,
-            # the unit's own activation: with a negative objective it sinks
+            # this is the unit's own activation, which falls with a negative objective
             view_activation=step.unread_activation * (-1.0 if target.negative else 1.0),
             run=self.number,
             step=int(ascent.index),
@@ -169,21 +169,21 @@ class Run:
 
     @property
     def checkpoint_steps(self) -> list[int]:
-        """The steps that can be viewed and resumed, rising; the last is where the run stands."""
+        """The steps that can be viewed and resumed, ascending; the last is the run's newest."""
         ascent, kept = self.ascent, self.checkpoints.steps
         end = 0 if ascent is None else int(ascent.index)
         return [*(step for step in kept if step < end or ascent is None), *([end] if end else [])]
 
     @property
     def notes(self) -> str:
-        """All sentences on the run for the reader."""
+        """All notes on the run for the user, in sentences."""
         refused = [f"{name} keeps the recipe's own value: {why}" for name, why in self.refused.items()]
         return " ".join(
             filter(None, [self.note, *refused, self.unmeasured, WEIGHTS_CHANGED if self.weights_changed else ""])
         )
 
     def facts(self) -> Mapping[str, Any]:
-        """Return the numbers of the ascent; while there is none, those of the last one.
+        """Return the numbers of the ascent or, while there is none, those of the last ascent.
 
         Returns:
             "total" (steps), "size" (px), "values" (the knobs in force) and "recipe_values" (the recipe's own values

@@ -1,4 +1,4 @@
-"""A thread with a mailbox: what every background part of an explorer is built on."""
+"""A thread with a mailbox: the base of every background part of an explorer."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["JOIN_TIMEOUT", "Mailbox", "Service"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 JOIN_TIMEOUT = 5.0
-"""Seconds that closing waits for the thread."""
+"""Seconds for which closing waits for the thread."""
 
 Requests = TypeVar("Requests")
 
 
 class Mailbox(Generic[Requests]):
-    """Requests from any thread to one other thread; of two requests of one kind the newer wins.
+    """A mailbox of requests from any thread to one thread; a newer request of the same kind replaces an older one.
 
     Args:
         make: makes an empty set of requests: a dataclass with a default for every kind of request, so that two empty
-            ones are equal.
+            sets are equal.
 
     Attributes:
-        changed: the lock of whoever owns the mailbox, and the condition that is notified of each request.
-        pending: the requests not yet taken. Read or change it only with the lock held.
+        changed: the owner's lock, and the condition that is notified of each request.
+        pending: the requests not yet taken; read or change them only with the lock held.
     """
 
     def __init__(self, make: Callable[[], Requests]) -> None:
@@ -38,11 +38,11 @@ class Mailbox(Generic[Requests]):
 
     @property
     def empty(self) -> bool:
-        """Whether there is no request."""
+        """Whether the mailbox has no request."""
         return self.pending == self._make()
 
     def post(self, **requests: Any) -> None:
-        """Leave requests, by the names of the dataclass's fields, and wake the thread that waits for some."""
+        """Leave requests, by the names of the dataclass's fields, and wake the thread that waits for them."""
         with self.changed:
             for name, value in requests.items():
                 setattr(self.pending, name, value)
@@ -56,10 +56,10 @@ class Mailbox(Generic[Requests]):
 
 
 class Service(Generic[Requests]):
-    """Work in a thread of its own that takes requests from a mailbox.
+    """A service with a thread of its own that takes requests from a mailbox.
 
-    A caller posts a request and goes on: handlers of messages and observers of traits run on the kernel's threads and
-    must never wait. The thread looks into the mailbox between two pieces of work. It is a daemon, is started by the
+    A caller posts a request and returns: handlers of messages and observers of traits run on the kernel's threads and
+    must never block. The thread checks the mailbox between two pieces of work. It is a daemon, starts with the
     first request, and ends with :meth:`close` or with the interpreter.
 
     A subclass implements :meth:`wait_time` and :meth:`handle`, and may override :meth:`enter`, :meth:`fail`,
@@ -68,7 +68,7 @@ class Service(Generic[Requests]):
     Args:
         name: name of the thread.
         requests: makes an empty set of requests, see :class:`Mailbox`.
-        clock: returns seconds, monotonic.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Service(Generic[Requests]):
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
@@ -98,7 +98,7 @@ class Service(Generic[Requests]):
             if self._closed or self._thread is not None:
                 return
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            # a daemon thread inside torch while the interpreter is taken down can crash it
+            # a daemon thread inside torch can crash the interpreter while it shuts down
             atexit.register(self.close)
             self._thread.start()
 
@@ -106,7 +106,7 @@ class Service(Generic[Requests]):
         """Leave requests for the thread, by the names of the mailbox's fields.
 
         Args:
-            start: start the thread if need be. Otherwise a request to a thread that was never started is dropped.
+            start: whether to start the thread if needed; otherwise a request to a thread never started is dropped.
         """
         with self._changed:
             if self._closed or (self._thread is None and not start):
@@ -115,7 +115,7 @@ class Service(Generic[Requests]):
             self.start()
 
     def wake(self) -> None:
-        """Let the thread ask :meth:`wait_time` again, because something outside the mailbox has changed."""
+        """Make the thread call :meth:`wait_time` again, after a change outside the mailbox."""
         with self._changed:
             self._changed.notify_all()
 
@@ -123,7 +123,7 @@ class Service(Generic[Requests]):
         """End the thread after its current piece of work.
 
         Returns:
-            Whether it has ended; False where that piece takes longer than ``timeout`` seconds.
+            Whether it has ended; False if that piece takes longer than ``timeout`` seconds.
         """
         with self._changed:
             self._closed = True
@@ -138,21 +138,21 @@ class Service(Generic[Requests]):
     # -- for the subclass
 
     def enter(self) -> None:
-        """Prepare the thread (set its number of torch threads, say)."""
+        """Prepare the thread, for example its number of torch threads."""
 
     def wait_time(self) -> float | None:
-        """Return for how many seconds to sleep while there is no request: 0 not at all, None until there is one.
+        """Return how many seconds to sleep while there is no request: 0 not to sleep, None to sleep until there is one.
 
         Called with the lock held, before each sleep.
         """
         raise NotImplementedError
 
     def handle(self, requests: Requests) -> None:
-        """Take the requests (an empty set where there were none) and do one piece of work."""
+        """Take the requests (possibly an empty set) and do one piece of work."""
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
-        """Tell the reader that a piece of work raised; the thread goes on with the next one."""
+        """Report that a piece of work raised; the thread goes on with the next one."""
         log.error("%s failed: %s", self._name, error, exc_info=error)
 
     def leave(self) -> None:
@@ -178,7 +178,7 @@ class Service(Generic[Requests]):
             try:
                 self.handle(requests)
             except BaseException as error:
-                # an observer may raise anything, and SystemExit in a thread would end it without a word
+                # an observer may raise anything, and SystemExit would end the thread silently
                 self.fail(error)
         try:
             self.leave()
@@ -186,7 +186,7 @@ class Service(Generic[Requests]):
             atexit.unregister(self.close)
 
     def _sleep(self) -> None:
-        """Wait, the lock held, until there is a request, the time to sleep has passed, or the service is closed."""
+        """Wait with the lock held until there is a request, the time to sleep has passed, or the service is closed."""
         while not self._closed and self._mailbox.empty:
             seconds = self.wait_time()
             if seconds is not None:

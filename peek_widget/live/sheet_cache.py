@@ -1,4 +1,4 @@
-"""The contact sheets of an explorer: one for each layer, recipe, seed and size that was shown, on one network."""
+"""The contact sheets of an explorer: one for each layer, recipe, seed and size shown, all on one network."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from peek_widget.sheet.schedule import Scheduler
 __all__ = ["CachedSheet", "ExplorerSheet", "SheetCache", "SheetKey"]
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Bytes that the pictures of all sheets may take together."""
+"""Maximum number of bytes of the pictures of all sheets together."""
 
 MOST_SHEETS = 32
-"""Sheets that are kept; each setting of a control may be another one."""
+"""Maximum number of sheets kept; each setting of a control may have its own sheet."""
 
 LEAST_DETAIL = 3.0
-"""Steps of a finished picture for each of its preview below which there are no previews: little would be gained."""
+"""Ratio of a finished picture's steps to its preview's, below which previews would gain little and are left out."""
 
 RATE_WINDOW = 90.0
 """Seconds over which the speed of drawing is measured."""
 
 MEASURED = 0.3
-"""Seconds over which it has to be measured before it is said."""
+"""Seconds for which the speed has to be measured before it is shown."""
 
 
 @dataclass(frozen=True)
 class SheetKey:
-    """What a sheet is of; a change of any field means another sheet.
+    """The identity of a sheet: a change of any field means another sheet.
 
     Attributes:
         layer: name of the layer.
@@ -62,7 +62,7 @@ class SheetKey:
 
     @property
     def kind(self) -> Kind:
-        """The objective in the terms of a sheet, which draws a class for its score either way."""
+        """The objective in the terms of a sheet, which always draws a class for its score."""
         return "channel" if self.objective == "channel" else "neuron"
 
     def folder(self, recipe: Recipe, weights: str) -> str:
@@ -78,9 +78,9 @@ class SheetKey:
 
 
 class ExplorerSheet(ContactSheet):
-    """A sheet of an explorer. Its network is that of all sheets, which the explorer's own thread runs.
+    """A sheet of an explorer, on the network of all sheets, which the explorer's own thread runs.
 
-    Drawn from a cell, the sheet therefore makes a replica, for as long as that drawing takes.
+    A sheet drawn from a cell therefore makes a replica for as long as the drawing takes.
     """
 
     def drawing_network(self) -> Network:
@@ -97,10 +97,10 @@ class CachedSheet:
         sheet: the sheet.
         scheduler: draws it in the service's thread.
         thumbnails: by unit, whether it is a preview, and its JPEG.
-        rate: units per second lately, while the same is drawn: previews, or finished pictures.
+        rate: recent speed in units per second, of either previews or finished pictures.
         previewed: whether the rate is that of previews.
-        detail: number of steps of a finished picture for each of a preview that it begins with; None where it is drawn
-            by another recipe than the preview, or there are none.
+        detail: ratio of a finished picture's steps to those of the preview that it begins with; None where the preview
+            has another recipe, or there are no previews.
     """
 
     number: int
@@ -112,16 +112,16 @@ class CachedSheet:
     detail: float | None = None
 
     def note_pace(self, now: float) -> None:
-        """Note how much is drawn at a time; call it after each step."""
+        """Record how much has been drawn at a time; call it after each step."""
         if self.previewed != self.scheduler.previewing:
             self.previewed = self.scheduler.previewing
             self.rate.clear()
         self.rate.add(now, len(self.sheet) - self.scheduler.units_left)
 
     def seconds_left(self) -> tuple[float | None, float | None]:
-        """Estimate the seconds until all previews are drawn, and those that the finished pictures then take.
+        """Estimate the seconds until all previews are drawn, and the seconds that the finished pictures then take.
 
-        Each is None where it is not known: a few steps have to be measured first.
+        Each is None until a few steps have been measured.
         """
         left = self.rate.time_left(self.scheduler.units_left, at_least=MEASURED)
         if not self.scheduler.previewing:
@@ -133,17 +133,17 @@ class CachedSheet:
 
     @property
     def failed(self) -> dict[int, str]:
-        """Sentences why units can't be drawn, by unit."""
+        """The reasons why units can't be drawn, in sentences, by unit."""
         return dict(self.sheet.archive.failed)
 
     @property
     def size(self) -> int:
-        """Bytes of all its pictures."""
+        """Number of bytes of all its pictures."""
         pictures = (*self.sheet.done.values(), *self.sheet.drafts.values())
         return sum(len(one.png) for one in pictures) + sum(len(data) for _, data in self.thumbnails.values())
 
     def thumbnail(self, unit: int) -> tuple[bool, bytes] | None:
-        """Return whether the picture of a unit is a preview, and a small JPEG of it; None where there is no picture."""
+        """Return whether the picture of a unit is a preview, and a small JPEG of it; None if it has no picture."""
         one = self.sheet.done.get(unit) or self.sheet.drafts.get(unit)
         if one is None:
             return None
@@ -155,15 +155,15 @@ class CachedSheet:
 
 
 class SheetCache:
-    """Keeps the sheets that were shown last, as far as they fit, and the one network that all of them share.
+    """A cache of the sheets shown last, as many as fit, and of the one network that they share.
 
     Args:
-        network: returns the explorer's network as it is now read.
+        network: returns the explorer's current network.
         tags: the user's tags, shared by all sheets.
         store: where sheets are saved, each in a folder of its own; None to keep them in memory only.
-        at_once: returns how many batches may be drawn at once at present.
+        at_once: returns how many batches may now be drawn at once.
         precision: what the network computes in; see `peek_widget.ascent.AscentOptions`.
-        clock: returns seconds, monotonic.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -192,15 +192,15 @@ class SheetCache:
         return network
 
     def get(self, key: SheetKey, *, service_thread: bool) -> CachedSheet:
-        """Return a sheet as it was left, or a new one.
+        """Return the cached sheet, or a new one.
 
         Args:
-            key: what it is of.
-            service_thread: whether the service's thread asks, which may run the network of all sheets. For any other
-                thread a new sheet is planned on a replica of its own.
+            key: identity of the sheet.
+            service_thread: whether the caller is the service's thread, which may run the network of all sheets. In any
+                other thread a new sheet is planned on a replica of its own.
 
         Raises:
-            PeekError: if there can be none: a recipe or a size that the layer can't have, another sheet's store.
+            PeekError: if it is not possible: the layer can't have this recipe or size, or the store has another sheet.
         """
         given = self._network()
         # a model that has been trained on has another sheet
@@ -217,10 +217,10 @@ class SheetCache:
             return found
 
     def picture(self, key: SheetKey, unit: int, weights: str) -> bytes | None:
-        """Return the small JPEG of a unit that is finished on any sheet of its layer; None where it is on none.
+        """Return the small JPEG of a unit from any sheet of its layer where it is finished; None if there is none.
 
         Args:
-            key: the sheet that is opened, to see what its store has, where there is none of the layer yet; its recipe
+            key: the sheet to open, for what its store has, if no sheet of the layer is cached yet; its recipe
                 and seed do not matter.
             unit: number of the unit.
             weights: fingerprint of the weights.
@@ -233,7 +233,7 @@ class SheetCache:
             if key.layer not in known and self._store is not None:
                 self.get(key, service_thread=False)
             sheets = [each for (one, of), each in self._sheets.items() if one.layer == key.layer and of == weights]
-        # the one that was shown last
+        # the sheet shown last comes first
         for each in reversed(sheets):
             found = each.thumbnail(unit)
             if found is not None and not found[0]:
@@ -241,9 +241,9 @@ class SheetCache:
         return None
 
     def _share(self, ready: Network | None = None) -> Network:
-        """Return the network of all sheets; where it is a new one, every sheet gets it.
+        """Return the network of all sheets; a new one is given to every sheet.
 
-        Sheets of weights that the model no longer has go: they would keep the weights in memory.
+        Sheets of weights that the model no longer has are dropped, since they would keep these in memory.
         """
         network = self._replica(ready)
         outdated = [key for key, each in self._sheets.items() if each.sheet.network is not network]
@@ -272,9 +272,9 @@ class SheetCache:
         return CachedSheet(self._numbers, sheet, scheduler, detail=detail)
 
     def _shrink(self) -> None:
-        """Forget sheets until the others fit, never the newest."""
+        """Drop sheets until the others fit; the newest is never dropped."""
         while len(self._sheets) > MOST_SHEETS:
-            # the one that costs least to draw again: with the fewest pictures, of these not shown for longest
+            # drop the cheapest to draw again: that with the fewest pictures, among equals the one not shown for longest
             others = [*self._sheets][:-1]
             del self._sheets[min(others, key=lambda key: len(self._sheets[key].sheet.done))]
         total = sum(each.size for each in self._sheets.values())

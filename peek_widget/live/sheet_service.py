@@ -1,8 +1,8 @@
-"""The thread that draws the whole layer: the contact sheet of an explorer.
+"""The thread that draws the contact sheet of an explorer.
 
 It draws what the page shows: the units in view first, previews before the finished pictures, nothing while the
-sheet is closed or not visible. While the main run draws it has one CPU thread and rests between two steps; else it
-draws several batches at once, each on a thread of its own.
+sheet is closed or not visible. While the main run draws, it has one CPU thread and rests between two steps; otherwise
+it draws several batches at once, each on its own thread.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = ["SheetKey", "SheetService"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 DUTY_CYCLE = 0.15
-"""Share of the time that the sheet takes while the main run draws, as a pass over the dataset does."""
+"""Share of the time that the sheet takes while the main run draws, the same as for a pass over the dataset."""
 
 INTERVAL = 0.7
-"""Seconds between two looks at whether the page is visible, and between two reports of how far the sheet is."""
+"""Seconds between two checks whether the page is visible, and between two progress reports."""
 
 REPEAT = 20.0
 """Seconds after which the same report is sent again while a sheet is drawn.
@@ -44,26 +44,26 @@ REPEAT = 20.0
 The page acknowledges it, which tells the kernel that the page still exists."""
 
 NEARLY_DONE = 0.6
-"""Fraction of a batch's steps after which it is finished also when its units leave the view."""
+"""Fraction of a batch's steps after which the batch is finished even if its units leave the view."""
 
 SAVE_AFTER = 2.0
-"""Seconds from an edit of the tags to their saving."""
+"""Seconds from an edit of the tags until they are saved."""
 
 
 @dataclass
 class _Requests:
-    """What the thread is asked for.
+    """Requests to the thread.
 
     Attributes:
         key: the sheet to show.
-        open: the panel of the sheet is open, or was closed.
-        drawing: draw, or stop.
+        open: whether the panel of the sheet is open.
+        drawing: whether to draw.
         view: units in view, the one under the pointer first.
-        ack: number of the last message that the page has taken.
-        similarity: send the order by similarity.
-        resend: a page has come that has nothing yet.
-        look: something may have changed for this service.
-        save_tags: the tags have changed.
+        ack: number of the last message that the page has received.
+        similarity: whether to send the order by similarity.
+        resend: whether a page has connected that has nothing yet.
+        look: whether something may have changed for this service.
+        save_tags: whether the tags have changed.
     """
 
     key: SheetKey | None = None
@@ -78,20 +78,20 @@ class _Requests:
 
 
 class SheetService(Service[_Requests]):
-    """The contact sheet of an explorer. Its thread is started when the sheet is opened.
+    """A service that draws the contact sheet of an explorer. Its thread is started when the sheet is opened.
 
     Args:
         key: the sheet to begin with.
         front_end: sends messages to the page; used in this thread.
-        network: returns the explorer's network as it is now read.
+        network: returns the explorer's current network.
         watched: returns whether a visible page shows the explorer; otherwise nothing is drawn or sent.
-        drawing: returns whether the main run draws, to which the sheet then yields.
+        drawing: returns whether the main run is drawing; the sheet then yields to it.
         tags: the user's tags; saved in the store with the sheet.
-        evidence: returns the complete evidence on a layer, None before it is complete.
-        store: where sheets are saved, each in a folder of its own: a folder, or any fsspec address. None: in memory.
-        at_once: number of batches that are drawn at once, each on a thread, while the main run stands still.
+        evidence: returns the complete evidence on a layer; None until it is complete.
+        store: where sheets are saved, each in its own subfolder: a folder or any fsspec address; None for memory only.
+        at_once: number of batches drawn at once, each on its own thread, while the main run stands still.
         precision: what the network computes in; see `peek_widget.ascent.AscentOptions`.
-        clock: returns seconds, monotonic.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class SheetService(Service[_Requests]):
         )
         self._key = key
 
-        # from here on: used by the service's own thread only
+        # the fields below are used by the service's own thread only
         self._feed = ThumbnailFeed(front_end)
         self._current: CachedSheet | None = None
         self._open = False
@@ -155,15 +155,15 @@ class SheetService(Service[_Requests]):
         self.post(drawing=on)
 
     def set_view(self, units: Sequence[int]) -> None:
-        """Draw the units in view first, that under the pointer before the others."""
+        """Draw the units in view first, beginning with the one under the pointer."""
         self.post(view=tuple(units))
 
     def ack(self, n: int) -> None:
-        """Note that the page has taken every message up to this number."""
+        """Note that the page has received every message up to this number."""
         self.post(start=False, ack=n)
 
     def request_similarity(self) -> None:
-        """Send the page the order in which similar pictures are next to each other."""
+        """Send the page the order in which similar pictures are neighbors."""
         self.post(similarity=True)
 
     def resend(self) -> None:
@@ -171,23 +171,23 @@ class SheetService(Service[_Requests]):
         self.post(start=False, resend=True)
 
     def wake(self) -> None:
-        """Let the thread look whether there is something to do, because a page is visible again, say."""
+        """Wake the thread to check for work, for example because a page is visible again."""
         self.post(start=False, look=True)
 
     def save_tags(self) -> None:
-        """Save the tags in the store, soon, because they have changed."""
+        """Save the changed tags in the store soon."""
         self.post(start=False, save_tags=True)
 
     def sheet(self) -> ContactSheet:
-        """Return the sheet as far as it is drawn; made, and not drawn, where there is none yet.
+        """Return the sheet as far as it is drawn; a new, undrawn one if there is none yet.
 
         Raises:
-            PeekError: if there can be none: a recipe or a size that the layer can't have, another sheet's store.
+            PeekError: if it is not possible: the layer can't have this recipe or size, or the store has another sheet.
         """
         return self._cache.get(self._key, service_thread=False).sheet
 
     def picture(self, layer: str, unit: int, weights: str) -> bytes | None:
-        """Return the small JPEG of a unit that is finished on any sheet of its layer; any thread.
+        """Return the small JPEG of a unit from any sheet of its layer where it is finished; from any thread.
 
         See `SheetCache.picture`.
         """
@@ -200,19 +200,19 @@ class SheetService(Service[_Requests]):
         set_threads(1)
 
     def leave(self) -> None:
-        """Save what is not saved yet, and give the leases back."""
+        """Save what is not saved yet, and release the leases."""
         try:
             self._save_if_due(math.inf)
         except PeekError as error:
-            # nobody looks at the panel any more
+            # the panel that would show this error is gone
             log.warning("The tags are not saved: %s", error)
         if self._current is not None:
-            # leases that stay behind run out by themselves
+            # leases that are not released expire
             with contextlib.suppress(PeekError):
                 self._current.scheduler.close()
 
     def fail(self, error: BaseException) -> None:
-        """Show the reader what went wrong; the explorer goes on drawing."""
+        """Show the error on the page; the explorer goes on drawing."""
         if not isinstance(error, PeekError):
             log.error("Drawing the sheet failed: %s", error, exc_info=error)
         if self._current is not None:
@@ -221,12 +221,12 @@ class SheetService(Service[_Requests]):
         self._send_report()
 
     def wait_time(self) -> float | None:
-        """Wait for the end of a rest, for the time to save, or to see whether the page is visible."""
+        """Return the time until a rest ends, tags are to be saved, or the page's visibility is to be checked."""
         now = self._clock()
         if self._can_send():
             return 0.0
         if self._can_draw():
-            # in short pieces: the rest is over as soon as the main run stands still
+            # wait in short slices: the rest ends as soon as the main run stands still
             rest = min(0.1, max(0.0, self._rest_until - now)) if self._main_run_draws() else 0.0
             return max(rest, self._wait_until - now)
         if self._save_at < math.inf:
@@ -250,7 +250,7 @@ class SheetService(Service[_Requests]):
                 self._send_suggestions()
                 self._draw(current)
             else:
-                # what is half drawn waits until the sheet is visible again
+                # unfinished pictures wait until the sheet is visible again
                 self._pause(current)
         self._save_if_due(self._clock())
         self._send_report()
@@ -259,7 +259,7 @@ class SheetService(Service[_Requests]):
         if requests.save_tags and self._store is not None:
             self._save_at = self._clock() + SAVE_AFTER
         if requests.key is not None or requests.open or requests.drawing:
-            # whatever went wrong before, this is a reason to try again
+            # a request is a reason to try again, whatever went wrong
             self._problem, self._outdated = "", True
         if requests.open is not None:
             self._open = requests.open
@@ -286,7 +286,7 @@ class SheetService(Service[_Requests]):
         self._send_all(sheet)
 
     def _send_all(self, sheet: CachedSheet) -> None:
-        # the report first: the page drops pictures of a sheet that it does not know
+        # send the report first: the page drops pictures of a sheet that it does not know
         self._send_report()
         self._feed.show(sheet)
 
@@ -303,7 +303,7 @@ class SheetService(Service[_Requests]):
         )
 
     def _draw(self, sheet: CachedSheet) -> None:
-        """Make a step if it is time; otherwise keep what is half drawn and see what other processes have drawn."""
+        """Make a step if it is time; otherwise keep unfinished pictures and check what other processes have drawn."""
         now = self._clock()
         if not self._can_draw():
             self._pause(sheet)
@@ -330,7 +330,7 @@ class SheetService(Service[_Requests]):
             self._wait_until = ended + POLL
 
     def _follow_view(self) -> None:
-        """Draw for the new view: give up a batch that nobody sees unless it is nearly finished."""
+        """Draw for the new view: abandon a batch out of view unless it is nearly finished."""
         if self._current is None:
             return
         scheduler = self._current.scheduler
@@ -340,7 +340,7 @@ class SheetService(Service[_Requests]):
             scheduler.abandon()
 
     def _save_if_due(self, now: float) -> None:
-        """Save the tags with the sheet, a little after they were given."""
+        """Save the tags with the sheet, `SAVE_AFTER` seconds after an edit."""
         if now < self._save_at:
             return
         self._save_at = math.inf
@@ -369,7 +369,7 @@ class SheetService(Service[_Requests]):
         self._front_end.send({"kind": "suggestions", "layer": layer, "rows": rows, "problem": problem})
 
     def _send_report(self) -> None:
-        """Send how far the sheet is, where that has changed; not too often."""
+        """Send the progress of the sheet if it has changed, but not too often."""
         current, now = self._current, self._clock()
         state, text = self._describe(current)
         number = 0 if current is None else current.number
@@ -377,7 +377,7 @@ class SheetService(Service[_Requests]):
         last, since = self._report, now - self._reported_at
         if report == last and (state != "running" or since < REPEAT):
             return
-        # another text alone can wait
+        # a change of the text alone can wait
         if last is not None and report[:-1] == last[:-1] and since < INTERVAL:
             return
         self._report, self._reported_at = report, now
@@ -395,7 +395,7 @@ class SheetService(Service[_Requests]):
         )
 
     def _describe(self, current: CachedSheet | None) -> tuple[str, str]:
-        """Return the state of the sheet, and a sentence or two about it."""
+        """Return the state of the sheet, and one or two sentences about it."""
         if self._problem:
             return "error", ""
         if current is None:

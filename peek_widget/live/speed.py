@@ -1,4 +1,4 @@
-"""How fast a run goes, and whether its picture is too large for the machine."""
+"""The speed of a run, and whether its picture is too large for the machine."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from peek_widget._size import Size, SizeLike
 __all__ = ["MIN_RATE", "MIN_SIZE", "Speed", "smaller"]
 
 MIN_RATE = 3.0
-"""Steps a second below which a run that chose its own size begins again with a smaller picture."""
+"""Steps per second below which a run that chose its own size restarts with a smaller picture."""
 
 SHRINK = 0.7
-"""Factor by which the side of such a picture becomes smaller."""
+"""Factor by which the side of such a picture is reduced."""
 
 VERY_SLOW = 1.0
-"""Steps a second below which the timed steps are not waited for, and the side is halved at once."""
+"""Steps per second below which the side is halved at once, without waiting for the timed steps."""
 
 MIN_SIZE = 96
 """The side (of the square with its area), in pixels, below which a picture is never made smaller for speed."""
 
 WARM_UP = 2
-"""Steps that are not timed: the first ones pay for allocation and for choosing kernels."""
+"""Number of first steps that are not timed: they include allocation and the choice of kernels."""
 
 TIMED = 3
-"""Steps that are timed to find the starting rate."""
+"""Number of steps that are timed to find the starting rate."""
 
 WINDOW = 10
-"""Newest steps over which the rate is the mean."""
+"""Number of newest steps over which the rate is averaged."""
 
 LONGEST = 64
-"""Durations that are kept at most."""
+"""Maximum number of durations kept."""
 
 
 def smaller(size: SizeLike, rate: float) -> SizeLike:
-    """Return the size, in pixels and of the same shape, to try next where `size` makes only `rate` steps a second."""
+    """Return the size, in pixels and of the same shape, to try next if `size` makes only `rate` steps per second."""
     given = Size.of(size)
     return given.of_side(max(MIN_SIZE, round(given.side * (SHRINK if rate >= VERY_SLOW else 0.5)))).plain
 
 
 @dataclass
 class Speed:
-    """Steps a second of a run.
+    """The speed of a run, in steps per second.
 
     Attributes:
-        rate: steps a second over the newest steps; 0 before the first.
+        rate: steps per second over the newest steps; 0 before the first.
         seconds: durations of the first and the newest steps.
     """
 
@@ -53,7 +53,7 @@ class Speed:
     _began: float | None = None
 
     def begin(self, now: float) -> None:
-        """Note that a step begins; one right after another began when that ended, because what lies between counts."""
+        """Note that a step begins; a step right after another counts from that one's end, with the time between."""
         if self._began is None:
             self._began = now
 
@@ -69,9 +69,9 @@ class Speed:
         self._began = None
 
     def starting_rate(self) -> float | None:
-        """Return the rate of the timed steps, once and right after them, and None at any other step.
+        """Return the rate of the timed steps, once, right after them; None at any other step.
 
-        Where one step alone is very slow, that is right after the steps of the warm-up.
+        If a single step is very slow, the rate is returned right after the warm-up.
         """
         if len(self.seconds) == WARM_UP and self.seconds[-1] > 1.0 / VERY_SLOW:
             return 1.0 / self.seconds[-1]
@@ -83,6 +83,6 @@ class Speed:
         self.seconds.append(seconds)
         recent = self.seconds[-WINDOW:]
         self.rate = len(recent) / max(sum(recent), 1e-9)
-        # the starting rate needs only the first steps
+        # the starting rate needs the first steps only
         if len(self.seconds) > LONGEST:
             del self.seconds[WARM_UP + TIMED : -WINDOW]

@@ -10,7 +10,7 @@ STATIC: Path = Path(__file__).parents[1] / "static"
 
 
 def read_static(name: str) -> str:
-    """Return the text of a built file.
+    """Return the text of a built file of the front end.
 
     Raises:
         FileNotFoundError: if the front end has not been built.

@@ -1,4 +1,4 @@
-"""When the pictures of a run are measured: a few times a second, for a small share of the time."""
+"""Measures the pictures of a run: a few times a second, for a small share of the time."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["SHARE", "SHORTEST_REST", "StillMeter"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 SHARE = 0.02
-"""Share of the time that measurements take at most while a run goes on, beside its first picture's."""
+"""Maximum share of the time that measurements take while a run goes on, apart from its first picture's."""
 
 SHORTEST_REST = 0.2
-"""Seconds between two measurements at least."""
+"""Minimum time between two measurements, in seconds."""
 
 UNMEASURED = "The picture's activation can't be measured: {error}"
 
 
 class StillMeter:
-    """Measures the still activation of a run's pictures.
+    """A meter of the still activations of a run's pictures.
 
     Args:
-        measurement: prepares to measure the still activation of a picture, and returns a function that does it. What
-            is prepared is done once for a run, or for an octave of it, and does not count as the cost of one picture.
-        clock: returns seconds, monotonic.
+        measurement: prepares to measure the still activation of a picture, and returns a function that does it. The
+            preparation is done once for a run, or for an octave of it, and does not count as the cost of one picture.
+        clock: returns monotonic time in seconds.
 
     Attributes:
-        problem: why the last picture could not be measured, in a sentence; "" where it could.
+        problem: why the last picture could not be measured, in a sentence; "" if it could.
     """
 
     def __init__(self, measurement: Callable[[Snapshot], Callable[[], float]], clock: Callable[[], float]) -> None:
@@ -41,11 +41,11 @@ class StillMeter:
         self.problem: str = ""
 
     def due(self, run: int) -> bool:
-        """Return whether to measure a new picture of that run: its first, and then now and again."""
+        """Return whether to measure a new picture of that run: the first one, and then one from time to time."""
         return run != self._run or self._clock() >= self._next
 
     def measured(self, snapshot: Snapshot, run: int) -> Snapshot:
-        """Return a picture of that run with its still activation, NaN where it can't be measured."""
+        """Return a picture of that run with its still activation, NaN if it can't be measured."""
         self._run = run
         began = self._clock()
         try:
@@ -54,7 +54,7 @@ class StillMeter:
             activation = measure()
             self.problem = ""
         except Exception as error:
-            # a picture without its number is still a picture, and an objective of one's own may do what it likes
+            # the picture is shown even without its number; a custom objective may raise anything
             problem = UNMEASURED.format(error=error)
             if problem != self.problem:
                 log.warning("%s", problem, exc_info=error)

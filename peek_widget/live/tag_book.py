@@ -1,6 +1,6 @@
-"""The tags of an explorer: one set, edited from pages and from Python alike.
+"""The tags of an explorer: one set, edited both from pages and from Python.
 
-A page never sends tags, only edits ("add this tag to these units"), so that two pages, or a page and a cell, that tag
+A page never sends all tags, only edits ("add this tag to these units"), so that two pages, or a page and a cell, that tag
 at the same time lose nothing.
 """
 
@@ -21,19 +21,19 @@ from peek_widget.sheet.tags_io import clean
 __all__ = ["TagBook"]
 
 NOTIFY_AFTER = 0.02
-"""Seconds from an edit in Python to its notification, so that a loop over a layer notifies a few times only."""
+"""Seconds from an edit in Python to its notification, so that a loop over a layer notifies only a few times."""
 
 
 class TagBook:
-    """The tags of units, and the keys of the keyboard that give them.
+    """The tags of units, and the keyboard keys that add them.
 
     Args:
-        network: returns the network as it is now read, whose layers can be tagged.
-        changed: called after each change, with no lock held: in the thread that made it, or, after an edit of
-            :attr:`tags` in Python, soon after it in another thread.
+        network: returns the current network, whose layers can be tagged.
+        changed: called after each change, with no lock held: in the thread that made it or, for an edit of
+            :attr:`tags` in Python, soon afterwards in another thread.
 
     Attributes:
-        tags: the tags; edit them from any thread.
+        tags: the tags, which any thread may edit.
     """
 
     def __init__(self, network: Callable[[], Network], changed: Callable[[], None]) -> None:
@@ -61,7 +61,7 @@ class TagBook:
         """Replace all tags, as one edit.
 
         Raises:
-            PeekError: if they are not tags, or are on a layer or a unit that the model does not have.
+            PeekError: if they are not tags, or are of a layer or a unit that the model does not have.
         """
         new = given if isinstance(given, Tags) else Tags(given)
         for layer in new.layers:
@@ -90,7 +90,7 @@ class TagBook:
     # -- from a page
 
     def receive(self, message: protocol.TagMessage) -> None:
-        """Make an edit that a page asks for; what is wrong with it is shown in its panel."""
+        """Make an edit that a page asks for; an error is shown in its panel."""
         with self._edit():
             try:
                 self._apply(message)
@@ -112,7 +112,7 @@ class TagBook:
                 keys = {letter: has for letter, has in self._keys.items() if letter != key}
                 if word:
                     word = clean(word)
-                    # a tag has one key
+                    # a tag has only one key
                     keys = {letter: has for letter, has in keys.items() if has.casefold() != word.casefold()}
                     keys[key] = word
                 self._keys = keys
@@ -145,7 +145,7 @@ class TagBook:
 
     @contextlib.contextmanager
     def _edit(self) -> Iterator[None]:
-        """Make one edit in this thread; its change is notified once, at the end."""
+        """Make one edit in this thread, with a single notification at the end."""
         self._editing.now = True
         try:
             yield
@@ -156,7 +156,8 @@ class TagBook:
     def _on_edit(self, _: frozenset[Any]) -> None:
         """Notify soon of an edit of :attr:`tags` itself.
 
-        The lock of the tags is held here, and the observers of a trait may want any other: hence another thread.
+        The notification comes from another thread, since the lock of the tags is held here and observers may need
+        other locks.
         """
         if getattr(self._editing, "now", False):
             return

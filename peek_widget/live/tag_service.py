@@ -1,4 +1,4 @@
-"""The tags of an explorer as its traits and its page have them."""
+"""Publishes the tags of an explorer to its traits and its page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["TagService"]
 
 
 class TagService:
-    """Publishes every edit of the tag book: the traits, the counts of the layer shown, and whoever stores them.
+    """A publisher of every edit of the tag book: to the traits, the counts of the layer shown, and the store.
 
     Args:
-        front_end: gets the traits `tags` and `tag_keys` and the counts.
-        network: gives the network as it is now read, whose layers can be tagged.
+        front_end: receives the traits `tags` and `tag_keys` and the counts.
+        network: returns the current network, whose layers can be tagged.
 
     Attributes:
         book: the tags and the letters that add them.
@@ -39,7 +39,7 @@ class TagService:
         """Set the trait of this name, `tags` or `tag_keys`.
 
         Raises:
-            PeekError: if it can't be that.
+            PeekError: if the value is not valid.
         """
         if name == "tags":
             self.book.assign(value)
@@ -56,11 +56,11 @@ class TagService:
         self._front_end.send(self.book.counts(self.layer))
 
     def register(self, router: Router) -> None:
-        """Handle what the page does to tags."""
+        """Register the handlers of the page's messages about tags."""
         router.on(protocol.Tag, protocol.TagReviewed, protocol.TagUndo, protocol.TagKey, handler=self.book.receive)
 
     def _publish(self) -> None:
-        # sent in the order of the edits, and observed with no lock held
+        # send in the order of the edits, but notify observers with no lock held
         with self._lock:
             change = self._front_end.store({"tags": self.book.as_dict(), "tag_keys": self.book.keys})
             self.send_counts()

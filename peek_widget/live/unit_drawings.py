@@ -1,4 +1,4 @@
-"""Drawn pictures of units beside the run: those of contact sheets, and those that are drawn now, step by step."""
+"""Drawn pictures of units other than the run's: from contact sheets, or drawn on demand, step by step."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from peek_widget.network.precision import Precision
 __all__ = ["RECIPE", "Sheets", "UnitDrawings", "small_jpeg"]
 
 RECIPE: Recipe = Recipe.preset("peek-fast")
-"""Recipe of the pictures that are drawn now."""
+"""Recipe of the pictures that are drawn on demand."""
 
-_SHOWN_AT = (4, 9, 15)  # steps after which a picture is shown in advance
+_SHOWN_AT = (4, 9, 15)  # steps after which an unfinished picture is shown
 _MOST = 512
 _MOST_TENSORS = 16
 
 Key = tuple[str, int]
 Sheets = Callable[[str, int, str], bytes | None]
 """Returns the small JPEG of a unit that is finished on a contact sheet, by layer, unit and fingerprint of the weights;
-None where it is on none."""
+None if there is no such sheet."""
 
 _Value = TypeVar("_Value")
 
@@ -40,10 +40,10 @@ def small_jpeg(network: Network, picture: Tensor) -> bytes:
 
 
 class UnitDrawings:
-    """Pictures by layer and unit; for one thread.
+    """Pictures of units by layer and unit; for one thread.
 
     Args:
-        sheets: returns what contact sheets have.
+        sheets: returns the pictures of contact sheets.
         precision: what the network computes in, see `peek_widget.ascent.AscentOptions`.
     """
 
@@ -54,13 +54,13 @@ class UnitDrawings:
         self._weights = ""
 
     def use(self, network: Network, weights: str | None = None) -> bool:
-        """Draw with the weights of this network from now on; return whether they are others than before.
+        """Draw with the weights of this network from now on; return whether they have changed.
 
-        What was drawn with others is forgotten.
+        Pictures drawn with other weights are dropped.
 
         Args:
             network: the network.
-            weights: its fingerprint, where that is known.
+            weights: its fingerprint, if known.
         """
         weights = fingerprint(network) if weights is None else weights
         if weights == self._weights:
@@ -71,22 +71,22 @@ class UnitDrawings:
         return True
 
     def find(self, layer: str, unit: int) -> bytes | None:
-        """Return the picture of a unit, a sheet's first; None where it must be drawn."""
-        # what is wrong with a sheet's store its own tab says, and the unit can still be drawn
+        """Return the picture of a unit, preferably from a sheet; None if it must be drawn."""
+        # the sheet's own tab reports a problem of its store; the unit can still be drawn
         with contextlib.suppress(PeekError):
             if (found := self._sheets(layer, unit, self._weights)) is not None:
                 return found
         return self._made.get((layer, unit))
 
     def tensor(self, layer: str, unit: int) -> Tensor | None:
-        """Return a picture that was drawn lately as it was drawn, ``[C, H, W]``; None for any other."""
+        """Return a recently drawn picture as it was drawn, ``[C, H, W]``; None for any other."""
         return self._tensors.get((layer, unit))
 
     def draw(self, network: Network, layer: str, unit: int) -> Iterator[tuple[Ascent, bytes | None]]:
-        """Draw a unit, one step at a time, and keep its picture; whoever leaves the iterator gives it up.
+        """Draw a unit, one step at a time, and keep its picture; leaving the iterator abandons it.
 
         Yields:
-            after each step the run, and a JPEG where there is one to show: in advance, and in the end.
+            after each step, the run, and a JPEG if there is one to show: an unfinished or the final picture.
 
         Raises:
             PeekError: if the unit can't be drawn.

@@ -1,4 +1,4 @@
-"""Whether the weights of an explorer's model have changed since something was made with them."""
+"""Detects whether the weights of an explorer's model have changed since they were last used."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from peek_widget.network.preactivation import address_of
 __all__ = ["REST", "Weights"]
 
 REST = 2.0
-"""Seconds without another change after which weights are at rest: a training loop makes many changes in that time."""
+"""Seconds without a change after which weights are at rest; a training loop makes many changes in that time."""
 
 
 class Weights:
-    """Follows the weights of a model, for one thread that makes something of them.
+    """A monitor of a model's weights, for one thread that uses them.
 
-    Changes are noticed by torch's counters of in-place changes and by the addresses of parameters and buffers, as the
-    main run notices them; hashing all weights is left for :meth:`digits`, once for each change. A model that is only
-    read again, for another device or because of a hook, has the weights that it had.
+    Changes are detected by torch's counters of in-place changes and by the addresses of parameters and buffers, as in
+    the main run; only :meth:`digits` hashes all weights, once for each change. A model that is only
+    read again, for another device or because of a hook, keeps its weights.
 
     Args:
-        network: returns the explorer's network as it is now read.
-        clock: returns seconds, monotonic.
+        network: returns the explorer's current network.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(self, network: Callable[[], Network], clock: Callable[[], float]) -> None:
@@ -47,27 +47,27 @@ class Weights:
         return id(model_copy), model_copy.stale()
 
     def use(self) -> None:
-        """Note that something is made with the weights as they are now, and with the model as it is now read."""
+        """Record the current weights, and the current reading of the model, as those in use."""
         self._used = self._seen = self._now()
         self._used_copy = self._copy()
 
     def read_again(self) -> bool:
-        """Return whether the model was read again since, or has to be: for another device, or because of a hook."""
+        """Return whether the model has been read again since, or must be: for another device, or because of a hook."""
         return self._used_copy is not None and self._copy() != self._used_copy
 
     def changed(self) -> bool:
-        """Return whether the weights are others than those that were used."""
+        """Return whether the weights differ from those in use."""
         now = self._now()
         if now != self._seen:
             self._seen, self._changed_at = now, self._clock()
         return self._used is not None and now != self._used
 
     def rested(self) -> bool:
-        """Return whether they have changed, and then not again for a while."""
+        """Return whether the weights have changed, and have been at rest for a while since."""
         return self.changed() and self._clock() - self._changed_at >= REST
 
     def digits(self, network: Network) -> str:
-        """Return the fingerprint of a network, which has the weights as they are now."""
+        """Return the fingerprint of a network that has the current weights."""
         now = self._now()
         if self._digits is None or self._digits[0] != now:
             self._digits = now, fingerprint(network)

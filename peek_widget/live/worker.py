@@ -1,4 +1,4 @@
-"""What the worker does between two looks into its mailbox; it knows of no thread, no browser and no model.
+"""The work that a worker does between two reads of its mailbox, independent of thread, browser and model.
 
 ``RunWorker`` has more than 350 lines because it is one idea, a state machine: each request and each step leave it in a
 state, and what is shown follows from that.
@@ -32,21 +32,21 @@ STILL = ("paused", "done", "error", "idle")
 """States in which no step follows."""
 
 TRAINING_REST = 3.0
-"""While the model is trained, the worker rests this many times as long as its step took."""
+"""Ratio of the worker's rest to the duration of its last step, while the model is being trained."""
 
 MAX_TRAINING_REST = 1.0
-"""Seconds of such a rest at most."""
+"""Maximum duration of such a rest in seconds."""
 
 WAY = 0.05
-"""Seconds between two looks at whether somebody still waits for something else than the run."""
+"""Seconds between two checks whether the user still waits for something other than the run."""
 
 LONGEST_WAY = 0.5
-"""Seconds at most by which a step is put off for that: what takes longer is found beside the run."""
+"""Maximum delay of a step in seconds for such a wait: slower answers are computed in parallel with the run."""
 
 
 @dataclass
 class Requests:
-    """Requests not yet taken. The newest of a kind counts, but knobs are merged by name and steps are added up."""
+    """Pending requests. Only the newest of a kind counts, but knobs are merged by name and steps are added up."""
 
     target: Target | None = None
     knobs: dict[str, float | None] | None = None
@@ -58,26 +58,26 @@ class Requests:
     resend: bool = False
 
     def has_control(self) -> bool:
-        """Return whether somebody changed something, rather than only asked for the picture again."""
+        """Return whether a control was changed, rather than the picture only asked for again."""
         return self != Requests(resend=self.resend)
 
     def needs_run(self) -> bool:
-        """Return whether a run must begin where there is none; viewing the steps of an earlier one needs none."""
+        """Return whether a run must begin if there is none; viewing the steps of an earlier run does not need one."""
         return self.has_control() and self.seek is None
 
 
 class RunWorker:
     """Draws one run at a time: takes requests, makes steps, and publishes what is new.
 
-    All of it belongs to one thread; others may call `status()` and read the attributes.
+    The worker belongs to one thread; others may call `status()` and read the attributes.
 
     Args:
         make_ascent, publish, measurement, resume_ascent, weights, background, clock: see `RunService`.
         target: what to draw first.
         knobs: values that override the recipe's, by name; None for the recipe's own.
         playing: whether to begin drawing at once.
-        audience: who watches.
-        rest: waits for so many seconds, or until there is a request.
+        audience: those who watch the run.
+        rest: waits for the given number of seconds, or until there is a request.
         closed: returns whether the service was closed.
 
     Attributes:
@@ -86,8 +86,8 @@ class RunWorker:
         playback: which checkpoint of it is viewed.
         outbox: the newest picture, and whether it was published.
         state: one of the protocol's states.
-        redraw: whether a finished run begins again by itself when the weights have changed.
-        gives_way: returns whether somebody waits for something that is found sooner while no step is made.
+        redraw: whether a finished run restarts automatically when the weights have changed.
+        gives_way: returns whether the user waits for something that is computed sooner if no step is made.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class RunWorker:
         log.error("The run of %s stopped: %s", self.target.describe(), error, exc_info=error)
         self._error = error
         if memory_error(error) is not None:
-            # of a memory that others share nothing is held on to: not the picture's tensors, nor what they came from
+            # others share this memory: release the picture's tensors, and what they came from
             self.run.ascent = None
             release(error=error)
         self.playback.stop()
@@ -165,17 +165,17 @@ class RunWorker:
         )
 
     def computing(self) -> bool:
-        """Return whether there is a step to make, if somebody watches and nothing blocks the run."""
+        """Return whether there is a step to make, provided that the run is watched and not blocked."""
         return self._playing and self._error is None and not self.run.done
 
     def watches_weights(self) -> bool:
-        """Return whether the run stands still, and somebody may look at a picture of weights that change."""
+        """Return whether the run stands still while its picture may be shown and the weights may change."""
         if self._weights is None or self.run.ascent is None or self.blocked() or self._error is not None:
             return False
         return not self.computing() and self._audience.watched()
 
     def blocked(self) -> bool:
-        """Return whether the run stands still until background work is done."""
+        """Return whether the run waits until background work is done."""
         return any(task.blocking for task in self._background)
 
     def _wants_step(self) -> bool:
@@ -208,7 +208,7 @@ class RunWorker:
         if requests.seek is not None and not new_run:
             self._seek(requests.seek)
         if self._playing:
-            # a changed knob shows its effect, and play means play, also past the end of the schedule
+            # a changed knob must show its effect, and "play" must play, even past the end of the schedule
             if self.run.done and not new_run and (requests.knobs or requests.playing):
                 self.run.prolong()
         elif self.playback.viewing is not None and steps:
@@ -217,9 +217,9 @@ class RunWorker:
             self._step_paused(steps)
 
     def _try_again(self) -> None:
-        """Forget the error: whatever went wrong, a changed control is a reason to try again."""
+        """Clear the error: a changed control is a reason to try again, whatever went wrong."""
         self._error = None
-        # again, because a frame from before the request may just have been sent in its place
+        # expect it again: a frame from before the request may just have been sent in its place
         self._audience.expect_frame()
 
     def _stop_viewing(self) -> None:
@@ -235,19 +235,19 @@ class RunWorker:
         self.outbox.replace()
 
     def _step_paused(self, steps: int) -> None:
-        """Make so many steps of a paused run, also past its end."""
+        """Make this many steps of a paused run, even past its end."""
         for _ in range(steps):
             if self.run.done:
                 self.run.extend(1)
             self._step()
 
     def _retarget(self, target: Target | None) -> bool:
-        """Take another target; return whether it is another."""
+        """Take a target; return whether it differs from the last one."""
         if target is None or target == self.target:
             return False
         old, self.target = self.target, target
         if (old.layer, old.recipe, old.size, old.device) != (target.layer, target.recipe, target.size, target.device):
-            # how large a picture this machine can carry depends on these
+            # the size that this machine can draw depends on the target
             self._reduced_size = None
         return True
 
@@ -265,23 +265,23 @@ class RunWorker:
         self.run.begin(self._make_ascent(self._sized_target()), self._overrides())
         if self._playing and not self.blocked():
             return 0
-        # without a step, the last unit's picture would stand under the new unit's name
+        # without a step, the last unit's picture would be shown under the new unit's name
         self._step()
         return 1
 
     def _override(self) -> None:
-        """Hand the knobs to the run."""
+        """Pass the knobs to the run."""
         run = self.run
         if run.ascent is None:
             return
-        # all of them, and not only the changed ones, so that the run can say which its recipe refuses
+        # pass all of them, not only the changed ones, so that the run can say which its recipe refuses
         run.override(self._knobs)
         run.edited |= run.step > 0
         # while the run is paused no step publishes the status
         self.outbox.status_changed = True
 
     def _resume(self, step: int) -> None:
-        """Go on from the checkpoint nearest to a step, with the current knobs."""
+        """Resume from the checkpoint nearest to a step, with the current knobs."""
         point = self.playback.nearest(self.run, step)
         if point is None or self._resume_ascent is None:
             return
@@ -289,7 +289,7 @@ class RunWorker:
         self.outbox.replace(self._measured(point.snapshot))
 
     def _sized_target(self) -> Target:
-        """Return the target with the size that this machine can carry, where none was asked for."""
+        """Return the target with a size that this machine can draw, unless one was asked for."""
         reduced = self.target.size is None and self._reduced_size is not None
         return replace(self.target, size=self._reduced_size) if reduced else self.target
 
@@ -304,14 +304,14 @@ class RunWorker:
         if run.ascent is None:
             return
         if self._playing and self.state != "running":
-            # published before the step: the first one of a large model can take seconds
+            # publish this before the step: the first one of a large model can take seconds
             self._enter_state("running")
             self._show()
         run.speed.begin(self._clock())
         try:
             step = run.ascent.step()
         except Exception:
-            # a half-made step leaves an ascent that nobody should go on with
+            # an ascent whose step was interrupted must not be resumed
             run.ascent = None
             raise
         seconds = run.speed.end(self._clock())
@@ -325,7 +325,7 @@ class RunWorker:
         self._yield_to_training(seconds)
 
     def _consider_size(self, ascent: RunningAscent) -> None:
-        """Begin again with a smaller picture where this machine is too slow for this one."""
+        """Restart with a smaller picture if this machine is too slow for the current size."""
         rate = self.run.speed.starting_rate()
         if self.target.size is not None or rate is None or rate >= MIN_RATE:
             return
@@ -348,7 +348,7 @@ class RunWorker:
         return 0 if self._weights is None else self._weights()
 
     def _give_way(self) -> None:
-        """Put off a step while somebody waits for something else: on one core it would take as long again."""
+        """Delay a step while the user waits for something else, which would take twice as long on one core."""
         for _ in range(round(LONGEST_WAY / WAY)):
             if not self.gives_way():
                 return
@@ -356,7 +356,7 @@ class RunWorker:
             self.run.speed.pause()
 
     def _yield_to_training(self, seconds: float) -> None:
-        """Rest after a step that took so many seconds, if the model was trained on meanwhile."""
+        """Rest after a step that took `seconds`, if the model was being trained meanwhile."""
         run, version = self.run, self._weights_version()
         if version == run.weights_version:
             return
@@ -370,7 +370,7 @@ class RunWorker:
         self.outbox.status_changed = True
 
     def _follow_training(self) -> None:
-        """Note changed weights also where the run stands still; begin it again where that is wanted."""
+        """Note changed weights even while the run stands still; restart it if that is wanted."""
         run = self.run
         if not self.watches_weights():
             return
@@ -383,7 +383,7 @@ class RunWorker:
     # -- what is published
 
     def _settle(self) -> None:
-        """Name the state that the worker is in now."""
+        """Enter the state that the worker is in now."""
         if self._error is not None:
             state = "error"
         elif self.playback.viewing is not None:
@@ -402,7 +402,7 @@ class RunWorker:
     def _enter_state(self, state: str) -> None:
         self.state = state
         self.outbox.status_changed = True
-        # the time between two steps says nothing about speed when a pause lies between them
+        # a pause between two steps must not count as slowness
         self.run.speed.pause()
 
     def _show(self, *, resend: bool = False) -> None:
@@ -417,7 +417,7 @@ class RunWorker:
             self.run.history.read_with(snapshot.made)
         status = self.status()
         if status["state"] == "closed":
-            # whoever closed it publishes that; at the interpreter's end nobody does, and the page finds the kernel gone
+            # the caller of `close` publishes that; at interpreter exit nobody does, and the page finds the kernel gone
             return
         if snapshot is not None:
             snapshot = replace(snapshot, run=self.run.number, done=status["state"] == "done")
@@ -436,7 +436,7 @@ class RunWorker:
             self._audience.sent(self.outbox.number)
 
     def _shown(self, *, measured: bool) -> Snapshot | None:
-        """Return the picture that is to be shown, with its still activation if that is asked for."""
+        """Return the picture to show, with its still activation if that is asked for."""
         viewing = self.playback.viewing
         snapshot = self.outbox.newest if viewing is None else viewing.snapshot
         if not measured or snapshot is None or snapshot.activation is not None:
@@ -449,7 +449,7 @@ class RunWorker:
         return snapshot
 
     def _measured(self, snapshot: Snapshot) -> Snapshot:
-        """Return a picture with its still activation, which becomes a part of the curve."""
+        """Return a picture with its still activation, which is added to the curve."""
         snapshot = self._meter.measured(snapshot, self.run.number)
         assert snapshot.activation is not None
         run = self.run

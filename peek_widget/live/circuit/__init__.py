@@ -1,1 +1,1 @@
-"""The circuit of the unit shown, computed and drawn in a thread of its own."""
+"""The circuit of the unit shown, computed and drawn in its own thread."""

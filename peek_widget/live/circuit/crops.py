@@ -1,4 +1,4 @@
-"""Dataset examples of the units of a circuit, for the page; where a layer has none, they can be looked for."""
+"""Dataset examples of the units of a circuit, for the page; if a layer has no examples, a search can be started."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from peek_widget.live.front_end import FrontEnd
 __all__ = ["UnitCrops"]
 
 CROPS = 6
-"""Number of crops of a unit under the pointer."""
+"""Number of crops shown of the unit under the pointer."""
 
 
 class UnitCrops:
-    """Sends crops of the unit under the pointer, and again when more real images were looked at; for one thread.
+    """A sender of crops of the unit under the pointer, updated as more real images are processed; for one thread.
 
     Args:
         front_end: sends messages to the page.
@@ -33,11 +33,11 @@ class UnitCrops:
 
     @property
     def grows(self) -> bool:
-        """Whether images are being looked at for the crops that were sent last."""
+        """Whether images are being processed for the crops that were sent last."""
         return self._unit is not None and self._unit[0] in self._sought
 
     def show(self, layer: str, unit: int, find: bool) -> None:
-        """Send the crops of a unit, and look for crops of its layer where that is wanted."""
+        """Send the crops of a unit and, with `find`, look for crops of its layer."""
         self._unit = layer, unit
         if find and self._examples is not None:
             self._sought = [*(one for one in self._sought if one != layer), layer]
@@ -45,14 +45,14 @@ class UnitCrops:
         self._send()
 
     def forget(self) -> None:
-        """Send nothing more by itself, and look for nothing: another circuit is shown, or none."""
+        """Stop updates and searches, because another circuit is shown, or none."""
         self._unit = None
         if self._sought and self._examples is not None:
             self._examples.find_crops(())
         self._sought = []
 
     def look(self) -> None:
-        """Send the crops again where that says something new: twice as many images, or the last."""
+        """Send the crops again when the images have doubled in number or are complete."""
         if self._unit is not None and self.grows and self._state() != self._sent:
             self._send()
 
@@ -76,7 +76,7 @@ class UnitCrops:
         self._front_end.send({**message, "problem": problem, "can_find": can_find}, buffers)
 
     def _found(self, layer: str, unit: int) -> tuple[list[dict[str, Any]], Sequence[bytes], str, bool]:
-        """Return the rows of a unit's crops and their JPEGs; or a sentence, and whether they can be looked for."""
+        """Return the rows of a unit's crops and their JPEGs, or a sentence, and whether crops can be looked for."""
         examples = self._examples
         if examples is None:
             return [], [], "There are no real images.", False

@@ -1,8 +1,8 @@
-"""The thread that finds out why the unit shown fires: what feeds it, whom it feeds, and their pictures.
+"""The thread that explains why the unit shown fires: the units that it reads, those that read it, their pictures.
 
-It works while the panel is open and somebody sees it, in pieces of a part of a second, between which it looks into its
-mailbox: another unit ends all work on the last one. Numbers come first; pictures yield to the main run.
-Its attributes are more than 20 because each of what it was given, what it works on and what the page has is one.
+It works while the panel is open and visible, in pieces of a fraction of a second, and checks its mailbox between them:
+another unit ends all work on the last one. Numbers come first; pictures yield to the main run.
+``CircuitService`` has more than 20 attributes: its arguments, its current work, and what the page has.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ __all__ = ["CircuitService"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 INTERVAL = 0.5
-"""Seconds between two looks at whether the page is visible, and at how far the pass over the dataset is."""
+"""Seconds between two checks of the page's visibility and of the progress of the pass over the dataset."""
 
 PATIENCE = 3.0
-"""Seconds that it waits for a pass that has just begun, before it takes the drawn picture."""
+"""Seconds to wait for a pass that has just begun, before the drawn picture is used instead."""
 
 ENOUGH = 32
-"""Number of images of which crops are used before the pass is over."""
+"""Minimum number of images for using their crops before the pass is over."""
 
 IMAGES = 32
-"""Number of images that medians and deviations are taken over: they have to be there within a second or two."""
+"""Number of images for medians and standard deviations, which have to be ready within a second or two."""
 
 EARLIER = (
     "The crops are those that excited it most with earlier weights of the model; medians and all numbers are of the "
@@ -56,15 +56,15 @@ EARLIER = (
 
 @dataclass
 class _Requests:
-    """What the thread is asked for.
+    """Requests to the thread.
 
     Attributes:
-        open: the panel was opened or closed.
+        open: whether the panel is open.
         unit: layer and number of the unit shown.
-        crops: a unit whose crops are to be sent, and whether they are to be looked for.
-        without: an input that is to be held while the unit is drawn; None in a tuple to stop.
-        resend: a page has come that has nothing yet.
-        look: something may have changed for this service.
+        crops: a unit whose crops are to be sent, and whether to look for more.
+        without: an input to hold while the unit is drawn; None in a tuple to stop.
+        resend: whether a page has connected that has nothing yet.
+        look: whether something may have changed for this service.
     """
 
     open: bool | None = None
@@ -76,19 +76,19 @@ class _Requests:
 
 
 class CircuitService(Service[_Requests]):
-    """The circuit of the unit that an explorer shows. Its thread is started when the panel is opened.
+    """A service that finds the circuit of the unit shown in an explorer. Its thread is started when the panel is opened.
 
     Args:
         unit: layer and number of the unit shown.
         front_end: sends messages to the page, from this thread.
-        network: returns the explorer's network as it is now read.
+        network: returns the explorer's current network.
         examples: the dataset examples; None without a dataset.
-        sheets: returns what contact sheets have of a unit.
+        sheets: returns the picture of a unit from contact sheets.
         watched: returns whether a visible page shows the explorer.
-        drawing: returns whether the main run draws, to which pictures then yield.
+        drawing: returns whether the main run is drawing; pictures then yield to it.
         class_names: names of the output's units; empty for none.
-        precision: what the network computes in where it draws, see `peek_widget.ascent.AscentOptions`.
-        clock: returns seconds, monotonic.
+        precision: what the network computes in while it draws, see `peek_widget.ascent.AscentOptions`.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class CircuitService(Service[_Requests]):
         self._watched, self._main_run_draws, self._class_names = watched, drawing, class_names
         self._replica = Replica(network)
         self._unit = unit
-        # what `circuit` returns: with a network of its own, since this thread runs the other one
+        # what `circuit` returns has its own network, since this thread runs the other one
         self._lock = threading.Lock()
         self._theirs = Replica(network)
         self._given: tuple[Circuit, Circuit] | None = None
 
-        # from here on: used by the service's own thread only
+        # the fields below are used by the service's own thread only
         self._drawings = UnitDrawings(sheets, precision)
         self._weights = Weights(network, clock)
         self._crops = UnitCrops(front_end, examples)
@@ -132,9 +132,9 @@ class CircuitService(Service[_Requests]):
 
     @property
     def circuit(self) -> Circuit | None:
-        """The circuit as far as it is known; None before, and where the panel was never open.
+        """The circuit as far as it is known; None until then, and if the panel was never open.
 
-        Whoever asks for it may run its network while this thread works: it is another one, for all that ask.
+        The caller may run its network while this thread works: it is a separate one, shared by all callers.
         """
         work = self._job
         found = None if work is None or (work.layer, work.unit) != self._unit else work.circuit
@@ -167,7 +167,7 @@ class CircuitService(Service[_Requests]):
         self.post(start=False, resend=True)
 
     def wake(self) -> None:
-        """Let the thread look whether there is something to do, because a page is visible again, say."""
+        """Wake the thread to check for work, for example because a page is visible again."""
         self.post(start=False, look=True)
 
     # -- the thread
@@ -177,7 +177,7 @@ class CircuitService(Service[_Requests]):
         set_threads(1)
 
     def fail(self, error: BaseException) -> None:
-        """Show the reader what went wrong; the explorer goes on drawing."""
+        """Show the error on the page; the explorer goes on drawing."""
         self._pieces = None
         self._without.stop()
         if not isinstance(error, PeekError):
@@ -189,13 +189,13 @@ class CircuitService(Service[_Requests]):
         self._front_end.send({**message, "problem": problem, **empty})
 
     def wait_time(self) -> float | None:
-        """Wait for the end of a rest, or to see whether images have come, weights changed, or the page is visible."""
+        """Return the time until a rest ends, or until images, weights and visibility are to be checked again."""
         if not self._open:
             return None
         if not self._watched():
             return INTERVAL
         if self._pieces is not None or self._without.running:
-            # in short pieces: the rest is over as soon as the main run stands still
+            # wait in short slices: the rest ends as soon as the main run stands still
             return min(0.1, max(0.0, self._rest_until - self._clock())) if self._main_run_draws() else 0.0
         return INTERVAL
 
@@ -242,7 +242,7 @@ class CircuitService(Service[_Requests]):
                 self._without.begin(self._job, *wanted)
 
     def _follow_training(self) -> None:
-        """Drop what was computed with earlier weights and say so; start over once the weights are at rest."""
+        """Drop what was computed with earlier weights and report it; start over once the weights are at rest."""
         if self._job is None:
             return
         if not self._weights.changed():
@@ -259,7 +259,7 @@ class CircuitService(Service[_Requests]):
     # -- the circuit
 
     def _known(self, layer: str) -> tuple[int, LayerEvidence | None]:
-        """Return what there is of real images: 0 nothing, 1 some, 2 all of them; and the evidence."""
+        """Return how many real images have been processed (0 none, 1 some, 2 all), and the evidence."""
         if self._examples is None:
             return 2, None
         complete = self._examples.complete_evidence(layer)
@@ -277,7 +277,7 @@ class CircuitService(Service[_Requests]):
         if basis == 0 and self._clock() - self._since < PATIENCE:
             self._say_waiting(layer, unit)
             return
-        # first, or what fails would be tried again without end
+        # set this first, or a failure would be retried forever
         self._outdated, self._basis = False, basis
         self._weights.use()
         network = self._replica()

@@ -1,4 +1,4 @@
-"""The unit shown, drawn beside itself without one of its inputs."""
+"""Draws the unit shown as it is, and with one of its inputs held."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Without"]
 
 log: logging.Logger = logging.getLogger("peek_widget")
 
-_SHOWN_EVERY = 3  # steps, of the two pictures
+_SHOWN_EVERY = 3  # number of steps between two updates of the pictures
 
 
 class Without:
-    """Draws the unit as it is, and with one input held at its median, a step of both at a time; for one thread.
+    """A drawing of the unit as it is and with one input held at its median, one step of both at a time; for one thread.
 
     Args:
         front_end: sends messages to the page.
@@ -37,21 +37,21 @@ class Without:
 
     @property
     def running(self) -> bool:
-        """Whether there is something to draw."""
+        """Whether there is a drawing to continue."""
         return self._run is not None
 
     def begin(self, work: CircuitWork | None, layer: str, unit: int) -> None:
-        """Draw the unit of a circuit with an input held, in place of the last one."""
+        """Draw the unit of a circuit with an input held, in place of the last drawing."""
         self._held, self._run = (layer, unit), self._draw(work, layer, unit)
 
     def stop(self) -> None:
-        """End the drawing, and take it from the page."""
+        """End the drawing, and remove it from the page."""
         if self._held is not None:
             self._held = self._run = None
             self._say("", "")
 
     def step(self) -> None:
-        """Make a step, if there is one to make."""
+        """Make a step, if there are any left."""
         if self._run is not None and next(self._run, self) is self:
             self._run = None
 
@@ -63,7 +63,7 @@ class Without:
         except PeekError as error:
             self._say("error", "", problem=str(error))
         except Exception as error:
-            # the circuit itself is as good as it was
+            # the circuit itself is unaffected
             log.error("Drawing without an input failed: %s", error, exc_info=error)
             self._say("error", "", problem=f"{type(error).__name__}: {error}")
 

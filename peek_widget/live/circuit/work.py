@@ -1,4 +1,4 @@
-"""The work on one unit's circuit, in small pieces, with what is known at each moment for the page."""
+"""The work on one unit's circuit, in small pieces, with intermediate results for the page."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ K = 9
 """Number of crops that a circuit is computed on."""
 
 EACH = 8
-"""Number of units that excite, and of those that inhibit, that are shown."""
+"""Number of exciting units, and of inhibiting units, that are shown."""
 
 MEASURED = 12
-"""For how many contributions either way the effect is measured."""
+"""Number of positive contributions, and of negative ones, whose effect is measured."""
 
 TARGETS = 6
 """Number of units of the next layers, and of classes, that are shown."""
@@ -51,12 +51,12 @@ Send = Callable[[Mapping[str, Any], Sequence[bytes]], None]
 
 @dataclass(frozen=True)
 class Basis:
-    """Real images that a circuit is computed on.
+    """The real images that a circuit is computed on.
 
     Attributes:
-        examples: dataset examples of the unit's layer; None where there are none.
-        among: how many images they are of, as part of a sentence; "" where all were looked at.
-        remarks: what else there is to say about them.
+        examples: dataset examples of the unit's layer; None if there are none.
+        among: number of images that they come from, as part of a sentence; "" if all images were processed.
+        remarks: remarks on them.
     """
 
     examples: Examples | None = None
@@ -65,7 +65,7 @@ class Basis:
 
 
 class CircuitWork:
-    """What is known of a unit's circuit, and the work that is left.
+    """The known part of a unit's circuit, and the work that is left.
 
     Args:
         network: the model, for this thread.
@@ -78,7 +78,7 @@ class CircuitWork:
     Attributes:
         circuit: the circuit, as far as it is known.
         drawing: whether only pictures are still to be drawn.
-        outdated: whether the weights have changed since, which was said.
+        outdated: whether the weights have changed since, as reported to the page.
     """
 
     def __init__(
@@ -106,23 +106,23 @@ class CircuitWork:
         self._filter: bytes | None = None
         self._kernels: dict[tuple[str, int], bytes] = {}
         self._pictures: dict[tuple[str, int], tuple[bytes | None, bool, str]] = {}
-        # drawings that go on later, when the numbers are there
+        # drawings that continue later, when the numbers are known
         self._begun: dict[tuple[str, int], Iterator[tuple[Ascent, bytes | None]]] = {}
 
     def say_waiting(self) -> None:
-        """Say that nothing is begun before there are some real images."""
+        """Report that the work waits for the first real images."""
         self._say("reading", "Waiting for the first real images ...")
 
     def say_outdated(self) -> None:
-        """Say that the weights have changed since."""
+        """Report that the weights have changed since."""
         self.outdated = True
         self._say("reading", CHANGING if self.circuit is None else OUTDATED)
 
     def pieces(self, again: bool = False) -> Iterator[None]:
-        """Work, a piece at a time; what is known is sent after each that brought something.
+        """Do the work one piece at a time, and send the results after each piece that has any.
 
         Args:
-            again: whether the page has an earlier circuit of the unit, which stays until there is something new.
+            again: whether the page has an earlier circuit of the unit, which stays until there are new results.
         """
         if not again:
             self._say("reading", "Finding what it reads ...")
@@ -141,7 +141,7 @@ class CircuitWork:
             yield from self._sketch(self._units())
             yield from self._look_up(shown)
         except PeekError as error:
-            # no circuit can be had of this unit, and the sentence says why
+            # the unit has no circuit, and the error says why
             self._say("none", "", str(error))
             return
         yield from self._draw_others()
@@ -175,14 +175,14 @@ class CircuitWork:
                 self._say("measuring", f"{self._on(shown)} Effects measured: {done} of {count}.")
             self._send_known_pictures()
             yield
-            # the first pictures between the numbers
+            # draw the first pictures between the numbers
             yield from self._sketch([key for key in self._units() if key not in self._pictures][:1])
 
     def _find_filter(self) -> None:
         try:
             self._filter = png_bytes(filter_images(self.network, self.layer, [self.unit])[0])
         except PeekError:
-            self._filter = None  # it reads nothing at all, which the remarks say
+            self._filter = None  # it reads nothing at all, as the remarks say
 
     def _look_up(self, shown: Shown) -> Iterator[None]:
         self._say("measuring", f"{self._on(shown)} Measuring whom it feeds ...")
@@ -198,7 +198,7 @@ class CircuitWork:
         yield
 
     def _sketch(self, units: Sequence[tuple[str, int]]) -> Iterator[None]:
-        """Draw units until each has something to show; they are drawn on later."""
+        """Draw units until each has something to show; they are continued later."""
         for key in units:
             if key not in self._pictures:
                 self._begun[key] = self._drawings.draw(self.network, *key)
@@ -248,7 +248,7 @@ class CircuitWork:
         return text
 
     def rows(self) -> list[CircuitInput]:
-        """Return the inputs that are shown: those that excite, strongest first, then those that inhibit."""
+        """Return the inputs to show: those that excite, strongest first, then those that inhibit."""
         if self.circuit is None:
             return []
         inputs = self.circuit.inputs
@@ -263,7 +263,7 @@ class CircuitWork:
         return [*excite[:EACH], *inhibit[: -EACH - 1 : -1]]
 
     def _units(self) -> list[tuple[str, int]]:
-        """Return the units whose pictures are shown, in the order in which they are drawn: the strongest first."""
+        """Return the units whose pictures are shown, in drawing order: the strongest first."""
         rows = sorted(self.rows(), key=lambda one: -abs(one.effect if self._measured else one.contribution))
         return list(dict.fromkeys((one.layer, one.unit) for one in [*rows, *self._outputs]))
 
@@ -336,10 +336,10 @@ class CircuitWork:
 
 
 def as_text(value: float) -> str:
-    """Return a number as part of a sentence: three digits, or whole where it is large."""
+    """Return a number as part of a sentence: with three digits, or as an integer if it is large."""
     return f"{value:,.0f}" if abs(value) >= 1000.0 else f"{value:.3g}"
 
 
 def _number(value: float) -> float | None:
-    """Return a number for the page, which has no NaN."""
+    """Return a number for the page; None for NaN, which JSON can't represent."""
     return value if math.isfinite(value) else None

@@ -1,1 +1,1 @@
-"""Dataset examples beside the drawn picture: the background pass, its crops, the comparison of activations."""
+"""Dataset examples next to the drawn picture: the background pass, its crops, the comparison of activations."""

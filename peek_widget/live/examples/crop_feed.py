@@ -1,4 +1,4 @@
-"""The example crops on the page: which are shown, under which numbers, and what of them is still to be sent."""
+"""The example crops on the page: those that are shown, their numbers, and what is still to be sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from peek_widget.network import Network
 __all__ = ["CropFeed", "box_shown"]
 
 INTERVAL = 0.7
-"""Seconds between two sets of crops sent while a pass runs."""
+"""Minimum time in seconds between two sets of crops sent while a pass runs."""
 
 MOST_THUMBNAILS = 256
 MOST_CROPS = 256
@@ -29,19 +29,19 @@ Box = tuple[int, int, int, int]
 
 
 class CropFeed:
-    """Sends sets of crops, each picture once, and the crop that is shown enlarged.
+    """A sender of sets of crops, each picture only once, and of the enlarged crop.
 
-    All methods but :meth:`crop` are for one thread.
+    All methods except :meth:`crop` are for one thread.
 
     Args:
         front_end: sends messages to the page.
         k: number of crops in a set.
-        clock: returns seconds, monotonic.
+        clock: returns monotonic time in seconds.
 
     Attributes:
-        bottom: show the images with the lowest activation instead of the highest.
-        opened: number of the crop that is shown enlarged; 0 for none.
-        without_focus: the crops of the last set whose focus is to be shown and is not known yet, best first.
+        bottom: whether the images with the lowest activation are shown instead of the highest.
+        opened: number of the enlarged crop; 0 for none.
+        without_focus: the crops of the last set whose focus is to be shown but not known yet, best first.
     """
 
     def __init__(self, front_end: FrontEnd, k: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,7 +49,7 @@ class CropFeed:
         self.bottom: bool = False
         self.opened: int = 0
         self.without_focus: list[Crop] = []
-        # None: the focus where the receptive field is wide, else the whole image
+        # None: the focus if the receptive field is wide, else the whole image
         self._view: CropView | None = None
         self._thumbnails: OrderedDict[Key, bytes | str] = OrderedDict()
         self._numbers: OrderedDict[Key, int] = OrderedDict()
@@ -59,7 +59,7 @@ class CropFeed:
         self._sent_at = -math.inf
 
     def crop(self, number: int) -> Crop | None:
-        """Return the crop that the page knows by this number; from any thread."""
+        """Return the crop with this number on the page; from any thread."""
         return self._crops.get(number)
 
     def choose(self, bottom: bool, view: CropView) -> None:
@@ -69,18 +69,18 @@ class CropFeed:
             self._view = view
 
     def forget_page(self) -> None:
-        """Start again with a page that has nothing yet."""
+        """Start again for a page that has nothing yet."""
         self._on_page.clear()
         self._last_set = None
 
     def send(self, layer: str, unit: int, evidence: UnitEvidence | None, *, at_once: bool) -> None:
-        """Send the set of crops of a unit, if it is another than the last one.
+        """Send the set of crops of a unit, if it differs from the last one.
 
         Args:
             layer: name of the layer that is shown.
             unit: number of the unit that is shown.
-            evidence: evidence on it so far.
-            at_once: do not wait until the last set is `INTERVAL` old.
+            evidence: evidence on the unit so far.
+            at_once: whether to send it even if the last set is younger than `INTERVAL`.
         """
         now = self._clock()
         if not at_once and now - self._sent_at < INTERVAL:
@@ -112,15 +112,15 @@ class CropFeed:
         )
 
     def send_opened(self, network: Callable[[], Network]) -> None:
-        """Send the crop that is shown enlarged: the whole image, and the unit's activation map over it.
+        """Send the enlarged crop: the whole image, and the unit's activation map over it.
 
         Args:
-            network: returns the network to compute the map, and the focus if it is to be outlined, with.
+            network: returns the network that computes the map, and the focus if it is to be outlined.
         """
         crop = self._crops.get(self.opened)
         if crop is None:
             return
-        # the image enlarged is always whole; where the tiles show the focus, so does its outline
+        # the enlarged image is always whole; if the tiles show the focus, its outline does too
         view: CropView = "focus" if self._last_set is not None and self._last_set[3] == "focus" else "whole"
         message: dict[str, Any] = {
             "kind": "large",
@@ -153,7 +153,7 @@ class CropFeed:
         self._front_end.send(message, buffers)
 
     def _row(self, crop: Crop, view: CropView, box: Box | None) -> dict[str, Any]:
-        """Describe a crop as the protocol has it, without its picture; for the box see :func:`box_shown`."""
+        """Describe a crop in the protocol's terms, without its picture; for the box see :func:`box_shown`."""
         cut = None if view == "whole" else box
         left, top, right, bottom = cut or (0, 0, *crop.size)
         return {
@@ -170,7 +170,7 @@ class CropFeed:
         }
 
     def _number(self, crop: Crop) -> int:
-        """Return the number of a crop; a new one if it has none, and then the oldest crop may lose its own."""
+        """Return the number of a crop; without one it gets a new number, and the oldest crop may lose its own."""
         key = (crop.layer, crop.unit, crop.name, crop.position)
         number = self._numbers.get(key)
         if number is None:
@@ -184,7 +184,7 @@ class CropFeed:
         return number
 
     def _thumbnail(self, key: Key, crop: Crop) -> bytes | str:
-        """Return the thumbnail of a crop, or a sentence why there is none."""
+        """Return the thumbnail of a crop, or a sentence on why there is none."""
         found = self._thumbnails.get(key)
         if found is None:
             try:
@@ -199,15 +199,15 @@ class CropFeed:
 
 
 def _box_if_known(crop: Crop) -> Box:
-    """Return the receptive field; the whole image if it is still to be measured, so that sending does not wait."""
+    """Return the receptive field, or the whole image if it is not measured yet, so that sending does not wait."""
     return crop.box if crop.box_known else (0, 0, *crop.size)
 
 
 def box_shown(crop: Crop, view: CropView) -> Box | None:
     """Return the part of a crop's image that is outlined, or that the picture is cut to; None for an unknown focus.
 
-    It is the receptive field; the focus if that is asked for, and on a whole image where the field is wide, since the
-    outline would else be that of the image.
+    It is the receptive field, or the focus if that is asked for, or if the field is wide and the whole image is shown,
+    where the outline would otherwise be that of the image.
     """
     if view == "field" or (view == "whole" and not crop.wide):
         return crop.box

@@ -1,4 +1,4 @@
-"""Finds the focus of the crops on the page, one at a time, beside the main run."""
+"""Finds the focus of the crops on the page, one at a time, next to the main run."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from peek_widget.network import Network
 __all__ = ["FocusMonitor"]
 
 REST = 6.0
-"""While the main run draws, the next focus is found after a rest of so many times what the last one took."""
+"""Ratio of the rest between two focuses to the duration of the last, while the main run draws."""
 
 MOST_PROBLEMS = 256
 
 
 class FocusMonitor:
-    """Computes the focus of crops, with one backward each; for one thread.
+    """A monitor that computes the focus of crops, with one backward pass each; for one thread.
 
     Args:
         network: returns the network that this thread may run.
         drawing: returns whether the main run draws.
-        clock: returns seconds, monotonic.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class FocusMonitor:
     ) -> None:
         self._network, self._drawing, self._clock = network, drawing, clock
         self._ended_at, self._cost = -math.inf, 0.0
-        # crops whose focus can't be found, which are not tried again
+        # crops whose focus can't be found; they are not tried again
         self._failed: set[Crop] = set()
 
     def has_work(self, crops: Sequence[Crop]) -> bool:
@@ -43,10 +43,10 @@ class FocusMonitor:
         return any(crop not in self._failed for crop in crops)
 
     def find(self, crops: Sequence[Crop]) -> bool:
-        """Find the focus of the first of these crops that can be found; return whether one was.
+        """Find the focus of the first of these crops that has one; return whether one was found.
 
         Raises:
-            PeekError: if it can't be found, once for each crop; not where its image can't be read, as its tile says.
+            PeekError: if it can't be found, once for each crop; not for an unreadable image, which the tile reports.
         """
         crop = next((crop for crop in crops if crop not in self._failed), None)
         if crop is None or (self._drawing() and self._clock() - self._ended_at < REST * self._cost):

@@ -1,4 +1,4 @@
-"""The gauge: the activation of the drawn picture and those of the real images on one scale, and a sentence on both."""
+"""The gauge: the activations of the drawn picture and of the real images on one scale, with a sentence on both."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def gauge(evidence: UnitEvidence | None, activation: float | None, advice: str =
     Args:
         evidence: evidence on the unit; each image counts with its maximum over the feature map.
         activation: still activation of the picture: maximum over the feature map, without the random views, before
-            any ReLU. None before it was measured.
-        advice: what would make a weak picture stronger, see `suggestion`; "" while the run may get there by itself.
+            any ReLU; None until it is measured.
+        advice: what would make a weak picture stronger, see `suggestion`; "" if the run may still become stronger.
 
     Returns:
         `layer`, `unit`, `images`, the activations `lowest`, `median`, `high` (the 99th percentile) and `best` of the
-        images, the picture's `activation` and `activation_ratio` (None where there is none, or where the top real image
-        isn't above zero, since a ratio then means nothing), and `text`.
+        images, the picture's `activation` and `activation_ratio` (None without a picture, or if the top real image
+        isn't above zero, since the ratio is then meaningless), and `text`.
     """
     if evidence is None or not evidence.top:
         return {}
@@ -58,11 +58,11 @@ def describe_ratio(drawn: float | None, best: float, median: float, images: int,
     """Describe how the picture compares with the real images.
 
     Args:
-        drawn: still activation of the picture; None before it was measured.
+        drawn: still activation of the picture; None until it is measured.
         best: activation of the top real image.
         median: median of the real images' activations.
         images: number of real images.
-        advice: what to try where the picture is weaker than the top image.
+        advice: what to try if the picture is weaker than the top image.
     """
     top = f"the top real image (of {images:,})" if images > 1 else "the only real image"
     if drawn is None:
@@ -85,12 +85,12 @@ def describe_ratio(drawn: float | None, best: float, median: float, images: int,
 
 
 def suggestion(values: Mapping[str, float], *, past_half: bool, done: bool) -> str:
-    """Suggest what would raise the unit's activation; "" where the run may get there by itself.
+    """Suggest what would raise the unit's activation; "" if the run may still raise it.
 
     Args:
         values: the knobs in force, by name.
-        past_half: whether more than half of the run's steps are made.
-        done: whether all of them are.
+        past_half: whether more than half of the run's steps have been made.
+        done: whether all steps have been made.
     """
     if not (past_half or done):
         return ""
@@ -103,7 +103,7 @@ def suggestion(values: Mapping[str, float], *, past_half: bool, done: bool) -> s
 
 
 def describe_score(score: PictureScore, units: int) -> str:
-    """Describe in a sentence how a finished picture was scored.
+    """Describe the score of a finished picture in a sentence.
 
     Args:
         score: score of the picture, see `peek_widget.evidence.measures`.

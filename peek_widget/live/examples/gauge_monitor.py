@@ -1,4 +1,4 @@
-"""Keeps the gauge up to date: compares the pictures that the run has measured, and scores the last one."""
+"""Updates the gauge: compares the pictures that the run has measured, and scores the last one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from peek_widget.network import Network
 __all__ = ["GaugeMonitor"]
 
 ENOUGH_IMAGES = 50
-"""Number of images from which on a finished picture is scored while the pass still runs."""
+"""Minimum number of images for scoring a finished picture while the pass still runs."""
 
 _NEGATIVE = "Negative objective: not compared with the top images."
 _CUSTOM = "Custom objective: not compared with the top images."
@@ -27,7 +27,7 @@ PictureKey = tuple[int, str, int, int]
 
 @dataclass(frozen=True)
 class _Shown:
-    """A picture of the main run, and the activation that the page shows with it; None before one was measured."""
+    """A picture of the main run, and the activation shown with it; None until one is measured."""
 
     picture: Snapshot
     activation: float | None
@@ -35,7 +35,7 @@ class _Shown:
 
 @dataclass(frozen=True)
 class _Score:
-    """The score of a finished picture as the page gets it, and the number of images that it was scored with."""
+    """The score of a finished picture as sent to the page, and the number of images used for it."""
 
     picture: PictureKey
     images: int
@@ -43,9 +43,9 @@ class _Score:
 
 
 class GaugeMonitor:
-    """Compares the newest picture of the main run with the real images of its unit.
+    """A comparison of the main run's newest picture with the real images of its unit.
 
-    :meth:`show_picture` is called by the main run's thread, all other methods by the thread of the examples.
+    The main run's thread calls :meth:`show_picture`; the thread of the examples calls all other methods.
 
     Args:
         network: returns the network that this thread may run.
@@ -65,7 +65,7 @@ class GaugeMonitor:
         """Take the newest picture and the activation shown with it.
 
         Returns:
-            Whether to look at it now: another activation, a run's first picture or its last one.
+            Whether to compare it now: the activation is another, or the picture is the first or the last of a run.
         """
         last, self._shown = self._shown, _Shown(picture, activation)
         if last is None:
@@ -73,7 +73,7 @@ class GaugeMonitor:
         return picture.done or last.picture.run != picture.run or last.activation != activation
 
     def score_due(self, unit: UnitEvidence | None, layer: LayerEvidence | None, *, pass_running: bool) -> bool:
-        """Return whether to score the newest picture: once when its run has ended, again when the pass has."""
+        """Return whether to score the newest picture: once when its run has ended, again when the pass has ended."""
         shown = self._comparable(unit)
         if shown is None or layer is None or not shown.picture.done:
             return False
@@ -85,7 +85,7 @@ class GaugeMonitor:
         )
 
     def score(self, unit: UnitEvidence | None, layer: LayerEvidence) -> None:
-        """Score the newest picture; this takes as long as some thirty forwards."""
+        """Score the newest picture, which takes as long as about thirty forwards."""
         shown = self._comparable(unit)
         if shown is None:
             return
@@ -139,7 +139,7 @@ class GaugeMonitor:
 def _why_not(picture: Snapshot) -> str:
     """Return why a picture of a unit is not compared with its images; "" if it is."""
     if isinstance(picture.target.objective, Objective):
-        # it may be of other units or layers, and its value is on another scale
+        # a custom objective may be of other units or layers, and its value is on another scale
         return _CUSTOM
     return _NEGATIVE if picture.target.negative else ""
 

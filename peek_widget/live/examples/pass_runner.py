@@ -1,4 +1,4 @@
-"""The passes over the dataset of an explorer: one for each layer that was shown, and how far each has come."""
+"""The passes over the dataset of an explorer: one for each layer that was shown, and their progress."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ DUTY_CYCLE = 0.15
 """Share of the time that a pass takes while the main run draws."""
 
 BATCH = 4
-"""Images in a forward: the main run waits no longer than for one of these to get at the memory's bandwidth."""
+"""Number of images per forward: the main run waits at most for one of these for memory bandwidth."""
 
 FIRST_PICTURE = 5.0
-"""Seconds that the first pass waits at most, so that a new explorer shows its first picture soon."""
+"""Maximum wait of the first pass in seconds, so that a new explorer shows its first picture soon."""
 
 RATE_WINDOW = 12.0
 """Seconds over which the speed of a pass is measured."""
@@ -47,13 +47,13 @@ class LayerPass:
     """The evidence on one layer, and the pass that gathers it.
 
     Attributes:
-        evidence: what has been found so far.
-        work: the pass; None for evidence that was given, and once every image was processed: a pass has a copy of the
-            model, on another device with weights of its own.
-        total: number of images of the dataset, once every one was processed (of a stream, too).
-        problem: why the pass has ended early, as a sentence; "" otherwise.
-        rate: images per second, lately.
-        weights: version of the model's weights with which the pass began; None for evidence that was given.
+        evidence: the evidence so far.
+        work: the pass; None for given evidence, and once every image was processed: a pass holds a copy of the
+            model, on another device with its own weights.
+        total: number of images of the dataset, known once all were processed (also of a stream).
+        problem: why the pass has ended early, in a sentence; "" otherwise.
+        rate: recent speed in images per second.
+        weights: version of the model's weights when the pass began; None for given evidence.
     """
 
     evidence: LayerEvidence
@@ -65,33 +65,33 @@ class LayerPass:
 
     @property
     def running(self) -> bool:
-        """Whether the pass runs now."""
+        """Whether the pass is running."""
         return self.work is not None and self.work.progress.running
 
     @property
     def complete(self) -> bool:
-        """Whether every image has been processed, as far as the evidence can know."""
+        """Whether every image has been processed, as far as the evidence shows."""
         return self.work is None or _is_complete(self.work.progress)
 
 
 class PassRunner:
-    """Opens the dataset and runs the pass of the layer that is shown.
+    """A runner that opens the dataset and runs the pass of the layer shown.
 
-    All methods but :meth:`stop`, :meth:`wait`, :meth:`forget_problem` and :meth:`any_image` are for one thread.
+    All methods except :meth:`stop`, :meth:`wait`, :meth:`forget_problem` and :meth:`any_image` are for one thread.
 
     Args:
         dataset: images as `peek_widget.top_crops` takes them, or evidence already gathered: an `Evidence`, a
             `LayerEvidence`, or the name of a file of it.
         labels, value_range: see `peek_widget.top_crops`.
-        network: returns the network as it is now read.
-        drawing: returns whether the main run draws; the pass then takes a small share of the time.
-        k: number of examples that are kept for each unit.
-        clock: returns seconds, monotonic.
+        network: returns the current network.
+        drawing: returns whether the main run is drawing; the pass then takes a small share of the time.
+        k: number of examples kept for each unit.
+        clock: returns monotonic time in seconds.
 
     Attributes:
         layers: passes by layer.
         enabled: whether passes may run; the Stop button of the page turns this off.
-        problem: why the dataset can't be opened, as a sentence; "" where it can.
+        problem: why the dataset can't be opened, in a sentence; "" if it can.
 
     Raises:
         PeekError: if ``value_range`` is not possible.
@@ -120,10 +120,10 @@ class PassRunner:
         self.problem: str = ""
 
     def open(self) -> None:
-        """Find out, once, what the dataset is; a folder of a million files takes its time.
+        """Open the dataset, once; a folder of a million files takes a while.
 
         Raises:
-            PeekError: if it is not a dataset, or evidence on another model.
+            PeekError: if it is not a dataset, or is evidence on another model.
         """
         if self._opened:
             return
@@ -150,22 +150,22 @@ class PassRunner:
 
     @property
     def can_scan(self) -> bool:
-        """Whether there are images to look at; from any thread."""
+        """Whether there are images to process; from any thread."""
         return self._source is not None
 
     @property
     def endless(self) -> bool:
-        """Whether the images are a stream, whose end is not known before it is there; from any thread."""
+        """Whether the images are a stream, whose length is unknown until its end; from any thread."""
         return self._source is not None and self._source.endless
 
     def forget_problem(self, layer: str) -> None:
-        """Forget what has ended the pass of a layer, which may then be tried again; from any thread."""
+        """Clear the problem that ended the pass of a layer, so that it may be tried again; from any thread."""
         found = self.layers.get(layer)
         if found is not None:
             found.problem = ""
 
     def running(self, layer: str) -> bool:
-        """Return whether the pass of a layer runs now."""
+        """Return whether the pass of a layer is running."""
         found = self.layers.get(layer)
         return found is not None and found.running
 
@@ -173,7 +173,7 @@ class PassRunner:
         """Return whether a first pass should wait until the explorer shows its first picture.
 
         Args:
-            has_picture: whether there is one already.
+            has_picture: whether there is a picture already.
         """
         return (
             self._source is not None
@@ -183,19 +183,19 @@ class PassRunner:
         )
 
     def set_enabled(self, enabled: bool, layer: str | None) -> None:
-        """Stop passes, or let them go on; then the one of `layer` is tried again if an error had ended it."""
+        """Stop passes, or let them run; the pass of `layer` is then tried again if an error had ended it."""
         self.enabled = enabled
         if enabled and layer is not None:
             self.forget_problem(layer)
 
     def advance(self, layer: str, *, watched: bool, has_picture: bool, shown: bool = True) -> None:
-        """Start the pass of a layer if it should run, and stop it if not. Passes of other layers are stopped.
+        """Start the pass of a layer if it should run, and stop it otherwise. Passes of other layers are stopped.
 
         Args:
             layer: name of the layer.
             watched: whether a visible page shows the explorer.
             has_picture: whether the explorer has shown its first picture.
-            shown: whether it is the layer that is shown, with whose error passes end; otherwise others go on.
+            shown: whether it is the layer shown, whose error ends all passes; otherwise others go on.
         """
         for name, other in self.layers.items():
             if name != layer and other.running:
@@ -227,7 +227,7 @@ class PassRunner:
                 found.total, found.work = progress.total, None
             elif wanted and not found.problem:
                 if _is_complete(progress) and self._source is not None:
-                    # not one image could be read: it is tried again from the first
+                    # no image could be read: try again from the first
                     found = self.layers[layer] = self._new_pass(layer, self._source)
                 if found.work is not None:
                     found.work.start()
@@ -248,10 +248,10 @@ class PassRunner:
         return LayerPass(work.evidence[layer], work, weights=weights)
 
     def any_image(self) -> Any:
-        """Return an image of the dataset, any one of them; from any thread.
+        """Return a random image of the dataset; from any thread.
 
         Raises:
-            PeekError: if there is none that could be read.
+            PeekError: if no image could be read.
         """
         source = self._source
         if source is None or source.endless or not len(source):
@@ -259,7 +259,7 @@ class PassRunner:
                 "There is no dataset of which an image could be taken: evidence from a file comes without its images, "
                 "and a stream is read once. Give a photo."
             )
-        # not from Python's own generator, whose state is the user's
+        # Python's global generator is left alone, since its state is the user's
         index = random.SystemRandom().randrange(len(source))
         try:
             return source.load(index)[0]
@@ -270,24 +270,24 @@ class PassRunner:
         """Stop every pass after its current batch; from any thread.
 
         Args:
-            wait: wait until they have ended.
+            wait: whether to wait until they have ended.
         """
         for work in self._works():
             work.stop(wait=wait)
 
     def wait(self, timeout: float) -> bool:
-        """Wait for passes that were stopped, up to `timeout` seconds each; return whether all have ended."""
+        """Wait for stopped passes, up to `timeout` seconds each; return whether all have ended."""
         return all(work.wait(timeout) for work in self._works())
 
     def _works(self) -> list[EvidencePass]:
         return [found.work for found in list(self.layers.values()) if found.work is not None]
 
     def describe(self, layer: str, problem: str) -> dict[str, Any]:
-        """Describe how far the pass of a layer is.
+        """Describe the progress of a layer's pass.
 
         Args:
             layer: name of the layer.
-            problem: what else has gone wrong, as a sentence, or "".
+            problem: another problem, in a sentence, or "".
 
         Returns:
             `state`, `text`, `problem`, `images` (processed) and `total`, see the explorer's evidence status.
@@ -336,7 +336,7 @@ class PassRunner:
             return "error", f"Ended by an error after {of}."
         if not self.enabled:
             return "stopped", f"Stopped after {of}."
-        # nobody looks, or it is just about to begin
+        # no visible page shows it, or it is about to begin
         return "waiting", f"{of} processed so far."
 
 
@@ -345,7 +345,7 @@ def _is_complete(progress: Progress) -> bool:
 
 
 def _describe_end(images: int, total: int) -> str:
-    """Say how many images a pass has processed that is at its end."""
+    """Describe how many images a finished pass has processed."""
     return f"All {total:,} images processed." if images == total else f"{images:,} of {total:,} images processed."
 
 
@@ -359,7 +359,7 @@ def _describe_skipped(evidence: LayerEvidence) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    """Say why a pass ended to somebody who has the page with its buttons, and no Python."""
+    """Explain why a pass ended to a user of the page, who has buttons and no Python."""
     if isinstance(error, EvidenceError):
         return f"{error.plain} The results so far are shown. Fix the problem, then press Resume to continue."
     return str(error) if isinstance(error, PeekError) else f"{type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
-"""The thread that looks at the dataset of an explorer: its passes, the crops on the page, and the gauge.
+"""The thread for the dataset of an explorer: its passes, the crops on the page, and the gauge.
 
-All that is slow (decoding images, a forward for an activation map) happens in this thread, never in a handler of the
+All slow work (decoding images, a forward for an activation map) is done in this thread, never in a handler of the
 page's messages and never in the thread of the main run.
 """
 
@@ -31,27 +31,27 @@ __all__ = ["ExampleService"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 INTERVAL = 0.35
-"""Seconds between two looks at what the pass has found and at the picture of the main run."""
+"""Seconds between two checks of the pass and of the main run's picture."""
 
 K = 9
 """Number of examples of a unit."""
 
 ENOUGH = 500
-"""Number of images of a stream that are looked at for a layer that is not shown: its end, if any, is not known."""
+"""Number of images of a stream processed for a layer that is not shown, since a stream may never end."""
 
 
 @dataclass
 class _Requests:
-    """What the thread is asked for.
+    """Requests to the thread.
 
     Attributes:
         unit: layer and number of the unit to show.
-        crop_view: show the bottom images; what is shown of each.
-        open_crop: number of the crop to show enlarged; 0 for none.
-        run_pass: let passes run, or stop them.
-        find: the layers that crops are wanted of though another one is shown.
-        resend: a page has come that has nothing yet.
-        look: something may have changed for this service.
+        crop_view: whether to show the bottom images, and which part of each.
+        open_crop: number of the crop to enlarge; 0 for none.
+        run_pass: whether passes may run.
+        find: the layers whose crops are wanted even though another one is shown.
+        resend: whether a page has connected that has nothing yet.
+        look: whether something may have changed for this service.
     """
 
     unit: tuple[str, int] | None = None
@@ -64,7 +64,7 @@ class _Requests:
 
 
 class ExampleService(Service[_Requests]):
-    """The dataset examples of an explorer.
+    """A service that finds the dataset examples of an explorer.
 
     Args:
         dataset: images as `peek_widget.top_crops` takes them; or evidence already gathered (an `Evidence`, a
@@ -72,11 +72,11 @@ class ExampleService(Service[_Requests]):
         labels, value_range: see `peek_widget.top_crops`.
         front_end: publishes the traits `evidence_status` and `gauge` and sends messages to the page, both from this
             thread.
-        network: returns the explorer's network as it is now read; called in this thread.
+        network: returns the explorer's current network; called in this thread.
         watched: returns whether a visible page shows the explorer; otherwise no pass runs and nothing is sent.
-        drawing: returns whether the main run draws, to which a pass then yields.
+        drawing: returns whether the main run is drawing; a pass then yields to it.
         k: number of crops in a set.
-        clock: returns seconds, monotonic.
+        clock: returns monotonic time in seconds.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ExampleService(Service[_Requests]):
     ) -> None:
         super().__init__("peek_widget.examples", _Requests, clock=clock)
         self._front_end, self._watched, self._drawing, self._k = front_end, watched, drawing, k
-        self._sought: tuple[str, ...] = ()  # layers that a pass was asked for while another one is shown
+        self._sought: tuple[str, ...] = ()  # layers for which a pass is wanted while another one is shown
         self._replica, self._network = Replica(network), network
         self._passes = PassRunner(
             dataset, labels, value_range=value_range, network=network, drawing=drawing, k=k, clock=clock
@@ -103,14 +103,14 @@ class ExampleService(Service[_Requests]):
         self._gauge = GaugeMonitor(self._replica)
         self._focus = FocusMonitor(self._replica, drawing, clock)
 
-        # from here on: used by the service's own thread only
+        # the fields below are used by the service's own thread only
         self._problem = ""
         self._unit: tuple[str, int] | None = None
         self._evidence: UnitEvidence | None = None
         self._evidence_key: tuple[str, int, int] | None = None
         self._pass_ran = False
-        self._elsewhere = False  # whether another layer than the one shown had its turn at the last look
-        self._seen = False  # whether a visible page showed the explorer at the last look
+        self._elsewhere = False  # whether a layer other than the one shown had its turn at the last check
+        self._seen = False  # whether a visible page showed the explorer at the last check
         self._published: tuple[Any, Any] | None = None
 
     # -- requests, from any thread
@@ -120,25 +120,25 @@ class ExampleService(Service[_Requests]):
         self.post(unit=(layer, unit))
 
     def set_crop_view(self, bottom: bool, view: CropView) -> None:
-        """Show the images with the lowest activation instead of the highest; and what of each."""
+        """Choose the images with the lowest (`bottom`) or the highest activation, and the part shown of each."""
         self.post(crop_view=(bottom, view))
 
     def open_crop(self, number: int) -> None:
-        """Show the crop of this number enlarged, with the unit's activation map; 0 closes it."""
+        """Show the crop with this number enlarged, with the unit's activation map; 0 closes it."""
         self.post(open_crop=number)
 
     def run_pass(self, on: bool) -> None:
-        """Let the pass over the dataset run, or stop it, and those that :meth:`find_crops` asked for."""
+        """Let the pass over the dataset and those requested by :meth:`find_crops` run, or stop them."""
         if not on:
             self._sought = ()
         self.post(run_pass=on)
 
     def find_crops(self, layers: Sequence[str]) -> None:
-        """Look at the images for other layers first, and then go on with the one shown; passes may run from now on.
+        """Process the images for other layers first, and then for the layer shown; passes may run from now on.
 
         Args:
-            layers: all that are wanted, in place of those of the last call, the newest last; what ended the pass of
-                that one is forgotten.
+            layers: all layers that are wanted, replacing those of the last call, the newest last; the problem that
+                ended the pass of the newest is cleared.
         """
         if layers:
             self._passes.forget_problem(layers[-1])
@@ -146,7 +146,7 @@ class ExampleService(Service[_Requests]):
         self.post(start=bool(layers), find=self._sought)
 
     def finds(self, layer: str) -> bool:
-        """Return whether :meth:`find_crops` asked for a layer that images are still to be looked at for."""
+        """Return whether :meth:`find_crops` requested a layer that still has images to process."""
         found = self._passes.layers.get(layer)
         enough = self._passes.endless and found is not None and found.evidence.images >= ENOUGH
         over = enough or self.complete_evidence(layer) is not None or bool(self.problem_of(layer))
@@ -157,25 +157,25 @@ class ExampleService(Service[_Requests]):
         self.post(resend=True)
 
     def wake(self) -> None:
-        """Let the thread look whether there is something to do, because a page is visible again, say."""
+        """Wake the thread to check for work, for example because a page is visible again."""
         self.post(look=True)
 
     def show_picture(self, picture: Snapshot, activation: float | None) -> None:
-        """Take the newest picture of the main run, and the activation that is shown with it, for the gauge."""
+        """Take the newest picture of the main run and the activation shown with it, for the gauge."""
         if self._gauge.show_picture(picture, activation):
             self.post(start=False, look=True)
 
     def crop(self, number: int) -> Crop | None:
-        """Return the crop that the page knows by this number."""
+        """Return the crop with this number on the page."""
         return self._feed.crop(number)
 
     def crops(self, layer: str, unit: int) -> UnitEvidence | None:
-        """Return what has been found for a unit so far; None before its layer's first image."""
+        """Return the evidence on a unit so far; None before its layer's first image."""
         evidence = self.layer_evidence(layer)
         return evidence[unit] if evidence is not None and evidence.images else None
 
     def complete_evidence(self, layer: str) -> LayerEvidence | None:
-        """Return the evidence on a layer once every image was processed; None before."""
+        """Return the evidence on a layer once every image has been processed; None until then."""
         found = self._passes.layers.get(layer)
         return found.evidence if found is not None and found.evidence.images and found.complete else None
 
@@ -187,19 +187,19 @@ class ExampleService(Service[_Requests]):
 
     @property
     def can_scan(self) -> bool:
-        """Whether there are images to look at; evidence that was given may come without."""
+        """Whether there are images to process; given evidence may come without images."""
         return self._passes.can_scan
 
     def problem_of(self, layer: str) -> str:
-        """Return why a layer's pass has ended early, or the dataset can't be opened, as a sentence; "" otherwise."""
+        """Return why a layer's pass ended early or the dataset can't be opened, in a sentence; "" otherwise."""
         found = self._passes.layers.get(layer)
         return self._passes.problem or ("" if found is None else found.problem)
 
     def any_image(self) -> Any:
-        """Return an image of the dataset, any one of them, as it was loaded.
+        """Return a random image of the dataset, as it was loaded.
 
         Raises:
-            PeekError: if it can't be read, or there are none: evidence without its images, a stream.
+            PeekError: if it can't be read, or there are no images to choose from: evidence without images, a stream.
         """
         return self._passes.any_image()
 
@@ -222,7 +222,7 @@ class ExampleService(Service[_Requests]):
         self._passes.stop(wait=True)
 
     def fail(self, error: BaseException) -> None:
-        """Show the reader what went wrong; the explorer goes on drawing."""
+        """Show the error on the page; the explorer goes on drawing."""
         if isinstance(error, PeekError):
             self._problem = str(error)
         else:
@@ -231,7 +231,7 @@ class ExampleService(Service[_Requests]):
         self._publish()
 
     def wait_time(self) -> float | None:
-        """Look every `INTERVAL` seconds while something may change without a request."""
+        """Wake every `INTERVAL` seconds while something may change without a request."""
         layer = None if self._unit is None else self._unit[0]
         running = layer is not None and self._passes.running(layer)
         busy = (
@@ -245,7 +245,7 @@ class ExampleService(Service[_Requests]):
         return INTERVAL if busy else None
 
     def handle(self, requests: _Requests) -> None:
-        """Take the requests, bring the pass to where it should be, and send and publish what has changed."""
+        """Take the requests, start or stop passes as needed, and send and publish what has changed."""
         self._passes.open()
         self._take(requests)
         if self._unit is None:
@@ -257,7 +257,7 @@ class ExampleService(Service[_Requests]):
         wanted = next((one for one in self._sought if self.finds(one)), layer)
         self._elsewhere = wanted != layer
         self._passes.advance(wanted, watched=watched, has_picture=self._gauge.has_picture, shown=wanted == layer)
-        # one more look after a pass has ended, for its last batch
+        # check one more time after a pass has ended, for its last batch
         self._pass_ran = ran or self._passes.running(layer)
         self._refresh_evidence()
         if watched:
@@ -268,7 +268,7 @@ class ExampleService(Service[_Requests]):
 
     def _take(self, requests: _Requests) -> None:
         if requests != _Requests(look=requests.look):
-            self._problem = self._passes.problem  # that of an earlier request is over
+            self._problem = self._passes.problem  # the problem of an earlier request is over
         if requests.resend:
             self._feed.forget_page()
             self._published = None
@@ -283,12 +283,12 @@ class ExampleService(Service[_Requests]):
             self._evidence, self._evidence_key, self._feed.opened = None, None, 0
 
     def layer_evidence(self, layer: str | None) -> LayerEvidence | None:
-        """Return what has been found of a layer so far; None before its pass, or without a layer."""
+        """Return the evidence on a layer so far; None before its pass, or without a layer."""
         found = None if layer is None else self._passes.layers.get(layer)
         return None if found is None else found.evidence
 
     def _refresh_evidence(self) -> None:
-        """Read the evidence on the unit again where the pass has gone on."""
+        """Read the evidence on the unit again if the pass has progressed."""
         assert self._unit is not None
         layer, unit = self._unit
         evidence = self.layer_evidence(layer)
@@ -312,7 +312,7 @@ class ExampleService(Service[_Requests]):
         layer = self._unit[0]
         evidence, running = self.layer_evidence(layer), self._passes.running(layer)
         if evidence is not None and self._gauge.score_due(self._evidence, evidence, pass_running=running):
-            # the gauge first: scoring takes as long as some thirty forwards
+            # publish the gauge first: scoring takes as long as about thirty forwards
             self._publish()
             self._gauge.score(self._evidence, evidence)
 

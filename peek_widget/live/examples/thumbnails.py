@@ -1,4 +1,4 @@
-"""Example crops in the form that the page shows: small JPEGs, and the activation map as a mask over an image."""
+"""Example crops as shown on the page: small JPEGs, and the activation map as a mask over an image."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _FINEST_MAP = 128
 
 
 def thumbnail(crop: Crop, box: tuple[int, int, int, int] | None) -> bytes:
-    """Return a JPEG of at most 128 px.
+    """Return a JPEG of a crop, of at most 128 px.
 
     Args:
         crop: an example.
         box: part of the image to show, (left, top, right, bottom) in its pixels; None for all of it.
 
     Raises:
-        DatasetError: if the image can't be loaded any more.
+        DatasetError: if the image can no longer be loaded.
     """
     image = crop.whole()
     return jpeg_bytes(shrunk(image, THUMBNAIL) if box is None else _resized(image.crop(box)), THUMBNAIL_QUALITY)
@@ -60,16 +60,16 @@ def png_thumbnail(png: bytes) -> bytes:
 
 
 def enlarged(crop: Crop) -> bytes:
-    """Return a JPEG of the whole image, at most 448 px and some 96 kB.
+    """Return a JPEG of the whole image, at most 448 px and about 96 kB.
 
     Raises:
-        DatasetError: if the image can't be loaded any more.
+        DatasetError: if the image can no longer be loaded.
     """
     return jpeg_within(shrunk(crop.whole(), ENLARGED), _MOST_BYTES, (88, 75, 50))
 
 
 def shares(box: tuple[int, int, int, int], size: tuple[int, int]) -> list[float]:
-    """Return a box in pixels of an image of that (width, height) as fractions of its sides."""
+    """Return a box in pixels of an image of size (width, height) as fractions of its sides."""
     (left, top, right, bottom), (width, height) = box, size
     return [round(x, 4) for x in (left / width, top / height, right / width, bottom / height)]
 
@@ -77,8 +77,8 @@ def shares(box: tuple[int, int, int, int], size: tuple[int, int]) -> list[float]
 def map_levels(activations: Tensor) -> tuple[bytes, list[int]]:
     """Return an activation map `[h, w]` as one byte for each position, row by row, and its (h, w).
 
-    255 is the highest activation of this image. 0 is zero and below, or, where nothing is above zero, the lowest.
-    A map finer than 128 x 128 is max-pooled until it is not.
+    255 is the highest activation of this image; 0 is zero or less or, if no activation is above zero, the lowest.
+    A map larger than 128 x 128 is max-pooled until it is not.
     """
     values = np.nan_to_num(activations.numpy().astype(np.float64))
     step = -(-max(values.shape) // _FINEST_MAP)
@@ -102,8 +102,8 @@ def map_box(crop: Crop) -> list[float]:
 def start_picture(crop: Crop, channels: int) -> Any:
     """Return a crop as a picture to start from: an image, or a tensor `[C, H, W]` in [0, 1].
 
-    It is the focus where the receptive field is wide and the focus is known, which is what the page shows; else the
-    receptive field.
+    It is the focus if the receptive field is wide and the focus is known, as on the page, and the receptive field
+    otherwise.
 
     Args:
         crop: an example.
@@ -120,9 +120,9 @@ def start_picture(crop: Crop, channels: int) -> Any:
 
 
 def _resized(picture: Image.Image) -> Image.Image:
-    """Return a part of an image resized to a thumbnail's side, whether it is larger or smaller."""
+    """Return a part of an image resized to a thumbnail's side, up or down."""
     scale = THUMBNAIL / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # a part of a few pixels should be seen as pixels and not as a blur
+    # a part of a few pixels should be shown as pixels, not as a blur
     how = Image.Resampling.NEAREST if max(picture.size) < 24 else Image.Resampling.LANCZOS
     return picture.resize(size, how)

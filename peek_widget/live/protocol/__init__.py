@@ -1,6 +1,6 @@
 """The messages and traits between the kernel and the front end, in one place.
 
-`js/src/protocol.gen.ts` is made from it by `scripts/generate_protocol.py`. Nothing here sends, receives or keeps
+`js/src/protocol.gen.ts` is generated from it by `scripts/generate_protocol.py`. Nothing here sends, receives or stores
 anything. A new message is a dataclass in one of these modules and a handler that a service registers with the
 `Router`.
 """

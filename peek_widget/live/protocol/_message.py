@@ -1,4 +1,4 @@
-"""What a message is: a frozen dataclass with a kind, whose fields carry their checks; and the one reader of them."""
+"""The definition of a message, a frozen dataclass with a kind and with checks for its fields, and their parser."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TO_PAGE: dict[str, type[ToPage]] = {}
 
 
 class ProtocolError(ValueError):
-    """A message from the front end that is none of ours."""
+    """An error in a message from the front end: it is not one of the protocol."""
 
 
 class ToKernel:
@@ -57,7 +57,7 @@ class ToPage:
         TO_PAGE[kind] = cls
 
 
-# A front end counts in doubles: past this a number could not be told from its neighbor.
+# A front end counts in doubles, which do not represent every larger integer.
 _LARGEST_NUMBER = 2**53 - 1
 _MOST_UNITS = 65_536
 _MOST_WORDS = 1000
@@ -76,14 +76,14 @@ Words = Annotated[tuple[str, ...], sequence(text(_LONGEST_TEXT), _MOST_WORDS)]
 
 
 def parse(content: Any, buffers: Any = None) -> ToKernel:
-    """Read a custom message of the front end.
+    """Parse a custom message of the front end.
 
     Args:
-        content: what came over the wire: `{"kind": ...}` and the fields of that kind, no others.
-        buffers: the message's binary buffers; none of our messages has any.
+        content: the content received: `{"kind": ...}` and the fields of that kind, no others.
+        buffers: the message's binary buffers; messages of the protocol have no buffers.
 
     Raises:
-        ProtocolError: with a sentence, for anything that is not exactly one of our messages.
+        ProtocolError: with a sentence, for anything that is not exactly a message of the protocol.
     """
     if not isinstance(content, dict):
         raise ProtocolError(f"A message must be an object with a kind, not {described(content)}.")

@@ -1,4 +1,4 @@
-"""Messages about the circuit of the unit shown: what feeds it and whom it feeds."""
+"""Messages about the circuit of the unit shown: the units that it reads, and those that read it."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class CircuitRow:
         layer: name of its layer.
         unit: number of the unit.
         weight: norm of the kernel between the two, signed, times the lower unit's standard deviation.
-        contribution: what it did, by the gradient.
-        effect: what it did, measured; None where it is not measured yet.
+        contribution: its contribution, by the gradient.
+        effect: its effect, measured; None until it is measured.
     """
 
     layer: str
@@ -73,8 +73,8 @@ class CircuitTarget:
         layer: name of its layer.
         unit: number of the unit.
         name: name of a class, or "".
-        effect: what it loses, measured.
-        guess: the same to first order; None where it can't be computed.
+        effect: the loss, measured.
+        guess: the loss to first order; None if it can't be computed.
     """
 
     layer: str
@@ -91,12 +91,12 @@ class CircuitSeen(ToPage, kind="circuit"):
     Attributes:
         layer: name of the unit's layer.
         unit: number of the unit.
-        state: state of the work; "none" where the unit has no circuit.
-        problem: why there is none, or what went wrong, or "".
-        text: how far it is, and on what it is computed.
-        remarks: what there is to say about it.
+        state: state of the work; "none" if the unit has no circuit.
+        problem: why there is no circuit, or what went wrong, or "".
+        text: progress, and the images that it is computed on.
+        remarks: remarks on the circuit.
         inputs: the units that excite or inhibit it most, at most eight each.
-        outputs: whom it feeds: units of the next layers, then classes.
+        outputs: what reads it: units of the next layers, then classes.
         filter: whether the last buffer is the filter of a unit that reads the image itself.
     """
 
@@ -160,10 +160,10 @@ class CircuitWithout(ToPage, kind="circuit_without"):
     """The unit shown as it is, and with one input held at its median: two JPEGs.
 
     Attributes:
-        layer: layer of the input; with `unit` it names which is held.
+        layer: layer of the input that is held.
         unit: number of the input.
-        state: state of the drawing; "" where nothing is held.
-        text: how far it is, or both activations.
+        state: state of the drawing; "" if no input is held.
+        text: progress, or both activations.
         problem: what went wrong, or "".
     """
 

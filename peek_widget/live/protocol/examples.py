@@ -16,7 +16,7 @@ Box = Annotated[tuple[float, float, float, float], "Box"]
 
 
 CropView = Literal["whole", "field", "focus"]
-"""What is shown of an example: the whole image, the receptive field, or the part of it that has influence."""
+"""The part of an example that is shown: the whole image, the receptive field, or the focus."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CropInfo:
         clipped: whether the receptive field extends beyond the image.
         box: what is outlined on the image: the receptive field, or its focus where the field is wide.
         size: width and height of what is shown, in pixels.
-        image: number of its JPEG among the message's buffers; -1: as last sent for this key.
+        image: index of its JPEG among the message's buffers; -1 for the JPEG last sent for this key.
         problem: reason why there is no picture, or "".
     """
 
@@ -102,8 +102,8 @@ class LargeCrop(ToPage, kind="large"):
         clipped: whether the receptive field extends beyond the image.
         box: what is outlined on the image: the receptive field, or its focus where the field is wide.
         size: width and height of the image shown, in pixels.
-        map: rows and columns of the activation map; empty where there is none.
-        area: area of the image that the map covers, a box; empty where there is no map.
+        map: rows and columns of the activation map; empty if there is no map.
+        area: area of the image that the map covers, a box; empty if there is no map.
         problem: reason why there is no picture, or "".
     """
 

@@ -1,4 +1,4 @@
-"""Messages about a photo of the user's own: the page sends it, and what is to be changed in it."""
+"""Messages about a photo of the user's own: the page sends it and the changes to make in it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 LONGEST_PHOTO = 700_000
-"""Characters of a photo in base64: half a megabyte of JPEG, a bit more than the page's 300 kB."""
+"""Maximum number of characters of a photo in base64: half a megabyte of JPEG, more than the page's 300 kB."""
 
 _MOST_NUMBERS = 3 * 2000
 _share = number(0.0, 1.0)
@@ -45,8 +45,8 @@ class SetPhoto(ToKernel, kind="photo"):
 class PhotoEdit(ToKernel, kind="photo_edit"):
     """Look at the photo with a part of it changed.
 
-    `strokes` are the brush's circles, one after the other y, x and radius, as shares of the photo's height, width and
-    longer side; without any, nothing is changed, unless `whole` says that all of it is.
+    `strokes` are the brush's circles as a flat sequence of y, x and radius, in shares of the photo's height, width and
+    longer side. Without strokes nothing is changed, unless `whole` is set, which changes all of the photo.
     """
 
     how: Annotated[Edit, choice(EDITS)]
@@ -106,8 +106,8 @@ class PhotoUnit:
     Attributes:
         unit: number of the unit.
         activation: its highest activation on the photo, or that at the place.
-        percentile: how unusual that is, 0 to 100.
-        label: name of its class, else label of its best real image, or "".
+        percentile: percentile of that activation, 0 to 100.
+        label: name of its class, or else the label of its best real image, or "".
         tags: its tags, separated by commas, or "".
         map: whether there is a map.
     """
@@ -127,20 +127,20 @@ class PhotoSeen(ToPage, kind="photo"):
     The first buffer is the photo as a JPEG where `picture` says so; then one for each unit with a `map`.
 
     Attributes:
-        n: number of the photo, which counts from 1; 0 where there is none.
+        n: number of the photo, from 1; 0 without a photo.
         state: state of the work.
         problem: why the photo can't be looked at, or "".
-        text: what the percentiles are of, in a sentence.
+        text: basis of the percentiles, in a sentence.
         width: width of the photo in pixels.
         height: height of the photo in pixels.
-        shown: part of the photo that the network sees: left, top, right, bottom, as shares of it.
+        shown: part of the photo that the network sees, as shares of it: left, top, right, bottom.
         classes: the five classes with the highest scores.
-        note: what the model says in place of classes, or on their scores; or "".
+        note: a sentence on the model's output in place of classes, or on their scores; or "".
         layer: the layer of the units.
         units: the most unusual units of the layer.
-        place: whether they are those of a place.
+        place: whether these units are those of a place.
         changed: whether a part of the photo is changed.
-        picture: whether the picture comes along.
+        picture: whether the picture is among the buffers.
     """
 
     n: int
@@ -167,7 +167,7 @@ class PhotoPicture(ToPage, kind="photo_picture"):
         layer: layer of the unit.
         unit: number of the unit.
         of: `drawn`, or the best real `crop`.
-        problem: why there is none, or "".
+        problem: why there is no picture, or "".
     """
 
     layer: Text
@@ -204,18 +204,18 @@ class PhotoStep(ToPage, kind="photo_step"):
 
     Attributes:
         n: number of the photo.
-        run: number of the accentuation, which counts from 1.
+        run: number of the accentuation, from 1.
         layer: layer of the unit.
         unit: number of the unit.
-        less: whether there is to be less of it.
-        strength: weight of what holds the photo.
+        less: whether the unit is reduced.
+        strength: weight of the penalty that preserves the photo.
         step: number of steps made; 0 is the photo as it is.
         total: number of steps of the whole run.
         activation: highest activation of the unit.
-        mean: mean of its activation over the map, which is what is made larger or smaller.
-        percentile: how unusual the highest one is, 0 to 100.
-        classes: the classes as on the photo, and as they are now.
-        problem: why there is no more of it, or "".
+        mean: mean of its activation over the map, the objective of the run.
+        percentile: percentile of the highest activation, 0 to 100.
+        classes: the classes on the photo, and now.
+        problem: why the run has ended early, or "".
     """
 
     n: int

@@ -62,13 +62,13 @@ class SheetInfo(ToPage, kind="sheet"):
     """Progress of the sheet.
 
     Attributes:
-        sheet: number of the sheet: another layer, recipe, seed or size has another.
+        sheet: number of the sheet: each layer, recipe, seed and size has its own.
         n: number of the message, to be acknowledged by `SheetAck`.
         layer: name of the layer.
         total: number of units.
         open: whether the panel is open.
         state: state of the sheet.
-        text: the same, in a sentence.
+        text: state of the sheet, in a sentence.
         problem: description of what went wrong, or "".
     """
 

@@ -37,11 +37,11 @@ __all__ = [
 
 Compared = Literal["recipes", "seeds", "units"]
 COMPARED: tuple[Compared, ...] = ("recipes", "seeds", "units")
-"""What the pictures of a comparison can differ in."""
+"""The ways in which the pictures of a comparison can differ."""
 
 Saved = Literal["picture", "figure", "code"]
 SAVED: tuple[Saved, ...] = ("picture", "figure", "code")
-"""What a page can ask for to save or copy."""
+"""The things that a page can save or copy."""
 
 _MOST_COMPARED = 6
 _recipe, _number = text(200), whole(LARGEST_SEED)
@@ -147,8 +147,8 @@ class LoadModule(ToKernel, kind="load_module"):
 class Pong(ToPage, kind="pong"):
     """Answers a ping.
 
-    It is sent at once, before the kernel reports the ping as handled: a front end that hears of the one and not of
-    the other knows that its explorer is gone.
+    It is sent at once, before the kernel reports the ping as handled: a front end that receives the report but
+    not the pong knows that its explorer is gone.
     """
 
 
@@ -159,9 +159,9 @@ class ComparedPicture:
     Attributes:
         caption: name of the unit, recipe or seed.
         note: number of steps made, in words.
-        activation: still activation of the picture; None before it is known.
+        activation: still activation of the picture; None until it is measured.
         bar: both ends of the bar of its activation, in percent of a scale that all pictures share.
-        controls: controls to set to have this picture in the main view; empty where the page can't.
+        controls: controls to set to show this picture in the main view; empty if the page can't.
     """
 
     caption: str
@@ -177,9 +177,9 @@ class ComparisonSet(ToPage, kind="compare"):
 
     Attributes:
         n: number of the message, to be acknowledged by `CompareAck`.
-        state: state of the comparison; "" where there is none.
-        title: a title of the comparison.
-        text: its progress, in a sentence.
+        state: state of the comparison; "" without one.
+        title: title of the comparison.
+        text: progress of the comparison, in a sentence.
         problem: description of what went wrong, or "".
         items: the pictures.
     """
@@ -197,10 +197,10 @@ class SavedFile(ToPage, kind="saved"):
     """Answers `Save`; the buffer is the file.
 
     Attributes:
-        what: the `what` of the request.
+        what: as in the request.
         name: name of the file.
         text: code to copy.
-        note: a sentence on what the picture's recipe can't give back, or "".
+        note: a sentence on what the picture's recipe can't reproduce, or "".
         problem: reason why there is no file, or "".
     """
 

@@ -1,4 +1,4 @@
-"""Messages about tags: the page sends edits, never tags, so that two pages that tag at once lose nothing."""
+"""Messages about tags: a page sends edits, never all tags, so that two pages that tag at once lose nothing."""
 
 from __future__ import annotations
 

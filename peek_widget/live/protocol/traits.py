@@ -1,4 +1,4 @@
-"""The traits that only Python writes: their names, and what is in them."""
+"""The traits that only Python writes: their names and their contents."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ __all__ = [
 
 State = Literal["starting", "running", "paused", "done", "error", "idle", "closed"]
 STATES: tuple[str, ...] = get_args(State)
-"""What `status["state"]` can be; `idle` is a run that paused itself because no visible page showed it,
+"""The values of `status["state"]`; `idle` is a run that paused itself because no visible page showed it,
 `closed` an explorer that was closed."""
 
 OBJECTIVE_KINDS = ("neuron", "channel", "class", "custom")
 """The objectives as the page names them; `custom` is an `Objective` that was given in Python."""
 
-# a text in an Annotated is the type in TypeScript
+# the string in an Annotated is the type in TypeScript
 ObjectiveKind = Annotated[str, "ObjectiveKind"]
 KnobName = Annotated[str, "KnobName"]
 
 DESCRIPTION_TRAITS = ("_layer_list", "_recipe_list", "_knobs", "class_names", "_about")
-"""Synced, written by the explorer in the kernel's thread."""
+"""The synced traits that the explorer writes in the kernel's thread."""
 
 LIVE_TRAITS = ("frame", "activation", "step", "_history", "status")
-"""Synced, written by the run, sent together as one update."""
+"""The synced traits that the run writes, sent together as one update."""
 
 EVIDENCE_TRAITS = ("evidence_status", "gauge")
-"""Synced, written by the thread of the examples."""
+"""The synced traits that the thread of the examples writes."""
 
 TAG_TRAITS = ("tags", "tag_keys")
-"""Synced, written by Python, for the front end by its messages `tag`, `tag_reviewed`, `undo` and `key`: so two pages
-that tag at once lose nothing."""
+"""The synced traits that Python writes; the front end edits them by the messages `tag`, `tag_reviewed`, `undo` and
+`key`, so that two pages that tag at once lose nothing."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class LayerInfo:
         size: rows and columns of the feature map.
         receptive_field: height and width of the receptive field in pixels.
         stride: vertical and horizontal stride in pixels; below 1 where the map is larger than the image.
-        rectified: whether the output went through a ReLU.
+        rectified: whether the output has passed a ReLU.
         objectives: possible objectives of the units, the default first.
         named: whether the units are the classes of `class_names`.
     """
@@ -103,10 +103,10 @@ class About:
     Attributes:
         model: name of the model's class.
         preprocess: description of the preprocessing of its input.
-        device: device that computes, and in bfloat16 where it does.
+        device: device that computes, and whether in bfloat16.
         devices: all devices of this machine.
         version: version of peek_widget.
-        help: explanation of each control, by a short name of the control.
+        help: explanation of each control, by its short name.
     """
 
     model: str
@@ -122,24 +122,24 @@ class Status:
     """The state of the run.
 
     Attributes:
-        n: number of the frame; it grows for as long as the kernel lives.
-        run: number of the run, which counts restarts.
+        n: number of the frame; it grows as long as the kernel lives.
+        run: number of the run; a restart counts too.
         state: state of the run.
-        text: the same, in a sentence.
+        text: state of the run, in a sentence.
         error: type and text of the error, or None.
-        rate: number of steps a second.
+        rate: number of steps per second.
         step: number of steps of the picture shown.
         total: number of steps of the whole run.
         checkpoints: steps that can be sought; the last is the run's newest.
-        viewing: whether the picture shown is an earlier checkpoint, and not the run's newest.
+        viewing: whether the picture shown is an earlier checkpoint and not the run's newest picture.
         weights_changed: whether the model's weights have changed since the run began.
-        comparing: whether the run stands still until a comparison is drawn.
+        comparing: whether the run waits until a comparison is drawn.
         unit: number of the unit.
         layer: name of the layer.
         size: size of the picture in pixels: the side of a square, else its height and width.
         start: name of the initial image; "" for the recipe's own start.
-        values: the knobs in force, recipe and overrides taken together.
-        recipe_values: the same without the overrides; a knob that has no effect in the recipe is left out.
+        values: the knobs in force, from recipe and overrides.
+        recipe_values: the recipe's knobs without the overrides; a knob that has no effect in the recipe is left out.
         activation_before_relu: whether the activation is pre-ReLU, which it always is.
     """
 
@@ -170,7 +170,7 @@ class EvidenceStatus:
 
     Attributes:
         state: state of the pass.
-        text: the same, in a sentence.
+        text: state of the pass, in a sentence.
         problem: description of what went wrong, or "".
         layer: name of the layer.
         unit: number of the unit.
@@ -197,8 +197,8 @@ class PictureScoreText:
         text: the score in words.
         rank: rank of the unit among those of its layer, by their activations of its picture.
         units: number of units of the layer.
-        robustness: robustness of the picture, None where it is not known.
-        activation_ratio: activation ratio of the picture, None where it is not known.
+        robustness: robustness of the picture; None if it is not known.
+        activation_ratio: activation ratio of the picture; None if it is not known.
     """
 
     text: str
