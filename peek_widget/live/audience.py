@@ -1,4 +1,4 @@
-"""Who watches a run, and how fast the page shows what it is sent."""
+"""The audience of a run, and how fast the page shows frames."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Audience"]
 
 
 class Audience:
-    """A `Pacer` that several threads may use, and those who wait for the run in Python.
+    """A `Pacer` that several threads may use, and the callers that wait for the run in Python.
 
     Args:
-        changed: the lock that guards it, and the condition to notify when somebody comes or answers.
-        rate: frames a second to publish at most.
-        clock: returns seconds, monotonic.
+        changed: the lock that guards it, and the condition to notify when a page or a caller comes or answers.
+        rate: maximum number of frames published per second.
+        clock: returns monotonic time in seconds.
 
     Attributes:
         pacer: decides when a frame may be sent; use it only with the lock held.
@@ -32,7 +32,7 @@ class Audience:
     # -- from any thread
 
     def receive(self, message: protocol.Message) -> bool:
-        """Take a message of the page about itself.
+        """Take a message of the page about its own state.
 
         Returns:
             Whether the page asks for the newest picture again.
@@ -58,18 +58,18 @@ class Audience:
             return resend
 
     def mark_active(self) -> None:
-        """Note that somebody is there, without asking for a picture."""
+        """Note that the page is active, without a request for a picture."""
         with self._changed:
             self.pacer.mark_active(self._clock())
 
     def expect_frame(self) -> None:
-        """Note that somebody has changed a control: the next frames are due at once."""
+        """Note that a control was changed: the next frames are due at once."""
         with self._changed:
             self.pacer.wake(self._clock())
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Count the caller, who holds the lock, as one who watches."""
+        """Count the caller, which holds the lock, as watching."""
         self._waiters += 1
         self.mark_active()
         self._changed.notify_all()
@@ -79,7 +79,7 @@ class Audience:
             self._waiters -= 1
 
     def watched(self) -> bool:
-        """Return whether anybody sees the picture or waits for the run."""
+        """Return whether the picture is visible to anyone, or a caller waits for the run."""
         with self._changed:
             now = self._clock()
             if self._waiters:
@@ -96,6 +96,6 @@ class Audience:
             return self.pacer.due(now) <= now
 
     def sent(self, number: int) -> None:
-        """Note that the frame of that number was sent."""
+        """Note that the frame with this number was sent."""
         with self._changed:
             self.pacer.sent(number, self._clock())

@@ -1,4 +1,4 @@
-"""Descriptions for the front end: the layers, recipes, knobs and devices that can be chosen, and names of classes."""
+"""Descriptions for the front end of the layers, recipes, knobs and devices to choose from, and names of classes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class Catalog:
-    """What an explorer can show, described for the front end; see `peek_widget.live.protocol.traits`.
+    """Descriptions for the front end of what an explorer can show; see `peek_widget.live.protocol.traits`.
 
     Args:
         source: the model.
-        choices: what is offered.
+        choices: the recipes that are offered.
         class_names: names of the output's units; None takes `model.class_names`.
 
     Raises:
@@ -39,7 +39,7 @@ class Catalog:
         self.class_names: list[str] = _class_names(source.model, source.network, class_names)
 
     def layers(self, current: str) -> list[dict[str, Any]]:
-        """Describe the layers that are offered, among them the one shown."""
+        """Describe the layers that are offered, including the one shown."""
         shown = [layer for layer in self._source.network.layers if layer.primary or layer.name == current]
         named = self._named(shown)
         return [
@@ -67,12 +67,12 @@ class Catalog:
         return named
 
     def unit_name(self, layer: str, unit: int) -> str:
-        """Return the name of the class that a unit stands for, "" where it stands for none."""
+        """Return the name of the class that a unit stands for; "" if it is not a class."""
         shown = [each for each in self._source.network.layers if each.primary or each.name == layer]
         return self.class_names[unit] if layer in self._named(shown) else ""
 
     def recipes(self, current: Recipe | str) -> list[dict[str, str]]:
-        """Describe the recipes that are offered, among them the current one."""
+        """Describe the recipes that are offered, including the current one."""
         known = [(name, presets()[name]) for name in self._choices.recipes]
         rows = [{"name": name, "summary": preset.summary, "source": preset.source} for name, preset in known]
         if isinstance(current, Recipe) and current.name not in presets():
@@ -101,20 +101,21 @@ class Catalog:
 def default_layer(network: Network) -> str:
     """Choose a layer to begin with.
 
-    Units of early layers respond to edges, which is soon seen; those of the very last ones to whole classes, many of
-    them mixed. Four fifths in, units respond to motifs and parts, and a picture of one is soon recognizable.
+    Units of early layers respond to edges, which is soon seen; those of the last layers to whole classes, many of
+    them mixed. At four fifths of the depth, units respond to motifs and parts, and their pictures soon become
+    recognizable.
     """
     spatial = [layer for layer in network.layers if layer.primary and layer.spatial]
     candidates: list[Layer] = spatial or [layer for layer in network.layers if layer.primary]
     last = len(candidates) - 1
     near = [at for at in range(last + 1) if 0.7 * last <= at <= 0.9 * last] or [last]
-    # of a block and the convolutions inside it the block, whose name and units one knows from the paper
+    # prefer a block to the convolutions inside it: its name and units are those of the paper
     best = min(near, key=lambda at: (candidates[at].name.count("."), abs(at - 0.8 * last)))
     return candidates[best].name
 
 
 def _class_names(model: Any, network: Network, class_names: Iterable[str] | None) -> list[str]:
-    """Return names of the output's units, [] where there are none; PeekError where they were given and don't fit."""
+    """Return names of the output's units, [] if there are none; PeekError if given names don't fit."""
     given = getattr(model, "class_names", None) if class_names is None else class_names
     if given is None:
         return []

@@ -1,8 +1,8 @@
-"""The front end as the kernel's threads see it: traits that they publish, messages that they send, encoded pictures.
+"""The front end for the kernel's threads: traits that they publish, messages that they send, encoded pictures.
 
-Traits are published by the widget protocol's own `update` message, so that the front end sees ordinary trait changes.
-It is put together here instead of by ipywidgets' machinery, which a worker thread may not enter: two threads that set
-traits at once lose values there.
+Traits are published by the widget protocol's own `update` message, so the front end sees ordinary trait changes.
+The message is built here and not by ipywidgets' machinery, which a worker thread may not enter: there, two threads that
+set traits at once lose values.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ LIVE_QUALITY = 90
 STILL_QUALITIES = (95, 90, 80, 65)
 
 LOSSLESS_LIMIT = 64 * 1024
-"""Bytes up to which a still picture goes out as PNG: it ends up in the saved notebook."""
+"""Maximum number of bytes of a still picture sent as PNG, since it is saved in the notebook."""
 
 STILL_LIMIT = 96 * 1024
-"""Bytes that a still JPEG may have, for the same reason; then its quality goes down a step."""
+"""Maximum number of bytes of a still JPEG, also since it is saved; above it the quality is reduced by a step."""
 
 POSTER_LIMIT = 48 * 1024
 
 
 def channels_shown(channels: int) -> str:
-    """Describe how an image of so many channels is shown; "" for one (gray) and three (color)."""
+    """Describe how an image with this number of channels is shown; "" for one (gray) and three (color)."""
     if channels in (1, 3):
         return ""
     return "mean of 2 channels" if channels == 2 else f"first three of {channels} channels, as RGB"
@@ -42,8 +42,8 @@ def channels_shown(channels: int) -> str:
 def encode(picture: Image.Image, *, lossless: bool) -> bytes:
     """Encode a picture for the front end.
 
-    While a run goes on: JPEG, full color resolution (a PNG of 448 px takes 30 ms and more). When it
-    stands still: PNG where that is at most 64 kB, else a JPEG, the best of a few that is at most 96 kB.
+    While a run goes on, the format is JPEG at full color resolution (a PNG of 448 px takes 30 ms and more). When it
+    stands still, it is PNG of at most 64 kB, or else the best JPEG of at most 96 kB among a few qualities.
     """
     if not lossless:
         return jpeg_bytes(picture, LIVE_QUALITY, full_color=True)
@@ -54,7 +54,7 @@ def encode(picture: Image.Image, *, lossless: bool) -> bytes:
 
 
 def poster(picture: Image.Image) -> bytes:
-    """Encode a picture as PNG small enough to travel in a notebook's outputs, smaller where needed."""
+    """Encode a picture as a PNG small enough for a notebook's outputs, reduced in size if needed."""
     while len(png := png_bytes(picture)) > POSTER_LIMIT:
         width, height = picture.size
         picture = picture.resize((max(1, width * 3 // 4), max(1, height * 3 // 4)), Image.Resampling.LANCZOS)
@@ -62,14 +62,14 @@ def poster(picture: Image.Image) -> bytes:
 
 
 Change = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
-"""Trait values that were set, and all values before and after."""
+"""The trait values that were set, and all values before and after."""
 
 
 class FrontEnd:
-    """What the services of an explorer have of it: the traits that threads write, and the custom messages.
+    """The front end of an explorer for its services: the traits that threads write, and the custom messages.
 
-    The values of those traits lie here and not in traitlets, whose machinery a worker thread may not enter. It does
-    not keep the explorer alive; when that is gone nothing is sent any more.
+    The values of those traits are kept here and not in traitlets, whose machinery a worker thread may not enter. The
+    front end does not keep the explorer alive; without an explorer nothing is sent.
 
     Args:
         values: the first values, by the names of the traits.
@@ -87,7 +87,7 @@ class FrontEnd:
         self._sender.keep_route(widget.comm)
 
     def remember_route(self) -> None:
-        """Send what follows as an answer to the message that is being handled; see `Sender.remember`."""
+        """Send what follows as an answer to the message being handled; see `Sender.remember`."""
         self._sender.remember()
 
     def __getitem__(self, name: str) -> Any:
@@ -95,11 +95,11 @@ class FrontEnd:
         return self._values[name]
 
     def publish(self, **values: Any) -> None:
-        """Set traits that the explorer's own threads write: send them to the page and notify their observers."""
+        """Set traits that the explorer's threads write: send them to the page and notify their observers."""
         self.notify(self.store(values))
 
     def store(self, values: Mapping[str, Any]) -> Change:
-        """Set such traits and send them, and leave the observers to `notify`."""
+        """Set traits that the explorer's threads write and send them; `notify` must notify their observers."""
         with self._lock:
             before = self._values
             after = self._values = {**before, **values}
@@ -107,7 +107,7 @@ class FrontEnd:
         return values, before, after
 
     def notify(self, change: Change) -> None:
-        """Notify the observers of what `store` has changed, in the calling thread."""
+        """Notify the observers of a change made by `store`, in the calling thread."""
         values, before, after = change
         widget = self._widget()
         if widget is None:
@@ -125,7 +125,7 @@ class FrontEnd:
 
     def resend(self, names: Iterable[str]) -> None:
         """Send the values of traits again."""
-        # the lock is held for sending too, or something newer might overtake
+        # hold the lock while sending too, or a newer value might be sent first
         with self._lock:
             self._sender.send(self._comm(), {name: self._values[name] for name in names})
 
@@ -135,11 +135,11 @@ class FrontEnd:
 
 
 class Sender:
-    """Sends updates of synced traits from a thread that isn't the kernel's.
+    """A sender of updates of synced traits from a thread that isn't the kernel's.
 
-    ipykernel 7.4 hands a front end's messages to whichever loop last published on their comm. A
-    worker publishes outside any loop, which counts as the main one, so that Pause would wait behind a
-    running cell. Two things keep the front end's own choice of loop: `keep_route` (at once, but
+    ipykernel 7.4 passes a front end's messages to whichever loop last published on their comm. A
+    worker publishes outside any loop, which counts as the main one, so Pause would wait for a
+    running cell to end. Two methods keep the front end's own choice of loop: `keep_route` (at once, but
     through a name private to ipykernel) and `remember` (public, from the second message on).
     """
 
@@ -147,11 +147,11 @@ class Sender:
         self._context: contextvars.Context | None = None
 
     def remember(self) -> None:
-        """Call in a handler of a front end's message: what is sent later goes out as its answer."""
+        """Remember the front end's message being handled, so that what is sent later is its answer."""
         self._context = contextvars.copy_context()
 
     def keep_route(self, comm: Any) -> None:
-        """Let every message on `comm` go to the loop that the front end addressed."""
+        """Route every message on `comm` to the loop that the front end addressed."""
         if hasattr(comm, "_reply_subshell_for"):
             comm._reply_subshell_for = _as_addressed
 
@@ -159,8 +159,8 @@ class Sender:
         """Send one update message with all of `state`.
 
         Args:
-            comm: the widget's comm; nothing is sent where it is None or has been closed.
-            state: trait values by name; `bytes` travel as binary buffers.
+            comm: the widget's comm; nothing is sent if it is None or has been closed.
+            state: trait values by name; `bytes` are sent as binary buffers.
 
         Returns:
             Whether it was sent.
@@ -174,14 +174,14 @@ class Sender:
         return self._out(comm, message, [state[name] for name in binary])
 
     def tell(self, comm: Any, content: Mapping[str, Any], buffers: list[bytes]) -> bool:
-        """Send one custom message; what it carries stays out of the notebook's saved state. See `send`."""
+        """Send one custom message, whose content stays out of the notebook's saved state. See `send`."""
         return self._out(comm, {"method": "custom", "content": dict(content)}, buffers)
 
     def _out(self, comm: Any, data: dict[str, Any], buffers: list[bytes]) -> bool:
-        # ipywidgets' own test of a comm that can still carry something
+        # ipywidgets' own test of whether a comm is still open
         if comm is None or getattr(comm, "_closed", False) or getattr(comm, "kernel", True) is None:
             return False
-        # a copy, because a context can be entered by one thread at a time
+        # use a copy, because only one thread at a time can enter a context
         context = self._context.copy() if self._context is not None else contextvars.Context()
         context.run(comm.send, data=data, buffers=buffers)
         return True

@@ -1,4 +1,4 @@
-"""The model of an explorer: found, read as a network, read again when it has changed, and drawn from."""
+"""The model of an explorer: finds it, reads it as a network, reads it again after changes, and draws from it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from peek_widget.network.warm import chosen_precision, quicker_precision
 
 __all__ = ["ModelSource", "find_model"]
 
-_TRIED = ("cuda",)  # devices on which memory formats are tried: on a CPU another one would be other pixels
+_TRIED = ("cuda",)  # devices on which memory formats are tried: on a CPU another format would change pixels
 
 
 def find_model(model: nn.Module | str | None) -> nn.Module:
-    """Return a module as it is, one of the zoo or of torchvision by its name, or the bundled network for None."""
+    """Return a module as it is, a model of the zoo or of torchvision by name, or the bundled network for None."""
     if model is not None and not isinstance(model, str):
         return model
-    # only where it is asked for: a model of one's own needs neither weights nor torchvision
+    # imported only if needed: a user's own model needs neither weights nor torchvision
     from peek_widget import zoo
 
-    with torch.random.fork_rng(devices=[]):  # weights are drawn at first, and then loaded
+    with torch.random.fork_rng(devices=[]):  # weights are initialized randomly before they are loaded
         return zoo.bundled() if model is None else zoo.by_name(model)
 
 
@@ -48,13 +48,13 @@ class ModelSource:
         input_size: size of the image that the model was made for, see `peek_widget.network.read`; None finds it by
             trial.
         preprocess: what the model expects; see `peek_widget.network.find_preprocess`.
-        device: where to compute; None: where the model is.
+        device: device to compute on; None for the model's.
         probe: whether to probe the model; see `peek_widget.network.read`.
-        precision: what the network computes in while it draws; see `peek_widget.ascent.AscentOptions`. `"auto"` is what
-            five warm steps of the whole network are quicker in, on each device that it is put on.
+        precision: what the network computes in while it draws; see `peek_widget.ascent.AscentOptions`. `"auto"` is
+            whichever makes five warm steps of the whole network faster, on each device that it is moved to.
 
     Raises:
-        PeekError: one of its kinds, if the model can't be read.
+        PeekError: or a subclass of it, if the model can't be read.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ModelSource:
 
     @property
     def precision(self) -> Precision | None:
-        """What the network computes in while it draws, on the device that it is on; None for what suits it."""
+        """What the network computes in while it draws, on its current device; None for whichever suits it."""
         if self._precision != "auto":
             return self._precision
         device = self.network.model_copy.device
@@ -89,7 +89,7 @@ class ModelSource:
 
     @property
     def computing(self) -> str:
-        """Where it is drawn, and in what: "cpu", or "cpu, in bfloat16"."""
+        """The device and precision of drawing: "cpu", or "cpu, in bfloat16"."""
         device = str(self.network.model_copy.device) if self.device is None else self.device
         here = device == str(self.network.model_copy.device)
         return f"{device}, in bfloat16" if here and chosen_precision(self.network, self.precision) == "bf16" else device
@@ -99,7 +99,7 @@ class ModelSource:
         return self.network
 
     def fresh(self) -> Network:
-        """Return the network with the model's weights as they are now, on the device chosen."""
+        """Return the network with the model's current weights, on the chosen device."""
         model_copy = self.network.model_copy
         if model_copy.stale() or (self.device is not None and str(model_copy.device) != self.device):
             self.network = read_again(self.network.known, self.model, self._input_size, self._preprocess, self.device)
@@ -108,7 +108,7 @@ class ModelSource:
         return self.network
 
     def _to_draw_with(self) -> Network:
-        """Return the fresh network, on a GPU in the memory format in which its steps are quicker there."""
+        """Return the fresh network, on a GPU in the memory format that makes its steps faster."""
         network = self.fresh()
         model_copy = network.model_copy
         if model_copy.device.type in _TRIED:
@@ -123,7 +123,7 @@ class ModelSource:
         return self.network.model_copy.version()
 
     def objective(self, target: Target) -> Objective:
-        """Return what is maximized for a target."""
+        """Return the objective of a target."""
         objective = objective_of(self.network, target)
         return -objective if target.negative else objective
 
@@ -140,17 +140,17 @@ class ModelSource:
         )
 
     def resume_ascent(self, target: Target, state: State) -> Ascent:
-        """Go on from an earlier state of an ascent."""
+        """Resume an ascent from an earlier state."""
         return Ascent.resume(self._to_draw_with(), state, precision=self.precision)
 
     def measurement(self, snapshot: Snapshot) -> Callable[[], float]:
-        """Prepare to measure the still activation of a run's picture; with a negative objective it is the unit's own.
+        """Prepare to measure the still activation of a run's picture; even with a negative objective, the unit's own.
 
         Returns:
-            Measures it, by one forward.
+            A function that measures it with one forward.
         """
         target, recipe, network = snapshot.target, snapshot.recipe, self.network
-        # what was found out about the pictures of a run holds for all of them
+        # the preparation for one picture of a run holds for all of them
         still = self._still
         if still is None or still[0] is not network or still[1:3] != (target, recipe):
             objective = self.objective(target)
@@ -162,7 +162,7 @@ class ModelSource:
         return lambda: sign * meter(snapshot.image)
 
     def start_from(self, picture: Any) -> Start | None:
-        """Return a picture as the start of an ascent, None for the recipe's own.
+        """Return a picture as the start of an ascent; None for the recipe's own start.
 
         Args:
             picture: see `UnitExplorer.start_from`.
@@ -177,6 +177,6 @@ class ModelSource:
             return Start(picture.name, lambda: start_picture(picture, channels))
         if isinstance(picture, Image.Image) and channels == 1 and picture.mode == "RGB":
             picture = _pillow.upright(picture).convert("L")
-        # what is not an image is said here and now, and not in the worker
+        # check the image now, so that an error is raised here and not in the worker
         ready = match_channels(as_picture(picture), channels)
         return Start("a given picture", lambda: ready)

@@ -9,12 +9,12 @@ __all__ = ["Outbox"]
 
 
 class Outbox:
-    """What is still to be published: a new picture, an exact copy of one that went out compressed, or the status.
+    """What is still to be published: a new picture, an exact copy of one that was sent compressed, or the status.
 
     Attributes:
-        number: number of the newest picture that was published, from 1; 0 before the first.
-        newest: the newest picture of the run; None before the first.
-        status_changed: whether the status is to be published, with a picture or without.
+        number: number of the newest picture that was published, from 1; 0 before the first one.
+        newest: the newest picture of the run; None before the first one.
+        status_changed: whether the status is to be published, with or without a picture.
     """
 
     def __init__(self) -> None:
@@ -29,10 +29,10 @@ class Outbox:
         self.newest, self._unsent = snapshot, True
 
     def drop_unreadable(self) -> bool:
-        """Drop the newest picture if its numbers are not finite, which a device tells only when it is read.
+        """Drop the newest picture if its numbers are not finite, which a device shows only when it is read.
 
         Returns:
-            whether it was.
+            whether it was dropped.
         """
         try:
             _ = None if self.newest is None else self.newest.image
@@ -42,26 +42,26 @@ class Outbox:
         return False
 
     def discard(self) -> None:
-        """Publish nothing more of what was put: its run is over."""
+        """Discard everything that was put, because its run is over."""
         self._unsent = False
 
     def replace(self, snapshot: Snapshot | None = None) -> None:
-        """Publish a picture that is not the next one of the run: an earlier step, or the newest one after that.
+        """Publish a picture that is not the run's next one: an earlier step, or the newest picture afterwards.
 
         Args:
-            snapshot: the run's newest picture from now on; left out, it stays.
+            snapshot: the run's newest picture from now on; left out, it is unchanged.
         """
         if snapshot is not None:
             self.newest = snapshot
         self._unsent, self._exact, self.status_changed = self.newest is not None, False, True
 
     def take(self, *, still: bool, due: bool, resend: bool) -> tuple[bool, bool] | None:
-        """Decide what is published now, and record it as published.
+        """Decide what to publish now, and record it as published.
 
         Args:
-            still: whether no step follows. The last picture of a run need not wait for the page to acknowledge others,
-                and one that went out as a compressed frame goes again, exact.
-            due: whether the page may be sent a frame now.
+            still: whether no step follows. The last picture of a run need not wait for acknowledgments of others,
+                and if it was sent as a compressed frame, it is sent again, exact.
+            due: whether a frame may be sent to the page now.
             resend: whether a page asks for what it may have missed.
 
         Returns:

@@ -93,7 +93,7 @@ def pixels_jpeg(pixels: Tensor, preprocess: Preprocess) -> bytes:
 
 
 def listed(look: Look, layer: str, place: tuple[float, float] | None) -> tuple[list[Firing], str]:
-    """Return the most unusual units of a layer, at a place in shares of the photo or on all of it, or why there are none."""
+    """Return the most unusual units of a layer, at a place in shares of the photo or on all of it; or why none."""
     width, height = look.size
     try:
         if place is None:

@@ -1,4 +1,4 @@
-"""The thread that looks at a photo of the user's own, and at what becomes of it where a part of it is changed.
+"""The thread that looks at a photo of the user's own, as it is and with a part of it changed.
 
 ``PhotoService`` has more than 350 lines and 20 attributes because it is one idea, a conversation about one photo: each
 request changes what is looked at, and what is sent follows from that.
@@ -33,28 +33,28 @@ __all__ = ["PhotoService"]
 log: logging.Logger = logging.getLogger("peek_widget")
 
 DUTY_CYCLE = 0.3
-"""Share of the time that drawing the units listed, or an accentuation, takes while the main run draws."""
+"""Share of the time that drawing the listed units, or an accentuation, takes while the main run draws."""
 
 REST = 0.4
-"""Seconds after the page has asked for something in which no unit is drawn, so that a brush is followed at once."""
+"""Seconds after a request of the page in which no unit is drawn, so that a brush stroke is answered at once."""
 
 INTERVAL = 1.0
-"""Seconds between two looks at how far the pass over the real images is."""
+"""Seconds between two checks of the progress of the pass over the real images."""
 
 
 @dataclass
 class _Requests:
-    """What the thread is asked for.
+    """Requests to the thread.
 
     Attributes:
         photo: a photo to look at: what `look_at` takes, the page's message, or None in a tuple for one of the dataset.
-        edit: what is changed in it.
+        edit: the change to make in the photo.
         place: y and x as shares of the photo, or None in a tuple for the whole photo.
         layer: the layer whose units are listed.
-        overview: send the units of all layers too, or no more.
-        accentuate: make more or less of a unit, or stop that.
-        close: forget the photo.
-        resend: a page has come that has nothing yet.
+        overview: whether to send the units of all layers too.
+        accentuate: accentuation to begin or stop.
+        close: whether to forget the photo.
+        resend: whether a page has connected that has nothing yet.
     """
 
     photo: tuple[Any] | None = None
@@ -68,24 +68,24 @@ class _Requests:
 
 
 class PhotoService(Service[_Requests]):
-    """A photo of the user's own on an explorer: one at a time, the newest.
+    """A service for a photo of the user's own in an explorer: one at a time, the newest.
 
     Args:
         front_end: sends messages to the page, from this thread.
-        network: returns the explorer's network as it is now read.
-        examples: what is known from real images; None without a dataset.
-        sheets: returns what contact sheets have of a unit.
+        network: returns the explorer's current network.
+        examples: the dataset examples; None without a dataset.
+        sheets: returns the picture of a unit from contact sheets.
         watched: returns whether a visible page shows the explorer; otherwise no unit is drawn.
-        drawing: returns whether the main run draws, to which the drawing of units then yields.
+        drawing: returns whether the main run is drawing; the drawing of units then yields to it.
         tags: returns the tags of units by layer.
         class_names: names of the output's units; empty for none.
         layer: the layer whose units are listed.
         enter: sets the thread's number of torch threads.
-        precision: what the network computes in where it draws, see `peek_widget.ascent.AscentOptions`.
-        clock: returns seconds, monotonic.
+        precision: what the network computes in while it draws, see `peek_widget.ascent.AscentOptions`.
+        clock: returns monotonic time in seconds.
 
     Attributes:
-        look: what the network sees in the photo, for this thread alone; None where there is none.
+        look: what the network sees in the photo, for this thread alone; None without a photo.
     """
 
     def __init__(
@@ -112,23 +112,23 @@ class PhotoService(Service[_Requests]):
         self._handed_out: tuple[Look, Look] | None = None
         self._answers = False
 
-        # from here on: used by the service's own thread only
+        # the fields below are used by the service's own thread only
         self._pictures = UnitPictures(front_end, self._replica, UnitDrawings(sheets, precision), self._evidence)
         self._layer = layer
         self._changed_look: Look | None = None
         self._place: tuple[float, float] | None = None
         self._overview = False
-        # the overview that is still to be sent, a layer at a time
+        # the part of the overview still to be sent, one layer at a time
         self._overview_rows: Iterator[None] | None = None
         self._accentuation: tuple[Accentuation, Iterator[Stage | None]] | None = None
         self._number = self._accentuations = 0
-        # by layer: of how many real images the percentiles of the newest look are
+        # by layer: number of real images that the percentiles of the newest look are based on
         self._images_used: dict[str, int] = {}
         self._rest_until = self._accentuation_rests_until = -math.inf
 
     @property
     def shared_look(self) -> Look | None:
-        """What the network sees in the photo, for any thread: it runs a network of its own where it must."""
+        """What the network sees in the photo, for any thread: it runs its own network if needed."""
         look, handed_out = self.look, self._handed_out
         if look is None:
             return None
@@ -137,7 +137,7 @@ class PhotoService(Service[_Requests]):
         return handed_out[1]
 
     def answering(self) -> bool:
-        """Return whether somebody waits for what was asked of the photo: a stroke of the brush, a place."""
+        """Return whether the user waits for an answer about the photo: a stroke of the brush, a place."""
         return self._answers or not self._mailbox.empty
 
     # -- requests, from any thread
@@ -147,7 +147,7 @@ class PhotoService(Service[_Requests]):
         self.post(photo=(photo,), edit=None, place=None, accentuate=None, close=False)
 
     def edit(self, message: protocol.PhotoEdit) -> None:
-        """Look at it with a part of it changed."""
+        """Look at the photo with a part of it changed."""
         self.post(start=False, edit=message)
 
     def show_place(self, message: protocol.PhotoPlace) -> None:
@@ -158,15 +158,15 @@ class PhotoService(Service[_Requests]):
         """List the units of another layer."""
         with self._changed:
             if self._thread is None:
-                self._layer = layer  # taken by the thread when it begins
+                self._layer = layer  # the thread reads it when it begins
         self.post(start=False, layer=layer)
 
     def show_overview(self, on: bool) -> None:
-        """Send the most unusual units of all layers too, or no more."""
+        """Send the most unusual units of all layers too, or stop sending them."""
         self.post(overview=on)
 
     def accentuate(self, message: protocol.PhotoAccentuate) -> None:
-        """Make more or less of a unit in the photo, or stop that."""
+        """Begin an accentuation of a unit in the photo, or stop it."""
         self.post(start=False, accentuate=message)
 
     def forget(self) -> None:
@@ -184,7 +184,7 @@ class PhotoService(Service[_Requests]):
         self._enter()
 
     def wait_time(self) -> float | None:
-        """Wait for the end of a rest, or to see how far the pass over the real images is."""
+        """Return the time until a rest ends, or until the pass over the real images is to be checked again."""
         if self.look is None:
             return None
         if not self._watched():
@@ -198,15 +198,15 @@ class PhotoService(Service[_Requests]):
         return INTERVAL if self._evidence_may_grow() else None
 
     def fail(self, error: BaseException) -> None:
-        """Show the reader what went wrong."""
+        """Show the error on the page."""
         if not isinstance(error, PeekError):
             log.error("Looking at the photo failed: %s", error, exc_info=error)
         text = str(error) if isinstance(error, PeekError) else f"{type(error).__name__}: {error}"
-        self._pictures.forget_page()  # with its list the page drops the units' pictures
+        self._pictures.forget_page()  # the page drops the units' pictures along with its list
         self._front_end.send(self._message("error", problem=text))
 
     def handle(self, requests: _Requests) -> None:
-        """Take the requests, look, and send what is seen; without any, do a piece of what can wait."""
+        """Take the requests, look, and send the result; without requests, do a piece of the work that can wait."""
         if requests == _Requests():
             self._go_on()
             return
@@ -226,7 +226,7 @@ class PhotoService(Service[_Requests]):
             self._front_end.send(self._message(""))
             return
         if requests.resend:
-            # the new page lists one layer, as each does at first
+            # a new page lists only one layer at first
             self._overview = False
             self._pictures.forget_page()
         new = requests.photo is not None
@@ -269,7 +269,7 @@ class PhotoService(Service[_Requests]):
         return None if self._examples is None else self._examples.layer_evidence(layer)
 
     def _reader(self) -> PhotoReader:
-        """Return what looks at photos with the weights and with what is known of real images now."""
+        """Return the reader of photos with the current weights and the current evidence."""
         network = self._replica()
         network.model_copy.refresh()
         names = dict.fromkeys([layer.name for layer in network.layers if layer.primary] + [self._layer])
@@ -280,7 +280,7 @@ class PhotoService(Service[_Requests]):
         return PhotoReader(network, tuple(names), evidence, class_names=self._class_names or None, tags=self._tags())
 
     def _look_anew(self) -> None:
-        """Look at the same photo with a layer that was not looked at, or with what is now known of real images."""
+        """Look at the same photo with a layer that was not included, or with the current evidence."""
         assert self.look is not None
         reader = self._reader()
         self.look = reader.look_again(self.look, self.look.pixels)
@@ -294,16 +294,16 @@ class PhotoService(Service[_Requests]):
         return unseen or (used is not None and used != self._images())
 
     def _images(self) -> int:
-        """Number of real images that are known of the layer."""
+        """Return the number of real images in the evidence on the layer."""
         found = self._evidence(self._layer)
         return 0 if found is None else found.images
 
     def _grown(self) -> bool:
-        """Whether more real images are known of the layer than its units were compared with."""
+        """Return whether the evidence on the layer has more real images than its units were compared with."""
         return self._images() != self._images_used.get(self._layer, 0)
 
     def _much_grown(self) -> bool:
-        """Whether so many more that it says something new: twice as many, or the last ones."""
+        """Return whether it has enough more to change the result: twice as many images, or the last ones."""
         if self._examples is None or not self._grown():
             return False
         twice = self._images() >= 2 * self._images_used.get(self._layer, 0)
@@ -318,10 +318,10 @@ class PhotoService(Service[_Requests]):
             return None
         region = None if edit.whole else page.mask_of(edit.strokes, self.look.size)
         try:
-            # the layer that is shown alone, so that it follows the brush; the others when there is time
+            # only the layer shown now, so that it follows the brush; the others when there is time
             return self.look.without(region, edit.how, self._layer).after
         except PhotoError:
-            # the first dots of a brush, beside what the network sees or too small to shuffle
+            # the first dots of a brush may be outside what the network sees, or too small to shuffle
             return self._changed_look
 
     # -- what can wait
@@ -339,7 +339,7 @@ class PhotoService(Service[_Requests]):
             self._step(*self._accentuation)
             self._accentuation_rests_until = self._rest_after(began)
         elif self._much_grown():
-            # first, or what fails would be tried again without end
+            # set this first, or a failure would be retried forever
             self._images_used[self._layer] = self._images()
             self._look_anew()
             self._send(picture=False)
@@ -350,12 +350,12 @@ class PhotoService(Service[_Requests]):
                 self._rest_until = self._rest_after(began)
 
     def _rest_after(self, began: float) -> float:
-        """Return until when to rest after work since `began`, so that the main run goes on if it draws."""
+        """Return the time until which to rest after work since `began`, so that a main run that draws goes on."""
         now = self._clock()
         return now + (now - began) * (1.0 / DUTY_CYCLE - 1.0) if self._drawing() else now
 
     def _overview_work(self) -> Iterator[None]:
-        """Look at all layers where only one was, and send the overview; requests are taken in between."""
+        """Look at all layers if only one was looked at, and send the overview; requests are taken in between."""
         assert self.look is not None
         look = self._changed_look
         if look is None:
@@ -424,7 +424,7 @@ class PhotoService(Service[_Requests]):
         width, height = look.size
         units, text = page.listed(look, self._layer, self._place)
         rows, maps = page.unit_rows(look, units)
-        # percentiles are computed when they are first asked for
+        # percentiles are computed on first use
         self._images_used.setdefault(self._layer, self._images())
         message = self._message(
             "done",

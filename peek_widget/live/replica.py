@@ -1,4 +1,4 @@
-"""A network for a thread of its own: two threads must never run the same copy of a model at once."""
+"""A separate network for a thread, since two threads must never run the same copy of a model at once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["Replica"]
 
 
 class Replica:
-    """One replica of the explorer's network, made again where the model's weights or the device have moved.
+    """One replica of the explorer's network, made again if the model's weights or the device have moved.
 
-    Calling it returns the replica. There is never more than one: on another device than the model's own each has a
+    Calling it returns the replica. There is never more than one: on a device other than the model's, each has its own
     copy of the weights.
 
     Args:
-        network: returns the explorer's network as it is now read.
+        network: returns the explorer's current network.
     """
 
     def __init__(self, network: Callable[[], Network]) -> None:
@@ -24,10 +24,10 @@ class Replica:
         self._replica: Network | None = None
 
     def __call__(self, ready: Network | None = None) -> Network:
-        """Return the replica as it is to be used now.
+        """Return the replica with the current weights, on the current device.
 
         Args:
-            ready: a replica that was made just now for another purpose, taken where a new one is needed.
+            ready: a replica made just now for another purpose, used if a new one is needed.
         """
         given, replica = self._network(), self._replica
         if replica is None or replica.model_copy.stale() or replica.model_copy.device != given.model_copy.device:

@@ -1,7 +1,7 @@
-"""The worker behind an explorer: one ascent at a time, drawn in a thread of its own.
+"""The worker of an explorer: one ascent at a time, drawn in its own thread.
 
-The worker takes requests between two steps, so that a request takes effect at the next step and never in the middle of
-one. It knows no browser and no model: it is given a function that makes an ascent and one that publishes what it draws.
+The worker takes requests between two steps, so a request takes effect at the next step and never in the middle of one.
+It is independent of browser and model: it is given a function that makes an ascent and one that publishes its pictures.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from peek_widget.live.worker import Requests, RunWorker
 __all__ = ["RunService"]
 
 WEIGHTS_INTERVAL = 0.5
-"""Seconds between two looks at the model's weights while the run stands still."""
+"""Seconds between two checks of the model's weights while the run stands still."""
 
 
 class RunService(Service[Requests]):
-    """The worker: one thread, one run at a time.
+    """The service of the worker: one thread, one run at a time.
 
     Args:
         make_ascent: makes the ascent for a target; called in the worker; may raise.
         publish: takes an `Update`; called in the worker, never while the lock is held.
-        measurement: returns a function that measures the still activation of a picture; called in the worker, now and
-            then while a run goes on, and for each picture at which it stands still.
+        measurement: returns a function that measures the still activation of a picture; called in the worker, from
+            time to time while a run goes on, and for each picture at which it stands still.
         target: what to draw first.
         knobs: values that override the recipe's, by name; None for the recipe's own.
         playing: whether to begin drawing at once.
-        rate: frames a second to publish at most.
-        enter: called once in the worker before anything else (to set its number of threads, say).
-        clock: returns seconds, monotonic.
-        background: further work for the worker's thread; `wake` makes the worker ask it whether it is ready.
+        rate: maximum number of frames published per second.
+        enter: called once in the worker before anything else (for example to set its number of threads).
+        clock: returns monotonic time in seconds.
+        background: further work for the worker's thread; `wake` makes the worker check whether it is ready.
         resume_ascent: makes the ascent of a target that goes on from an earlier `state()` of such an ascent; called in
             the worker. Left out, a run has no checkpoints.
-        weights: returns a number that changes with the model's weights. While it changes, somebody trains the model:
-            the worker rests between steps, and says that the picture is of earlier weights. Where the run stands still
-            it looks at it twice a second.
+        weights: returns a number that changes with the model's weights. While it changes, the model is being trained:
+            the worker rests between steps, and reports that the picture is of earlier weights. While the run stands
+            still, the worker checks the number twice a second.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class RunService(Service[Requests]):
             super().start()
 
     def set_target(self, target: Target) -> None:
-        """Draw something else, from its first step."""
+        """Draw another target, from its first step."""
         self._request(target=target)
 
     def set_knobs(self, **knobs: float | None) -> None:
-        """Override knobs of the run; None gives one back to the recipe."""
+        """Override knobs of the run; None restores the recipe's value."""
         with self._changed:
             self._request(knobs={**(self._mailbox.pending.knobs or {}), **knobs})
 
@@ -117,28 +117,28 @@ class RunService(Service[Requests]):
         self._request(seek=step, resume=None, playing=False)
 
     def resume_from(self, step: int) -> None:
-        """Go on drawing from the checkpoint nearest to a step; what came after it is forgotten."""
+        """Continue drawing from the checkpoint nearest to a step; later steps are dropped."""
         self._request(resume=step, seek=None, playing=True)
 
     def set_redraw(self, on: bool) -> None:
-        """Let a finished run begin again by itself when the weights have changed, or not."""
+        """Set whether a finished run restarts automatically when the weights have changed."""
         # not a request: it must not start a worker, nor count as a reason to try again
         self._worker.redraw = on
         super().wake()
 
     def give_way(self, answering: Callable[[], bool]) -> None:
-        """Make no step, for half a second at most, while `answering` returns True: another service is waited for."""
+        """Make no step while `answering` returns True, since the user waits for another service; for half a second at most."""
         self._worker.gives_way = answering
 
     def wake(self) -> None:
-        """Let the worker look whether there is background work."""
+        """Make the worker check for background work."""
         with self._changed:
             self.mark_active()
             self.start()
             super().wake()
 
     def mark_active(self) -> None:
-        """Note that somebody is there who asks for no picture: the page took something else."""
+        """Note that the page is active without asking for a picture: it has received something else."""
         self._audience.mark_active()
 
     def receive(self, message: protocol.Message) -> None:
@@ -151,7 +151,7 @@ class RunService(Service[Requests]):
             case _:
                 with self._changed:
                     if self._audience.receive(message):
-                        # answered also before anything was drawn
+                        # answer even before anything was drawn
                         self.post(resend=True)
 
     def _request(self, **requests: Any) -> None:
@@ -164,12 +164,12 @@ class RunService(Service[Requests]):
 
     @property
     def checkpoint_steps(self) -> list[int]:
-        """The steps that can be viewed and resumed, rising; the last is where the run stands."""
+        """The steps that can be viewed and resumed, ascending; the last is the run's newest."""
         return self._worker.run.checkpoint_steps
 
     @property
     def checkpoint_pictures(self) -> list[Any]:
-        """The pictures of the run at its checkpoints, up to the one that is viewed or the newest one."""
+        """The pictures of the run at its checkpoints, up to the viewed or the newest one."""
         worker = self._worker
         return worker.playback.pictures(worker.run, worker.outbox.newest)
 
@@ -179,7 +179,7 @@ class RunService(Service[Requests]):
         return self._worker.state in ("starting", "running") and not self._closed
 
     def watched(self) -> bool:
-        """Return whether anybody sees the picture or waits for the run."""
+        """Return whether the picture is visible to anyone, or a caller waits for the run."""
         return self._audience.watched()
 
     def status(self) -> dict[str, Any]:
@@ -189,7 +189,7 @@ class RunService(Service[Requests]):
     def wait(self, timeout: float | None = None) -> str:
         """Block until every request is taken and the run stands still.
 
-        A run that somebody waits for counts as watched.
+        A run that a caller waits for counts as watched.
 
         Returns:
             "done", "paused", "error" or "closed".
@@ -210,7 +210,7 @@ class RunService(Service[Requests]):
                     raise TimeoutError(
                         f"The run is still {self._worker.state} after {timeout:g} s; wait longer, or pause it."
                     )
-                # in slices, so that a wait without a limit can be interrupted on Windows too
+                # wait in slices, so that a wait without a limit can be interrupted on Windows too
                 self._changed.wait(1.0 if left is None else min(left, 1.0))
             if self._closed:
                 return "closed"
@@ -229,10 +229,10 @@ class RunService(Service[Requests]):
             self._prepare()
 
     def wait_time(self) -> float | None:
-        """Return 0 where there is a step to make, a state to publish or background work to do."""
+        """Return 0 if there is a step to make, a state to publish or background work to do."""
         worker, watched = self._worker, self.watched()
         if worker.computing():
-            # a run that nobody watches still has to say once that it is idle
+            # a run that is not watched still has to publish once that it is idle
             if (watched and not worker.blocked()) or worker.state != "idle":
                 return 0.0
         elif self._busy:
@@ -251,7 +251,7 @@ class RunService(Service[Requests]):
         self._worker.fail(error)
 
     def _rest(self, seconds: float) -> None:
-        """Wait for so many seconds, or until there is a request."""
+        """Wait for `seconds`, or until there is a request."""
         with self._changed:
             if self._mailbox.empty and not self._closed:
                 self._changed.wait(seconds)

@@ -1,4 +1,4 @@
-"""What a run is doing, as the status dict of the protocol and in sentences that a reader of the page understands."""
+"""The status of a run, as the dict of the protocol and in sentences for a reader of the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HELP = {
     "picture, don't trust it. The outline is the unit's receptive field; where that is most of the image, it is its "
     "focus, the box with 95 % of the gradient's energy.",
 }
-"""What a control is, and what it does to the picture, for the question marks of the page; the knobs have their own."""
+"""Help texts on each control and its effect on the picture, for the page; the knobs have their own."""
 
 SIZE_NEEDED = "This machine is slow at {size} px, and the layer needs that size."
 
@@ -67,11 +67,11 @@ def status_of(
     Args:
         state: one of the protocol's states.
         run: the current run.
-        playback: which of its checkpoints is viewed.
+        playback: the checkpoint of the run that is viewed.
         target: what is drawn.
         number: number of the newest published picture.
         error: what went wrong, in the state "error".
-        blocked: whether the run stands still until other work of the worker is done.
+        blocked: whether the run waits until other work of the worker is done.
     """
     viewing, facts, what = playback.viewing, run.facts(), target.describe()
     if viewing is None or state == "closed":
@@ -109,13 +109,13 @@ def describe_state(
     note: str = "",
     why: str = NOT_VISIBLE,
 ) -> str:
-    """Say what the run is doing.
+    """Describe what the run is doing.
 
     Args:
         state: one of the protocol's states.
         what: what is drawn, as part of a sentence.
         step: number of steps made.
-        total: number of steps of the whole run, 0 where there is no run yet.
+        total: number of steps of the whole run; 0 if there is no run yet.
         error: what went wrong, in the state "error".
         note: a further sentence.
         why: why the run is paused, in the state "idle".
@@ -140,14 +140,14 @@ def describe_state(
 
 
 def describe_viewing(what: str, *, step: int, total: int, end: int, asked: int) -> str:
-    """Say which earlier step is viewed.
+    """Describe which earlier step is viewed.
 
     Args:
         what: what is drawn, as part of a sentence.
-        step: number of the step that is viewed.
-        total: number of steps of the whole run, 0 where it is not known.
-        end: number of the step that the run itself is at.
-        asked: number of the step that was asked for.
+        step: number of the viewed step.
+        total: number of steps of the whole run; 0 if it is not known.
+        end: number of the run's newest step.
+        asked: number of the requested step.
     """
     nearest = "" if asked == step else f" (nearest checkpoint to {asked})"
     of = f" of {total}" if total else ""
@@ -164,5 +164,5 @@ def _describe_error(error: BaseException | None) -> str:
     if words is not None:
         return NO_DEVICE.format(words=words.rstrip("."))
     text = str(error).strip() or "no message."
-    # our own errors are sentences already; others need their type to make sense
+    # PeekErrors are sentences already; other errors need their type to make sense
     return text if isinstance(error, PeekError) else f"{type(error).__name__}: {text}"

@@ -1,7 +1,7 @@
 """The tags of an explorer: one set, edited both from pages and from Python.
 
-A page never sends all tags, only edits ("add this tag to these units"), so that two pages, or a page and a cell, that tag
-at the same time lose nothing.
+A page never sends all tags, only edits ("add this tag to these units"), so that two pages, or a page and a cell, that
+tag at the same time lose nothing.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class _Requests:
 
 
 class CircuitService(Service[_Requests]):
-    """A service that finds the circuit of the unit shown in an explorer. Its thread is started when the panel is opened.
+    """A service that finds the circuit of an explorer's unit. Its thread is started when the panel is opened.
 
     Args:
         unit: layer and number of the unit shown.

@@ -341,5 +341,5 @@ def as_text(value: float) -> str:
 
 
 def _number(value: float) -> float | None:
-    """Return a number for the page; None for NaN, which JSON can't represent."""
+    """Return a number for the page; None if it is not finite."""
     return value if math.isfinite(value) else None
