@@ -35,7 +35,7 @@ __all__ = ["Assembly"]
 class Assembly:
     """The model of an explorer, and the services that work on it.
 
-    None of them refers to the explorer, so that no thread keeps one alive that nobody else holds.
+    None of them refers to the explorer, so a thread can't keep it alive.
 
     Args:
         source: the model.
@@ -43,15 +43,15 @@ class Assembly:
         controls: the first values of the controls, checked.
         streams: the first values of the traits that the services write.
         class_names: names of the output's units; see `Catalog`.
-        dataset: the real images, or evidence from them; None for none.
+        dataset: the real images, or evidence from them; None for no dataset.
         labels: a label for each image.
         threads: number of CPU threads of the worker; None for the default.
         sheet_store: where contact sheets are saved; None keeps them in memory.
 
     Attributes:
         source: the model.
-        choices: what can be chosen for it.
-        catalog: its descriptions for the page.
+        choices: the choices for the model.
+        catalog: descriptions of the model for the page.
         front_end: the page.
         jobs: small jobs for the worker.
         exporter: the newest picture, and how it is saved.
@@ -61,10 +61,10 @@ class Assembly:
         tags: the tags.
         sheets: the contact sheet of the layer.
         photo: a photo of the user's own.
-        circuit: what feeds the unit shown, and whom it feeds.
+        circuit: the circuit of the unit shown.
 
     Raises:
-        PeekError: one of its kinds, for anything that is not possible. No thread is left then.
+        PeekError: or a subclass of it, for anything that is not possible; no thread is then left running.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Assembly:
         enter = thread_setter(threads)
         target = self.target(controls)
         if controls.size is not None:
-            # only the layer can say whether so small an image reaches it
+            # only the layer can tell whether so small an image reaches it
             source.make_ascent(target)
 
         self.front_end: FrontEnd = FrontEnd(streams)
@@ -179,28 +179,28 @@ class Assembly:
         return usual_kind(self.source.network.layer(layer))
 
     def target(self, controls: Controls, start: Start | None = None) -> Target:
-        """Return what the main run draws by these controls, from a start picture or the recipe's own start."""
+        """Return the target of the main run for these controls, from an initial image or the recipe's own start."""
         name = self.catalog.unit_name(controls.layer, controls.unit)
         return controls.target(start=start, name=name, device=self.source.device)
 
     def sheet_key(self, controls: Controls) -> SheetKey:
-        """Return which contact sheet belongs to these controls; a custom objective is not drawn for other units."""
+        """Return the key of these controls' contact sheet, without a custom objective, which is for one unit only."""
         objective = controls.objective
         if not isinstance(objective, str):
             objective = self.usual_objective(controls.layer)
         return SheetKey(controls.layer, controls.recipe, controls.seed, controls.size, objective)
 
     def state(self, controls: Controls) -> str:
-        """Return the JSON of these controls, with None for an objective that is the layer's default."""
+        """Return the JSON of these controls, with None for the layer's default objective."""
         if controls.objective == self.usual_objective(controls.layer):
             controls = dataclasses.replace(controls, objective=None)
         return controls.state()
 
     def comparison_plan(self, controls: Controls, what: Mapping[str, Any]) -> ComparisonPlan:
-        """Return a comparison that can be begun; see `ComparisonPlan`."""
+        """Return the plan of a comparison; see `ComparisonPlan`."""
         return ComparisonPlan(self.source, self.choices, self.catalog, controls, what)
 
     def begin_comparison(self, controls: Controls, what: Mapping[str, Any]) -> LiveComparison:
-        """Begin a comparison in place of the last one."""
+        """Begin a comparison, replacing the last one."""
         plan = self.comparison_plan(controls, what)
         return self.comparisons.begin(plan.make, plan.page_controls())

@@ -12,11 +12,11 @@ from peek_widget.live.snapshot import Snapshot
 __all__ = ["MAX_CHECKPOINTS", "Checkpoint", "Checkpoints"]
 
 MAX_CHECKPOINTS = 48
-"""Checkpoints of a run at most: as many positions as one can tell apart on a slider."""
+"""Maximum number of checkpoints of a run: as many as there are distinguishable positions on a slider."""
 
 MAX_BYTES = 96 * 2**20
-"""Bytes that all of them take at most. A checkpoint of a 224 px picture takes 2.4 MB (the picture, its parameter, and
-Adam's two moments), so that 40 of them fit; of a 1024 px picture one fits."""
+"""Maximum number of bytes of all checkpoints. A checkpoint of a 224 px picture takes 2.4 MB (the picture, its
+parameter, and Adam's two moments), so 40 of them fit; of a 1024 px picture only one fits."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Checkpoint:
 
     Attributes:
         snapshot: the picture, and how it was made.
-        state: what another ascent goes on from, see `peek_widget.ascent.State`.
+        state: the state that another ascent resumes from, see `peek_widget.ascent.State`.
     """
 
     snapshot: Snapshot
@@ -38,18 +38,18 @@ class Checkpoint:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the picture and of the tensors in the state."""
+        """Number of bytes of the picture and of the tensors in the state."""
         tensors: Mapping[str, Any] = getattr(self.state, "tensors", {})
         return int(self.snapshot.made.nbytes) + sum(int(value.nbytes) for value in tensors.values())
 
 
 class Checkpoints:
-    """The checkpoints of one run. Whenever there are too many, every second one is dropped, so that they stay even.
+    """The checkpoints of one run. Whenever there are too many, every second one is dropped, so they stay evenly spaced.
 
     Args:
-        most: number of checkpoints at most, from 2.
-        budget: bytes that all of them take at most. A checkpoint that alone takes more is not kept.
-        stride: steps between two of them at first, from 1; it doubles whenever some are dropped.
+        most: maximum number of checkpoints, at least 2.
+        budget: maximum number of bytes of all checkpoints; one that alone takes more is not kept.
+        stride: initial number of steps between two checkpoints, at least 1; it doubles whenever some are dropped.
     """
 
     def __init__(self, most: int = MAX_CHECKPOINTS, budget: int = MAX_BYTES, stride: int = 1) -> None:
@@ -60,13 +60,13 @@ class Checkpoints:
         self._next = 0
 
     def wants(self, step: int) -> bool:
-        """Return whether to add a checkpoint after that step; asked before, because taking a state costs time."""
+        """Return whether to add a checkpoint after this step; to be called first, because copying a state takes time."""
         return step >= self._next
 
     def add(self, point: Checkpoint) -> None:
-        """Add a checkpoint; they come in rising order of steps."""
+        """Add a checkpoint; checkpoints are added in ascending order of steps."""
         if point.bytes > self._budget:
-            # too large for even one, so ask for them less and less often
+            # even one is too large, so ask for checkpoints less and less often
             self._stride *= 2
         else:
             self._points.append(point)
@@ -76,25 +76,25 @@ class Checkpoints:
         self._next = point.step + self._stride
 
     def cut(self, step: int) -> None:
-        """Forget the checkpoints after a step."""
+        """Drop the checkpoints after a step."""
         del self._points[bisect.bisect_right(self.steps, step) :]
         self._next = step + self._stride
 
     def nearest(self, step: int) -> Checkpoint | None:
-        """Return the checkpoint nearest to a step, of two equally near ones the earlier; None where there is none."""
+        """Return the checkpoint nearest to a step, the earlier of two equally near ones; None if there are none."""
         return min(self._points, key=lambda point: abs(point.step - step), default=None)
 
     @property
     def points(self) -> list[Checkpoint]:
-        """All checkpoints, by rising step."""
+        """All checkpoints, in ascending order of steps."""
         return list(self._points)
 
     @property
     def steps(self) -> list[int]:
-        """The steps after which there is a checkpoint, rising."""
+        """The steps that have a checkpoint, ascending."""
         return [point.step for point in self._points]
 
     @property
     def bytes(self) -> int:
-        """Bytes that all checkpoints take."""
+        """Number of bytes of all checkpoints."""
         return sum(point.bytes for point in self._points)

@@ -1,4 +1,4 @@
-"""Keeps the services of an explorer in step with its control traits, whoever sets them."""
+"""Synchronizes the services of an explorer with its control traits, set from Python or the page."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _APPLIED = [name for name, control in CONTROLS.items() if control.apply]
 
 
 class ControlSync:
-    """Observes the controls of an explorer and leaves requests with its services; nothing is computed here.
+    """An observer of an explorer's controls that leaves requests with its services and computes nothing itself.
 
     Args:
         explorer: the widget with the traits; nothing is read from it before `observe`.
-        parts: its model and services.
+        parts: the explorer's model and services.
 
     Attributes:
         lock: held while a control is set; see `peek_widget.traits.ControlTrait`.
         describing: whether the traits that describe the explorer may be set.
-        start: picture that the unit is drawn from; None for the recipe's own start.
+        start: initial image of the unit; None for the recipe's own start.
     """
 
     def __init__(self, explorer: Any, parts: Assembly) -> None:
@@ -45,7 +45,7 @@ class ControlSync:
         self._looking_back = False
 
     def observe(self) -> None:
-        """Begin to observe the controls, and apply the first values of those that a service takes at once."""
+        """Begin to observe the controls, and apply the initial values of those that a service takes at once."""
         self.describing = False
         self._explorer.observe(self._begin_run, _NEW_RUN)
         self._explorer.observe(self._set_knob, list(KNOB_NAMES))
@@ -55,15 +55,15 @@ class ControlSync:
             self._apply(Bunch(name=name, new=getattr(self._explorer, name)))
 
     def controls(self) -> Controls:
-        """Return the controls as they are now."""
+        """Return the current controls."""
         return Controls.of(self._explorer)
 
     def target(self) -> Target:
-        """Return what the main run draws by the controls."""
+        """Return the target of the main run for the current controls."""
         return self._parts.target(self.controls(), self.start)
 
     def follow(self, **controls: Any) -> None:
-        """Set controls that follow from something else, of which the services have been told or are about to be."""
+        """Set controls that follow from another change, which the services know of or are about to be told."""
         with self.lock:
             self._following = True
             try:
@@ -85,17 +85,17 @@ class ControlSync:
             self._parts.run.set_playing(True)
 
     def accept(self, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Return what the page may set, of what it asks for.
+        """Return the part of the page's requested state that it may set.
 
         Returns:
-            the controls to set; and the knobs to reset, because the recipe that the page chooses can't have them.
+            the controls to set, and the knobs to reset because the recipe chosen by the page can't have them.
         """
         controls = {name: value for name, value in state.items() if name in CONTROLS}
         if len(controls) < len(state):
             refused = ", ".join(sorted(str(name)[:40] for name in state if name not in controls)[:8])
             log.warning("The front end may not set %s; ignored.", refused)
         for name in ("recipe", "objective"):
-            # a front end knows names only: the name of one made in Python means that one
+            # a front end knows only names: the name of an object made in Python means that object
             value = getattr(self._explorer, name)
             if not isinstance(value, str) and controls.get(name) == CONTROLS[name].to_page(value):
                 del controls[name]
@@ -126,7 +126,7 @@ class ControlSync:
         if name in ("layer", "unit"):
             self.start = None
             if isinstance(self.controls().objective, Objective):
-                # it was an objective for the unit before
+                # the custom objective was for the previous unit
                 self.follow(objective=parts.usual_objective(self.controls().layer))
         now = self.controls()
         if name in ("layer", "unit") and parts.examples is not None:
@@ -141,7 +141,7 @@ class ControlSync:
             parts.photo.show_layer(now.layer)
 
     def _follow_layer(self) -> None:
-        """Replace what only the last layer had, a unit, an objective, a position, by what the new one has."""
+        """Replace unit, objective and position where the new layer does not have those of the last one."""
         now = self.controls()
         if now.layer not in self._listed("_layer_list"):
             self._describe(_layer_list=self._parts.catalog.layers(now.layer))

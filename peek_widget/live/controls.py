@@ -1,7 +1,7 @@
-"""The controls of an explorer, each described once: what it is by default, how it is checked, stored and sent.
+"""The controls of an explorer, each described once: its default, and how it is checked, stored and sent.
 
-From `Controls` follow the synced traits of `UnitExplorer` (`peek_widget.traits`), what its constructor accepts, the
-JSON of its state, the line of Python that makes it again, and the front end's types (`scripts/generate_protocol.py`).
+`Controls` determines the synced traits of `UnitExplorer` (`peek_widget.traits`), the arguments of its constructor, the
+JSON of its state, the line of Python that recreates it, and the front end's types (`scripts/generate_protocol.py`).
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ __all__ = [
 ]
 
 FORMAT = 1
-"""Number of the format of a state."""
+"""Version of the format of a state."""
 
 LONGEST_STATE = 1024 * 1024
 LARGEST_SEED = 2**53 - 1
-"""The front end counts in doubles, which hold no larger whole number for sure."""
+"""Largest seed: the front end counts in doubles, which do not represent every larger integer."""
 
 _LARGEST_UNIT = 2**31 - 1
 _LARGEST_SIDE = 65_536
 
 Rule = Callable[[Any, "Controls", Choices], Any]
-"""Takes a control's proposed value, the other controls and what is possible; gives the value to use or raises
+"""Takes a control's proposed value, the other controls and the choices; returns the value to use or raises
 PeekError."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """What the rest of the package needs to know of one control.
+    """The description of one control for the rest of the package.
 
     Attributes:
         rule: check of a value against the model and the other controls, see `Rule`.
-        read: check of a value that was read from the JSON of a state.
+        read: check of a value from the JSON of a state.
         page_type: TypeScript type of the value in the front end.
-        label: label of the control in the page; "" where the page words it itself (knobs have theirs in `KNOBS`).
-        to_page: conversion of the value into what the front end is sent.
+        label: label of the control in the page; "" if the page has its own (knobs have theirs in `KNOBS`).
+        to_page: conversion of the value for the front end.
         new_run: whether another value begins a new run.
-        stored: whether it belongs to the state and to the line of Python; the machine's device does not.
-        in_code: whether the line of Python has it where it differs from its default.
+        stored: whether the control belongs to the state and to the line of Python; the machine's device does not.
+        in_code: whether the line of Python includes the control if it differs from its default.
         apply: name of the method of `RunService` that takes each new value at once, for a control that neither begins a
             new run nor is a knob; "" for none.
-        knob: whether it overrides the number of the same name in the recipe, during a run too.
+        knob: whether the control overrides the number of the same name in the recipe, even during a run.
     """
 
     rule: Rule
@@ -79,7 +79,7 @@ class Control:
 
 
 def recipe_name(recipe: Recipe | str) -> str:
-    """Return the name under which the front end knows a recipe."""
+    """Return the name of a recipe in the front end."""
     return recipe.name if isinstance(recipe, Recipe) else str(recipe)
 
 
@@ -110,7 +110,7 @@ def _knob(name: str) -> Control:
 
 
 def check_seed(value: Any) -> int:
-    """Return a seed that the front end can show and send back; PeekError if it is none."""
+    """Return a seed that the front end can represent; PeekError if it is not such a seed."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_SEED:
         raise PeekError(f"A seed is a whole number in the explorer from 0 to 2**53 - 1; {value!r} was given.")
     return value
@@ -159,16 +159,16 @@ def _objective_to_page(value: Objective | str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Controls:
-    """The values of all controls at one moment, in the order in which they are checked.
+    """The values of all controls at one time, in the order in which they are checked.
 
     Attributes:
         layer: name of the layer, as in `model.named_modules()`; `""` is the model's output.
         unit: number of the unit in its layer, from 0.
         recipe: the name of a preset or a `Recipe`.
-        blur: override of the recipe's blur; None, as for the other knobs, leaves the recipe's value in force.
+        blur: override of the recipe's blur; None, as for the other knobs, keeps the recipe's value.
         jitter: override of the recipe's jitter.
         decay: override of the recipe's decay.
-        total_variation: override of the recipe's weight of the total variation.
+        total_variation: override of the recipe's weight of total variation.
         step_size: override of the recipe's step size.
         seed: seed of the random numbers, 0 to 2**53 - 1.
         size: size of the picture in pixels: the side of a square, or (height, width); None leaves it to the recipe and
@@ -176,9 +176,9 @@ class Controls:
         objective: what is maximized: "neuron", "channel", "class" or an `Objective`.
         at: position (row, column) of the neuron on the layer's feature map; None is the center.
         negative: whether to minimize the objective.
-        device: where to compute.
+        device: device to compute on.
         playing: whether the run goes on.
-        redraw: whether a finished run begins again by itself when the model's weights have changed.
+        redraw: whether a finished run restarts automatically when the model's weights have changed.
     """
 
     layer: Annotated[str, Control(_check_layer, text(1000), "string", label="Layer")] = OUTPUT
@@ -216,11 +216,11 @@ class Controls:
 
     @classmethod
     def of(cls, source: Any) -> Controls:
-        """Return the controls that an object, an explorer say, has as attributes."""
+        """Return the controls that an object, such as an explorer, has as attributes."""
         return cls(**{name: getattr(source, name) for name in CONTROL_NAMES})
 
     def checked(self, choices: Choices) -> Controls:
-        """Return the controls, each checked in the order of the fields; see `Control.rule`."""
+        """Return the controls, checked in the order of the fields; see `Control.rule`."""
         now = self
         for name, control in CONTROLS.items():
             now = dataclasses.replace(now, **{name: control.rule(getattr(now, name), now, choices)})
@@ -240,7 +240,7 @@ class Controls:
         return {name: getattr(self, name) for name in KNOB_NAMES}
 
     def effective_recipe(self) -> Recipe:
-        """Return the recipe with the overrides in it, named after both."""
+        """Return the recipe with the overrides applied, named after both."""
         recipe = self.recipe if isinstance(self.recipe, Recipe) else Recipe.preset(self.recipe)
         held = self.overrides
         if not held:
@@ -253,8 +253,8 @@ class Controls:
 
         Args:
             start: initial image; None for the recipe's own start.
-            name: name of the unit; "" where it has none.
-            device: where to compute; None where the model is.
+            name: name of the unit; "" if it has no name.
+            device: device to compute on; None for the model's.
         """
         known = {field.name for field in dataclasses.fields(Target)} & set(CONTROL_NAMES) - {"device"}
         return Target(**{each: getattr(self, each) for each in known}, start=start, name=name, device=device)
@@ -290,14 +290,14 @@ def _read_format(name: str, value: Any) -> int:
 def read_state(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     """Return the controls that `Controls.state` wrote, by name.
 
-    Only the kind and the size of each value are checked here; whether this model can have it, `Controls.checked` says.
+    Only the type and the size of each value are checked here; `Controls.checked` checks whether the model can have it.
 
     Args:
-        given: the JSON, or the dict that it stands for.
+        given: the JSON, or the equivalent dict.
 
     Raises:
-        FileError: if it is not a JSON object, or has a field that no explorer has, or a field of the wrong kind.
-        RecipeError: for a recipe that can't be.
+        FileError: if it is not a JSON object, has an unknown field, or has a field of the wrong type.
+        RecipeError: for a recipe that is not possible.
     """
     if isinstance(given, str | bytes):
         if len(given) > LONGEST_STATE:
@@ -314,5 +314,5 @@ def read_state(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in fields and name != "format":
             raise FileError(f"A state has no field {str(name)[:60]!r}; it has format, {', '.join(fields)}.")
-    # a field that is left out keeps its default: earlier versions have written fewer
+    # a missing field keeps its default: earlier versions wrote fewer fields
     return {name: fields[name](name, value) for name, value in given.items() if name != "format"}

@@ -303,7 +303,7 @@ class PhotoService(Service[_Requests]):
         return self._images() != self._images_used.get(self._layer, 0)
 
     def _much_grown(self) -> bool:
-        """Return whether it has enough more to change the result: twice as many images, or the last ones."""
+        """Return whether the evidence has grown enough to compare again: to twice as many images, or to all of them."""
         if self._examples is None or not self._grown():
             return False
         twice = self._images() >= 2 * self._images_used.get(self._layer, 0)
@@ -327,8 +327,7 @@ class PhotoService(Service[_Requests]):
     # -- what can wait
 
     def _go_on(self) -> None:
-        """Send a layer of the overview, make a step of the accentuation, compare with more real images, or find a
-        picture of a unit."""
+        """Do one of: a layer of the overview, a step of the accentuation, a new comparison, a picture of a unit."""
         if self.look is None or not self._watched():
             return
         if self._overview_rows is not None:

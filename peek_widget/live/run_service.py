@@ -127,7 +127,7 @@ class RunService(Service[Requests]):
         super().wake()
 
     def give_way(self, answering: Callable[[], bool]) -> None:
-        """Make no step while `answering` returns True, since the user waits for another service; for half a second at most."""
+        """Make no step while `answering` returns True, at most half a second: the user waits for another service."""
         self._worker.gives_way = answering
 
     def wake(self) -> None:

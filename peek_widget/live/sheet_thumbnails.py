@@ -1,4 +1,4 @@
-"""The pictures of the contact sheet on their way to the page: what it has, what is in flight, what comes next."""
+"""Sends the pictures of the contact sheet to the page, and records what it has and what is in flight."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from peek_widget.sheet.similarity import order
 __all__ = ["ThumbnailFeed"]
 
 IN_FLIGHT = 192 * 1024
-"""Bytes of pictures that are sent and not acknowledged, at most."""
+"""Maximum number of bytes of pictures that are sent and not acknowledged."""
 
 AT_ONCE = 16
-"""Pictures in a message."""
+"""Maximum number of pictures in a message."""
 
 
 class ThumbnailFeed:
-    """Sends the pictures of one sheet, as far ahead as the page has acknowledged them; for one thread.
+    """A sender of the pictures of one sheet, limited by the page's acknowledgments; for one thread.
 
-    Every message of the sheet goes through :meth:`send`, which numbers it: the page acknowledges by these numbers.
+    Every message of the sheet goes through :meth:`send`, which numbers it; the page acknowledges these numbers.
 
     Args:
         front_end: sends messages to the page.
@@ -41,23 +41,23 @@ class ThumbnailFeed:
         self._in_flight: deque[tuple[int, int]] = deque()
 
     def show(self, sheet: CachedSheet) -> None:
-        """Send the pictures of this sheet from now on, all of them."""
+        """Send all pictures of this sheet from now on."""
         self._sheet = sheet
         self._in_flight.clear()
         self._unsent = dict.fromkeys((*sheet.sheet.done, *sheet.sheet.drafts, *sheet.failed))
 
     def add(self, units: Iterable[int]) -> None:
-        """Send the pictures of these units, because they are new or can't be drawn."""
+        """Queue the pictures of these units, which are new or can't be drawn."""
         self._unsent.update(dict.fromkeys(units))
 
     def ack(self, n: int) -> None:
-        """Note that the page has taken every message up to this number."""
+        """Note that the page has received every message up to this number."""
         while self._in_flight and self._in_flight[0][0] <= n:
             self._in_flight.popleft()
 
     @property
     def ready(self) -> bool:
-        """Whether there are pictures to send and the page has acknowledged enough of the last ones."""
+        """Whether there are pictures to send and the page has acknowledged enough of the previous ones."""
         return bool(self._sheet and self._unsent) and sum(size for _, size in self._in_flight) < IN_FLIGHT
 
     def send(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
@@ -69,7 +69,7 @@ class ThumbnailFeed:
         self._front_end.send({**message, "n": self._number}, buffers)
 
     def send_pictures(self) -> None:
-        """Send one message with some of the pictures that the page has not, those in view first."""
+        """Send one message with some of the pictures that the page lacks, those in view first."""
         sheet = self._sheet
         if sheet is None or not self.ready:
             return
@@ -87,7 +87,7 @@ class ThumbnailFeed:
         self.send({"kind": "thumbs", "sheet": sheet.number, "units": rows}, buffers)
 
     def send_similarity(self) -> None:
-        """Send the order in which similar pictures are next to each other."""
+        """Send the order in which similar pictures are neighbors."""
         sheet = self._sheet
         if sheet is None:
             return

@@ -1,4 +1,4 @@
-"""The records that pass between the worker and its users: what to draw, what draws it, the picture."""
+"""The records exchanged between the worker and its users: what to draw, what draws it, the picture."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["BackgroundTask", "Made", "Publish", "RunningAscent", "Snapshot", "St
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A picture to begin from; equal to itself only.
+    """An initial image; equal only to itself.
 
     Attributes:
-        name: what the picture is called.
-        picture: gives the picture, which may have to be read first.
+        name: name of the image.
+        picture: returns the image, which may have to be read first.
     """
 
     name: str
@@ -35,17 +35,17 @@ class Target:
     Attributes:
         layer: name of the layer.
         unit: number of the unit in that layer, from 0.
-        recipe: a recipe or the name of a preset; handed through to the ascent.
+        recipe: a recipe or the name of a preset; passed on to the ascent.
         seed: seed of the random numbers, from 0.
         size: size of the picture in pixels: the side of a square, or (height, width); None leaves it to
             the recipe and the model.
-        start: a picture to begin from; None for the recipe's own initialization.
-        objective: "neuron" (one position), "channel" (mean over the map) or "class", see `live.choices`; or an
-            `Objective` of one's own.
+        start: an initial image; None for the recipe's own start.
+        objective: "neuron" (one position), "channel" (mean over the map) or "class", see `live.choices`; or a
+            custom `Objective`.
         at: position (row, column) of a neuron on the feature map; None for the center.
         negative: whether the objective is minimized.
-        device: where to compute; None for where the model is.
-        name: name of the unit (of a class, say); "" where it has none.
+        device: device to compute on; None for the model's.
+        name: name of the unit (of a class, for example); "" if it has no name.
     """
 
     layer: str
@@ -86,35 +86,35 @@ class Made(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the pictures."""
+        """Number of bytes of the pictures."""
 
     @property
     def unread_activation(self) -> float | Tensor:
-        """The first objective's value, or where it is on a device a tensor `[]` that is still to be read."""
+        """The first objective's value, or a tensor `[]` on a device that is still to be read."""
 
     def read_with(self, numbers: Sequence[Tensor]) -> list[float]:
-        """Read the pictures together with numbers of the same device, and return those."""
+        """Read the pictures together with numbers on the same device, and return the numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A picture of a run and how it was made: the one record of both that leaves the worker.
+    """A picture of a run and how it was made: the only record of both that leaves the worker.
 
     Attributes:
-        target: what is drawn, with the size that was taken for it.
+        target: what is drawn, with the size that was chosen for it.
         recipe: the run's recipe, without the overrides.
-        made: what the step gave; its picture is read from the device when it is asked for.
-        view_activation: the unit's activation before the ReLU, mean over the random views of that step, which were
-            taken of the picture before it; a tensor `[]` where it is still to be read from a device.
+        made: the result of the step; its picture is read from the device on first use.
+        view_activation: the unit's pre-ReLU activation, mean over the random views of that step, which show
+            the picture before it; a tensor `[]` if it is still to be read from a device.
         run: number of the run, from 1.
         step: number of steps made.
         total: number of steps of the whole run.
         overrides: knobs that override the recipe's values, by name.
-        values: all knobs as the next step will use them, by name.
+        values: all knobs as used by the next step, by name.
         edited: whether an override was changed during the run.
         done: whether this is the last picture of a run that has ended.
-        activation: still activation of the picture, see `peek_widget.ascent.still`; NaN where it can't be measured,
-            None where it was not.
+        activation: still activation of the picture, see `peek_widget.ascent.still`; NaN if it can't be measured,
+            None if it was not.
     """
 
     target: Target
@@ -138,15 +138,15 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Update:
-    """What the worker publishes at once.
+    """The values that the worker publishes together.
 
     Attributes:
-        snapshot: the picture to show, None where only the status has changed.
-        lossless: whether the run stands still, so that the picture deserves to be exact.
-        fresh: whether the picture is a new one; False when the newest is sent again to a page that asks for it.
+        snapshot: the picture to show; None if only the status has changed.
+        lossless: whether the picture is sent exactly, because the run stands still.
+        fresh: whether the picture is new; False if the newest is sent again to a page that asks for it.
         step: number of steps made; while an earlier step is viewed, the number of that step.
-        activation: the run's newest still activation, while it stands still that of the picture shown; None before
-            the first was measured.
+        activation: the run's newest still activation or, while it stands still, that of the picture shown; None
+            before the first measurement.
         history: the curve of the whole run, see `History.packed`.
         status: the status dict that the protocol describes.
     """
@@ -176,30 +176,30 @@ class RunningAscent(Protocol):
         """Make one step."""
 
     def override(self, **knobs: float | None) -> None:
-        """Override knobs from the next step on; None gives one back to the recipe."""
+        """Override knobs from the next step on; None restores the recipe's value."""
 
     def extend(self, n: int) -> None:
         """Allow `n` further steps."""
 
     def state(self, *, on_host: bool = True) -> Any:
-        """Return all that another ascent needs to go on from here, copied to the CPU or left on the run's device."""
+        """Return all that another ascent needs to resume from here, copied to the CPU or left on the run's device."""
 
     def values(self) -> Mapping[str, float]:
-        """Return the knobs as the next step will use them, by name."""
+        """Return the knobs as used by the next step, by name."""
 
     def recipe_values(self) -> Mapping[str, float]:
-        """Return what the recipe says for the knobs that it uses, whatever overrides them."""
+        """Return the recipe's own values of the knobs that it uses, without overrides."""
 
 
 class BackgroundTask(Protocol):
-    """Work that the worker's thread does beside its own run, a piece after each step."""
+    """Work that the worker's thread does in addition to its run, one piece after each step."""
 
     @property
     def blocking(self) -> bool:
-        """Whether the run stands still until this is done."""
+        """Whether the run waits until this is done."""
 
     def ready(self, watched: bool) -> bool:
-        """Return whether there is something to do now. Called with the worker's lock held, so it must not wait."""
+        """Return whether there is work now. Called with the worker's lock held, so it must not block."""
 
     def run_once(self) -> None:
-        """Do one piece of the work, and report what goes wrong without raising."""
+        """Do one piece of the work, and report errors without raising."""
