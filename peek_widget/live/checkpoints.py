@@ -60,7 +60,7 @@ class Checkpoints:
         self._next = 0
 
     def wants(self, step: int) -> bool:
-        """Return whether to add a checkpoint after this step; to be called first, because copying a state takes time."""
+        """Return whether to add a checkpoint after this step; called first, because copying a state takes time."""
         return step >= self._next
 
     def add(self, point: Checkpoint) -> None:

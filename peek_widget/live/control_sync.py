@@ -141,7 +141,7 @@ class ControlSync:
             parts.photo.show_layer(now.layer)
 
     def _follow_layer(self) -> None:
-        """Replace unit, objective and position where the new layer does not have those of the last one."""
+        """Reset what the new layer may not have in common with the last one: unit, objective, position."""
         now = self.controls()
         if now.layer not in self._listed("_layer_list"):
             self._describe(_layer_list=self._parts.catalog.layers(now.layer))

@@ -66,7 +66,7 @@ AHEAD = 0.5
 """Seconds of frames that may be in flight in addition to the round trip: acks come four times a second."""
 
 LONGEST_WAY = 1.0
-"""Maximum round trip in seconds that the window grows by."""
+"""Maximum number of seconds of a round trip that count for the window."""
 
 GRACE = 1.0
 """Seconds after which a stream without a visible view is paused: scrolling past must not stop the run."""
@@ -191,7 +191,7 @@ class Pacer:
             self._hidden_since = now
 
     def wake(self, now: float) -> None:
-        """Note that a control was changed or a frame requested: the next frames are due at once, whatever the window."""
+        """Note that a control was changed or a frame requested: the next frames are due at once, in any window."""
         self._last_sign = now
         self._urgent = AT_ONCE
 
@@ -217,8 +217,9 @@ class Pacer:
 
     @property
     def window(self) -> int:
-        """Number of frames that may be in flight: those of half a second plus the shortest round trip or, for a slow page,
-        of two seconds.
+        """Maximum number of frames in flight.
+
+        They are those of half a second plus the shortest round trip or, for a slow page, of two seconds.
         """
         way = min(self._shortest, LONGEST_WAY) if self._shortest < math.inf else 0.0
         return max(2, round(min(self.rate * (AHEAD + way), 2 * self.pace)))
