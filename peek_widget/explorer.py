@@ -76,7 +76,7 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class UnitExplorer(anywidget.AnyWidget):
-    """Watch live how a picture is optimized for a unit of a convolutional network.
+    """A widget that shows live how a picture is optimized for a unit of a convolutional network.
 
     Args:
         model: a `torch.nn.Module` (never changed), a name (`"efficientnet_lite0"`, whose weights the extra `imagenet`
@@ -338,9 +338,9 @@ class UnitExplorer(anywidget.AnyWidget):
         return self._parts.run.checkpoint_steps
 
     def seek(self, step: int) -> None:
-        """Pause, and show the picture of the checkpoint nearest to a step; `status` says which that is.
+        """Pause and show the picture of the checkpoint nearest to a step; `status` says which that is.
 
-        The run itself stays where it is, and `play()` goes on from there.
+        The run itself does not change, and `play()` continues it.
 
         Raises:
             PeekError: if it is not a step that the run has made.

@@ -93,7 +93,7 @@ def kinds(layer: Layer) -> tuple[str, ...]:
 
 
 def usual_kind(layer: Layer) -> str:
-    """Return the default objective of a layer's units: the middle neuron, or the class."""
+    """Return the default objective of a layer's units: the center neuron, or the class."""
     return kinds(layer)[0]
 
 
@@ -132,7 +132,7 @@ def check_unit(unit: Any, now: Selection, choices: Choices) -> int:
 
 
 def check_objective(objective: Any, now: Selection, choices: Choices) -> Objective | str:
-    """Return the objective: the layer's default for None, an `Objective` as it is, or a name that is possible."""
+    """Return the objective: the layer's default for None, an `Objective` unchanged, or a possible name."""
     network = choices.network()
     layer = network.layer(now.layer)
     if objective is None:
@@ -157,7 +157,7 @@ def check_device(device: Any, now: Selection, choices: Choices) -> str:
 
 
 def objective_of(network: Network, target: Target) -> Objective:
-    """Return the objective of a target, before `negative` turns its sign."""
+    """Return the objective of a target, before `negative` changes its sign."""
     if isinstance(target.objective, Objective):
         return target.objective
     return unit_objective(network, target.layer, target.unit, target.objective, target.at)

@@ -28,7 +28,7 @@ class JobQueue:
         return bool(self._jobs)
 
     def run_once(self) -> None:
-        """Do the oldest job; an error is logged."""
+        """Run the oldest job; an error is logged."""
         job = self._jobs.popleft()
         try:
             job()

@@ -206,7 +206,7 @@ class Pacer:
             self._sent_at.append((n, now))
             self._sent = n
         # a producer is rarely ready on time: the next frame may be early by as much as one was late, or steps of 20 ms
-        # would give 25 frames per second instead of 30. A frame sent at once, early, does not delay later ones.
+        # would give 25 frames per second instead of 30; a frame sent early, at once, does not delay later ones
         self._last_slot = min(max(self._last_slot + 1.0 / self.pace, now - 0.5 / self.pace), now)
         self._last_sent = now
         self._urgent = max(0, self._urgent - 1)

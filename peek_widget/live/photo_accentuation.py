@@ -1,4 +1,4 @@
-"""An accentuation of the photo on the page: more or less of a unit in it, step by step."""
+"""Accentuation of the photo on the page, step by step."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Accentuation:
     After each other step it yields None, so that the caller can do something else.
 
     Args:
-        reader: looks at the pictures.
+        reader: the reader of the pictures.
         look: what the network sees in the photo.
         layer: layer of the unit.
         unit: number of the unit, whose mean over the map is maximized.

@@ -97,7 +97,7 @@ class UnitPictures:
         elif self._drawn:
             self._draw(self._drawn[0])
 
-    # Each of them
+    # -- the pieces of work
 
     def _send_crop(self, crop: Crop, token: object) -> None:
         try:

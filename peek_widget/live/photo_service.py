@@ -318,7 +318,7 @@ class PhotoService(Service[_Requests]):
             return None
         region = None if edit.whole else page.mask_of(edit.strokes, self.look.size)
         try:
-            # only the layer shown now, so that it follows the brush; the others when there is time
+            # only the shown layer now, so that it follows the brush; the others when there is time
             return self.look.without(region, edit.how, self._layer).after
         except PhotoError:
             # the first dots of a brush may be outside what the network sees, or too small to shuffle
@@ -349,7 +349,7 @@ class PhotoService(Service[_Requests]):
                 self._rest_until = self._rest_after(began)
 
     def _rest_after(self, began: float) -> float:
-        """Return the time until which to rest after work since `began`, so that a main run that draws goes on."""
+        """Return the end of the rest after work since `began`, which leaves time for the main run if it draws."""
         now = self._clock()
         return now + (now - began) * (1.0 / DUTY_CYCLE - 1.0) if self._drawing() else now
 

@@ -147,7 +147,7 @@ class Run:
             done=bool(ascent.done),
         )
 
-    # -- what there is to say about it
+    # -- notes and numbers
 
     @property
     def step(self) -> int:

@@ -38,7 +38,7 @@ class RunService(Service[Requests]):
         enter: called once in the worker before anything else (for example to set its number of threads).
         clock: returns monotonic time in seconds.
         background: further work for the worker's thread; `wake` makes the worker check whether it is ready.
-        resume_ascent: makes the ascent of a target that goes on from an earlier `state()` of such an ascent; called in
+        resume_ascent: makes the ascent of a target that resumes from an earlier `state()` of such an ascent; called in
             the worker. Left out, a run has no checkpoints.
         weights: returns a number that changes with the model's weights. While it changes, the model is being trained:
             the worker rests between steps, and reports that the picture is of earlier weights. While the run stands

@@ -159,7 +159,7 @@ class Service(Generic[Requests]):
         """Clean up when the thread ends."""
 
     def interrupt(self) -> None:
-        """Cut the current piece of work short if possible. Called by :meth:`close`, in the thread that closes."""
+        """Cut the current piece of work short if possible; called by :meth:`close`, in the thread that closes."""
 
     # -- the thread
 

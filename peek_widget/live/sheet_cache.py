@@ -149,7 +149,7 @@ class CachedSheet:
             return None
         found = self.thumbnails.get(unit)
         if found is None or found[0] != one.draft:
-            # not from one.image, which would keep every picture decoded
+            # one.image is not used, since it would keep every picture decoded
             found = self.thumbnails[unit] = (one.draft, png_thumbnail(one.png))
         return found
 
@@ -185,7 +185,7 @@ class SheetCache:
         self._numbers = 0
 
     def network(self) -> Network:
-        """Return the network of all sheets, with the model's weights as they are now; for the service's thread."""
+        """Return the network of all sheets, with the model's current weights; for the service's thread."""
         with self._lock:
             network = self._share()
         network.model_copy.refresh()
@@ -203,7 +203,7 @@ class SheetCache:
             PeekError: if it is not possible: the layer can't have this recipe or size, or the store has another sheet.
         """
         given = self._network()
-        # a model that has been trained on has another sheet
+        # training the model further leads to another sheet
         weights = fingerprint(given)
         with self._lock:
             found = self._sheets.get((key, weights))

@@ -18,7 +18,7 @@ VERY_SLOW = 1.0
 """Steps per second below which the side is halved at once, without waiting for the timed steps."""
 
 MIN_SIZE = 96
-"""The side (of the square with its area), in pixels, below which a picture is never made smaller for speed."""
+"""Minimum side, in pixels, of a picture made smaller for speed; of the square with its area."""
 
 WARM_UP = 2
 """Number of first steps that are not timed: they include allocation and the choice of kernels."""

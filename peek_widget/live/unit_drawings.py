@@ -29,7 +29,7 @@ _MOST_TENSORS = 16
 Key = tuple[str, int]
 Sheets = Callable[[str, int, str], bytes | None]
 """Returns the small JPEG of a unit that is finished on a contact sheet, by layer, unit and fingerprint of the weights;
-None if there is no such sheet."""
+None if it is on no sheet."""
 
 _Value = TypeVar("_Value")
 

@@ -67,7 +67,7 @@ class Requests:
 
 
 class RunWorker:
-    """Draws one run at a time: takes requests, makes steps, and publishes what is new.
+    """A worker that draws one run at a time: it takes requests, makes steps, and publishes what is new.
 
     The worker belongs to one thread; others may call `status()` and read the attributes.
 
@@ -149,7 +149,7 @@ class RunWorker:
         try:
             self._show()
         except BaseException as again:
-            # an observer that raises at every change must not end the worker
+            # an observer that raises on every change must not end the worker
             log.error("The error could not be shown: %s", again, exc_info=again)
 
     def status(self) -> dict[str, Any]:

@@ -148,7 +148,7 @@ class CircuitWork:
         self.drawing = False
         self._say("done", self._summary())
 
-    # -- its pieces
+    # -- the pieces of work
 
     def _draw_itself(self) -> Iterator[None]:
         if self._drawings.tensor(self.layer, self.unit) is not None:

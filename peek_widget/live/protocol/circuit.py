@@ -30,7 +30,7 @@ class CircuitOpen(ToKernel, kind="circuit_open"):
 
 @dataclass(frozen=True)
 class GetCircuitCrops(ToKernel, kind="circuit_get_crops"):
-    """Send dataset examples of a unit of the circuit, if there are any; with `find`, look for some of its layer."""
+    """Send dataset examples of a unit of the circuit, if there are any; with `find`, look for examples of its layer."""
 
     layer: Text
     unit: CropNumber

@@ -21,7 +21,7 @@ CropView = Literal["whole", "field", "focus"]
 
 @dataclass(frozen=True)
 class SetCropView(ToKernel, kind="crop_view"):
-    """Choose the examples to show: the bottom ones or the top ones, and what is shown of each."""
+    """Choose the examples to show, the bottom or the top ones, and the part shown of each."""
 
     bottom: Switch
     view: Annotated[CropView, choice(get_args(CropView))]
@@ -29,14 +29,14 @@ class SetCropView(ToKernel, kind="crop_view"):
 
 @dataclass(frozen=True)
 class OpenCrop(ToKernel, kind="open_crop"):
-    """Show crop number `id` large, with the unit's activation map; 0 closes it."""
+    """Show crop number `id` enlarged, with the unit's activation map; 0 closes it."""
 
     id: CropNumber
 
 
 @dataclass(frozen=True)
 class StartFromCrop(ToKernel, kind="start_from_crop"):
-    """Use crop number `id` as the initial image; 0: the recipe's own start again."""
+    """Use crop number `id` as the initial image; 0 restores the recipe's own start."""
 
     id: CropNumber
 

@@ -36,7 +36,7 @@ _share = number(0.0, 1.0)
 
 @dataclass(frozen=True)
 class SetPhoto(ToKernel, kind="photo"):
-    """Look at a photo: `data` is the image file in base64; of several, the newest is looked at."""
+    """Look at a photo, an image file in base64 (`data`); a newer photo replaces it."""
 
     data: Annotated[str, text(LONGEST_PHOTO)]
 
@@ -70,19 +70,19 @@ class PhotoClose(ToKernel, kind="photo_close"):
 
 @dataclass(frozen=True)
 class PhotoSample(ToKernel, kind="photo_sample"):
-    """Look at an image of the dataset, any one of them."""
+    """Look at a random image of the dataset."""
 
 
 @dataclass(frozen=True)
 class PhotoOverview(ToKernel, kind="photo_overview"):
-    """Send the most unusual units of all layers too (`on`), each time they change, or no more."""
+    """Send the most unusual units of all layers too, each time they change (`on`), or stop sending them."""
 
     on: Switch
 
 
 @dataclass(frozen=True)
 class PhotoAccentuate(ToKernel, kind="photo_accentuate"):
-    """Make more of a unit of the layer in the photo, or `less`; without `on`, stop. See `peek_widget.Accentuate`."""
+    """Accentuate a unit of the layer in the photo, or reduce it (`less`), or stop. See `peek_widget.Accentuate`."""
 
     unit: MessageNumber
     less: Switch

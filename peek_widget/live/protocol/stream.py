@@ -55,7 +55,7 @@ def _compared_value(name: str, value: Any) -> str | int:
 
 @dataclass(frozen=True)
 class Hello(ToKernel, kind="hello"):
-    """A front end has (re)connected and knows nothing yet."""
+    """A front end has (re)connected and has no state yet."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +68,29 @@ class Ack(ToKernel, kind="ack"):
 
 @dataclass(frozen=True)
 class Visible(ToKernel, kind="visible"):
-    """Some view can be seen (`on`), or none can any more."""
+    """A view has become visible (`on`), or no view is visible any more."""
 
     on: Switch
 
 
 @dataclass(frozen=True)
 class Ping(ToKernel, kind="ping"):
-    """The front end has heard nothing for a while and asks for the newest frame; answered by `Pong`."""
+    """The front end has received nothing for a while and asks for the newest frame; answered by `Pong`."""
 
 
 @dataclass(frozen=True)
 class Present(ToKernel, kind="present"):
-    """Somebody is there: the front end has taken a unit's picture, of a photo or of a circuit."""
+    """The front end is active: it has received a unit's picture, of a photo or of a circuit."""
 
 
 @dataclass(frozen=True)
 class Play(ToKernel, kind="play"):
-    """Go on, also past the end of the schedule or after an error."""
+    """Continue the run, even past the end of the schedule or after an error."""
 
 
 @dataclass(frozen=True)
 class Restart(ToKernel, kind="restart"):
-    """Begin again with the same seed."""
+    """Restart the run with the same seed."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Seek(ToKernel, kind="seek"):
 
 @dataclass(frozen=True)
 class Resume(ToKernel, kind="resume"):
-    """Go on drawing from the checkpoint nearest to this step."""
+    """Continue drawing from the checkpoint nearest to this step."""
 
     step: StepNumber
 
@@ -140,7 +140,7 @@ class Save(ToKernel, kind="save"):
 
 @dataclass(frozen=True)
 class LoadModule(ToKernel, kind="load_module"):
-    """Send the part of the front end that not everybody opens; saved notebooks go without."""
+    """Send the part of the front end that is loaded on demand and is not part of saved notebooks."""
 
 
 @dataclass(frozen=True)
