@@ -1,4 +1,4 @@
-"""What feeds a unit and whom it feeds, found from the graph that runs and checked by doing."""
+"""Circuits: what feeds a unit and what it feeds, found from the graph that runs and checked by intervention."""
 
 from peek_widget.circuits.feeding import CircuitOutput
 from peek_widget.circuits.graph import CircuitEdge, CircuitGraph, CircuitNode

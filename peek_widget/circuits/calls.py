@@ -1,4 +1,4 @@
-"""Which torch function computes what from what in a model's forward: the graph that really runs."""
+"""The graph of a model's forward as it really runs: which torch function computes which value from which."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NONLINEAR = names(
         threshold prelu rrelu sigmoid tanh logsigmoid clamp clip clamp_min hardshrink softshrink tanhshrink
         """
 )
-"""Activation functions: behind one a unit is still the same unit, at as many positions."""
+"""Activation functions: after one a unit is still the same unit, at as many positions."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Call:
     """One call of a torch function whose result depends on the image.
 
     Attributes:
-        number: its place among all calls of the forward, from 0; the number of its (first) result as a value as well.
+        number: its index among all calls of the forward, from 0; also the number of its (first) result as a value.
         function: the function.
-        name: its name, without the underscores of methods and of what is in place.
-        inputs: for each tensor among its arguments the value that it is; None for one that does not depend on the
+        name: its name, without the underscores of methods and of in-place variants.
+        inputs: for each tensor among its arguments, the value that it holds; None for one that does not depend on the
             image (a weight).
         shapes: the shapes of these tensors.
         writes: whether it writes into its first argument.
-        squash: its number among the calls that units may be read before, as a PreActivation counts them; None if it
-            is none of them.
+        squash: its number among the calls that units may be read before, as a PreActivation counts them; None if it is
+            not one of them.
         part: which of its results a value is; a call with several results is listed once for each.
         shape: shape of that result.
     """
@@ -70,7 +70,7 @@ class Call:
 
     @property
     def needed(self) -> tuple[int, ...]:
-        """The values that it is computed from."""
+        """The values that the call is computed from."""
         return tuple(one for one in self.inputs if one is not None)
 
 
@@ -100,7 +100,7 @@ class Wiring:
 
 
 def wiring_of(network: Network) -> Wiring:
-    """Return the wiring of a network; recorded by one forward when it is first asked for.
+    """Return the wiring of a network, recorded by one forward on first use.
 
     Raises:
         ModelError: if something in the forward can't be followed.
@@ -125,7 +125,7 @@ _KNOWN: weakref.WeakKeyDictionary[ModelCopy, Wiring] = weakref.WeakKeyDictionary
 
 
 class Stopped(BaseException):
-    """Ends a forward when all that was wanted of it is there; no Exception, so that no ``except`` catches it."""
+    """A signal that ends a forward early; not an Exception, so that no ``except Exception`` catches it."""
 
 
 class Numbered(Calls):
@@ -153,9 +153,9 @@ def run_forward(
 
     Args:
         network: the model.
-        mode: what sees the calls.
+        mode: intercepts the calls.
         images: the network's input, preprocessed.
-        returned: is told of each module that has returned: its name as a layer's output, and what it returned.
+        returned: called after each module, with its name as a layer's output and what it returned.
 
     Raises:
         ModelError: if the model's forward raised; the cause is chained.
@@ -198,7 +198,7 @@ class _Recorder(Numbered):
     def __init__(self, image: Tensor, wiring: Wiring) -> None:
         super().__init__()
         self._wiring = wiring
-        # By the tensor's id. The tensor is kept as well, since the id of a collected one would be given to another.
+        # By the tensor's id. The tensor is kept as well, since the id of one that is garbage collected may be reused.
         self._values: dict[int, tuple[Tensor, int]] = {id(image): (image, IMAGE)}
         self._sharing: dict[int, list[Tensor]] = {storage_of(image): [image]}
         self._stale: set[int] = set()
@@ -206,7 +206,7 @@ class _Recorder(Numbered):
         self._squashes = 0
 
     def value(self, tensor: Tensor) -> int | None:
-        """Return the value that a tensor is now; None if it does not depend on the image."""
+        """Return the value that a tensor now holds; None if it does not depend on the image."""
         entry = self._values.get(id(tensor))
         return None if entry is None else entry[1]
 
@@ -235,7 +235,7 @@ class _Recorder(Numbered):
 
     def _keep(self, tensor: Tensor, value: int, writing: bool) -> None:
         group = self._sharing.setdefault(storage_of(tensor), [])
-        if writing:  # other tensors on the same memory have other numbers than when they were made
+        if writing:  # other tensors on the same memory no longer hold the values that they were made with
             self._stale |= {self._values[id(one)][1] for one in group if one is not tensor}
         if not any(one is tensor for one in group):
             group.append(tensor)
@@ -245,12 +245,12 @@ class _Recorder(Numbered):
 def _record(network: Network, image: Tensor) -> Wiring:
     wiring = Wiring()
     model_copy = network.model_copy
-    # as the forward is given them, so that it gets this very tensor
+    # in the form that the forward takes, so that it gets this very tensor
     images = model_copy.as_input(image.repeat(max(1, model_copy.least_images), 1, 1, 1))
     mode = _Recorder(images, wiring)
 
     def returned(name: str, output: Any) -> None:
-        with contextlib.suppress(LayerError):  # (no torch function, since these are counted)
+        with contextlib.suppress(LayerError):  # calls no torch function, since those are counted
             value = mode.value(as_tensor(output, name))
             if value is not None:
                 wiring.outputs[name] = value

@@ -1,4 +1,4 @@
-"""Whom a unit feeds: the units of the next layers and the classes that change when it is held at its median."""
+"""What a unit feeds: the units of the next layers and the classes that change when it is held at its median."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from peek_widget.network.context import undisturbed
 
 __all__ = ["CircuitOutput", "feeds", "feeds_step_by_step"]
 
-_AT_ONCE = 2  # images of a step: the whole network is run on them, and three times backwards
+_AT_ONCE = 2  # images per step: each step runs the whole network once forward and three times backward
 
-_SAME = 1e-5  # relative difference of what was computed twice, once after an addition
+_SAME = 1e-5  # relative difference of a number that is computed twice, once of them after an addition
 
 
 @dataclass(frozen=True)
 class CircuitOutput:
-    """A unit that reads another, or a class, and what it loses when that one is held at its median.
+    """A unit that reads another, or a class, and what it loses when the other unit is held at its median.
 
     Attributes:
-        layer, unit: the upper unit; a class is one of the output's.
+        layer, unit: the upper unit; a class is a unit of the output.
         name: name of a class, where the model has ``class_names``; else "".
         effect: the activation less the one with the unit held, mean over images, where the layer changes most.
-        guess: the same to first order: by the derivative in the direction of the change; NaN where torch can't compute
-            it.
+        guess: the effect to first order, from the derivative in the direction of the change; NaN where torch can't
+            compute it.
     """
 
     layer: str
@@ -54,8 +54,8 @@ def feeds_step_by_step(
 ) -> Steps[list[CircuitOutput]]:
     """Measure what changes in the layers that read a unit, and in the classes, when it is held at its median.
 
-    The change of a unit of another layer is taken, in each image, at the place of its map where that layer changes
-    most; all that lies between follows.
+    The change of a unit of another layer is taken, in each image, at the position where that layer changes most;
+    everything in between changes with it.
 
     Args:
         network: the model.
@@ -65,7 +65,7 @@ def feeds_step_by_step(
         count: number of units of the next layers, and number of classes, that are listed.
 
     Returns:
-        those of the next layers first, largest effect either way first; then the classes.
+        the units of the next layers, largest absolute effect first; then the classes.
 
     Raises:
         LayerError: if the layer is the model's output, or nothing reads it.
@@ -104,7 +104,7 @@ def feeds_step_by_step(
 
 
 def _each_once(rows: Sequence[CircuitOutput]) -> list[CircuitOutput]:
-    """Return rows without those of a block that are a unit inside it again, joined to others or added to them."""
+    """Return the rows without a block's units that only repeat a unit inside it, joined or added to others."""
 
     def same(one: float, other: float) -> bool:
         return math.isclose(one, other, rel_tol=_SAME) or (math.isnan(one) and math.isnan(other))
@@ -120,24 +120,24 @@ def _each_once(rows: Sequence[CircuitOutput]) -> list[CircuitOutput]:
 
 
 def _slopes(tape: Tape, value: int, kept: Tensor, step: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Compute the first-order change of each layer, taken away: the derivative in the direction of -step."""
+    """Compute the first-order loss of each layer: the derivative in the direction of -step."""
     try:
         with torch.enable_grad():
             given = kept.detach().clone().requires_grad_()
             out = tape({value: given})
-            # The gradient is linear in what it is a gradient of: its own gradient by that is the derivative wanted.
+            # The gradient is linear in the outputs' weights: its own gradient by those is the derivative wanted.
             weights = [torch.zeros_like(one, requires_grad=True) for one in out]
             used = [number for number, one in enumerate(out) if one.requires_grad]
             parts = [out[number] for number in used], [weights[number] for number in used]
             (backward,) = torch.autograd.grad(parts[0], given, parts[1], create_graph=True)
             found = torch.autograd.grad(backward, weights, -step, allow_unused=True)
         return [torch.zeros_like(a) if one is None else one for one, a in zip(found, like, strict=True)]
-    except RuntimeError:  # (a function whose gradient has none itself)
+    except RuntimeError:  # a function that can't be differentiated twice
         return [torch.full_like(one, math.nan) for one in like]
 
 
 def _where_most(values: Tensor, change: Tensor) -> Tensor:
-    """Return ``values [N, C, ...]`` at the place where all units together change most, ``[N, C]``."""
+    """Return ``values [N, C, ...]`` at the position where all units together change most, ``[N, C]``."""
     if values.ndim == 2:
         return values
     flat, moved = values.flatten(2), change.flatten(2)

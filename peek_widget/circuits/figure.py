@@ -1,4 +1,4 @@
-"""The figure of a circuit, by matplotlib."""
+"""The figure of a circuit, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "encode"]
 
-_WIDE, _HIGH, _GAP = 1.0, 1.0, 0.35  # of a node, in pictures; between nodes
+_WIDE, _HIGH, _GAP = 1.0, 1.0, 0.35  # size of a node and gap between nodes, in pictures
 _ROW = 2.3  # from one level to the next
 _INCH = 0.95
 _LIGHT = {"paper": "#ffffff", "ink": "#1b1b1f", "soft": "#6a6a73", "more": "#b2182b", "less": "#2166ac"}
@@ -60,7 +60,7 @@ def _places(graph: CircuitGraph) -> tuple[dict[Key, tuple[float, float]], float,
     width = max(3, max(map(len, levels.values()))) * each + _GAP
     places: dict[Key, tuple[float, float]] = {}
     for level, nodes in sorted(levels.items()):
-        if level > 0:  # below the middle of those that read them, so that edges cross little
+        if level > 0:  # below the middle of those that read them, so that few edges cross
 
             def middle(node: CircuitNode) -> float:
                 above = [
@@ -94,7 +94,7 @@ def _node(axes: Any, node: CircuitNode, place: tuple[float, float], colors: dict
 
 
 def encode(figure: Figure, kind: str) -> bytes:
-    """Return a figure as the bytes of a file: ``"svg"``, ``"png"`` or ``"pdf"``; the same bytes for the same figure."""
+    """Encode a figure as a file, ``"svg"``, ``"png"`` or ``"pdf"``; the same figure gives the same bytes."""
     matplotlib = optional_import("matplotlib")
     into = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "peek_widget", "svg.fonttype": "none"}):

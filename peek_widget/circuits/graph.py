@@ -1,4 +1,4 @@
-"""The tree of a unit's strongest inputs, several layers down: its numbers, and as JSON, networkx, a figure, a page."""
+"""The tree of a unit's strongest inputs, several layers down, and its export to JSON, networkx, a figure and a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Key = tuple[str, int]
 
 
 def name_of(key: Key) -> str:
-    """Return a unit as text, ``"layer3.1:7"``; of the output ``"output:7"``."""
+    """Return a unit as text, ``"layer3.1:7"``; for the output ``"output:7"``."""
     return f"{key[0] or 'output'}:{key[1]}"
 
 
@@ -34,7 +34,7 @@ class CircuitNode:
 
     Attributes:
         layer, unit: the unit.
-        level: steps down from the unit that the tree is of, the fewest.
+        level: number of steps down from the root, the fewest.
         activation: its activation on the images that its own circuit was computed on; NaN at the lowest level.
         correlation: rank correlation of its inputs' contributions and effects; NaN at the lowest level.
         picture: its drawn picture; None where none was drawn.
@@ -51,13 +51,13 @@ class CircuitNode:
 
     @property
     def key(self) -> Key:
-        """Layer and number of the unit."""
+        """The unit's layer and number."""
         return self.layer, self.unit
 
 
 @dataclass(frozen=True)
 class CircuitEdge:
-    """A unit that another one reads.
+    """An edge of the tree: a unit that another one reads.
 
     Attributes:
         lower, upper: (layer, unit) of the two.
@@ -76,9 +76,9 @@ class CircuitGraph:
     """The tree of strongest inputs of a unit. A unit that several others read is one node.
 
     Attributes:
-        nodes: the units, by (layer, unit), the one that it is of first.
-        edges: which reads which, strongest effect first.
-        remarks: what there is to say about it, as sentences.
+        nodes: the units, by (layer, unit), the root first.
+        edges: which unit reads which, strongest effect first.
+        remarks: remarks on the result, as sentences.
     """
 
     nodes: Mapping[Key, CircuitNode]
@@ -87,14 +87,14 @@ class CircuitGraph:
 
     @property
     def root(self) -> CircuitNode:
-        """The unit that it is of."""
+        """The unit whose inputs the tree shows."""
         return next(iter(self.nodes.values()))
 
     def __repr__(self) -> str:
         return f"CircuitGraph({name_of(self.root.key)}: {len(self.nodes)} units, {len(self.edges)} edges)"
 
     def to_json(self) -> str:
-        """Return its numbers as JSON: nodes and edges, without pictures."""
+        """Return the tree as JSON: nodes and edges with their numbers, without pictures."""
         nodes = [
             {"name": name_of(one.key), "layer": one.layer, "unit": one.unit, "level": one.level}
             | {"activation": _finite(one.activation), "correlation": _finite(one.correlation)}
@@ -110,7 +110,7 @@ class CircuitGraph:
         return json.dumps(data | {"remarks": list(self.remarks)}, indent=1, allow_nan=False)
 
     def to_networkx(self) -> Any:
-        """Return it as a networkx ``DiGraph``: edges lead from the unit that is read to the one that reads it.
+        """Return the tree as a networkx ``DiGraph``: edges lead from the unit that is read to the one that reads it.
 
         Nodes are named ``"layer3.1:7"``; they and the edges have the numbers as attributes. (torch itself requires
         networkx, so it needs no extra of this package.)
@@ -127,10 +127,10 @@ class CircuitGraph:
         return graph
 
     def figure(self, *, dark: bool = False) -> Figure:
-        """Draw it with matplotlib: a row for each level, the unit itself on top, edges with their measured effects.
+        """Draw the tree with matplotlib: a row for each level, the root on top, edges with their measured effects.
 
-        Each node has its picture and its best crop side by side; red edges excite, blue ones inhibit, and the wider an
-        edge, the larger its effect as a share of the largest into the same unit.
+        Each node has its picture and its best crop side by side. Red edges excite and blue ones inhibit; an edge's
+        width shows its effect as a share of the largest into the same unit.
 
         Raises:
             PeekError: with the command that installs it, if matplotlib is not installed.
@@ -140,16 +140,16 @@ class CircuitGraph:
         return draw(self, dark)
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a file; the ending determines the format: ``.svg``, ``.png``, ``.pdf``, ``.html`` or ``.json``.
+        """Write the tree to a file; the extension determines the format.
 
-        The page needs no kernel and no network: figure, pictures and numbers are in the one file, and it runs no
-        script.
+        The formats are ``.svg``, ``.png``, ``.pdf``, ``.html`` and ``.json``. The page is one file with figure,
+        pictures and numbers; it needs no kernel and no internet, and runs no script.
 
         Returns:
             The path.
 
         Raises:
-            FileError: if the ending is another one, or the file can't be written.
+            FileError: if the extension is another one, or the file can't be written.
             PeekError: if matplotlib is needed and not installed.
         """
         from peek_widget.circuits.figure import encode

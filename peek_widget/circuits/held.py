@@ -35,7 +35,7 @@ class HeldNetwork(Network):
 def held_at_median(network: Network, name: str, unit: int, examples: Examples | None, shown: Shown) -> HeldNetwork:
     """Return a replica of a network whose forward always has one unit at its median.
 
-    What the layer's module returns is held, so that everything that reads it gets the median, by whatever way. Behind a
+    What the layer's module returns is held, so that everything that reads it gets the median, on whatever path. After a
     monotone activation function it is the median there, too.
 
     Args:
@@ -45,8 +45,8 @@ def held_at_median(network: Network, name: str, unit: int, examples: Examples | 
         shown: the images that it is taken over where there are no examples.
 
     Raises:
-        LayerError, UnitError: if there is no such unit, the layer has no circuit, or what its module returns can't be
-            returned changed.
+        LayerError, UnitError: if there is no such unit, the layer has no circuit, or its module's output can't be
+            replaced.
     """
     layer = check_layer(network, name)
     network.check_unit(layer.name, unit)
@@ -68,7 +68,7 @@ def held_at_median(network: Network, name: str, unit: int, examples: Examples | 
         if count != wanted:
             return None
         free = as_tensor(output, layer.name)
-        held = free.clone()  # a later function may still need what it was made of
+        held = free.clone()  # a later function may still need the original
         held.select(dim, unit).fill_(median)
         found = _replaced(output, free, held)
         if found is output:
@@ -85,9 +85,9 @@ def held_at_median(network: Network, name: str, unit: int, examples: Examples | 
 
 
 def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
-    """Return what a module returned with another tensor in place of one, in a copy; itself where it is not there.
+    """Return a copy of a module's output with one tensor replaced; the output itself where that tensor is not in it.
 
-    It may be in tuples (named ones too), lists and mappings, also in one another, and in attributes of an object.
+    The tensor may be in tuples (named ones too), lists and mappings, nested or not, and in attributes of an object.
     """
     if isinstance(output, Tensor):
         return new if output is old else output
@@ -108,5 +108,5 @@ def _replaced(output: Any, old: Tensor, new: Tensor) -> Any:
         return output
     copied = copy.copy(output)
     for name in names:
-        object.__setattr__(copied, name, new)  # a frozen dataclass, too
+        object.__setattr__(copied, name, new)  # also where it is a frozen dataclass
     return copied

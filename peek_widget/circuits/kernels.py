@@ -22,7 +22,7 @@ from peek_widget.network.context import undisturbed
 
 __all__ = ["Factors", "factorize", "filter_images", "filters", "signed_image"]
 
-# Blue, white, red of ColorBrewer's RdBu, which people with any color vision tell apart.
+# Blue, white, red of ColorBrewer's RdBu, which people with any kind of color vision can tell apart.
 _COLORS = np.array([[33, 102, 172], [247, 247, 247], [178, 24, 43]], np.float32)
 _SHARE, _MOST = 0.9, 3
 
@@ -39,7 +39,7 @@ def filters(
     """Show the filters of a layer that reads the image: for each unit a color picture of its kernel.
 
     Middle gray is a weight of zero; a pixel is lighter, in each color, where more of it excites the unit. The weights
-    are those of pixels in [0, 1], behind the preprocessing; each picture has its own scale.
+    are those of pixels in [0, 1], after the preprocessing; each picture has its own scale.
 
     Args:
         model: any Module; a copy of its structure is run.
@@ -111,8 +111,8 @@ class Factors:
     """Kernels of one unit to all units of a lower layer, as a sum of few products (a singular value decomposition).
 
     Attributes:
-        maps: ``[n, h, w]``, where the components are; each of norm 1.
-        units: ``[n, C]``, with which weight each lower unit has them.
+        maps: ``[n, h, w]``, the components' maps, each of norm 1.
+        units: ``[n, C]``, the weight of each component in each lower unit.
         shares: ``[n]``, the part of the squared weights that each explains, largest first.
     """
 
@@ -124,7 +124,8 @@ class Factors:
 def factorize(kernels: Tensor, share: float = _SHARE, most: int = _MOST) -> Factors | None:
     """Factorize kernels ``[C, h, w]`` where few components explain much of them.
 
-    As in Voss et al. 2021 ("Visualizing Weights", Distill), where many kernels are few patterns with other weights.
+    As in Voss et al. 2021 ("Visualizing Weights", Distill), where many kernels are a few patterns with different
+    weights.
 
     Args:
         kernels: the expanded weights of a unit, as a circuit has them.
@@ -132,7 +133,7 @@ def factorize(kernels: Tensor, share: float = _SHARE, most: int = _MOST) -> Fact
         most: number of components that may be needed for that.
 
     Returns:
-        as few components as explain it; None where ``most`` are not enough.
+        the fewest components that explain ``share``; None where ``most`` are not enough.
     """
     count, height, width = kernels.shape
     left, values, right = torch.linalg.svd(kernels.flatten(1).double().cpu(), full_matrices=False)

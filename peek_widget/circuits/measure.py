@@ -28,18 +28,18 @@ __all__ = [
     "units_first",
 ]
 
-_PLACES = 64  # of each image, that a median is taken over
+_PLACES = 64  # positions of each image that a median is taken over
 
 Found = TypeVar("Found")
 Steps: TypeAlias = Generator[None, None, Found]
-"""Work that pauses now and then; whoever stops asking ends it."""
+"""Work that pauses regularly; a caller cancels it by no longer iterating."""
 
 GROUPS, POINTS = 8, 4
-"""Into how many groups the units that are read are divided, and how many gradients are averaged of each."""
+"""Number of groups that the units read are divided into, and of gradients averaged for each."""
 
 
 def units_first(network: Network, read: Read, values: Tensor) -> Tensor:
-    """Return the values of a layer that is read with its units as the second dimension; a view."""
+    """Return a view of the values of a layer that is read, with its units as the second dimension."""
     dim = 1 if read.layer is None else network.layer(read.layer).layout.order[1]
     return values.movedim(dim, 1)
 
@@ -47,12 +47,12 @@ def units_first(network: Network, read: Read, values: Tensor) -> Tensor:
 def statistics_of(
     network: Network, reads: Sequence[Read], examples: Examples | None, shown: Shown
 ) -> dict[int, tuple[Tensor, Tensor]]:
-    """Compute the median and the standard deviation of every unit that is read, over places of real images.
+    """Compute the median and the standard deviation of every unit that is read, over positions of real images.
 
     Args:
         network: the model.
         reads: the layers that are read.
-        examples: what the real images are of, and where the result is kept; None, or without images, for those shown.
+        examples: where the real images are from and the result is kept; None, or without images, to use those shown.
         shown: the images that a circuit is computed on.
 
     Returns:
@@ -62,7 +62,7 @@ def statistics_of(
 
 
 def finished(steps: Steps[Found]) -> Found:
-    """Make all steps of some work, and return what it has found."""
+    """Run all steps of some work, and return what it has found."""
     while True:
         try:
             next(steps)
@@ -78,7 +78,7 @@ def statistics_step_by_step(
     which = network.model_copy.signature, network.model_copy.version()
     for old in [
         key for key in list(kept) if key[1] != which
-    ]:  # (another thread may add some) of weights that the model no longer has
+    ]:  # of weights that the model no longer has; a list, since another thread may add some
         kept.pop(old, None)
     known = {read.value: kept.get((read.value, which)) for read in reads}
     missing = [read for read in reads if known[read.value] is None]
@@ -97,7 +97,7 @@ def statistics_step_by_step(
 
 
 class _Samples:
-    """Values of the units that are read at some places of some images, for their medians and standard deviations."""
+    """Values of the units that are read at some positions of some images, for their medians and standard deviations."""
 
     def __init__(self, network: Network, reads: Sequence[Read]) -> None:
         self._network, self._reads = network, reads
@@ -112,7 +112,7 @@ class _Samples:
             values = units_first(self._network, read, found[value]).float()
             flat = values.reshape(*values.shape[:2], -1)
             step = -(-flat.shape[2] // _PLACES)
-            # Another first place in each batch, so that no column of the map is looked at alone.
+            # Another first position in each batch, so that the samples are not all from one column of the map.
             first = len(self._samples[value]) * 7 % step
             self._samples[value].append(flat[:, :, first::step].transpose(0, 1).flatten(1))
             total = [flat.double().sum((0, 2)), flat.double().square().sum((0, 2))]
@@ -175,12 +175,12 @@ class Inputs:
                     activations.append(self._at(values, self.positions[-1]))
                 first += len(piece)
         self.activations: Tensor = torch.cat(activations)
-        """The unit's activation on each image, at the place where it is looked at, ``[N]``."""
+        """The unit's activation on each image, at the position where it is looked at, ``[N]``."""
         if not self.medians:
             self.medians = {value: one[0] for value, one in self.statistics().items()}
 
     def statistics(self) -> dict[int, tuple[Tensor, Tensor]]:
-        """Return medians and deviations, by value, over the places of the images shown."""
+        """Return medians and deviations, by value, over the positions of the images shown."""
         samples = _Samples(self.network, self.reads)
         for tape in self.tapes:
             samples.add(tape.kept)
@@ -190,7 +190,7 @@ class Inputs:
         return undisturbed(self.network.model_copy.device)
 
     def _at(self, values: Tensor, places: Tensor | None) -> Tensor:
-        """Return the unit's activation ``[N]`` of its map ``[N, H, W]``, or of ``[N]``."""
+        """Return the unit's activation ``[N]`` from its map ``[N, H, W]``, or from ``[N]``."""
         return values if places is None else values.flatten(1).gather(1, places[:, None])[:, 0]
 
     def kernels(self) -> list[Tensor]:
@@ -230,11 +230,11 @@ class Inputs:
         return finished(self.contributions_step_by_step())
 
     def contributions_step_by_step(self) -> Steps[list[Tensor]]:
-        """Compute the contribution of every unit that is read: activation less median, times gradient, over all places.
+        """Compute the contribution of every unit that is read: activation less median, times gradient, summed.
 
-        By one gradient (:meth:`by_gradient`) where that is right: where all contributions together are what the unit
-        loses with all units at their medians, as they are through linear parts. Elsewhere by several
-        (:meth:`by_groups`).
+        The sum is over all positions. One gradient is used (:meth:`by_gradient`) where that is right: where all
+        contributions together are what the unit loses with all units at their medians, as they are through linear
+        parts. Elsewhere several are used (:meth:`by_groups`).
 
         Returns:
             for each layer that is read ``[N, C]``, of N images.
@@ -250,7 +250,7 @@ class Inputs:
         total = torch.stack([one.sum(1) for one in found]).sum(0)
         size = torch.stack([one.abs().sum(1) for one in found]).sum(0)
         lost = self.activations - torch.cat(none_left)
-        # Without any gradient a unit may still open what is closed once it is held.
+        # Even without a gradient, holding a unit may open what is closed.
         if bool(size.any()) and bool(((total - lost).abs() <= 1e-3 * torch.maximum(size, lost.abs()) + 1e-7).all()):
             return found
         return (yield from self.by_groups_step_by_step())
@@ -259,8 +259,8 @@ class Inputs:
         """Compute contributions by the gradient at the images: one backward for a batch, for all units at once.
 
         Args:
-            opened: by the gradient with the nonlinearities open, as for the kernels: what would count if no activation
-                function were closed.
+            opened: take the gradient with the nonlinearities open, as for the kernels: what would count if no
+                activation function were closed.
 
         Returns:
             as :meth:`contributions`.
@@ -277,16 +277,16 @@ class Inputs:
         return finished(self.by_groups_step_by_step(groups, points))
 
     def by_groups_step_by_step(self, groups: int = GROUPS, points: int = POINTS) -> Steps[list[Tensor]]:
-        """Compute contributions by gradients averaged over the way to the median, for a part of the units at a time.
+        """Compute contributions by gradients averaged on the path to the median, for a part of the units at a time.
 
-        Integrated gradients (Sundararajan et al. 2017) move all units to their medians together, where the unit that
-        reads them is another one: worse than one gradient, several blocks down. Here only one unit in ``groups`` moves
-        and the others stay as they are, as when one is held. With a unit in each group it would be the effect itself.
-        (``benchmarks/circuit.py`` compares.)
+        Integrated gradients (Sundararajan et al. 2017) move all units to their medians together, which changes the unit
+        that reads them: several blocks down that is worse than one gradient. Here only one unit in ``groups`` moves and
+        the others stay as they are, as when one is held. With one unit in each group the result would be the effect
+        itself. (``benchmarks/circuit.py`` compares.)
 
         Args:
-            groups: number of groups, into which units are drawn with a fixed seed.
-            points: number of points on the straight way.
+            groups: number of groups, to which units are assigned at random with a fixed seed.
+            points: number of points on the straight path.
 
         Returns:
             as :meth:`contributions`; ``groups * points`` backwards for a batch.
@@ -320,7 +320,7 @@ class Inputs:
         return self._sums(gradients)
 
     def _along(self, read: Read, units: Tensor) -> Tensor:
-        """Return one number for each unit ``[C]`` in a shape that the values of a layer can be multiplied by."""
+        """Return one number for each unit, ``[C]``, in a shape that broadcasts over the values of a layer."""
         values = self.tapes[0].kept[read.value]
         dim = 1 if read.layer is None else self.network.layer(read.layer).layout.order[1]
         return units.to(values.dtype).view([-1 if at == dim else 1 for at in range(values.ndim)])
@@ -328,7 +328,7 @@ class Inputs:
     def _gradient(
         self, tape: Tape, places: Tensor | None, less: dict[int, Tensor], opened: bool = False
     ) -> dict[int, Tensor]:
-        """Return the gradients of the unit by all that it reads, with these values that much lower."""
+        """Return the unit's gradients by all that it reads, with these values lowered by ``less``."""
         with self._plain(), torch.enable_grad():
             leaves = {}
             for read in self.reads:
@@ -338,7 +338,7 @@ class Inputs:
             return self._gradients(self._at(tape(leaves, opened)[0][:, self.unit], places).sum(), leaves)
 
     def _sums(self, gradients: Callable[[Tape, Tensor | None], Steps[dict[int, Tensor]]]) -> Steps[list[Tensor]]:
-        """Return for each layer that is read activation less median times gradient, over all places, ``[N, C]``."""
+        """Return for each layer that is read activation less median times gradient, over all positions, ``[N, C]``."""
         found: list[list[Tensor]] = [[] for _ in self.reads]
         for tape, places in zip(self.tapes, self.positions, strict=True):
             slopes = yield from gradients(tape, places)

@@ -1,4 +1,4 @@
-"""A part of a forward, computed again and again: from the values that are read to the layers that read them."""
+"""A part of a forward, computed repeatedly: from the values that are read to the layers that read them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Part:
         return self._depending[value]
 
     def named(self, value: int, before: int) -> tuple[int, int]:
-        """Return under which name a value is computed: itself, or what it is before a layer's last ReLUs.
+        """Return the name under which a value is computed: its own, or what it is before a layer's last ReLUs.
 
         Args:
             value: the value.
@@ -131,10 +131,10 @@ class Part:
 
 
 class Tape:
-    """One forward's part, which can be computed again with other values.
+    """The part of one forward, which can be computed again with other values.
 
     Attributes:
-        kept: by value, what the forward had: what is read, and what else the part needs.
+        kept: by value, what the forward had: the values that are read, and whatever else the part needs.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Tape:
         """Compute the layers with other values, before their last ReLUs.
 
         Args:
-            given: by value, what it is instead; those left out are as the forward had them.
+            given: replacements, by value; values left out are as the forward had them.
             opened: with the nonlinearities open: activation functions pass everything on, maximum pooling averages,
                 gates stay as they are.
 
@@ -172,7 +172,7 @@ class Tape:
                 return tensor if known is None else find(self.part.named(known, before))
 
             args, kwargs = map_tensors(args, replaced), map_tensors(kwargs, replaced)
-            if one.writes:  # into what another computation reads again
+            if one.writes:  # which would change what another computation reads
                 args = (args[0].clone(), *args[1:]) if args else args
                 kwargs = kwargs if args else map_tensors(kwargs, Tensor.clone)
             gate = one.number in self.part.gates
@@ -244,7 +244,7 @@ class _Keeper(Numbered):
         self.made_calls: dict[int, tuple[Any, Any]] = {}
 
     def made(self, number: int, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._stopped:  # what a ``with`` block of the forward calls at its end
+        if self._stopped:  # called by a ``with`` block of the forward as it ends
             return call(func, args, kwargs, self._inference)
         one = self._by_number.get(number)
         if one is not None and one.function is not func:
@@ -277,13 +277,13 @@ class _Keeper(Numbered):
 
 
 def _padded(network: Network, images: Tensor) -> Tensor:
-    """Return images, repeated where the forward takes no fewer."""
+    """Return images, repeated to the smallest number that the forward takes."""
     least = network.model_copy.least_images
     return images if len(images) >= least else images.repeat(least, 1, 1, 1)
 
 
 def values_on(network: Network, images: Tensor, values: Sequence[int]) -> dict[int, Tensor]:
-    """Compute values of the forward on images ``[N, C, H, W]``, preprocessed; nothing past the last is computed."""
+    """Compute values of the forward on images ``[N, C, H, W]``, preprocessed; nothing after the last is computed."""
     mode = _Keeper(wiring_of(network), values, frozenset())
     with undisturbed(network.model_copy.device), torch.no_grad():
         run_forward(network, mode, _padded(network, images))

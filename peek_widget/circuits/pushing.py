@@ -1,4 +1,4 @@
-"""Which classes units push: what each adds to every class on its own top crops, by holding it at its median."""
+"""The classes that units push: what each unit adds to every class on its own top crops, found by holding it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pushed_classes"]
 
-_LEAST_IMAGES = 8  # that tell whether labels are the numbers of the model's classes
-_LEAST_SHARE = 0.2  # of these images that the model takes for the class with the label's number
+_LEAST_IMAGES = 8  # needed to tell whether labels are the numbers of the model's classes
+_LEAST_SHARE = 0.2  # of these images that the model has to take for the class with the label's number
 
 
 def pushed_classes(
@@ -45,10 +45,10 @@ def pushed_classes(
 ) -> pd.DataFrame:
     """Measure which classes the units of a layer push up and down: a row for each unit and class.
 
-    On a unit's top crops the classes (the model's output before a softmax) are computed as they are, and with the
-    unit held at its median over real images; the difference is what the unit adds to each class there, by whatever way.
-    That is measured, and no gradient: to first order a unit that saturates a later one would count for what it no
-    longer changes. ``survey(crops, pushes=pushed_classes(model, crops))`` has it beside what the unit is about.
+    On a unit's top crops the classes (the model's output before a softmax) are computed as they are, and with the unit
+    held at its median over real images; the difference is what the unit adds to each class there, on whatever path.
+    This is a measurement, not a gradient: to first order a unit that saturates a later one would count for what it no
+    longer changes. ``survey(crops, pushes=pushed_classes(model, crops))`` lists it beside what the unit is about.
 
     Args:
         model: the model that the evidence was gathered with.

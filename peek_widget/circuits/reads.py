@@ -1,4 +1,4 @@
-"""Which layers a layer reads, found from the graph that runs."""
+"""The layers that a layer reads, found from the graph that runs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from peek_widget.network import OUTPUT, Layer, Network
 
 __all__ = ["Read", "activation_value", "check_layer", "readers_of", "reads_of"]
 
-# Functions by which one set of units is made of another. Everything else passes units on: it adds, joins, pools,
-# normalizes, rectifies or scales them.
+# Functions that make one set of units from another. All others pass units on: they add, join, pool, normalize, rectify
+# or scale them.
 _MAKING = names(
     """
         conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear bilinear matmul rmatmul
@@ -38,7 +38,7 @@ class Read:
 
     Attributes:
         layer: name of the layer whose units are read; None for the image, whose channels are colors.
-        value: the value that is read of it: its units behind their ReLU, or whatever follows them.
+        value: the value of it that is read: its units after their ReLU, or after whatever follows them.
     """
 
     layer: str | None
@@ -49,7 +49,7 @@ def check_layer(network: Network, name: str) -> Layer:
     """Return a layer whose units have a circuit.
 
     Raises:
-        LayerError: if there is no such layer, or it is one of tokens or boxes, or its units are not counted by one
+        LayerError: if there is no such layer, or it is a layer of tokens or boxes, or its units are not counted by one
             dimension.
     """
     layer = network.layer(name)
@@ -139,7 +139,7 @@ def readers_of(network: Network, name: str) -> list[tuple[str, int]]:
     """Return the layers that read a layer, in call order, each with the value that it reads of it.
 
     Raises:
-        LayerError: if it is the model's output, or no layer that circuits are of reads it.
+        LayerError: if it is the model's output, or no layer whose units have a circuit reads it.
     """
     wiring = wiring_of(network)
     layer = check_layer(network, name)
@@ -191,7 +191,7 @@ def _value(wiring: Wiring, layer: Layer) -> int:
 
 
 def _owners(network: Network, wiring: Wiring) -> dict[int, str]:
-    """Return for each value whose units are a layer's the name of that layer: its own output and what follows it."""
+    """Return, for each value that holds a layer's units (its output and what follows), the name of that layer."""
     owners = {
         wiring.outputs[layer.output]: layer.name
         for layer in network.layers
@@ -256,7 +256,7 @@ def _inside(name: str, container: str) -> bool:
 
 
 def _behind_activation(wiring: Wiring, owners: dict[int, str], value: int) -> int:
-    """Return the value behind the last activation function on the way to one that has the same units."""
+    """Return the value after the last activation function on the path to one that has the same units."""
     owner, at = owners[value], value
     while True:
         one = wiring.calls[at]
@@ -269,7 +269,7 @@ def _behind_activation(wiring: Wiring, owners: dict[int, str], value: int) -> in
 
 
 def _last(wiring: Wiring, owners: dict[int, str], value: int, before: int) -> int:
-    """Return a layer's value behind its activation function, where all that depends on it reads that."""
+    """Return a layer's value after its activation function, where all that depends on the layer reads that value."""
     at = value
     while True:
         readers = [one for other, one in wiring.calls.items() if at in one.needed and other <= before]

@@ -1,4 +1,4 @@
-"""What a circuit is computed on: the unit's top crops, one image, or the drawn picture; and real images at large."""
+"""The images of a circuit: the unit's top crops, one image or the drawn picture; and real images in general."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from peek_widget.network.context import undisturbed
 
 __all__ = ["Examples", "Photos", "Shown", "drawn", "examples_of", "image_of", "still"]
 
-_BATCH = 4  # a forward of more images at once is slower on a CPU, and a circuit is given up between two batches
-# By the number of images that they were taken over.
+_BATCH = 4  # a forward of more images at once is slower on a CPU, and a circuit can be canceled only between two
+# Medians and deviations, by the number of images that they were taken over.
 _STATISTICS: weakref.WeakKeyDictionary[ExampleIndex, dict[int, dict[Any, tuple[Tensor, Tensor]]]] = (
     weakref.WeakKeyDictionary()
 )
@@ -65,9 +65,9 @@ class Shown:
 
     Attributes:
         inputs: the network's input, preprocessed, ``[N, C, H, W]`` on its device.
-        positions: for each the (row, column) on the unit's map; None where the unit is taken at its highest.
-        crops: the dataset examples that they are; empty for others.
-        kind: what they are, as part of a sentence.
+        positions: for each the (row, column) on the unit's map; None to take the unit at its highest.
+        crops: the dataset examples that the images are; empty for other images.
+        kind: what the images are, as part of a sentence.
     """
 
     inputs: Tensor
@@ -82,7 +82,7 @@ class Examples:
 
     Attributes:
         layers: evidence of each layer, by name.
-        photos: the images at large; None where they are not available.
+        photos: real images of the dataset; None where they are not available.
         statistics: medians and spreads that were taken over them.
     """
 
@@ -104,7 +104,7 @@ class Examples:
         return Shown(prepared(network, given, done), positions, crops, kind)
 
     def with_layers(self, network: Network, layers: list[str], k: int, progress: bool | None) -> Examples:
-        """Return the same with evidence of more layers, by one pass over the dataset for those that it lacks."""
+        """Return these examples with evidence of more layers, by one pass over the dataset for those that they lack."""
         missing = [name for name in layers if name not in self.layers]
         if not missing or self.photos is None:
             return self
@@ -116,13 +116,13 @@ class Examples:
 
 
 def examples_of(network: Network, given: Any, images: int = 64, check: bool = True) -> Examples | None:
-    """Read what was given as ``examples``: evidence of a pass, or a dataset, over which no pass is made yet.
+    """Read the argument ``examples``: evidence of a pass, or a dataset, over which no pass is made yet.
 
     Args:
         network: the model.
         given: :class:`LayerEvidence`, :class:`Evidence`, :class:`UnitEvidence`, a dataset, or None.
         images: number of images that medians and spreads are taken over.
-        check: whether evidence must be of the weights as they are now, which takes a hash of all of them.
+        check: whether evidence must be of the model's current weights, which takes a hash of all of them.
 
     Raises:
         DatasetError, EvidenceStoreError: if the images can't be read, or the evidence is another model's.
@@ -160,8 +160,9 @@ def image_of(network: Network, layer: str, unit: int, given: Any) -> Shown:
 
     Args:
         network, layer, unit: what it is shown to.
-        given: a photo of any kind (PIL, array, tensor ``[C, H, W]`` in [0, 1], a file's name), whose central square
-            is taken; a :class:`Crop`, at its position; a drawn picture (a :class:`~peek_widget.Result`), still.
+        given: a photo of any kind (PIL, array, tensor ``[C, H, W]`` in [0, 1], a file's name), whose central square is
+            taken; a :class:`Crop`, at its position; a drawn picture (a :class:`~peek_widget.Result`), without random
+            views.
 
     Raises:
         DatasetError: if it is not an image that the network can take.
@@ -202,7 +203,7 @@ def still(network: Network, layer: str, unit: int, picture: Tensor, recipe: Any)
 
 
 def prepared(network: Network, images: Tensor, done: bool) -> Tensor:
-    """Return the network's input for images ``[N, C, H, W]``, bytes or in [0, 1]; as they are where it is ``done``."""
+    """Return the network's input for images ``[N, C, H, W]``, bytes or in [0, 1]; unchanged if ``done``."""
     device = network.model_copy.device
     images = images.to(device)
     images = images.float().div(255.0) if images.dtype == torch.uint8 else images.float()

@@ -1,4 +1,4 @@
-"""Finding what a unit is made of: the units of the layer below that it reads, with what each of them does for it."""
+"""The computation of a circuit: the units of the layer below that a unit reads, with what each does for it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Asked:
         layer, unit: the unit.
         shown: the images.
         examples: what medians and spreads are taken over; None for what is shown.
-        below: names of layers further down to look at instead of the ones right below; None for these.
-        effects: for how many of the strongest contributions either way the effect is measured; None for all.
+        below: names of layers further down to look at; None for the ones right below.
+        effects: number of the strongest contributions of each sign whose effect is measured; None for all.
         remarks: sentences that belong to it.
     """
 
@@ -75,15 +75,15 @@ def circuit(
 ) -> Circuit:
     """Find what a unit is made of: every unit of the layer below that it reads, with three numbers for each.
 
-    What it reads is found from the graph that runs, through concatenations, sums, poolings and normalizations, and of
-    a depthwise or grouped convolution only the channels of its group. A lower unit is taken as it is read: behind its
-    ReLU. A bypass counts as one more layer that is read, and each layer's units act there directly: the others stay as
-    they are.
+    What it reads is found from the graph that runs, through concatenations, sums, poolings and normalizations; a unit
+    of a depthwise or grouped convolution reads only the channels of its group. A lower unit is taken as it is read:
+    after its ReLU. A bypass counts as one more layer that is read, and the units of each layer act directly: the other
+    layers stay as they are.
 
     The *weight* is what the network could do, the *contribution* (Rajaram et al. 2024, arXiv 2404.14349, with the
-    median as a baseline) what it did on these images by the gradient (by gradients on the way to the medians, where one
-    doesn't add up), and the *effect* what changes when the unit is held at its median. Through linear parts the two
-    are the same number; where they differ, the effect is right.
+    median as a baseline) what it did on these images by the gradient (by several on the path to the medians, where one
+    doesn't add up), and the *effect* what changes when the unit is held at its median. Through linear parts the two are
+    the same number; where they differ, the effect is right.
 
     >>> crops = top_crops(model, "layer3.1", "photos")
     >>> circuit(model, "layer3.1", 17, crops).table
@@ -98,21 +98,21 @@ def circuit(
             returned. With neither, the unit's picture is drawn, and the circuit is that of the picture alone.
         below: a layer further down to look at instead of the ones right below, or several.
         k: number of crops.
-        effects: for how many of the strongest contributions either way the effect is measured; None for all.
+        effects: number of the strongest contributions of each sign whose effect is measured; None for all.
         depth: number of levels of the tree of strongest inputs, the unit's own among them: with 3, ``.graph`` has its
             inputs and theirs, each with a picture and its best crop. What that costs is printed before it starts
             (unless ``progress=False``).
         width: number of inputs of each unit in the tree, those with the largest measured effect.
         pictures: whether the units of the tree are drawn.
         store: where the tree's pictures and circuits are kept as they are finished: a folder, or any fsspec address.
-            The same call goes on from there. The pictures of each layer are the store of a contact sheet.
+            The same call resumes from there. The pictures of each layer form the store of a contact sheet.
         recipe: how pictures are drawn; left out, by ``"peek"``.
         progress: see :func:`~peek_widget.top_crops`.
         input_size, preprocess, device: see :func:`~peek_widget.network.read`.
 
     Raises:
-        LayerError, UnitError: if there is no such layer or unit, or the layer is one of tokens or boxes, or it or one
-            that it reads counts its units by several dimensions.
+        LayerError, UnitError: if there is no such layer or unit, or the layer is a layer of tokens or boxes, or it or
+            one that it reads counts its units by several dimensions.
         ModelError: if what the layer reads can't be followed in the model's forward.
         DatasetError: if the images can't be read.
         EvidenceStoreError: if the examples are another model's.
@@ -165,7 +165,7 @@ def circuit(
         return root
 
     def other(layer: str, unit: int) -> Shown:
-        """Return what a unit without crops is shown: the same image at its own highest place, or its own picture."""
+        """Return what a unit without crops is shown: the same image at its own highest position, or its own picture."""
         if image is None:
             return drawn(network, layer, unit, recipe, progress)[0]
         return replace(shown, positions=(None,) * len(shown.positions))
@@ -184,17 +184,17 @@ def one_circuit(network: Network, asked: Asked) -> Circuit:
 
 
 def traced(network: Network, asked: Asked, provisional: bool = True) -> Iterator[Circuit | None]:
-    """Compute a circuit, and give what is known of it so far: weights and contributions, then effects.
+    """Compute a circuit, and yield what is known of it so far: weights and contributions, then effects.
 
-    None stands for work that has brought nothing yet: images that medians are taken over. The strongest contributions
-    either way are measured first, in turn. Whoever stops asking ends the work.
+    It yields None after work without a result yet, on images that medians are taken over. Effects are measured from the
+    strongest contributions of both signs, in turn. A caller cancels the work by no longer iterating.
 
     Args:
         network: the model.
-        asked: what it is of.
+        asked: what to compute.
         provisional: whether to begin with contributions by one gradient and the medians of the images shown, where
-            others follow: they are there much earlier. Where medians over other images follow, the remark PROVISIONAL
-            says so.
+            better ones follow: these are ready much earlier. Where medians over other images follow, the remark
+            PROVISIONAL says so.
     """
     layer, unit, examples = asked.layer, asked.unit, asked.examples
     said = list(asked.remarks)
@@ -251,7 +251,7 @@ class _Tracing:
         self.closed: bool = False
 
     def rank(self, statistics: dict[int, tuple[Tensor, Tensor]], contributions: list[Tensor]) -> None:
-        """Take weights, by the spreads, and contributions ``[N, C]`` of each layer, in place of earlier ones."""
+        """Set weights, by the spreads, and contributions ``[N, C]`` of each layer, in place of earlier ones."""
         means = [one.mean(0) for one in contributions]
         order = means
         self.closed = not any(bool(one.any()) for one in means) and any(bool(one.any()) for one in self._kernels)
@@ -282,14 +282,14 @@ class _Tracing:
         )
 
     def so_far(self, remarks: Iterable[str], correlation: float = math.nan) -> Circuit:
-        """Return what is known, as a circuit."""
+        """Return what is known so far, as a circuit."""
         asked, mean = self._asked, float(self._inputs.activations.mean())
         shared = (asked.shown, tuple(remarks), self._named, None, self._network, asked.examples)
         return Circuit(asked.layer, asked.unit, tuple(row for _, row in self.rows), mean, correlation, *shared)
 
 
 def _both_ends(count: int, each: int | None) -> list[int]:
-    """Return so many of the first and of the last of ``count`` numbers, in turn from both ends; None: all."""
+    """Return the first ``each`` and the last ``each`` of ``count`` numbers, in turn from both ends; None for all."""
     if each is None or count <= 2 * each:
         each = -(-count // 2)
     pairs = ((number, count - 1 - number) for number in range(each))

@@ -1,4 +1,4 @@
-"""Growing the tree of a unit's strongest inputs, level by level; what is done is kept in a store."""
+"""The growing of the tree of a unit's strongest inputs, level by level; finished work is kept in a store."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _AT_ONCE = 12  # layers that one pass may cover before it is known which of them
 
 @dataclass(frozen=True)
 class Plan:
-    """How a tree is grown.
+    """The options that a tree is grown with.
 
     Attributes:
         depth: number of levels, the unit's own included.
         width: number of inputs of each unit.
         k: number of crops.
-        effects: for how many contributions either way the effect is measured.
+        effects: number of contributions of each sign whose effect is measured.
         recipe: how pictures are drawn; None for ``"peek"``.
         pictures: whether they are drawn.
-        store: folder or fsspec address where finished work is kept; None for nowhere.
+        store: folder or fsspec address where finished work is kept; None to keep none.
         progress: see :func:`~peek_widget.top_crops`.
-        on: what names the one image that all is computed on; "" where each unit has its own crops, or picture.
+        on: hash of the one image that everything is computed on; "" where each unit has its own crops, or picture.
     """
 
     depth: int
@@ -66,7 +66,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Cost:
-    """What growing a tree takes at most, known before it starts.
+    """The largest cost of growing a tree, known before it starts.
 
     Attributes:
         units: number of units in the tree.
@@ -105,14 +105,14 @@ def cost_of(network: Network, layer: str, examples: Examples | None, plan: Plan)
         lacking = any(name not in examples.layers for name in _layers_below(network, layer, plan))
         images = len(photos.source) if lacking else 0
     pictures = units if plan.pictures else 0
-    # A part of a forward for each effect and crop, some tenth of it; three forwards for a step of a picture.
+    # Each effect and crop takes about a tenth of a forward, and each step of a picture three forwards.
     effects = inner * 2 * (plan.effects or 200) * plan.k * 0.1
     forwards = images + inner * plan.k + effects + pictures * as_recipe(plan.recipe).steps * 3
     return Cost(units, images, pictures, forwards * forward)
 
 
 def layers_in(network: Network, layer: str, plan: Plan) -> list[str]:
-    """Return the layers that a pass for a tree covers: all that may be in it, if they are few; else its first."""
+    """Return the layers that a pass for a tree covers: all that may be in it, if they are few; else its first one."""
     below = _layers_below(network, layer, plan)
     return below if len(below) <= _AT_ONCE else [layer]
 
@@ -140,9 +140,9 @@ def grow(
         network: the model.
         root: the unit's own circuit.
         examples: dataset examples; those of lower layers are gathered by a pass where they are missing.
-        shown: on what the circuit of a unit is computed that has no crops.
+        shown: gives the images on which the circuit of a unit without crops is computed.
         compute: computes the circuit of a unit on what is shown.
-        plan: how.
+        plan: the options.
 
     Raises:
         SheetStoreError: if the store can't be read or written, or holds the pictures of another model.
@@ -194,7 +194,7 @@ def _crop(examples: Examples | None, key: Key) -> Image.Image | None:
 
 
 def _pictures(network: Network, nodes: Iterable[Key], plan: Plan, remarks: list[str]) -> dict[Key, Image.Image]:
-    """Draw the units, each layer's as a sheet of its own, which a store keeps."""
+    """Draw the units, each layer's as a sheet of its own, which is kept in the store."""
     by_layer: dict[str, list[int]] = {}
     for layer, unit in nodes:
         by_layer.setdefault(layer, []).append(unit)
@@ -216,7 +216,7 @@ def _file_name(layer: str) -> str:
 
 @dataclass(frozen=True)
 class _Found:
-    """What is kept of a unit's circuit."""
+    """The part of a unit's circuit that is kept."""
 
     activation: float
     correlation: float
@@ -224,7 +224,7 @@ class _Found:
 
 
 class _Kept:
-    """The circuits of units that a store has; each is a file, written when it is finished.
+    """The circuits of units in a store, each a file that is written when it is finished.
 
     A file is used again only for the same weights, options and images.
     """
@@ -258,7 +258,7 @@ class _Kept:
         return _Found(numbers[0], numbers[1], edges)
 
     def write(self, key: Key, one: Circuit, width: int) -> _Found:
-        """Keep the strongest inputs of a unit."""
+        """Write the strongest inputs of a unit."""
         edges = tuple(
             CircuitEdge((row.layer, int(row.unit)), key, float(row.weight), float(row.contribution), float(row.effect))
             for row in one.strongest(width).itertuples()

@@ -1,4 +1,4 @@
-"""What is known of a unit's inputs: the units of the layer below that it reads, with what each does for it."""
+"""A unit's circuit: the units of the layer below that it reads, with what each does for it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class CircuitInput:
     Attributes:
         layer, unit: the lower unit.
         weight: the L2 norm of the kernel between the two, with the sign of its sum, times the standard deviation of the
-            lower unit over places of real images.
-        contribution: on the images shown, the sum over places of the lower unit's activation less its median times the
-            gradient of the unit, mean over images.
-        effect: measured: the unit's activation less its activation with the lower unit held at its median, mean over
-            images; NaN where it was not measured.
+            lower unit over positions of real images.
+        contribution: on the images shown, the sum over positions of the lower unit's activation less its median times
+            the gradient of the unit, mean over images.
+        effect: the measured effect: the unit's activation less its activation with the lower unit held at its median,
+            mean over images; NaN where it was not measured.
     """
 
     layer: str
@@ -60,7 +60,7 @@ class Circuit:
         correlation: Spearman's rank correlation of contribution and effect, of the units whose effect was measured;
             NaN where there are fewer than two.
         shown: the images that it was computed on.
-        remarks: what there is to say about it, as sentences.
+        remarks: remarks on the result, as sentences.
         kernels: by layer that is read, the expanded weights ``[C, h, w]``: the gradient of the unit with the
             nonlinearities open.
         graph: the tree of its strongest inputs, where a depth above 1 was asked for.
@@ -80,15 +80,15 @@ class Circuit:
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
-        """The inputs as a DataFrame, a row for each, with the columns of :class:`CircuitInput`.
+        """The inputs as a DataFrame, one row for each, with the attributes of :class:`CircuitInput` as columns.
 
-        They are ``layer``, ``unit``, ``weight``, ``contribution`` and ``effect``.
+        The columns are ``layer``, ``unit``, ``weight``, ``contribution`` and ``effect``.
         """
         columns = [one.name for one in fields(CircuitInput)]
         return optional_import("pandas").DataFrame([astuple(one) for one in self.inputs], columns=columns)
 
     def up(self, count: int = 12) -> pd.DataFrame:
-        """Measure whom this unit feeds: what the next layers and the classes lose when it is held at its median.
+        """Measure what this unit feeds: what the next layers and the classes lose when it is held at its median.
 
         Args:
             count: number of units of the next layers, and number of classes, that are listed.
@@ -106,7 +106,7 @@ class Circuit:
         return optional_import("pandas").DataFrame([astuple(one) for one in found], columns=columns)
 
     def without(self, layer: str, unit: int) -> Network:
-        """Return the network with a lower unit held at its median everywhere, to draw on: what does the unit like then?
+        """Return the network with a lower unit held at its median everywhere, to draw what excites this unit then.
 
         ``render(found.without("conv4", 69), Neuron(found.layer, found.unit))`` draws it.
 
@@ -146,17 +146,17 @@ class Circuit:
         return factorize(self.kernels[layer])
 
     def excites(self, count: int = 8) -> pd.DataFrame:
-        """Return the rows of the units that excite it most, by measured effect, strongest first."""
+        """Return the rows of the units that excite this unit most, by measured effect, strongest first."""
         measured = self.table[self.table.effect > 0]
         return measured.sort_values("effect", ascending=False, kind="stable").head(count)
 
     def inhibits(self, count: int = 8) -> pd.DataFrame:
-        """Return the rows of the units that inhibit it most, by measured effect, strongest first."""
+        """Return the rows of the units that inhibit this unit most, by measured effect, strongest first."""
         measured = self.table[self.table.effect < 0]
         return measured.sort_values("effect", kind="stable").head(count)
 
     def strongest(self, count: int = 4) -> pd.DataFrame:
-        """Return the rows with the largest measured effect either way, strongest first."""
+        """Return the rows with the largest measured effects, of either sign, strongest first."""
         order = self.table.effect.abs().sort_values(ascending=False, kind="stable").index
         measured = self.table.loc[order]
         return measured[measured.effect.abs() > 0].head(count)
