@@ -20,7 +20,7 @@ __all__ = ["CircuitOutput", "feeds", "feeds_step_by_step"]
 
 _AT_ONCE = 2  # images per step: each step runs the whole network once forward and three times backward
 
-_SAME = 1e-5  # relative difference of a number that is computed twice, once of them after an addition
+_SAME = 1e-5  # relative difference of a number that is computed twice, one of them after an addition
 
 
 @dataclass(frozen=True)

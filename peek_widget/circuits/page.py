@@ -1,4 +1,4 @@
-"""A circuit as one HTML file, which needs no kernel and no network and runs no script."""
+"""A circuit as one HTML file, which needs no kernel and no internet and runs no script."""
 
 from __future__ import annotations
 

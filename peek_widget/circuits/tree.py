@@ -112,7 +112,7 @@ def cost_of(network: Network, layer: str, examples: Examples | None, plan: Plan)
 
 
 def layers_in(network: Network, layer: str, plan: Plan) -> list[str]:
-    """Return the layers that a pass for a tree covers: all that may be in it, if they are few; else its first one."""
+    """Return the layers that a pass for a tree covers: all that may be in it, if they are few; else its first."""
     below = _layers_below(network, layer, plan)
     return below if len(below) <= _AT_ONCE else [layer]
 

@@ -1,4 +1,4 @@
-"""What a comparison is of: two to six entries that differ in one thing, with captions and a title."""
+"""The entries of a comparison: two to six that differ in one thing, with captions and a title."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peek_widget.network import OUTPUT, Network
 __all__ = ["FEWEST", "MOST", "Entry", "entries"]
 
 FEWEST, MOST = 2, 6
-"""Number of pictures side by side: fewer make no comparison, and more are too small to see."""
+"""Number of pictures side by side: fewer are not a comparison, and more are too small to see."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _seed(seed: Any) -> int:
 
 
 def _unit_of(unit: Any) -> Any:
-    # numpy's whole numbers are units too; anything else is refused by check_unit, in a sentence
+    # numpy's integers are units too; check_unit refuses anything else, in a sentence
     return int(unit) if isinstance(unit, SupportsIndex) and not isinstance(unit, bool) else unit
 
 
@@ -138,7 +138,7 @@ def _unit_name(network: Network, layer: str, unit: int, class_names: Sequence[st
 
 
 def _recipe_captions(recipes: Sequence[Recipe]) -> list[str]:
-    """Caption recipes by their names, and those of one name also by the fields in which they differ."""
+    """Caption recipes by their names, and those that share a name also by the fields in which they differ."""
     captions = []
     for recipe in recipes:
         same = [other for other in recipes if other.name == recipe.name]

@@ -40,7 +40,7 @@ def figure(
         notes: a small line for each, or none.
         title: heading of the panel, or "".
         side: longer side of each picture on the panel in pixels.
-        dark: use light text on a dark ground.
+        dark: use light text on a dark background.
 
     Returns:
         An RGB picture; up to four pictures stand in a row, five and six in rows of three.
@@ -87,7 +87,7 @@ def figure(
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:
-    """Return a picture with its longer side of so many pixels."""
+    """Return a picture resized to ``side`` pixels on its longer side."""
     scale = side / max(picture.size)
     resampling = Image.Resampling.BICUBIC if scale > 1.0 else Image.Resampling.LANCZOS
     size = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
@@ -118,7 +118,7 @@ def _width(text: str, size: int) -> int:
 
 
 def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's own typeface; for letters that it lacks matplotlib's, where that is installed."""
+    """Return Pillow's own typeface, or matplotlib's, where that is installed, for letters that Pillow's lacks."""
     if _printable(text).isascii() or _rich_typeface() is None:
         return ImageFont.load_default(size)
     return ImageFont.truetype(_rich_typeface(), size)
@@ -129,7 +129,7 @@ def _printable(text: str) -> str:
 
 
 def _drawable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Write a text in letters that the font has: letters without accents, else question marks, for others."""
+    """Replace letters that the font lacks: by letters without accents, else by question marks."""
     text = _printable(text)
     if text.isascii() or font.getname()[0] != ImageFont.load_default(10).getname()[0]:
         return text

@@ -39,10 +39,10 @@ class ComparisonStep:
     Attributes:
         index: number of the step, from 0.
         share: fraction of each picture's run that is done, up to 1.
-        images: float32 `[C, H, W]` in [0, 1], one for each entry; S grows with octaves.
+        images: float32 `[C, H, W]` in [0, 1], one for each entry; their size grows with octaves.
         steps: number of steps that each picture has had.
         activations: activation of each unit at its last step, before the ReLU, of what the network then saw (random
-            views and all). For numbers that can be compared see `Comparison.measured`.
+            views included). For numbers that can be compared see `Comparison.measured`.
         captions: captions of the pictures.
     """
 
@@ -64,8 +64,8 @@ class Comparison(Iterator[ComparisonStep]):
 
     Iterating draws: after step t of T each picture has had the fraction t / T of its own run, where T is the number of
     steps of the longest. Schedules and octaves are fractions of a run, so that pictures of recipes of 150 and of 475
-    steps are both half done in the middle, and are finished together; the shorter one waits in between. Entries with
-    the same recipe and start go through the network as one batch.
+    steps are both half done halfway, and are finished together; the shorter one waits in between. Entries with the same
+    recipe and start go through the network as one batch.
 
     Args:
         network: network to draw.
@@ -74,7 +74,7 @@ class Comparison(Iterator[ComparisonStep]):
         size: size of the finished pictures in pixels; None leaves it to each recipe, else the model.
 
     Raises:
-        PeekError: what was asked for is not possible, in a sentence.
+        PeekError: if what was asked for is not possible, in a sentence.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Comparison(Iterator[ComparisonStep]):
         """Draw to the end; Ctrl-C keeps the pictures as they are and sets `interrupted`.
 
         Args:
-            callback: called with each step; where it returns True, that step was the last.
+            callback: called with each step; if it returns True, that step is the last.
             progress: whether to show a progress bar; left out, where it takes more than two seconds.
 
         Returns:
@@ -224,17 +224,17 @@ class Comparison(Iterator[ComparisonStep]):
 
         Args:
             side: longer side of each picture on the panel in pixels.
-            dark: use light text on a dark ground, for slides.
+            dark: use light text on a dark background, for slides.
         """
         if self.index == 0:
             self.run()
         return self._figure(self.images, self.steps, side, dark)
 
     def save(self, path: str | Path, *, side: int = 320, dark: bool = False) -> None:
-        """Write the figure to a file, in the format of its name's ending.
+        """Write the figure to a file, in the format of its extension.
 
         Raises:
-            FileError: if the ending names none that Pillow writes.
+            FileError: if the extension is not of a format that Pillow writes.
             OSError: if the file can't be written.
         """
         path = Path(path)
@@ -306,10 +306,10 @@ def compare(
 
     Returns:
         A `Comparison`: an iterable of steps, and a figure (`.figure()`, `.save("figure.png")`); nothing is drawn until
-        one of them is asked for. A notebook that shows it draws it to its end.
+        one of them is asked for. A notebook that displays it draws it to its end.
 
     Raises:
-        PeekError: what was asked for is not possible, in a sentence.
+        PeekError: if what was asked for is not possible, in a sentence.
 
     Example:
         ``compare(model, "layer3.1", 7, recipes=["peek", "oygard-2016", "lucid-2017"]).save("recipes.png")``

@@ -1,9 +1,9 @@
 """A guessing game: which of two images excites a unit more? The score says how well a person knows the unit.
 
-The task is that of Borowski et al. 2021, "Exemplary natural images explain CNN activations better than
-state-of-the-art feature visualization" (ICLR): one sees references of what excites a unit, drawn pictures or dataset
-examples, and says which of two further images excites it more. There, people were right 82 % of the time (+- 4) with
-drawn pictures and 92 % (+- 2) with dataset examples; chance is 50 %.
+The task is that of Borowski et al. 2021, "Exemplary natural images explain CNN activations better than state-of-the-art
+feature visualization" (ICLR): a person sees references of what excites a unit, drawn pictures or dataset examples, and
+says which of two further images excites it more. In that study, people were right 82 % of the time (+- 4) with drawn
+pictures and 92 % (+- 2) with dataset examples; chance is 50 %.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Guessing:
         evidence: dataset examples of the layer, from ``top_crops(model, layer, dataset, k=18)`` or more: the first nine
             top examples are the references, and a question is one of the others beside one of the bottom examples.
         units: numbers of the units to ask about; left out, all.
-        show: references to show: ``"drawn"`` pictures, ``"real"`` examples, or ``"none"`` (what one can tell without).
+        show: references to show: ``"drawn"`` pictures, ``"real"`` examples, or ``"none"`` (what people can tell without
+            them).
         recipe: recipe of the drawn pictures.
         seed: seed of the order of questions, of the pairs and of the drawn pictures.
 

@@ -42,7 +42,7 @@ def region_mask(region: Region, given: SizeLike, size: tuple[int, int], placemen
         ``[H, W]`` bool: the pixels of the input whose centers are in the part.
 
     Raises:
-        PhotoError: if it is no such thing, or nothing of it is seen by the network.
+        PhotoError: if it is not one of these, or the network sees nothing of it.
     """
     if region is None:
         return torch.ones(*Size.of(given), dtype=torch.bool)
@@ -89,12 +89,12 @@ def edited(pixels: Tensor, mask: Tensor, how: Edit, preprocess: Preprocess) -> T
     Args:
         pixels: the input, ``[C, H, W]`` in [0, 1].
         mask: which pixels are changed, ``[H, W]`` bool.
-        how: ``"gray"`` covers them with the color that the network sees as zero (the mean color of its training
-            images, mostly); ``"grayscale"`` takes the color away and leaves the lightness; ``"blur"`` blurs them by a
-            Gaussian of an S/28 standard deviation; ``"shuffle"`` exchanges tiles of S/16 that lie wholly in the part
-            (texture stays, form goes; Geirhos et al. 2019), the same way each time. S is the side of a square of the
+        how: ``"gray"`` covers them with the color that the network sees as zero (usually the mean color of its training
+            images); ``"grayscale"`` takes the color away and leaves the lightness; ``"blur"`` blurs them by a Gaussian
+            with a standard deviation of S/28; ``"shuffle"`` exchanges tiles of S/16 that lie wholly in the part
+            (texture stays, form goes; Geirhos et al. 2019), in the same way each time. S is the side of a square of the
             input's area.
-        preprocess: tells the color that is zero.
+        preprocess: determines the color that the network sees as zero.
 
     Returns:
         A new tensor of the same shape.

@@ -28,14 +28,13 @@ class Firing:
         unit: number of the unit.
         activation: its activation there before the ReLU; on a whole photo the highest one.
         percentile: how unusual that is, from 0 to 100, see ``basis``.
-        basis: what it is a percentile of. ``"evidence"``: of the real images of a pass, those with a lower highest
-            activation; at a place, of all their places those with a lower activation. ``"layer"``, where there is no
-            pass: of the layer's units, those whose highest activation stands out less from the rest of their own map
-            (in its standard deviations; in a layer without a map, from the other units); at a place, of the unit's own
-            places on this photo those with a lower activation.
+        basis: what it is a percentile of. ``"evidence"``: of the real images of a pass, by their highest activation; at
+            a place, of all their places. ``"layer"``, where there is no pass: of the layer's units, by how far their
+            highest activation stands out from the rest of their own map (in its standard deviations; in a layer without
+            a map, from the other units); at a place, of the unit's own places on this photo.
         position: (row, column) on the layer's map.
         place: (y, x), the center of its receptive field in pixels of the photo; it may lie beyond the border.
-        label: what is known of the unit: the name of its class, else the label of its best real image; or "".
+        label: what is known about the unit: the name of its class, else the label of its best real image; or "".
         tags: tags of the unit.
     """
 
@@ -75,13 +74,14 @@ class Unusual:
 
 
 def on_photo(values: Tensor, evidence: LayerEvidence | None) -> Unusual:
-    """Compare the highest activation of each unit.
+    """Compare the highest activation of each unit with what is usual.
 
     A maximum is compared with maxima: nearly every image has some place where a unit exceeds 99 % of all places.
 
     Args:
         values: activations of the layer, ``[1, C, H, W]`` or ``[1, C]``, before the ReLU.
-        evidence: what a pass has found of the layer; None, or one without an image, for the layer's own statistics.
+        evidence: what a pass has found about the layer; None, or evidence without an image, for the layer's own
+            statistics.
     """
     flat = by_position(values)[0]  # [P, C]
     high, position = flat.max(dim=0)
@@ -118,7 +118,7 @@ def _standing_out(flat: Tensor, here: Tensor) -> Tensor:
     if len(flat) == 1:
         return (here - here.mean()) / here.std(correction=0).clamp(min=1e-12)
     deviation = flat.std(dim=0, correction=0)
-    # A map that is the same everywhere stands out nowhere, whatever rounding makes of it.
+    # A constant map stands out nowhere, whatever rounding does to it.
     same = deviation <= 1e-5 * flat.abs().amax(dim=0)
     return torch.where(same, 0.0, (here - flat.mean(dim=0)) / deviation.clamp(min=1e-12))
 
@@ -130,7 +130,7 @@ def _ranks(values: Tensor) -> Tensor:
 
 
 def _order(share: Tensor, excess: Tensor, activation: Tensor) -> Tensor:
-    """Return the units, the most unusual first: by their share, of equal ones by their excess.
+    """Return the units, the most unusual first: by their share, equal ones by their excess.
 
     Those that are not above 0 do not fire, and come after all that do.
     """

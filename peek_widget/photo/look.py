@@ -1,4 +1,4 @@
-"""What a network sees in one photo: predictions, unusual units, their maps; and what if a part were not there."""
+"""What a network sees in one photo: predictions, unusual units, their maps; and what if a part is changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Look:
 
     Attributes:
         image: the photo, upright (RGB, or L for one channel); a large JPEG at a reduced size.
-        size: (width, height) of the photo as it is stored, in whose pixels all places are.
+        size: (width, height) of the photo as it is stored; all places are in its pixels.
         pixels: what the network got of it, ``[C, S, S]`` float32 in [0, 1], before the preprocessing.
         predictions: the five classes with the highest scores; without classes a sentence, ``str(look.predictions)``.
         layers: names of the layers that were looked at.
@@ -69,7 +69,7 @@ class Look:
 
         Args:
             layer: a layer; None for the best of all layers that were looked at, by their percentiles.
-            k: how many; None for all units.
+            k: number of units; None for all.
 
         Raises:
             LayerError: if the layer was not looked at.
@@ -96,13 +96,14 @@ class Look:
 
         Args:
             layer: a layer.
-            y, x: the place, in pixels of the photo from its upper left corner; the position is taken whose receptive
-                field has its center nearest.
-            k: how many; None for all units.
+            y, x: the place, in pixels of the photo from its upper left corner; the position taken is the one whose
+                receptive field has the nearest center.
+            k: number of units; None for all.
 
         Raises:
             LayerError: if the layer was not looked at.
-            PhotoError: if the place is not on the photo, or the layer's positions do not look where they are.
+            PhotoError: if the place is not on the photo, or the layer's positions do not see the part of the photo
+                where they lie.
         """
         name = self._name(layer)
         width, height = self.size
@@ -161,7 +162,7 @@ class Look:
         return self._found(self._name(layer)).activation
 
     def _found(self, name: str) -> Unusual:
-        """Return how unusual the units of a layer are, computed when it is first asked for."""
+        """Return how unusual the units of a layer are, computed on first use."""
         if name not in self._unusual:
             self._unusual[name] = on_photo(self._values[name].cpu(), self._reader.layer_evidence(name))
         return self._unusual[name]
@@ -216,8 +217,8 @@ class Look:
         """Draw the photo with its predictions, and the most unusual units with their maps on it.
 
         Args:
-            layer: whose units; left out, the best of all layers with a map.
-            k: how many.
+            layer: layer whose units are drawn; left out, the best of all layers with a map.
+            k: number of units.
 
         Raises:
             LayerError: if the layer was not looked at.
@@ -236,20 +237,20 @@ class Look:
     ) -> WhatIf:
         """Look again at the photo with a part of it changed.
 
-        It is changed as the network sees it, in its input.
+        The change is made in the network's input.
 
         Args:
             region: (left, top, right, bottom) in pixels of the photo; a mask ``[H, W]`` over the photo, of any size; or
                 None for the whole photo.
             how: ``"gray"`` covers it with gray, ``"grayscale"`` takes its colors away, ``"blur"`` blurs it,
                 ``"shuffle"`` exchanges tiles of it; see :func:`peek_widget.photo.edits.edited`.
-            layers: look at these only, which is quicker; left out, at all that were looked at.
+            layers: layers to look at, which is quicker for a few; left out, all that were looked at.
 
         Returns:
             the same photo before and after, and their differences.
 
         Raises:
-            PhotoError: if there is no such region, or ``how``.
+            PhotoError: if the region or ``how`` is not possible.
             LayerError: if one of the layers was not looked at.
         """
         names = None
@@ -264,9 +265,9 @@ class Look:
         return self._reader.look_again(self, self.pixels)
 
     def detached(self) -> Look:
-        """Return the same, which whatever is still to be computed runs a network of its own for.
+        """Return the same look, with a network of its own for what is still to be computed.
 
-        For another thread than the one that looks at photos: a network is run by one thread at a time.
+        It is for a thread other than the one that looks at photos: a network is run by one thread at a time.
         """
         return replace(self, _reader=self._reader.detached())
 
@@ -299,12 +300,12 @@ class WhatIf:
 
     @property
     def classes(self) -> list[tuple[Prediction, Prediction]]:
-        """Before and after of every class that is among the five highest of either, those of before first."""
+        """The predictions before and after of every class among the five highest of either, those of before first."""
         units = dict.fromkeys(one.unit for one in (*self.before.predictions, *self.after.predictions))
         return [(self.before.predictions.of(unit), self.after.predictions.of(unit)) for unit in units]
 
     def difference(self, layer: str | nn.Module) -> Tensor:
-        """Return by how much the highest activation of each unit of a layer has risen, ``[units]``."""
+        """Return the increase of the highest activation of each unit of a layer, ``[units]``."""
         return self.after.highest(layer) - self.before.highest(layer)
 
     @property

@@ -25,7 +25,7 @@ class Prediction:
         unit: number of the class.
         name: its name; ``"class 207"`` where the model has no names.
         score: its probability, from 0 to 1: the softmax over all classes, or the model's own where it ends in one.
-        logit: the model's number for it before that.
+        logit: the model's output for it before the softmax.
     """
 
     unit: int
@@ -79,10 +79,10 @@ class Predictions:
 
 
 def class_names_of(network: Network, given: Iterable[str] | None = None) -> tuple[str, ...]:
-    """Return the names of the output's units: those given, else ``model.class_names``; () for none that fit.
+    """Return the names of the output's units: those given, else ``model.class_names``; () if none fit.
 
     Raises:
-        PhotoError: if the given ones are not as many as there are units.
+        PhotoError: if the number of given names is not that of the units.
     """
     own = getattr(network.model_copy.original, "class_names", None) if given is None else given
     if own is None or isinstance(own, str) or not isinstance(own, Iterable):
@@ -120,7 +120,7 @@ def predict(network: Network, images: Tensor, before: Tensor, names: tuple[str, 
         return Predictions((), f"The model gives one number, {value:.4g}, and no classes.")
     logits = before.flatten().float().cpu()
     last = layer.preactivation.last
-    # Units are read before a last ReLU; what the model says is what it returns.
+    # Units are read before a last ReLU, but the model's answer is what it returns.
     if last:
         values = network.model_copy.run(images, [layer.output])
         said = layer.layout(values[layer.output], tuple(images.shape)).flatten().float().cpu()

@@ -1,4 +1,4 @@
-"""Looking at photos with one network: read once, then one forward for each photo."""
+"""A reader of photos: the network is read once, then each photo takes one forward."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Tagged = Mapping[str, Mapping[Any, Sequence[str]]]
 
 
 class PhotoReader:
-    """Looks at photos: what is the same for all of them is found once.
+    """Looks at photos with one network; what is the same for all photos is found once.
 
     Args:
         network: the model. One thread at a time runs it; looks of one reader may be used in several.
@@ -48,7 +48,7 @@ class PhotoReader:
         layers: as above.
 
     Raises:
-        EvidenceStoreError: if the evidence was gathered at another input size, or from images of other channels.
+        EvidenceStoreError: if the evidence was gathered at another input size, or from images with other channels.
         LayerError, PhotoError: if there is no such layer, or the names do not fit.
     """
 
@@ -65,7 +65,7 @@ class PhotoReader:
         self.network: Network = network
         self.layers: tuple[str, ...] = tuple(layers)
         self._fields: dict[str, FieldMap] = {}
-        # whose forwards are run: None for the network itself, or a replica, which is made when it is needed
+        # runs the forwards: None for the network itself, or a replica, which is made when it is needed
         self._replica: Network | None = None
         self._detached = False
         self._running = threading.RLock()
@@ -92,7 +92,7 @@ class PhotoReader:
         if name not in self._fields:
             found = self._evidence.get(name)
             known = None if found is None else found._example_index.fields[name]
-            # A pass keeps no network, with which such a field is measured position by position.
+            # A field that is measured position by position needs the network, which a pass does not keep.
             usable = known is not None and not known.by_position
             self._fields[name] = known if usable else self._measured(name)
         return self._fields[name]
@@ -118,9 +118,10 @@ class PhotoReader:
         return made
 
     def covered(self, name: str) -> tuple[tuple[float, float, float, float], bool]:
-        """Return the part of the input that a layer's map covers, and whether its positions look where they are on it.
+        """Return the part of the input that a layer's map covers, and whether its positions see where they lie.
 
-        From the centers of the receptive fields where these follow from the layers; nothing is measured then.
+        Both follow from the centers of the receptive fields where these follow from the layers; nothing is measured
+        then.
         """
         traced, (rows, columns) = self.network.layer(name).traced, self.network.layer(name).size
         if traced is not None and traced.rows is not None and traced.columns is not None and not traced.moved:
@@ -132,7 +133,7 @@ class PhotoReader:
         return field.covered, field.in_place
 
     def layer_evidence(self, name: str) -> LayerEvidence | None:
-        """Return what a pass has found of a layer; None without one."""
+        """Return what a pass has found about a layer; None without a pass."""
         return self._evidence.get(name)
 
     def known_of(self, name: str, unit: int) -> tuple[str, tuple[str, ...]]:
@@ -147,7 +148,7 @@ class PhotoReader:
 
     @functools.cached_property
     def preparer(self) -> Preparer:
-        """What prepares a photo: that of the evidence, else as a pass with this model would have it."""
+        """The preparer of photos: that of the evidence, else the one that a pass with this model would use."""
         for found in self._evidence.values():
             preparer = found._example_index.preparer
             if not preparer.prepared:
@@ -164,12 +165,12 @@ class PhotoReader:
                 ``[C, H, W]`` in [0, 1].
 
         Raises:
-            PhotoError: if it is not an image that can be read, or none that the network can take.
+            PhotoError: if it is not an image that can be read, or not one that the network can take.
             ModelError: if the model's forward raises.
         """
         preparer = self.preparer
         try:
-            # Items is what a pass reads a list of images with: the same pixels, to the last bit.
+            # A pass reads a list of images with Items: the pixels are the same, to the last bit.
             item = Items([image]).item(0, preparer.needed)
             pixels, size = preparer(item.image)
             picture = to_picture(item.image, preparer)
@@ -257,7 +258,7 @@ def look_at(
             :class:`~peek_widget.LoaderOptions`.
 
     Raises:
-        PhotoError: if it is not an image that can be read, or none that the network can take.
+        PhotoError: if it is not an image that can be read, or not one that the network can take.
         LayerError: if there is no such layer.
         EvidenceStoreError: if the evidence was gathered with other weights.
         ModelError: if the model can't be read, or its forward raises.

@@ -30,8 +30,8 @@ class UnitMap:
         box: part of the photo that the map covers, (left, top, right, bottom) in its pixels: each position is one
             stride wide and has the center of its receptive field in its middle. It may reach beyond the photo, where
             fields are centered on padding, or end within it.
-        in_place: whether positions look where they are on the map; behind a flip, say, they do not, and the map can't
-            be laid over the photo.
+        in_place: whether positions see the part of the photo where they lie; after a flip, say, they do not, and the
+            map can't be laid over the photo.
     """
 
     layer: str
@@ -46,8 +46,9 @@ class UnitMap:
     def strength(self, width: int, height: int) -> np.ndarray[Any, Any]:
         """Return the map resampled over the photo, ``[height, width]`` float32 from 0 to 1.
 
-        1 is its highest activation; 0 is an activation of 0 (of a unit that is nowhere above 0, its lowest), and all
-        that the network doesn't see or the map doesn't cover. Bilinear between the centers of receptive fields.
+        1 is its highest activation; 0 is an activation of 0 (for a unit that is nowhere above 0, its lowest), and all
+        that the network doesn't see or the map doesn't cover. Values between the centers of receptive fields are
+        bilinear.
 
         Args:
             width, height: size of the photo that it is for, in pixels.

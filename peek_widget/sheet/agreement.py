@@ -16,7 +16,7 @@ __all__ = ["Agreement", "agreement", "kappa"]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two people gave one tag to the units of a layer that both reviewed.
+    """Counts of how two people gave one tag to the units of a layer that both reviewed.
 
     Attributes:
         word: tag.
@@ -44,7 +44,7 @@ class Agreement:
 
     @property
     def expected(self) -> float:
-        """Share on which they would agree by chance, each giving the tag as often as they did."""
+        """Share of units on which they would agree by chance, each giving the tag as often as they did."""
         if not self.units:
             return math.nan
         one, other = (self.both + self.first) / self.units, (self.both + self.second) / self.units
@@ -94,9 +94,9 @@ def agreement(one: Tags, other: Tags, layer: str, words: Iterable[str] | None = 
 def kappa(one: Tags, other: Tags, layer: str, word: str | Iterable[str] | None = None) -> float:
     """Compute Cohen's kappa between two people's tags of a layer's units.
 
-    A unit may carry several tags, so each tag is a question of its own (has the unit it or not?) with a kappa of its
-    own. Over several tags it is the pooled kappa of De Vries et al. (2008): the observed and the expected agreement
-    are averaged first, so that a rare tag, whose own kappa is noisy, does not count as much as a frequent one.
+    A unit may carry several tags, so each tag is a question of its own (does the unit carry it?) with a kappa of its
+    own. Over several tags it is the pooled kappa of De Vries et al. (2008): the observed and the expected agreement are
+    averaged first, so that a rare tag, whose own kappa is noisy, does not count as much as a frequent one.
 
     Args:
         one, other: tags of two people.

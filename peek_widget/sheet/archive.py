@@ -1,4 +1,4 @@
-"""The results of a sheet: its pictures, tags and problems in memory, and in a store where there is one."""
+"""The results of a sheet: its pictures, tags and problems in memory, and in its store if it has one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 class Archive:
-    """Everything that is known of a sheet's units.
+    """Everything that is known about a sheet's units.
 
     Opening it loads what the store already holds. The sheet, a scheduler that draws it and the widget's service
     share one archive; results may be added from several threads.
 
     Args:
-        header: what the sheet is of.
+        header: header of the sheet.
         units: numbers of the sheet's units.
         store: where pictures, tags and index are saved; None to keep them in memory only.
         best: highest activation of a real image by unit, for the gauge.
@@ -41,10 +41,10 @@ class Archive:
         store: as given.
         best: as given.
         done: finished pictures by unit.
-        drafts: previews by unit, also of units that are finished since.
-        failed: sentences why a unit can't be drawn, by unit.
-        notes: sentences about files in the store that are invalid, by the file's name.
-        unsaved: finished pictures that are not in the store yet: there was no room, say.
+        drafts: previews by unit, also of units that have been finished since.
+        failed: why a unit can't be drawn, as a sentence, by unit.
+        notes: sentences about invalid files in the store, by the file's name.
+        unsaved: finished pictures that are not in the store yet, for lack of room, say.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Archive:
     # Pictures
 
     def add(self, finished: Iterable[SheetUnit], failed: Mapping[int, str] | None = None) -> None:
-        """Take results into memory; :meth:`save_pictures` then saves what is finished.
+        """Add results in memory; :meth:`save_pictures` then saves what is finished.
 
         Args:
             finished: pictures, previews among them.
-            failed: units that can't be drawn, with a sentence why.
+            failed: units that can't be drawn, each with the reason in a sentence.
         """
         self.failed.update(failed or {})
         for one in finished:
@@ -120,7 +120,7 @@ class Archive:
             self.unsaved.pop(unit, None)
 
     def recover(self) -> None:
-        """Finish what was interrupted: batches that a killed process left in a journal, pictures not saved yet.
+        """Finish what was interrupted: batches that a killed process left in a journal, and pictures not saved yet.
 
         Raises:
             SheetStoreError: if the store can't be read or written.
@@ -130,10 +130,10 @@ class Archive:
             self.save_pictures()
 
     def load(self, units: Iterable[int]) -> list[SheetUnit]:
-        """Load pictures of these units from the store, each checked, and return them.
+        """Load pictures of these units from the store, check each, and return them.
 
         An invalid file is set aside (see :meth:`Store.quarantine`) and its unit is drawn again. Units that are
-        finished already, or are none of the sheet's, are left out.
+        finished already, or are not on the sheet, are left out.
         """
         if self.store is None:
             return []
@@ -152,7 +152,7 @@ class Archive:
         return [] if self.store is None else self.load(self.store.units())
 
     def save_index(self) -> None:
-        """Write the table of the pictures if the stored one differs; it is derived, so that failing is not a loss."""
+        """Write the table of the pictures if the stored one differs; it is derived, so a failure loses nothing."""
         if self.store is None:
             return
         saved = [self.done[unit] for unit in self.units if unit in self.done and unit not in self.unsaved]
@@ -163,7 +163,7 @@ class Archive:
 
     @property
     def recipe_fingerprint(self) -> str:
-        """Sixteen hexadecimal digits of the recipe's JSON (sha256)."""
+        """The first 16 hexadecimal digits of the SHA-256 of the recipe's JSON."""
         return hashlib.sha256(self.header.recipe.to_json().encode()).hexdigest()[:16]
 
     # Tags
@@ -208,10 +208,10 @@ class Archive:
     def _read_tags(self, written: bytes) -> Tags:
         try:
             return Tags.from_json(written.decode())
-        except ValueError as error:  # PeekError and a wrong encoding are such
+        except ValueError as error:  # as PeekError and UnicodeDecodeError are
             name = f"{TAGS}.{hashlib.sha256(written).hexdigest()[:8]}.torn"
             assert self.store is not None
-            # Reported once; and left in its place, since another process may be writing a good one there now.
+            # Reported once, and left in its place, since another process may be writing a good one there now.
             if self.store.read(name) is None:
                 self.store.write(name, written)
                 self._note(TAGS, f"{TAGS} can't be read ({error}); it is copied to {name!r}, and the tags start empty.")
@@ -229,7 +229,7 @@ class Archive:
         return one
 
     def _refuse(self, unit: int, error: FileError) -> None:
-        """Set an invalid file aside that stands under a unit's name, and report it once."""
+        """Set aside an invalid file that has a unit's name, and report it once."""
         assert self.store is not None
         name = name_of(unit)
         if name in self.notes:

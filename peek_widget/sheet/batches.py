@@ -39,28 +39,28 @@ log: logging.Logger = logging.getLogger("peek_widget")
 Kind = Literal["neuron", "channel"]
 
 LARGEST = {"cpu": 16}
-"""Largest number of units in a batch by kind of device: on a CPU few, so that little is lost by an interruption."""
+"""Largest number of units in a batch by kind of device: few on a CPU, so that an interruption loses little."""
 
 _LARGEST_ELSEWHERE = 128
 
 _SEPARATE = 4
 """Units in a batch whose views go through the network one at a time, as large ones do on a CPU (see engine.LARGE).
 
-A larger batch would only be saved later; the rest of a step is a twentieth quicker with this many."""
+A larger batch would only be saved later; with this many the rest of a step is a twentieth quicker."""
 
 _VIEWS = 64
-"""Views in one forward on a CPU, as many as of the largest batch in ``peek``. Of 16 units in ``maco-2023`` there would
-be 512, for which a network of three small layers took 1.4 GB, and two batches are drawn at once; of 2 units .4 GB."""
+"""Number of views in one forward on a CPU: those of the largest batch in ``peek``. 16 units in ``maco-2023`` would have
+512, for which a network of three small layers took 1.4 GB, and two batches are drawn at once; 2 units took 0.4 GB."""
 
 _PIXELS = 64 * 224**2
 """Pixels of views in one forward on a GPU: 64 views of 224 px."""
 
 DRAFT_STEPS, DRAFT_SIZE = 8, 128
-"""Smallest number of steps (twice as many of small views), and largest side in pixels, of a preview.
+"""Smallest number of steps (twice as many for small views), and largest side in pixels, of a preview.
 
-By twelve steps of ``peek`` the picture is laid out as it will be: on eight units of EfficientNet-Lite0's head previews
-and finished pictures, both of 24 px, correlated by 0.69; those of short runs of their own that were as quick (fewer or
-smaller views, larger steps) by 0.1 to 0.5."""
+After twelve steps of ``peek`` the picture has its final layout: on eight units of EfficientNet-Lite0's head, previews
+and finished pictures, both of 24 px, had a correlation of 0.69; with separate short runs that were as quick (fewer or
+smaller views, larger steps) it was 0.1 to 0.5."""
 
 _DRAFT_PIXELS = DRAFT_STEPS * 4 * 112**2
 """Pixels of views that a preview's steps may take together if they are more than the smallest number."""
@@ -81,9 +81,9 @@ class Batch:
         draft: whether it is the quick preview.
         steps: number of the recipe's steps that are made; None for all of them.
         precision: what the network computes in, see :class:`~peek_widget.ascent.AscentOptions`.
-        together: whether the units go through the network together, so that rounding ties each picture to the others
-            of its batch. Large views on a CPU don't: a picture is then the same in any batch, to the last bit.
-        wanted: units whose pictures are asked for; all, unless some are there already.
+        together: whether the units go through the network together, so that by rounding each picture depends on the
+            others of its batch. Large views on a CPU don't: a picture is then the same in any batch, to the last bit.
+        wanted: units whose pictures are asked for; all, unless some exist already.
     """
 
     number: int
@@ -101,10 +101,10 @@ class Batch:
 
     def __post_init__(self) -> None:
         if not self.wanted:
-            object.__setattr__(self, "wanted", self.units)  # frozen; this is its construction
+            object.__setattr__(self, "wanted", self.units)  # the dataclass is frozen
 
     def missing(self, there: Iterable[int]) -> Batch | None:
-        """Return what is left of the batch when some units are there already; None if all are.
+        """Return what is left of the batch when some units exist already; None if all do.
 
         The rest gives the pixels that the whole batch would have given: where units go through the network together,
         the whole batch is drawn again for the few that are wanted.
@@ -125,7 +125,7 @@ class Progress:
         steps: number of steps of the run.
         units: units that are being drawn.
         finished: units that are now finished; empty before the last step.
-        failed: units that can't be drawn (a dead unit, say), with a sentence why.
+        failed: units that can't be drawn (a dead unit, say), each with the reason in a sentence.
     """
 
     step: int
@@ -159,11 +159,11 @@ def plan(
         size: size of the pictures in pixels; left out, the recipe's, else the model's input size.
         objective: ``"neuron"`` (the center of the map) or ``"channel"`` (the mean over it).
         draft: plan the quick preview instead, see :func:`draft_of`.
-        batch: number of units in a batch; left out, by the size of their views. On a CPU at most 16.
+        batch: number of units in a batch; left out, it depends on the size of their views. On a CPU at most 16.
         precision: what the network computes in, see :class:`~peek_widget.ascent.AscentOptions`.
 
     Raises:
-        PeekError: what was asked for is not possible (LayerError, UnitError, SizeError, RecipeError).
+        PeekError: if what was asked for is not possible (LayerError, UnitError, SizeError, RecipeError).
     """
     recipe = as_recipe(recipe)
     if objective not in get_args(Kind):
@@ -192,7 +192,7 @@ def draft_of(
 ) -> tuple[Recipe, SizeLike | None, int]:
     """Return recipe, size and number of steps of a preview: the beginning of the finished picture's own run.
 
-    Where the recipe begins from something else than the noise of a spectrum, its first steps show nothing, and the
+    Where the recipe begins from anything but the noise of a spectrum, its first steps show nothing, and the
     preview is the beginning of ``peek``'s run, on a small canvas if the layer allows it.
     """
     wanted = Geometry(network, recipe, size, [unit_objective(network, layer, 0, kind)]).sizes[-1]
@@ -308,14 +308,14 @@ def _draw_units(
         "precision": batch.precision,
         "torch": torch.__version__,
     }
-    # A preview is of another size, and measured at the scale of the finished picture.
+    # A preview has another size, but is measured at the scale of the finished picture.
     size = Geometry(network, batch.recipe, batch.size, objectives[:1]).sizes[-1].plain if batch.draft else None
     finished: list[SheetUnit] = []
     failed: dict[int, str] = {}
     for number, unit in enumerate(units):
         if unit not in batch.wanted:
             continue
-        # Rounded as it is saved, so that whoever reads the PNG measures the same.
+        # Rounded as it is saved, so that the PNG gives the same measurement.
         picture = (pictures[number] * 255.0).round() / 255.0
         activation = still_activation(network, objectives[number], picture, batch.recipe, size)
         if not math.isfinite(activation):
@@ -348,7 +348,7 @@ def _fingerprint(network: Network) -> str:
 
 
 def _view(network: Network, layer: str, recipe: Recipe, size: SizeLike | None, kind: Kind) -> ViewGeometry:
-    """Return what the network gets of each picture; the same for all units of a layer."""
+    """Return the geometry of what the network gets of each picture; the same for all units of a layer."""
     objective = unit_objective(network, layer, 0, kind)
     return Geometry(network, recipe, size, [objective]).view(objective)
 

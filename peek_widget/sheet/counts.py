@@ -1,4 +1,4 @@
-"""How many units of a layer carry a tag, with an interval where only some of the units were reviewed."""
+"""The number of units of a layer that carry a tag, with an interval where only some of them were reviewed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Count"]
 
 @dataclass(frozen=True)
 class Count:
-    """How many units of a layer carry a tag.
+    """The number of units of a layer that carry a tag.
 
     Attributes:
         word: tag.
@@ -19,9 +19,9 @@ class Count:
         reviewed: number of units that were reviewed, tagged or not.
         total: number of units of the layer.
         share: ``units / reviewed``, in [0, 1].
-        low, high: 95 % interval of the share in the whole layer (:func:`~peek_widget._stats.wilson_interval`); both
-            are ``share`` once all units have been reviewed. It holds if the reviewed units are a random sample of the
-            layer; it says nothing of the first fifty, or of those that caught the eye.
+        low, high: 95 % interval of the share in the whole layer (:func:`~peek_widget._stats.wilson_interval`); both are
+            ``share`` once all units have been reviewed. It holds if the reviewed units are a random sample of the
+            layer, but not for the first fifty, or for those that caught the eye.
     """
 
     word: str

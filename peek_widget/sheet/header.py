@@ -1,4 +1,4 @@
-"""The header of a sheet: what it is of, and the test whether a picture belongs to it."""
+"""The header of a sheet: what the sheet shows, and the check that a picture belongs to it."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class SheetHeader:
 
 
 def _current_recipe(written: Any) -> Any:
-    """Return a recipe's JSON under the field names of today; what can't be read comes back as it is."""
+    """Return a recipe's JSON under its current field names; what can't be read is returned unchanged."""
     try:
         return json.loads(Recipe.from_json(json.dumps(written)).to_json())
     except (ValueError, TypeError):  # PeekError is a ValueError

@@ -1,6 +1,6 @@
-"""Leases on the batches of a store, so that of several processes that fill it one draws each. No locks.
+"""Leases on the batches of a store, so that each is drawn by one of the processes that fill it, without locks.
 
-A lease is advice. Should two processes draw the same batch after all (on an address that can't create a file only if
+A lease is advisory. If two processes draw the same batch after all (at an address that can't create a file only if
 it is new), they draw the same pictures, and the store ends up the same.
 """
 
@@ -44,11 +44,11 @@ class Leases:
         self._seen: dict[str, tuple[bytes, float]] = {}
 
     def holds(self, key: str) -> bool:
-        """Whether this process holds the lease on a batch."""
+        """Return whether this process holds the lease on a batch."""
         return key in self._held
 
     def take(self, key: str) -> bool:
-        """Lease a batch; False where a living process has it."""
+        """Lease a batch; return False where a living process holds the lease."""
         if key in self._held:
             return True
         name = _name(key)
@@ -80,7 +80,7 @@ class Leases:
                     self._store.remove(_name(one))
 
     def sweep(self) -> None:
-        """Remove the leases that ended processes have left."""
+        """Remove the leases left by processes that have ended."""
         for name in self._store.names(WORK):
             if name.endswith(".claim") and (theirs := self._store.read(f"{WORK}/{name}")) is not None:
                 key = name.removesuffix(".claim")
@@ -111,7 +111,7 @@ def _name(key: str) -> str:
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process of this machine lives; True where that can't be asked without ending it."""
+    """Return whether a process of this machine is alive; True where asking would end it."""
     if os.name != "posix":
         return True  # there os.kill(pid, 0) would end it
     try:

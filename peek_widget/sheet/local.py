@@ -16,17 +16,17 @@ from peek_widget.sheet.unit import SheetUnit
 __all__ = ["BatchResult", "LocalRunner", "ParallelRunner", "Replicas", "Runner"]
 
 _MOST_AT_ONCE = 16
-"""Batches that are drawn at once, at most: Python itself, a twentieth of a step, is run by one thread at a time."""
+"""Largest number of batches drawn at once: Python's own part of a step, a twentieth, runs in one thread at a time."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Pictures that have come of a batch, or of a half of it.
+    """The pictures of a batch, or of a half of it.
 
     Attributes:
-        batch: batch, as it was submitted.
+        batch: the batch as it was submitted.
         finished: units with their pictures.
-        failed: units that can't be drawn, with a sentence why.
+        failed: units that can't be drawn, each with the reason in a sentence.
         last: whether nothing more will come of this batch.
     """
 
@@ -37,7 +37,7 @@ class BatchResult:
 
 
 class Runner(Protocol):
-    """Something that draws batches."""
+    """Interface of what draws batches."""
 
     @property
     def transfers(self) -> list[tuple[str, int]]:
@@ -49,23 +49,23 @@ class Runner(Protocol):
 
     @property
     def progress(self) -> float:
-        """Fraction of the steps that are made of the batch that is being drawn; 0 where that is not known."""
+        """Fraction of the steps made of the batch that is being drawn; 0 where that is not known."""
 
     def submit(self, batch: Batch) -> None:
-        """Take a batch on."""
+        """Accept a batch to draw."""
 
     def work(self, seconds: float) -> list[BatchResult]:
-        """Work, or wait for work, at least one step and about so many seconds; return what has come of it."""
+        """Draw, or wait for workers, at least one step and about this many seconds; return the results."""
 
     def close(self) -> None:
-        """Give up what is not drawn yet."""
+        """Cancel what is not drawn yet."""
 
 
 class LocalRunner:
     """Draws one batch at a time, in the calling thread.
 
     Args:
-        network: gives the network to draw; called at the start of each batch.
+        network: returns the network to draw; called at the start of each batch.
         fingerprint: fingerprint of the model.
         best: highest activation of a real image by unit.
         count: CPU threads to draw with; None for the usual number.
@@ -88,12 +88,12 @@ class LocalRunner:
         return self._run is None
 
     def submit(self, batch: Batch) -> None:
-        """Take a batch on."""
+        """Accept a batch to draw."""
         self._batch, self._left, self.progress = batch, set(batch.wanted), 0.0
         self._run = draw(self._network(), batch, fingerprint=self._fingerprint, best=self._best)
 
     def work(self, seconds: float) -> list[BatchResult]:
-        """Make at least one step, and as many as fit in so many seconds; stop early where some units are finished."""
+        """Make at least one step, and as many as fit in this many seconds; stop early where some units are finished."""
         assert self._run is not None
         assert self._batch is not None
         until = time.monotonic() + seconds
@@ -110,7 +110,7 @@ class LocalRunner:
         raise AssertionError("a batch ended with units left")
 
     def close(self) -> None:
-        """Give up the batch."""
+        """Cancel the batch."""
         if self._run is not None:
             self._run.close()
         self._run = None
@@ -123,7 +123,7 @@ class Replicas:
     for any other a replica of it, made when it is first needed.
 
     Args:
-        network: gives the network to draw; called at the start of each batch.
+        network: returns the network to draw; called at the start of each batch.
     """
 
     def __init__(self, network: Callable[[], Network]) -> None:
@@ -148,15 +148,15 @@ class ParallelRunner:
     """Draws several batches at once, each on one CPU thread: the first in the calling thread, the others in a pool.
 
     Several threads with a step each are quicker than a step on several threads, which wait for each other at every
-    operation. Previews are drawn so; finished pictures only where they are drawn with one CPU thread anyway, since
-    their last digits depend on the number.
+    operation. Previews are drawn in this way; finished pictures only where they are drawn with one CPU thread anyway,
+    since their last digits depend on the number of threads.
 
     Args:
         networks: the networks of the threads.
         fingerprint: fingerprint of the model.
         best: highest activation of a real image by unit.
         count: CPU threads to draw a finished picture with; None for the usual number.
-        at_once: returns how many batches may be drawn at once at present; on other devices than a CPU it is one.
+        at_once: returns how many batches may now be drawn at once; only one is on devices other than a CPU.
     """
 
     transfers: list[tuple[str, int]] = []  # noqa: RUF012  # nothing is ever sent
@@ -186,13 +186,13 @@ class ParallelRunner:
 
     @property
     def progress(self) -> float:
-        """Fraction of the steps that are made of the batches in flight, on average; 0 where there are none."""
+        """Fraction of the steps made of the batches in flight, on average; 0 where there are none."""
         if not self._running:
             return 0.0
         return sum(runner.progress for _, runner in self._running.values()) / len(self._running)
 
     def submit(self, batch: Batch) -> None:
-        """Take a batch on."""
+        """Accept a batch to draw."""
         number = next(n for n in range(len(self._running) + 1) if n not in self._running)
         network = self._networks(number)
         self._device = network.model_copy.device.type
@@ -202,7 +202,7 @@ class ParallelRunner:
         self._running[number] = batch, runner
 
     def work(self, seconds: float) -> list[BatchResult]:
-        """Make at least one step of as many batches as may be drawn at once, and as many as fit in so many seconds."""
+        """Make at least one step, and as many as fit in this time, of as many batches as may be drawn at once."""
         working = [runner for _, runner in self._running.values()][: self._at_once()]
         first, *others = working
         if others and self._pool is None:
@@ -218,9 +218,9 @@ class ParallelRunner:
         return results
 
     def close(self) -> None:
-        """Give up the batches."""
+        """Cancel the batches."""
         if self._pool is not None:
-            self._pool.shutdown()  # a batch that is being drawn can't be given up
+            self._pool.shutdown()  # a batch that is being drawn can't be canceled
             self._pool = None
         for _, runner in self._running.values():
             runner.close()

@@ -1,4 +1,4 @@
-"""A contact sheet as one HTML file: it needs no kernel and no network, and opens from disk.
+"""A contact sheet as one HTML file: it needs no kernel and no internet, and opens from disk.
 
 Text that people wrote (tags, the title, names of layers and of images) goes into the page as JSON data, in which
 nothing can be markup, and from there to the screen as text alone. A content security policy allows the page's own
@@ -46,7 +46,7 @@ CROP_QUALITY = 70
 
 
 class SheetLike(Protocol):
-    """What a page or a poster needs to know of a sheet; a ContactSheet has all of it."""
+    """The part of a contact sheet's interface that a page or a poster uses."""
 
     layer: str
     units: tuple[int, ...]
@@ -87,7 +87,8 @@ def to_html(
         The path.
 
     Raises:
-        PeekError: nothing is drawn yet, or the evidence is another layer's. FileError: the file can't be written.
+        PeekError: if nothing is drawn yet, or the evidence is another layer's.
+        FileError: if the file can't be written.
     """
     if not sheet.done:
         raise PeekError("Nothing of this sheet is drawn yet: call sheet.draw() first.")
@@ -132,7 +133,7 @@ def to_html(
         "likeness": _similarity_order(images),
     }
     try:
-        write_atomic(path, _page(name, data).encode("utf-8", "replace"))  # a file name may be in no encoding at all
+        write_atomic(path, _page(name, data).encode("utf-8", "replace"))  # a file name may be invalid in every encoding
     except OSError as error:
         raise FileError(f"The page can't be written to {str(path)!r}: {error.strerror or error}.") from error
     return Path(path)
@@ -152,7 +153,7 @@ def total_of(sheet: SheetLike, tags: Tags) -> int:
 
 
 def _objective(sheet: SheetLike, unit: int) -> str:
-    """Write the objective of a unit as Python."""
+    """Return the objective of a unit as Python code."""
     kind = getattr(sheet, "objective", "neuron")
     network = getattr(sheet, "network", None)
     if network is not None:
@@ -254,7 +255,7 @@ def _static(name: str) -> str:
             f"The page's {name} is missing from this installation: reinstall peek_widget, or, in a checkout, run "
             "`npm ci && node build.mjs` in js/."
         ) from error
-    # The parser takes these for the end of the element, or for a comment, wherever they stand.
+    # The parser takes these for the end of the element, or for a comment, wherever they occur.
     if re.search(r"</(script|style)|<!--", text, re.IGNORECASE):
         raise FileError(f"{name} can't be put into a page: it contains an end tag.")
     return text

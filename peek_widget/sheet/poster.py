@@ -35,7 +35,7 @@ MARGIN, GAP = 10.0, 1.6
 POINT = 25.4 / 72
 """A typographic point in mm."""
 SMALLEST = 4.0
-"""Smallest size of a caption in points; where the paper leaves less there are none."""
+"""Smallest size of a caption in points; where the paper leaves less, there are no captions."""
 QUALITY = 90
 """JPEG quality of the pictures in a PDF, with the color at full resolution."""
 
@@ -57,7 +57,7 @@ def poster(
     landscape: bool = False,
     dpi: int = 200,
 ) -> Path:
-    """Write the units that are drawn as one page to print: a .pdf, a .png or a .svg, by the end of the file's name.
+    """Write the units that are drawn as one page to print: a .pdf, a .png or a .svg, by the file's extension.
 
     In a PDF and an SVG the words are text, which can be searched for and is sharp at any size, and all pictures are
     one image: a JPEG in the PDF, lossless in the SVG, which is large. Matplotlib lays out the page, for its fonts;
@@ -77,8 +77,8 @@ def poster(
         The path.
 
     Raises:
-        PeekError: nothing is drawn yet, there is no such paper, or matplotlib or pypdf is not
-            installed. FileError: the file can't be written.
+        PeekError: if nothing is drawn yet, there is no such paper, or matplotlib or pypdf is not installed.
+        FileError: if the file can't be written.
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
@@ -118,7 +118,7 @@ def draw(
     tall = side * shape
     line = points * POINT * 1.25
     across, down = side + GAP, tall + _caption(side) + GAP
-    # Height that the rows leave goes between them, up to a fifth of a picture, and the rest above and below.
+    # The height that the rows leave over goes between them, up to a fifth of a picture, and the rest above and below.
     rows = math.ceil(len(done) / columns)
     left_over = max(0.0, room[1] - rows * down + GAP)
     spread = min(left_over / max(1, rows - 1), 0.2 * tall)
@@ -152,7 +152,7 @@ def draw(
         for number, words in enumerate(_wrapped(", ".join(tags.of(sheet.layer, unit)), side, points, lines), 1):
             write(x, y + tall + 0.4 + number * line, words, points)
     axes.imshow(mosaic, extent=(0, width, height, 0), interpolation="none", aspect="auto", zorder=0)
-    axes.set(xlim=(0, width), ylim=(height, 0))  # imshow moves them
+    axes.set(xlim=(0, width), ylim=(height, 0))  # imshow changes them
     return figure
 
 
@@ -208,7 +208,7 @@ def _grid(units: int, width: float, height: float, shape: float = 1.0) -> tuple[
     Args:
         units: number of pictures.
         width, height: room for them in mm.
-        shape: height of a picture by its width.
+        shape: height of a picture divided by its width.
     """
     best = (1, 0.0)
     for columns in range(1, units + 1):
@@ -238,13 +238,13 @@ def _caption(side: float) -> float:
 
 
 def _cut(words: str, width: float, points: float) -> str:
-    """Cut a text to the length that fits into so many mm."""
+    """Cut a text to the length that fits into ``width`` mm."""
     letters = max(2, int(width / (_LETTER_WIDTH * points * POINT)))
     return words if len(words) <= letters else words[: letters - 1].rstrip() + "…"
 
 
 def _wrapped(words: str, width: float, points: float, lines: int) -> list[str]:
-    """Break a text into lines of so many mm; the last one is cut."""
+    """Break a text into lines of ``width`` mm; the last one is cut."""
     letters = max(2, int(width / (_LETTER_WIDTH * points * POINT)))
     return textwrap.wrap(words, letters, max_lines=lines, placeholder="…")
 

@@ -21,7 +21,7 @@ WAIT = 0.25
 """Seconds that a script lets a runner work before it looks at the store again."""
 
 IN_FLIGHT = 64
-"""Number of batches that are given to an executor and not yet drawn, at most."""
+"""Largest number of batches that are given to an executor and not yet drawn."""
 
 
 def make_runner(
@@ -41,7 +41,7 @@ def make_runner(
         count: CPU threads of each batch; None for the usual number here, and for one in an executor's worker.
 
     Raises:
-        PeekError: if ``executor`` is none.
+        PeekError: if ``executor`` is not an executor.
     """
     if executor is None:
         at_once = thread_count(count)
@@ -71,10 +71,10 @@ class Task:
 
 
 def draw_task(received: Received, task: Task) -> tuple[list[SheetUnit], Mapping[int, str]]:
-    """Draw a batch in a worker. A function of the module, so that any executor can find it.
+    """Draw a batch in a worker; a function of the module, so that any executor can import it.
 
     Returns:
-        the pictures; and the units that can't be drawn, with a sentence why.
+        the pictures; and the units that can't be drawn, each with the reason in a sentence.
     """
     with computing_on(task.threads):
         return finish(draw(received.network, task.batch, fingerprint=task.fingerprint, best=task.best))
@@ -84,7 +84,7 @@ class PoolRunner:
     """Draws batches in the workers of an executor, which get the model once each.
 
     Args:
-        executor: executor, which stays its owner's.
+        executor: the executor, which its owner shuts down.
         network: network to draw.
         fingerprint: fingerprint of the model.
         best: highest activation of a real image by unit.
@@ -101,7 +101,7 @@ class PoolRunner:
 
     @property
     def transfers(self) -> list[tuple[str, int]]:
-        """Which workers got the model, and how many bytes."""
+        """Name of each worker that the model was sent to, and number of its bytes."""
         return self._dispatcher.transfers
 
     @property
@@ -122,10 +122,11 @@ class PoolRunner:
             raise _lost(error) from error
 
     def work(self, seconds: float) -> list[BatchResult]:
-        """Wait for about so many seconds, and return what has come back.
+        """Wait for about this many seconds, and return the results that have come back.
 
         Raises:
-            PeekError: if the executor has died, or a batch can't be drawn; all that came back before is given first.
+            PeekError: if the executor has died, or a batch can't be drawn; results that came back before are returned
+                first.
         """
         found: list[BatchResult] = []
         if self._problem is None:
@@ -145,7 +146,7 @@ class PoolRunner:
         return found
 
     def close(self) -> None:
-        """Cancel what no worker has begun."""
+        """Cancel the batches that no worker has begun."""
         self._dispatcher.close()
 
 

@@ -1,6 +1,6 @@
 """The scheduler of a sheet: which units are drawn next, and their drawing, one step at a time.
 
-A script (``ContactSheet.draw``) and the widget's service draw by the same scheduler, and so share the work of one
+A script (``ContactSheet.draw``) and the widget's service use the same scheduler, and so share the work of one
 store with each other and with other machines.
 """
 
@@ -21,19 +21,19 @@ from peek_widget.sheet.unit import SheetUnit
 __all__ = ["POLL", "Advance", "Scheduler", "batch_key", "next_batch"]
 
 POLL = 0.5
-"""Seconds between two looks at the store for what other processes have finished."""
+"""Seconds between two checks of the store for what other processes have finished."""
 
 _POLL_SHARE = 0.05
-"""Share of the time that these looks may take: a look at an object store takes long."""
+"""Share of the time that these checks may take: with an object store each takes long."""
 
 
 @dataclass(frozen=True)
 class Advance:
-    """What one call of :meth:`Scheduler.step` brought.
+    """The result of one call of :meth:`Scheduler.step`.
 
     Attributes:
         arrived: pictures that are new on the sheet, previews among them: drawn here, or found in the store.
-        failed: units that can't be drawn, with a sentence why.
+        failed: units that can't be drawn, each with the reason in a sentence.
         waiting: whether other processes draw all that is missing; call again after :data:`POLL` seconds.
         done: whether nothing is left to draw.
     """
@@ -56,11 +56,11 @@ def next_batch(batches: Sequence[Batch], there: Collection[int], view: Sequence[
     Args:
         batches: a plan.
         there: units to leave out: they are drawn, can't be drawn, or are being drawn.
-        view: units that somebody looks at, the one under the pointer first.
+        view: units in view, the one under the pointer first.
 
     Returns:
-        None where nothing is missing. Of a plan whose units don't go through the network together (on a CPU, with
-        large views) a batch of just the units in view, since they come out as they would in any other batch. Else the
+        None where nothing is missing. For a plan whose units don't go through the network together (on a CPU, with
+        large views) a batch of just the units in view, since they come out the same in any batch. Else the
         plan's own batch, or what is left of it.
     """
     owner = {unit: number for number, batch in enumerate(batches) for unit in batch.units} if view else {}
@@ -75,9 +75,9 @@ def next_batch(batches: Sequence[Batch], there: Collection[int], view: Sequence[
 
 
 class Scheduler:
-    """Draws what is missing of a sheet: units in view first, previews before the finished pictures.
+    """Draws what is missing on a sheet: units in view first, previews before the finished pictures.
 
-    In a store each batch of the plan is leased before it is drawn, so that of several processes one draws it, and what
+    In a store each batch of the plan is leased before it is drawn, so that one of several processes draws it, and what
     the others finish is loaded as it comes. One thread at a time may call a scheduler; :attr:`view` may be set from
     any.
 
@@ -90,8 +90,8 @@ class Scheduler:
 
     Attributes:
         archive: as given.
-        view: units that somebody looks at, the one under the pointer first.
-        transfers: of the last runner: which workers got the model, and its bytes.
+        view: units in view, the one under the pointer first.
+        transfers: name of each worker that the last runner sent the model to, and number of its bytes.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class Scheduler:
         self._clock = clock
         self._leases = None if archive.store is None else Leases(archive.store, clock)
         self._runner: Runner | None = None
-        # What is being drawn, each with the keys of its leases. Two pieces of one batch may share a lease.
+        # The batches that are being drawn, each with the keys of its leases. Two pieces of one batch may share a lease.
         self._in_flight: dict[Batch, frozenset[str]] = {}
         self._arrived: list[SheetUnit] = []
         self._recovered = False
         self._paused = False
         self._refresh_at = -math.inf
 
-    # What there is to do
+    # What is left to do
 
     @property
     def pending(self) -> bool:
@@ -138,7 +138,7 @@ class Scheduler:
 
     @property
     def progress(self) -> float:
-        """Fraction of the steps that are made of the batches in flight; 0 where an executor draws."""
+        """Fraction of the steps made of the batches in flight; 0 where an executor draws."""
         return 0.0 if self._runner is None else self._runner.progress
 
     @property
@@ -150,7 +150,7 @@ class Scheduler:
     def units_left(self) -> float:
         """Number of previews that are left to draw or, after the last of them, of finished pictures.
 
-        It falls with every step: a half drawn batch counts as half as many units.
+        It falls with every step: a half-drawn batch counts as half as many units.
         """
         archive = self.archive
         left = self._left_to_preview()
@@ -167,7 +167,7 @@ class Scheduler:
     # Drawing
 
     def step(self, seconds: float = 0.0) -> Advance:
-        """Draw one step of one batch, or for about so many seconds; what is finished is in the archive then.
+        """Draw one step of one batch, or for about this many seconds; what is finished is then in the archive.
 
         Raises:
             SheetStoreError: if pictures can't be saved; they are in memory, and a later step saves them.
@@ -195,7 +195,7 @@ class Scheduler:
         return Advance(arrived, failed, waiting, done)
 
     def refresh(self) -> list[SheetUnit]:
-        """Load what other processes have finished and return it; looks into the store every :data:`POLL` seconds."""
+        """Load what other processes have finished and return it; checks the store every :data:`POLL` seconds."""
         began = self._clock()
         if self.archive.store is None or began < self._refresh_at:
             return []
@@ -210,13 +210,13 @@ class Scheduler:
             self._leases.heartbeat()
 
     def pause(self) -> None:
-        """Give the leases back and keep what is half drawn; the next step goes on with it if nobody else drew it."""
+        """Release the leases and keep half-drawn batches; the next step continues those that no other process drew."""
         if self._leases is not None and self._in_flight and not self._paused:
             self._leases.release()
             self._paused = True
 
     def abandon(self) -> None:
-        """Give up what is half drawn, and its leases."""
+        """Drop half-drawn batches, and release their leases."""
         if self._runner is not None:
             self.transfers = self._runner.transfers
             self._runner.close()
@@ -227,14 +227,14 @@ class Scheduler:
             self._leases.release()
 
     def close(self) -> None:
-        """Give up what is half drawn, and bring the store's index up to date. A later step begins again."""
+        """Drop half-drawn batches, and bring the store's index up to date. A later step begins again."""
         self.abandon()
         self._recovered = False
         self._refresh_at = -math.inf
         self.archive.save_index()
 
     def _resume(self) -> None:
-        """Take the leases again after a pause, and give up what is drawn by now or taken by another process."""
+        """Take the leases again after a pause, and drop batches that another process has drawn or leased meanwhile."""
         if self._paused:
             self._paused = False
             assert self._leases is not None
@@ -296,7 +296,7 @@ class Scheduler:
         return frozenset(owners), elsewhere
 
     def _release(self, keys: Iterable[str]) -> None:
-        """Give leases back that nothing in flight needs."""
+        """Release the leases that nothing in flight needs."""
         if self._leases is not None:
             for key in set(keys).difference(*self._in_flight.values()):
                 self._leases.release(key)
@@ -306,7 +306,7 @@ class Scheduler:
         results = self._runner.work(seconds)
         failed: dict[int, str] = {}
         for result in results:
-            # In memory before they are saved: a full disk loses nothing.
+            # Kept in memory before they are saved, so that a full disk loses nothing.
             self.archive.add(result.finished, result.failed)
             self._arrived += result.finished
             failed.update(result.failed)

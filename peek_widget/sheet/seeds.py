@@ -10,7 +10,7 @@ __all__ = ["unit_seed"]
 def unit_seed(seed: int, layer: str, unit: int) -> int:
     """Compute the seed of one unit of a sheet, from 0 to 2**31 - 1.
 
-    It is of a hash (sha256), and so the same in every process; Python's own ``hash`` of a text is not.
+    It is derived from a SHA-256 hash, and so is the same in every process; Python's own ``hash`` of a string is not.
 
     Args:
         seed: seed of the sheet, from 0.

@@ -83,22 +83,23 @@ def contact_sheet(
         size: size of the pictures in pixels: the side of a square, or (height, width); left out, the
             recipe's, else the model's input size.
         store: where to save the pictures as they are finished: a folder, or any fsspec address. The same call loads
-            what is there, and draws the rest; several processes may fill the same store at once.
+            what is there and draws the rest; several processes may fill the same store at once.
         executor: any ``concurrent.futures.Executor`` to draw in, Dask's too (``client.get_executor()``); left out,
             the calling thread.
         objective: ``"neuron"``, or ``"channel"``: the mean over all positions of the unit's map.
         drafts: draw a quick preview of every unit first. Previews are not saved in the store.
         evidence: dataset examples of the layer (of :func:`~peek_widget.top_crops`), for the gauge.
         preprocess, input_size, device, precision: see :func:`~peek_widget.ascend`.
-        batch: number of units drawn together; left out, by the size of what the network sees of each. On a CPU at most
-            16.
+        batch: number of units drawn together; left out, it depends on the size of what the network sees of each. On a
+            CPU at most 16.
         threads: CPU threads that a batch is drawn with; left out, one less than there are cores here, and 1 in an
             executor's worker. On CPUs of one kind equal numbers give equal pixels.
         tags: the user's tags, shared with the caller: those in the store are added to them. Left out, those in the
             store.
 
     Raises:
-        PeekError: what was asked for is not possible, or the store is another sheet's (SheetStoreError), in a sentence.
+        PeekError: if what was asked for is not possible, or the store is another sheet's (SheetStoreError), in a
+            sentence.
 
     Example:
         ``sheet = contact_sheet(model, "features.12", store="sheets/features.12").draw()``
@@ -231,7 +232,7 @@ class ContactSheet:
         return self.archive.header.network
 
     def use_network(self, network: Network) -> None:
-        """Draw by another network of the same model and weights from now on, and let the earlier one go."""
+        """Draw with another network of the same model and weights from now on, and release the earlier one."""
         self.archive.header = dataclasses.replace(self.archive.header, network=network)
 
     @property
@@ -269,7 +270,7 @@ class ContactSheet:
         """Fingerprint of the model's weights when the sheet was made."""
         return self.archive.header.fingerprint
 
-    # What is there
+    # Results
 
     @property
     def done(self) -> Mapping[int, SheetUnit]:
@@ -323,7 +324,7 @@ class ContactSheet:
                 yield one
 
     def draw(self, progress: bool | None = None) -> ContactSheet:
-        """Draw what is missing; Ctrl-C keeps what is done, and the next call goes on.
+        """Draw what is missing; Ctrl-C keeps what is done, and the next call continues.
 
         Args:
             progress: whether to show a progress bar; left out, where it takes more than two seconds.
@@ -344,7 +345,7 @@ class ContactSheet:
         return self
 
     def prefer(self, units: Iterable[int]) -> None:
-        """Draw these units next, for example those that somebody looks at. May be called from any thread."""
+        """Draw these units next, for example those in view. May be called from any thread."""
         self._preferred = tuple(units)
 
     def drawing_network(self) -> Network:
@@ -362,7 +363,8 @@ class ContactSheet:
         """Return a scheduler that draws this sheet in another thread, one step at a time.
 
         Args:
-            network: gives a network of that thread's own, called at the start of each batch; or those of its threads.
+            network: returns that thread's own network, called at the start of each batch; or the networks of its
+                threads.
             drafts: plan of previews to draw first.
             at_once: see :class:`~peek_widget.sheet.local.ParallelRunner`.
             clock: seconds, monotonic.
@@ -373,7 +375,7 @@ class ContactSheet:
         return Scheduler(archive, self.batches, drafts, make_runner=make, clock=clock)
 
     def _drawing(self) -> Iterator[SheetUnit]:
-        """Draw what is missing; yield what is new, previews and what other processes drew among it."""
+        """Draw what is missing; yield new pictures, also previews and those that other processes drew."""
         archive = self.archive
 
         def make() -> Runner:
@@ -440,7 +442,7 @@ class ContactSheet:
     def to_html(
         self, path: str | os.PathLike[str], evidence: LayerEvidence | Evidence | None = None, **options: Any
     ) -> Path:
-        """Write the sheet as one page that needs no kernel and no network; see ``peek_widget.sheet.page.to_html``."""
+        """Write the sheet as one page that needs no kernel and no internet; see ``peek_widget.sheet.page.to_html``."""
         from peek_widget.sheet.page import to_html
 
         return to_html(self, path, self._evidence if evidence is None else evidence, **options)

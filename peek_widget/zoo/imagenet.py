@@ -1,4 +1,4 @@
-"""Names of ImageNet's classes, which torchvision has."""
+"""The names of ImageNet's classes, from torchvision."""
 
 from __future__ import annotations
 

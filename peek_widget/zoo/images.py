@@ -101,8 +101,8 @@ class Images(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
     """A map-style dataset of ``length`` generated images: ``images[i]`` is ``(image, label)``.
 
     The image is float32 ``[3, size, size]`` in [0, 1], the label an int. Nothing is stored: image ``i`` is generated
-    when it is indexed, and depends on ``seed`` and ``i`` alone. Labels go round the classes, so any run of indices is
-    balanced. ``classes`` restricts the dataset to the named ones; labels are then indices into ``class_names``.
+    when it is indexed, and depends on ``seed`` and ``i`` alone. Labels cycle through the classes, so any run of indices
+    is balanced. ``classes`` restricts the dataset to the named ones; labels are then indices into ``class_names``.
     """
 
     def __init__(self, length: int, size: int = 64, seed: int = 0, classes: Sequence[str] | None = None):

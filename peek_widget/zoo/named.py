@@ -12,21 +12,21 @@ from peek_widget.zoo.efficientnet_lite0 import efficientnet_lite0
 
 __all__ = ["by_name"]
 
-#: What torchvision does not have.
+#: Networks that torchvision does not have.
 _OURS: dict[str, Callable[[], nn.Module]] = {"efficientnet_lite0": efficientnet_lite0}
 
 
-# How files of weights end.
+# Extensions of files of weights.
 _WEIGHT_FILES = (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".tar", ".pkl")
 
 
 def by_name(name: str) -> nn.Module:
     """Load a network with its weights, in eval mode: ``"efficientnet_lite0"``, or any of torchvision's classifiers.
 
-    It has ``.class_names``, ``.preprocess`` and ``.input_size``, torchvision's from the metadata of the weights.
-    Those are downloaded once, to the folder ``hub/checkpoints`` of torch's cache; EfficientNet-Lite0's are never
-    downloaded (see :func:`~peek_widget.zoo.efficientnet_lite0`). Raises ModelError for an unknown name, and where there
-    are not weights.
+    It has ``.class_names``, ``.preprocess`` and ``.input_size``, torchvision's from the metadata of the weights. Those
+    are downloaded once, to the folder ``hub/checkpoints`` of torch's cache; EfficientNet-Lite0's are never downloaded
+    (see :func:`~peek_widget.zoo.efficientnet_lite0`). Raises ModelError for an unknown name, and where there are no
+    weights.
     """
     if name in _OURS:
         return _OURS[name]()

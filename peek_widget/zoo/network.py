@@ -42,7 +42,7 @@ class SmallNet(nn.Sequential):
 
     Takes float32 ``[N, 3, H, W]``, normalized as ``.preprocess`` says, H and W from 64 px up, and returns
     logits ``[N, classes]``. With ``normalized=True`` a batch normalization follows each convolution, as in training;
-    :meth:`folded` returns the network without.
+    :meth:`folded` returns the network without it.
     """
 
     def __init__(self, width: int, class_names: tuple[str, ...], normalized: bool = False):

@@ -77,7 +77,7 @@ def vgg_s(weights: str | Path | None = None) -> VGGS:
             Caffe's Model Zoo links to; download it yourself. None: random weights.
 
     Raises:
-        FileError: if the file is truncated, damaged, no Caffe model, or another network's.
+        FileError: if the file is truncated, damaged, not a Caffe model, or another network's.
         OSError: if the file can't be read.
     """
     network = VGGS()
