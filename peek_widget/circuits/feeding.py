@@ -61,7 +61,7 @@ def feeds_step_by_step(
         network: the model.
         layer, unit: the unit that is held.
         shown: the images.
-        examples: what its median is taken over.
+        examples: dataset examples that its median is taken over.
         count: number of units of the next layers, and number of classes, that are listed.
 
     Returns:
@@ -125,7 +125,7 @@ def _slopes(tape: Tape, value: int, kept: Tensor, step: Tensor, like: Sequence[T
         with torch.enable_grad():
             given = kept.detach().clone().requires_grad_()
             out = tape({value: given})
-            # The gradient is linear in the outputs' weights: its own gradient by those is the derivative wanted.
+            # The gradient is linear in the outputs' weights: its own gradient with respect to those is the one wanted.
             weights = [torch.zeros_like(one, requires_grad=True) for one in out]
             used = [number for number, one in enumerate(out) if one.requires_grad]
             parts = [out[number] for number in used], [weights[number] for number in used]

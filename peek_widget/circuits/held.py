@@ -24,7 +24,7 @@ class HeldNetwork(Network):
     """A network in which one unit is held at its median: for runs in one thread, since a replica would not be held."""
 
     def replica(self, **_: Any) -> NoReturn:
-        """Raise PeekError: what needs a copy of its own (a sheet, a pass over images) would use the unit as it is."""
+        """Raise PeekError: whatever needs its own copy (a sheet, a pass over images) would not hold the unit."""
         raise PeekError(
             "A network with a unit held at its median works only with render, ascend and Ascent. Contact sheets, "
             "passes over images and circuits make a copy, in which the unit is no longer held: give them the model "

@@ -328,7 +328,7 @@ class Inputs:
     def _gradient(
         self, tape: Tape, places: Tensor | None, less: dict[int, Tensor], opened: bool = False
     ) -> dict[int, Tensor]:
-        """Return the unit's gradients by all that it reads, with these values lowered by ``less``."""
+        """Return the unit's gradients with respect to all that it reads, with these values lowered by ``less``."""
         with self._plain(), torch.enable_grad():
             leaves = {}
             for read in self.reads:

@@ -33,7 +33,7 @@ PROVISIONAL = "Medians and spreads so far are those of the images shown; those o
 
 @dataclass(frozen=True)
 class Asked:
-    """What a circuit is of, and what it is computed on.
+    """The unit of a circuit, the images that it is computed on, and options.
 
     Attributes:
         layer, unit: the unit.
@@ -93,13 +93,13 @@ def circuit(
         layer: a layer by name or as a module of the model.
         unit: number of the unit.
         examples: what :func:`~peek_widget.top_crops` returned, or a dataset, over which a pass is then made. The unit's
-            top crops are what the circuit is computed on; medians and spreads are those of 64 of its images.
+            top crops are what the circuit is computed on; medians and spreads are taken over 64 images of its dataset.
         image: one image to compute it on instead of the crops: a photo, a crop, or what :func:`~peek_widget.render`
             returned. With neither, the unit's picture is drawn, and the circuit is that of the picture alone.
         below: a layer further down to look at instead of the ones right below, or several.
         k: number of crops.
         effects: number of the strongest contributions of each sign whose effect is measured; None for all.
-        depth: number of levels of the tree of strongest inputs, the unit's own among them: with 3, ``.graph`` has its
+        depth: number of levels of the tree of strongest inputs, including the unit's own: with 3, ``.graph`` has its
             inputs and theirs, each with a picture and its best crop. What that costs is printed before it starts
             (unless ``progress=False``).
         width: number of inputs of each unit in the tree, those with the largest measured effect.

@@ -25,7 +25,7 @@ class Entry:
     Attributes:
         caption: what sets the picture apart: a recipe's name, `seed 3`, `unit 17`.
         unit: objective of the unit that it shows, by which it is measured.
-        objective: objective that is maximized: that of the unit, or its negative.
+        objective: objective that is maximized: the unit's own, or its negative.
         recipe: recipe that it is drawn by.
         seed: seed of its start and views.
         start: a picture that it begins from, as `render` takes one, or None for the recipe's own start.

@@ -64,8 +64,8 @@ class Comparison(Iterator[ComparisonStep]):
 
     Iterating draws: after step t of T each picture has had the fraction t / T of its own run, where T is the number of
     steps of the longest. Schedules and octaves are fractions of a run, so that pictures of recipes of 150 and of 475
-    steps are both half done halfway, and are finished together; the shorter one waits in between. Entries with the same
-    recipe and start go through the network as one batch.
+    steps are half done, and finished, at the same time; the shorter one waits in between. Entries with the same recipe
+    and start go through the network as one batch.
 
     Args:
         network: network to draw.
@@ -196,7 +196,7 @@ class Comparison(Iterator[ComparisonStep]):
     def measured(self) -> tuple[float, ...]:
         """Measure each picture's activation by one rule, so that the numbers can be compared.
 
-        Recipes show their pictures to the network each in its own way, and the activations of their steps are means
+        Each recipe shows its picture to the network in its own way, and the activations of their steps are means
         over random views. Here every picture is shown to it once, without random views, and the unit's highest value
         over its map is taken, before any ReLU (:mod:`peek_widget.ascent.still`); with a negative objective the lowest.
         """

@@ -47,8 +47,8 @@ class UnitMap:
         """Return the map resampled over the photo, ``[height, width]`` float32 from 0 to 1.
 
         1 is its highest activation; 0 is an activation of 0 (for a unit that is nowhere above 0, its lowest), and all
-        that the network doesn't see or the map doesn't cover. Values between the centers of receptive fields are
-        bilinear.
+        that the network doesn't see or the map doesn't cover. Between the centers of receptive fields it is
+        interpolated bilinearly.
 
         Args:
             width, height: size of the photo that it is for, in pixels.

@@ -82,10 +82,10 @@ class Archive:
     # Pictures
 
     def add(self, finished: Iterable[SheetUnit], failed: Mapping[int, str] | None = None) -> None:
-        """Add results in memory; :meth:`save_pictures` then saves what is finished.
+        """Add results, in memory only; :meth:`save_pictures` then saves what is finished.
 
         Args:
-            finished: pictures, previews among them.
+            finished: pictures, including previews.
             failed: units that can't be drawn, each with the reason in a sentence.
         """
         self.failed.update(failed or {})
@@ -148,7 +148,7 @@ class Archive:
         return loaded
 
     def load_new(self) -> list[SheetUnit]:
-        """Load what other processes have finished meanwhile, and return it."""
+        """Load and return what other processes have finished meanwhile."""
         return [] if self.store is None else self.load(self.store.units())
 
     def save_index(self) -> None:
@@ -170,7 +170,7 @@ class Archive:
 
     @property
     def tags(self) -> Tags:
-        """The tags of the sheet's units; those in the store are read when first asked for.
+        """The tags of the sheet's units; those in the store are read on first use.
 
         Raises:
             SheetStoreError: if the store can't be read.

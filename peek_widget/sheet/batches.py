@@ -81,7 +81,7 @@ class Batch:
         draft: whether it is the quick preview.
         steps: number of the recipe's steps that are made; None for all of them.
         precision: what the network computes in, see :class:`~peek_widget.ascent.AscentOptions`.
-        together: whether the units go through the network together, so that by rounding each picture depends on the
+        together: whether the units go through the network together, so that rounding makes each picture depend on the
             others of its batch. Large views on a CPU don't: a picture is then the same in any batch, to the last bit.
         wanted: units whose pictures are asked for; all, unless some exist already.
     """

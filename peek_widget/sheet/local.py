@@ -37,7 +37,7 @@ class BatchResult:
 
 
 class Runner(Protocol):
-    """Interface of what draws batches."""
+    """Interface of the runners that draw batches."""
 
     @property
     def transfers(self) -> list[tuple[str, int]]:

@@ -32,7 +32,7 @@ class Advance:
     """The result of one call of :meth:`Scheduler.step`.
 
     Attributes:
-        arrived: pictures that are new on the sheet, previews among them: drawn here, or found in the store.
+        arrived: pictures that are new on the sheet, including previews: drawn here, or found in the store.
         failed: units that can't be drawn, each with the reason in a sentence.
         waiting: whether other processes draw all that is missing; call again after :data:`POLL` seconds.
         done: whether nothing is left to draw.
@@ -82,7 +82,7 @@ class Scheduler:
     any.
 
     Args:
-        archive: results of the sheet, those that are there already among them.
+        archive: results of the sheet, including those that exist already.
         batches: plan of the sheet.
         drafts: plan of its previews; empty for none. Previews are kept in memory only.
         make_runner: makes the runner that draws; called when there is something to draw.
@@ -195,7 +195,7 @@ class Scheduler:
         return Advance(arrived, failed, waiting, done)
 
     def refresh(self) -> list[SheetUnit]:
-        """Load what other processes have finished and return it; checks the store every :data:`POLL` seconds."""
+        """Load and return what other processes have finished; the store is checked every :data:`POLL` seconds."""
         began = self._clock()
         if self.archive.store is None or began < self._refresh_at:
             return []

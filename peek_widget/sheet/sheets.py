@@ -200,7 +200,7 @@ class ContactSheet:
         device: str | torch.device | None = None,
         **options: Any,
     ) -> ContactSheet:
-        """Open the sheet that a store holds: all units of its layer, those that are drawn and those that are not yet.
+        """Open the sheet that a store holds: all units of its layer, whether drawn yet or not.
 
         Args:
             path: folder or fsspec address of the store.
@@ -375,7 +375,7 @@ class ContactSheet:
         return Scheduler(archive, self.batches, drafts, make_runner=make, clock=clock)
 
     def _drawing(self) -> Iterator[SheetUnit]:
-        """Draw what is missing; yield new pictures, also previews and those that other processes drew."""
+        """Draw what is missing; yield new pictures, including previews and those that other processes drew."""
         archive = self.archive
 
         def make() -> Runner:

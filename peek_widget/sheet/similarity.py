@@ -1,4 +1,4 @@
-"""An order of pictures in which similar ones lie side by side."""
+"""An order of pictures that puts similar ones side by side."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def order(pictures: Iterable[Picture]) -> list[int]:
     Ward's hierarchical clustering of features (see :func:`features`); where two groups are joined, each is reversed
     where that brings their most similar ends together (Gruvaeus & Wainer 1972). A tree keeps groups whole, which an
     order along one axis of the features (a spectral one) does not: it mixes pictures that have only their position on
-    that axis in common. (Scipy's optimal leaf order was no better on 240 units of SqueezeNet, and takes minutes for
+    that axis in common. (SciPy's optimal leaf order was not better on 240 units of SqueezeNet, and takes minutes for
     2,048.) The result is deterministic.
 
     Args:
@@ -57,7 +57,7 @@ def _leaf_order(tree: np.ndarray, described: np.ndarray) -> list[int]:
         left, right = branches[one], branches[other]
         ends = described[[left[0], left[-1]]][:, None] - described[[right[0], right[-1]]][None]
         at = int(np.square(ends).sum(-1).argmin())
-        left = left[::-1] if at < 2 else left  # its first leaf is to stand beside the other branch
+        left = left[::-1] if at < 2 else left  # its first leaf goes beside the other branch
         right = right[::-1] if at % 2 else right
         branches.append(left + right)
     return branches[-1]

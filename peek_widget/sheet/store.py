@@ -6,7 +6,7 @@
     unit-00017.png        a unit: the picture, its recipe, its activation. The other files follow from these
     index.parquet         table of the units, derived; written again when it differs from the pictures
     tags.json             the user's tags
-    unit-00017.png.foreign    a valid picture that somebody had put under a unit's name
+    unit-00017.png.foreign    a valid picture of something else that had a unit's name
     in-progress/*.zip     journal: a finished batch that is being written as single PNGs
     in-progress/*.claim   lease: which process draws which batch now
 
@@ -208,7 +208,7 @@ class Store:
     # The sheet
 
     def open(self, header: Mapping[str, Any], difference: Callable[[Mapping[str, Any]], str | None]) -> None:
-        """Make sure that the store is this sheet's; an empty one becomes so.
+        """Make sure that the store is this sheet's; an empty one gets its header.
 
         Args:
             header: header of the sheet, for JSON.

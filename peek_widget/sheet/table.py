@@ -22,7 +22,7 @@ log: logging.Logger = logging.getLogger("peek_widget")
 
 
 def rows(layer: str, units: Iterable[SheetUnit], recipe: str, tags: Tags) -> list[dict[str, Any]]:
-    """Return a row for each unit."""
+    """Return one row for each unit."""
     return [
         {
             "unit": one.unit,

@@ -35,7 +35,7 @@ _NOTE: dict[str, Check] = {
     "draft": switch,
     "drawn_with": sequence(whole(2**31 - 1), 2**20),
 }
-"""Checks of the fields of the note; it has further ones, about the machine that the unit was drawn on."""
+"""Checks of the fields of the note; further fields are about the machine that the unit was drawn on."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class SheetUnit:
         gauge: activation over that of the best dataset image; None where no evidence was given, or where no image
             excites the unit.
         draft: whether it is a quick preview.
-        drawn_with: units that went through the network together, this one among them.
+        drawn_with: units that went through the network together, including this one.
     """
 
     unit: int
