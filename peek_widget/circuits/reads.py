@@ -282,7 +282,7 @@ def _last(wiring: Wiring, owners: dict[int, str], value: int, before: int) -> in
 
 
 def _passes_on(wiring: Wiring, value: int, to: int) -> bool:
-    """Return whether a value reaches another one with no new units made on the way."""
+    """Return whether a value reaches another one without new units being made on the path."""
     todo, seen = [to], set()
     while todo:
         one = todo.pop()

@@ -111,8 +111,8 @@ def circuit(
         input_size, preprocess, device: see :func:`~peek_widget.network.read`.
 
     Raises:
-        LayerError, UnitError: if there is no such layer or unit, or the layer is a layer of tokens or boxes, or it or
-            one that it reads counts its units by several dimensions.
+        LayerError, UnitError: if there is no such layer or unit, the layer has tokens or boxes, or it or one that it
+            reads counts its units by several dimensions.
         ModelError: if what the layer reads can't be followed in the model's forward.
         DatasetError: if the images can't be read.
         EvidenceStoreError: if the examples are another model's.

@@ -240,7 +240,7 @@ class _Kept:
         return f"circuit-{_file_name(key[0])}-{key[1]:05d}-{self._about}.json"
 
     def read(self, key: Key) -> _Found | None:
-        """Read a unit's circuit; None where there is none that can be read."""
+        """Read a unit's circuit; None where the store has none that can be read."""
         data = None if self._store is None else self._store.read(self._name(key))
         if data is None:
             return None

@@ -196,7 +196,7 @@ class Comparison(Iterator[ComparisonStep]):
     def measured(self) -> tuple[float, ...]:
         """Measure each picture's activation by one rule, so that the numbers can be compared.
 
-        Each recipe shows its picture to the network in its own way, and the activations of their steps are means
+        Each recipe shows its picture to the network in its own way, and the activations of its steps are means
         over random views. Here every picture is shown to it once, without random views, and the unit's highest value
         over its map is taken, before any ReLU (:mod:`peek_widget.ascent.still`); with a negative objective the lowest.
         """

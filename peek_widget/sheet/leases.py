@@ -73,7 +73,7 @@ class Leases:
                     self._store.write(_name(key), self._signature())
 
     def release(self, key: str | None = None) -> None:
-        """Give one lease back, or all."""
+        """Release one lease, or all."""
         for one in list(self._held) if key is None else [key]:
             if self._held.pop(one, None) is not None:
                 with contextlib.suppress(SheetStoreError):

@@ -171,8 +171,8 @@ class Scheduler:
 
         Raises:
             SheetStoreError: if pictures can't be saved; they are in memory, and a later step saves them.
-            PeekError: if it can't go on (no memory for one picture, an executor that died). :meth:`close` then gives
-                the leases back, and a later step begins again.
+            PeekError: if it can't go on (no memory for one picture, an executor that died). :meth:`close` then releases
+                the leases, and a later step begins again.
         """
         if not self._recovered or self.archive.unsaved:
             self.archive.recover()

@@ -290,7 +290,7 @@ class ContactSheet:
         return MappingProxyType({**self.archive.failed, **self.archive.notes})
 
     def __getitem__(self, unit: int) -> SheetUnit:
-        """Return a unit as it is drawn.
+        """Return a unit that is drawn.
 
         Raises:
             NotDrawnError: if it is not drawn yet, can't be, or is not on the sheet.

@@ -51,7 +51,7 @@ _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
 
 
 def clean(word: str) -> str:
-    """Return a tag as it is kept: composed (NFC), trimmed, its white space made single spaces.
+    """Return a tag as it is kept: composed (NFC), trimmed, with white space reduced to single spaces.
 
     Raises:
         TagError: if it isn't text, is empty, longer than 200 characters, or has control characters.
