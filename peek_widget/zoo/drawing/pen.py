@@ -1,7 +1,7 @@
 """A pen that draws in the coordinates of the subject, whatever the size of the image.
 
 A subject is drawn in a square of side 2 around the origin: x to the right and y down, both from -1 to 1. The pen maps
-that square to the image (position, size, rotation), so a drawing function describes a form and nothing else. Inks are
+that square to the image (position, size, rotation), so a drawing function describes only a form. Inks are
 small integers. Their colors are chosen later, at random and independently of the class, so that color does not tell
 the classes apart.
 """
@@ -37,7 +37,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, turn: float = 0.0) -> np
 
 
 def spline(points: list[tuple[float, float]], n: int = 12) -> np.ndarray:
-    """Return a closed smooth curve (Catmull-Rom) through ``points``, ``n`` points a segment."""
+    """Return a closed smooth curve (Catmull-Rom) through ``points``, with ``n`` points per segment."""
     p = np.asarray(points, float)
     before, after, beyond = np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
     t = np.linspace(0, 1, n, endpoint=False)[None, :, None]

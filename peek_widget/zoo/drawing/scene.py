@@ -1,7 +1,7 @@
 """Paint a subject as an image: position, color, clutter, lighting, exposure and noise.
 
 All of these have the same distributions for every class, and the exposure is set last, to a brightness and a contrast
-that don't depend on the image. So neither color nor brightness tells the classes apart, only structure does.
+that don't depend on the image. So only structure tells the classes apart, not color or brightness.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _palette(rng: np.random.Generator) -> np.ndarray:
     for least in (0.55, 0.4, 0.4, 0.4, 0.3, 0.3):
         far = np.min([np.abs(tries - c).max(axis=1) for c in chosen[:4]], axis=0)
         fit = np.flatnonzero(far > least)
-        # The farthest one where none is far enough.
+        # The farthest color where no color is far enough.
         chosen.append(tries[fit[0]] if len(fit) else tries[far.argmax()])
     return np.array(chosen)
 

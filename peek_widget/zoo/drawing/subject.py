@@ -18,7 +18,7 @@ class Subject:
     Attributes:
         name: name of the class.
         kind: ``"texture"``, ``"shape"`` or ``"composed"``.
-        variants: names of the ways in which it is built.
+        variants: names of its variants.
         draw: draws a variant: a texture's ``draw(rng, variant, u, v, duty)`` returns a signed distance field, a form's
             ``draw(rng, variant, pen)`` uses the pen.
         summary: one sentence that describes it.
