@@ -234,7 +234,6 @@ def _recipe() -> Recipe:
         rotation=0.0,
         total_variation=0.0,
         contrast_floor=0.0,
-        log_probability=0.0,
         residual_gradient=1.0,
         step_size=(0.05, 0.02),
     )

@@ -40,7 +40,7 @@ class Forwards:
         layers: names of the layers.
         kind: type to compute in; None for the network's own.
         prepared: whether the images have already been preprocessed.
-        most: number of batch size of a forward; smaller once memory ran out.
+        most: largest number of images in a forward; it shrinks once memory has run out.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from peek_widget.network.timed import GAIN, check_images, step_seconds
 __all__ = ["chosen_precision", "quicker_precision"]
 
 _LEAST_PRODUCTS = 400_000_000
-"""Multiplications of one forward below which a step is short in either precision."""
+"""Multiplications in the convolutions of one forward below which a step is short in either precision."""
 
 _LEAST_REUSE = 50
 """Multiplications for each weight below which casting the weights takes what the products save: AlexNet has 12 and
@@ -31,9 +31,10 @@ def chosen_precision(network: Network, precision: Precision | None = None) -> Pr
     """Return the precision that a network is drawn in, checked; with None the one that suits it.
 
     That is a rule and no trial, so that the same network on the same kind of machine gives the same pictures:
-    ``"bf16"`` for a large network of ordinary convolutions and linear layers on an x86 CPU with instructions for
-    bfloat16 (AVX512-BF16, AMX), and ``"float32"`` for every other. Depthwise and grouped convolutions gain nothing, and
-    on other hardware nothing was measured. On SqueezeNet 1.0 no measure of the pictures falls (docs/quality.md).
+    ``"bf16"`` for a large network of ordinary convolutions on an x86 CPU with instructions for bfloat16 (AVX512-BF16,
+    AMX), and ``"float32"`` for every other. Depthwise and grouped convolutions gain nothing, and of transformers and
+    other hardware no pictures were compared. On SqueezeNet 1.0 every measure of the pictures was within what another
+    seed changes (docs/quality.md).
 
     Args:
         network: the network.
@@ -60,15 +61,16 @@ def _suits_bf16(network: Network) -> bool:
             continue
         if module.weight.dtype is not torch.float32 or getattr(module, "groups", 1) > 1:
             return False
-        products += module.weight.numel() * math.prod(layer.size)
         weights += module.weight.numel()
+        if isinstance(module, nn.Conv2d):
+            products += module.weight.numel() * math.prod(layer.size)
     return products >= max(_LEAST_PRODUCTS, _LEAST_REUSE * weights)
 
 
 def quicker_precision(
     model: nn.Module | ModelCopy | Network, layer: str | nn.Module = "", *, images: int = 1
 ) -> Precision:
-    """Tell in which precision a network's steps are quicker on its device, by five warm ones in each.
+    """Return the precision in which a network's steps are quicker on its device, by five warm ones in each.
 
     A step is the forward up to a layer and the gradient of its mean by the images; precisions take turns, and medians
     count. The result is what ``precision=`` takes, of :func:`~peek_widget.render`, sheets, passes and the explorer:

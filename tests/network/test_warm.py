@@ -74,6 +74,17 @@ def large(groups: int = 1, kernel: int = 3) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 64, kernel, padding=kernel // 2), nn.Conv2d(64, 128, 3, groups=groups))
 
 
+class Tokens(nn.Module):
+    """A network whose multiplications are those of a linear layer, at each position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.mixing = nn.Conv2d(3, 64, 1), nn.Linear(64, 512)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.mixing(self.patches(x).flatten(2).mT)
+
+
 @pytest.fixture
 def _smaller(monkeypatch):
     # so that a network for a test can be a large one
@@ -103,9 +114,10 @@ def test_a_large_network_of_ordinary_convolutions_is_drawn_in_bfloat16():
         tiny(),
         large(groups=2),
         large().double(),
+        Tokens(),
         nn.Sequential(large(), nn.AdaptiveAvgPool2d(16), nn.Flatten(), nn.Linear(128 * 256, 100)),
     ],
-    ids=["small", "grouped", "double", "mostly weights"],
+    ids=["small", "grouped", "double", "of tokens", "mostly weights"],
 )
 def test_any_other_network_is_drawn_in_float32(model):
     assert chosen_precision(read(model, 32)) == "float32"

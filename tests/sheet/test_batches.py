@@ -33,7 +33,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def large():
-    """Its views are of 112 px: on a CPU they go through the network one at a time."""
+    """Its views are of 128 px: on a CPU they go through the network one at a time."""
     return read(tiny(), input_size=112)
 
 
