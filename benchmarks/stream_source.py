@@ -90,6 +90,11 @@ class Made:
     unread_activation: float
 
     @property
+    def images(self) -> torch.Tensor:
+        """The picture as a batch of one."""
+        return self.tensor[None]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the picture."""
         return self.tensor.nbytes
@@ -105,6 +110,7 @@ class Precomputed:
     size, index = SIDE, 0
     steps = 10**9
     done = False
+    seeds = (0,)
     recipe = SimpleNamespace(steps=steps)
 
     def __init__(self, source: Source) -> None:

@@ -107,6 +107,9 @@ class UnitExplorer(anywidget.AnyWidget):
         at: position (row, column) of the neuron on the feature map; None is the center, which another layer sets again.
         negative: whether to minimize the objective. `activation` is always the unit's own, so it then falls.
         device: where to compute, `"cpu"`, `"cuda"` or `"mps"`; left out, the device of the model.
+        seeds_at_once: number of seeds drawn at once, 1 to 4: `seed` and the others of its block (0 to 3, 4 to 7, ...),
+            shown small below the picture. None: as many as the device draws in about the time of one, found once for
+            each layer and recipe; 1 on a CPU. With an objective that contains `Diversity`, they come out different.
         threads: number of CPU threads of the worker; left out, `PEEK_THREADS`, or one less than the number of cores.
         playing: whether to begin at once.
         redraw: whether a finished picture is drawn again automatically when the model's weights have changed, to watch
@@ -178,6 +181,7 @@ class UnitExplorer(anywidget.AnyWidget):
     at: PositionTrait = PositionTrait("at")
     negative: SwitchTrait = SwitchTrait("negative")
     device: TextTrait = TextTrait("device")
+    seeds_at_once: IntTrait[int | None] = IntTrait("seeds_at_once")
     playing: SwitchTrait = SwitchTrait("playing")
     redraw: SwitchTrait = SwitchTrait("redraw")
 
@@ -217,6 +221,7 @@ class UnitExplorer(anywidget.AnyWidget):
         at: tuple[int, int] | None = None,
         negative: bool = False,
         device: str | torch.device | None = None,
+        seeds_at_once: int | None = None,
         threads: int | None = None,
         playing: bool = True,
         redraw: bool = False,
@@ -411,6 +416,14 @@ class UnitExplorer(anywidget.AnyWidget):
     def image(self) -> Image.Image | None:
         """The newest picture, lossless (not the JPEG that was sent); None before the first one."""
         return self._parts.exporter.picture
+
+    @property
+    def images_by_seed(self) -> dict[int, Image.Image]:
+        """The newest pictures of all seeds drawn at once, by seed: that of `seed`, and the small ones below it.
+
+        See `seeds_at_once`; {} before the first picture.
+        """
+        return self._parts.exporter.images_by_seed
 
     def save(self, path: str | Path) -> None:
         """Write the newest picture to a file, whose extension decides the format.

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union
 from peek_widget.ascent.accentuate import STRENGTH
 from peek_widget.ascent.recipe_rules import MAXIMUM_SIZE, MINIMUM_SIZE
 from peek_widget.live import protocol
-from peek_widget.live.controls import CONTROLS, LARGEST_SEED, Controls
+from peek_widget.live.controls import CONTROLS, LARGEST_SEED, MOST_SEEDS, Controls
 from peek_widget.live.protocol import traits
 from peek_widget.photo.firing import LISTED
 
@@ -133,6 +133,7 @@ def generate() -> str:
     parts = [
         HEAD,
         f"export const LARGEST_SEED = {LARGEST_SEED};\n"
+        f"export const MOST_SEEDS = {MOST_SEEDS};\n"
         f"export const ACCENTUATE_STRENGTH = {STRENGTH:g};\n"
         f"export const UNITS_LISTED = {LISTED};\n"
         f"export const [SMALLEST_SIZE, LARGEST_SIZE] = [{MINIMUM_SIZE}, {MAXIMUM_SIZE}] as const;\n",

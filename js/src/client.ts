@@ -15,6 +15,7 @@ import { CropStore } from "./stores/crops";
 import { ExportStore } from "./stores/exports";
 import { FrameStore } from "./stores/frames";
 import { LazyModule } from "./stores/lazy";
+import { SeedStore } from "./stores/seeds";
 import type { Topic } from "./topics";
 
 type Listener = (changed: ReadonlySet<Topic>) => void;
@@ -26,6 +27,7 @@ export class WidgetClient {
   readonly wire: Wire;
   readonly frames: FrameStore;
   readonly connection: Connection;
+  readonly seeds: SeedStore;
   readonly crops: CropStore;
   readonly exports: ExportStore;
   readonly lazy: LazyModule;
@@ -67,6 +69,7 @@ export class WidgetClient {
       if (sent) this.connection.expectReply();
       return sent;
     };
+    this.seeds = new SeedStore(() => this.publishSoon("seeds"));
     this.crops = new CropStore(request, (topic) => this.publishSoon(topic));
     this.exports = new ExportStore(request);
     this.lazy = new LazyModule(
@@ -80,7 +83,7 @@ export class WidgetClient {
     };
     on("msg:custom", (content: unknown, buffers?: readonly Binary[]) => {
       if ((content as ToPage | null)?.kind === "pong") this.connection.pong();
-      for (const store of [this.crops, this.exports, this.lazy]) store.receive(content, buffers ?? []);
+      for (const store of [this.seeds, this.crops, this.exports, this.lazy]) store.receive(content, buffers ?? []);
     });
     // Jupyter's own event; without it only the first message that is refused would show that the kernel is gone.
     on("comm_live_update", () => this.connection.lineChanged());
@@ -106,6 +109,7 @@ export class WidgetClient {
     this.listeners.clear();
     this.connection.dispose();
     this.frames.dispose();
+    this.seeds.dispose();
     this.crops.dispose();
     this.lazy.dispose();
   }

@@ -6,11 +6,12 @@ export type Binary = DataView | ArrayBuffer | Uint8Array;
 export type Box = readonly [number, number, number, number];
 
 export const LARGEST_SEED = 9007199254740991;
+export const MOST_SEEDS = 4;
 export const ACCENTUATE_STRENGTH = 5;
 export const UNITS_LISTED = 9;
 export const [SMALLEST_SIZE, LARGEST_SIZE] = [8, 2048] as const;
 
-export const TRAIT_NAMES = ["layer", "unit", "recipe", "blur", "jitter", "decay", "total_variation", "step_size", "seed", "size", "objective", "at", "negative", "device", "playing", "redraw", "_layer_list", "_recipe_list", "_knobs", "class_names", "_about", "frame", "activation", "step", "_history", "status", "evidence_status", "gauge", "tags", "tag_keys"] as const;
+export const TRAIT_NAMES = ["layer", "unit", "recipe", "blur", "jitter", "decay", "total_variation", "step_size", "seed", "size", "objective", "at", "negative", "device", "seeds_at_once", "playing", "redraw", "_layer_list", "_recipe_list", "_knobs", "class_names", "_about", "frame", "activation", "step", "_history", "status", "evidence_status", "gauge", "tags", "tag_keys"] as const;
 export const LIVE_TRAITS = ["frame", "activation", "step", "_history", "status"] as const;
 export type KnobName = "blur" | "jitter" | "decay" | "total_variation" | "step_size";
 export type ObjectiveKind = "neuron" | "channel" | "class" | "custom";
@@ -355,6 +356,12 @@ export interface ComparisonSet {
   items: readonly ComparedPicture[];
 }
 
+/** The pictures of all seeds that the run draws at once, as small JPEGs in order; none where it draws one. */
+export interface SeedPictures {
+  kind: "seeds";
+  seeds: readonly number[];
+}
+
 /** Answers `Save`; the buffer is the file. */
 export interface SavedFile {
   kind: "saved";
@@ -406,6 +413,7 @@ export interface Traits {
   at: readonly [number, number] | null;
   negative: boolean;
   device: string;
+  seeds_at_once: number | null;
   playing: boolean;
   redraw: boolean;
   _layer_list: readonly LayerInfo[];
@@ -425,10 +433,10 @@ export interface Traits {
 }
 
 export type TraitName = keyof Traits;
-export type ControlValues = Partial<Pick<Traits, "layer" | "unit" | "recipe" | "blur" | "jitter" | "decay" | "total_variation" | "step_size" | "seed" | "size" | "objective" | "at" | "negative" | "device" | "playing" | "redraw">>;
-export const CONTROL_DEFAULTS: Required<ControlValues> = {"layer": "", "unit": 0, "recipe": "peek", "blur": null, "jitter": null, "decay": null, "total_variation": null, "step_size": null, "seed": 0, "size": null, "objective": "neuron", "at": null, "negative": false, "device": "cpu", "playing": true, "redraw": false};
+export type ControlValues = Partial<Pick<Traits, "layer" | "unit" | "recipe" | "blur" | "jitter" | "decay" | "total_variation" | "step_size" | "seed" | "size" | "objective" | "at" | "negative" | "device" | "seeds_at_once" | "playing" | "redraw">>;
+export const CONTROL_DEFAULTS: Required<ControlValues> = {"layer": "", "unit": 0, "recipe": "peek", "blur": null, "jitter": null, "decay": null, "total_variation": null, "step_size": null, "seed": 0, "size": null, "objective": "neuron", "at": null, "negative": false, "device": "cpu", "seeds_at_once": null, "playing": true, "redraw": false};
 
-export const CONTROL_LABELS = {"layer": "Layer", "unit": "Unit", "recipe": "Recipe", "seed": "Seed", "size": "Size", "objective": "Objective", "negative": "minimize"} as const;
+export const CONTROL_LABELS = {"layer": "Layer", "unit": "Unit", "recipe": "Recipe", "seed": "Seed", "size": "Size", "objective": "Objective", "negative": "minimize", "seeds_at_once": "Seeds at once"} as const;
 
 /** What the kernel sends. */
 export type ToPage =
@@ -447,6 +455,7 @@ export type ToPage =
   | SheetOrder
   | Pong
   | ComparisonSet
+  | SeedPictures
   | SavedFile
   | Module
   | TagCounts

@@ -15,6 +15,10 @@ export const text = {
   restart: "Restart with the same seed",
   seed: CONTROL_LABELS.seed,
   newSeed: "Random seed",
+  seeds: "Seeds drawn at once",
+  seedTile: "seed",
+  seedSpoken: (seed: number) => `seed ${seed}`,
+  seedHelp: (seed: number) => `Draw seed ${seed} large`,
   scrubber: "Step (drag to review the run)",
   resume: "Resume from here",
 

@@ -7,4 +7,4 @@ export type SheetTopic = "sheet" | "thumbs" | "similarity" | "counts" | "suggest
 export type LazyTopic = SheetTopic | "compared" | "photo" | "circuit";
 
 /** What a panel can watch: a trait, or something that only the front end knows. */
-export type Topic = TraitName | "health" | "undecodable" | "drawn" | "crops" | "large" | LazyTopic;
+export type Topic = TraitName | "health" | "undecodable" | "drawn" | "seeds" | "crops" | "large" | LazyTopic;

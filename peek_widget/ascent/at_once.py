@@ -32,6 +32,7 @@ def seeds_at_once(
     *,
     most: int = 4,
     cost: float = 1.3,
+    slowest: float = math.inf,
     **options: Unpack[AscentOptions],
 ) -> int:
     """Find how many seeds of one picture can be drawn at once in about the time of one.
@@ -49,6 +50,7 @@ def seeds_at_once(
         recipe: a Recipe or the name of a preset; left out, ``"peek"``.
         most: largest number of seeds that is tried, from 1 to 64.
         cost: how many times as long as that of one picture a step may take, 1 or more.
+        slowest: seconds of a step of one picture from which on the device counts as busy, and nothing more is tried.
 
     Returns:
         The largest number tried whose step takes at most ``cost`` times as long as that of one picture. On a
@@ -61,6 +63,8 @@ def seeds_at_once(
         raise PeekError(f"most={most!r}: give a whole number from 1 to 64.")
     if isinstance(cost, bool) or not isinstance(cost, (int, float)) or not 1.0 <= cost < math.inf:
         raise PeekError(f"cost={cost!r}: give a number from 1, e.g. 1.3 for steps that take up to 1.3 times as long.")
+    if isinstance(slowest, bool) or not isinstance(slowest, (int, float)) or not slowest > 0.0:
+        raise PeekError(f"slowest={slowest!r}: give seconds above 0, e.g. 0.05.")
     given = (options["input_size"], options["preprocess"], options["device"])
     network = model if isinstance(model, Network) else read(model, *given)
     found = as_objectives(network, objective)
@@ -74,15 +78,19 @@ def seeds_at_once(
 
     def begin(count: int) -> Ascent:
         ascent = Ascent(network, list(found) * count, recipe, **{**options, "seed": [first + n for n in range(count)]})
-        ascent.extend(_BEFORE + _STEPS)
+        ascent.extend(_BEFORE + 4 * _STEPS * most.bit_length())  # more than are ever made
         for _ in range(_BEFORE):
             ascent.step()
         return ascent
 
+    one = begin(1) if most > 1 else None
+    if one is None or _seconds(one)[0] >= slowest:
+        return 1
     count = most
     while count > 1:
         try:
-            if _seconds_by(begin(count), begin(1)) <= cost:
+            several, alone = _seconds(begin(count), one)
+            if several <= cost * max(alone, 1e-9):
                 return count
         except Exception as error:
             if memory_error(error) is None:
@@ -92,14 +100,14 @@ def seeds_at_once(
     return 1
 
 
-def _seconds_by(several: Ascent, one: Ascent) -> float:
-    """Return how many times as long as a step of one picture a step of several takes."""
-    spent: tuple[list[float], list[float]] = ([], [])
+def _seconds(*ascents: Ascent) -> list[float]:
+    """Return how long a step of each ascent takes, in seconds: the median of warm steps that take turns."""
+    spent: list[list[float]] = [[] for _ in ascents]
     for _ in range(_STEPS):
-        for ascent, seconds in zip((several, one), spent, strict=True):
+        for ascent, seconds in zip(ascents, spent, strict=True):
             wait_for(ascent.device)
             began = perf_counter()
             ascent.step()
             wait_for(ascent.device)
             seconds.append(perf_counter() - began)
-    return statistics.median(spent[0]) / max(statistics.median(spent[1]), 1e-9)
+    return [statistics.median(seconds) for seconds in spent]

@@ -87,6 +87,11 @@ class Computed:
     terms: tuple[Mapping[str, Tensor], ...]
 
 
+def always_alone(view: ViewGeometry, device: torch.device) -> bool:
+    """Return whether a batch's pictures go through the network one at a time in all steps, bit-equal to drawn alone."""
+    return device.type == "cpu" and view.side >= LARGE
+
+
 class Evaluator:
     """Evaluates the objectives of an ascent on its pictures.
 
@@ -151,8 +156,7 @@ class Evaluator:
         """Return whether a group's pictures go through the network one at a time in a step."""
         if any(self._bound[member].depends_on_batch for member in group.members):
             return False
-        large = self._device.type == "cpu" and group.view.side >= LARGE
-        return large or step < _PER_SAMPLE_STEPS
+        return always_alone(group.view, self._device) or step < _PER_SAMPLE_STEPS
 
     def settled(self, step: int) -> bool:
         """Return whether a step and those after it compute the same: no pictures alone, and no ReLUs to be opened."""

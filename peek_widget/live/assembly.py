@@ -88,7 +88,7 @@ class Assembly:
         target = self.target(controls)
         if controls.size is not None:
             # only the layer can tell whether so small an image reaches it
-            source.make_ascent(target)
+            source.make_ascent(dataclasses.replace(target, seeds_at_once=1))
 
         self.front_end: FrontEnd = FrontEnd(streams)
         self.jobs: JobQueue = JobQueue()

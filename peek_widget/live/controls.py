@@ -26,6 +26,7 @@ __all__ = [
     "CONTROL_NAMES",
     "KNOB_NAMES",
     "LARGEST_SEED",
+    "MOST_SEEDS",
     "Control",
     "Controls",
     "check_seed",
@@ -37,6 +38,9 @@ FORMAT = 1
 """Version of the format of a state."""
 
 LONGEST_STATE = 1024 * 1024
+MOST_SEEDS = 4
+"""Maximum number of seeds that an explorer draws at once."""
+
 LARGEST_SEED = 2**53 - 1
 """Largest seed: the front end counts in doubles, which do not represent every larger integer."""
 
@@ -141,6 +145,17 @@ def _check_switch(value: Any, now: Controls, choices: Choices) -> bool:
     return bool(value)
 
 
+def _check_seeds_at_once(value: Any, now: Controls, choices: Choices) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SEEDS:
+        raise PeekError(
+            f"seeds_at_once={value!r}: give a whole number from 1 to {MOST_SEEDS}, or None for as many as the device "
+            "draws in about the time of one."
+        )
+    return value
+
+
 def _position_to_page(value: tuple[int, int] | None) -> list[int] | None:
     return None if value is None else list(value)
 
@@ -177,6 +192,8 @@ class Controls:
         at: position (row, column) of the neuron on the layer's feature map; None is the center.
         negative: whether to minimize the objective.
         device: device to compute on.
+        seeds_at_once: number of seeds drawn at once, 1 to 4; None for as many as the device draws in about the time of
+            one.
         playing: whether the run goes on.
         redraw: whether a finished run restarts automatically when the model's weights have changed.
     """
@@ -208,6 +225,10 @@ class Controls:
     ] = None
     negative: Annotated[bool, Control(_check_switch, switch, "boolean", label="minimize")] = False
     device: Annotated[str, Control(check_device, text(100), "string", stored=False)] = "cpu"
+    seeds_at_once: Annotated[
+        int | None,
+        Control(_check_seeds_at_once, nullable(whole(MOST_SEEDS, 1)), "number | null", label="Seeds at once"),
+    ] = None
     playing: Annotated[bool, Control(_check_switch, switch, "boolean", new_run=False, in_code=False)] = True
     redraw: Annotated[
         bool,

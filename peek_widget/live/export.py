@@ -15,7 +15,8 @@ from PIL import Image
 
 from peek_widget._encode import png_bytes
 from peek_widget._size import Size
-from peek_widget.ascent import Drawing, Objective, Recipe, fingerprint
+from peek_widget.ascent import Drawing, Objective, Recipe, fingerprint, to_pil
+from peek_widget.ascent.evaluate import always_alone
 from peek_widget.ascent.fold_overrides import fold_overrides
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.provenance import encode as as_png
@@ -25,7 +26,7 @@ from peek_widget.live.comparison_service import LiveComparison
 from peek_widget.live.controls import CONTROLS, Controls
 from peek_widget.live.front_end import FrontEnd
 from peek_widget.live.model_source import ModelSource
-from peek_widget.live.snapshot import Snapshot
+from peek_widget.live.snapshot import Snapshot, Target
 from peek_widget.network import Network
 
 __all__ = ["Exporter", "code", "drawing_of", "file_name", "recipe_code"]
@@ -48,6 +49,14 @@ class Exporter:
         self._source = source
         self.snapshot: Snapshot | None = None
         self.picture: Image.Image | None = None
+
+    @property
+    def images_by_seed(self) -> dict[int, Image.Image]:
+        """The newest pictures of all seeds drawn at once; see `UnitExplorer.images_by_seed`."""
+        if self.snapshot is None:
+            return {}
+        visible = self._source.network.preprocess.visible
+        return {seed: to_pil(visible(image)) for seed, image in self.snapshot.images_by_seed.items()}
 
     def show_picture(self, snapshot: Snapshot, picture: Image.Image) -> None:
         """Take the newest picture."""
@@ -143,8 +152,16 @@ def drawing_of(snapshot: Snapshot, network: Network, objective: Objective) -> tu
         lost.append("a setting was changed while it drew, and only the last values are kept")
     if target.start is not None:
         lost.append(f"it was begun from {target.start.name}, which is not kept")
+    if len(snapshot.seeds) > 1 and not _as_alone(network, recipe, target, objective):
+        lost.append(f"it was drawn with {len(snapshot.seeds) - 1} other seeds at once, and alone rounding differs")
     drawing = Drawing(objective, written, target.seed, Size(*snapshot.image.shape[-2:]).plain, fingerprint(network))
     return drawing, f"Its recipe draws a somewhat different picture: {'; '.join(lost)}." if lost else ""
+
+
+def _as_alone(network: Network, recipe: Recipe, target: Target, objective: Objective) -> bool:
+    """Return whether a picture that was drawn with others is bit-equal to the one that is drawn alone."""
+    view = Geometry(network, recipe, target.size, [objective]).view(objective)
+    return not objective.depends_on_batch and always_alone(view, network.model_copy.device)
 
 
 def file_name(snapshot: Snapshot, ending: str) -> str:

@@ -11,12 +11,14 @@ from torch import nn
 
 from peek_widget import _pillow
 from peek_widget._size import SizeLike
-from peek_widget.ascent import Ascent, Objective, Recipe, State
+from peek_widget.ascent import Ascent, Objective, Recipe, State, seeds_at_once
 from peek_widget.ascent.geometry import Geometry
 from peek_widget.ascent.pictures import as_picture, match_channels
 from peek_widget.ascent.still import StillActivation
+from peek_widget.errors import PeekError
 from peek_widget.evidence import Crop
 from peek_widget.live.choices import named_device, objective_of
+from peek_widget.live.controls import LARGEST_SEED, MOST_SEEDS
 from peek_widget.live.examples.thumbnails import start_picture
 from peek_widget.live.snapshot import Snapshot, Start, Target
 from peek_widget.network import Network, read, settle_memory_format
@@ -27,6 +29,10 @@ from peek_widget.network.warm import chosen_precision, quicker_precision
 __all__ = ["ModelSource", "find_model"]
 
 _TRIED = ("cuda",)  # devices on which memory formats are tried: on a CPU another format would change pixels
+
+
+_SLOWEST = 0.05
+"""Seconds of a step of one picture from which on no other seeds are drawn with it: even trying it would be felt."""
 
 
 def find_model(model: nn.Module | str | None) -> nn.Module:
@@ -75,6 +81,7 @@ class ModelSource:
         self._precision: Precision | Literal["auto"] | None = precision
         self._quicker: dict[torch.device, Precision] = {}
         self._formats: dict[torch.device, torch.memory_format] = {}
+        self._at_once: dict[tuple[Any, ...], int] = {}
         self._still: tuple[Network, Target, Recipe, StillActivation] | None = None
 
     @property
@@ -127,13 +134,43 @@ class ModelSource:
         objective = objective_of(self.network, target)
         return -objective if target.negative else objective
 
+    def _seeds(self, network: Network, target: Target, objective: Objective) -> list[int]:
+        """Return the seeds to draw at once: the target's, and the others of its block.
+
+        The blocks are the same whichever seed of one is the target's (0 to 3, 4 to 7), so that the page can show the
+        others in their places while one of them is chosen instead.
+        """
+        count = target.seeds_at_once
+        if count is None:
+            count = self._found_at_once(network, target, objective)
+        first = min(target.seed // count * count, LARGEST_SEED + 1 - count)
+        return sorted(range(first, first + count), key=lambda seed: seed != target.seed)
+
+    def _found_at_once(self, network: Network, target: Target, objective: Objective) -> int:
+        """Return how many seeds the device draws in about the time of one; tried once for each layer and recipe."""
+        if objective.depends_on_batch:
+            return 1  # with others it would be another picture
+        kind = target.objective if isinstance(target.objective, str) else "custom"
+        key = (str(network.model_copy.device), target.layer, target.recipe, target.size, kind)
+        if key not in self._at_once:
+            try:
+                options = {"size": target.size, "precision": self.precision}
+                self._at_once[key] = seeds_at_once(
+                    network, objective, target.recipe, most=MOST_SEEDS, slowest=_SLOWEST, **options
+                )
+            except PeekError:
+                return 1  # the ascent itself says what is not possible
+        return self._at_once[key]
+
     def make_ascent(self, target: Target) -> Ascent:
         """Begin the ascent of a target."""
+        network, objective = self._to_draw_with(), self.objective(target)
+        seeds = self._seeds(network, target, objective)
         return Ascent(
-            self._to_draw_with(),
-            self.objective(target),
+            network,
+            [objective] * len(seeds),
             target.recipe,
-            seed=target.seed,
+            seed=seeds,
             size=target.size,
             start=None if target.start is None else target.start.picture(),
             precision=self.precision,

@@ -145,6 +145,7 @@ class Run:
             values=dict(ascent.values()),
             edited=self.edited,
             done=bool(ascent.done),
+            seeds=tuple(ascent.seeds),
         )
 
     # -- notes and numbers

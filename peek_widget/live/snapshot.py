@@ -45,6 +45,8 @@ class Target:
         at: position (row, column) of a neuron on the feature map; None for the center.
         negative: whether the objective is minimized.
         device: device to compute on; None for the model's.
+        seeds_at_once: number of seeds drawn at once, this one and its neighbors; None for as many as the device draws
+            in about the time of one.
         name: name of the unit (of a class, for example); "" if it has no name.
     """
 
@@ -58,6 +60,7 @@ class Target:
     at: tuple[int, int] | None = None
     negative: bool = False
     device: str | None = None
+    seeds_at_once: int | None = None
     name: str = ""
 
     def describe(self) -> str:
@@ -83,6 +86,10 @@ class Made(Protocol):
     @property
     def tensor(self) -> Tensor:
         """The first picture, on the CPU."""
+
+    @property
+    def images(self) -> Tensor:
+        """All pictures, `[N, C, S, S]` on the CPU."""
 
     @property
     def nbytes(self) -> int:
@@ -113,6 +120,7 @@ class Snapshot:
         values: all knobs as used by the next step, by name.
         edited: whether an override was changed during the run.
         done: whether this is the last picture of a run that has ended.
+        seeds: the seeds drawn at once, of one picture each; the target's is the first.
         activation: still activation of the picture, see `peek_widget.ascent.still`; NaN if it can't be measured,
             None if it was not.
     """
@@ -128,12 +136,18 @@ class Snapshot:
     values: Mapping[str, float]
     edited: bool
     done: bool
+    seeds: tuple[int, ...]
     activation: float | None = None
 
     @property
     def image(self) -> Tensor:
         """The picture, float32 `[C, S, S]` in [0, 1] on the CPU."""
         return self.made.tensor
+
+    @property
+    def images_by_seed(self) -> dict[int, Tensor]:
+        """The pictures of all seeds drawn at once, by seed in ascending order; each as `image`."""
+        return dict(sorted(zip(self.seeds, self.made.images, strict=True), key=lambda pair: pair[0]))
 
 
 @dataclass(frozen=True)
@@ -171,6 +185,7 @@ class RunningAscent(Protocol):
     done: bool
     size: SizeLike
     recipe: Any
+    seeds: tuple[int, ...]
 
     def step(self) -> Made:
         """Make one step."""

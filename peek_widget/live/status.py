@@ -10,7 +10,7 @@ from peek_widget.live.run import Run
 from peek_widget.live.snapshot import Target
 from peek_widget.network.memory import device_error, memory_error
 
-__all__ = ["HELP", "MADE_SMALLER", "SIZE_NEEDED", "describe_state", "describe_viewing", "status_of"]
+__all__ = ["HELP", "MADE_SMALLER", "ONE_SEED", "SIZE_NEEDED", "describe_state", "describe_viewing", "status_of"]
 
 HELP = {
     "layer": "A layer is one stage of the network. Early ones see a few pixels and respond to edges and colors; late "
@@ -38,9 +38,12 @@ MADE_SMALLER = (
     "set size to choose it yourself."
 )
 
+ONE_SEED = "Memory ran out for several seeds at once, so this one is drawn alone."
+
 NO_MEMORY = (
-    "memory ran out ({words}). Other programs and notebooks may share it. Choose a smaller size or a recipe with fewer "
-    "views; or where it is a GPU's memory, the CPU: in the list beside Size, or explorer.device = 'cpu'."
+    "memory ran out ({words}). Other programs and notebooks may share it. Choose a smaller size, fewer seeds at once "
+    "or a recipe with fewer views; or where it is a GPU's memory, the CPU: in the list beside Size, or "
+    "explorer.device = 'cpu'."
 )
 
 NO_DEVICE = (

@@ -20,7 +20,7 @@ from peek_widget.live.playback import Playback
 from peek_widget.live.run import Run
 from peek_widget.live.snapshot import BackgroundTask, Publish, RunningAscent, Snapshot, Target, Update
 from peek_widget.live.speed import MIN_RATE, MIN_SIZE, smaller
-from peek_widget.live.status import MADE_SMALLER, SIZE_NEEDED, status_of
+from peek_widget.live.status import MADE_SMALLER, ONE_SEED, SIZE_NEEDED, status_of
 from peek_widget.live.still_meter import StillMeter
 from peek_widget.network.memory import memory_error, release
 
@@ -121,6 +121,7 @@ class RunWorker:
         self._knobs: dict[str, float | None] = {**dict.fromkeys(protocol.KNOB_NAMES), **knobs}
         self._playing = playing
         self._reduced_size: SizeLike | None = None
+        self._one_seed = False
         self._error: BaseException | None = None
 
     def handle(self, requests: Requests) -> None:
@@ -247,8 +248,8 @@ class RunWorker:
             return False
         old, self.target = self.target, target
         if (old.layer, old.recipe, old.size, old.device) != (target.layer, target.recipe, target.size, target.device):
-            # the size that this machine can draw depends on the target
-            self._reduced_size = None
+            # what this machine can draw depends on the target
+            self._reduced_size, self._one_seed = None, False
         return True
 
     def _lacks_run(self, requests: Requests) -> bool:
@@ -289,9 +290,13 @@ class RunWorker:
         self.outbox.replace(self._measured(point.snapshot))
 
     def _sized_target(self) -> Target:
-        """Return the target with a size that this machine can draw, unless one was asked for."""
-        reduced = self.target.size is None and self._reduced_size is not None
-        return replace(self.target, size=self._reduced_size) if reduced else self.target
+        """Return the target with a size and number of seeds that this machine can draw, unless they were asked for."""
+        target = self.target
+        if target.size is None and self._reduced_size is not None:
+            target = replace(target, size=self._reduced_size)
+        if target.seeds_at_once is None and self._one_seed:
+            target = replace(target, seeds_at_once=1)
+        return target
 
     def _overrides(self) -> dict[str, float]:
         return {name: value for name, value in self._knobs.items() if value is not None}
@@ -307,13 +312,17 @@ class RunWorker:
             # publish this before the step: the first one of a large model can take seconds
             self._enter_state("running")
             self._show()
+        several = len(run.ascent.seeds) > 1
         run.speed.begin(self._clock())
         try:
             step = run.ascent.step()
-        except Exception:
+        except Exception as error:
             # an ascent whose step was interrupted must not be resumed
             run.ascent = None
-            raise
+            if not (several and self._begin_with_one_seed(error)):
+                raise
+            self._step()
+            return
         seconds = run.speed.end(self._clock())
         snapshot = run.snapshot(step, self._sized_target(), self._overrides())
         if self._meter.due(run.number):
@@ -343,6 +352,19 @@ class RunWorker:
         self.run = self.run.following()
         self.run.begin(made, self._overrides())
         self.run.note = MADE_SMALLER.format(size=now, rate=rate, smaller=Size.of(size))
+
+    def _begin_with_one_seed(self, error: BaseException) -> bool:
+        """Restart with one seed if memory ran out for several that nobody asked for; return whether it did."""
+        words = memory_error(error)
+        if words is None or self.target.seeds_at_once is not None:
+            return False
+        log.info("Memory ran out (%s): beginning again with one seed", words)
+        release(error=error)
+        self._one_seed = True
+        self.run = self.run.following()
+        self.run.begin(self._make_ascent(self._sized_target()), self._overrides())
+        self.run.note = ONE_SEED
+        return True
 
     def _weights_version(self) -> int:
         return 0 if self._weights is None else self._weights()

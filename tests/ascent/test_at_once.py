@@ -67,6 +67,12 @@ def test_the_limits_can_be_given() -> None:
     assert SEEN == [], "nothing is to be tried"
 
 
+def test_a_slow_device_is_busy_whatever_several_cost() -> None:
+    assert tried(lambda images: 0.04, slowest=0.05) == 4
+    assert tried(lambda images: 0.06, slowest=0.05) == 1
+    assert max(SEEN) == 2, "two views of one picture: several are not even tried"
+
+
 def test_a_number_that_memory_has_no_room_for_is_too_many() -> None:
     assert tried(lambda images: 1.0, full=8) == 2
 
@@ -92,6 +98,7 @@ def test_the_model_and_the_random_state_stay_as_they_were() -> None:
     [
         ({"most": 0}, "most=0: give a whole number from 1 to 64"),
         ({"cost": 0.5}, "cost=0.5: give a number from 1"),
+        ({"slowest": 0.0}, "slowest=0.0: give seconds above 0"),
         ({"objective": ["forms:1", "forms:2"]}, "a list of 2: give the one objective"),
     ],
 )

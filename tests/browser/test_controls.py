@@ -4,6 +4,7 @@ from playwright.sync_api import expect
 
 from peek_widget import Recipe
 
+from .page import pixels_of
 from .test_explorer import LONG, MODEL, SHOW, running
 
 __all__ = ["LONG", "MODEL", "SHOW", "running"]
@@ -106,6 +107,37 @@ def test_a_size_is_typed_and_an_empty_one_is_the_recipes_again(running):
     size.fill("99999")
     size.press("Enter")
     book.until_kernel("explorer.size == 2048")
+    assert book.errors == []
+
+
+def test_four_seeds_are_drawn_at_once_and_one_of_them_is_chosen(running):
+    book = running()
+    group = book.root.get_by_role("group", name="Seeds drawn at once")
+    expect(group).to_be_hidden()
+    book.root.get_by_role("combobox", name="Seeds at once").select_option("4")
+    book.until("d.seeds === '0,1,2,3' && d.state === 'running'")
+    tiles = [group.get_by_role("button", name=f"seed {seed}", exact=True) for seed in range(4)]
+    expect(tiles[0]).to_have_attribute("aria-pressed", "true")
+    pictures = [pixels_of(tile.locator("canvas")) for tile in tiles]
+    assert len(set(map(tuple, pictures))) == 4, "four pictures"
+    # they are drawn on
+    book.until_changed(lambda: pixels_of(tiles[3].locator("canvas")), pictures[3])
+    run = book.until("true")["run"]
+    tiles[2].focus()
+    tiles[2].press("Enter")
+    book.until(f"d.run > {run} && d.state === 'running' && d.seeds === '0,1,2,3'")
+    assert book.ask("explorer.seed") == 2
+    expect(tiles[2]).to_have_attribute("aria-pressed", "true")
+    expect(tiles[2]).to_be_focused()
+    assert book.ask("sorted(explorer.images_by_seed)") == [0, 1, 2, 3]
+    # a page that is loaded again has them too
+    book.hold()
+    book.save()
+    book.load()
+    book.until("d.seeds === '0,1,2,3'")
+    book.root.get_by_role("combobox", name="Seeds at once").select_option("1")
+    book.until("d.seeds === ''")
+    expect(group).to_be_hidden()
     assert book.errors == []
 
 

@@ -20,6 +20,7 @@ MEASURE = """root => {
     recipe: root.querySelector('.peek-recipe-button'), play: root.querySelector('.peek-primary'),
     step: named('Single step'), restart: named('Restart with the same seed'), seed: named('Seed'),
     scrubber: root.querySelector('.peek-scrubber'), activation: root.querySelector('.peek-activation'),
+    ...Object.fromEntries([...root.querySelectorAll('.peek-seed-tile')].map((one, at) => ['seeds ' + at, one])),
     curve: root.querySelector('.peek-curve'), status: root.querySelector('.peek-status'),
     ...Object.fromEntries(knobs.map(knob => [knob.ariaLabel, knob])),
   };
@@ -74,6 +75,13 @@ def test_picture_unit_and_every_knob_lie_in_one_viewport(notebook, host):
         book.page.evaluate(f"() => window.jupyterapp.shell.{sidebar}Left()")
         for size in SIZES:
             check(measure(book, size), size, f"{host.__name__}, {sidebar}")
+    # and the seeds drawn at once, for which the picture makes room
+    book.ask("explorer.seeds_at_once = 4")
+    book.until("d.seeds === '0,1,2,3'")
+    for size in SIZES:
+        seen = measure(book, size)
+        assert {f"seeds {at}" for at in range(4)} < seen["boxes"].keys()
+        check(seen, size, f"{host.__name__}, four seeds")
 
 
 def test_in_a_dashboard_too_and_widened_in_a_window_that_was_narrow(dashboard):

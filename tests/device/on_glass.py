@@ -314,12 +314,32 @@ def widget() -> Fact:
     return {"equal": seen[0] == seen[1], "steps": seen[0][0], **facts}
 
 
-def waits_of_the_widget() -> Fact:
+def seeds_of_the_widget() -> Fact:
+    """Draw three seeds at once: the pictures of all of them, and what the page is sent."""
+    seen = []
+    for device in map(str, DEVICES):
+        explorer = UnitExplorer(
+            MODEL, layer="2", unit=3, recipe="peek-fast", size=32, input_size=32, device=device, playing=False,
+            seeds_at_once=3, seed=1,
+        )  # fmt: skip
+        try:
+            explorer.step_once()
+            explorer.wait(30)
+            pictures = {seed: np.asarray(one).tolist() for seed, one in explorer.images_by_seed.items()}
+            seen.append((explorer.activation, np.asarray(explorer.image).tolist(), pictures))
+        finally:
+            explorer.close()
+    (_, large, pictures), _ = seen
+    return {"equal": seen[0] == seen[1], "seeds": list(pictures), "large": pictures[1] == large}
+
+
+def waits_of_the_widget(seeds: int = 1) -> Fact:
     """Draw to the end; frames are counted as they are published."""
     recipe = Recipe.preset("peek-fast").replace(steps=24)
     explorer = UnitExplorer(
-        MODEL, layer="2", unit=3, recipe=recipe, size=16, input_size=32, device=str(GLASS), playing=False
-    )
+        MODEL, layer="2", unit=3, recipe=recipe, size=16, input_size=32, device=str(GLASS), playing=False,
+        seeds_at_once=seeds,
+    )  # fmt: skip
     try:
         explorer.step_once()
         explorer.wait(60)
@@ -350,7 +370,9 @@ SCENARIOS: dict[str, Callable[[], Fact]] = {
     "sheet": sheet,
     "photo": photo,
     "widget": widget,
+    "seeds of the widget": seeds_of_the_widget,
     "waits of the widget": waits_of_the_widget,
+    "waits of the widget with four seeds": lambda: waits_of_the_widget(4),
 }
 
 

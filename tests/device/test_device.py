@@ -42,7 +42,16 @@ def test_every_scenario_ran_to_its_end(found: dict[str, Any]) -> None:
 
 def test_all_is_equal_to_the_cpu_to_the_last_bit(found: dict[str, Any]) -> None:
     compared = {name: facts["equal"] for name, facts in found.items() if "equal" in facts}
-    assert {"changed", "evidence", "sheet", "photo", "widget", "engine: peek", "engine: replayed"} < compared.keys()
+    assert {
+        "changed",
+        "evidence",
+        "sheet",
+        "photo",
+        "widget",
+        "seeds of the widget",
+        "engine: peek",
+        "engine: replayed",
+    } < compared.keys()
     assert [name for name, equal in compared.items() if not equal] == []
     assert (found["sheet"]["units"], found["widget"]["steps"]) == (3, 1)
     assert found["widget"]["device"] == "glass:0"
@@ -63,8 +72,14 @@ def test_a_run_reads_one_frame_where_one_is_shown_and_looks_every_so_many_steps(
     assert facts["reads"] == facts["shown"] + 4 + 3, facts["at"]
 
 
-def test_the_widget_reads_one_frame_where_one_is_published(found: dict[str, Any]) -> None:
-    facts = found["waits of the widget"]
+def test_the_widget_draws_several_seeds_at_once(found: dict[str, Any]) -> None:
+    facts = found["seeds of the widget"]
+    assert facts == {"equal": True, "seeds": [0, 1, 2], "large": True}
+
+
+@pytest.mark.parametrize("scenario", ["waits of the widget", "waits of the widget with four seeds"])
+def test_the_widget_reads_one_frame_where_one_is_published(found: dict[str, Any], scenario: str) -> None:
+    facts = found[scenario]
     assert facts["steps"] == 24
     # Beside frames: looks; and a few times a second the still activation of a picture, which is read for it.
     reads = {at.removeprefix("reads: "): count for at, count in facts["at"] if at.startswith("reads: ")}

@@ -21,6 +21,10 @@ class Step:
     unread_activation: float
 
     @property
+    def images(self):
+        return self.tensor[None]
+
+    @property
     def nbytes(self):
         return self.tensor.nbytes
 
@@ -43,6 +47,7 @@ class FakeAscent:
     index: int = 0
     fail_at: int | None = None
     smallest: int = 1
+    seeds: tuple = (0,)
     refuses: Collection[str] = ()
     overrides: dict = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)

@@ -18,7 +18,9 @@ class State:
 
 def point(step, size=80):
     made = Step(step, torch.zeros(1, 20, dtype=torch.uint8), torch.zeros(1))
-    snapshot = Snapshot(Target("conv", 3), None, made, float(step), 1, step, 20, {}, {}, edited=False, done=False)
+    snapshot = Snapshot(
+        Target("conv", 3), None, made, float(step), 1, step, 20, {}, {}, edited=False, done=False, seeds=(0,)
+    )
     return Checkpoint(snapshot, State(size))
 
 

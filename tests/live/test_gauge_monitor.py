@@ -46,6 +46,7 @@ def picture(step=1, *, done=False, run=1, unit=3, **target):
         values={},
         edited=False,
         done=done,
+        seeds=(0,),
     )
 
 

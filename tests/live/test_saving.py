@@ -175,7 +175,7 @@ def test_a_file_name_has_only_safe_characters():
 
     made = Step(0, torch.zeros(1, 3, 8, 8), torch.zeros(1))
     target = Target("../../etc/<b>\x00é:*?", 3)
-    snapshot = Snapshot(target, SHORT, made, 0.0, 1, 1, 12, {}, {}, edited=False, done=False)
+    snapshot = Snapshot(target, SHORT, made, 0.0, 1, 1, 12, {}, {}, edited=False, done=False, seeds=(0,))
     name = file_name(snapshot, ".png")
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._=-")
     assert not name.startswith((".", "_"))

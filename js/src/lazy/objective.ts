@@ -1,6 +1,6 @@
 import { currentLayer } from "../layers";
 import { clamp, formatSize, readSize } from "../numbers";
-import { type ControlValues, LARGEST_SIZE, type ObjectiveKind, SMALLEST_SIZE } from "../protocol.gen";
+import { type ControlValues, LARGEST_SIZE, MOST_SEEDS, type ObjectiveKind, SMALLEST_SIZE } from "../protocol.gen";
 import { text as shared } from "../text";
 import { el, iconButton, setProperty, setText } from "../ui/dom";
 import { type View, watch } from "../ui/view";
@@ -94,6 +94,17 @@ export function objectivePanel(view: View): HTMLElement {
     const root = size.getRootNode() as Document | ShadowRoot;
     if (root.activeElement !== size) setProperty(size, "value", formatSize(wire.get("size")));
   });
+  const seeds = el("select", { class: "peek-select", "aria-label": text.seedsAtOnce, title: text.seedsHelp });
+  listen(seeds, "change", () => edit({ seeds_at_once: seeds.value === "" ? null : Number(seeds.value) }));
+  const numbers = Array.from({ length: MOST_SEEDS }, (_, at) => el("option", { value: at + 1 }, String(at + 1)));
+  const auto = el("option", { value: "" });
+  seeds.replaceChildren(auto, ...numbers);
+
+  watch(view, ["seeds_at_once", "seeds", "status"], () => {
+    const asked = wire.get("seeds_at_once");
+    seeds.value = asked === null ? "" : String(asked);
+    setText(auto, text.seedsAuto(asked === null ? Math.max(1, client.seeds.seeds.length) : 0));
+  });
   watch(view, ["_about", "device"], () => {
     const devices = wire.get("_about")?.devices ?? [];
     device.replaceChildren(...devices.map((each) => el("option", {}, each)));
@@ -112,6 +123,14 @@ export function objectivePanel(view: View): HTMLElement {
       el("label", { class: "peek-inline", title: text.negativeHelp }, negative, text.negative),
     ),
     mapRow,
-    el("div", { class: "peek-inline" }, label(text.sizeLabel), size, device),
+    el(
+      "div",
+      { class: "peek-inline peek-choices" },
+      label(text.sizeLabel),
+      size,
+      device,
+      label(text.seedsAtOnce),
+      seeds,
+    ),
   );
 }

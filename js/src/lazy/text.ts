@@ -17,6 +17,10 @@ export const text = {
   center: "Reset to center",
   sizeBox: "Image size in px (empty = recipe default)",
   sizeLabel: CONTROL_LABELS.size,
+  seedsAtOnce: CONTROL_LABELS.seeds_at_once,
+  seedsAuto: (drawn: number) => `auto${drawn ? ` (${drawn})` : ""}`,
+  seedsHelp:
+    "Pictures of the unit drawn at once, each from a seed of its own; auto: as many as cost little more time than one",
   channels: (n: number) => (n === 1 ? "1 unit" : `${n} units`),
   mapSize: (size: readonly number[]) =>
     size.length < 2 || (size[0] === 1 && size[1] === 1)

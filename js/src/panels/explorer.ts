@@ -13,6 +13,7 @@ import { pickerPanel, slidersPanel } from "./picker";
 import { picturePanel } from "./picture";
 import { recipePanel } from "./recipe";
 import { savePanel } from "./save";
+import { seedsPanel } from "./seeds";
 import { statusPanel } from "./status";
 import { transportPanel } from "./transport";
 
@@ -30,7 +31,7 @@ const TABS: readonly ((view: View) => Tab)[] = [examplesTab, sheetTab, compareTa
  */
 const SLOTS: Record<string, readonly Panel[]> = {
   bar: [pickerPanel, recipePanel, savePanel, statusPanel],
-  picture: [picturePanel, transportPanel],
+  picture: [picturePanel, seedsPanel, transportPanel],
   rail: [slidersPanel, knobsPanel, gaugePanel, curvePanel],
 };
 
@@ -75,6 +76,12 @@ export function mountExplorer(client: WidgetClient, host: HTMLElement, signal: A
     root.dataset.peekState = status.state;
     root.dataset.peekRun = String(status.run);
     root.dataset.peekStep = String(status.step);
+  });
+  watch(view, ["seeds"], () => {
+    const { seeds } = client.seeds;
+    // The picture makes room for the strip, so that both are seen without scrolling.
+    root.classList.toggle("peek-with-seeds", seeds.length > 0);
+    root.dataset.peekSeeds = seeds.join();
   });
   watch(view, ["evidence_status", "crops", "large"], () => {
     const { set, pictures, large } = client.crops;

@@ -30,6 +30,7 @@ __all__ = [
     "Resume",
     "Save",
     "SavedFile",
+    "SeedPictures",
     "Seek",
     "StepOnce",
     "Visible",
@@ -190,6 +191,17 @@ class ComparisonSet(ToPage, kind="compare"):
     text: str
     problem: str
     items: list[ComparedPicture]
+
+
+@dataclass(frozen=True)
+class SeedPictures(ToPage, kind="seeds"):
+    """The pictures of all seeds that the run draws at once, as small JPEGs in order; none where it draws one.
+
+    Attributes:
+        seeds: the seeds, ascending; the picture shown large is one of them.
+    """
+
+    seeds: list[int]
 
 
 @dataclass(frozen=True)
