@@ -76,7 +76,7 @@ def test_picture_unit_and_every_knob_lie_in_one_viewport(notebook, host):
         for size in SIZES:
             check(measure(book, size), size, f"{host.__name__}, {sidebar}")
     # and the seeds drawn at once, for which the picture makes room
-    book.ask("explorer.seeds_at_once = 4")
+    book.ask("setattr(explorer, 'seeds_at_once', 4)")
     book.until("d.seeds === '0,1,2,3'")
     for size in SIZES:
         seen = measure(book, size)
