@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from peek_widget.errors import AscentError, PeekError
 from peek_widget.network import OUTPUT, Network
 from peek_widget.network.redirect import Redirected
 from peek_widget.network.residual import LessThroughBlocks
+from peek_widget.network.weight_noise import NoisyWeights, noise_of_weights
 
 __all__ = ["LARGE", "Computed", "Evaluation", "Evaluator", "Group", "objective_value"]
 
@@ -137,6 +138,7 @@ class Evaluator:
         self.groups: tuple[Group, ...] = tuple(Group(tuple(m), view, layers) for (view, layers), m in members.items())
         self._group_of = {member: group for group in self.groups for member in group.members}
         self._indices: dict[tuple[int, ...], Tensor] = {}
+        self._noises: dict[Size, float] = {}
         self._first_shut: list[int] | None = None
         self.watch: Watch = Watch(objectives, self._device, self._zero_gradient)
         self.looks_once: bool = self._device.type != "cpu"
@@ -232,7 +234,7 @@ class Evaluator:
         members = drawn.members
         group = self._group_of[members[0]]
         shown = self._views(group.view, self._chosen(leaf, members), drawn)
-        with self._network.model_copy.computing_in(self._kind), self._through_blocks(group):
+        with self._network.model_copy.computing_in(self._kind), self._of_a_class(group, drawn):
             outputs = self._network.run(self._network.preprocess(shown), group.layers, drawn.seeds)
             if self._starts is not None:
                 starts = self._views_of_starts(group.view, members, Size(*leaf.shape[-2:]), drawn)
@@ -248,12 +250,24 @@ class Evaluator:
         total.backward()
         return found
 
-    def _through_blocks(self, group: Group) -> contextlib.AbstractContextManager[object]:
-        """Return the context of a group's forward, with the recipe's factor on residual gradients."""
-        factor = self._recipe.residual_gradient
-        if factor == 1.0 or group.layers != (OUTPUT,) or self._network.layer(OUTPUT).spatial:
-            return contextlib.nullcontext()
-        return LessThroughBlocks(factor)
+    @contextlib.contextmanager
+    def _of_a_class(self, group: Group, drawn: Drawn) -> Iterator[None]:
+        """Run a group's forward, for classes with what the recipe has of residual gradients and noise on weights."""
+        with contextlib.ExitStack() as modes:
+            if group.layers == (OUTPUT,) and not self._network.layer(OUTPUT).spatial:
+                if self._recipe.residual_gradient < 1.0:
+                    modes.enter_context(LessThroughBlocks(self._recipe.residual_gradient))
+                if drawn.weights is not None:
+                    modes.enter_context(self._noisy_weights(drawn.weights, group.view.size))
+            yield
+
+    def _noisy_weights(self, noise: Tensor, size: Size) -> contextlib.AbstractContextManager[object]:
+        """Return the context of a forward with noise on the weights; without any where the network has none."""
+        if size not in self._noises:
+            # once for a run, however often the weights change meanwhile
+            self._noises[size] = noise_of_weights(self._network, size)
+        times = self._noises[size]
+        return NoisyWeights(noise, times) if times > 0.0 else contextlib.nullcontext()
 
     def unrepeatable(self) -> str:
         """Return why an evaluation can't be recorded as a graph; "" if it always calls the same functions."""

@@ -75,7 +75,9 @@ class Graph:
         device: torch.device,
     ) -> None:
         self._device = device
-        self._drawn = [replace(one, theta=_copy(one.theta), noise=_copy(one.noise)) for one in drawn]
+        self._drawn = [
+            replace(one, theta=_copy(one.theta), noise=_copy(one.noise), weights=_copy(one.weights)) for one in drawn
+        ]
         # In double precision, as Python's: what is computed of them is then rounded as it is of those.
         self._values = torch.zeros(len(values), dtype=torch.float64, device=device)
         self._fill(drawn, values)
@@ -102,7 +104,11 @@ class Graph:
             given = given.pin_memory()  # or the copy would begin when all that was asked for before is done
         self._values.copy_(given, non_blocking=True)
         for mine, one in zip(self._drawn, drawn, strict=True):
-            for there, new in ((mine.theta, one.theta), (mine.noise, one.noise)):
+            for there, new in (
+                (mine.theta, one.theta),
+                (mine.noise, one.noise),
+                (mine.weights, one.weights),
+            ):
                 if there is not None and new is not None:
                     there.copy_(new)
 
@@ -112,7 +118,7 @@ class Graph:
 
 def shapes(drawn: Sequence[Drawn]) -> tuple[object, ...]:
     """Return what has to be the same for two steps' views to be computed by one graph."""
-    return tuple((one.members, one.coarser, _shape(one.theta), _shape(one.noise)) for one in drawn)
+    return tuple((one.members, one.coarser, _shape(one.theta), _shape(one.noise), _shape(one.weights)) for one in drawn)
 
 
 def copies(tensors: Sequence[Tensor]) -> list[Tensor]:

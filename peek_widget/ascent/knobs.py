@@ -93,6 +93,8 @@ NUMBERS: Mapping[str, Knob] = {
              "Adds noise to what the network sees at every step."),
         Knob("flip", "flip", 0.0, 1.0, "linear", "of the views",
              "Flips what the network sees, left for right."),
+        Knob("weight_noise", "weight noise", 0.0, 1.0, "linear", "of the scores",
+             "Adds noise to the network's weights at every step, for a class: by how much that changes the scores."),
         Knob("crop_mean", "crop", 0.05, 1.0, "linear", "of the side",
              "The mean side of normal crops."),
     ),

@@ -15,6 +15,7 @@ from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.views import ViewGeometry, Window
 from peek_widget.network.draws import mixed_seed
 from peek_widget.network.transfer import upload
+from peek_widget.network.weight_noise import LENGTH
 
 __all__ = ["AHEAD", "Drawn", "ViewDraws"]
 
@@ -36,6 +37,9 @@ class Drawn:
         shifts: of a window, its jitter, see :func:`~peek_widget.ascent.views.shift_draws`.
         noise: what is added to the views, ``[N * V, C, H, W]`` on the network's device; None for nothing.
         members: numbers of the pictures.
+        weights: the noise of the network's weights, ``[2]`` on the network's device, see
+            :class:`~peek_widget.network.weight_noise.NoisyWeights`; None for no noise. It depends on the step alone, so
+            that pictures in a batch are the same as alone.
         seeds: for each view the seed of what the network's forward draws, if it draws any: another one in every step
             and view, and the same again with the same seed.
     """
@@ -45,6 +49,7 @@ class Drawn:
     windows: tuple[Window, ...]
     shifts: tuple[tuple[int, int, int, int] | None, ...] = ()
     noise: Tensor | None = None
+    weights: Tensor | None = None
     members: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
 
@@ -148,6 +153,11 @@ class ViewDraws:
         if maps:
             there = upload(torch.stack(maps), self._device)
             drawn = [replace(one, theta=theta) for one, theta in zip(drawn, there, strict=True)]
+        noisy = [number for number, one in enumerate(drawn) if one.weights is not None]
+        if noisy:
+            there = upload(torch.stack([drawn[number].weights for number in noisy]), self._device)
+            for number, weights in zip(noisy, there, strict=True):
+                drawn[number] = replace(drawn[number], weights=weights)
         if drawn[0].noise is not None:
             drawn[0] = replace(drawn[0], noise=upload(drawn[0].noise, self._device))
         return _Block(view, members, size, step, drawn, states)
@@ -179,7 +189,10 @@ class ViewDraws:
         count = 1 if view.kind == "window" else view.count
         seeds = tuple(mixed_seed(one.initial_seed(), step, number) for one in generators for number in range(count))
         noise = views.view_noise((count, self._channels, *view.size), numbers["noise"], generators)
-        return Drawn(theta, coarser, tuple(windows), tuple(shifts), noise, members, seeds)
+        weights = None
+        if numbers["weight_noise"] > 0.0:
+            weights = torch.tensor([mixed_seed(step, 0) % LENGTH, numbers["weight_noise"]], device="cpu")
+        return Drawn(theta, coarser, tuple(windows), tuple(shifts), noise, weights, members, seeds)
 
 
 class _Block:

@@ -315,6 +315,12 @@ class Network:
         return {}
 
     @functools.cached_property
+    def weight_noises(self) -> dict[SizeLike, tuple[int, float]]:
+        """What :func:`~peek_widget.network.weight_noise.noise_of_weights` has found, by size: the version of the
+        weights, and the noise."""
+        return {}
+
+    @functools.cached_property
     def _parts(self) -> dict[tuple[str, Size], tuple[int, int, int, int] | None]:
         return {}
 

@@ -114,6 +114,16 @@ def test_a_replayed_run_is_the_same_also_after_knobs_were_moved(name: str) -> No
     assert recorder.replayed == recipe.steps - ALONE - WARM
 
 
+def test_a_replayed_step_has_noise_of_its_own_on_the_weights() -> None:
+    recorder, recipe = Recorder(), SHORT.replace(weight_noise=0.2)
+    replayed, ascent = run(recorder, Logit(1), recipe)
+    made, other = run(None, Logit(1), recipe)
+    assert_equal(replayed, made)
+    assert_same_state(ascent, other)
+    assert ascent.cuda_graph == REPLAYED
+    assert recorder.replayed > 3
+
+
 def test_it_goes_on_from_replayed_steps_with_another_objective_and_from_a_state() -> None:
     ascents = [Ascent(tiny(), TWO[0], SHORT, seed=1, size=32) for _ in range(2)]
     ascents[0]._maker.replay(Recorder())

@@ -114,6 +114,29 @@ def test_a_class_alone_has_less_gradient_through_residual_blocks(one: Objective,
     assert torch.equal(less, whole) is not changed
 
 
+@pytest.mark.parametrize(
+    ("one", "model", "changed"),
+    [
+        (Logit(1), tiny(), True),
+        (Neuron("forms", 1), tiny(), False),
+        (Logit(1) + Channel("forms", 1), tiny(), False),
+        (Logit(1), Residual(classes=False), False),
+        (Logit(1), Residual(), False),
+    ],
+    ids=["a class", "a unit", "not a class alone", "a map", "residual blocks"],
+)
+def test_a_class_alone_has_noise_on_the_weights(one: Objective, model: nn.Module, changed: bool) -> None:
+    network = read(model, input_size=16)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    noisy, activation = gradient_of(network, one, picture, weight_noise=0.2)
+    plain, exact = gradient_of(network, one, picture)
+    assert torch.equal(noisy, plain) is not changed
+    assert (activation == exact) is not changed
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
 def test_a_class_that_is_a_map_has_no_log_probability() -> None:
     assert Logit(1).log_probability({"": torch.zeros(2, 3, 4, 4)}) is None
 

@@ -113,6 +113,7 @@ def engine() -> Iterator[tuple[str, Callable[[], Fact]]]:
     }
     for name, objective in others.items():
         yield f"objective: {name}", lambda o=objective: both(o, short)
+    yield "objective: class with noise on the weights", lambda: both(Logit(1), short.replace(weight_noise=0.2))
     yield "objective: accentuated photo", lambda: both(Accentuate("2:3"), short.replace(jitter=0.1), start=PHOTO)
     noisy = short.replace(noise=0.1, flip=0.5, return_best=True, alpha=True)
     mixed = [TWO[0], 2 * Logit(1) - Channel("2", 3), Neuron("2", 4)]  # the first and the last go together

@@ -1,0 +1,159 @@
+"""Weights that differ a little in every step, so that a picture does not hold for these weights alone."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from peek_widget._size import SizeLike
+from peek_widget.network.layers import OUTPUT
+from peek_widget.network.network import Network
+from peek_widget.network.receptive_field.effective import noise as natural_noise
+from peek_widget.network.residual import LessThroughBlocks
+
+__all__ = ["LARGEST", "LENGTH", "NoisyWeights", "noise_of_weights"]
+
+LENGTH = 2**20
+"""Length of the table of normal numbers: more than the weights of any layer but the widest, whose noise repeats."""
+
+LARGEST = 0.2
+"""Largest noise on weights, whatever it changes: a small network's scores hardly change by any."""
+
+# How the change of the scores is measured: small noise, so that it is in proportion to it; a few draws and images.
+_TRIED, _DRAWS, _IMAGES = 0.02, 4, 2
+
+_WEIGHTED = frozenset({
+    torch.conv1d, torch.conv2d, torch.conv3d,
+    torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d,
+    F.linear,
+})  # fmt: skip
+
+# From layer to layer the noise begins that much later in the table.
+_APART = 104_729
+
+
+class NoisyWeights(TorchFunctionMode):
+    """A mode in which each weight of a convolution or matrix product is multiplied by ``1 + amount * n``, n normal.
+
+    What a picture owes to the exact weights is noise to any other network, and to an eye. Images that are made with
+    weights to which noise is added carry over to other networks more often (Gubri et al. 2022, "LGV: Boosting
+    Adversarial Example Transferability from Large Geometric Vicinity", ECCV, section 3), and so does what a picture of
+    a class shows. The model's weights are not changed: the functions get others in their place.
+
+    Numbers are taken from one table, in the order of the calls, from an offset on: drawing them anew for every step
+    would take longer than the step.
+
+    Args:
+        noise: where in the table the first layer's noise begins (0 to LENGTH - 1), and its standard deviation:
+            float32 ``[2]`` on the network's device.
+        times: factor on that deviation; the product, at most LARGEST, is a share of each weight.
+    """
+
+    def __init__(self, noise: Tensor, times: float = 1.0) -> None:
+        super().__init__()
+        self._begins, amount = noise.unbind()
+        self._amount = (amount * times).clamp(max=LARGEST)
+        self._calls = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in _WEIGHTED:
+            return func(*args, **kwargs)
+        if "weight" in kwargs:
+            return func(*args, **{**kwargs, "weight": self._noisy(kwargs["weight"])})
+        image, weight, *rest = args
+        return func(image, self._noisy(weight), *rest, **kwargs)
+
+    def _noisy(self, weight: Tensor) -> Tensor:
+        """Return a weight with noise; one that was computed from the image is not the model's, and is left alone."""
+        if weight.grad_fn is not None:
+            return weight
+        weight = weight.detach()
+        normal = self._normal(min(weight.numel(), LENGTH), weight)
+        self._calls += 1
+        if weight.numel() <= LENGTH:
+            return self._times(weight, normal.view(weight.shape))
+        rows, rest = weight.flatten().split([weight.numel() // LENGTH * LENGTH, weight.numel() % LENGTH])
+        parts = [self._times(rows.view(-1, LENGTH), normal).flatten(), self._times(rest, normal[: len(rest)])]
+        return torch.cat(parts).view(weight.shape)
+
+    def _times(self, weight: Tensor, normal: Tensor) -> Tensor:
+        return torch.addcmul(weight, weight, normal * self._amount.to(normal.dtype))
+
+    def _normal(self, count: int, weight: Tensor) -> Tensor:
+        """Return so many normal numbers for a layer's weight, ``[count]``."""
+        table, later = _table(weight.dtype, weight.device), self._calls * _APART
+        if self._begins.device.type == "cpu":
+            first = (int(self._begins) + later) % LENGTH
+            return table[first : first + count]
+        # a number on the device, so that nothing waits for it, and a recorded step reads another one each time
+        first = (self._begins.long() + later) % LENGTH
+        return table.index_select(0, first + _places(count, weight.device))
+
+
+def noise_of_weights(network: Network, size: SizeLike) -> float:
+    """Return how much noise on the weights changes a network's scores by as much as they are apart; to first order.
+
+    SqueezeNet's scores change by a half, root mean square, where each weight has noise of 0.12, EfficientNet-Lite0's
+    where it is 0.03. Measured on two images of noise with the spectrum of photographs, where the change is the same
+    within a tenth as on photographs. Computed once, and again after the weights have changed in place.
+
+    Args:
+        network: a network whose output is a vector of scores.
+        size: size of the images in pixels.
+
+    Returns:
+        The standard deviation of the noise, as a share of each weight, for a change by 1. 0 for a network with residual
+        blocks: less gradient through those does what noise does elsewhere, and with both EfficientNet-Lite0's pictures
+        were named no more often. 0 too where the scores are all equal, or no weight has an effect.
+    """
+    known, version = network.weight_noises, network.model_copy.version()
+    if size not in known or known[size][0] != version:
+        known[size] = version, _measured(network, size)
+    return known[size][1]
+
+
+def _measured(network: Network, size: SizeLike) -> float:
+    draws, device = Generator().manual_seed(0), network.model_copy.device
+    images = torch.stack([natural_noise(network.channels, size, draws) for _ in range(_IMAGES)]).to(device)
+
+    def scores() -> Tensor:
+        found = network.run(network.preprocess(images), [OUTPUT])[OUTPUT].detach().flatten(1)
+        return found - found.mean(1, keepdim=True)
+
+    images.requires_grad_()  # or there would be no graph by which residual sums are known
+    with torch.enable_grad(), LessThroughBlocks(1.0) as blocks:
+        plain = scores()
+    if blocks.found:
+        return 0.0
+    changes = []
+    with torch.no_grad():
+        for number in range(_DRAWS):
+            noise = torch.tensor([number * LENGTH / _DRAWS, _TRIED], device=device)
+            with NoisyWeights(noise):
+                changes.append((scores() - plain).norm())
+    change = float(torch.stack(changes).mean() / plain.norm()) / _TRIED
+    return 1.0 / change if 0.0 < change < math.inf else 0.0
+
+
+@functools.lru_cache(maxsize=8)
+def _table(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the numbers ``[2 * LENGTH]``: twice the same, so that each part of up to LENGTH is in one piece."""
+    with torch.inference_mode(False):
+        normal = torch.randn(LENGTH, generator=Generator().manual_seed(0), dtype=torch.float32, device="cpu")
+        return torch.cat([normal, normal]).to(dtype).to(device)
+
+
+@functools.lru_cache(maxsize=256)
+def _places(count: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.arange(count, device=device)
