@@ -14,14 +14,14 @@ from torch import Tensor
 from peek_widget._size import Size
 from peek_widget.ascent import views
 from peek_widget.ascent.accentuate import of_start
-from peek_widget.ascent.geometry import Geometry
+from peek_widget.ascent.geometry import Geometry, of_a_class
 from peek_widget.ascent.objective import Objective
 from peek_widget.ascent.recipe import Recipe
 from peek_widget.ascent.view_draws import AHEAD, Drawn, ViewDraws
 from peek_widget.ascent.views import ViewGeometry, Window
 from peek_widget.ascent.watch import Watch
 from peek_widget.errors import AscentError, PeekError
-from peek_widget.network import OUTPUT, Network
+from peek_widget.network import Network
 from peek_widget.network.redirect import Redirected
 from peek_widget.network.residual import LessThroughBlocks
 from peek_widget.network.weight_noise import NoisyWeights, noise_of_weights
@@ -254,7 +254,7 @@ class Evaluator:
     def _of_a_class(self, group: Group, drawn: Drawn) -> Iterator[None]:
         """Run a group's forward, for classes with what the recipe has of residual gradients and noise on weights."""
         with contextlib.ExitStack() as modes:
-            if group.layers == (OUTPUT,) and not self._network.layer(OUTPUT).spatial:
+            if of_a_class(self._network, group.layers):
                 if self._recipe.residual_gradient < 1.0:
                     modes.enter_context(LessThroughBlocks(self._recipe.residual_gradient))
                 if drawn.weights is not None:

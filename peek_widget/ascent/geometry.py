@@ -25,7 +25,7 @@ from peek_widget.errors import ModelError, PeekError, RecipeError, SizeError
 from peek_widget.network import OUTPUT, Layer, Network
 from peek_widget.network.receptive_field.effective import effective_side
 
-__all__ = ["Geometry"]
+__all__ = ["Geometry", "of_a_class"]
 
 
 def _side(size: Size) -> float:
@@ -37,6 +37,11 @@ _SMALL_FIELD = 48
 
 # What the network gets around an effective field, in sides of it: past it the influence is small, but not none.
 _AROUND = 1.5
+
+
+def of_a_class(network: Network, layers: Sequence[str]) -> bool:
+    """Return whether an objective that reads these layers is about a class: a score of an output that is a vector."""
+    return tuple(layers) == (OUTPUT,) and not network.layer(OUTPUT).spatial
 
 
 class Geometry:
@@ -131,7 +136,8 @@ class Geometry:
             SizeError: if the objective's layers can't be computed from it, with the smallest size that would do.
         """
         view = self._view(objective)
-        return replace(view, count=self._count(view.side))
+        flip = self._recipe.class_flip if of_a_class(self._network, objective.layers) else 0.0
+        return replace(view, count=self._count(view.side), flip=flip if self._network.of_imagenet else 0.0)
 
     def _count(self, side: float) -> int:
         """Return the number of views of that side in a step: fewer of views larger than the recipe's, not more work."""
@@ -235,7 +241,7 @@ class Geometry:
             numbers["jitter"],
             recipe.jitter2,
             recipe.center_std,
-            numbers["flip"],
+            max(numbers["flip"], view.flip),
             recipe.padding_mode,
         )
 

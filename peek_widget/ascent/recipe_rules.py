@@ -46,6 +46,8 @@ COMBINATIONS = (
                  lambda r: r.sampling != "window" or not (r.rotation_choices or r.scale_choices),
                  "sampling='window' shows the pixels as they are: for rotation_choices or scale_choices take another "
                  "sampling."),
+    Combination("a window is not flipped", lambda r: r.sampling != "window" or r.class_flip == 0.0,
+                 "sampling='window' shows the pixels as they are: for class_flip take another sampling."),
     Combination("padding surrounds the whole picture", lambda r: r.padding == 0.0 or r.sampling == "whole",
                  "padding surrounds the whole picture, so it needs sampling='whole'."),
     Combination("jitter2 shifts the whole picture", lambda r: r.jitter2 == 0.0 or r.sampling == "whole",
@@ -85,6 +87,7 @@ RANGES = {
     "stretch": (1e-3, 1e3),
     "log_probability": (0.0, 100.0),
     "residual_gradient": (0.0, 1.0),
+    "class_flip": (0.0, 1.0),
     "crop_std": (0.0, 1.0),
     "center_std": (0.0, 1.0),
     "jitter2": (0.0, 0.25),

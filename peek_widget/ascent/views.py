@@ -61,6 +61,9 @@ class ViewGeometry:
     count: int = 1
     """Views of each picture in a step."""
 
+    flip: float = 0.0
+    """Least probability that a view is flipped, left for right."""
+
     part: tuple[int, int, int, int] | None = None
     """First row, first column, height and width of the part that the network needs, where the objective reads one unit
     at the center, which depends on no more; None for all of it."""

@@ -314,6 +314,12 @@ class Network:
         of the weights, and the side."""
         return {}
 
+    @property
+    def of_imagenet(self) -> bool:
+        """Whether the output is taken for ImageNet's classes: it is 1000 scores, of images with three channels."""
+        output = self.layers[-1]
+        return self.channels == 3 and not output.spatial and output.channels == 1000
+
     @functools.cached_property
     def weight_noises(self) -> dict[SizeLike, tuple[int, float]]:
         """What :func:`~peek_widget.network.weight_noise.noise_of_weights` has found, by size: the version of the

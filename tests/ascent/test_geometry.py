@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from peek_widget import Channel, Logit, Neuron, Recipe, ascend
-from peek_widget.ascent import Ascent
+from peek_widget import Channel, Logit, Neuron, Objective, Recipe, ascend
+from peek_widget._size import Size
+from peek_widget.ascent import NUMBERS, Ascent
 from peek_widget.ascent.geometry import Geometry
-from peek_widget.ascent.views import ViewGeometry
+from peek_widget.ascent.views import ViewGeometry, affine_draws
 from peek_widget.errors import RecipeError
 from peek_widget.network import read
 from tests.networks import Fixed, tiny
@@ -113,3 +114,32 @@ def test_a_window_too_small_for_a_layer_is_refused_with_the_smallest_size() -> N
     with pytest.raises(Exception, match=r"A picture of 14 px is too small.*from the 12 px.*at least 13\. Give size="):
         Geometry(network, OYGARD, 14).view(Channel("1", 0))
     assert Geometry(network, OYGARD, 16).view(Channel("1", 0)).side >= 13
+
+
+def thousand(channels: int = 3, classes: int = 1000) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "objective", "flipped"),
+    [
+        (thousand(), Logit(7), True),
+        (thousand(classes=999), Logit(7), False),
+        (thousand(channels=1), Logit(7), False),
+        (thousand(), Neuron("0", 1), False),
+        (thousand(), Logit(7) + Channel("0", 1), False),
+    ],
+    ids=["a class of ImageNet", "of other classes", "of gray images", "a unit", "not a class alone"],
+)
+def test_views_of_imagenets_classes_alone_are_flipped(model: nn.Module, objective: Objective, flipped: bool) -> None:
+    network, recipe = read(model, 32), Recipe(class_flip=0.5, n_views=16)
+    geometry = Geometry(network, recipe, None)
+    view = geometry.view(objective)
+    assert view.flip == (0.5 if flipped else 0.0)
+    parameters = geometry.parameters(view, 0, {name: recipe.at(name, 0) for name in NUMBERS})
+    theta, _ = affine_draws(Size.of(32), view, parameters, [torch.Generator().manual_seed(0)])
+    sides = torch.linalg.det(theta[:, :, :2]) < 0.0
+    assert sides.any() == flipped
+    assert not sides.all()
