@@ -77,7 +77,9 @@ class NoisyWeights(TorchFunctionMode):
         """Return a weight with noise; one that was computed from the image is not the model's, and is left alone."""
         if weight.grad_fn is not None:
             return weight
-        weight = weight.detach()
+        weight, kind = weight.detach(), weight.device.type
+        if torch.is_autocast_enabled(kind):
+            weight = weight.to(torch.get_autocast_dtype(kind))  # as the function would: half as much to read and write
         normal = self._normal(min(weight.numel(), LENGTH), weight)
         self._calls += 1
         if weight.numel() <= LENGTH:
@@ -87,7 +89,9 @@ class NoisyWeights(TorchFunctionMode):
         return torch.cat(parts).view(weight.shape)
 
     def _times(self, weight: Tensor, normal: Tensor) -> Tensor:
-        return torch.addcmul(weight, weight, normal * self._amount.to(normal.dtype))
+        if self._amount.device.type == "cpu":
+            return torch.addcmul(weight, weight, normal, value=float(self._amount))  # as below, in one pass
+        return torch.addcmul(weight, weight * self._amount.to(weight.dtype), normal)
 
     def _normal(self, count: int, weight: Tensor) -> Tensor:
         """Return so many normal numbers for a layer's weight, ``[count]``."""
