@@ -185,7 +185,7 @@ class Recipe:
     class_flip: float = 0.0
     """Probability that a view is flipped, left for right, for a class of a network with ImageNet's 1000 classes (of RGB
     images): such networks are trained with flipped photographs, and left and right are the same to them. For others,
-    which may read digits, only ``flip`` says so."""
+    which may read digits, only ``flip`` says so. A ``"window"`` is never flipped."""
 
     # Regularizers
 

@@ -46,8 +46,6 @@ COMBINATIONS = (
                  lambda r: r.sampling != "window" or not (r.rotation_choices or r.scale_choices),
                  "sampling='window' shows the pixels as they are: for rotation_choices or scale_choices take another "
                  "sampling."),
-    Combination("a window is not flipped", lambda r: r.sampling != "window" or r.class_flip == 0.0,
-                 "sampling='window' shows the pixels as they are: for class_flip take another sampling."),
     Combination("padding surrounds the whole picture", lambda r: r.padding == 0.0 or r.sampling == "whole",
                  "padding surrounds the whole picture, so it needs sampling='whole'."),
     Combination("jitter2 shifts the whole picture", lambda r: r.jitter2 == 0.0 or r.sampling == "whole",
