@@ -171,12 +171,13 @@ def test_any_number_can_be_overridden(name: str) -> None:
     )
     if name.startswith("contrast_"):  # on spectra alone
         recipe = recipe.replace(param="fourier")
+    objective = Logit(1) if name == "weight_noise" else Channel("forms", 1)
     value = (knob.minimum + 2.0 * knob.maximum) / 3.0
-    by_hand = Ascent(NET, Channel("forms", 1), recipe, size=24)
+    by_hand = Ascent(NET, objective, recipe, size=24)
     by_hand.override(**{name: value})
-    own = Ascent(NET, Channel("forms", 1), recipe.replace(**{name: value}), size=24)
+    own = Ascent(NET, objective, recipe.replace(**{name: value}), size=24)
     assert torch.equal(by_hand.run().images, own.run().images)
-    free = Ascent(NET, Channel("forms", 1), recipe, size=24)
+    free = Ascent(NET, objective, recipe, size=24)
     assert not torch.equal(free.run().images, own.images)
     for bad in (knob.minimum - 1.0, knob.maximum * 1.5, math.nan, math.inf, "1", True):
         with pytest.raises(RecipeError, match=name):
