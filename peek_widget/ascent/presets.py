@@ -27,7 +27,7 @@ def _register_peek() -> None:
     quarters of a class's gradient through each residual block are left out: SqueezeNet names 62 % of 24 classes of
     EfficientNet-Lite0 that are drawn so, 42 % with half of it left out, and 45 % of the 60 of docs/quality.md.
 
-    A network without residual blocks has noise on its weights instead: with it and with mirrored views,
+    With noise on the weights a picture more often shows one whole thing; with it and with mirrored views,
     EfficientNet-Lite0 names 29 % of 48 classes of SqueezeNet, and 73 % among five, without them 25 and 54 %.
 
     ``peek-fast`` is ``peek`` with a third of the steps, twice as long, and without that noise, which does not average

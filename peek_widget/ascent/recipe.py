@@ -117,11 +117,11 @@ class Recipe:
     the shortcuts past the blocks, and what the picture shows is more often seen by other networks too."""
 
     weight_noise: Schedule = 0.0
-    """Noise on the network's weights, another one in each step, for a class of a model without residual blocks whose
-    output is a vector: what a picture owes to the exact weights averages out, and what is left is more often seen by
-    other networks and by people too. It is given by what it does: the root mean square of the change of the scores, as
-    a share of how far they are apart (see :mod:`~peek_widget.network.weight_noise`), but no weight has noise of more
-    than a fifth. The views' values, which the curve's band shows, are those with the noise."""
+    """Noise on the network's weights, another one in each step, for a class of a model whose output is a vector: what
+    a picture owes to the exact weights averages out, and what is left is more often seen by other networks and by
+    people too. It is given by what it does: the root mean square of the change of the scores, as a share of how far
+    they are apart (see :mod:`~peek_widget.network.weight_noise`), but no weight has noise of more than a fifth. The
+    views' values, which the curve's band shows, are those with the noise."""
 
     sampling: Literal["crop", "normal-crop", "whole", "window"] = "crop"
     """How a view is taken from the picture: ``"crop"`` (random resized crops), ``"normal-crop"`` (MACO's crops, with

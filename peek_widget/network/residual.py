@@ -27,15 +27,11 @@ class LessThroughBlocks(TorchFunctionMode):
 
     Args:
         factor: from 0 (all gradient goes past the blocks) to 1 (the true gradient).
-
-    Attributes:
-        found: whether there was a residual sum.
     """
 
     def __init__(self, factor: float) -> None:
         super().__init__()
         self._factor = factor
-        self.found: bool = False
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -43,7 +39,6 @@ class LessThroughBlocks(TorchFunctionMode):
         if func in _SUMS and len(args) == 2 and torch.is_grad_enabled():
             branch = _branch(*args)
             if branch is not None:
-                self.found = True
                 branch.register_hook(lambda gradient: self._factor * gradient)
         return func(*args, **(kwargs or {}))
 

@@ -16,7 +16,6 @@ from peek_widget._size import SizeLike
 from peek_widget.network.layers import OUTPUT
 from peek_widget.network.network import Network
 from peek_widget.network.receptive_field.effective import noise as natural_noise
-from peek_widget.network.residual import LessThroughBlocks
 
 __all__ = ["LARGEST", "LENGTH", "NoisyWeights", "noise_of_weights"]
 
@@ -116,9 +115,8 @@ def noise_of_weights(network: Network, size: SizeLike) -> float:
         size: size of the images in pixels.
 
     Returns:
-        The standard deviation of the noise, as a share of each weight, for a change by 1. 0 for a network with residual
-        blocks: less gradient through those does what noise does elsewhere, and with both EfficientNet-Lite0's pictures
-        were named no more often. 0 too where the scores are all equal, or no weight has an effect.
+        The standard deviation of the noise, as a share of each weight, for a change by 1; 0 where the scores are all
+        equal, or no weight has an effect.
     """
     known, version = network.weight_noises, network.model_copy.version()
     if size not in known or known[size][0] != version:
@@ -131,16 +129,12 @@ def _measured(network: Network, size: SizeLike) -> float:
     images = torch.stack([natural_noise(network.channels, size, draws) for _ in range(_IMAGES)]).to(device)
 
     def scores() -> Tensor:
-        found = network.run(network.preprocess(images), [OUTPUT])[OUTPUT].detach().flatten(1)
+        found = network.run(network.preprocess(images), [OUTPUT])[OUTPUT].flatten(1)
         return found - found.mean(1, keepdim=True)
 
-    images.requires_grad_()  # or there would be no graph by which residual sums are known
-    with torch.enable_grad(), LessThroughBlocks(1.0) as blocks:
-        plain = scores()
-    if blocks.found:
-        return 0.0
     changes = []
     with torch.no_grad():
+        plain = scores()
         for number in range(_DRAWS):
             noise = torch.tensor([number * LENGTH / _DRAWS, _TRIED], device=device)
             with NoisyWeights(noise):

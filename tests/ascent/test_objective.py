@@ -121,9 +121,8 @@ def test_a_class_alone_has_less_gradient_through_residual_blocks(one: Objective,
         (Neuron("forms", 1), tiny(), False),
         (Logit(1) + Channel("forms", 1), tiny(), False),
         (Logit(1), Residual(classes=False), False),
-        (Logit(1), Residual(), False),
     ],
-    ids=["a class", "a unit", "not a class alone", "a map", "residual blocks"],
+    ids=["a class", "a unit", "not a class alone", "a map"],
 )
 def test_a_class_alone_has_noise_on_the_weights(one: Objective, model: nn.Module, changed: bool) -> None:
     network = read(model, input_size=16)
