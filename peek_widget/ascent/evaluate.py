@@ -139,6 +139,7 @@ class Evaluator:
         self._group_of = {member: group for group in self.groups for member in group.members}
         self._indices: dict[tuple[int, ...], Tensor] = {}
         self._noises: dict[Size, float] = {}
+        self._weight_sizes: list[Tensor] = []
         self._first_shut: list[int] | None = None
         self.watch: Watch = Watch(objectives, self._device, self._zero_gradient)
         self.looks_once: bool = self._device.type != "cpu"
@@ -267,7 +268,7 @@ class Evaluator:
             # once for a run, however often the weights change meanwhile
             self._noises[size] = noise_of_weights(self._network, size)
         times = self._noises[size]
-        return NoisyWeights(noise, times) if times > 0.0 else contextlib.nullcontext()
+        return NoisyWeights(noise, times, self._weight_sizes) if times > 0.0 else contextlib.nullcontext()
 
     def unrepeatable(self) -> str:
         """Return why an evaluation can't be recorded as a graph; "" if it always calls the same functions."""

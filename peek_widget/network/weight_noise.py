@@ -39,7 +39,7 @@ _APART = 104_729
 
 
 class NoisyWeights(TorchFunctionMode):
-    """A mode in which each weight of a convolution or matrix product is multiplied by ``1 + amount * n``, n normal.
+    """A mode in which the weights of convolutions and matrix products have normal noise, by their layer's size.
 
     What a picture owes to the exact weights is noise to any other network, and to an eye. Images that are made with
     weights to which noise is added carry over to other networks more often (Gubri et al. 2022, "LGV: Boosting
@@ -52,13 +52,17 @@ class NoisyWeights(TorchFunctionMode):
     Args:
         noise: where in the table the first layer's noise begins (0 to LENGTH - 1), and its standard deviation:
             float32 ``[2]`` on the network's device.
-        times: factor on that deviation; the product, at most LARGEST, is a share of each weight.
+        times: factor on that deviation; the product, at most LARGEST, is a share of the root mean square of the layer's
+            weights.
+        sizes: root mean squares of the layers in the order of the calls, as far as they are known; filled here, for
+            further forwards of the same weights.
     """
 
-    def __init__(self, noise: Tensor, times: float = 1.0) -> None:
+    def __init__(self, noise: Tensor, times: float = 1.0, sizes: list[Tensor] | None = None) -> None:
         super().__init__()
         self._begins, amount = noise.unbind()
         self._amount = (amount * times).clamp(max=LARGEST)
+        self._sizes: list[Tensor] = [] if sizes is None else sizes
         self._calls = 0
 
     def __torch_function__(
@@ -77,20 +81,18 @@ class NoisyWeights(TorchFunctionMode):
         if weight.grad_fn is not None:
             return weight
         weight, kind = weight.detach(), weight.device.type
+        if self._calls == len(self._sizes):
+            self._sizes.append(weight.float().square().mean().sqrt())
         if torch.is_autocast_enabled(kind):
             weight = weight.to(torch.get_autocast_dtype(kind))  # as the function would: half as much to read and write
         normal = self._normal(min(weight.numel(), LENGTH), weight)
+        deviation = (self._amount * self._sizes[self._calls]).to(weight.dtype)
         self._calls += 1
         if weight.numel() <= LENGTH:
-            return self._times(weight, normal.view(weight.shape))
+            return torch.addcmul(weight, normal.view(weight.shape), deviation)
         rows, rest = weight.flatten().split([weight.numel() // LENGTH * LENGTH, weight.numel() % LENGTH])
-        parts = [self._times(rows.view(-1, LENGTH), normal).flatten(), self._times(rest, normal[: len(rest)])]
-        return torch.cat(parts).view(weight.shape)
-
-    def _times(self, weight: Tensor, normal: Tensor) -> Tensor:
-        if self._amount.device.type == "cpu":
-            return torch.addcmul(weight, weight, normal, value=float(self._amount))  # as below, in one pass
-        return torch.addcmul(weight, weight * self._amount.to(weight.dtype), normal)
+        parts = [(rows.view(-1, LENGTH), normal), (rest, normal[: len(rest)])]
+        return torch.cat([torch.addcmul(*part, deviation).flatten() for part in parts]).view(weight.shape)
 
     def _normal(self, count: int, weight: Tensor) -> Tensor:
         """Return so many normal numbers for a layer's weight, ``[count]``."""
@@ -106,7 +108,7 @@ class NoisyWeights(TorchFunctionMode):
 def noise_of_weights(network: Network, size: SizeLike) -> float:
     """Return how much noise on the weights changes a network's scores by as much as they are apart; to first order.
 
-    SqueezeNet's scores change by a half, root mean square, where each weight has noise of 0.12, EfficientNet-Lite0's
+    SqueezeNet's scores change by a half, root mean square, where weights have noise of 0.12, EfficientNet-Lite0's
     where it is 0.03. Measured on two images of noise with the spectrum of photographs, where the change is the same
     within a tenth as on photographs. Computed once, and again after the weights have changed in place.
 
@@ -115,7 +117,7 @@ def noise_of_weights(network: Network, size: SizeLike) -> float:
         size: size of the images in pixels.
 
     Returns:
-        The standard deviation of the noise, as a share of each weight, for a change by 1; 0 where the scores are all
+        The standard deviation of the noise, as a share of a layer's root mean square, for a change by 1; 0 where the scores are all
         equal, or no weight has an effect.
     """
     known, version = network.weight_noises, network.model_copy.version()
