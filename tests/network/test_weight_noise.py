@@ -25,12 +25,22 @@ def factors(weight: Tensor, amount: float = 0.1, offset: int = 7) -> Tensor:
 
 
 def test_each_number_has_noise_of_its_own_of_that_deviation() -> None:
-    found = factors(torch.randn(300, 200, generator=torch.Generator().manual_seed(1)) + 3.0)
-    assert float(found.mean()) == pytest.approx(1.0, abs=0.002)
-    assert float(found.std()) == pytest.approx(0.1, abs=0.002)
-    rows = (found - 1.0) / 0.1
+    weight = torch.randn(300, 200, generator=torch.Generator().manual_seed(1)) + 3.0
+    added = (factors(weight) - 1.0) * weight / weight.square().mean().sqrt()
+    assert float(added.mean()) == pytest.approx(0.0, abs=0.002)
+    assert float(added.std()) == pytest.approx(0.1, abs=0.002)
+    rows = added / 0.1
     assert float((rows[1:] * rows[:-1]).mean().abs()) < 0.02
     assert float((rows[:, 1:] * rows[:, :-1]).mean().abs()) < 0.02
+
+
+def test_the_sizes_of_layers_are_measured_once_for_further_forwards() -> None:
+    eye, sizes = torch.eye(2), []
+    for scale in (2.0, 5.0):
+        with NoisyWeights(noise(0.1), sizes=sizes):
+            F.linear(eye, torch.full((3, 2), scale))
+            F.linear(eye, torch.full((4, 2), -scale))
+    assert [float(one) for one in sizes] == [2.0, 2.0]
 
 
 def test_an_offset_has_the_same_noise_again_and_another_has_another() -> None:
