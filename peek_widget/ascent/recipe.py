@@ -120,7 +120,7 @@ class Recipe:
     """Noise on the network's weights, another one in each step, for a class of a model whose output is a vector: what
     a picture owes to the exact weights averages out, and what is left is more often seen by other networks and by
     people too. It is given by what it does: the root mean square of the change of the scores, as a share of how far
-    they are apart (see :mod:`~peek_widget.network.weight_noise`), but no weight has noise of more than a fifth. The
+    they are apart (see :mod:`~peek_widget.network.weight_noise`); at most it is a fifth of a layer's weights. The
     views' values, which the curve's band shows, are those with the noise."""
 
     sampling: Literal["crop", "normal-crop", "whole", "window"] = "crop"

@@ -23,7 +23,8 @@ LENGTH = 2**20
 """Length of the table of normal numbers: more than the weights of any layer but the widest, whose noise repeats."""
 
 LARGEST = 0.2
-"""Largest noise on weights, whatever it changes: a small network's scores hardly change by any."""
+"""Largest noise, as a share of the root mean square of a layer's weights, whatever it changes: some networks' scores
+hardly change by any."""
 
 # How the change of the scores is measured: small noise, so that it is in proportion to it; a few draws and images.
 _TRIED, _DRAWS, _IMAGES = 0.02, 4, 2
@@ -41,10 +42,10 @@ _APART = 104_729
 class NoisyWeights(TorchFunctionMode):
     """A mode in which the weights of convolutions and matrix products have normal noise, by their layer's size.
 
-    What a picture owes to the exact weights is noise to any other network, and to an eye. Images that are made with
-    weights to which noise is added carry over to other networks more often (Gubri et al. 2022, "LGV: Boosting
-    Adversarial Example Transferability from Large Geometric Vicinity", ECCV, section 3), and so does what a picture of
-    a class shows. The model's weights are not changed: the functions get others in their place.
+    What a picture owes to the exact weights means nothing to another network, nor to an eye. Adversarial images that
+    are made with many near weights carry over to other networks more often (Gubri et al. 2022, "LGV: Boosting
+    Adversarial Example Transferability from Large Geometric Vicinity", ECCV), and so does what a picture of a class
+    shows. The model's weights are not changed: the functions get others in their place.
 
     Numbers are taken from one table, in the order of the calls, from an offset on: drawing them anew for every step
     would take longer than the step.
