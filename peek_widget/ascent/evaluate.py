@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,7 +139,7 @@ class Evaluator:
         self._group_of = {member: group for group in self.groups for member in group.members}
         self._indices: dict[tuple[int, ...], Tensor] = {}
         self._noises: dict[Size, float] = {}
-        self._weight_sizes: list[Tensor] = []
+        self._weight_sizes: dict[Hashable, Tensor] = {}
         self._first_shut: list[int] | None = None
         self.watch: Watch = Watch(objectives, self._device, self._zero_gradient)
         self.looks_once: bool = self._device.type != "cpu"
@@ -263,12 +263,14 @@ class Evaluator:
             yield
 
     def _noisy_weights(self, noise: Tensor, size: Size) -> contextlib.AbstractContextManager[object]:
-        """Return the context of a forward with noise on the weights; without any where the network has none."""
+        """Return a context in which forwards have noise on the weights; none where the network has no such noise."""
         if size not in self._noises:
             # once for a run, however often the weights change meanwhile
             self._noises[size] = noise_of_weights(self._network, size)
         times = self._noises[size]
-        return NoisyWeights(noise, times, self._weight_sizes) if times > 0.0 else contextlib.nullcontext()
+        if times == 0.0:
+            return contextlib.nullcontext()
+        return self._network.model_copy.within(lambda: NoisyWeights(noise, times, self._weight_sizes))
 
     def unrepeatable(self) -> str:
         """Return why an evaluation can't be recorded as a graph; "" if it always calls the same functions."""

@@ -191,7 +191,9 @@ class ViewDraws:
         noise = views.view_noise((count, self._channels, *view.size), numbers["noise"], generators)
         weights = None
         if numbers["weight_noise"] > 0.0:
-            weights = torch.tensor([mixed_seed(step, 0) % LENGTH, numbers["weight_noise"]], device="cpu")
+            weights = torch.tensor(
+                [mixed_seed(step, 0) % LENGTH, numbers["weight_noise"]], dtype=torch.float32, device="cpu"
+            )
         return Drawn(theta, coarser, tuple(windows), tuple(shifts), noise, weights, members, seeds)
 
 

@@ -7,7 +7,7 @@ model when it was copied; few of them change afterwards, with what a forward fin
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -92,6 +92,7 @@ class ModelCopy:
         # Convolutions on a CPU are a third faster in this format; a forward that takes views of its maps may fail.
         self.memory_format: torch.memory_format = torch.channels_last
         self._kind: torch.dtype | None = None
+        self._mode: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         for module in (self.module, *hidden):
             module.eval()
         first = {module: name for name, module in self.module.named_modules()}
@@ -195,6 +196,19 @@ class ModelCopy:
             yield
         finally:
             self._kind = before
+
+    @contextlib.contextmanager
+    def within(self, mode: Callable[[], contextlib.AbstractContextManager[object]]) -> Iterator[None]:
+        """Enter a mode around each forward of :meth:`run`: one of its own, however many forwards there are.
+
+        Args:
+            mode: makes the mode.
+        """
+        before, self._mode = self._mode, mode
+        try:
+            yield
+        finally:
+            self._mode = before
 
     def forward(
         self,
@@ -366,7 +380,7 @@ class ModelCopy:
     ) -> dict[str, Tensor]:
         def forward() -> None:
             cast = contextlib.nullcontext() if self._kind is None else torch.autocast(self.device.type, self._kind)
-            with full_precision(self.device), cast:
+            with full_precision(self.device), cast, self._mode():
                 self.forward(images, seed, mode, tuple(wanted))
 
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -20,7 +20,7 @@ from peek_widget.network.receptive_field.effective import noise as natural_noise
 __all__ = ["LARGEST", "LENGTH", "NoisyWeights", "noise_of_weights"]
 
 LENGTH = 2**20
-"""Length of the table of normal numbers: more than the weights of any layer but the widest, whose noise repeats."""
+"""Length of the table of normal numbers. The noise of a layer with more weights than that repeats."""
 
 LARGEST = 0.2
 """Largest noise, as a share of the root mean square of a layer's weights, whatever it changes: some networks' scores
@@ -35,17 +35,21 @@ _WEIGHTED = frozenset({
     F.linear,
 })  # fmt: skip
 
-# From layer to layer the noise begins that much later in the table.
-_APART = 104_729
+_TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+# From layer to layer the noise begins that much later in the table: by the golden section, so that none of a hundred
+# layers begins near another.
+_APART = 648_055
 
 
 class NoisyWeights(TorchFunctionMode):
-    """A mode in which the weights of convolutions and matrix products have normal noise, by their layer's size.
+    """A mode around one forward in which weights of convolutions and linear layers have normal noise.
 
     What a picture owes to the exact weights means nothing to another network, nor to an eye. Adversarial images that
     are made with many near weights carry over to other networks more often (Gubri et al. 2022, "LGV: Boosting
     Adversarial Example Transferability from Large Geometric Vicinity", ECCV), and so does what a picture of a class
-    shows. The model's weights are not changed: the functions get others in their place.
+    shows. The model's weights are not changed: the functions get others in their place. No noise have weights inside
+    torch's own attention and recurrent layers, and those that are computed from the image, sparse or complex.
 
     Numbers are taken from one table, in the order of the calls, from an offset on: drawing them anew for every step
     would take longer than the step.
@@ -55,15 +59,15 @@ class NoisyWeights(TorchFunctionMode):
             float32 ``[2]`` on the network's device.
         times: factor on that deviation; the product, at most LARGEST, is a share of the root mean square of the layer's
             weights.
-        sizes: root mean squares of the layers in the order of the calls, as far as they are known; filled here, for
-            further forwards of the same weights.
+        sizes: root mean squares of the model's own weights, as far as they are known; filled here, for further
+            forwards.
     """
 
-    def __init__(self, noise: Tensor, times: float = 1.0, sizes: list[Tensor] | None = None) -> None:
+    def __init__(self, noise: Tensor, times: float = 1.0, sizes: dict[Hashable, Tensor] | None = None) -> None:
         super().__init__()
         self._begins, amount = noise.unbind()
         self._amount = (amount * times).clamp(max=LARGEST)
-        self._sizes: list[Tensor] = [] if sizes is None else sizes
+        self._sizes: dict[Hashable, Tensor] = {} if sizes is None else sizes
         self._calls = 0
 
     def __torch_function__(
@@ -79,21 +83,32 @@ class NoisyWeights(TorchFunctionMode):
 
     def _noisy(self, weight: Tensor) -> Tensor:
         """Return a weight with noise; one that was computed from the image is not the model's, and is left alone."""
-        if weight.grad_fn is not None:
+        if weight.grad_fn is not None or weight.layout is not torch.strided or weight.dtype not in _TYPES:
             return weight
-        weight, kind = weight.detach(), weight.device.type
-        if self._calls == len(self._sizes):
-            self._sizes.append(weight.float().square().mean().sqrt())
-        if torch.is_autocast_enabled(kind):
+        size, kind = self._size(weight), weight.device.type
+        weight = weight.detach()
+        if torch.is_autocast_enabled(kind) and weight.dtype is not torch.float64:
             weight = weight.to(torch.get_autocast_dtype(kind))  # as the function would: half as much to read and write
         normal = self._normal(min(weight.numel(), LENGTH), weight)
-        deviation = (self._amount * self._sizes[self._calls]).to(weight.dtype)
+        deviation = (self._amount * size).to(weight.dtype)
         self._calls += 1
         if weight.numel() <= LENGTH:
             return torch.addcmul(weight, normal.view(weight.shape), deviation)
-        rows, rest = weight.flatten().split([weight.numel() // LENGTH * LENGTH, weight.numel() % LENGTH])
-        parts = [(rows.view(-1, LENGTH), normal), (rest, normal[: len(rest)])]
-        return torch.cat([torch.addcmul(*part, deviation).flatten() for part in parts]).view(weight.shape)
+        flat = weight.flatten()
+        whole, noisy = len(flat) // LENGTH * LENGTH, torch.empty_like(flat)
+        torch.addcmul(flat[:whole].view(-1, LENGTH), normal, deviation, out=noisy[:whole].view(-1, LENGTH))
+        torch.addcmul(flat[whole:], normal[: len(flat) - whole], deviation, out=noisy[whole:])
+        return noisy.view(weight.shape)
+
+    def _size(self, weight: Tensor) -> Tensor:
+        """Return the root mean square of a weight, ``[]``; a parameter's is known after the first forward."""
+        with torch.no_grad():
+            if not isinstance(weight, nn.Parameter):
+                return weight.float().square().mean().sqrt()
+            key = (weight.data_ptr(), weight.shape)
+            if key not in self._sizes:
+                self._sizes[key] = weight.float().square().mean().sqrt()
+            return self._sizes[key]
 
     def _normal(self, count: int, weight: Tensor) -> Tensor:
         """Return so many normal numbers for a layer's weight, ``[count]``."""
@@ -130,17 +145,18 @@ def noise_of_weights(network: Network, size: SizeLike) -> float:
 def _measured(network: Network, size: SizeLike) -> float:
     draws, device = Generator().manual_seed(0), network.model_copy.device
     images = torch.stack([natural_noise(network.channels, size, draws) for _ in range(_IMAGES)]).to(device)
+    images.requires_grad_()  # as in a step: by its gradient a weight is known that is computed from the image
 
     def scores() -> Tensor:
-        found = network.run(network.preprocess(images), [OUTPUT])[OUTPUT].flatten(1)
+        found = network.run(network.preprocess(images), [OUTPUT])[OUTPUT].detach().flatten(1)
         return found - found.mean(1, keepdim=True)
 
-    changes = []
-    with torch.no_grad():
+    changes, sizes = [], dict[Hashable, Tensor]()
+    with network.model_copy.computing_in(None), torch.enable_grad():
         plain = scores()
         for number in range(_DRAWS):
-            noise = torch.tensor([number * LENGTH / _DRAWS, _TRIED], device=device)
-            with NoisyWeights(noise):
+            noise = torch.tensor([number * LENGTH / _DRAWS, _TRIED], dtype=torch.float32, device=device)
+            with network.model_copy.within(lambda noise=noise: NoisyWeights(noise, sizes=sizes)):
                 changes.append((scores() - plain).norm())
     change = float(torch.stack(changes).mean() / plain.norm()) / _TRIED
     return 1.0 / change if 0.0 < change < math.inf else 0.0

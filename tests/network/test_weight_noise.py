@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from peek_widget import Logit, Recipe, render
 from peek_widget._size import Size
 from peek_widget.network import read, weight_noise
 from peek_widget.network.receptive_field.effective import noise as natural_noise
@@ -34,13 +35,14 @@ def test_each_number_has_noise_of_its_own_of_that_deviation() -> None:
     assert float((rows[:, 1:] * rows[:, :-1]).mean().abs()) < 0.02
 
 
-def test_the_sizes_of_layers_are_measured_once_for_further_forwards() -> None:
-    eye, sizes = torch.eye(2), []
-    for scale in (2.0, 5.0):
+def test_the_size_of_a_parameter_is_measured_once_and_that_of_another_weight_each_time() -> None:
+    eye, sizes, own = torch.eye(2), {}, nn.Parameter(torch.full((3, 2), 2.0))
+    for scale in (1.0, 3.0):
         with NoisyWeights(noise(0.1), sizes=sizes):
-            F.linear(eye, torch.full((3, 2), scale))
-            F.linear(eye, torch.full((4, 2), -scale))
-    assert [float(one) for one in sizes] == [2.0, 2.0]
+            F.linear(eye, own)
+            other = F.linear(eye, torch.full((300, 2), scale))
+        assert float((other - scale).std()) == pytest.approx(0.1 * scale, rel=0.1)
+    assert [float(one) for one in sizes.values()] == [2.0]
 
 
 def test_an_offset_has_the_same_noise_again_and_another_has_another() -> None:
@@ -159,6 +161,79 @@ def test_it_is_measured_again_after_training() -> None:
 def test_no_weight_has_more_than_a_fifth() -> None:
     found = factors(torch.ones(300, 200), amount=3.0)
     assert float(found.std()) == pytest.approx(0.2, abs=0.004)
+
+
+class Each(nn.Module):
+    """A network that takes one image at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = plain()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1:
+            raise RuntimeError("one image, please")
+        return self.inner(x)
+
+
+class Dynamic(nn.Module):
+    """A network one of whose weights is computed from the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.conv2d(self.first(x), self.first.weight.new_ones(8, 8, 1, 1) * x.mean()).amax((2, 3)))
+
+
+RECIPE = Recipe.preset("peek").replace(steps=8, size=32, view_size=32, weight_noise=0.5)
+
+
+@pytest.mark.parametrize("model", [Each(), plain()], ids=["one image at a time", "a batch"])
+def test_a_picture_in_a_batch_has_the_noise_that_it_has_alone(model: nn.Module) -> None:
+    together = render(model, [Logit(1), Logit(2)], RECIPE, seed=[0, 1], input_size=32).images
+    for number, picture in enumerate(together):
+        alone = render(model, Logit(number + 1), RECIPE, seed=number, input_size=32).tensor
+        assert float((picture - alone).abs().max()) < 1e-4
+
+
+def test_a_network_with_a_weight_computed_from_the_image_is_drawn() -> None:
+    assert torch.isfinite(render(Dynamic(), Logit(1), RECIPE, input_size=32).images).all()
+
+
+def test_the_noise_does_not_depend_on_the_precision_of_whoever_measured_it_first() -> None:
+    network, other = read(plain(), 32), read(plain(), 32)
+    with network.model_copy.computing_in(torch.bfloat16):
+        assert noise_of_weights(network, Size(32, 32)) == noise_of_weights(other, Size(32, 32))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_the_callers_default_type_changes_nothing(kind: torch.dtype) -> None:
+    model = plain()
+    before = render(model, Logit(1), RECIPE, input_size=32).images
+    torch.set_default_dtype(kind)
+    try:
+        after = render(model, Logit(1), RECIPE, input_size=32).images
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [torch.randn(4, 3).to_sparse(), torch.randn(4, 3).to_sparse_csr(), torch.randn(4, 3, dtype=torch.complex64)],
+    ids=["sparse", "sparse rows", "complex"],
+)
+def test_sparse_and_complex_weights_are_left_alone(weight: Tensor) -> None:
+    with NoisyWeights(noise(0.2)) as mode:
+        assert mode._noisy(weight) is weight
+
+
+def test_double_precision_is_not_cast_where_the_rest_computes_in_bfloat16() -> None:
+    with torch.autocast("cpu", torch.bfloat16), NoisyWeights(noise(0.2)) as mode:
+        assert mode._noisy(torch.ones(4, 3, dtype=torch.float64)).dtype == torch.float64
+        assert mode._noisy(torch.ones(4, 3)).dtype == torch.bfloat16
 
 
 def test_half_precision_stays_so() -> None:
