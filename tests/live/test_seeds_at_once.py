@@ -43,7 +43,7 @@ def idle(monkeypatch):
 
 
 def test_each_picture_is_the_one_that_its_seed_draws_alone(explore):  # noqa: F811
-    explorer = greeted(explore(layer="head", unit=3, input_size=96, recipe=WIDE, seed=5, seeds_at_once=3))
+    explorer = greeted(explore(layer="", unit=3, input_size=96, recipe=WIDE, seed=5, seeds_at_once=3))
     assert explorer.wait(60) == "done"
     pictures = explorer.images_by_seed
     assert list(pictures) == [3, 4, 5], "the block that the seed is in"
@@ -110,7 +110,7 @@ def test_a_page_that_comes_later_gets_them(explore):  # noqa: F811
 
 
 def test_an_earlier_step_shows_the_others_at_that_step_and_goes_on_with_all(explore):  # noqa: F811
-    explorer = explore(layer="head", unit=3, input_size=96, recipe=WIDE, seeds_at_once=2)
+    explorer = explore(layer="", unit=3, input_size=96, recipe=WIDE, seeds_at_once=2)
     explorer.wait(60)
     end = explorer.images_by_seed
     explorer.seek(4)
@@ -247,7 +247,7 @@ def test_where_memory_runs_out_for_what_was_asked_for_it_is_an_error(explore):  
 
 
 def test_a_picture_that_would_come_out_otherwise_alone_says_so(explore, tmp_path, caplog):  # noqa: F811
-    explorer = explore(layer="head", unit=3, input_size=96, recipe=SHORT.replace(view_size=32), seeds_at_once=4)
+    explorer = explore(layer="", unit=3, input_size=96, recipe=SHORT.replace(view_size=32), seeds_at_once=4)
     explorer.wait(60)
     explorer.save(tmp_path / "narrow.png")
     assert "it was drawn with 3 other seeds at once, and alone rounding differs" in caplog.text
