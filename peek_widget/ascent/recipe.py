@@ -119,9 +119,10 @@ class Recipe:
     weight_noise: Schedule = 0.0
     """Noise on the network's weights, another one in each step, for a class of a model whose output is a vector: what
     a picture owes to the exact weights averages out, and what is left is more often seen by other networks and by
-    people too. It is given by what it does: the root mean square of the change of the scores, as a share of how far
-    they are apart (see :mod:`~peek_widget.network.weight_noise`); at most it is a fifth of a layer's weights. The
-    views' values, which the curve's band shows, are those with the noise."""
+    people too. It is given by what it does, to first order: the root mean square of the change of the scores, as a
+    share of how far they are apart (see :mod:`~peek_widget.network.weight_noise`). Its standard deviation is at most a
+    fifth of the root mean square of a layer's weights. The views' values, which the curve's band shows, are those with
+    the noise."""
 
     sampling: Literal["crop", "normal-crop", "whole", "window"] = "crop"
     """How a view is taken from the picture: ``"crop"`` (random resized crops), ``"normal-crop"`` (MACO's crops, with
