@@ -31,7 +31,7 @@ def _register_peek() -> None:
     EfficientNet-Lite0 names 50 % of 56 classes of SqueezeNet, and 79 % among five, without them 36 and 61 %.
 
     ``peek-fast`` is ``peek`` with a third of the steps, twice as long, and without that noise, which does not average
-    out in so few: with it EfficientNet-Lite0 names 21 % of 24 classes, where 96 steps without it had 42 %.
+    out in so few: with it EfficientNet-Lite0 names 21 % of 24 classes, of which ``peek`` without it had 46 %.
     """
     peek = Recipe(
         name="peek", octaves=((96, 1.0),), param="fourier", optimizer="adam", grad_norm="rms", sampling="crop",
