@@ -25,7 +25,7 @@ def _register_peek() -> None:
     fog. In the end a picture has at least .55 of photographs' contrast: without that a third of EfficientNet-Lite0's
     hidden units were paler than 19 in 20 photographs. The step falls to a sixth, so that the end is clean. Three
     quarters of a class's gradient through each residual block are left out: SqueezeNet names 62 % of 24 classes of
-    EfficientNet-Lite0 that are drawn so, 42 % with half of it left out, and 45 % of the 60 of docs/quality.md.
+    EfficientNet-Lite0 that are drawn so, 42 % with half of it left out.
 
     With noise on the weights a picture more often shows one whole thing; with it and with mirrored views,
     EfficientNet-Lite0 names 50 % of 56 classes of SqueezeNet, and 79 % among five, without them 36 and 61 %.
