@@ -150,11 +150,16 @@ def test_pictures_survive_an_executor_that_dies(right, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_does_not_shut_the_executor_down(right):
     with ThreadPoolExecutor(1) as pool:
-        timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
-        timer.start()
-        slow = QUICK.replace(steps=60)
-        drawing = sheet(executor=pool, batch=1, recipe=slow).draw()
-        assert len(drawing.done) < 8
+        drawing = sheet(executor=pool, batch=1, recipe=QUICK.replace(steps=150))
+
+        def interrupt():
+            while not drawing.done:
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        drawing.draw()
+        assert 0 < len(drawing.done) < 8
         assert pool.submit(sum, [1, 2]).result() == 3
         assert len(drawing.draw().done) == 8
 
