@@ -20,7 +20,7 @@ function examplesPanel(view: View): HTMLElement {
   const { crops } = client;
   const line = el("span", { class: "peek-pass" });
   const go = textButton("", () => crops.runPass(go.dataset.on !== "true"), signal);
-  const problem = el("p", { class: "peek-error", role: "status" });
+  const problem = el("p", { class: "peek-error", role: "status", tabindex: 0 });
   const grid = cropGrid(view);
   const large = largeCrop(view);
   let before = 0;

@@ -30,7 +30,7 @@ export function tagTable(view: View, sheet: SheetStore, tags: LayerTags, choose:
     signal,
     text.markRestHelp,
   );
-  const problem = el("p", { class: "peek-error", role: "status", hidden: true });
+  const problem = el("p", { class: "peek-error", role: "status", tabindex: 0, hidden: true });
 
   const row = (word: string, count: string): HTMLElement => {
     const key = tags.keyOf(word);

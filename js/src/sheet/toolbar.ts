@@ -29,7 +29,7 @@ export function sheetToolbar(
   const { client, signal } = view;
   const line = el("span", { class: "peek-pass" });
   const go = textButton("", () => sheet.request({ kind: "draw", on: go.dataset.on !== "true" }), signal);
-  const problem = el("p", { class: "peek-error", role: "status", hidden: true });
+  const problem = el("p", { class: "peek-error", role: "status", tabindex: 0, hidden: true });
   const count = el("span", { class: "peek-of" });
   const sorts: [Sort, string][] = [
     ["unit", text.sortUnit],
