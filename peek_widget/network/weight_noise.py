@@ -37,6 +37,10 @@ _WEIGHTED = frozenset({
 
 _TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
+# Numbers of a matrix from which on it has no noise: each is used once for an image, so that the noise would take many
+# times as long as the layer (a class of AlexNet took 23 s in place of 9).
+_WIDE = 4 * LENGTH
+
 # From layer to layer the noise begins that much later in the table: by the golden section, so that none of a hundred
 # layers begins near another.
 _APART = 648_055
@@ -49,7 +53,8 @@ class NoisyWeights(TorchFunctionMode):
     are made with many near weights carry over to other networks more often (Gubri et al. 2022, "LGV: Boosting
     Adversarial Example Transferability from Large Geometric Vicinity", ECCV), and so does what a picture of a class
     shows. The model's weights are not changed: the functions get others in their place. No noise have weights inside
-    torch's own attention and recurrent layers, and those that are computed from the image, sparse or complex.
+    torch's own attention and recurrent layers, those that are computed from the image, sparse or complex, and matrices
+    of more than four million numbers.
 
     Numbers are taken from one table, in the order of the calls, from an offset on: drawing them anew for every step
     would take longer than the step.
@@ -84,6 +89,8 @@ class NoisyWeights(TorchFunctionMode):
     def _noisy(self, weight: Tensor) -> Tensor:
         """Return a weight with noise; one that was computed from the image is not the model's, and is left alone."""
         if weight.grad_fn is not None or weight.layout is not torch.strided or weight.dtype not in _TYPES:
+            return weight
+        if weight.ndim == 2 and weight.numel() > _WIDE:
             return weight
         size, kind = self._size(weight), weight.device.type
         weight = weight.detach()

@@ -230,6 +230,15 @@ def test_sparse_and_complex_weights_are_left_alone(weight: Tensor) -> None:
         assert mode._noisy(weight) is weight
 
 
+def test_a_matrix_so_wide_that_its_noise_would_take_longest_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weight_noise, "_WIDE", 12)
+    with NoisyWeights(noise(0.2)) as mode:
+        for wide in (torch.ones(13, 1), torch.ones(1, 13)):
+            assert mode._noisy(wide) is wide
+        for other in (torch.ones(4, 3), torch.ones(2, 2, 3, 3)):
+            assert not torch.equal(mode._noisy(other), other)
+
+
 def test_double_precision_is_not_cast_where_the_rest_computes_in_bfloat16() -> None:
     with torch.autocast("cpu", torch.bfloat16), NoisyWeights(noise(0.2)) as mode:
         assert mode._noisy(torch.ones(4, 3, dtype=torch.float64)).dtype == torch.float64
