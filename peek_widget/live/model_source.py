@@ -30,7 +30,6 @@ __all__ = ["ModelSource", "find_model"]
 
 _TRIED = ("cuda",)  # devices on which memory formats are tried: on a CPU another format would change pixels
 
-
 _SLOWEST = 0.05
 """Seconds of a step of one picture from which on no other seeds are drawn with it: even trying it would be felt."""
 
