@@ -37,8 +37,8 @@ _WEIGHTED = frozenset({
 
 _TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
-# A matrix of more numbers has no noise: a fully connected layer uses each number once for an image, so that adding noise
-# takes longer than the layer (a class of AlexNet took 23 s in place of 9).
+# A matrix of more numbers has no noise: a fully connected layer uses each number once for an image, so that adding
+# noise takes longer than the layer (a class of AlexNet took 23 s in place of 9).
 _WIDE = 4 * LENGTH
 
 # From layer to layer the noise begins that much later in the table: by the golden section, so that none of a hundred
