@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -251,26 +251,25 @@ class Evaluator:
         total.backward()
         return found
 
-    @contextlib.contextmanager
-    def _of_a_class(self, group: Group, drawn: Drawn) -> Iterator[None]:
-        """Run a group's forward, for classes with what the recipe has of residual gradients and noise on weights."""
-        with contextlib.ExitStack() as modes:
-            if of_a_class(self._network, group.layers):
-                if self._recipe.residual_gradient < 1.0:
-                    modes.enter_context(LessThroughBlocks(self._recipe.residual_gradient))
-                if drawn.weights is not None:
-                    modes.enter_context(self._noisy_weights(drawn.weights, group.view.size))
-            yield
+    def _of_a_class(self, group: Group, drawn: Drawn) -> contextlib.AbstractContextManager[object]:
+        """Return a context for a group's forwards: classes have what the recipe has of noise and residual gradients."""
+        recipe, modes = self._recipe, list[Callable[[], contextlib.AbstractContextManager[object]]]()
+        if not of_a_class(self._network, group.layers):
+            return contextlib.nullcontext()
+        # The noise comes first, or what it computes itself would be calls for the other mode.
+        if drawn.weights is not None:
+            modes += self._noisy_weights(drawn.weights, group.view.size)
+        if recipe.residual_gradient < 1.0:
+            modes.append(lambda: LessThroughBlocks(recipe.residual_gradient))
+        return self._network.model_copy.within(*modes)
 
-    def _noisy_weights(self, noise: Tensor, size: Size) -> contextlib.AbstractContextManager[object]:
-        """Return a context in which forwards have noise on the weights; none where the network has no such noise."""
+    def _noisy_weights(self, noise: Tensor, size: Size) -> list[Callable[[], NoisyWeights]]:
+        """Return what makes a mode with noise on the weights; nothing where the network has no such noise."""
         if size not in self._noises:
             # once for a run, however often the weights change meanwhile
             self._noises[size] = noise_of_weights(self._network, size)
         times = self._noises[size]
-        if times == 0.0:
-            return contextlib.nullcontext()
-        return self._network.model_copy.within(lambda: NoisyWeights(noise, times, self._weight_sizes))
+        return [lambda: NoisyWeights(noise, times, self._weight_sizes)] if times > 0.0 else []
 
     def unrepeatable(self) -> str:
         """Return why an evaluation can't be recorded as a graph; "" if it always calls the same functions."""

@@ -92,7 +92,7 @@ class ModelCopy:
         # Convolutions on a CPU are a third faster in this format; a forward that takes views of its maps may fail.
         self.memory_format: torch.memory_format = torch.channels_last
         self._kind: torch.dtype | None = None
-        self._mode: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+        self._modes: tuple[Callable[[], contextlib.AbstractContextManager[object]], ...] = ()
         for module in (self.module, *hidden):
             module.eval()
         first = {module: name for name, module in self.module.named_modules()}
@@ -198,17 +198,17 @@ class ModelCopy:
             self._kind = before
 
     @contextlib.contextmanager
-    def within(self, mode: Callable[[], contextlib.AbstractContextManager[object]]) -> Iterator[None]:
-        """Enter a mode around each forward of :meth:`run`: one of its own, however many forwards there are.
+    def within(self, *modes: Callable[[], contextlib.AbstractContextManager[object]]) -> Iterator[None]:
+        """Enter modes around each forward of :meth:`run`: ones of its own, however many forwards there are.
 
         Args:
-            mode: makes the mode.
+            modes: each makes a mode; the first is entered first, so that the last is the first to see a call.
         """
-        before, self._mode = self._mode, mode
+        before, self._modes = self._modes, modes
         try:
             yield
         finally:
-            self._mode = before
+            self._modes = before
 
     def forward(
         self,
@@ -380,7 +380,9 @@ class ModelCopy:
     ) -> dict[str, Tensor]:
         def forward() -> None:
             cast = contextlib.nullcontext() if self._kind is None else torch.autocast(self.device.type, self._kind)
-            with full_precision(self.device), cast, self._mode():
+            with full_precision(self.device), cast, contextlib.ExitStack() as stack:
+                for one in self._modes:
+                    stack.enter_context(one())
                 self.forward(images, seed, mode, tuple(wanted))
 
         try:
