@@ -235,6 +235,7 @@ def _recipe() -> Recipe:
         total_variation=0.0,
         contrast_floor=0.0,
         residual_gradient=1.0,
+        relu_leak=0.0,
         weight_noise=0.0,
         class_flip=0.0,
         step_size=(0.05, 0.02),

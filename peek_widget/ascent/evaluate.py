@@ -22,6 +22,7 @@ from peek_widget.ascent.views import ViewGeometry, Window
 from peek_widget.ascent.watch import Watch
 from peek_widget.errors import AscentError, PeekError
 from peek_widget.network import Network
+from peek_widget.network.leak import Leak
 from peek_widget.network.redirect import Redirected
 from peek_widget.network.residual import LessThroughBlocks
 from peek_widget.network.weight_noise import NoisyWeights, noise_of_weights
@@ -252,13 +253,15 @@ class Evaluator:
         return found
 
     def _of_a_class(self, group: Group, drawn: Drawn) -> contextlib.AbstractContextManager[object]:
-        """Return a context for a group's forwards: classes have what the recipe has of noise and residual gradients."""
+        """Return a context for a group's forwards: classes have the recipe's noise on weights and its gradients."""
         recipe, modes = self._recipe, list[Callable[[], contextlib.AbstractContextManager[object]]]()
         if not of_a_class(self._network, group.layers):
             return contextlib.nullcontext()
-        # The noise comes first, or what it computes itself would be calls for the other mode.
+        # The noise comes first, or what it computes itself would be calls for the other modes.
         if drawn.weights is not None:
             modes += self._noisy_weights(drawn.weights, group.view.size)
+        if recipe.relu_leak > 0.0:
+            modes.append(lambda: Leak(recipe.relu_leak))
         if recipe.residual_gradient < 1.0:
             modes.append(lambda: LessThroughBlocks(recipe.residual_gradient))
         return self._network.model_copy.within(*modes)

@@ -116,6 +116,11 @@ class Recipe:
     vector (the skip gradient of Wu et al. 2020, see :mod:`~peek_widget.network.residual`): below 1, more of it takes
     the shortcuts past the blocks, and what the picture shows is more often seen by other networks too."""
 
+    relu_leak: float = 0.0
+    """Share of the gradient that passes a closed ReLU, for a class of a model whose output is a vector (see
+    :mod:`~peek_widget.network.leak`): above 0, the picture is changed by what nearly opens it too, and what it shows is
+    more often seen by other networks and by people too."""
+
     weight_noise: Schedule = 0.0
     """Noise on the network's weights, another one in each step, for a class of a model whose output is a vector: what
     a picture owes to the exact weights averages out, and what is left is more often seen by other networks and by

@@ -85,6 +85,7 @@ RANGES = {
     "stretch": (1e-3, 1e3),
     "log_probability": (0.0, 100.0),
     "residual_gradient": (0.0, 1.0),
+    "relu_leak": (0.0, 1.0),
     "class_flip": (0.0, 1.0),
     "crop_std": (0.0, 1.0),
     "center_std": (0.0, 1.0),

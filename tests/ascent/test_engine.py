@@ -327,6 +327,7 @@ anything = {
     "stretch": st.floats(1e-3, 1e3),
     "log_probability": st.floats(0.0, 100.0),
     "residual_gradient": st.floats(0.0, 1.0),
+    "relu_leak": st.floats(0.0, 1.0),
     "class_flip": st.just(0.0) | st.floats(0.0, 1.0),
     "alpha": st.booleans(),
     "optimizer": st.sampled_from(["adam", "nadam", "plain"]),

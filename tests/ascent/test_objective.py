@@ -136,6 +136,41 @@ def test_a_class_alone_has_noise_on_the_weights(one: Objective, model: nn.Module
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+class Rectified(nn.Module):
+    """A convolution, a ReLU and another one; its output is a vector of scores, or a map."""
+
+    def __init__(self, classes: bool = True) -> None:
+        super().__init__()
+        self.stem, self.forms = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+        self.end = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()) if classes else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.end(self.forms(self.stem(images).relu()))
+
+
+@pytest.mark.parametrize(
+    ("one", "classes", "changed"),
+    [(Logit(1), True, True), (Neuron("forms", 1), True, False), (Logit(1), False, False)],
+)
+def test_a_class_alone_has_gradient_through_closed_relus(one: Objective, classes: bool, changed: bool) -> None:
+    network = read(Rectified(classes), input_size=16)
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    more, activation = gradient_of(network, one, picture, relu_leak=0.5)
+    plain, same = gradient_of(network, one, picture)
+    assert activation == same
+    assert torch.equal(more, plain) is not changed
+
+
+def test_all_that_a_class_may_have_goes_together(network: Network) -> None:
+    picture = pictures(1)
+    every = {"relu_leak": 0.2, "residual_gradient": 0.5, "weight_noise": 0.2}
+    found, activation = gradient_of(network, Logit(3), picture, **every)
+    for name in every:
+        less, other = gradient_of(network, Logit(3), picture, **{key: every[key] for key in every if key != name})
+        assert torch.equal(found, less) is (name == "residual_gradient")  # the network has no residual blocks
+        assert (activation == other) is (name != "weight_noise")
+
+
 def test_a_class_that_is_a_map_has_no_log_probability() -> None:
     assert Logit(1).log_probability({"": torch.zeros(2, 3, 4, 4)}) is None
 
