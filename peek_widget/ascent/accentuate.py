@@ -236,6 +236,7 @@ def _recipe() -> Recipe:
         contrast_floor=0.0,
         residual_gradient=1.0,
         relu_leak=0.0,
+        pool_spread=0.0,
         weight_noise=0.0,
         class_flip=0.0,
         step_size=(0.05, 0.02),

@@ -23,6 +23,7 @@ from peek_widget.ascent.watch import Watch
 from peek_widget.errors import AscentError, PeekError
 from peek_widget.network import Network
 from peek_widget.network.leak import Leak
+from peek_widget.network.pooling import SpreadPooling
 from peek_widget.network.redirect import Redirected
 from peek_widget.network.residual import LessThroughBlocks
 from peek_widget.network.weight_noise import NoisyWeights, noise_of_weights
@@ -262,6 +263,8 @@ class Evaluator:
             modes += self._noisy_weights(drawn.weights, group.view.size)
         if recipe.relu_leak > 0.0:
             modes.append(lambda: Leak(recipe.relu_leak))
+        if recipe.pool_spread > 0.0:
+            modes.append(lambda: SpreadPooling(recipe.pool_spread))
         if recipe.residual_gradient < 1.0:
             modes.append(lambda: LessThroughBlocks(recipe.residual_gradient))
         return self._network.model_copy.within(*modes)

@@ -86,6 +86,7 @@ RANGES = {
     "log_probability": (0.0, 100.0),
     "residual_gradient": (0.0, 1.0),
     "relu_leak": (0.0, 1.0),
+    "pool_spread": (0.0, 1.0),
     "class_flip": (0.0, 1.0),
     "crop_std": (0.0, 1.0),
     "center_std": (0.0, 1.0),

@@ -328,6 +328,7 @@ anything = {
     "log_probability": st.floats(0.0, 100.0),
     "residual_gradient": st.floats(0.0, 1.0),
     "relu_leak": st.floats(0.0, 1.0),
+    "pool_spread": st.floats(0.0, 1.0),
     "class_flip": st.just(0.0) | st.floats(0.0, 1.0),
     "alpha": st.booleans(),
     "optimizer": st.sampled_from(["adam", "nadam", "plain"]),

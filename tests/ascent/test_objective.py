@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
@@ -137,7 +138,7 @@ def test_a_class_alone_has_noise_on_the_weights(one: Objective, model: nn.Module
 
 
 class Rectified(nn.Module):
-    """A convolution, a ReLU and another one; its output is a vector of scores, or a map."""
+    """A convolution, a ReLU, max-pooling and another convolution; its output is a vector of scores, or a map."""
 
     def __init__(self, classes: bool = True) -> None:
         super().__init__()
@@ -145,25 +146,29 @@ class Rectified(nn.Module):
         self.end = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()) if classes else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.end(self.forms(self.stem(images).relu()))
+        return self.end(self.forms(F.max_pool2d(self.stem(images).relu(), 2)))
 
 
+@pytest.mark.parametrize("name", ["relu_leak", "pool_spread"])
 @pytest.mark.parametrize(
     ("one", "classes", "changed"),
     [(Logit(1), True, True), (Neuron("forms", 1), True, False), (Logit(1), False, False)],
 )
-def test_a_class_alone_has_gradient_through_closed_relus(one: Objective, classes: bool, changed: bool) -> None:
+def test_a_class_alone_has_another_gradient_through_relus_and_pooling(
+    one: Objective, classes: bool, changed: bool, name: str
+) -> None:
     network = read(Rectified(classes), input_size=16)
     picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    more, activation = gradient_of(network, one, picture, relu_leak=0.5)
+    other, activation = gradient_of(network, one, picture, **{name: 0.5})
     plain, same = gradient_of(network, one, picture)
     assert activation == same
-    assert torch.equal(more, plain) is not changed
+    assert torch.equal(other, plain) is not changed
 
 
-def test_all_that_a_class_may_have_goes_together(network: Network) -> None:
-    picture = pictures(1)
-    every = {"relu_leak": 0.2, "residual_gradient": 0.5, "weight_noise": 0.2}
+def test_all_that_a_class_may_have_goes_together() -> None:
+    network = read(Rectified(), input_size=16)
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    every = {"relu_leak": 0.2, "pool_spread": 0.5, "residual_gradient": 0.5, "weight_noise": 0.2}
     found, activation = gradient_of(network, Logit(3), picture, **every)
     for name in every:
         less, other = gradient_of(network, Logit(3), picture, **{key: every[key] for key in every if key != name})
