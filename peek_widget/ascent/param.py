@@ -20,7 +20,7 @@ _COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
 
 # A sigmoid reaches neither 0 nor 1: the values of a given picture are clamped to this distance from both.
 _EDGE = 0.5 / 255.0
-_MOST_LIFT = 1.05  # the factor of one step; 96 steps lift a hundredfold
+_MOST_LIFT = 1.05  # the factor of one step; 84 steps lift sixtyfold
 
 
 class Image:

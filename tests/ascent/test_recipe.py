@@ -82,7 +82,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         # N(0, 0.08) + U(-0.04, 0.04) on values from -1 to 1 is half of that on values from 0 to 1.
         "noise": 0.04, "init_std": 1.0, "alpha": True, "return_best": False,
     },
-    "peek": {"param": "fourier", "optimizer": "adam", "sampling": "crop", "size": 192, "steps": 96},
+    "peek": {"param": "fourier", "optimizer": "adam", "sampling": "crop", "size": 192, "steps": 84},
     "peek-fast": {"param": "fourier", "optimizer": "adam", "sampling": "crop"},
 }  # fmt: skip
 
