@@ -206,6 +206,9 @@ class _Bound(Objective):
     def log_probability(self, activations: Activations) -> Tensor | None:
         return self._inner.log_probability(activations)
 
+    def rivals(self, activations: Activations) -> Tensor | None:
+        return self._inner.rivals(activations)
+
     def terms(self) -> tuple[Term, ...]:
         return (*self._inner.terms(), (self._change.describe(), -self._weight, self._change))
 
@@ -234,6 +237,7 @@ def _recipe() -> Recipe:
         rotation=0.0,
         total_variation=0.0,
         contrast_floor=0.0,
+        rivals=0.0,
         residual_gradient=1.0,
         relu_leak=0.0,
         pool_spread=0.0,

@@ -247,7 +247,7 @@ class Evaluator:
         for index, member in enumerate(members):
             value, terms = objective_value(self._bound[member], outputs, group.view.count, index)
             found.append((value.detach(), terms))
-            total = total + value + self._log_probability(member, outputs, group.view.count, index)
+            total = total + value + self._of_other_classes(member, outputs, group.view.count, index)
         if not total.requires_grad:
             raise self._zero_gradient(members[0])
         total.backward()
@@ -329,17 +329,22 @@ class Evaluator:
         found = self._network.run(self._network.preprocess(shown), layers, seeds)
         return {of_start(name): values for name, values in found.items()}
 
-    def _log_probability(self, member: int, outputs: Mapping[str, Tensor], n_views: int, index: int) -> Tensor | float:
-        """Return the recipe's share of the log-probability of one picture's class, mean over its views; else 0.
+    def _of_other_classes(
+        self, member: int, outputs: Mapping[str, Tensor], n_views: int, index: int
+    ) -> Tensor | float:
+        """Return what the recipe adds to the logit of one picture's class for the other classes, mean over its views.
 
         It is 0 where classes have a sigmoid each: a dog need not be less of an animal.
         """
-        weight = self._recipe.log_probability
-        if weight == 0.0 or not self._network.layers[-1].exclusive:
+        recipe, one = self._recipe, self._bound[member]
+        if recipe.log_probability == recipe.rivals == 0.0 or not self._network.layers[-1].exclusive:
             return 0.0
-        own = slice(index * n_views, (index + 1) * n_views)
-        found = self._bound[member].log_probability({name: values[own] for name, values in outputs.items()})
-        return 0.0 if found is None else weight * found.mean()
+        own = {name: values[index * n_views : (index + 1) * n_views] for name, values in outputs.items()}
+        total: Tensor | float = 0.0
+        for weight, term in ((recipe.log_probability, one.log_probability), (-recipe.rivals, one.rivals)):
+            found = term(own) if weight != 0.0 else None
+            total = total if found is None else total + weight * found.mean()
+        return total
 
     def _views(self, view: ViewGeometry, pictures: Tensor, drawn: Drawn) -> Tensor:
         """Return the views of some pictures of a group."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from peek_widget.ascent.objective_base import Activations, Objective, Sum, Term, describe_layer
@@ -18,6 +19,9 @@ from peek_widget.errors import PeekError
 from peek_widget.network import OUTPUT, Network
 
 __all__ = ["Activations", "Channel", "Logit", "Neuron", "Objective", "Sum", "Term", "interpolate", "unit_objective"]
+
+# One alone changes from step to step where two classes look alike; three were as good as two.
+_RIVALS = 2
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,14 @@ class Logit(Objective):
         """Return the log-probability of the class by a softmax over all, ``[M]``; None where the output is a map."""
         values = activations[OUTPUT]
         return values.log_softmax(1)[:, self.unit] if values.ndim == 2 else None
+
+    def rivals(self, activations: Activations) -> Tensor | None:
+        """Return the mean score of the two strongest other classes, ``[M]``; None where there is none, or no vector."""
+        values = activations[OUTPUT]
+        if values.ndim != 2 or values.shape[1] < 2:
+            return None
+        others = torch.cat([values[:, : self.unit], values[:, self.unit + 1 :]], 1)
+        return others.topk(min(_RIVALS, others.shape[1])).values.mean(1)
 
     def describe(self) -> str:
         """Describe the objective, e.g. ``class 207``."""

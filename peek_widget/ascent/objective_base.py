@@ -149,6 +149,14 @@ class Objective:
         """
         return None
 
+    def rivals(self, activations: Activations) -> Tensor | None:
+        """Return the mean score of the strongest alternatives to what is drawn, ``[M]``; None where it has none.
+
+        Args:
+            activations: as for a call.
+        """
+        return None
+
     def terms(self) -> tuple[Term, ...]:
         """Return ``(description, weight, objective)`` for each term of a sum, or for the objective itself."""
         return ((self.describe(), 1.0, self),)

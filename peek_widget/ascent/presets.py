@@ -37,8 +37,8 @@ def _register_peek() -> None:
         name="peek", octaves=((84, 1.0),), param="fourier", optimizer="adam", grad_norm="rms", sampling="crop",
         init_std=0.01, spectrum_power=1.2, contrast_cap=2.0, contrast_floor=(0.0, 0.55), step_size=(0.12, 0.02),
         n_views=2, view_size=128, jitter=0.05, total_variation=0.14, crop=(0.45, 1.2), field_crop=(0.9, 1.2),
-        effective_field=True, rotation=10.0, residual_gradient=0.25, relu_leak=0.08, pool_spread=0.5,
-        weight_noise=(0.25, 0.08), class_flip=0.5, size=192,
+        effective_field=True, rotation=10.0, rivals=0.5, residual_gradient=0.25, relu_leak=0.08,
+        pool_spread=0.5, weight_noise=(0.25, 0.08), class_flip=0.5, size=192,
     )  # fmt: skip
     register(
         peek,

@@ -111,6 +111,11 @@ class Recipe:
     other classes. It is part of what is climbed, not of the activation that is shown; for a class of a model whose
     output is a vector, drawn alone."""
 
+    rivals: float = 0.0
+    """Weight of the scores of the two strongest other classes, whose mean is subtracted from a class's logit: else the
+    picture may become one of another class that the same features speak for. Like the log-probability it is part of
+    what is climbed alone, for a class of a model whose output is a vector, drawn alone."""
+
     residual_gradient: float = 1.0
     """Factor on the gradient through what a residual block adds to its input, for a class of a model whose output is a
     vector (the skip gradient of Wu et al. 2020, see :mod:`~peek_widget.network.residual`): below 1, more of it takes

@@ -84,6 +84,7 @@ RANGES = {
     "mean_grad_norm": (1e-6, 1e6),
     "stretch": (1e-3, 1e3),
     "log_probability": (0.0, 100.0),
+    "rivals": (0.0, 1.0),
     "residual_gradient": (0.0, 1.0),
     "relu_leak": (0.0, 1.0),
     "pool_spread": (0.0, 1.0),

@@ -326,6 +326,7 @@ anything = {
     "mean_grad_norm": st.none() | st.floats(1e-6, 1e6),
     "stretch": st.floats(1e-3, 1e3),
     "log_probability": st.floats(0.0, 100.0),
+    "rivals": st.floats(0.0, 1.0),
     "residual_gradient": st.floats(0.0, 1.0),
     "relu_leak": st.floats(0.0, 1.0),
     "pool_spread": st.floats(0.0, 1.0),

@@ -70,22 +70,40 @@ def test_the_log_probability_of_a_class_is_climbed_and_not_counted(network: Netw
     assert activation == pytest.approx(float(scores[0, 3]))
 
 
+def test_the_strongest_other_classes_are_climbed_down_and_not_counted(network: Network) -> None:
+    picture = pictures(1).requires_grad_()
+    scores = network.run(network.preprocess(picture), [""])[""][0]
+    strongest = [number for number in scores.argsort(descending=True).tolist() if number != 3][:2]
+    (expected,) = torch.autograd.grad(scores[3] - 0.25 * scores[strongest].sum(), picture)
+    gradient, activation = gradient_of(network, Logit(3), picture.detach(), rivals=0.5)
+    assert torch.allclose(gradient, expected, atol=1e-7)
+    assert activation == pytest.approx(float(scores[3]))
+
+
+@pytest.mark.parametrize(("scores", "expected"), [([1.0, 5.0], 5.0), ([9.0, 2.0, 4.0, 1.0], 3.0), ([7.0], None)])
+def test_rivals_of_a_class_among_few(scores: list[float], expected: float | None) -> None:
+    found = Logit(0).rivals({"": torch.tensor([scores])})
+    assert found is None if expected is None else found.tolist() == [expected]
+
+
+@pytest.mark.parametrize("name", ["log_probability", "rivals"])
 @pytest.mark.parametrize("one", [Neuron("forms", 1), Channel("forms", 1), Logit(1) + Logit(2)], ids=repr)
-def test_what_is_no_class_alone_has_no_log_probability(network: Network, one: Objective) -> None:
-    with_it, _ = gradient_of(network, one, pictures(1), log_probability=2.5)
+def test_what_is_no_class_alone_has_no_other_classes(network: Network, one: Objective, name: str) -> None:
+    with_it, _ = gradient_of(network, one, pictures(1), **{name: 1.0})
     without, _ = gradient_of(network, one, pictures(1))
     assert torch.equal(with_it, without)
 
 
+@pytest.mark.parametrize("name", ["log_probability", "rivals"])
 @pytest.mark.parametrize(
     ("last", "exclusive"), [(nn.Softmax(1), True), (nn.LogSoftmax(1), True), (nn.Sigmoid(), False)], ids=repr
 )
-def test_the_log_probability_is_climbed_where_classes_exclude_each_other(last: nn.Module, exclusive: bool) -> None:
+def test_other_classes_count_where_classes_exclude_each_other(last: nn.Module, exclusive: bool, name: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
     network = read(model, input_size=16)
     assert network.layers[-1].exclusive is exclusive
     picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    with_it, _ = gradient_of(network, Logit(1), picture, log_probability=2.5)
+    with_it, _ = gradient_of(network, Logit(1), picture, **{name: 1.0})
     without, _ = gradient_of(network, Logit(1), picture)
     assert torch.equal(with_it, without) is not exclusive
 
@@ -176,8 +194,10 @@ def test_all_that_a_class_may_have_goes_together() -> None:
         assert (activation == other) is (name != "weight_noise")
 
 
-def test_a_class_that_is_a_map_has_no_log_probability() -> None:
-    assert Logit(1).log_probability({"": torch.zeros(2, 3, 4, 4)}) is None
+def test_a_class_that_is_a_map_has_no_other_classes() -> None:
+    maps = {"": torch.zeros(2, 3, 4, 4)}
+    assert Logit(1).log_probability(maps) is None
+    assert Logit(1).rivals(maps) is None
 
 
 # Sums
