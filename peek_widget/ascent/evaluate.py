@@ -329,9 +329,7 @@ class Evaluator:
         found = self._network.run(self._network.preprocess(shown), layers, seeds)
         return {of_start(name): values for name, values in found.items()}
 
-    def _of_other_classes(
-        self, member: int, outputs: Mapping[str, Tensor], n_views: int, index: int
-    ) -> Tensor | float:
+    def _of_other_classes(self, member: int, outputs: Mapping[str, Tensor], n_views: int, index: int) -> Tensor | float:
         """Return what the recipe adds to the logit of one picture's class for the other classes, mean over its views.
 
         It is 0 where classes have a sigmoid each: a dog need not be less of an animal.

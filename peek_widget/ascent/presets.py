@@ -23,15 +23,16 @@ def _register_peek() -> None:
     the network likes in one view alone averages out. No band of frequencies may have more than twice the energy that it
     has in photographs (:mod:`~peek_widget.ascent.contrast`), or modern networks drive the picture into black and white
     fog. In the end a picture has at least .55 of photographs' contrast: without that a third of EfficientNet-Lite0's
-    hidden units were paler than 19 in 20 photographs. The step falls to a sixth, so that the end is clean. Three
-    quarters of a class's gradient through each residual block are left out: SqueezeNet names 62 % of 24 classes of
-    EfficientNet-Lite0 that are drawn so, 42 % with half of it left out.
+    hidden units were paler than 19 in 20 photographs. The step falls to a sixth, so that the end is clean.
 
-    With noise on the weights a picture more often shows one whole thing; with it and with mirrored views,
-    EfficientNet-Lite0 names 50 % of 56 classes of SqueezeNet, and 79 % among five, without them 36 and 61 %.
+    The rest is for classes (docs/quality.md has what each does). Three quarters of the gradient through each residual
+    block are left out, 8 % of it pass closed ReLUs, and half of max-pooling's is spread over its windows: what is
+    climbed so is less this network's alone. Half of the two strongest other classes is subtracted, since features that
+    two classes share may draw the other one. With noise on the weights and mirrored views a picture more often shows
+    one whole thing.
 
-    ``peek-fast`` is ``peek`` with a third of the steps, twice as long, and without that noise, which does not average
-    out in so few: with it EfficientNet-Lite0 names 21 % of 24 classes, of which ``peek`` without it had 46 %.
+    ``peek-fast`` is ``peek`` with two fifths of the steps, twice as long, and without that noise, which does not
+    average out in so few.
     """
     peek = Recipe(
         name="peek", octaves=((84, 1.0),), param="fourier", optimizer="adam", grad_norm="rms", sampling="crop",

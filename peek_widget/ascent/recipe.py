@@ -128,8 +128,8 @@ class Recipe:
 
     pool_spread: float = 0.0
     """Share of max-pooling's gradient that is spread evenly over its windows, for a class of a model whose output is a
-    vector (see :mod:`~peek_widget.network.pooling`): above 0, what the picture shows is more often seen by other networks
-    too."""
+    vector (see :mod:`~peek_widget.network.pooling`): above 0, what the picture shows is more often seen by other
+    networks too."""
 
     weight_noise: Schedule = 0.0
     """Noise on the network's weights, another one in each step, for a class of a model whose output is a vector: what

@@ -18,11 +18,11 @@ __all__ = ["Leak"]
 class Leak(TorchFunctionMode):
     """A mode in which a share of the gradient passes a ReLU where its output is zero, or capped (ReLU6).
 
-    What closes a ReLU by a little closes it in this network alone. Attacks whose gradient passes closed ReLUs carry over
-    to other networks more often (Guo, Li & Chen 2020, "Backpropagating Linearly Improves Transferability of Adversarial
-    Examples", NeurIPS, whose share is 1), and so does what a picture of a class shows; Øygard (2016) gave his networks
-    leaky ReLUs. Activations are not changed. A ReLU is ``relu`` and ``relu6``, and ``clamp`` and ``hardtanh`` from 0 on;
-    one that is written by hand keeps its own gradient.
+    What closes a ReLU by a little closes it in this network alone. Attacks whose gradient passes closed ReLUs carry
+    over to other networks more often (Guo, Li & Chen 2020, "Backpropagating Linearly Improves Transferability of
+    Adversarial Examples", NeurIPS, whose share is 1), and so does what a picture of a class shows; Øygard (2016) gave
+    his networks leaky ReLUs. Activations are not changed. A ReLU is ``relu`` and ``relu6``, and ``clamp`` and
+    ``hardtanh`` from 0 on; one that is written by hand keeps its own gradient.
 
     Args:
         share: from 0 (the true gradient) to 1 (all of it).
@@ -70,26 +70,26 @@ class _Leaky(torch.autograd.Function):
         return torch.lerp(passed, gradient, ctx.share), None, None, None
 
 
-def _relu(input: Any, inplace: bool = False) -> float:  # noqa: A002 - torch's names, here and below
+def _relu(input: Any, inplace: bool = False) -> float:
     return math.inf
 
 
-def _relu6(input: Any, inplace: bool = False) -> float:  # noqa: A002
+def _relu6(input: Any, inplace: bool = False) -> float:
     return 6.0
 
 
-def _clamp(input: Any, min: Any = None, max: Any = None) -> float | None:  # noqa: A002
+def _clamp(input: Any, min: Any = None, max: Any = None) -> float | None:
     """Return the cap of a clamp from 0 on; None for another, and for one whose limits are tensors."""
     if isinstance(min, Tensor) or isinstance(max, Tensor) or min != 0:
         return None
     return math.inf if max is None else float(max) if max > 0 else None
 
 
-def _hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> float | None:  # noqa: A002
+def _hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> float | None:
     return _clamp(input, min_val, max_val)
 
 
-def _threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> float | None:  # noqa: A002
+def _threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> float | None:
     return math.inf if threshold == value == 0 else None
 
 
@@ -105,5 +105,5 @@ _READ: dict[str, Callable[..., float | None]] = {
     for name in names
     for end in ("", "_")
 }
-"""By the names of the functions that may be a ReLU, what returns a call's cap: infinity for a ReLU without one, None for
-a call that is none."""
+"""By the names of the functions that may be a ReLU, what returns a call's cap: infinity for a ReLU without one, None
+for a call that is none."""

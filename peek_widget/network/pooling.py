@@ -45,7 +45,7 @@ class SpreadPooling(TorchFunctionMode):
 
 
 def _window(
-    input: Tensor,  # noqa: A002 - torch's name
+    input: Tensor,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -81,8 +81,6 @@ class _Spread(torch.autograd.Function):
         source, places = ctx.saved_tensors
         kernel, stride, padding, ceil = ctx.window
         aten = torch.ops.aten
-        largest = aten.max_pool2d_with_indices_backward(
-            gradient, source, kernel, stride, padding, [1, 1], ceil, places
-        )
+        largest = aten.max_pool2d_with_indices_backward(gradient, source, kernel, stride, padding, [1, 1], ceil, places)
         even = aten.avg_pool2d_backward(gradient, source, kernel, stride, padding, ceil, True, None)
         return torch.lerp(largest, even, ctx.share), None, None

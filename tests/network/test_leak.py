@@ -87,7 +87,9 @@ def test_other_calls_have_their_own_gradient(other: Callable[[Tensor], Tensor]) 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_nothing_is_the_true_gradient_and_all_passes_everything(share: float) -> None:
     found = gradient(lambda x: F.relu6(F.relu(x)), share)[1]
-    assert torch.equal(found, gradient(lambda x: F.relu6(F.relu(x)), None)[1] if share == 0.0 else torch.ones_like(IMAGE))
+    assert torch.equal(
+        found, gradient(lambda x: F.relu6(F.relu(x)), None)[1] if share == 0.0 else torch.ones_like(IMAGE)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
