@@ -39,7 +39,7 @@ class Leak(TorchFunctionMode):
         read = _READ.get(name_of(func))
         cap = None if read is None or not torch.is_grad_enabled() else read(*args, **kwargs)
         source = args[0] if args else kwargs.get("input")
-        if cap is None or type(source) is not Tensor or not source.requires_grad:
+        if cap is None or not isinstance(source, Tensor) or not source.requires_grad:
             return func(*args, **kwargs)
         if not writes(func, args, kwargs):
             return _Leaky.apply(source, cap, False, self._share)

@@ -39,7 +39,7 @@ class SpreadPooling(TorchFunctionMode):
             return func(*args, **kwargs)
         window = _window(*args, **kwargs)
         source = args[0] if args else kwargs["input"]
-        if window is None or type(source) is not Tensor or not source.requires_grad:
+        if window is None or not isinstance(source, Tensor) or not source.requires_grad:
             return func(*args, **kwargs)
         return _Spread.apply(source, window, self._share)
 

@@ -128,7 +128,9 @@ def test_ctrl_c_in_the_middle_of_a_step(name: str, monkeypatch: pytest.MonkeyPat
     model = Interrupting()
     before = portrait(model)
     # (the noise on the weights is measured in forwards of its own before the first step)
-    ascent = Ascent(model, Logit(1), brief(name).replace(weight_noise=0.0), size=24, input_size=32)
+    ascent = Ascent(
+        model, Logit(1), brief(name).replace(weight_noise=0.0, relu_leak=0.0, rivals=0.0), size=24, input_size=32
+    )
     monkeypatch.setattr(Interrupting, "left", 3)
     result = ascent.run()
     assert result.interrupted

@@ -20,7 +20,9 @@ from peek_widget.network import read
 from tests.networks import tiny
 
 CHANNELS = (1, 2, 3, 4, 7)
-SHORT = Recipe.preset("peek").replace(steps=4, contrast_cap=0.0, contrast_floor=0.0, weight_noise=0.0)
+SHORT = Recipe.preset("peek").replace(
+    steps=4, contrast_cap=0.0, contrast_floor=0.0, weight_noise=0.0, relu_leak=0.0, rivals=0.0
+)
 MACO = Recipe.preset("maco-2023").replace(steps=4, n_views=2, size=None)
 
 

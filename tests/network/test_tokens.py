@@ -17,7 +17,7 @@ from peek_widget.network import read
 from peek_widget.network.receptive_field.tracer import FieldTracer
 from tests.networks import assert_same, portrait
 
-SHORT = Recipe.preset("peek").replace(steps=4, weight_noise=0.0)
+SHORT = Recipe.preset("peek").replace(steps=4, weight_noise=0.0, relu_leak=0.0, rivals=0.0)
 
 
 class _Tracing(TorchFunctionMode):

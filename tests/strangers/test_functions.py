@@ -15,7 +15,7 @@ from peek_widget.errors import ModelError
 from peek_widget.network import read
 from tests.networks import Tiny, assert_same, portrait, tiny
 
-SHORT = Recipe.preset("peek").replace(steps=3, weight_noise=0.0, relu_leak=0.0)
+SHORT = Recipe.preset("peek").replace(steps=3, weight_noise=0.0, relu_leak=0.0, rivals=0.0)
 
 
 class Base(Tiny):

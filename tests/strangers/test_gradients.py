@@ -21,7 +21,7 @@ from peek_widget.network.checkpointing import no_checkpoints
 from peek_widget.network.receptive_field.effective import effective_field, effective_side
 from tests.networks import assert_same, portrait
 
-SHORT = Recipe.preset("peek").replace(steps=4, weight_noise=0.0)
+SHORT = Recipe.preset("peek").replace(steps=4, weight_noise=0.0, relu_leak=0.0, rivals=0.0)
 pytestmark = pytest.mark.filterwarnings("ignore:torch.utils.checkpoint")
 
 

@@ -14,7 +14,7 @@ from peek_widget import Channel, Logit, OutputWarning, Recipe, activations, rend
 from peek_widget.network import read
 from tests.networks import assert_same, portrait
 
-SHORT = Recipe.preset("peek").replace(steps=4, weight_noise=0.0)
+SHORT = Recipe.preset("peek").replace(steps=4, weight_noise=0.0, relu_leak=0.0, rivals=0.0)
 
 
 class Classes(nn.Module):

@@ -17,7 +17,7 @@ from peek_widget.network.fingerprint import fingerprint
 from peek_widget.network.preactivation import address_of
 from tests.networks import Tiny, assert_same, portrait, tiny
 
-SHORT = Recipe.preset("peek").replace(steps=4, weight_noise=0.0)
+SHORT = Recipe.preset("peek").replace(steps=4, weight_noise=0.0, relu_leak=0.0, rivals=0.0)
 
 
 def portrait_of(model: nn.Module):

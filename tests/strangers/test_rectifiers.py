@@ -15,7 +15,7 @@ from peek_widget.errors import AscentError
 from peek_widget.network import Network, read
 from tests.networks import assert_same, portrait
 
-SHORT = Recipe.preset("peek").replace(steps=3, weight_noise=0.0)
+SHORT = Recipe.preset("peek").replace(steps=3, weight_noise=0.0, relu_leak=0.0, rivals=0.0)
 
 
 class Own(torch.autograd.Function):

@@ -14,7 +14,7 @@ from peek_widget.errors import ModelError
 from peek_widget.network import read
 from tests.networks import Tiny, tiny
 
-SHORT = Recipe.preset("peek").replace(steps=3, weight_noise=0.0)
+SHORT = Recipe.preset("peek").replace(steps=3, weight_noise=0.0, relu_leak=0.0, rivals=0.0)
 
 
 class Wrapped(nn.Module):

@@ -186,7 +186,7 @@ class Wide(nn.Module):
         x = self.patches(F.pad(x, (0, -x.shape[3] % 32, 0, -x.shape[2] % 32)))
         if min(x.shape[2:]) < 7:
             raise RuntimeError("The size of tensor a must match the size of tensor b")
-        return self.mixed(F.softmax(x.flatten(2), -1).view_as(x)).mean((2, 3))
+        return self.mixed(F.softmax(x.flatten(2), -1).view_as(x)).square().mean((2, 3))
 
 
 @pytest.mark.parametrize("objective", [Neuron("mixed", 1), Channel("mixed", 1), Logit(1)])
