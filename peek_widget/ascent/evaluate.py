@@ -143,6 +143,9 @@ class Evaluator:
         self._noises: dict[Size, float] = {}
         self._weight_sizes: dict[Hashable, Tensor] = {}
         self._first_shut: list[int] | None = None
+        # The recipe's; 0 where no class is drawn, and from the first step on where it gives no finite gradient.
+        self._leak = recipe.relu_leak if any(of_a_class(network, group.layers) for group in self.groups) else 0.0
+        self._leak_known = False
         self.watch: Watch = Watch(objectives, self._device, self._zero_gradient)
         self.looks_once: bool = self._device.type != "cpu"
 
@@ -183,6 +186,12 @@ class Evaluator:
             ModelError: if the model's forward raises; the cause is chained.
         """
         found = self.compute(pictures, drawn)
+        if self._leak > 0.0 and not self._leak_known:
+            self._leak_known = True
+            # The slope of a root is infinite at a closed ReLU, whose own gradient makes that 0.
+            if not bool(torch.isfinite(found.gradient).all()):
+                self._leak = 0.0
+                found = self.compute(pictures, drawn)
         gradient = found.gradient
         for member in self._shut(gradient, step):
             one = next(one for one in drawn if member in one.members)
@@ -261,8 +270,8 @@ class Evaluator:
         # The noise comes first, or what it computes itself would be calls for the other modes.
         if drawn.weights is not None:
             modes += self._noisy_weights(drawn.weights, group.view.size)
-        if recipe.relu_leak > 0.0:
-            modes.append(lambda: Leak(recipe.relu_leak))
+        if self._leak > 0.0:
+            modes.append(lambda: Leak(self._leak))
         if recipe.pool_spread > 0.0:
             modes.append(lambda: SpreadPooling(recipe.pool_spread))
         if recipe.residual_gradient < 1.0:

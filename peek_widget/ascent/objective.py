@@ -140,7 +140,7 @@ class Logit(Objective):
         return values.log_softmax(1)[:, self.unit] if values.ndim == 2 else None
 
     def rivals(self, activations: Activations) -> Tensor | None:
-        """Return the mean score of the two strongest other classes, ``[M]``; None where there is none, or no vector."""
+        """Return the mean score of the two strongest other classes (of the other, if it is one), ``[M]``; else None."""
         values = activations[OUTPUT]
         if values.ndim != 2 or values.shape[1] < 2:
             return None

@@ -114,7 +114,8 @@ class Recipe:
     rivals: float = 0.0
     """Weight of the scores of the two strongest other classes, whose mean is subtracted from a class's logit: else the
     picture may become one of another class that the same features speak for. Like the log-probability it is part of
-    what is climbed alone, for a class of a model whose output is a vector, drawn alone."""
+    what is climbed alone, for a class of a model whose output is a vector and that is the whole objective; not where
+    classes have a sigmoid each."""
 
     residual_gradient: float = 1.0
     """Factor on the gradient through what a residual block adds to its input, for a class of a model whose output is a

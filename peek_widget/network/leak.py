@@ -11,18 +11,20 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from peek_widget.network.rectifiers import name_of, writes
+from peek_widget.network.replaced import replaceable
 
 __all__ = ["Leak"]
 
 
 class Leak(TorchFunctionMode):
-    """A mode in which a share of the gradient passes a ReLU where its output is zero, or capped (ReLU6).
+    """A mode in which a share of the gradient passes a ReLU where its output is zero, or at its cap.
 
     What closes a ReLU by a little closes it in this network alone. Attacks whose gradient passes closed ReLUs carry
     over to other networks more often (Guo, Li & Chen 2020, "Backpropagating Linearly Improves Transferability of
     Adversarial Examples", NeurIPS, whose share is 1), and so does what a picture of a class shows; Øygard (2016) gave
-    his networks leaky ReLUs. Activations are not changed. A ReLU is ``relu`` and ``relu6``, and ``clamp`` and
-    ``hardtanh`` from 0 on; one that is written by hand keeps its own gradient.
+    his networks leaky ReLUs. Activations are not changed, unless the forward
+    itself takes gradients. A ReLU is ``relu`` and ``relu6``, and ``clamp``, ``hardtanh`` and ``threshold`` from 0 on;
+    one that is written by hand, scripted, or in an autograd function of the model's keeps its own gradient.
 
     Args:
         share: from 0 (the true gradient) to 1 (all of it).
@@ -36,38 +38,58 @@ class Leak(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        read = _READ.get(name_of(func))
-        cap = None if read is None or not torch.is_grad_enabled() else read(*args, **kwargs)
-        source = args[0] if args else kwargs.get("input")
-        if cap is None or not isinstance(source, Tensor) or not source.requires_grad:
+        cap = _cap(func, args, kwargs) if replaceable(func, _NAMES, args) else None
+        if cap is None:
             return func(*args, **kwargs)
-        if not writes(func, args, kwargs):
-            return _Leaky.apply(source, cap, False, self._share)
-        if source._is_view():  # torch refuses to write into a view in a function of our own
-            return source.copy_(_Leaky.apply(source, cap, False, self._share))
-        return _Leaky.apply(source, cap, True, self._share)
+        source, in_place = args[0], writes(func, args, kwargs)
+        leaky = _LeakyRelu if name_of(func) in ("relu", "relu_") else _Leaky
+        if in_place and source._is_view():  # torch refuses to write into a view in a function of our own
+            return source.copy_(leaky.apply(source, cap, False, self._share))
+        return leaky.apply(source, cap, in_place, self._share)
+
+
+def _cap(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
+    """Return a call's cap, infinity for a ReLU without one; None for a call that is no ReLU, or can't be read."""
+    try:
+        return _READ[name_of(func)](*args, **kwargs)
+    except TypeError:
+        return None
+
+
+class _LeakyRelu(torch.autograd.Function):
+    """A ReLU through which a share of the gradient passes where it is closed; like torch's, it keeps its output."""
+
+    @staticmethod
+    def forward(ctx: Any, source: Tensor, _cap: float, in_place: bool, share: float) -> Tensor:
+        if in_place:
+            ctx.mark_dirty(source)
+        output = source.relu_() if in_place else source.relu()
+        ctx.save_for_backward(output)
+        ctx.share = share
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (output,) = ctx.saved_tensors
+        return torch.ops.aten.leaky_relu_backward(gradient, output, ctx.share, True), None, None, None
 
 
 class _Leaky(torch.autograd.Function):
-    """A ReLU with a cap, through which a share of the gradient passes where it is closed."""
+    """The same for the other spellings, whose output may be written into, with a cap."""
 
     @staticmethod
     def forward(ctx: Any, source: Tensor, cap: float, in_place: bool, share: float) -> Tensor:
         if in_place:
             ctx.mark_dirty(source)
         highest = None if cap == math.inf else cap
-        output = source.clamp_(0.0, highest) if in_place else source.clamp(0.0, highest)
-        ctx.save_for_backward(output)
-        ctx.cap, ctx.share = cap, share
-        return output
+        ctx.save_for_backward(source > 0.0 if highest is None else (source > 0.0) & (source < highest))
+        ctx.share = share
+        return source.clamp_(0.0, highest) if in_place else source.clamp(0.0, highest)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
-        (output,) = ctx.saved_tensors
-        if ctx.cap == math.inf:
-            return torch.ops.aten.leaky_relu_backward(gradient, output, ctx.share, True), None, None, None
-        passed = torch.ops.aten.hardtanh_backward(gradient, output, 0.0, ctx.cap)
-        return torch.lerp(passed, gradient, ctx.share), None, None, None
+        (open_,) = ctx.saved_tensors
+        return torch.where(open_, gradient, gradient * ctx.share), None, None, None
 
 
 def _relu(input: Any, inplace: bool = False) -> float:
@@ -107,3 +129,5 @@ _READ: dict[str, Callable[..., float | None]] = {
 }
 """By the names of the functions that may be a ReLU, what returns a call's cap: infinity for a ReLU without one, None
 for a call that is none."""
+
+_NAMES = frozenset(_READ)

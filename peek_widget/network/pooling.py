@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from peek_widget.network.rectifiers import name_of
+from peek_widget.network.replaced import replaceable
 
 __all__ = ["SpreadPooling"]
+
+_NAMES = frozenset(("max_pool2d",))
 
 
 class SpreadPooling(TorchFunctionMode):
@@ -21,7 +25,8 @@ class SpreadPooling(TorchFunctionMode):
     and another one in another network. Attacks whose gradient goes to more of a window carry over to other networks
     more often (Wang, Tong & He 2023, "Rethinking the Backward Propagation for Adversarial Transferability",
     NeurIPS, by a softmax of the values), and so does what a picture of a class shows. Activations are not changed.
-    Pooling that also returns its indices, and dilated pooling, keeps its own gradient.
+    What would go to a padded border is lost. Pooling that also returns its indices, dilated and adaptive pooling keep
+    their own gradient.
 
     Args:
         share: from 0 (the true gradient) to 1 (that of average pooling).
@@ -35,13 +40,13 @@ class SpreadPooling(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if name_of(func) != "max_pool2d" or not torch.is_grad_enabled():
+        window = None
+        if replaceable(func, _NAMES, args):
+            with contextlib.suppress(TypeError):  # of a call that can't be read
+                window = _window(*args, **kwargs)
+        if window is None:
             return func(*args, **kwargs)
-        window = _window(*args, **kwargs)
-        source = args[0] if args else kwargs["input"]
-        if window is None or not isinstance(source, Tensor) or not source.requires_grad:
-            return func(*args, **kwargs)
-        return _Spread.apply(source, window, self._share)
+        return _Spread.apply(args[0], window, self._share)
 
 
 def _window(
@@ -57,11 +62,11 @@ def _window(
     if return_indices or _pair(dilation) != [1, 1]:
         return None
     kernel = _pair(kernel_size)
-    return kernel, _pair(stride) if stride else kernel, _pair(padding), ceil_mode
+    return kernel, kernel if stride is None or stride == [] else _pair(stride), _pair(padding), bool(ceil_mode)
 
 
 def _pair(value: Any) -> list[int]:
-    both = [value] if isinstance(value, int) else list(value)
+    both = list(map(operator.index, value)) if isinstance(value, (tuple, list)) else [operator.index(value)]
     return both * 2 if len(both) == 1 else both
 
 

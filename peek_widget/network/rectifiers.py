@@ -217,7 +217,9 @@ def zeroes_negatives(
 def writes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Return whether a squashing call writes into its first argument."""
     name = name_of(func)
-    inplace = bool(kwargs.get("inplace")) or (name in ("relu", "relu6", "_threshold", "hardtanh") and args[-1] is True)
+    inplace = bool(kwargs.get("inplace")) or (
+        bool(args) and args[-1] is True and name in ("relu", "relu6", "_threshold", "hardtanh")
+    )
     return inplace or name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
 
 

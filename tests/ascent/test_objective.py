@@ -183,6 +183,21 @@ def test_a_class_alone_has_another_gradient_through_relus_and_pooling(
     assert torch.equal(other, plain) is not changed
 
 
+class Rooted(Rectified):
+    """The slope of a root is infinite where the ReLU before it is closed."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.end(self.forms(self.stem(images).relu().sqrt()))
+
+
+def test_where_the_gradient_through_closed_relus_is_infinite_the_true_one_is_climbed() -> None:
+    network = read(Rooted(), input_size=16)
+    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    found, _ = gradient_of(network, Logit(1), picture, relu_leak=0.5)
+    assert torch.isfinite(found).all()
+    assert torch.equal(found, gradient_of(network, Logit(1), picture)[0])
+
+
 def test_all_that_a_class_may_have_goes_together() -> None:
     network = read(Rectified(), input_size=16)
     picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -65,6 +65,42 @@ def test_a_share_of_the_gradient_passes_above_a_cap_too(relu: Callable[[Tensor],
     assert torch.equal(found, torch.where((IMAGE > 0) & (IMAGE < 6), 1.0, 0.25))
 
 
+WRITTEN = {
+    "hard swish": lambda x: x * F.relu6(x + 3.0).div_(6.0),
+    "hard sigmoid": lambda x: (x + 3.0).clamp_(0.0, 6.0).div_(6.0),
+    "in place": lambda x: F.relu6(x + 3, inplace=True).div_(6),
+    "clamp": lambda x: x.clamp(min=0).mul_(2.0),
+    "threshold": lambda x: F.threshold(x, 0, 0).add_(1.0),
+}
+
+
+@pytest.mark.parametrize("relu", WRITTEN.values(), ids=WRITTEN)
+def test_what_a_capped_relu_gives_may_be_written_into(relu: Callable[[Tensor], Tensor]) -> None:
+    for found, plain in zip(gradient(relu, 0.0), gradient(relu, None), strict=True):
+        assert torch.equal(found, plain)
+    assert not torch.equal(gradient(relu, 0.25)[1], gradient(relu, None)[1])
+
+
+def test_a_cap_that_the_type_rounds_is_a_cap() -> None:
+    image = torch.tensor([5.0], dtype=torch.bfloat16).requires_grad_()
+    with Leak(0.25):
+        output = image.clamp(0, 0.7)
+    assert torch.autograd.grad(output, image)[0].tolist() == [0.25]
+
+
+STRANGE = {
+    "an output given": lambda x: torch.clamp(torch.ones(2), min=0, out=torch.empty(2)).sum() + x,
+    "by the name input": lambda x: torch.relu(input=x),
+    "transformed": lambda x: torch.func.vjp(F.relu6, x)[1](x)[0],
+    "sparse": lambda x: torch.relu(x.to_sparse()).to_dense(),
+}
+
+
+@pytest.mark.parametrize("other", STRANGE.values(), ids=STRANGE)
+def test_calls_that_cannot_be_replaced_are_made_as_they_are(other: Callable[[Tensor], Tensor]) -> None:
+    assert torch.equal(gradient(other, 0.25)[0], gradient(other, None)[0])
+
+
 OTHERS = {
     "hardtanh": F.hardtanh,
     "clamp from -1": lambda x: x.clamp(-1, 6),

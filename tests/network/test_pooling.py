@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,7 @@ POOLED = {
     "VGG's": (nn.MaxPool2d(2), nn.AvgPool2d(2)),
     "a function": (lambda x: F.max_pool2d(x, (2, 3)), lambda x: F.avg_pool2d(x, (2, 3))),
     "torch's": (lambda x: torch.max_pool2d(x, [2], [1]), lambda x: F.avg_pool2d(x, 2, 1)),
+    "of numpy's numbers": (lambda x: F.max_pool2d(x, np.int64(2), padding=np.int64(1)), nn.AvgPool2d(2, padding=1)),
     "by name": (lambda x: F.max_pool2d(input=x, kernel_size=3), lambda x: F.avg_pool2d(x, 3)),
 }
 
