@@ -22,9 +22,9 @@ class Leak(TorchFunctionMode):
     What closes a ReLU by a little closes it in this network alone. Attacks whose gradient passes closed ReLUs carry
     over to other networks more often (Guo, Li & Chen 2020, "Backpropagating Linearly Improves Transferability of
     Adversarial Examples", NeurIPS, whose share is 1), and so does what a picture of a class shows; Øygard (2016) gave
-    his networks leaky ReLUs. Activations are not changed, unless the forward
-    itself takes gradients. A ReLU is ``relu`` and ``relu6``, and ``clamp``, ``hardtanh`` and ``threshold`` from 0 on;
-    one that is written by hand, scripted, or in an autograd function of the model's keeps its own gradient.
+    his networks leaky ReLUs. Activations are not changed, unless the forward itself takes gradients. A ReLU is
+    ``relu`` and ``relu6``, and ``clamp``, ``hardtanh`` and ``threshold`` from 0 on; one that is written by hand,
+    scripted, or in an autograd function of the model's keeps its own gradient.
 
     Args:
         share: from 0 (the true gradient) to 1 (all of it).
